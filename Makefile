@@ -1,0 +1,40 @@
+# Everything stands on `make venv`, which installs the pinned dependencies into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help venv quickstart check format test test-slow record-stages clean
+
+help:  ## Say what each target does
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+venv: $(VENV)/.installed  ## Make .venv with the pinned dependencies
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint constraints.txt
+	@touch $@
+
+quickstart: venv  ## Topics of a real corpus that needs no download
+	$(BIN)/topicflow run configs/quickstart.toml
+
+check: venv  ## Lint, formatting, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: venv  ## Format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: venv  ## The tests, under 15 minutes on two cores
+	$(BIN)/pytest -q
+
+test-slow: venv  ## The tests that take minutes each
+	$(BIN)/pytest -q -m slow
+
+record-stages: venv  ## Record the stages' code after bumping a version, or when results are the same
+	$(BIN)/python tests/record_stage_code.py
+
+clean:  ## Remove .venv and caches; store and runs stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info build

@@ -1,0 +1,237 @@
+"""Config files: TOML and dotted overrides -> a validated config, or one line that says what is wrong.
+
+This module imports nothing of ours but the models, so its errors are `ValueError`s; the command line and the
+flows turn them into `ConfigError`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from configs.models import TopicModelConfig
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+_TYPE_TAGS = {"str", "tuple[str, ...]", "function-after"}
+"""What pydantic puts into an error's location for the types of a union; no key of ours is called so."""
+
+
+def load_config(
+    path: Path,
+    overrides: Iterable[str] = (),
+    model: type[ConfigT] = TopicModelConfig,  # type: ignore[assignment]
+) -> ConfigT:
+    """Return the config of a TOML file with `key=value` overrides applied.
+
+    Parameters
+    ----------
+    path : Path
+        A TOML file.
+    overrides : iterable of str
+        Dotted keys with TOML values, as in `cluster.min_cluster_size=50`; a value that is not TOML is a string.
+    model : type
+        The pydantic model that the file must fit.
+
+    Raises
+    ------
+    ValueError
+        When the file is missing or not TOML, or a key or value is wrong; the message is one line a problem.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        msg = f"{path}: no such config file" if isinstance(error, FileNotFoundError) else f"{path}: {reason}"
+        raise ValueError(msg) from None
+    except UnicodeDecodeError as error:
+        msg = f"{path}: not UTF-8 text ({error.reason} at byte {error.start})"
+        raise ValueError(msg) from None
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{path}: not valid TOML: {error}"
+        raise ValueError(msg) from None
+    for override in overrides:
+        apply_override(values, override, model)
+    return parse_config(values, model, source=str(path))
+
+
+def parse_config(values: Mapping[str, Any], model: type[ConfigT], source: str) -> ConfigT:
+    """Return `values` as a `model`; raise ValueError with one line a problem, naming `source`."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = [f"{source}: {_describe(detail, model)}" for detail in _one_a_value(error.errors())]
+        raise ValueError("\n".join(problems)) from None
+
+
+def apply_override(values: dict[str, Any], override: str, model: type[BaseModel] = TopicModelConfig) -> None:
+    """Set one dotted `key=value` in `values` in place; raise ValueError where it has no `=`.
+
+    Another `method` has other fields: those that it does not share with the old one go, which would be refused.
+    """
+    key, equals, raw = override.partition("=")
+    if not equals or not key.strip():
+        msg = f"--set {override}: expected key=value, as in cluster.min_cluster_size=50"
+        raise ValueError(msg)
+    parts = key.strip().split(".")
+    section = values
+    for part in parts[:-1]:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            msg = f"--set {override}: {part} is a value, not a section"
+            raise ValueError(msg)
+    section[parts[-1]] = value = _toml_value(raw)
+    if parts[-1] == "method" and (known := _fields_of_method(parts[:-1], str(value), model)):
+        for foreign in section.keys() - known:
+            del section[foreign]
+
+
+def dump_config(config: BaseModel) -> str:
+    """Return the config as TOML that `load_config` reads back to an equal config."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True), multiline_strings=False)
+
+
+def explain(model: type[BaseModel] = TopicModelConfig) -> Iterator[tuple[str, str, str, str]]:
+    """Yield (key, type and bounds, default, description) of every field of a config, in order."""
+    schema = model.model_json_schema()
+    yield from _explain_object(schema, schema.get("$defs", {}), prefix="")
+
+
+def _toml_value(raw: str) -> Any:  # noqa: ANN401  (a TOML value has any type)
+    try:
+        return tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        return raw
+
+
+def _fields_of_method(section: list[str], method: str, model: type[BaseModel]) -> set[str]:
+    """Return the fields of one variant of a section that is a union on `method`; none where it is not."""
+    schema = model.model_json_schema()
+    definitions = schema.get("$defs", {})
+    node = schema
+    for part in section:
+        node = _resolve(node.get("properties", {}).get(part, {}), definitions)
+    variants = {_tag_of(variant, definitions): variant for variant in node.get("anyOf", [])}
+    return set(_resolve(variants.get(method, {}), definitions).get("properties", {}))
+
+
+def _one_a_value(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Return the errors without those of a union's other types: of one value the error that lies deepest."""
+    deepest: dict[tuple[str, ...], ErrorDetails] = {}
+    for error in errors:
+        cut = next((i for i, part in enumerate(error["loc"]) if part in _TYPE_TAGS), len(error["loc"]))
+        value = tuple(str(part) for part in error["loc"][:cut])
+        if value not in deepest or len(error["loc"]) > len(deepest[value]["loc"]):
+            deepest[value] = error
+    return list(deepest.values())
+
+
+def _describe(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    """Return one line for one pydantic error: the key, what was found, what was expected."""
+    location = [str(part) for part in detail["loc"]]
+    section, known = _section_of(location, model)
+    key = ".".join(section)
+    if detail["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(known)}"
+        return f"unknown key {key!r}{hint}"
+    if detail["type"] == "union_tag_invalid":
+        expected = str(detail.get("ctx", {}).get("expected_tags", ""))
+        return f"{key}.method: found {detail.get('ctx', {}).get('tag')!r}, expected one of {expected}"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "missing":
+        return f"{key}: missing"
+    if detail["type"] == "model_type":
+        return f"{key}: expected a section, found {detail['input']!r}"
+    if "str" in location:  # a union of text and a list of texts
+        return f"{key}: expected text or a list of texts, found {detail['input']!r}"
+    found = "" if isinstance(detail["input"], dict) else f", found {detail['input']!r}"
+    return f"{key}: {message[0].lower() + message[1:]}{found}" if key else message
+
+
+def _section_of(location: list[str], model: type[BaseModel]) -> tuple[list[str], list[str]]:
+    """Return an error location without union tags, and the names known in its innermost section."""
+    schema = model.model_json_schema()
+    definitions = schema.get("$defs", {})
+    node, path = schema, []
+    known: list[str] = list(schema.get("properties", {}))
+    for part in location:
+        variants = {_tag_of(variant, definitions): variant for variant in node.get("anyOf", [])}
+        if part in variants:
+            node = _resolve(variants[part], definitions)
+            known = list(node.get("properties", {}))
+            continue
+        path.append(part)
+        node = _resolve(node.get("properties", {}).get(part, {}), definitions)
+        if "properties" in node:
+            known = list(node["properties"])
+    return [part for part in path if part not in _TYPE_TAGS], known
+
+
+def _tag_of(variant: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    """Return how pydantic names a variant of a union in an error's location."""
+    resolved = _resolve(variant, definitions)
+    method = resolved.get("properties", {}).get("method", {})
+    return str(method.get("const", resolved.get("title", resolved.get("type", ""))))
+
+
+def _resolve(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `node` with its `$ref` followed, and an optional section taken for the section itself."""
+    if "$ref" in node:
+        return dict(definitions[node["$ref"].rsplit("/", 1)[-1]])
+    if "anyOf" in node:
+        variants = [v for v in node["anyOf"] if v.get("type") != "null"]
+        if len(variants) == 1:
+            return _resolve(variants[0], definitions)
+    return dict(node)
+
+
+def _explain_object(
+    node: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str
+) -> Iterator[tuple[str, str, str, str]]:
+    for name, field in node.get("properties", {}).items():
+        resolved = _resolve(field, definitions)
+        variants = [_resolve(v, definitions) for v in resolved.get("anyOf", [])]
+        if "properties" in resolved:
+            yield f"{prefix}{name}", "section", "", str(resolved.get("description", ""))
+            yield from _explain_object(resolved, definitions, f"{prefix}{name}.")
+        elif any("properties" in v for v in variants):
+            for variant in variants:
+                yield (
+                    f"{prefix}{name}",
+                    f"section, method = {variant['title']}",
+                    "",
+                    variant.get("description", ""),
+                )
+                yield from _explain_object(variant, definitions, f"{prefix}{name}.")
+        else:
+            yield (
+                f"{prefix}{name}",
+                _kind(resolved),
+                str(field.get("default", "")),
+                str(field.get("description", "")),
+            )
+
+
+def _kind(node: Mapping[str, Any]) -> str:
+    """Return a field's type and bounds in a few words."""
+    if "const" in node:
+        return repr(node["const"])
+    if "enum" in node:
+        return " | ".join(repr(value) for value in node["enum"])
+    if "anyOf" in node:
+        return " | ".join(_kind(v) for v in node["anyOf"])
+    low, high = node.get("minimum"), node.get("maximum")
+    bounds = (
+        f" {low if low is not None else ''}..{high if high is not None else ''}"
+        if low is not None or high is not None
+        else ""
+    )
+    return f"{node.get('type', 'any')}{bounds}"

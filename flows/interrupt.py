@@ -1,0 +1,55 @@
+"""Interrupt: Ctrl-C -> an end within seconds that leaves nothing half made, whatever a stage is computing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+GRACE_S = 4.0
+"""Seconds that a stage has to come to its end and Prefect to be told; a second Ctrl-C ends them."""
+
+EXIT_CODE = 130
+"""What shells give for a program that Ctrl-C ended."""
+
+STOPPED = "stopped; the same command goes on where this one was"
+
+
+@contextlib.contextmanager
+def ends_on_interrupt(store: Path) -> Iterator[None]:
+    """Let Ctrl-C end the block's work, and after a grace the process.
+
+    A thread that computes cannot be stopped from outside, and Prefect waits for it; what it was writing lies in
+    the store's staging folder and is removed.
+    """
+
+    def interrupted(_signal: int, _frame: FrameType | None) -> None:
+        """Raise in the main thread, and end the process at a second Ctrl-C or when the grace is over."""
+        signal.signal(signal.SIGINT, lambda *_: _end(store))
+        timer = threading.Timer(GRACE_S, _end, [store])
+        timer.daemon = True
+        timer.start()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    except KeyboardInterrupt:
+        _end(store)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end(store: Path) -> None:
+    """Remove what this process was writing and end it at once."""
+    for folder in (store / ".staging").glob(f"{os.getpid()}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    sys.stderr.write(f"{STOPPED}\n")
+    sys.stderr.flush()
+    os._exit(EXIT_CODE)

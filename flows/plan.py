@@ -1,0 +1,164 @@
+"""Plan: config and store -> for each stage, whether it is a hit or would be computed, and why.
+
+It walks the same recipes as the flow and imports neither Prefect nor a numeric library, so that it answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.models import LoadConfig, PrecomputedEmbed, TopicModelConfig
+from tasks import recipes
+from tasks.encoders import find_encoder, precomputed_digest
+from tasks.recipes import map_reduce
+from tasks.runs import last_record
+from tasks.sources import find_documents, fingerprint
+from tasks.store import ArtifactRef, ArtifactStore, Recipe, open_store
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a plan: its artifact where it is a hit, and why it is not."""
+
+    stage: str
+    found: ArtifactRef | None
+    reason: str
+
+    @property
+    def is_hit(self) -> bool:
+        """True when nothing is to be computed."""
+        return self.found is not None
+
+
+def plan_topic_model(config: TopicModelConfig) -> list[Step]:
+    """Return the steps of a topic model in order.
+
+    Parameters
+    ----------
+    config : TopicModelConfig
+        The resolved config; `runtime.store` and `runtime.runs` say where to look.
+
+    Raises
+    ------
+    PipelineError
+        When an input file or the encoder cannot be found.
+    """
+    store = open_store(config.runtime)
+    last = last_record(Path(config.runtime.runs), config.name)
+    source = fingerprint(config.load)
+    documents = find_documents(store, config.load, source)
+    if documents is None:
+        follows = "first run" if last is None else "input changed"
+        why = "first run" if last is None else _explain_documents(store, config.load, source, last)
+        return [Step(stage, None, why if stage == "load" else follows) for stage in recipes.STAGES]
+    chain = chain_recipes(store, config, documents)
+    before = {stage["stage"]: stage["recipe"] for stage in last["stages"]} if last else {}
+    steps = [Step("load", documents, "hit")]
+    steps += [_step(store, stage, recipe, before.get(stage)) for stage, recipe in chain.items()]
+    return steps
+
+
+def chain_recipes(
+    store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef
+) -> dict[str, Recipe]:
+    """Return the recipe of every stage after load, which follow from each other without computing anything."""
+    texts = store.meta(documents)["texts"]
+    if isinstance(config.embed, PrecomputedEmbed):
+        encoder = "precomputed"
+        embed = recipes.embed(config.embed, documents.key, precomputed_digest(config.embed))
+    else:
+        encoder = find_encoder(config.embed, config.runtime.device).key
+        embed = recipes.embed(config.embed, texts, encoder)
+    neighbors = recipes.neighbors(config.neighbors, embed.key, config.seed)
+    reduce = recipes.reduce(config.reduce, embed.key, neighbors.key, config.seed)
+    layout = recipes.reduce(map_reduce(config.map), embed.key, neighbors.key, config.seed)
+    cluster = recipes.cluster(config.cluster, embed.key, neighbors.key, reduce.key, config.seed)
+    count = recipes.count(config.count, texts)
+    label = recipes.label(config.label, documents.key, embed.key, cluster.key, count.key, encoder)
+    measured = {
+        "documents": documents.key,
+        "embeddings": embed.key,
+        "reduced": reduce.key,
+        "labels": cluster.key,
+        "topics": label.key,
+    }
+    evaluate = recipes.evaluate(config.evaluate, measured, config.count, config.seed)
+    shown = {
+        "documents": documents.key,
+        "layout": layout.key,
+        "labels": cluster.key,
+        "topics": label.key,
+        "metrics": evaluate.key,
+    }
+    report = recipes.report(config.report, config.name, shown)
+    return {
+        "embed": embed,
+        "neighbors": neighbors,
+        "reduce": reduce,
+        "map": layout,
+        "cluster": cluster,
+        "count": count,
+        "label": label,
+        "evaluate": evaluate,
+        "report": report,
+    }
+
+
+def _explain_documents(
+    store: ArtifactStore, config: LoadConfig, source: str | None, last: Mapping[str, Any]
+) -> str:
+    """Return why there are no documents, from the source's record and from the documents of the last run."""
+    if source is None:
+        return "remote input is read anew in each run"
+    record = recipes.load(config, source)
+    state = store.state(record.kind, record.key)
+    if state == "hit":  # this very input was loaded before; its documents are gone or damaged
+        named = store.json(ArtifactRef(record.kind, record.key, record.stage), "documents")
+        return store.state("documents", named["documents"])
+    if state != "missing":
+        return state
+    before = next(stage for stage in last["stages"] if stage["stage"] == "load")
+    changed = explain_miss(recipes.documents(config), before["recipe"])
+    if changed != "missing":
+        return changed
+    return "input changed" if store.state("documents", before["key"]) == "hit" else "missing"
+
+
+def _step(store: ArtifactStore, stage: str, recipe: Recipe, before: Mapping[str, Any] | None) -> Step:
+    state = store.state(recipe.kind, recipe.key)
+    if state == "hit":
+        return Step(stage, store.find(recipe), "hit")
+    return Step(stage, None, state if state != "missing" else explain_miss(recipe, before))
+
+
+def explain_miss(recipe: Recipe, before: Mapping[str, Any] | None) -> str:
+    """Return why an artifact is not there, from the recipe of the same stage in the last run."""
+    if before is None:
+        return "first run"
+    now = recipe.as_dict()
+    if now == before:
+        return "missing"
+    changes = [
+        f"{name} {old if old is not None else 'unset'} -> {new if new is not None else 'unset'}"
+        for name, old, new in _differences(before["config"], now["config"])
+    ]
+    if before["seed"] != now["seed"]:
+        changes.append(f"seed {before['seed']} -> {now['seed']}")
+    reasons = [f"config changed: {', '.join(changes)}"] if changes else []
+    if before["version"] != now["version"]:
+        reasons.append(f"version changed: {before['version']} -> {now['version']}")
+    moved = [f"{name} {old} -> {new}" for name, old, new in _differences(before["identity"], now["identity"])]
+    if moved:
+        reasons.append(f"version changed: {', '.join(moved)}")
+    inputs = [name for name, _, _ in _differences(before["inputs"], now["inputs"])]
+    if inputs and not reasons:
+        reasons.append(f"input changed: {', '.join(inputs)}")
+    return "; ".join(reasons)
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    names = [*now, *(name for name in before if name not in now)]
+    return [(name, before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)]

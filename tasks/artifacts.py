@@ -1,0 +1,137 @@
+"""Artifacts: what one is made of (its recipe and key), its name on its way between tasks, and the writer of its files.
+
+Imports no store: places where artifacts lie (`folder`, `bucket`) and `store` itself build on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+
+def canonical_json(value: Any) -> bytes:  # noqa: ANN401  (anything JSON can hold)
+    """Return the one JSON text of `value`: sorted keys, no spaces, UTF-8."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def digest(data: bytes, size: int = 16) -> str:
+    """Return the BLAKE2b digest of `data` as `2 * size` hexadecimal digits."""
+    return hashlib.blake2b(data, digest_size=size).hexdigest()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides an artifact's bytes.
+
+    Attributes
+    ----------
+    stage, kind : str
+        The verb that makes it and the plural noun it is stored under.
+    version : int
+        Version of the stage's code.
+    config : mapping
+        The stage's section of the config, as JSON values.
+    inputs : mapping of str to str
+        Keys of what it is computed from.
+    identity : mapping of str to str
+        What else decides the numbers: weights, versions of numeric libraries.
+    seed : int or None
+        Seed, where the stage draws random numbers.
+    """
+
+    stage: str
+    kind: str
+    version: int
+    config: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    identity: Mapping[str, str] = field(default_factory=dict)
+    seed: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the recipe as JSON values."""
+        return {
+            "stage": self.stage,
+            "version": self.version,
+            "config": dict(self.config),
+            "inputs": dict(self.inputs),
+            "identity": dict(self.identity),
+            "seed": self.seed,
+        }
+
+    @property
+    def key(self) -> str:
+        """The artifact's key: 32 hexadecimal digits of BLAKE2b over the canonical JSON."""
+        return digest(canonical_json(self.as_dict()))
+
+
+@dataclass(frozen=True)
+class ArtifactRef:
+    """A name for an artifact, small enough to travel between tasks.
+
+    Equality is kind and key; the rest tells how this run came by it.
+    """
+
+    kind: str
+    key: str
+    stage: str = field(compare=False)
+    rows: int = field(default=0, compare=False)
+    cached: bool = field(default=False, compare=False)
+    seconds: float = field(default=0.0, compare=False)
+    peak_rss_bytes: int = field(default=0, compare=False)
+
+
+@dataclass
+class ArtifactWriter:
+    """Collects one artifact's files in a staging folder; `store.writing` commits it."""
+
+    folder: Path
+    key: str
+    rows: int = 0
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def path(self, name: str) -> Path:
+        """Return where to write the file `name` (folders made)."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def save_array(self, name: str, array: NDArray[Any]) -> None:
+        """Write `array` as `name`.npy."""
+        np.save(self.path(f"{name}.npy"), np.asarray(array, order="C"), allow_pickle=False)
+
+    def open_array(self, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+        """Return a writable memory map of a new `name`.npy, for results larger than memory.
+
+        Its blocks are claimed at once: on a full disk this raises, where writing to the map would end the process.
+        """
+        path = self.path(f"{name}.npy")
+        mapped: NDArray[Any] = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+        if hasattr(os, "posix_fallocate"):  # macOS has none
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        return mapped
+
+    def save_table(self, name: str, table: pl.DataFrame) -> None:
+        """Write `table` as `name`.parquet."""
+        table.write_parquet(self.path(f"{name}.parquet"), compression="zstd")
+
+    def save_json(self, name: str, value: Any) -> None:  # noqa: ANN401
+        """Write `value` as `name`.json."""
+        self.path(f"{name}.json").write_bytes(canonical_json(value))
+
+
+def file_digest(path: Path) -> str:
+    """Return the BLAKE2b digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -1,0 +1,52 @@
+"""Blocks: work on rows cut into blocks of a fixed size, done by threads; the cut never depends on their number."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Workers(Protocol):
+    """Calls a function of (start, stop) for every block of rows; results in the order of the blocks."""
+
+    def __call__(self, function: Callable[[int, int], Result], n_rows: int, block_rows: int) -> list[Result]:
+        """Return the results of all blocks."""
+        ...
+
+
+def here(function: Callable[[int, int], Result], n_rows: int, block_rows: int) -> list[Result]:
+    """Run the blocks one after another on this thread: the `Workers` of a block's own steps."""
+    return [function(start, min(n_rows, start + block_rows)) for start in range(0, n_rows, block_rows)]
+
+
+@contextmanager
+def workers(n_threads: int | None = None) -> Iterator[Workers]:
+    """Yield what runs blocks on `n_threads` threads (all cores if None), each of which multiplies alone.
+
+    Notes
+    -----
+    Torch's own threads meet at a barrier after each product: with products of 2 ms and other work on the machine
+    that cost ten times the arithmetic. One product per thread has no barriers, and numba kernels run beside it.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+
+    def alone() -> None:
+        torch.set_num_threads(1)  # of this thread
+
+    with ThreadPoolExecutor(n_threads or os.cpu_count() or 1, "rows", alone) as pool:
+
+        def run(function: Callable[[int, int], Result], n_rows: int, block_rows: int) -> list[Result]:
+            starts = range(0, n_rows, block_rows)
+            return list(pool.map(lambda start: function(start, min(n_rows, start + block_rows)), starts))
+
+        try:
+            yield run
+        finally:
+            torch.set_num_threads(before)  # what threads that have not used torch yet would start with

@@ -1,0 +1,121 @@
+"""Clusters: points (n, dim) -> labels (n,) int32 with -1 for noise, membership and outlier scores (n,) float32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+LabelArray = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """Labels (n,) int32, probabilities (n,) float32 in [0, 1], outlier scores (n,) float32 in [0, 1]."""
+
+    labels: LabelArray
+    probabilities: FloatArray
+    outlier_scores: FloatArray
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters, noise left out."""
+        return int(self.labels.max(initial=-1)) + 1
+
+
+def hdbscan_clusters(
+    points: FloatArray,
+    min_cluster_size: int,
+    min_samples: int | None,
+    selection: str,
+    epsilon: float,
+    n_threads: int | None = None,
+) -> Clustering:
+    """Return the clusters of HDBSCAN by the `hdbscan` package; outlier scores are GLOSH.
+
+    References
+    ----------
+    Campello, Moulavi, Zimek, Sander: Hierarchical density estimates for data clustering, visualization, and
+    outlier detection (TKDD 2015); hdbscan 0.8.44.
+    """
+    from hdbscan import HDBSCAN
+
+    model = HDBSCAN(
+        min_cluster_size=min_cluster_size,
+        min_samples=min_samples,
+        cluster_selection_method=selection,
+        cluster_selection_epsilon=epsilon,
+        core_dist_n_jobs=n_threads or -1,
+    ).fit(points)
+    return _by_size(model.labels_, model.probabilities_, model.outlier_scores_)
+
+
+def fast_hdbscan_clusters(
+    points: FloatArray, min_cluster_size: int, min_samples: int | None, selection: str, epsilon: float
+) -> Clustering:
+    """Return the clusters of HDBSCAN by the `fast_hdbscan` package, on all cores; outlier scores are GLOSH.
+
+    References
+    ----------
+    fast_hdbscan 0.3.4; the scores by `hdbscan` 0.8.44 from the same condensed tree.
+    """
+    from fast_hdbscan.hdbscan import fast_hdbscan
+    from hdbscan._hdbscan_tree import outlier_scores
+
+    labels, probabilities, _, tree, _, _, _ = fast_hdbscan(
+        points,
+        min_samples=min_samples or min_cluster_size,
+        min_cluster_size=min_cluster_size,
+        cluster_selection_method=selection,
+        cluster_selection_epsilon=epsilon,
+        reproducible=True,
+        return_trees=True,
+    )
+    fields = [("parent", np.intp), ("child", np.intp), ("lambda_val", np.float64), ("child_size", np.intp)]
+    condensed = np.empty(len(tree.parent), dtype=fields)
+    for name, values in zip(
+        condensed.dtype.names or (), (tree.parent, tree.child, tree.lambda_val, tree.child_size), strict=True
+    ):
+        condensed[name] = values
+    return _by_size(labels, probabilities, outlier_scores(condensed))
+
+
+def kmeans_clusters(points: FloatArray, n_clusters: int, seed: int) -> Clustering:
+    """Return the clusters of k-means; membership is the margin to the second centre, as a simplified silhouette.
+
+    The outlier score is the distance to the own centre over the largest such distance.
+    """
+    from sklearn.cluster import KMeans
+
+    model = KMeans(n_clusters=n_clusters, random_state=seed, n_init=3).fit(points)
+    distances = np.sort(model.transform(points), axis=1)
+    nearest = distances[:, 0]
+    second = distances[:, 1] if n_clusters > 1 else np.full_like(nearest, np.inf)
+    margin = 1.0 - np.divide(nearest, second, out=np.zeros_like(nearest), where=second > 0)
+    scores = nearest / max(float(nearest.max(initial=0.0)), np.finfo(np.float32).tiny)
+    return _by_size(model.labels_, margin, scores)
+
+
+def _by_size(
+    labels: NDArray[np.integer], probabilities: NDArray[np.floating], scores: NDArray[np.floating]
+) -> Clustering:
+    """Number clusters by size, largest first, ties by first member; scores that are not finite become 0."""
+    return Clustering(
+        number_by_size(labels),
+        np.clip(np.nan_to_num(probabilities), 0.0, 1.0).astype(np.float32),
+        np.clip(np.nan_to_num(scores, posinf=1.0), 0.0, 1.0).astype(np.float32),
+    )
+
+
+def number_by_size(labels: NDArray[np.integer]) -> LabelArray:
+    """Return labels (n,) int32 renumbered from 0 by falling size, ties by first member; negative ones are -1."""
+    found, first, inverse, sizes = np.unique(
+        labels, return_index=True, return_inverse=True, return_counts=True
+    )
+    real = found >= 0
+    order = np.flatnonzero(real)[np.lexsort((first[real], -sizes[real]))]
+    numbers = np.full(len(found), -1, np.int32)
+    numbers[order] = np.arange(len(order), dtype=np.int32)
+    return numbers[inverse]

@@ -1,0 +1,62 @@
+"""Pooling: the files of a sentence-transformers model -> how it makes one vector of a text's many.
+
+A model that is a transformer, a mean or its first token, and perhaps unit length needs nothing else of
+sentence-transformers: its own loop can run it, or another runtime.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PLAIN = (("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize"))
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """What stands in modules.json and in the pooling's own file.
+
+    Attributes
+    ----------
+    modules : tuple of str
+        Kinds of the modules in order; none where there is no modules.json.
+    mode : str
+        `mean`, `cls`, another mode's name, `several`, `… without the prompt`, or empty where the modules are others.
+    """
+
+    modules: tuple[str, ...]
+    mode: str
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the model is a transformer, mean or first token, and perhaps unit length."""
+        return self.modules in PLAIN and self.mode in {"mean", "cls"}
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether the model itself gives unit vectors."""
+        return self.modules[-1:] == ("Normalize",)
+
+
+def read_pooling(folder: Path) -> Pooling:
+    """Return how the model of a folder pools; its file has an older form, a flag for each mode, and a newer."""
+    listed = _read_json(folder / "modules.json", [])
+    modules = tuple(str(module.get("type", "")).rpartition(".")[2] for module in listed)
+    if modules not in PLAIN:
+        return Pooling(modules, "")
+    pooling = _read_json(folder / listed[1]["path"] / "config.json", {})
+    old = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+    named = [mode for key, mode in old.items() if pooling.get(key)]
+    others = [key for key, on in pooling.items() if key.startswith("pooling_mode_") and on and key not in old]
+    mode = pooling.get("pooling_mode") or (named[0] if len(named) == 1 and not others else "several")
+    if not isinstance(mode, str):
+        mode = "several"
+    if pooling.get("include_prompt") is False:
+        mode = f"{mode} without the prompt"
+    return Pooling(modules, mode)
+
+
+def _read_json(path: Path, default: Any) -> Any:  # noqa: ANN401  (JSON)
+    return json.loads(path.read_bytes()) if path.is_file() else default

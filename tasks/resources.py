@@ -1,0 +1,66 @@
+"""Resources: the time and memory that a block of work took, and the threads that it may take."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Usage:
+    """Wall seconds and peak resident bytes of a finished block."""
+
+    seconds: float = 0.0
+    peak_rss_bytes: int = 0
+
+
+@contextlib.contextmanager
+def measured() -> Iterator[Usage]:
+    """Yield a Usage that is filled in when the block ends.
+
+    Notes
+    -----
+    On Linux the kernel's high-water mark is reset first, so the peak is the block's own; elsewhere it is the
+    process's since its start.
+    """
+    _reset_peak()
+    started = time.perf_counter()
+    usage = Usage()
+    yield usage
+    usage.seconds = time.perf_counter() - started
+    usage.peak_rss_bytes = peak_rss_bytes()
+
+
+@contextlib.contextmanager
+def compiled_threads(n_threads: int | None) -> Iterator[None]:
+    """Run numba's parallel loops inside the block on `n_threads` threads, at most those there are; on all if None."""
+    import numba
+
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(n_threads or numba.config.NUMBA_NUM_THREADS, numba.config.NUMBA_NUM_THREADS))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+def peak_rss_bytes() -> int:
+    """Return the process's peak resident memory in bytes, since the last reset where the kernel allows one."""
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kibibytes
+
+
+def _reset_peak() -> None:
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

@@ -1,0 +1,111 @@
+"""Assigning new documents to a fitted model, beside BERTopic.transform; prints JSON.
+
+    python -m tests.benchmarks.assigning --scratch DIR --fitted 100000 --new 900000 --peer-new 5000
+
+Both sides fit on the first `--fitted` of reddit_titles_1m by their own pipeline (embeddings given, min_cluster_size 50,
+seeded), then assign titles that follow them. Ours is what the stages do beyond `neighbors.fit_limit`: the index of the
+fitted vectors, the nearest of each new one, the vote. Clocks cover vectors in memory to topics, the index included.
+Agreement is with the fit's own topics, three ways: fitted documents assigned like new ones (`fitted_again`), the same
+with themselves left out of the vote (`left_out`, which a rule that only remembers cannot pass), and BERTopic's
+transform of a slice of its own fitted documents against its own fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from configs.models import HdbscanCluster, NeighborsConfig, ParallelUmapReduce, RuntimeConfig
+from tasks.cluster import cluster_points
+from tasks.core.assign import neighbor_weights, vote_topics
+from tasks.core.search import cell_index, search_neighbors
+from tasks.neighbors import find_neighbors
+from tasks.reduce import reduce_graph
+from tasks.sample import N_NEAREST
+from tests.benchmarks.corpora import reddit_vectors
+from tests.benchmarks.peer import machine
+
+MIN_CLUSTER_SIZE = 50
+
+
+def our_side(fitted: np.ndarray, new: np.ndarray, seed: int) -> dict[str, Any]:
+    """Return seconds, rate and agreement of our assignment."""
+    graph = find_neighbors(fitted, NeighborsConfig(), seed, RuntimeConfig())
+    points = reduce_graph(graph.indices, graph.distances, fitted, ParallelUmapReduce(), seed)
+    labels = cluster_points(points, HdbscanCluster(min_cluster_size=MIN_CLUSTER_SIZE), seed).labels
+    search_neighbors(fitted[:20_000], new[:1000], N_NEAREST)  # compiled before the clock starts
+    started = time.perf_counter()
+    index = cell_index(fitted, seed)
+    indexed = time.perf_counter() - started
+    nearest, distances = search_neighbors(fitted, new, N_NEAREST, seed, index=index)
+    topics, _ = vote_topics(labels, nearest, neighbor_weights(distances))
+    seconds = time.perf_counter() - started
+    nearest, distances = search_neighbors(fitted, fitted, N_NEAREST + 1, seed, index=index)
+    again, _ = vote_topics(labels, nearest[:, :-1], neighbor_weights(distances[:, :-1]))
+    left_out, _ = vote_topics(labels, nearest[:, 1:], neighbor_weights(distances[:, 1:]))
+    return {
+        "seconds": seconds,
+        "index_s": indexed,
+        "documents_per_s": len(new) / seconds,
+        "outlier_share_fitted": float((labels < 0).mean()),
+        "outlier_share_new": float((topics < 0).mean()),
+        "fitted_again": float((again == labels).mean()),
+        "left_out": float((left_out == labels).mean()),
+        "left_out_where_both_have_a_topic": float(
+            (left_out == labels)[(left_out >= 0) & (labels >= 0)].mean()
+        ),
+    }
+
+
+def peer_side(texts: list[str], fitted: np.ndarray, new: np.ndarray, n_new: int, seed: int) -> dict[str, Any]:
+    """Return seconds, rate and agreement of BERTopic's transform on a slice."""
+    from bertopic import BERTopic
+    from umap import UMAP
+
+    umap = UMAP(n_neighbors=15, n_components=5, min_dist=0.0, metric="cosine", random_state=seed)
+    model = BERTopic(umap_model=umap, min_topic_size=MIN_CLUSTER_SIZE)
+    topics, _ = model.fit_transform(texts, fitted)
+    model.transform(texts[:200], fitted[:200])  # compiled before the clock starts
+    started = time.perf_counter()
+    model.transform(["title"] * n_new, new[:n_new])
+    seconds = time.perf_counter() - started
+    again, _ = model.transform(texts[:n_new], fitted[:n_new])
+    return {
+        "seconds": seconds,
+        "n_new": n_new,
+        "documents_per_s": n_new / seconds,
+        "fitted_again": float((np.asarray(again) == np.asarray(topics[:n_new])).mean()),
+    }
+
+
+def main() -> None:
+    """Print both sides as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scratch", type=Path, required=True)
+    parser.add_argument("--fitted", type=int, default=100_000)
+    parser.add_argument("--new", type=int, default=900_000)
+    parser.add_argument("--peer-new", type=int, default=5000)
+    parser.add_argument("--seed", type=int, default=42)
+    args = parser.parse_args()
+    documents, path = reddit_vectors(args.scratch, args.fitted + args.new)
+    vectors = np.load(path)
+    fitted, new = vectors[: args.fitted], vectors[args.fitted :]
+    ours = our_side(fitted, new, args.seed)
+    texts = pl.read_parquet(documents, columns=["title"])["title"][: args.fitted].to_list()
+    peer = peer_side(texts, fitted, new, args.peer_new, args.seed) if args.peer_new else None
+    times = ours["documents_per_s"] / peer["documents_per_s"] if peer else None
+    sizes = {"fitted": args.fitted, "new": len(new)}
+    figures = {"topicflow": ours, "bertopic": peer, "times_faster": times}
+    print(json.dumps({"benchmark": "assigning", **machine(), **sizes, **figures}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

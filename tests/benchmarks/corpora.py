@@ -1,0 +1,115 @@
+"""The corpora that the benchmarks measure on, read from a folder beside the project and embedded once."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from configs.models import LoadConfig, RuntimeConfig, SentenceTransformersEmbed
+from tasks.embed import embed
+from tasks.encoders import find_encoder, load_encoder
+from tasks.load import load
+from tasks.store import ArtifactRef, ArtifactStore
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One corpus: its file, the columns that matter, and how many of its rows are taken (all if None)."""
+
+    name: str
+    file: str
+    text_column: str
+    label_column: str | None
+    n_rows: int | None = None
+
+    def path(self, scratch: Path) -> Path:
+        """Return the file to read; where rows are taken, a copy of a seeded sample of them in `scratch`."""
+        source = DATA / self.file
+        if self.n_rows is None:
+            return source
+        target = scratch / f"{self.name}.parquet"
+        if not target.exists():
+            table = pl.read_parquet(source)
+            rows = np.sort(np.random.default_rng(0).permutation(table.height)[: self.n_rows])
+            scratch.mkdir(parents=True, exist_ok=True)
+            table[rows].write_parquet(target)
+        return target
+
+    def load_config(self, scratch: Path) -> LoadConfig:
+        """Return how the corpus is loaded."""
+        return LoadConfig(
+            path=str(self.path(scratch)),
+            text_column=self.text_column,
+            label_column=self.label_column,
+            columns=(),
+        )
+
+
+CORPORA = {
+    corpus.name: corpus
+    for corpus in (
+        Corpus("newsgroups", "newsgroups.parquet", "text", "label"),
+        Corpus("bbc_news", "bbc_news.parquet", "text", "label"),
+        Corpus("clinc150", "clinc150.parquet", "text", "intent"),
+        Corpus("octis_bbc_news", "octis_bbc_news.parquet", "text", "label"),
+        Corpus("arxiv_20k", "arxiv_titles.parquet", "title", "primary_cat", 20_000),
+        Corpus("arxiv_100k", "arxiv_titles.parquet", "title", "primary_cat", 100_000),
+        Corpus("arxiv_101k", "arxiv_titles.parquet", "title", "primary_cat", 101_000),
+    )
+}
+
+
+def embedded(name: str, store: ArtifactStore, scratch: Path) -> tuple[ArtifactRef, ArtifactRef]:
+    """Return the documents and embeddings of a corpus, from the store or computed now."""
+    runtime = RuntimeConfig()
+    documents = result(load.fn(store, CORPORA[name].load_config(scratch), runtime))
+    return documents, result(embed.fn(store, documents, SentenceTransformersEmbed(), runtime))
+
+
+def reddit_vectors(scratch: Path, n_rows: int) -> tuple[Path, Path]:
+    """Return a Parquet file of the first `n_rows` of reddit_titles_1m and the .npy file of their vectors.
+
+    Embedded once, in 8-bit integers, into `scratch`; a million take a quarter of an hour on two free cores.
+    """
+    source, everything = DATA / "reddit_titles_1m.parquet", scratch / "reddit_titles_1m.npy"
+    scratch.mkdir(parents=True, exist_ok=True)
+    if not everything.exists():
+        config = SentenceTransformersEmbed(precision="int8")
+        encoder = load_encoder(find_encoder(config, "cpu"), config)
+        titles = pl.read_parquet(source, columns=["title"])["title"]
+        order = titles.str.len_bytes().arg_sort().to_numpy()
+        partial = everything.with_suffix(".partial")
+        vectors = np.lib.format.open_memmap(
+            partial, mode="w+", dtype=np.float32, shape=(len(titles), encoder.dim)
+        )
+        for start in range(0, len(titles), 16_384):
+            rows = order[start : start + 16_384]
+            vectors[rows] = encoder.encode(titles.gather(rows).to_list())[0]
+        vectors.flush()
+        partial.rename(everything)
+    documents, vectors_path = scratch / f"reddit_{n_rows}.parquet", scratch / f"reddit_{n_rows}.npy"
+    if not documents.exists():
+        pl.scan_parquet(source).head(n_rows).sink_parquet(documents)
+    if not vectors_path.exists():
+        np.save(vectors_path, np.load(everything, mmap_mode="r")[:n_rows])
+    return documents, vectors_path
+
+
+def fresh_store(source: ArtifactStore, folder: Path, *refs: ArtifactRef) -> ArtifactStore:
+    """Return a new store in `folder` that holds copies of `refs` and nothing else, so that no stage is a hit."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for ref in refs:
+        shutil.copytree(source.folder(ref.kind, ref.key), folder / ref.kind / ref.key)
+    shutil.copy(source.root / "format.json", folder / "format.json")
+    return ArtifactStore(folder)
+
+
+def result(returned: object) -> ArtifactRef:
+    """Return the artifact that a stage called directly gives, as a reference or in a `Cached` state."""
+    return returned if isinstance(returned, ArtifactRef) else returned.data  # type: ignore[attr-defined]

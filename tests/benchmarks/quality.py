@@ -1,0 +1,149 @@
+"""Quality beside plain BERTopic on the same documents and embeddings, in one run; prints JSON.
+
+    python -m tests.benchmarks.quality --store STORE --scratch DIR newsgroups bbc_news arxiv_100k
+
+Both sides cluster with min_cluster_size 10, BERTopic's default, over the seeds given; ours is otherwise the
+shipped default config. Every figure is computed by the same code on both sides (`tasks.evaluate.measure`), over
+all documents, outliers as a class of their own. The clock covers embeddings to topics, not the metrics; stages
+that the store holds already cost nothing, so compare seconds on a fresh store only.
+
+The sides cut words differently: topicflow keeps hyphens inside words, BERTopic takes every character out that is
+neither letter, digit nor space. A keyword that the reference tokens do not hold is left out of a coherence, which
+favours the side it is foreign to. So coherence is given twice: `npmi` over each side's own tokens, and
+`npmi_other` over the other side's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from configs.models import (
+    CountConfig,
+    EvaluateConfig,
+    HdbscanCluster,
+    LabelConfig,
+    NeighborsConfig,
+    ParallelUmapReduce,
+    RuntimeConfig,
+    SentenceTransformersEmbed,
+)
+from tasks.cluster import cluster
+from tasks.count import count
+from tasks.embed import text_parts
+from tasks.evaluate import measure, read_classes, read_keywords
+from tasks.label import label
+from tasks.neighbors import neighbors
+from tasks.reduce import reduce
+from tasks.store import ArtifactRef, ArtifactStore
+from tests.benchmarks.corpora import embedded, result
+from tests.benchmarks.peer import fit_bertopic, machine
+
+SHOWN = (
+    "n_topics",
+    "outlier_share",
+    "npmi",
+    "npmi_other",
+    "c_v",
+    "diversity",
+    "nmi",
+    "ari",
+    "purity",
+    "nmi_clustered",
+)
+
+
+def our_topics(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    embeddings: ArtifactRef,
+    seed: int,
+    clustering: HdbscanCluster,
+    counting: CountConfig,
+    labelling: LabelConfig,
+) -> tuple[np.ndarray, list[list[str]]]:
+    """Return labels and keywords by the pipeline's own stages."""
+    runtime = RuntimeConfig()
+    graph = result(neighbors.fn(store, embeddings, NeighborsConfig(), seed, runtime))
+    reduced = result(reduce.fn(store, embeddings, graph, ParallelUmapReduce(), seed, runtime))
+    labels = result(cluster.fn(store, embeddings, graph, reduced, clustering, seed, runtime))
+    counts = result(count.fn(store, documents, counting, runtime))
+    encoding = SentenceTransformersEmbed()
+    topics = result(
+        label.fn(store, documents, embeddings, labels, counts, labelling, counting, encoding, runtime)
+    )
+    return np.asarray(store.array(labels, "labels")), read_keywords(store, topics)
+
+
+def compare(
+    name: str, store: ArtifactStore, scratch: Path, seeds: list[int], min_cluster_size: int
+) -> dict[str, Any]:
+    """Return both sides' figures on one corpus, by seed and as means."""
+    documents, embeddings = embedded(name, store, scratch)
+    vectors = np.asarray(store.array(embeddings, "embeddings"))
+    texts = [text for part in text_parts(store, documents) for text in part]
+    stripped = [
+        re.sub(r"[^A-Za-z0-9 ]+", "", re.sub(r"[\n\t]", " ", text)) for text in texts
+    ]  # as BERTopic does
+    classes = read_classes(store, documents)
+    sides: dict[str, list[dict[str, Any]]] = {"topicflow": [], "bertopic": []}
+    for seed in seeds:
+        started = time.perf_counter()
+        labels, keywords = our_topics(
+            store, documents, embeddings, seed, HdbscanCluster(min_cluster_size=min_cluster_size), CountConfig(),
+            LabelConfig(),
+        )  # fmt: skip
+        ours = {"seconds": time.perf_counter() - started}
+        peer = fit_bertopic(texts, vectors, min_cluster_size, seed)
+        theirs = {"seconds": peer.seconds}
+        found = (("topicflow", labels, keywords, ours), ("bertopic", peer.labels, peer.keywords, theirs))
+        for side, side_labels, side_keywords, row in found:
+            own, other = (texts, stripped) if side == "topicflow" else (stripped, texts)
+            known = (
+                side_keywords,
+                side_labels,
+                vectors,
+                vectors,
+                classes,
+                EvaluateConfig(sample=10),
+                CountConfig(),
+            )
+            figures = measure([own], *known, seed)
+            figures["npmi_other"] = measure([other], *known, seed)["npmi"]
+            sides[side].append({"seed": seed, **row, **{k: figures.get(k) for k in SHOWN}})
+    means = {
+        side: {key: _mean([row[key] for row in rows]) for key in ("seconds", *SHOWN)}
+        for side, rows in sides.items()
+    }
+    return {"corpus": name, "n_documents": len(texts), "means": means, "runs": sides}
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def main() -> None:
+    """Print the comparison of each corpus as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("corpora", nargs="+")
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--scratch", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[42])
+    parser.add_argument("--min-cluster-size", type=int, default=10)
+    args = parser.parse_args()
+    store = ArtifactStore(args.store)
+    rows = [compare(name, store, args.scratch, args.seeds, args.min_cluster_size) for name in args.corpora]
+    print(json.dumps({"benchmark": "quality", **machine(), "corpora": rows}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Wall time and peak memory from embeddings to report over 10k, 100k, 1M documents; prints JSON.
+
+    python -m tests.benchmarks.scale --scratch DIR --sizes 10000 100000 1000000 --peer-sizes 10000 30000 100000
+
+Ours is the command line as a user types it (`topicflow run` with precomputed vectors, an own empty store, shipped
+defaults but `cluster.min_cluster_size`), a process for each size; `stages_s` are the stages after `embed`, `whole_s`
+the process from start to end, loading and checking the vectors and Prefect's temporary server included. The peak is
+the largest of the process's resident set, mapped files counted. A run on the smallest size comes first and is thrown
+away: it compiles what numba keeps on disk. BERTopic runs with its defaults on what it is given, a process for each
+size, its clock around `fit_transform`; its time at our largest size is extrapolated by its own fitted exponent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tests.benchmarks.corpora import reddit_vectors
+from tests.benchmarks.peer import fit_bertopic, machine
+
+CONFIG = """
+name = "scale"
+[load]
+path = "{documents}"
+text_column = "title"
+label_column = "subreddit"
+columns = []
+[embed]
+method = "precomputed"
+path = "{vectors}"
+[cluster]
+min_cluster_size = {min_cluster_size}
+"""
+
+
+def run_ours(scratch: Path, n_rows: int, min_cluster_size: int) -> dict[str, Any]:
+    """Return what one run took, from its own record."""
+    documents, vectors = reddit_vectors(scratch, n_rows)
+    work = scratch / f"scale-{n_rows}"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    config = work / "config.toml"
+    config.write_text(
+        CONFIG.format(documents=documents, vectors=vectors, min_cluster_size=min_cluster_size),
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "flows.cli", "run", str(config), "--json"]
+    command += ["--store", str(work / "store"), "--runs", str(work / "runs")]
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    said = process.stdout.read() if process.stdout else ""
+    _, status, usage = os.wait4(process.pid, 0)
+    whole = time.perf_counter() - started
+    if status:
+        sys.exit(f"the run of {n_rows} documents failed")
+    record = json.loads(said)
+    stages = {stage["stage"]: round(stage["seconds"], 2) for stage in record["stages"]}
+    metrics = json.loads((work / "runs" / "scale" / "latest" / "metrics.json").read_bytes())
+    shutil.rmtree(work / "store")
+    return {
+        "n_documents": n_rows,
+        "whole_s": whole,
+        "stages_s": sum(seconds for stage, seconds in stages.items() if stage not in {"load", "embed"}),
+        "stages": stages,
+        "peak_rss_bytes": usage.ru_maxrss * 1024,
+        **{name: metrics.get(name) for name in ("n_topics", "outlier_share", "npmi", "diversity", "nmi")},
+    }
+
+
+def run_peer(scratch: Path, n_rows: int, min_cluster_size: int) -> dict[str, Any]:
+    """Return what BERTopic took, in a process of its own."""
+    documents, vectors = reddit_vectors(scratch, n_rows)
+    command = [sys.executable, "-m", "tests.benchmarks.scale", "--scratch", str(scratch)]
+    command += ["--peer", str(documents), str(vectors), "--min-cluster-size", str(min_cluster_size)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    said = process.stdout.read() if process.stdout else ""
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        return {"n_documents": n_rows, "failed": os.waitstatus_to_exitcode(status)}
+    return {"n_documents": n_rows, **json.loads(said), "peak_rss_bytes": usage.ru_maxrss * 1024}
+
+
+def peer_alone(documents: Path, vectors: Path, min_cluster_size: int) -> dict[str, Any]:
+    """Return the seconds of BERTopic's fit, unseeded as it comes."""
+    texts = pl.read_parquet(documents, columns=["title"])["title"].to_list()
+    peer = fit_bertopic(texts, np.load(vectors), min_cluster_size, seed=None)
+    return {"seconds": peer.seconds, "n_topics": len(peer.keywords)}
+
+
+def exponent(sizes: list[int], values: list[float]) -> float | None:
+    """Return the slope of log value over log size, None for a single size."""
+    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0]) if len(sizes) > 1 else None
+
+
+def main() -> None:
+    """Print the runs, the exponents and the extrapolation as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scratch", type=Path, required=True)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--peer-sizes", type=int, nargs="*", default=[10_000, 30_000, 100_000])
+    parser.add_argument("--min-cluster-size", type=int, default=50)
+    parser.add_argument("--peer", nargs=2, type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.peer:
+        print(json.dumps(peer_alone(*args.peer, args.min_cluster_size)))
+        return
+    run_ours(args.scratch, min(args.sizes), args.min_cluster_size)
+    ours = [run_ours(args.scratch, n, args.min_cluster_size) for n in args.sizes]
+    peers = [run_peer(args.scratch, n, args.min_cluster_size) for n in args.peer_sizes]
+    finished = [row for row in peers if "seconds" in row]
+    found: dict[str, Any] = {
+        "time_exponent": exponent(args.sizes, [row["stages_s"] for row in ours]),
+        "memory_exponent": exponent(args.sizes, [row["peak_rss_bytes"] for row in ours]),
+    }
+    if len(finished) > 1:
+        sizes = [row["n_documents"] for row in finished]
+        slope = exponent(sizes, [row["seconds"] for row in finished])
+        last = finished[-1]
+        found["peer_time_exponent"] = slope
+        found["peer_extrapolated_s"] = last["seconds"] * (max(args.sizes) / last["n_documents"]) ** (
+            slope or 1.0
+        )
+    print(
+        json.dumps(
+            {"benchmark": "scale", **machine(), "topicflow": ours, "bertopic": peers, **found}, indent=2
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""The command line as tests type it, in this process or in one of its own, and the Prefect server behind it."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flows import cli
+from tests.fakes import Corpus
+
+QUICK_STAGES = """
+[embed]
+method = "precomputed"
+column = "vector"
+[reduce]
+method = "pca"
+[map]
+n_epochs = 5
+[cluster]
+method = "kmeans"
+n_clusters = 3
+"""
+"""Stages that take the vectors from the documents and need no encoder and no second layout."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left: its exit code and the lines it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines of standard error that are not a stage's."""
+        return [line for line in self.err.splitlines() if not _is_stage_line(line)]
+
+    @property
+    def record(self) -> Any:
+        """The JSON on standard output."""
+        return json.loads(self.out)
+
+
+def _is_stage_line(line: str) -> bool:
+    words = line.split()
+    return len(words) == 6 and words[1] in {"computed", "cached"} and words[3] == "rows" and words[5] == "s"
+
+
+def write_corpus(folder: Path, corpus: Corpus) -> Path:
+    """Return a config for a corpus written beside it, with its vectors as a column."""
+    table = pl.DataFrame({"text": corpus.texts, "truth": corpus.truth, "vector": corpus.embeddings.tolist()})
+    return write_table(folder, table)
+
+
+def write_table(folder: Path, table: pl.DataFrame, stages: str = QUICK_STAGES) -> Path:
+    """Return a config for a table written beside it."""
+    table.write_parquet(folder / "documents.parquet")
+    return write_config(folder, f'path = "{folder / "documents.parquet"}"', stages)
+
+
+def write_config(folder: Path, load: str, stages: str = QUICK_STAGES) -> Path:
+    """Return a config with the lines of a load section."""
+    config = folder / "config.toml"
+    places = f'[runtime]\nstore = "{folder / "store"}"\nruns = "{folder / "runs"}"\n'
+    config.write_text(f'name = "trial"\n[load]\n{load}\n{stages}\n{places}', encoding="utf-8")
+    return config
+
+
+def run_apart(*arguments: object, cwd: Path, **environment: str) -> Outcome:
+    """Return what a command does in a process of its own."""
+    done = subprocess.run(
+        command(*arguments), cwd=cwd, env=clean_environment(**environment), capture_output=True, text=True,
+        timeout=240, check=False,
+    )  # fmt: skip
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def command(*arguments: object) -> list[str]:
+    """Return the words that start the command line."""
+    return [sys.executable, "-m", "flows.cli", *map(str, arguments)]
+
+
+def clean_environment(**changes: str) -> dict[str, str]:
+    """Return the environment without Prefect's settings and the tests' own, with `changes`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "PYTEST"))}
+    return {**kept, "PYTHONPATH": str(Path(cli.__file__).parents[1]), **changes}
+
+
+# --- a server -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PrefectServer:
+    """A server at work."""
+
+    address: str
+    home: Path
+
+    @property
+    def url(self) -> str:
+        """Where its API is."""
+        return f"{self.address}/api"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to run against it."""
+        return {"PREFECT_API_URL": self.url, "PREFECT_HOME": str(self.home)}
+
+    def ask(self, path: str, body: object = None, method: str | None = None) -> Any:
+        """Return the answer of the API to a GET, or to a POST of `body`; raise AssertionError with a refusal.
+
+        A server whose SQLite file is locked for a moment answers 503, and Prefect's own clients then ask again.
+        """
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"{self.url}/{path}", data, {"Content-Type": "application/json"}, method=method
+        )
+        for wait_s in (0.5, 1, 2, 4, 8, None):
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    return json.loads(answer.read() or b"null")
+            except urllib.error.HTTPError as error:
+                if error.code != 503 or wait_s is None:
+                    raise AssertionError(f"{error.code}: {error.read().decode()}") from None
+                time.sleep(wait_s)
+        raise AssertionError("unreachable")
+
+
+@contextlib.contextmanager
+def serving(home: Path) -> Iterator[PrefectServer]:
+    """Yield a Prefect server with its UI on a free port and a home of its own, and stop it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = PrefectServer(f"http://127.0.0.1:{port}", home)
+    home.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "PREFECT_HOME": str(home),
+        "PREFECT_UI_API_URL": server.url,
+        "PREFECT_SERVER_UI_API_URL": server.url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+    }
+    start = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
+    with (home / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            start, env=clean_environment(**settings), stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        _wait_for(server, process)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_for(server: PrefectServer, process: "subprocess.Popen[bytes]") -> None:
+    for _ in range(600):
+        assert process.poll() is None, (server.home / "server.log").read_text()
+        with contextlib.suppress(OSError):
+            if server.ask("health") is True:
+                return
+        time.sleep(0.2)
+    raise AssertionError((server.home / "server.log").read_text())

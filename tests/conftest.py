@@ -1,0 +1,77 @@
+"""Fixtures that the tests share; no test reaches the network."""
+
+import os
+import tempfile
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before any library of the hub is imported
+os.environ["HF_HUB_CACHE"] = f"{tempfile.gettempdir()}/topicflow-tests-have-no-hub-cache"
+os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.encoders import load_encoder
+from tasks.store import ArtifactStore
+from tests.commands import Outcome, PrefectServer, serving
+from tests.fakes import Corpus, planted_corpus, tiny_model
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    """An empty store."""
+    return ArtifactStore(tmp_path / "store")
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Corpus:
+    """Three planted topics of 40 documents each and 12 documents of no topic."""
+    return planted_corpus()
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a sentence-transformers model of two layers and 32 dimensions."""
+    return tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """One Prefect server for all tests, with its UI."""
+    with serving(tmp_path_factory.mktemp("prefect") / "home") as server:
+        yield server
+
+
+@pytest.fixture
+def topicflow(
+    prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Outcome]]:
+    """The command line in this process, against the server."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows import cli
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["topicflow", *map(str, arguments)])
+        capfd.readouterr()
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Outcome(code, *capfd.readouterr())
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server.url)
+    with temporary_settings({PREFECT_API_URL: prefect_server.url}):
+        yield run
+
+
+@pytest.fixture(autouse=True)
+def _no_encoder_from_another_test() -> Iterator[None]:
+    """Forget the encoder that a process keeps: tests load others, and broken ones, under the same name."""
+    load_encoder.cache_clear()
+    yield
+    load_encoder.cache_clear()

@@ -1,0 +1,202 @@
+"""The flow in a real Prefect server: states, artifacts, refusals, schema, deployments."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from flows.topic_model import topic_model
+from tests.commands import Outcome, PrefectServer, clean_environment, write_corpus, write_table
+from tests.fakes import Corpus
+
+Topicflow = Callable[..., Outcome]
+STAGES = ["load", "embed", "neighbors", "reduce", "map", "cluster", "count", "label", "evaluate", "report"]
+
+
+def newest_flow_run(server: PrefectServer, name: str) -> Any:
+    wanted = {"flow_runs": {"name": {"any_": [name]}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 1}
+    (found,) = server.ask("flow_runs/filter", wanted)
+    return found
+
+
+def task_states(server: PrefectServer, flow_run: Any) -> dict[str, str]:
+    """Return the name of each task run's state, in the order they began; states arrive a moment later."""
+    wanted = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}
+    for _ in range(50):
+        found = server.ask("task_runs/filter", wanted)
+        if found and all(run["end_time"] for run in found):
+            break
+        time.sleep(0.2)
+    found.sort(key=lambda run: run["start_time"])
+    return {run["name"].rsplit("-", 1)[0]: run["state"]["name"] for run in found}
+
+
+def artifacts(server: PrefectServer, flow_run: Any) -> dict[str, Any]:
+    wanted = {"artifacts": {"flow_run_id": {"any_": [flow_run["id"]]}}, "limit": 50}
+    return {artifact["key"]: artifact for artifact in server.ask("artifacts/filter", wanted)}
+
+
+def test_a_run_and_its_rerun(
+    topicflow: Topicflow, prefect_server: PrefectServer, tmp_path: Path, corpus: Corpus
+) -> None:
+    config = write_corpus(tmp_path, corpus)
+    config.write_text(config.read_text().replace('"trial"', '"rerun"'))
+    assert topicflow("run", config).errors == []
+    first = newest_flow_run(prefect_server, "rerun")
+    assert first["state"]["name"] == "Completed"
+    assert task_states(prefect_server, first) == dict.fromkeys([*STAGES, "publish"], "Completed")
+
+    assert topicflow("run", config).errors == []
+    second = newest_flow_run(prefect_server, "rerun")
+    assert second["id"] != first["id"]
+    assert task_states(prefect_server, second) == {**dict.fromkeys(STAGES, "Cached"), "publish": "Completed"}
+    assert second["parameters"]["config"]["name"] == "rerun"
+
+
+def test_what_a_run_leaves_in_the_ui(
+    topicflow: Topicflow, prefect_server: PrefectServer, tmp_path: Path, corpus: Corpus
+) -> None:
+    config = write_corpus(tmp_path, corpus)
+    config.write_text(config.read_text().replace('"trial"', '"shown"'))
+    record = topicflow("run", config, "--json").record
+    left = artifacts(prefect_server, newest_flow_run(prefect_server, "shown"))
+    assert set(left) == {"shown-topics", "shown-metrics", "shown-config", "shown-report"}
+    topics = pl.read_json(left["shown-topics"]["data"].encode())
+    assert topics["size"].to_list() == [
+        count for _, count in sorted(zip(topics["topic"], topics["size"], strict=True))
+    ]
+    assert topics["size"].sum() == record["n_documents"]
+    assert "outlier_share" in left["shown-metrics"]["data"]
+    assert "n_clusters = 3" in left["shown-config"]["data"]
+    folder = (tmp_path / "runs/shown" / record["run_id"]).resolve()
+    assert f"{folder.as_uri()}/report.html" in left["shown-report"]["data"]
+
+
+def test_progress_on_embedding_shows(
+    topicflow: Topicflow,
+    prefect_server: PrefectServer,
+    tmp_path: Path,
+    tiny: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tasks.progress._TELL_EVERY_S", 0.0)
+    monkeypatch.setattr("tasks.embed.CHUNK_TEXTS", {"cpu": 10})
+    rows = pl.DataFrame({"text": [f"word {i} of many" for i in range(40)]})
+    stages = (
+        f'[embed]\nmodel = "{tiny}"\n[reduce]\nmethod = "pca"\n[cluster]\nmethod = "kmeans"\nn_clusters = 2'
+    )
+    config = write_table(tmp_path, rows, stages)
+    config.write_text(config.read_text().replace('"trial"', '"progress"'))
+    outcome = topicflow("run", config)
+    assert outcome.code == 0, outcome.err
+    left = artifacts(prefect_server, newest_flow_run(prefect_server, "progress"))
+    progress = left["embed-progress"]
+    assert (progress["type"], float(progress["data"])) == ("progress", 100.0)
+    assert progress["description"] == "embed: 40 documents"
+
+
+def test_a_failed_run(topicflow: Topicflow, prefect_server: PrefectServer, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = pl.DataFrame({"text": ["red tea"] * 20, "vector": rng.normal(size=(20, 4)).tolist()})
+    config = write_table(tmp_path, rows)
+    config.write_text(config.read_text().replace('"trial"', '"fails"'))
+    outcome = topicflow("run", config, "--set", "cluster.n_clusters=50")
+    failed = newest_flow_run(prefect_server, "fails")
+    assert failed["state"]["name"] == "Failed"
+    message = "cluster: n_clusters=50 exceeds n_docs=20; set it to 20 or less"
+    assert outcome.errors == [f"error: {message}"]
+    assert message in failed["state"]["message"]
+
+
+def test_only_load_is_tried_again() -> None:
+    from tasks import cluster, count, embed, evaluate, label, load, neighbors, publish, reduce, report
+
+    tried = {
+        module.__name__.rpartition(".")[2]: getattr(module, module.__name__.rpartition(".")[2]).retries
+        for module in (load, embed, neighbors, reduce, cluster, count, label, evaluate, report, publish)
+    }
+    assert [stage for stage, retries in tried.items() if retries] == ["load"]
+
+
+# --- parameters ---------------------------------------------------------------------------------------------
+
+
+def test_the_form_has_tabs_and_descriptions() -> None:
+    schema = topic_model.parameters.model_dump()
+    definitions = schema["definitions"]
+    config = definitions["TopicModelConfig"]["properties"]
+    for section, methods in (
+        ("cluster", ["hdbscan", "kmeans"]),
+        ("reduce", ["parallel_umap", "umap", "pca", "none"]),
+        ("embed", ["sentence-transformers", "static", "precomputed"]),
+    ):
+        variants = [definitions[v["$ref"].rpartition("/")[2]] for v in config[section]["anyOf"]]
+        assert [variant["title"] for variant in variants] == methods
+        assert "oneOf" not in config[section]
+        for variant in variants:
+            assert variant["description"]
+            assert all(p.get("description") for n, p in variant["properties"].items() if n != "method")
+    for name, definition in definitions.items():
+        assert definition.get("description"), name
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"cluster": {"method": "hdbscan", "min_cluster_size": 1}}, "min_cluster_size"),
+        ({"cluster": {"method": "hdbscan", "min_clustersize": 5}}, "min_clustersize"),
+        ({"seed": "many"}, "seed"),
+        ({"load": {"path": "x.csv", "limit": 0}}, "limit"),
+    ],
+)
+def test_the_api_refuses_bad_parameters(
+    prefect_server: PrefectServer, deployment: str, change: dict[str, Any], named: str
+) -> None:
+    parameters = {"config": {"load": {"path": "x.csv"}, **change}}
+    with pytest.raises(AssertionError) as refused:
+        prefect_server.ask(f"deployments/{deployment}/create_flow_run", {"parameters": parameters})
+    assert str(refused.value).startswith(("409", "422"))
+    assert named in str(refused.value) or "config" in str(refused.value)
+
+
+def test_a_deployed_run(
+    prefect_server: PrefectServer, deployment: str, tmp_path: Path, corpus: Corpus
+) -> None:
+    rows = pl.DataFrame({"text": corpus.texts, "vector": corpus.embeddings.tolist()})
+    rows.write_parquet(tmp_path / "documents.parquet")
+    config = {
+        "name": "deployed", "load": {"path": str(tmp_path / "documents.parquet")},
+        "embed": {"method": "precomputed", "column": "vector"}, "reduce": {"method": "pca"},
+        "cluster": {"method": "kmeans", "n_clusters": 3}, "map": {"n_epochs": 5},
+        "runtime": {"store": str(tmp_path / "store"), "runs": str(tmp_path / "runs")},
+    }  # fmt: skip
+    run = prefect_server.ask(f"deployments/{deployment}/create_flow_run", {"parameters": {"config": config}})
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "worker", "start", "--pool", "topicflow", "--run-once"],
+        cwd=tmp_path, env=clean_environment(**prefect_server.environment), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        state = _final_state(prefect_server, run["id"])
+    finally:
+        os.killpg(worker.pid, signal.SIGTERM)
+        said, _ = worker.communicate(timeout=60)
+    assert state == "Completed", said
+    assert (tmp_path / "runs/deployed/latest/report.html").exists()
+
+
+def _final_state(server: PrefectServer, flow_run: str) -> str:
+    for _ in range(240):
+        state = server.ask(f"flow_runs/{flow_run}")["state"]
+        if state["type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}:
+            break
+        time.sleep(0.5)
+    return str(state["name"])

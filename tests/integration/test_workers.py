@@ -1,0 +1,318 @@
+"""Chunks on a real Dask scheduler with two worker processes: the bits that threads make; a worker killed on the way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import polars as pl
+import pytest
+
+from configs.models import RuntimeConfig
+from tasks import embed as stage
+from tasks import workers as module
+from tasks.errors import ConfigError, StageError
+from tasks.store import ArtifactStore, open_store
+from tasks.workers import map_chunks, started
+from tests.commands import Outcome, PrefectServer, clean_environment, write_table
+
+ROOT = Path(__file__).parents[2]
+TEXTS = [f"w{i} x{i * 7}" + " more" * (i % 9) for i in range(150)] + ["w1 x7 more", "w2 x14 more more"]
+
+PRELOAD = """
+import os, time
+from pathlib import Path
+from tasks.encoders import SentenceTransformersEncoder
+
+encode = getattr(SentenceTransformersEncoder, "whole", SentenceTransformersEncoder.encode)  # Dask may load this twice
+SentenceTransformersEncoder.whole = encode
+def slow(self, texts):
+    with open(os.environ["ENCODED"], "a") as file:
+        file.write(f"{os.getpid()} {id(self)} {len(texts)}\\n")
+    time.sleep(float(os.environ["SLOW_S"]))
+    return self.whole(texts)
+SentenceTransformersEncoder.encode = slow
+"""
+"""A worker that takes its time over each chunk and writes down who embeds how much."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A scheduler and its workers, and what these have embedded."""
+
+    address: str
+    workers: list["subprocess.Popen[bytes]"]
+    log: Path
+
+    @property
+    def encoded(self) -> list[tuple[int, int, int]]:
+        """Process, model and number of texts of each chunk."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [tuple(map(int, line.split())) for line in lines]  # type: ignore[misc]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, prefect_server: PrefectServer) -> Iterator[Cluster]:
+    (tmp_path / "preload.py").write_text(PRELOAD)
+    log, file = tmp_path / "encoded", tmp_path / "scheduler.json"
+    environment = clean_environment(**prefect_server.environment, ENCODED=str(log), SLOW_S="0.15")
+
+    def start(*words: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli." + words[0], "--no-dashboard", *words[1:]],
+            cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    place = ("--scheduler-file", str(file))
+    running = [start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", *place)]
+    try:
+        for _ in range(300):
+            if file.exists() and file.stat().st_size:
+                break
+            time.sleep(0.1)
+        worker = (
+            "dask_worker",
+            "--no-nanny",
+            "--nthreads",
+            "1",
+            "--preload",
+            str(tmp_path / "preload.py"),
+            *place,
+        )
+        running += [start(*worker), start(*worker)]
+        address = json.loads(file.read_text())["address"]
+        _wait_for_workers(address, 2)
+        yield Cluster(address, running[1:], log)
+    finally:
+        for process in reversed(running):
+            process.kill()
+            process.wait()
+
+
+def _wait_for_workers(address: str, n_workers: int) -> None:
+    import distributed
+
+    with distributed.Client(address, set_as_default=False) as client:
+        client.wait_for_workers(n_workers, timeout=60)
+
+
+@pytest.fixture
+def config(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A config that embeds 150 distinct texts in 15 chunks, in two parts."""
+    monkeypatch.setitem(stage.CHUNK_TEXTS, "cpu", 10)
+    monkeypatch.setattr(stage.text_parts, "__defaults__", (100,))
+    stages = f'[embed]\nmodel = "{tiny}"\n[reduce]\nmethod = "pca"\n[map]\nn_epochs = 5\n'
+    stages += '[cluster]\nmethod = "kmeans"\nn_clusters = 3\n'
+    return write_table(tmp_path, pl.DataFrame({"text": TEXTS}), stages)
+
+
+def digests(store: ArtifactStore) -> dict[tuple[str, str, str], str]:
+    """Return the digest of every file of every artifact."""
+    return {
+        (entry.kind, entry.key, name): file["blake2b"]
+        for entry in store.entries()
+        for name, file in store.manifest(entry.kind, entry.key)["files"].items()
+    }
+
+
+def on_dask(config: Path, address: str, store: str) -> list[object]:
+    """Return the words of a run on a cluster."""
+    engine = (
+        "--set",
+        "runtime.engine=dask",
+        "--set",
+        f'runtime.address="{address}"',
+        "--set",
+        "runtime.device=cpu",
+    )
+    return ["run", config, "--store", config.parent / store, *engine, "--json"]
+
+
+def test_the_same_artifacts_as_on_threads_bit_for_bit(
+    config: Path, cluster: Cluster, topicflow: Callable[..., Outcome], prefect_server: PrefectServer
+) -> None:
+    here = topicflow("run", config, "--json")
+    there = topicflow(*on_dask(config, cluster.address, "shared"))
+    assert (here.code, there.code) == (0, 0), here.err + there.err
+    assert not [line for line in there.errors if "documents," not in line]  # but for progress
+    assert digests(ArtifactStore(config.parent / "shared")) == digests(ArtifactStore(config.parent / "store"))
+    assert sum(n for _, _, n in cluster.encoded) == 150
+    assert {n for _, _, n in cluster.encoded} == {10}
+    assert {process for process, _, _ in cluster.encoded} == {worker.pid for worker in cluster.workers}
+    assert len({(process, model) for process, model, _ in cluster.encoded}) == 2  # each loaded its model once
+    names = [run["name"] for run in prefect_server.ask("task_runs/filter", {"limit": 200})]
+    assert sum(name.startswith("embed-chunks") for name in names) >= 15
+
+
+def test_a_worker_killed_on_the_way_costs_its_chunk(
+    config: Path, cluster: Cluster, topicflow: Callable[..., Outcome]
+) -> None:
+    victim = cluster.workers[0]
+
+    def kill() -> None:
+        while sum(process == victim.pid for process, _, _ in cluster.encoded) < 3:
+            time.sleep(0.01)
+        os.kill(victim.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    there = topicflow(*on_dask(config, cluster.address, "shared"))
+    killer.join(10)
+    assert there.code == 0, there.err
+    assert victim.wait(10) == -signal.SIGKILL
+    assert sum(n for _, _, n in cluster.encoded) in {150, 160}  # killed between two chunks, or in one
+    here = topicflow("run", config, "--json")
+    assert digests(ArtifactStore(config.parent / "shared")) == digests(ArtifactStore(config.parent / "store"))
+    keys = [[stage["key"] for stage in run.record["stages"]] for run in (here, there)]
+    assert keys[0] == keys[1]
+
+
+@pytest.mark.slow
+def test_workers_and_flow_meet_in_a_bucket(
+    config: Path, s3: Any, cluster: Cluster, topicflow: Callable[..., Outcome]
+) -> None:
+    s3.create_bucket(Bucket="artifacts")
+    words = on_dask(config, cluster.address, "unused")
+    words[words.index("--store") + 1] = "s3://artifacts/store"
+    there = topicflow(*words, "--set", f"runtime.cache={config.parent / 'cache'}")
+    here = topicflow("run", config, "--json")
+    assert (here.code, there.code) == (0, 0), here.err + there.err
+    runtime = RuntimeConfig(store="s3://artifacts/store", cache=str(config.parent / "another cache"))
+    assert digests(open_store(runtime)) == digests(ArtifactStore(config.parent / "store"))
+    assert sum(n for _, _, n in cluster.encoded) == 150
+
+
+@pytest.mark.parametrize("engine", ["dask", "ray"])
+def test_a_cluster_of_this_machine_is_started_and_stopped(
+    config: Path, topicflow: Callable[..., Outcome], engine: str
+) -> None:
+    pytest.importorskip(f"prefect_{engine}", reason="ray is 70 MB and not among the packages of the tests")
+    words = (
+        "--set",
+        f"runtime.engine={engine}",
+        "--set",
+        "runtime.n_workers=1",
+        "--set",
+        "runtime.device=cpu",
+    )
+    there = topicflow("run", config, "--store", config.parent / "shared", *words, "--json")
+    assert there.code == 0, there.err
+    assert not [line for line in there.errors if "documents," not in line]  # but for progress
+    assert topicflow("run", config, "--json").code == 0
+    assert digests(ArtifactStore(config.parent / "shared")) == digests(ArtifactStore(config.parent / "store"))
+
+
+def add_one(number: int) -> int:
+    return number + 1
+
+
+def test_on_threads_chunks_are_mapped_here() -> None:
+    with started(RuntimeConfig()) as runtime:
+        assert list(map_chunks("add", add_one, range(4), runtime)) == [1, 2, 3, 4]
+
+
+def test_many_chunks_are_few_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    submitted = []
+
+    class Runner:
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def submit(self, _task: object, parameters: dict[str, object]) -> object:
+            submitted.append(parameters["chunks"])
+            done = module._each(**parameters)  # type: ignore[arg-type]
+            return type("Future", (), {"result": lambda _, timeout: done})()
+
+    monkeypatch.setattr(module, "_runner", lambda _: Runner())
+    runtime = RuntimeConfig(engine="dask", address="tcp://x:1", device="cpu")
+    assert list(map_chunks("add", add_one, range(1000), runtime)) == list(range(1, 1001))
+    assert (len(submitted), {len(chunks) for chunks in submitted}) == (250, {4})
+    assert list(map_chunks("add", add_one, [], runtime)) == []
+
+
+# --- errors ---
+
+
+def test_a_ray_cluster_that_is_not_there_is_one_line() -> None:
+    pytest.importorskip("prefect_ray", reason="ray is 70 MB and not among the packages of the tests")
+    with (
+        pytest.raises(StageError, match=r"^runtime.address: no Ray cluster answers at 127.0.0.1:9 \([^\n]*$"),
+        started(RuntimeConfig(engine="ray", address="127.0.0.1:9")),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("engine", ["dask", "ray"])
+def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError) as error, started(RuntimeConfig(engine=engine)):
+        pass
+    assert str(error.value) == (
+        f"runtime.engine='{engine}' needs the package prefect-{engine}; pip install 'topicflow[{engine}]'"
+    )
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x", "tcp://no.such.host.invalid:1"])
+def test_an_address_where_nobody_answers_is_one_line(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setattr(module, "CONNECT_S", 1)
+    with pytest.raises(StageError) as error, started(RuntimeConfig(engine="dask", address=address)):
+        pass
+    said = str(error.value)
+    assert said.startswith(f"runtime.address: no Dask scheduler answers at {address} (")
+    assert "\n" not in said
+
+
+def test_a_cluster_without_workers_is_one_line(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WORKERS_S", 1)
+    for worker in cluster.workers:
+        worker.kill()
+        worker.wait()
+    time.sleep(1.0)
+    with (
+        pytest.raises(StageError, match=r"has no worker after 1 s; start some$"),
+        started(RuntimeConfig(engine="dask", address=cluster.address)),
+    ):
+        pass
+
+
+def test_a_cluster_that_lost_all_its_workers_is_one_line(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import distributed
+
+    monkeypatch.setattr(module, "WORKERS_S", 1)
+    runtime = RuntimeConfig(engine="dask", address=cluster.address)
+    with distributed.Client(cluster.address, set_as_default=False) as client:
+        assert module._awaited(client.submit(abs, -2), "add", runtime) == 2
+        for worker in cluster.workers:
+            worker.kill()
+            worker.wait()
+        time.sleep(1.0)
+        with pytest.raises(
+            StageError, match=r"^add: the cluster at \S+ has had no worker for 1 s; start some"
+        ):
+            module._awaited(client.submit(abs, -3), "add", runtime)
+
+
+def test_a_worker_with_another_model_says_so(
+    config: Path, cluster: Cluster, topicflow: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    from tasks.encoders import find_encoder
+
+    monkeypatch.setattr(stage, "find_encoder", lambda *given: replace(find_encoder(*given), key="f" * 32))
+    there = topicflow(*on_dask(config, cluster.address, "shared"))
+    assert there.code == 1
+    assert "embed: a worker finds" in there.err
+    assert "the flow has ffffffffffff" in there.err

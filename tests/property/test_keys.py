@@ -1,0 +1,282 @@
+"""Keys: every field of a stage's section changes its key, no field of `runtime` does; what is stored comes back."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from polars.testing import assert_frame_equal
+from polars.testing.parametric import dataframes
+from pydantic import BaseModel, ValidationError
+
+from configs import models as m
+from configs.models import TopicModelConfig
+from flows.plan import chain_recipes
+from tasks import recipes
+from tasks.store import ArtifactRef, ArtifactStore, Recipe
+from tests.fakes import save_documents
+
+SECTIONS: dict[str, list[BaseModel]] = {
+    "load": [
+        m.LoadConfig(path="a.csv"),
+        m.LoadConfig(query="select 1", connection_env="DB"),
+        m.LoadConfig(path="a.csv", split=m.SplitConfig()),
+    ],
+    "embed": [
+        m.SentenceTransformersEmbed(),
+        m.StaticEmbed(method="static"),
+        m.PrecomputedEmbed(method="precomputed", column="v"),
+    ],
+    "neighbors": [m.NeighborsConfig()],
+    "reduce": [
+        m.ParallelUmapReduce(), m.UmapReduce(method="umap"), m.PcaReduce(method="pca"), m.NoReduce(method="none"),
+    ],
+    "map": [m.MapConfig()],
+    "cluster": [m.HdbscanCluster(), m.KMeansCluster(method="kmeans")],
+    "count": [m.CountConfig()],
+    "label": [m.LabelConfig(), m.LabelConfig(representation="mmr")],
+    "evaluate": [m.EvaluateConfig()],
+    "report": [m.ReportConfig()],
+}  # fmt: skip
+
+RECIPES: dict[str, Callable[[Any], Recipe]] = {
+    "load": lambda c: recipes.load(c, "source"),
+    "embed": lambda c: recipes.embed(c, "texts", "encoder"),
+    "neighbors": lambda c: recipes.neighbors(c, "e", 1),
+    "reduce": lambda c: recipes.reduce(c, "e", "n", 1),
+    "map": lambda c: recipes.reduce(recipes.map_reduce(c), "e", "n", 1),
+    "cluster": lambda c: recipes.cluster(c, "e", "n", "r", 1),
+    "count": lambda c: recipes.count(c, "texts"),
+    "label": lambda c: recipes.label(c, "d", "e", "l", "c", "encoder"),
+    "evaluate": lambda c: recipes.evaluate(c, {"topics": "t"}, m.CountConfig(), 1),
+    "report": lambda c: recipes.report(c, "name", {"topics": "t"}),
+}
+
+BY_CONTENT = {"path", "connection_env", "query"}
+"""Fields that say where the input lies: what lies there is in the key by its content."""
+
+
+def other_values(value: Any) -> Iterator[Any]:
+    """Yield values of the kinds that a config holds; the model says which are valid."""
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int | float):
+        yield from (value + 1, value / 2, value + 1000)
+    yield from (
+        "other",
+        "exact",
+        "pca",
+        "leaf",
+        "mmr",
+        "csv",
+        "replace",
+        "float32",
+        "keybert",
+        "random",
+        "fast",
+    )
+    yield from (5, 50, 500, 0.5, ("a", "b"), [1, 2], {"max_words": 77, "overlap_words": 7}, None)
+
+
+def perturbed(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, BaseModel | None]]:
+    """Yield for each field its dotted name and the same section with another valid value there, None if none fits."""
+    given_values = config.model_dump()
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if name == "method" and not isinstance(config, m.NeighborsConfig):
+            continue  # another variant of the union; compared below
+        found = None
+        for other in other_values(value):
+            try:
+                changed = type(config).model_validate({**given_values, name: other})
+            except ValidationError:
+                continue
+            if getattr(changed, name) != value:
+                found = changed
+                break
+        yield f"{prefix}{name}", found
+        if isinstance(value, BaseModel):
+            for inner, section in perturbed(value, f"{prefix}{name}."):
+                yield inner, section and config.model_copy(update={name: section})
+
+
+CASES = [
+    (stage, type(config).__name__, field, config, changed)
+    for stage, configs in SECTIONS.items()
+    for config in configs
+    for field, changed in perturbed(config)
+    if not (stage in {"load", "embed"} and field in BY_CONTENT)
+]
+
+
+@pytest.mark.parametrize(
+    ("stage", "config", "changed"),
+    [pytest.param(s, c, x, id=f"{s}-{kind}-{field}") for s, kind, field, c, x in CASES],
+)
+def test_every_field_of_a_section_changes_the_key(
+    stage: str, config: BaseModel, changed: BaseModel | None
+) -> None:
+    assert changed is not None, "no valid other value was found: extend other_values"
+    assert RECIPES[stage](config).key != RECIPES[stage](changed).key
+
+
+def test_the_fields_walked_are_all_there_are() -> None:
+    walked = {(kind, field.rsplit(".", 1)[-1]) for _, kind, field, _, _ in CASES}
+    assert len(CASES) > 60
+    assert ("LoadConfig", "max_words") in walked
+    for stage, kind, field in [
+        ("load", "LoadConfig", "path"),
+        ("cluster", "HdbscanCluster", "method"),
+    ]:
+        assert (kind, field) not in walked, stage
+
+
+@pytest.mark.parametrize("stage", ["embed", "reduce", "cluster", "label"])
+def test_every_method_has_its_own_key(stage: str) -> None:
+    keys = {RECIPES[stage](config).key for config in SECTIONS[stage]}
+    assert len(keys) == len(SECTIONS[stage])
+
+
+def test_every_section_of_a_topic_model_is_walked() -> None:
+    assert set(SECTIONS) == set(TopicModelConfig.model_fields) - {"name", "seed", "runtime"}
+
+
+@pytest.mark.parametrize("stage", ["neighbors", "reduce", "map", "cluster", "evaluate"])
+def test_the_seed_changes_the_key_where_it_draws(stage: str) -> None:
+    drawn = {
+        "neighbors": lambda seed: recipes.neighbors(m.NeighborsConfig(), "e", seed),
+        "reduce": lambda seed: recipes.reduce(m.ParallelUmapReduce(), "e", "n", seed),
+        "map": lambda seed: recipes.reduce(recipes.map_reduce(m.MapConfig()), "e", "n", seed),
+        "cluster": lambda seed: recipes.cluster(m.KMeansCluster(method="kmeans"), "e", "n", "r", seed),
+        "evaluate": lambda seed: recipes.evaluate(m.EvaluateConfig(), {}, m.CountConfig(), seed),
+    }[stage]
+    assert drawn(1).key != drawn(2).key
+
+
+@pytest.mark.parametrize("stage", sorted(recipes.VERSIONS))
+def test_a_bumped_version_changes_the_key(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = SECTIONS[stage][0]
+    before = RECIPES[stage](config).key
+    monkeypatch.setattr(recipes, "VERSIONS", {**recipes.VERSIONS, stage: 99})
+    assert RECIPES[stage](config).key != before
+
+
+# --- the whole chain ---
+
+
+def chain(store: ArtifactStore, documents: ArtifactRef, config: TopicModelConfig) -> dict[str, str]:
+    return {stage: recipe.key for stage, recipe in chain_recipes(store, config, documents).items()}
+
+
+RUNTIME = [
+    {"store": "elsewhere"}, {"runs": "elsewhere"}, {"device": "cuda"}, {"n_threads": 3}, {"chunk_rows": 7},
+    {"retries": 0}, {"cache": "elsewhere"}, {"engine": "dask"}, {"address": "tcp://x:1"}, {"n_workers": 3},
+]  # fmt: skip
+
+
+def test_all_fields_of_runtime_are_tried() -> None:
+    assert {name for values in RUNTIME for name in values} == set(m.RuntimeConfig.model_fields)
+
+
+@pytest.mark.parametrize("runtime", RUNTIME, ids=lambda values: next(iter(values)))
+def test_no_field_of_runtime_changes_any_key(
+    store: ArtifactStore, runtime: dict[str, Any], tiny: Path
+) -> None:
+    documents = save_documents(store, ["a b", "c d"])
+    config = TopicModelConfig(load={"path": "a"}, embed={"model": str(tiny), "precision": "float32"})
+    changed = config.model_copy(update={"runtime": m.RuntimeConfig(**runtime)})
+    assert chain(store, documents, changed) == chain(store, documents, config)
+
+
+CHANGES = {
+    "seed": ({"seed": 1}, {"neighbors", "reduce", "map", "cluster", "label", "evaluate", "report"}),
+    "prompt": ({"embed": {"prompt": "p: "}}, set(recipes.STAGES) - {"load", "count"}),
+    "neighbors": ({"neighbors": {"n_neighbors": 9}}, set(recipes.STAGES) - {"load", "embed", "count"}),
+    "reduce": ({"reduce": {"n_components": 3}}, {"reduce", "cluster", "label", "evaluate", "report"}),
+    "map": ({"map": {"min_dist": 0.5}}, {"map", "report"}),
+    "cluster": ({"cluster": {"min_cluster_size": 50}}, {"cluster", "label", "evaluate", "report"}),
+    "count": ({"count": {"lowercase": False}}, {"count", "label", "evaluate", "report"}),
+    "label": ({"label": {"top_n_words": 5}}, {"label", "evaluate", "report"}),
+    "evaluate": ({"evaluate": {"sample": 50}}, {"evaluate", "report"}),
+    "report": ({"report": {"title": "t"}}, {"report"}),
+    "name": ({"name": "other"}, {"report"}),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_moves_the_stage_and_what_follows_and_nothing_before(
+    store: ArtifactStore, name: str, tiny: Path
+) -> None:
+    changes, moved = CHANGES[name]
+    documents = save_documents(store, ["a b", "c d"])
+    base: dict[str, Any] = {"load": {"path": "a"}, "embed": {"model": str(tiny)}}
+    before = chain(store, documents, TopicModelConfig(**base))
+    merged = {**base, **changes}
+    merged["embed"] = {**base["embed"], **changes.get("embed", {})}
+    after = chain(store, documents, TopicModelConfig(**merged))
+    assert {stage for stage in before if before[stage] != after[stage]} == moved
+
+
+# --- round trips ---
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+DTYPES = hnp.floating_dtypes() | hnp.integer_dtypes() | hnp.unsigned_integer_dtypes() | hnp.boolean_dtypes()
+ARRAYS = hnp.arrays(dtype=DTYPES, shape=hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5))
+QUIET = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def round_trip(write: Callable[[Any], None], read: Callable[[ArtifactStore, ArtifactRef], Any]) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        store = ArtifactStore(Path(folder))
+        recipe = Recipe("count", "numbers", 1)
+        with store.writing(recipe) as writer:
+            write(writer)
+        found = store.find(recipe)
+        assert found is not None
+        return read(store, found)
+
+
+@QUIET
+@given(ARRAYS, st.booleans())
+def test_arrays_of_any_shape_and_type_come_back(array: np.ndarray, transposed: bool) -> None:
+    array = array.T if transposed else array
+    found = round_trip(lambda w: w.save_array("a", array), lambda s, r: np.array(s.array(r, "a")))
+    assert (found.shape, found.dtype) == (array.shape, array.dtype)
+    np.testing.assert_array_equal(found, array)
+
+
+@QUIET
+@given(
+    dataframes(
+        max_cols=3, max_size=6, allow_null=True,
+        allowed_dtypes=[pl.Int32, pl.Float64, pl.String, pl.Boolean, pl.Date, pl.List(pl.Float32)],
+    )
+)  # fmt: skip
+def test_tables_come_back(table: pl.DataFrame) -> None:
+    found = round_trip(lambda w: w.save_table("t", table), lambda s, r: s.table(r, "t").collect())
+    assert_frame_equal(found, table)
+
+
+@QUIET
+@given(JSON)
+def test_json_values_come_back(value: Any) -> None:
+    assert round_trip(lambda w: w.save_json("j", value), lambda s, r: s.json(r, "j")) == value
+
+
+def test_a_table_in_parts_comes_back_in_order(store: ArtifactStore) -> None:
+    recipe = Recipe("load", "documents", 1)
+    with store.writing(recipe) as writer:
+        for number in range(12):
+            writer.save_table(f"documents/part-{number:05d}", pl.DataFrame({"n": [number]}))
+    found = store.table(store.committed(recipe, writer), "documents").collect()
+    assert found["n"].to_list() == list(range(12))

@@ -1,0 +1,183 @@
+"""Publish: what the user reads in a run's folder."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from configs.load import load_config
+from configs.models import CountConfig, LabelConfig, PrecomputedEmbed, RuntimeConfig, TopicModelConfig
+from tasks.assemble import join_passages, publish_run
+from tasks.count import count
+from tasks.errors import ArtifactError
+from tasks.label import label
+from tasks.report_page import RUN_PLACE
+from tasks.runs import RunId, find_run
+from tasks.store import ArtifactRef, ArtifactStore, Recipe
+from tests.fakes import Corpus, save, save_documents
+
+
+def test_passages_are_joined_by_hand() -> None:
+    rows = [
+        # document, topic, probability, outlier score, reassigned, x, y
+        ("b", 1, 0.5, 0.1, False, 0.0, 0.0),
+        ("a", 0, 0.75, 0.0, False, 1.0, 1.0),
+        ("b", 2, 0.25, 0.2, False, 4.0, 2.0),
+        ("b", 2, 0.5, 0.3, True, 6.0, 4.0),
+        ("b", -1, 0.0, 0.8, False, 9.0, 9.0),
+        ("c", -1, 0.0, 0.5, False, 1.0, 3.0),
+        ("c", -1, 0.0, 1.0, False, 3.0, 5.0),
+        ("d", 3, 0.5, 0.0, False, 1.0, 1.0),
+        ("d", 1, 0.5, 0.0, False, 2.0, 2.0),
+        ("e", -1, 0.0, 1.0, False, 0.0, 0.0),
+        ("e", 4, 0.0, 0.0, True, 7.0, 7.0),
+    ]
+    names = ["doc_id", "topic", "probability", "outlier_score", "reassigned", "x", "y"]
+    joined = join_passages(pl.DataFrame(rows, schema=names, orient="row"))
+    expected = [
+        ("b", 2, 0.75 / 4, 0.35, True, 5.0, 3.0),  # topic 2 has .75 of four passages, topic 1 only .5
+        ("a", 0, 0.75, 0.0, False, 1.0, 1.0),
+        ("c", -1, 0.0, 0.75, False, 2.0, 4.0),  # none only where no passage has one
+        ("d", 1, 0.25, 0.0, False, 2.0, 2.0),  # a tie goes to the larger topic
+        ("e", 4, 0.0, 0.5, True, 7.0, 7.0),
+    ]
+    assert_frame_equal(joined, pl.DataFrame(expected, schema=names, orient="row"))
+
+
+class Published:
+    """The artifacts of a planted run and what `publish_run` makes of them."""
+
+    def __init__(self, store: ArtifactStore, corpus: Corpus, **columns: list[object]) -> None:
+        self.store, self.corpus = store, corpus
+        n, documents = len(corpus.texts), save_documents(store, corpus.texts, **columns)
+        ones = np.ones(n, np.float32)
+        embeddings = save(
+            store, "embeddings", {"embeddings": corpus.embeddings}, {"device": "cpu", "chunks": []}
+        )
+        graph = save(store, "neighbors", {"indices": ones}, {"recall": 1.0})
+        labels = save(
+            store,
+            "labels",
+            {
+                "labels": corpus.truth, "probabilities": ones / 2, "outlier_scores": ones / 4,
+                "reassigned": corpus.truth == 2,
+            },
+        )  # fmt: skip
+        counting, encoding = CountConfig(min_df=1), PrecomputedEmbed(method="precomputed", column="v")
+        runtime = RuntimeConfig(store=str(store.root), runs=str(store.root.parent / "runs"))
+        counts = count.fn(store, documents, counting, runtime)
+        topics = label.fn(
+            store, documents, embeddings, labels, counts, LabelConfig(), counting, encoding, runtime
+        )
+        reduced = save(store, "reduced", {"reduced": corpus.points})
+        metrics = save(store, "metrics", {"metrics": {"n_topics": 3, "npmi": None}})
+        recipe = Recipe("report", "reports", 1)
+        with store.writing(recipe) as writer:
+            writer.path("report.html").write_text(f"<html>{RUN_PLACE}</html>")
+        page = store.committed(recipe, writer)
+        self.stages: dict[str, ArtifactRef] = {
+            "load": documents, "embed": embeddings, "neighbors": graph, "reduce": reduced, "map": reduced,
+            "cluster": labels, "count": counts, "label": topics, "evaluate": metrics, "report": page,
+        }  # fmt: skip
+        self.config = TopicModelConfig(
+            name="planted", load={"path": "a.csv"}, embed=encoding, runtime=runtime
+        )
+
+    def run(self) -> Path:
+        run = RunId.new("planted")
+        publish_run(self.store, self.config, self.stages, run)
+        return run.folder(self.store.root.parent / "runs")
+
+
+@pytest.fixture
+def published(store: ArtifactStore, corpus: Corpus) -> Published:
+    return Published(store, corpus, package=[f"p{t}" for t in corpus.truth])
+
+
+def test_the_folder_holds_what_the_contract_says(published: Published) -> None:
+    folder = published.run()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.toml", "documents.parquet", "metrics.json", "model", "report.html", "run.json", "topics.csv",
+        "topics.parquet",
+    ]  # fmt: skip
+    assert (folder.parent / "latest").resolve() == folder
+    assert load_config(folder / "config.toml") == published.config
+    assert json.loads((folder / "metrics.json").read_text()) == {"n_topics": 3, "npmi": None}
+
+
+def test_documents_have_their_topic_and_their_own_columns(published: Published) -> None:
+    table = pl.read_parquet(published.run() / "documents.parquet")
+    assert table.columns == [
+        "doc_id", "topic", "probability", "outlier_score", "reassigned", "x", "y", "text", "package",
+    ]  # fmt: skip
+    corpus = published.corpus
+    assert table["doc_id"].to_list() == [f"d{i}" for i in range(132)]
+    assert table["topic"].to_list() == corpus.truth.tolist()
+    assert table["reassigned"].to_list() == (corpus.truth == 2).tolist()
+    assert table["text"].to_list() == corpus.texts
+    assert table["package"].to_list() == [f"p{t}" for t in corpus.truth]
+    np.testing.assert_array_equal(table.select("x", "y").to_numpy(), corpus.points[:, :2])
+    assert table["probability"].unique().to_list() == [0.5]
+    assert table["outlier_score"].unique().to_list() == [0.25]
+
+
+def test_topics_are_written_twice_and_name_their_centroids(published: Published) -> None:
+    folder = published.run()
+    table, flat = pl.read_parquet(folder / "topics.parquet"), pl.read_csv(folder / "topics.csv")
+    assert table["topic"].to_list() == flat["topic"].to_list() == [0, 1, 2]
+    assert flat["keywords"].to_list() == [", ".join(words) for words in table["keywords"]]
+    file, _, row = table["centroid"][2].partition("#")
+    expected = published.corpus.embeddings[published.corpus.truth == 2].mean(axis=0)
+    np.testing.assert_allclose(np.load(file)[int(row)], expected, atol=1e-6)
+
+
+def test_the_record_tells_of_each_stage(published: Published) -> None:
+    folder = published.run()
+    record = json.loads((folder / "run.json").read_text())
+    assert [stage["stage"] for stage in record["stages"]] == list(published.stages)
+    for stage in record["stages"]:
+        ref = published.stages[stage["stage"]]
+        assert (stage["kind"], stage["key"], stage["state"]) == (ref.kind, ref.key, "computed")
+        assert stage["recipe"]["config"] == published.store.manifest(ref.kind, ref.key)["recipe"]["config"]
+    assert (record["n_documents"], record["n_topics"], record["state"]) == (132, 3, "completed")
+    assert "chunks" not in record["embedding"]
+    assert find_run(folder.parent.parent)["run_id"] == record["run_id"]
+    assert record["run_id"] in (folder / "report.html").read_text()
+
+
+def test_own_columns_whose_names_are_taken_get_another(store: ArtifactStore, corpus: Corpus) -> None:
+    n = len(corpus.texts)
+    own = {"topic": ["mine"] * n, "topic_input": ["too"] * n, "x": [9] * n, "doc_id": [7] * n}
+    table = pl.read_parquet(Published(store, corpus, **own).run() / "documents.parquet")
+    assert table.columns[8:] == ["topic_input_input", "topic_input", "x_input", "doc_id_input"]
+    assert table["topic"].to_list() == corpus.truth.tolist()
+    assert table["topic_input_input"].to_list() == ["mine"] * n
+    assert table["topic_input"].to_list() == ["too"] * n
+    assert table["doc_id_input"].to_list() == [7] * n
+
+
+def test_ids_that_are_the_inputs_own_are_not_repeated(store: ArtifactStore, corpus: Corpus) -> None:
+    ids = [f"d{i}" for i in range(len(corpus.texts))]
+    table = pl.read_parquet(Published(store, corpus, doc_id=ids).run() / "documents.parquet")
+    assert table.columns == [
+        "doc_id",
+        "topic",
+        "probability",
+        "outlier_score",
+        "reassigned",
+        "x",
+        "y",
+        "text",
+    ]
+
+
+def test_a_run_that_cannot_be_written_leaves_latest_where_it_was(published: Published) -> None:
+    folder = published.run()
+    published.store.path(published.stages["report"], "report.html").write_text("<html></html>")
+    with pytest.raises(ArtifactError, match="report: the page has no empty place"):
+        published.run()
+    assert (folder.parent / "latest").resolve() == folder
+    assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name, "latest"]

@@ -1,0 +1,300 @@
+"""Config: each error line as a user reads it, overrides, the round trip, the schema, the shipped files."""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.load import apply_override, dump_config, explain, load_config, parse_config
+from configs.models import KMeansCluster, ParallelUmapReduce, PcaReduce, TopicModelConfig
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
+LOAD: dict[str, Any] = {"path": "a.csv"}
+
+
+def parse(**sections: Any) -> TopicModelConfig:
+    return parse_config({"load": LOAD, **sections}, TopicModelConfig, "c.toml")
+
+
+def overridden(*overrides: str, **sections: Any) -> dict[str, Any]:
+    values = copy.deepcopy({"load": LOAD, **sections})
+    for override in overrides:
+        apply_override(values, override)
+    return values
+
+
+# --- error lines ---
+
+
+@pytest.mark.parametrize(
+    ("sections", "line"),
+    [
+        ({"clutser": {}}, "unknown key 'clutser'; did you mean 'cluster'?"),
+        (
+            {"neighbors": {"k": 3}},
+            "unknown key 'neighbors.k'; known here: n_neighbors, method, fit_limit",
+        ),
+        (
+            {"cluster": {"min_cluster_sise": 3}},
+            "unknown key 'cluster.min_cluster_sise'; did you mean 'min_cluster_size'?",
+        ),
+        (
+            {"cluster": {"method": "kmeans", "n_cluster": 3}},
+            "unknown key 'cluster.n_cluster'; did you mean 'n_clusters'?",
+        ),
+        ({"reduce": {"method": "none", "n_components": 3}}, "unknown key 'reduce.n_components'; known here: method"),
+        (
+            {"load": {"path": "a", "split": {"max_word": 30}}},
+            "unknown key 'load.split.max_word'; did you mean 'max_words'?",
+        ),
+        (
+            {"cluster": {"method": "hdbscn"}},
+            "cluster.method: found 'hdbscn', expected one of 'hdbscan', 'kmeans'",
+        ),
+        (
+            {"reduce": {"method": "tsne"}},
+            "reduce.method: found 'tsne', expected one of 'parallel_umap', 'umap', 'pca', 'none'",
+        ),
+        (
+            {"reduce": {"n_components": 1}},
+            "reduce.n_components: input should be greater than or equal to 2, found 1",
+        ),
+        (
+            {"cluster": {"max_outlier_share": 1.01}},
+            "cluster.max_outlier_share: input should be less than or equal to 1, found 1.01",
+        ),
+        ({"seed": -1}, "seed: input should be greater than or equal to 0, found -1"),
+        ({"seed": 1.5}, "seed: input should be a valid integer, got a number with a fractional part, found 1.5"),
+        ({"name": "a b"}, "name: string should match pattern '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$', found 'a b'"),
+        (
+            {"embed": {"precision": "float8"}},
+            "embed.precision: input should be 'auto', 'float32', 'float16', 'bfloat16' or 'int8', found 'float8'",
+        ),
+        ({"cluster": 3}, "cluster: expected a section, found 3"),
+        ({"neighbors": "exact"}, "neighbors: expected a section, found 'exact'"),
+        ({"load": {}}, "load: give either path or query"),
+        ({"load": {"path": "a", "query": "select 1"}}, "load: give either path or query"),
+        (
+            {"load": {"query": "select 1"}},
+            "load: query needs connection_env, the name of the variable that holds the connection URL",
+        ),
+        ({"load": {"path": "a", "text_column": 3}}, "load.text_column: expected text or a list of texts, found 3"),
+        ({"load": {"path": "a", "text_column": []}}, "load.text_column: name at least one text column, found []"),
+        (
+            {"load": {"path": "a", "text_column": ["t", 1]}},
+            "load.text_column.1: input should be a valid string, found 1",
+        ),
+        (
+            {"load": {"path": "a", "split": {"max_words": 30, "overlap_words": 30}}},
+            "load.split: overlap_words=30 must be smaller than max_words=30",
+        ),
+        (
+            {"count": {"ngram_range": [3, 2]}},
+            "count.ngram_range: ngram_range=[3, 2] must be [shortest, longest] within 1 and 5, found [3, 2]",
+        ),
+        (
+            {"embed": {"method": "precomputed"}},
+            "embed: give either path (a .npy file) or column (of the documents)",
+        ),
+        (
+            {"embed": {"method": "precomputed", "path": "a.npy", "column": "v"}},
+            "embed: give either path (a .npy file) or column (of the documents)",
+        ),
+        (
+            {"embed": {"method": "precomputed", "path": "a.npy"}, "label": {"representation": "keybert"}},
+            (
+                "label.representation='keybert' embeds words and needs an encoder; "
+                "embed.method='precomputed' has none: use 'ctfidf'"
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_one_line_with_file_key_and_what_to_do(sections: dict[str, Any], line: str) -> None:
+    with pytest.raises(ValueError) as error:  # noqa: PT011  (the whole text is compared)
+        parse(**sections)
+    assert str(error.value) == f"c.toml: {line}"
+
+
+def test_several_problems_are_a_line_each() -> None:
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        parse(seed=-1, cluster={"min_cluster_sise": 3})
+    assert [line.split(":")[1] for line in str(error.value).splitlines()] == [
+        " seed",
+        " unknown key 'cluster.min_cluster_sise'; did you mean 'min_cluster_size'?",
+    ]
+
+
+def test_a_missing_section_is_named() -> None:
+    with pytest.raises(ValueError, match=r"^c.toml: load: missing$"):
+        parse_config({}, TopicModelConfig, "c.toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "no such config file"),
+        (b"seed = ", "not valid TOML: Invalid value (at end of document)"),
+        (b"name = '\xff'", "not UTF-8 text (invalid start byte at byte 8)"),
+    ],
+)
+def test_a_file_that_is_no_config_says_why(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    path = tmp_path / "c.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        load_config(path)
+    assert str(error.value) == f"{path}: {reason}"
+
+
+def test_a_folder_is_no_config(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is a directory"):
+        load_config(tmp_path)
+
+
+# --- overrides ---
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("cluster.min_cluster_size=50", 50),
+        ("cluster.epsilon=0.5", 0.5),
+        ("cluster.selection=leaf", "leaf"),
+        ('cluster.selection="leaf"', "leaf"),
+        ("label.bm25_weighting=true", True),
+        ('load.text_column=["title", "body"]', ["title", "body"]),
+        ("load.split.max_words=50", 50),
+        ("load.path=/data/a=b.csv", "/data/a=b.csv"),
+    ],
+)
+def test_an_override_sets_one_value_of_its_type(override: str, value: Any) -> None:
+    node: Any = overridden(override)
+    for part in override.partition("=")[0].split("."):
+        node = node[part]
+    assert node == value
+    assert type(node) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("seed", "--set seed: expected key=value, as in cluster.min_cluster_size=50"),
+        ("=3", "--set =3: expected key=value, as in cluster.min_cluster_size=50"),
+        ("seed.start=3", "--set seed.start=3: seed is a value, not a section"),
+    ],
+)
+def test_an_override_of_another_form_is_refused(override: str, line: str) -> None:
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        overridden(override, seed=1)
+    assert str(error.value) == line
+
+
+def test_another_method_drops_the_fields_it_does_not_have_and_keeps_those_it_shares() -> None:
+    section = {"n_components": 7, "min_dist": 0.2, "init": "pca"}
+    values = overridden("reduce.method=pca", reduce=section)
+    assert parse_config(values, TopicModelConfig, "").reduce == PcaReduce(method="pca", n_components=7)
+    values = overridden("cluster.method=kmeans", cluster={"min_cluster_size": 20})
+    assert parse_config(values, TopicModelConfig, "").cluster == KMeansCluster(method="kmeans")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [("cluster.method=hdbscan",), ("cluster.min_cluster_size=20", "cluster.method=hdbscan")],
+)
+def test_naming_a_method_loses_no_value_that_it_has(overrides: tuple[str, ...]) -> None:
+    values = overridden(*overrides, cluster={"min_cluster_size": 20})
+    assert values["cluster"]["min_cluster_size"] == 20
+
+
+def test_a_method_that_is_no_union_changes_nothing_else() -> None:
+    assert overridden("neighbors.n_neighbors=30", "neighbors.method=exact")["neighbors"] == {
+        "n_neighbors": 30,
+        "method": "exact",
+    }
+
+
+# --- round trip, shipped files ---
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_each_shipped_config_loads_and_survives_being_written(path: Path, tmp_path: Path) -> None:
+    config = load_config(path)
+    (tmp_path / "config.toml").write_text(dump_config(config), encoding="utf-8")
+    assert load_config(tmp_path / "config.toml") == config
+
+
+def test_there_are_shipped_configs() -> None:
+    assert "quickstart.toml" in {path.name for path in CONFIGS}
+
+
+def test_every_kind_of_value_survives_being_written(tmp_path: Path) -> None:
+    config = parse(
+        load={"query": "select 'é\\'", "connection_env": "DB", "text_column": ["a", "b"], "text_separator": "\r\n\t",
+              "columns": [], "limit": 5, "split": {"max_words": 50}},
+        embed={"method": "precomputed", "column": "v"}, reduce={"method": "none"},
+        cluster={"method": "hdbscan", "implementation": "fast", "epsilon": 1e-9, "max_outlier_share": 0.0},
+        count={"stop_words": ["english", "german"], "ngram_range": [1, 3], "token_pattern": r'(?u)"\w+"'},
+    )  # fmt: skip
+    (tmp_path / "config.toml").write_text(dump_config(config), encoding="utf-8")
+    assert load_config(tmp_path / "config.toml") == config
+
+
+def test_a_config_is_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        parse().seed = 3  # type: ignore[misc]
+
+
+def test_a_section_without_a_method_has_the_default_one() -> None:
+    assert parse(reduce={"n_components": 3}).reduce == ParallelUmapReduce(n_components=3)
+
+
+# --- schema and explain ---
+
+
+def nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, dict):
+        yield schema
+        for value in schema.values():
+            yield from nodes(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from nodes(value)
+
+
+def test_unions_are_given_as_any_of_so_that_the_form_draws_tabs() -> None:
+    schema = TopicModelConfig.model_json_schema()
+    assert [n for n in nodes(schema) if "oneOf" in n or "discriminator" in n] == []
+    for section, titles in {
+        "embed": ["sentence-transformers", "static", "precomputed"],
+        "reduce": ["parallel_umap", "umap", "pca", "none"],
+        "cluster": ["hdbscan", "kmeans"],
+    }.items():
+        names = [v["$ref"].rsplit("/", 1)[-1] for v in schema["properties"][section]["anyOf"]]
+        assert [schema["$defs"][name]["title"] for name in names] == titles
+
+
+def test_every_field_has_a_description_and_every_section_too() -> None:
+    schema = TopicModelConfig.model_json_schema()
+    sections = [schema, *schema["$defs"].values()]
+    assert [s["title"] for s in sections if not s.get("description")] == []
+    bare = [
+        f"{section['title']}.{name}"
+        for section in sections
+        for name, field in section["properties"].items()
+        if name != "method" and "$ref" not in str(field) and not field.get("description")
+    ]
+    assert bare == []
+
+
+def test_explain_lists_every_field() -> None:
+    schema = TopicModelConfig.model_json_schema()
+    fields = {name for section in [schema, *schema["$defs"].values()] for name in section["properties"]}
+    rows = list(explain())
+    assert {key.rsplit(".", 1)[-1] for key, *_ in rows} == fields
+    assert [key for key, _, _, description in rows if not description and not key.endswith(".method")] == []
+    described = {key: (kind, default) for key, kind, default, _ in rows}
+    assert described["cluster.max_outlier_share"] == ("number 0.0..1.0", "None")
+    assert described["load.split.max_words"] == ("integer 10..5000", "180")
+    assert described["neighbors.method"] == ("'auto' | 'exact' | 'descent' | 'pynndescent'", "auto")

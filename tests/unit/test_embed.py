@@ -1,0 +1,220 @@
+"""The embed stage on a tiny real model and on vectors that the user has."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from prefect.states import State
+
+from configs.models import PrecomputedEmbed, RuntimeConfig, SentenceTransformersEmbed
+from tasks import embed as stage
+from tasks.embed import embed, text_parts
+from tasks.encoders import SentenceTransformersEncoder
+from tasks.errors import DataError
+from tasks.store import ArtifactRef, ArtifactStore
+from tests.fakes import save_documents
+
+TEXTS = ["ab cd", "a", "zz " * 30, "ab cd", *(f"w{i} x{i * 7}" for i in range(40))]
+RUNTIME = RuntimeConfig(device="cpu")
+
+
+def run(store: ArtifactStore, documents: ArtifactRef, tiny: Path, **config: object) -> ArtifactRef:
+    found = embed.fn(store, documents, SentenceTransformersEmbed(model=str(tiny), **config), RUNTIME)
+    return found.data if isinstance(found, State) else found
+
+
+def take(store: ArtifactStore, documents: ArtifactRef, **config: str) -> ArtifactRef:
+    found = embed.fn(store, documents, PrecomputedEmbed(method="precomputed", **config), RUNTIME)
+    return found.data if isinstance(found, State) else found
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that the model was asked for."""
+    asked: list[str] = []
+    encode = SentenceTransformersEncoder.encode
+
+    def counted(self: SentenceTransformersEncoder, texts: list[str]) -> object:
+        asked.extend(texts)
+        return encode(self, texts)
+
+    monkeypatch.setattr(SentenceTransformersEncoder, "encode", counted)
+    return asked
+
+
+def test_documents_become_unit_vectors_in_their_order(store: ArtifactStore, tiny: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    made = run(store, save_documents(store, TEXTS), tiny)
+    found = store.array(made, "embeddings")
+    assert (found.shape, found.dtype, made.rows) == ((44, 32), np.float32, 44)
+    expected = SentenceTransformer(str(tiny)).encode(TEXTS, normalize_embeddings=True)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    meta = store.meta(made)
+    assert meta["n_embedded"] == 43
+    assert meta["truncated_share"] == 1 / 44  # 62 pieces against 16
+    assert (meta["device"], meta["precision"], meta["revision"]) == ("cpu", "float32", "local")
+
+
+def test_a_second_run_is_a_hit_and_appended_documents_are_embedded_alone(
+    store: ArtifactStore, tiny: Path, encoded: list[str]
+) -> None:
+    documents = save_documents(store, TEXTS)
+    made = run(store, documents, tiny)
+    assert not made.cached
+    assert len(encoded) == 43
+    again = embed.fn(store, documents, SentenceTransformersEmbed(model=str(tiny)), RUNTIME)
+    assert isinstance(again, State)
+    assert (again.name, again.data, again.data.cached) == ("Cached", made, True)
+    grown = run(store, save_documents(store, [*TEXTS, "new", "newer"], name="grown"), tiny)
+    assert sorted(encoded[43:]) == ["new", "newer"]
+    np.testing.assert_array_equal(store.array(grown, "embeddings")[:44], store.array(made, "embeddings"))
+
+
+def test_an_interrupted_run_taken_up_again_gives_the_same_bits(
+    store: ArtifactStore, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(stage.CHUNK_TEXTS, "cpu", 10)
+    whole = ArtifactStore(store.root.with_name("whole"))
+    expected = whole.array(run(whole, save_documents(whole, TEXTS), tiny), "embeddings")
+    documents = save_documents(store, TEXTS)
+    encode, calls = SentenceTransformersEncoder.encode, iter(range(100))
+
+    def killed(self: SentenceTransformersEncoder, texts: list[str]) -> object:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return encode(self, texts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SentenceTransformersEncoder, "encode", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(store, documents, tiny)
+    made = run(store, documents, tiny)
+    assert store.meta(made)["n_embedded"] == 23
+    np.testing.assert_array_equal(store.array(made, "embeddings"), expected)
+    assert store.meta(made)["chunks"] == whole.meta(run(whole, save_documents(whole, TEXTS), tiny))["chunks"]
+
+
+def test_a_changed_config_is_another_artifact(store: ArtifactStore, tiny: Path) -> None:
+    documents = save_documents(store, TEXTS[:5])
+    made = [
+        run(store, documents, tiny),
+        run(store, documents, tiny, prompt="p : "),
+        run(store, documents, tiny, max_seq_length=8),
+    ]
+    assert len({ref.key for ref in made}) == 3
+    first, second, third = (np.array(store.array(ref, "embeddings")) for ref in made)
+    assert np.abs(first - second).max() > 1e-3
+    assert np.abs(first[2] - third[2]).max() > 1e-3  # the long text is cut sooner
+    np.testing.assert_allclose(first[1], third[1], atol=1e-6)
+
+
+def test_texts_come_in_parts_of_the_size_asked(store: ArtifactStore) -> None:
+    documents = save_documents(store, TEXTS)
+    parts = list(text_parts(store, documents, rows=10))
+    assert [len(part) for part in parts] == [10, 10, 10, 10, 4]
+    assert [text for part in parts for text in part] == TEXTS
+
+
+# --- vectors that the user has ---
+
+
+@pytest.fixture
+def vectors() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_a_npy_file_is_taken_as_it_is(store: ArtifactStore, vectors: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", vectors)
+    documents = save_documents(store, TEXTS[:6])
+    made = take(store, documents, path=str(tmp_path / "v.npy"))
+    np.testing.assert_allclose(store.array(made, "embeddings"), unit(vectors), atol=1e-6)
+    (tmp_path / "v.npy").rename(tmp_path / "moved.npy")
+    again = take(store, documents, path=str(tmp_path / "moved.npy"))
+    assert (again, again.cached) == (made, True)  # the file's bytes are in the key, not its name
+    np.save(tmp_path / "moved.npy", -vectors)
+    assert take(store, documents, path=str(tmp_path / "moved.npy")) != made
+
+
+def test_rows_of_dropped_documents_are_left_out(
+    store: ArtifactStore, vectors: np.ndarray, tmp_path: Path
+) -> None:
+    vectors[1] = 0.0  # as an encoder gives for an empty text
+    np.save(tmp_path / "v.npy", vectors)
+    documents = save_documents(store, TEXTS[:6])
+    table = store.table(documents, "documents").collect()
+    kept = table.filter(pl.col("row") != 1)
+    kept.write_parquet(store.path(documents, "documents.parquet"))
+    made = take(store, documents, path=str(tmp_path / "v.npy"))
+    np.testing.assert_allclose(
+        store.array(made, "embeddings"), unit(np.delete(vectors, 1, axis=0)), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("dtype", [pl.List(pl.Float64), pl.Array(pl.Float32, 4)])
+def test_a_column_is_taken_as_it_is(store: ArtifactStore, vectors: np.ndarray, dtype: pl.DataType) -> None:
+    documents = save_documents(store, TEXTS[:6], v=pl.Series(vectors.tolist(), dtype=dtype))
+    made = take(store, documents, column="v")
+    np.testing.assert_allclose(store.array(made, "embeddings"), unit(vectors), atol=1e-6)
+    assert take(store, documents, column="v").cached
+
+
+def bad_column(values: list[object], dtype: pl.DataType | None = None) -> pl.Series:
+    return pl.Series("v", values, dtype=dtype, strict=False)
+
+
+@pytest.mark.parametrize(
+    ("column", "line"),
+    [
+        (bad_column([1.0, 2.0]), "column 'v' is Float64, expected a list of floats"),
+        (bad_column([["a"], ["b"]]), "column 'v' is List(String), expected a list of floats"),
+        (
+            bad_column([[1.0, 2.0], None]),
+            "column 'v' holds 1 nulls and 2 widths, expected vectors of one width",
+        ),
+        (
+            bad_column([[1.0, 2.0], [1.0]]),
+            "column 'v' holds 0 nulls and 2 widths, expected vectors of one width",
+        ),
+        (bad_column([[1.0, None], [1.0, 1.0]]), "column 'v' row 0 holds NaN or infinite values"),
+        (bad_column([[1.0], [0.0]]), "column 'v' row 1 holds only zeros"),
+        (bad_column([[], []], pl.List(pl.Float32)), "column 'v' row 0 holds only zeros"),
+    ],
+)
+def test_a_bad_column_is_one_line(store: ArtifactStore, column: pl.Series, line: str) -> None:
+    documents = save_documents(store, TEXTS[:2], v=column)
+    with pytest.raises(DataError) as error:
+        take(store, documents, column="v")
+    assert str(error.value).startswith(f"embed: {line}")
+
+
+def test_a_missing_column_lists_those_there_are(store: ArtifactStore) -> None:
+    documents = save_documents(store, TEXTS[:2], v=[[1.0], [2.0]])
+    with pytest.raises(DataError, match=r"^embed: no column 'w' in the documents; there are: text, v$"):
+        take(store, documents, column="w")
+
+
+def test_a_file_that_is_none_is_one_line_and_leaves_nothing(
+    store: ArtifactStore, vectors: np.ndarray, tmp_path: Path
+) -> None:
+    documents = save_documents(store, TEXTS[:6])
+    with pytest.raises(
+        DataError, match=r"v\.npy: no such file or directory; embed\.path names a \.npy file$"
+    ):
+        take(store, documents, path=str(tmp_path / "v.npy"))
+    for content in (b"", b"a,b\n1,2\n"):
+        (tmp_path / "v.npy").write_bytes(content)
+        with pytest.raises(DataError, match=r"v\.npy is not a \.npy array .*write it with numpy\.save$"):
+            take(store, documents, path=str(tmp_path / "v.npy"))
+    np.save(tmp_path / "v.npy", np.array([{}]), allow_pickle=True)
+    with pytest.raises(DataError, match=r"v\.npy is not a \.npy array"):
+        take(store, documents, path=str(tmp_path / "v.npy"))
+    np.save(tmp_path / "v.npy", vectors[:4])
+    with pytest.raises(DataError, match=r"v\.npy has 4 rows, the input has 6"):
+        take(store, documents, path=str(tmp_path / "v.npy"))
+    assert not (store.root / "embeddings").exists()

@@ -1,0 +1,187 @@
+"""Guess: planted columns are found, said, and written as a config that loads and runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from configs.load import load_config
+from configs.models import RuntimeConfig
+from tasks import guess as guess_module
+from tasks.errors import DataError
+from tasks.guess import Guess, guess_config, render_config
+from tasks.load import load
+from tasks.store import ArtifactStore
+
+N = 200
+WORDS = ["river", "stone", "market", "signal", "garden", "engine", "letter", "window"]
+
+
+def prose(i: int, n_words: int = 12) -> str:
+    return f"{i} " + " ".join(WORDS[(i * 7 + j * j) % len(WORDS)] for j in range(n_words))
+
+
+def table(**more: Any) -> pl.DataFrame:
+    columns = {
+        "review_id": [f"r{i}" for i in range(N)],
+        "createdAt": [f"2024-01-{i % 28 + 1:02d}" for i in range(N)],
+        "Category": [WORDS[i % 4] for i in range(N)],
+        "stars": [i % 5 for i in range(N)],
+        "link": [f"https://example.org/a/rather/long/path/to/{i}" * 3 for i in range(N)],
+        "Review Text": [prose(i) for i in range(N)],
+    }
+    return pl.DataFrame(columns | more)
+
+
+def guessed(path: Path) -> Guess:
+    """Guess, and check that the config is accepted and the load stage takes it."""
+    guess = guess_config(path)
+    target = path.parent / "guessed.toml"
+    target.write_text(render_config(guess), encoding="utf-8")
+    config = load_config(target)
+    ref = load.fn(ArtifactStore(path.parent / "store"), config.load, RuntimeConfig())
+    assert ref.rows > 0
+    return guess
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "ndjson"])
+def test_planted_columns_are_found(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"My reviews (2024).{ending}"
+    getattr(table(), f"write_{ending}")(path)
+    guess = guessed(path)
+    assert guess.text_columns == ("Review Text",)
+    assert (guess.id_column, guess.timestamp_column, guess.label_column) == (
+        "review_id",
+        "createdAt",
+        "Category",
+    )
+    assert (guess.n_rows, guess.min_cluster_size, guess.name) == (N, 5, "My-reviews-2024")
+    assert guess.reasons[1].startswith(
+        "text: column 'Review Text', because its name says so and its texts have "
+    )
+    assert "id: column 'review_id', because it is named like one and unique in every row" in guess.reasons
+
+
+def test_a_title_is_put_before_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    table(title=[f"Title of {i}" for i in range(N)]).write_parquet(path)
+    guess = guessed(path)
+    assert guess.text_columns == ("title", "Review Text")
+    assert 'text_column = ["title", "Review Text"]' in render_config(guess)
+
+
+def test_ids_and_times_are_confirmed_over_the_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guess_module, "HEAD_ROWS", 50)
+    late = table().with_row_index("n")
+    repeat = pl.when(pl.col("n") == N - 1).then(pl.lit("r0")).otherwise(pl.col("review_id"))
+    broken = pl.when(pl.col("n") == N - 1).then(pl.lit("soon")).otherwise(pl.col("createdAt"))
+    path = tmp_path / "a.csv"
+    late.with_columns(review_id=repeat, createdAt=broken).drop("n").write_csv(path)
+    guess = guessed(path)
+    assert (guess.id_column, guess.timestamp_column, guess.n_rows) == (None, None, N)
+    assert (
+        "id: column 'review_id' is named like one, but it repeats; ids are made from the texts"
+        in guess.reasons
+    )
+    assert any("'createdAt' looked like it, but row 199 holds 'soon'" in reason for reason in guess.reasons)
+
+
+def test_numbers_are_times_only_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    frame = pl.DataFrame({"text": [prose(i) for i in range(N)], "votes": range(2000, 2000 + N)})
+    frame.write_parquet(path)
+    assert guessed(path).timestamp_column is None
+    frame.rename({"votes": "year"}).write_parquet(path)
+    assert guessed(path).timestamp_column == "year"
+
+
+def test_a_split_column_is_no_label_and_one_of_two_values_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    frame = pl.DataFrame({"text": [prose(i) for i in range(N)], "split": ["train", "test"] * (N // 2)})
+    frame.write_parquet(path)
+    assert guessed(path).label_column is None
+    frame.rename({"split": "side"}).write_parquet(path)
+    assert guessed(path).label_column == "side"
+
+
+def test_long_texts_point_at_passages(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"body": [prose(i, 300) for i in range(N)]}).write_parquet(path)
+    guess = guessed(path)
+    assert guess.is_long
+    assert "# [load.split]" in render_config(guess)
+
+
+def test_bytes_that_are_not_utf8_are_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"text\n" + "\n".join(prose(i) for i in range(N)).encode() + b" caf\xe9 time\n")
+    guess = guessed(path)
+    assert guess.encoding_errors == "replace"
+    assert any(reason.startswith("encoding: ") for reason in guess.reasons)
+
+
+def test_a_folder_of_texts(tmp_path: Path) -> None:
+    for i in range(20):
+        (tmp_path / "texts" / f"{i}.txt").parent.mkdir(exist_ok=True)
+        (tmp_path / "texts" / f"{i}.txt").write_text(prose(i))
+    guess = guessed(tmp_path / "texts")
+    assert (guess.text_columns, guess.id_column, guess.label_column, guess.name) == (
+        ("text",),
+        None,
+        None,
+        "texts",
+    )
+    assert "id: the file's name below the folder" in guess.reasons
+
+
+def test_size_follows_the_square_root(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"text": [prose(i, 3) for i in range(10_000)]}).write_parquet(path)
+    assert guess_config(path).min_cluster_size == 20
+
+
+@pytest.mark.parametrize("content", ["n,m\n1,2\n3,4\n", "text\n"])
+def test_no_text_is_one_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    with pytest.raises(DataError, match=r"init: .*: no column of text among its") as caught:
+        guess_config(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_said_as_load_says_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file or folder"):
+        guess_config(tmp_path / "nothing.csv")
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12),
+    other=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12),
+)
+def test_hostile_names_render_as_toml(tmp_path: Path, text: str, other: str) -> None:
+    if text == other:
+        other += "x"
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({text: [prose(i) for i in range(20)], other: [i % 2 == 0 for i in range(20)]}).write_parquet(
+        path
+    )
+    guess = guess_config(path)
+    target = tmp_path / "guessed.toml"
+    target.write_text(render_config(guess), encoding="utf-8")
+    load_section = load_config(target).load
+    assert load_section.text_column == text
+    assert load_section.path == str(path)
+
+
+def test_hostile_file_names_render_as_toml(tmp_path: Path) -> None:
+    path = tmp_path / 'a "b"\n[c] #.parquet'
+    pl.DataFrame({'te"xt.\n': [prose(i) for i in range(20)]}).write_parquet(path)
+    assert guessed(path).name == "a-b-c"

@@ -1,0 +1,287 @@
+"""The neighbour graph against brute force, with duplicates, at small sizes, and its recall."""
+
+import numpy as np
+import pytest
+from prefect.states import State
+
+from configs.models import NeighborsConfig, RuntimeConfig
+from tasks import neighbors as stage
+from tasks.core import descent, knn
+from tasks.core.cells import Cells, code_scale, encode, fill_cells, multiplied
+from tasks.core.descent import descent_neighbors
+from tasks.core.knn import compared_by_torch, exact_neighbors, pynndescent_neighbors, recall
+from tasks.neighbors import find_neighbors, neighbors
+from tasks.store import ArtifactRef, ArtifactStore
+from tests.fakes import save
+
+RUNTIME = RuntimeConfig(device="cpu")
+
+
+def sphere(n: int, dim: int = 16, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).normal(size=(n, dim))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def clumps(n: int = 600, seed: int = 0) -> np.ndarray:
+    """Vectors in thirty clumps, as texts are."""
+    rng = np.random.default_rng(seed)
+    vectors = sphere(30, seed=seed)[rng.integers(30, size=n)] + 0.1 * rng.normal(size=(n, 16))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def brute_force(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    distances = 1.0 - vectors.astype(np.float64) @ vectors.T.astype(np.float64)
+    np.fill_diagonal(distances, -1.0)
+    order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    return order, np.maximum(0.0, np.take_along_axis(distances, order, axis=1))
+
+
+def check_graph(indices: np.ndarray, distances: np.ndarray, n: int, k: int) -> None:
+    assert (indices.shape, indices.dtype) == ((n, k), np.int32)
+    assert (distances.shape, distances.dtype) == ((n, k), np.float32)
+    assert (indices[:, 0] == np.arange(n)).all()
+    assert (distances[:, 0] == 0).all()
+    assert (np.diff(distances, axis=1) >= 0).all()
+    assert distances.min() >= 0
+    assert indices.min() >= 0
+    assert all(len(set(row)) == k for row in indices.tolist())
+
+
+@pytest.mark.parametrize("k", [1, 2, 7])
+def test_exact_neighbours_are_those_of_brute_force(k: int) -> None:
+    vectors = sphere(200)
+    indices, distances = exact_neighbors(vectors, k)
+    check_graph(indices, distances, 200, k)
+    expected, expected_distances = brute_force(vectors, k)
+    np.testing.assert_array_equal(indices, expected)
+    np.testing.assert_allclose(distances, expected_distances, atol=1e-6)
+
+
+def test_blocks_and_chosen_rows_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = sphere(100)
+    whole = exact_neighbors(vectors, 5)
+    monkeypatch.setattr(knn, "COLUMNS", 7)
+    np.testing.assert_array_equal(exact_neighbors(vectors, 5)[0], whole[0])
+    rows = np.array([99, 3, 50])
+    np.testing.assert_array_equal(exact_neighbors(vectors, 5, rows)[0], whole[0][rows])
+
+
+@pytest.mark.parametrize(
+    ("block_bytes", "resident_bytes"), [(2**28, 2**33), (4 * 100 * 7, 2**33), (2**28, 0)]
+)
+@pytest.mark.parametrize("n_columns", [2**17, 7])
+def test_the_way_of_a_gpu_finds_the_same(
+    block_bytes: int, resident_bytes: int, n_columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(knn, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(knn, "RESIDENT_BYTES", resident_bytes)
+    monkeypatch.setattr(knn, "GPU_COLUMNS", n_columns)
+    vectors = sphere(100)
+    firsts, asked = np.arange(100, dtype=np.int32), np.array([7, 3, 99], np.int32)
+    expected = np.argsort(-(vectors.astype(float) @ vectors.T), axis=1, kind="stable")[asked, :12]
+    found = compared_by_torch(vectors, firsts, asked, 12, "cpu", half=False)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_half_precision_and_ranking_again_find_the_exact_neighbours() -> None:
+    vectors = sphere(400, dim=32)
+    every = np.arange(400, dtype=np.int32)
+    kept = compared_by_torch(vectors, every, every, 18, "cpu", half=True)
+    expected, _ = brute_force(vectors, 10)
+    assert all(set(expected[row]) <= set(kept[row]) for row in range(400))
+
+
+@pytest.mark.parametrize("n_copies", [2, 20])
+def test_a_row_is_its_own_first_neighbour_among_copies(n_copies: int) -> None:
+    vectors = np.repeat(sphere(10), n_copies, axis=0)
+    check_graph(*exact_neighbors(vectors, 5), n=10 * n_copies, k=5)
+
+
+@pytest.mark.parametrize("n_copies", [2, 20, 700])
+@pytest.mark.parametrize("way", ["exact", "descent"])
+def test_equal_rows_are_at_zero_and_go_by_index(way: str, n_copies: int) -> None:
+    vectors = np.tile(sphere(40, seed=3), (n_copies, 1))
+    n = len(vectors)
+    indices, distances = (
+        exact_neighbors(vectors, 15) if way == "exact" else descent_neighbors(vectors, 15, seed=1)
+    )
+    check_graph(indices, distances, n, 15)
+    row = n - 3
+    copies = [other for other in range(row % 40, n, 40) if other != row][:14]
+    assert indices[row].tolist()[: len(copies) + 1] == [row, *copies]
+    assert (distances[row, : len(copies) + 1] == 0).all()
+    if len(copies) < 14:
+        assert distances[row, len(copies) + 1] > 0
+
+
+def test_threads_change_no_bit_of_the_exact_graph() -> None:
+    alone, three = (
+        exact_neighbors(clumps(3000), 15, n_threads=1),
+        exact_neighbors(clumps(3000), 15, n_threads=3),
+    )
+    np.testing.assert_array_equal(alone[0], three[0])
+    np.testing.assert_array_equal(alone[1], three[1])
+
+
+def test_recall_by_hand() -> None:
+    exact = np.array([[0, 1, 2], [1, 0, 3]], np.int32)
+    found = np.array([[0, 2, 9], [1, 3, 0]], np.int32)
+    assert recall(found, exact) == 3 / 4
+    assert recall(exact, exact) == 1.0
+    assert recall(exact[:, :1], exact[:, :1]) == 0.0  # nothing to find
+
+
+# --- descent; pynndescent takes some seconds to compile ---
+
+DESCENTS = {"descent": descent_neighbors, "pynndescent": pynndescent_neighbors}
+
+
+@pytest.mark.parametrize("method", DESCENTS)
+def test_descent_finds_nine_of_ten_and_records_what_it_found(method: str) -> None:
+    vectors = clumps()
+    config = NeighborsConfig(method=method, n_neighbors=10)
+    graph = find_neighbors(vectors, config, 1, RUNTIME)
+    check_graph(graph.indices, graph.distances, 600, 10)
+    expected, _ = brute_force(vectors, 10)
+    rows = np.random.default_rng(1).choice(600, size=500, replace=False)
+    pairs = [(set(graph.indices[row][1:]), set(expected[row][1:])) for row in rows]
+    independent = sum(len(found & true) for found, true in pairs) / (500 * 9)
+    assert graph.method == method
+    assert graph.recall == pytest.approx(independent, abs=1e-3)
+    assert 0.9 <= graph.recall <= 1.0
+
+
+def test_descent_finds_95_of_100_among_many_cells() -> None:
+    vectors = sphere(6000, dim=16, seed=2)  # no clusters at all: harder than texts
+    indices, distances = descent_neighbors(vectors, 15, seed=1)
+    check_graph(indices, distances, 6000, 15)
+    exact, exact_distances = exact_neighbors(vectors, 15)
+    assert recall(indices, exact) >= 0.95
+    assert (distances >= exact_distances - 1e-6).all()
+
+
+@pytest.mark.parametrize("method", DESCENTS)
+def test_descent_is_the_same_on_one_thread_and_two_and_differs_by_seed(method: str) -> None:
+    vectors = sphere(9000, dim=48)  # hard enough that the descent misses some, two blocks of rows
+    vectors = vectors if method == "descent" else vectors[:600]
+    alone, two = DESCENTS[method](vectors, 10, 1, 1), DESCENTS[method](vectors, 10, 1, 2)
+    np.testing.assert_array_equal(alone[0], two[0])
+    np.testing.assert_array_equal(alone[1], two[1])
+    assert (DESCENTS[method](vectors, 10, 2, 2)[0] != two[0]).any()
+
+
+@pytest.mark.parametrize("method", DESCENTS)
+@pytest.mark.parametrize("n_copies", [2, 50])
+def test_descent_among_copies(n_copies: int, method: str) -> None:
+    vectors = np.repeat(sphere(120 // n_copies), n_copies, axis=0)
+    check_graph(*DESCENTS[method](vectors, 10, 1), n=len(vectors), k=10)
+
+
+@pytest.mark.parametrize("method", DESCENTS)
+def test_descent_among_equal_vectors(method: str) -> None:
+    check_graph(*DESCENTS[method](np.repeat(sphere(1), 100, axis=0), 10, 1), n=100, k=10)
+
+
+def test_a_crowd_of_all_but_equal_vectors_is_cut_into_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    search = descent.search_cells
+
+    def counting(
+        codes: np.ndarray, probes: np.ndarray, cells: Cells, best: np.ndarray, ids: np.ndarray
+    ) -> None:
+        asked.append(np.diff(cells.offsets)[probes].sum())
+        search(codes, probes, cells, best, ids)
+
+    monkeypatch.setattr(descent, "search_cells", counting)
+    rng = np.random.default_rng(0)
+    crowd = sphere(1) + 1e-7 * rng.normal(size=(20_000, 16)).astype(np.float32)
+    vectors = np.concatenate([crowd, sphere(500)])
+    check_graph(*descent_neighbors(vectors, 15, 1), n=20_500, k=15)
+    assert sum(asked) <= 20_500 * 3 * descent.CELL_ROWS * 8  # uncut, 20,000 x 20,000
+
+
+@pytest.mark.parametrize("method", DESCENTS)
+@pytest.mark.parametrize("n", [11, 13, 30])
+def test_descent_with_hardly_more_rows_than_neighbours(n: int, method: str) -> None:
+    check_graph(*DESCENTS[method](sphere(n), 10, 1), n=n, k=10)
+
+
+@pytest.mark.parametrize("k", [2, 50, 200])
+def test_descent_with_few_and_with_many_neighbours(k: int) -> None:
+    vectors = clumps(3000)
+    indices, distances = descent_neighbors(vectors, k, 1)
+    check_graph(indices, distances, 3000, k)
+    assert recall(indices, exact_neighbors(vectors, k)[0]) >= 0.95
+
+
+# --- cells ---
+
+
+def test_codes_keep_the_product() -> None:
+    vectors = sphere(300, dim=384)
+    scale = code_scale(vectors, 0)
+    codes = encode(vectors, scale).astype(np.int64)
+    np.testing.assert_allclose(codes @ codes.T / scale**2, vectors @ vectors.T, atol=0.02)
+
+
+@pytest.mark.parametrize(("m", "w", "dim"), [(1, 1, 1), (3, 7, 2), (300, 250, 384), (5, 1, 17)])
+def test_products_of_codes_are_exact(m: int, w: int, dim: int) -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(-127, 128, (m, dim)).astype(np.int8)
+    others = rng.integers(-127, 128, (w, dim)).astype(np.int8)
+    np.testing.assert_array_equal(multiplied(codes, others), codes.astype(int) @ others.T.astype(int))
+
+
+def test_cells_hold_each_item_once_and_large_ones_are_cut() -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(-127, 128, (1000, 8)).astype(np.int8)
+    near = np.stack([rng.integers(0, 3, 1000), rng.integers(3, 5, 1000)], axis=1).astype(np.int32)
+    cells, probes = fill_cells(codes, codes[:5], near, largest=100)
+    np.testing.assert_array_equal(np.sort(cells.order), np.arange(1000))
+    np.testing.assert_array_equal(cells.codes, codes[cells.order])
+    sizes = np.diff(cells.offsets)
+    assert sizes.max() <= 100
+    assert sizes.sum() == 1000
+    place = np.arange(1000)
+    assert (cells.offsets[probes[:, 0]] <= place).all()
+    assert (place < cells.offsets[probes[:, 0] + 1]).all()
+    np.testing.assert_array_equal(cells.centroids[probes[:, 1]], codes[near[cells.order, 1]])
+
+
+# --- the stage ---
+
+
+@pytest.mark.parametrize("method", ["auto", "exact", "descent", "pynndescent"])
+@pytest.mark.parametrize("n", [1, 2, 14, 15])
+def test_fewer_documents_than_neighbours(n: int, method: str) -> None:
+    graph = find_neighbors(sphere(n), NeighborsConfig(method=method), 1, RUNTIME)
+    check_graph(graph.indices, graph.distances, n, n)
+    assert (graph.method, graph.recall) == ("exact", 1.0)
+
+
+def test_auto_takes_the_cheaper_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(stage.EXACT_UP_TO, "cpu", 599)
+    config = NeighborsConfig(n_neighbors=5)
+    assert find_neighbors(clumps(599), config, 1, RUNTIME).method == "exact"
+    assert find_neighbors(clumps(600), config, 1, RUNTIME).method == "descent"
+
+
+def run(store: ArtifactStore, embeddings: ArtifactRef, seed: int = 1, **config: object) -> ArtifactRef:
+    found = neighbors.fn(store, embeddings, NeighborsConfig(**config), seed, RUNTIME)
+    return found.data if isinstance(found, State) else found
+
+
+def test_the_task_saves_the_graph_and_finds_it_again(store: ArtifactStore) -> None:
+    vectors = sphere(50)
+    embeddings = save(store, "embeddings", {"embeddings": vectors})
+    made = run(store, embeddings)
+    np.testing.assert_array_equal(store.array(made, "indices"), exact_neighbors(vectors, 15)[0])
+    assert store.meta(made) == {
+        "method": "exact", "recall": 1.0, "n_neighbors": 15, "sampled": False, "n_fitted": len(vectors),
+    }  # fmt: skip
+    assert (made.rows, made.cached) == (50, False)
+    again = neighbors.fn(store, embeddings, NeighborsConfig(), 1, RuntimeConfig(n_threads=1))
+    assert isinstance(again, State)
+    assert (again.name, again.data) == ("Cached", made)
+    assert not run(store, embeddings, n_neighbors=5).cached
+    assert not run(store, embeddings, seed=2).cached

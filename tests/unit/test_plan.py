@@ -1,0 +1,217 @@
+"""Plan: what a run would compute, what is a hit, and why; answered without the heavy libraries."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from configs.models import TopicModelConfig
+from flows.plan import chain_recipes, explain_miss, plan_topic_model
+from tasks import recipes
+from tasks.load import load
+from tasks.runs import RunId, run_folder, write_json
+from tasks.store import ArtifactStore, Recipe
+
+CHAIN = recipes.STAGES[1:]
+
+
+class Project:
+    """A corpus in a file, a store and runs, with every artifact in place as a run would leave it."""
+
+    def __init__(self, folder: Path, tiny: Path) -> None:
+        self.folder, self.tiny = folder, tiny
+        self.store = ArtifactStore(folder / "store")
+        self.write(["one text", "two texts", "three"])
+
+    def write(self, texts: list[str], name: str = "docs.parquet") -> None:
+        pl.DataFrame({"text": texts, "other": [t.upper() for t in texts]}).write_parquet(self.folder / name)
+
+    def config(self, **changes: Any) -> TopicModelConfig:
+        values: dict[str, Any] = {
+            "load": {"path": str(self.folder / "docs.parquet")},
+            "embed": {"model": str(self.tiny), "precision": "float32"},
+            "runtime": {"store": str(self.store.root), "runs": str(self.folder / "runs")},
+        }
+        for section, fields in changes.items():
+            values[section] = {**values.get(section, {}), **fields} if isinstance(fields, dict) else fields
+        return TopicModelConfig(**values)
+
+    def run(self, **changes: Any) -> dict[str, Recipe]:
+        """Leave in the store and in the runs what a run leaves."""
+        config = self.config(**changes)
+        documents = load.fn(self.store, config.load, config.runtime)
+        documents = getattr(documents, "data", documents)
+        chain = chain_recipes(self.store, config, documents)
+        for recipe in chain.values():
+            with self.store.writing(recipe) as writer:
+                writer.save_array("planted", np.zeros(3))
+        kept = {"load": recipes.documents(config.load), **chain}
+        keys = {stage: documents.key if stage == "load" else recipe.key for stage, recipe in kept.items()}
+        run = RunId.new(config.name)
+        stages = [
+            {"stage": stage, "kind": recipe.kind, "key": keys[stage], "recipe": recipe.as_dict()}
+            for stage, recipe in kept.items()
+        ]
+        record = {"run_id": run.run_id, "name": run.name, "state": "completed", "stages": stages}
+        with run_folder(self.folder / "runs", run) as folder:
+            write_json(folder / "run.json", record)
+        return chain
+
+    def plan(self, **changes: Any) -> dict[str, str]:
+        steps = plan_topic_model(self.config(**changes))
+        assert [step.stage for step in steps] == list(recipes.STAGES)
+        assert all(step.is_hit == (step.reason == "hit") for step in steps)
+        return {step.stage: step.reason for step in steps if not step.is_hit}
+
+
+@pytest.fixture
+def project(tmp_path: Path, tiny: Path) -> Project:
+    return Project(tmp_path, tiny)
+
+
+def test_a_first_run_computes_all(project: Project) -> None:
+    assert project.plan() == dict.fromkeys(recipes.STAGES, "first run")
+
+
+def test_nothing_changed_is_all_hits(project: Project) -> None:
+    project.run()
+    assert project.plan() == {}
+    assert project.plan(runtime={"n_threads": 1, "chunk_rows": 5, "device": "cpu"}) == {}
+
+
+def test_a_moved_input_with_the_same_bytes_is_all_hits(project: Project) -> None:
+    project.run()
+    (project.folder / "docs.parquet").rename(project.folder / "moved.parquet")
+    assert project.plan(load={"path": str(project.folder / "moved.parquet")}) == {}
+
+
+def test_a_changed_value_is_told_with_what_it_was(project: Project) -> None:
+    project.run(cluster={"min_cluster_size": 10})
+    follows = {
+        "label": "input changed: labels",
+        "evaluate": "input changed: labels, topics",
+        "report": "input changed: labels, topics, metrics",
+    }
+    assert project.plan(cluster={"min_cluster_size": 50}) == {
+        "cluster": "config changed: min_cluster_size 10 -> 50",
+        **follows,
+    }
+    assert project.plan(cluster={"min_cluster_size": 10, "min_samples": 3, "selection": "leaf"}) == {
+        "cluster": "config changed: min_samples unset -> 3, selection eom -> leaf",
+        **follows,
+    }
+
+
+def test_a_changed_seed_is_told(project: Project) -> None:
+    project.run(seed=1)
+    found = project.plan(seed=2)
+    assert {stage for stage, why in found.items() if why == "config changed: seed 1 -> 2"} == {
+        "neighbors", "reduce", "map", "cluster", "evaluate",
+    }  # fmt: skip
+    assert found["label"] == "input changed: labels"
+
+
+def test_a_changed_version_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.run()
+    monkeypatch.setattr(recipes, "VERSIONS", {**recipes.VERSIONS, "cluster": recipes.VERSIONS["cluster"] + 1})
+    before = recipes.VERSIONS["cluster"] - 1
+    assert project.plan()["cluster"] == f"version changed: {before} -> {before + 1}"
+
+
+def test_a_changed_library_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.run()
+    real = recipes.package_version
+    monkeypatch.setattr(recipes, "package_version", lambda name: "99.0" if name == "hdbscan" else real(name))
+    assert project.plan()["cluster"] == f"version changed: hdbscan {real('hdbscan')} -> 99.0"
+
+
+def test_a_changed_encoder_is_told(project: Project) -> None:
+    project.run()
+    assert project.plan(embed={"prompt": "p: "})["embed"].startswith(
+        "config changed: prompt unset -> p: ; ver"
+    )
+
+
+def test_what_is_gone_or_damaged_is_told_and_what_follows_stays_a_hit(project: Project) -> None:
+    chain = project.run()
+    folders = {stage: project.store.folder(recipe.kind, recipe.key) for stage, recipe in chain.items()}
+    (folders["cluster"] / "planted.npy").write_bytes(b"cut")
+    project.store.discard(chain["map"].kind, chain["map"].key)
+    assert project.plan() == {"cluster": "corrupt: planted.npy has 3 bytes, expected 152", "map": "missing"}
+
+
+def test_a_changed_input_is_told(project: Project) -> None:
+    project.run()
+    project.write(["one text", "two texts", "three", "four"])
+    assert project.plan() == dict.fromkeys(recipes.STAGES, "input changed")
+
+
+def test_a_changed_value_of_load_is_told(project: Project) -> None:
+    project.run()
+    assert project.plan(load={"limit": 2}) == {
+        "load": "config changed: limit unset -> 2",
+        **dict.fromkeys(CHAIN, "input changed"),
+    }
+
+
+def test_documents_that_are_gone_or_damaged_are_told(project: Project) -> None:
+    project.run()
+    (folder,) = (project.store.root / "documents").iterdir()
+    part = next(folder.glob("documents/*.parquet"))
+    part.write_bytes(part.read_bytes()[:-1])
+    assert project.plan()["load"].startswith("corrupt: documents/part-00000.parquet has ")
+    project.store.discard("documents", folder.name)
+    assert project.plan()["load"] == "missing"
+    (record,) = (project.store.root / "sources").iterdir()
+    (record / "documents.json").write_bytes(b"")
+    assert project.plan()["load"] == "corrupt: documents.json has 0 bytes, expected " + str(
+        project.store.manifest("sources", record.name)["files"]["documents.json"]["bytes"]
+    )
+
+
+def test_another_store_lacks_what_the_last_run_left_in_its_own(project: Project) -> None:
+    project.run()
+    found = project.plan(runtime={"store": str(project.folder / "new")})
+    assert found["load"] == "missing"
+
+
+def test_a_miss_is_explained_from_the_recipe_before() -> None:
+    before = Recipe("s", "k", 1, {"a": 1, "b": None}, {"x": "1"}, {"lib": "1"}, 3)
+    assert explain_miss(before, None) == "first run"
+    assert explain_miss(before, before.as_dict()) == "missing"
+    now = Recipe("s", "k", 2, {"a": 2, "c": 5}, {"x": "2"}, {"lib": "2"}, 4)
+    assert explain_miss(now, before.as_dict()) == (
+        "config changed: a 1 -> 2, c unset -> 5, seed 3 -> 4; version changed: 1 -> 2; version changed: lib 1 -> 2"
+    )
+    assert explain_miss(
+        Recipe("s", "k", 1, {"a": 1, "b": None}, {"x": "2"}, {"lib": "1"}, 3), before.as_dict()
+    ) == ("input changed: x")
+
+
+def test_a_plan_imports_none_of_the_heavy_libraries(project: Project) -> None:
+    project.run()
+    (project.folder / "config.json").write_text(project.config().model_dump_json())
+    code = f"""
+import sys
+from pathlib import Path
+from configs.models import TopicModelConfig
+from flows.plan import plan_topic_model
+config = Path({str(project.folder / "config.json")!r}).read_text()
+steps = plan_topic_model(TopicModelConfig.model_validate_json(config))
+assert all(step.is_hit for step in steps)
+heavy = {{"prefect", "torch", "umap", "hdbscan", "fast_hdbscan", "bertopic", "sentence_transformers", "transformers",
+         "sklearn", "scipy", "numba", "plotly", "pynndescent"}}
+print(sorted(heavy & set(sys.modules)))
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert found.stdout == "[]\n"
