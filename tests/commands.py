@@ -127,15 +127,32 @@ class PrefectServer:
         request = urllib.request.Request(
             f"{self.url}/{path}", data, {"Content-Type": "application/json"}, method=method
         )
-        for wait_s in (0.5, 1, 2, 4, 8, None):
+        for wait_s in (0.5, 1, 2, 4, 8, 0):
             try:
                 with urllib.request.urlopen(request, timeout=60) as answer:
                     return json.loads(answer.read() or b"null")
             except urllib.error.HTTPError as error:
-                if error.code != 503 or wait_s is None:
-                    raise AssertionError(f"{error.code}: {error.read().decode()}") from None
+                refusal = f"{error.code}: {error.read().decode()}"
+                if error.code != 503:
+                    break
                 time.sleep(wait_s)
-        raise AssertionError("unreachable")
+        raise AssertionError(refusal)
+
+    def newest_flow_run(self, name: str) -> Any:
+        """Return the flow run of that name that was expected last."""
+        wanted = {"flow_runs": {"name": {"any_": [name]}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 1}
+        (found,) = self.ask("flow_runs/filter", wanted)
+        return found
+
+    def task_runs(self, flow_run: Any, at_least: int) -> list[Any]:
+        """Return the task runs of a flow run in the order they began; the last arrive a moment after its end."""
+        wanted = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}, "limit": 200}
+        for _ in range(300):
+            found = self.ask("task_runs/filter", wanted)
+            if len(found) >= at_least and all(run["end_time"] for run in found):
+                break
+            time.sleep(0.2)
+        return sorted(found, key=lambda run: run["start_time"] or "")
 
 
 @contextlib.contextmanager

@@ -21,21 +21,9 @@ Topicflow = Callable[..., Outcome]
 STAGES = ["load", "embed", "neighbors", "reduce", "map", "cluster", "count", "label", "evaluate", "report"]
 
 
-def newest_flow_run(server: PrefectServer, name: str) -> Any:
-    wanted = {"flow_runs": {"name": {"any_": [name]}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 1}
-    (found,) = server.ask("flow_runs/filter", wanted)
-    return found
-
-
 def task_states(server: PrefectServer, flow_run: Any) -> dict[str, str]:
-    """Return the name of each task run's state, in the order they began; states arrive a moment later."""
-    wanted = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}
-    for _ in range(50):
-        found = server.ask("task_runs/filter", wanted)
-        if found and all(run["end_time"] for run in found):
-            break
-        time.sleep(0.2)
-    found.sort(key=lambda run: run["start_time"])
+    """Return the name of each task run's state, in the order they began."""
+    found = server.task_runs(flow_run, at_least=len(STAGES) + 1)
     return {run["name"].rsplit("-", 1)[0]: run["state"]["name"] for run in found}
 
 
@@ -50,12 +38,12 @@ def test_a_run_and_its_rerun(
     config = write_corpus(tmp_path, corpus)
     config.write_text(config.read_text().replace('"trial"', '"rerun"'))
     assert topicflow("run", config).errors == []
-    first = newest_flow_run(prefect_server, "rerun")
+    first = prefect_server.newest_flow_run("rerun")
     assert first["state"]["name"] == "Completed"
     assert task_states(prefect_server, first) == dict.fromkeys([*STAGES, "publish"], "Completed")
 
     assert topicflow("run", config).errors == []
-    second = newest_flow_run(prefect_server, "rerun")
+    second = prefect_server.newest_flow_run("rerun")
     assert second["id"] != first["id"]
     assert task_states(prefect_server, second) == {**dict.fromkeys(STAGES, "Cached"), "publish": "Completed"}
     assert second["parameters"]["config"]["name"] == "rerun"
@@ -67,7 +55,7 @@ def test_what_a_run_leaves_in_the_ui(
     config = write_corpus(tmp_path, corpus)
     config.write_text(config.read_text().replace('"trial"', '"shown"'))
     record = topicflow("run", config, "--json").record
-    left = artifacts(prefect_server, newest_flow_run(prefect_server, "shown"))
+    left = artifacts(prefect_server, prefect_server.newest_flow_run("shown"))
     assert set(left) == {"shown-topics", "shown-metrics", "shown-config", "shown-report"}
     topics = pl.read_json(left["shown-topics"]["data"].encode())
     assert topics["size"].to_list() == [
@@ -97,7 +85,7 @@ def test_progress_on_embedding_shows(
     config.write_text(config.read_text().replace('"trial"', '"progress"'))
     outcome = topicflow("run", config)
     assert outcome.code == 0, outcome.err
-    left = artifacts(prefect_server, newest_flow_run(prefect_server, "progress"))
+    left = artifacts(prefect_server, prefect_server.newest_flow_run("progress"))
     progress = left["embed-progress"]
     assert (progress["type"], float(progress["data"])) == ("progress", 100.0)
     assert progress["description"] == "embed: 40 documents"
@@ -109,7 +97,7 @@ def test_a_failed_run(topicflow: Topicflow, prefect_server: PrefectServer, tmp_p
     config = write_table(tmp_path, rows)
     config.write_text(config.read_text().replace('"trial"', '"fails"'))
     outcome = topicflow("run", config, "--set", "cluster.n_clusters=50")
-    failed = newest_flow_run(prefect_server, "fails")
+    failed = prefect_server.newest_flow_run("fails")
     assert failed["state"]["name"] == "Failed"
     message = "cluster: n_clusters=50 exceeds n_docs=20; set it to 20 or less"
     assert outcome.errors == [f"error: {message}"]

@@ -68,8 +68,7 @@ def test_a_run_with_its_stages_and_artifacts(
     config.write_text(config.read_text().replace('"trial"', '"watched"'))
     for _ in range(2):
         assert run_apart("run", config, cwd=tmp_path, **prefect_server.environment).code == 0
-    wanted = {"flow_runs": {"name": {"any_": ["watched"]}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 1}
-    (run,) = prefect_server.ask("flow_runs/filter", wanted)
+    run = prefect_server.newest_flow_run("watched")
     page = f"{prefect_server.address}/runs/flow-run/{run['id']}"
     shown = read(browser, page, ["watched", "Completed", "topic_model", "cluster    cached"], "run")
     assert "Failed" not in shown
