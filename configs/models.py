@@ -6,7 +6,7 @@ does: it says where and how the work is done, not what comes out.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -551,17 +551,39 @@ class RuntimeConfig(Section):
     )
 
 
-class TopicModelConfig(Section):
+RunName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        description="Name of the series of runs: letters, digits, dot, dash, underscore.",
+    ),
+]
+
+
+class FlowConfig(Section):
+    """What the config of every flow has: a name for its runs, a seed, and a section `runtime`."""
+
+    name: RunName
+    seed: int = Field(default=42, ge=0, le=2**31 - 1, description="Seed of everything random.")
+
+    if TYPE_CHECKING:  # a field of each flow's own, so that forms and files show it last
+
+        @property
+        def runtime(self) -> RuntimeConfig:
+            """Where and how the work is done."""
+
+    @property
+    def flow(self) -> str:
+        """The name of the flow that this configures."""
+        return str(self.model_config["title"])
+
+
+class TopicModelConfig(FlowConfig):
     """A topic model: from a corpus to topics."""
 
     model_config = ConfigDict(title="topic_model")
 
-    name: str = Field(
-        default="topics",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
-        description="Name of the series of runs: letters, digits, dot, dash, underscore.",
-    )
-    seed: int = Field(default=42, ge=0, le=2**31 - 1, description="Seed of everything random.")
+    name: RunName = "topics"
     load: LoadConfig
     embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)
     neighbors: NeighborsConfig = Field(default_factory=NeighborsConfig)

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from configs.models import TopicModelConfig
+from configs.models import FlowConfig
 from tasks.errors import ArtifactError, PipelineError, StageError
 from tasks.progress import LOG
 from tasks.runs import RunId, RunRecord, list_runs, record_failure
@@ -64,7 +64,7 @@ class RunLog:
 
 
 @contextlib.contextmanager
-def quiet_run_log(config: TopicModelConfig) -> Iterator[RunLog]:
+def quiet_run_log(config: FlowConfig) -> Iterator[RunLog]:
     """Yield the log of a run that is about to start; one that fails leaves its record, log and traceback.
 
     Raises
@@ -91,7 +91,7 @@ def quiet_run_log(config: TopicModelConfig) -> Iterator[RunLog]:
             log.close()
 
 
-def _keep_failure(log: RunLog, config: TopicModelConfig, started: RunId, error: str) -> Path:
+def _keep_failure(log: RunLog, config: FlowConfig, started: RunId, error: str) -> Path:
     """Return where the log with its traceback is: with the record that the flow left, or one made here.
 
     Where runs cannot be written, it stays in the folder for temporary files.
@@ -108,7 +108,7 @@ def _keep_failure(log: RunLog, config: TopicModelConfig, started: RunId, error: 
     return folder / "run.log"
 
 
-def _failed_since(config: TopicModelConfig, started: RunId) -> Path | None:
+def _failed_since(config: FlowConfig, started: RunId) -> Path | None:
     """Return the folder of the failed run that began at `started` or later and has no log."""
 
     def is_ours(record: RunRecord) -> bool:

@@ -22,18 +22,19 @@ So:
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from configs.models import TopicModelConfig
+from configs.models import FlowConfig, TopicModelConfig
 from flows.plan import plan_topic_model
 from flows.run_log import RunLog
 from flows.server import temporary_server
 from tasks.errors import PipelineError, StageError
 from tasks.progress import display, say, waiting
-from tasks.runs import RunId, RunRecord
+from tasks.runs import RunId, RunRecord, check_series
 from tasks.store import ArtifactRef, open_store
 
 if TYPE_CHECKING:
@@ -51,7 +52,23 @@ _SETTINGS_FILES = ("prefect.toml", "pyproject.toml", ".env")
 
 
 def start_topic_model(config: TopicModelConfig, log: RunLog | None = None) -> RunRecord:
-    """Return the record of a run after starting it the cheapest way that leaves the truth in the UI.
+    """Return the record of a run of a topic model; without Prefect where no server is configured and all is a hit.
+
+    Raises
+    ------
+    PipelineError
+        When the run fails; the message is one line.
+    """
+    if not server_is_configured():
+        steps = plan_topic_model(config)
+        found = {step.stage: step.found for step in steps if step.found is not None}
+        if len(found) == len(steps):
+            return _publish(config, found)
+    return start_flow(config, log)
+
+
+def start_flow(config: FlowConfig, log: RunLog | None = None) -> RunRecord:
+    """Return the record of a run of the flow that `config` is of, through the server configured or a temporary one.
 
     Raises
     ------
@@ -62,11 +79,7 @@ def start_topic_model(config: TopicModelConfig, log: RunLog | None = None) -> Ru
         os.environ.setdefault(name, value)
     if server_is_configured():
         with _server_errors_in_one_line():
-            return _flow(log)(config)
-    steps = plan_topic_model(config)
-    found = {step.stage: step.found for step in steps if step.found is not None}
-    if len(found) == len(steps):
-        return _publish(config, found)
+            return _flow(config.flow, log)(config)
     return _run_with_temporary_server(config, log)
 
 
@@ -111,28 +124,27 @@ def _server_reason(error: Exception) -> str | None:
     return None
 
 
-def _flow(log: RunLog | None) -> Flow[[TopicModelConfig], RunRecord]:
-    """Return the flow after importing Prefect and every stage; the log goes on with what they say."""
-    from flows.topic_model import topic_model
-
+def _flow(name: str, log: RunLog | None) -> Flow[[FlowConfig], RunRecord]:
+    """Return a flow after importing Prefect and every stage; the log goes on with what they say."""
+    found: Flow[[FlowConfig], RunRecord] = getattr(importlib.import_module(f"flows.{name}"), name)
     if log is not None:
         log.take_libraries()
-    return topic_model
+    return found
 
 
-def _run_with_temporary_server(config: TopicModelConfig, log: RunLog | None) -> RunRecord:
+def _run_with_temporary_server(config: FlowConfig, log: RunLog | None) -> RunRecord:
     """Return the record of a run; its stages are imported while the server starts."""
     with temporary_server() as server:
         from prefect.events.worker import EventsWorker
         from prefect.logging.handlers import APILogWorker
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
-        topic_model = _flow(log)
+        run = _flow(config.flow, log)
         with display(), waiting("server"):
             server.wait()
         with temporary_settings({PREFECT_API_URL: server.url}):
             try:
-                return topic_model(config)
+                return run(config)
             finally:  # what they still hold, the server has to take before it ends
                 EventsWorker.drain_all()
                 APILogWorker.drain_all()
@@ -141,6 +153,7 @@ def _run_with_temporary_server(config: TopicModelConfig, log: RunLog | None) -> 
 def _publish(config: TopicModelConfig, found: Mapping[str, ArtifactRef]) -> RunRecord:
     from tasks.assemble import publish_run
 
+    check_series(Path(config.runtime.runs), config.name, config.flow)
     for stage, ref in found.items():
         say(stage, ref)
     return publish_run(open_store(config.runtime), config, found, RunId.new(config.name))

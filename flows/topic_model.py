@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import Any
-
-from prefect import Flow, flow
-from prefect.client.schemas.objects import FlowRun, State
-from prefect.futures import PrefectFuture
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect import flow
 
 from configs.models import TopicModelConfig
+from flows.line import begin, finished, one_at_a_time, record_failed_run
 from tasks.cluster import check_size, cluster
 from tasks.count import count
 from tasks.embed import embed
-from tasks.errors import ArtifactError
 from tasks.evaluate import evaluate
 from tasks.label import label
 from tasks.load import load
 from tasks.neighbors import neighbors
-from tasks.progress import display, say, waiting
+from tasks.progress import display
 from tasks.publish import publish
 from tasks.recipes import STAGES, map_reduce
 from tasks.reduce import reduce
 from tasks.report import report
-from tasks.runs import RunId, RunRecord, record_failure
-from tasks.store import ArtifactRef, open_store
+from tasks.runs import RunRecord
+from tasks.store import open_store
 from tasks.workers import started
-
-
-def record_failed_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
-    """Write the record of a run that failed; where even that fails the log has said why."""
-    config = TopicModelConfig.model_validate(flow_run.parameters["config"])
-    error = state.result(raise_on_failure=False)
-    with contextlib.suppress(ArtifactError):
-        record_failure(config, RunId.new(config.name), str(error))
 
 
 @flow(
@@ -42,8 +28,7 @@ def record_failed_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]
     flow_run_name="{config.name}",
     persist_result=False,
     on_failure=[record_failed_run],
-    # one stage at a time: each uses all cores by itself, and its peak of memory is its own
-    task_runner=ThreadPoolTaskRunner(max_workers=1),  # type: ignore[arg-type]  # a generic that nothing binds
+    task_runner=one_at_a_time(),
 )
 def topic_model(config: TopicModelConfig) -> RunRecord:
     """Return the record of a run that turns a corpus into topics, computing only what the store lacks.
@@ -58,7 +43,7 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
     PipelineError
         When the input, the config or the store does not allow a result; the message says what to do.
     """
-    run = RunId.new(config.name)
+    run = begin(config)
     store, seed = open_store(config.runtime), config.seed
     read, draw = load.with_options(retries=config.runtime.retries), reduce.with_options(name="map")
 
@@ -84,11 +69,3 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
 
     made = (documents, embeddings, graph, reduced, layout, labels, counts, topics, metrics, page)
     return publish.submit(store, config, dict(zip(STAGES, made, strict=True)), run).result()
-
-
-def finished(stage: str, future: PrefectFuture[Any]) -> ArtifactRef:
-    """Return a stage's artifact when it is there, and say so; raise what the stage raised."""
-    with waiting(stage):
-        ref: ArtifactRef = future.result()
-    say(stage, ref)
-    return ref

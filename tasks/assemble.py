@@ -6,22 +6,18 @@ Imports no Prefect: where every stage is a hit, the command line writes the fold
 from __future__ import annotations
 
 import json
-import os
-import platform
 import shutil
-import subprocess
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from configs.load import dump_config
 from configs.models import LoadConfig, SentenceTransformersEmbed, TopicModelConfig
 from tasks.encoders import find_encoder
+from tasks.records import describe_run
 from tasks.report_page import finish_report
-from tasks.runs import RunId, RunRecord, library_versions, point_latest, run_folder, write_json
+from tasks.runs import RunId, RunRecord, point_latest, run_folder, write_json
 from tasks.store import ArtifactRef, ArtifactStore
 
 
@@ -151,35 +147,9 @@ def _record(
     store: ArtifactStore, config: TopicModelConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
     return {
-        "run_id": run.run_id,
-        "name": run.name,
-        "state": "completed",
-        "created": run.started.isoformat(timespec="seconds"),
-        "seconds": (datetime.now(UTC) - run.started).total_seconds(),
-        "store": store.location,
-        "stages": [_stage_record(store, stage, ref) for stage, ref in stages.items()],
+        **describe_run(store, config, stages, run),
         "metrics": store.json(stages["evaluate"], "metrics"),
-        "source": store.meta(stages["load"]),
-        "embedding": {k: v for k, v in store.meta(stages["embed"]).items() if k != "chunks"},
         "graph": store.meta(stages["neighbors"]),
-        "device": store.meta(stages["embed"]).get("device", "none"),
-        "machine": f"{platform.machine()} {platform.system()}, {os.cpu_count()} cores",
-        "versions": library_versions(),
-        "commit": _commit(),
-        "config": dump_config(config),
-    }
-
-
-def _stage_record(store: ArtifactStore, stage: str, ref: ArtifactRef) -> RunRecord:
-    return {
-        "stage": stage,
-        "kind": ref.kind,
-        "key": ref.key,
-        "state": "cached" if ref.cached else "computed",
-        "seconds": round(ref.seconds, 3),
-        "peak_rss_bytes": ref.peak_rss_bytes,
-        "rows": ref.rows,
-        "recipe": store.manifest(ref.kind, ref.key)["recipe"],
     }
 
 
@@ -240,16 +210,3 @@ def _name_encoder(model: Path, config: TopicModelConfig) -> None:
     settings = json.loads(path.read_bytes())
     settings["embedding_model"] = find_encoder(config.embed, config.runtime.device).loadable_name
     write_json(path, settings)
-
-
-def _commit() -> str | None:
-    """Return the commit of the code, where it runs from a git checkout."""
-    root = Path(__file__).parent.parent
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5)  # noqa: S603
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

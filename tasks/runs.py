@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.load import dump_config
-from configs.models import TopicModelConfig
+from configs.models import FlowConfig
 from tasks.errors import ArtifactError, ConfigError
 from tasks.store import disk_failure
 
@@ -53,11 +53,12 @@ class RunId:
         return runs / self.name / self.run_id
 
 
-def record_failure(config: TopicModelConfig, run: RunId, error: str) -> Path:
+def record_failure(config: FlowConfig, run: RunId, error: str) -> Path:
     """Return the folder of a failed run after writing its record; `latest` stays where it is."""
     record = {
         "run_id": run.run_id,
         "name": run.name,
+        "flow": config.flow,
         "state": "failed",
         "error": error,
         "created": run.started.isoformat(timespec="seconds"),
@@ -69,6 +70,14 @@ def record_failure(config: TopicModelConfig, run: RunId, error: str) -> Path:
         write_json(folder / "run.json", record)
         (folder / "config.toml").write_text(dump_config(config), encoding="utf-8")
     return run.folder(Path(config.runtime.runs))
+
+
+def check_series(runs: Path, name: str, flow: str) -> None:
+    """Raise ConfigError where the runs of a name are another flow's: a name is one series, and `latest` its last."""
+    for record in list_runs(runs, name):
+        if (theirs := record.get("flow", flow)) != flow:
+            msg = f"{runs / name} holds runs of {theirs}; give this config another name"
+            raise ConfigError(msg)
 
 
 def list_runs(runs: Path, name: str | None = None) -> list[RunRecord]:

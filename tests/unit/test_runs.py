@@ -12,6 +12,7 @@ from configs.models import TopicModelConfig
 from tasks.errors import ArtifactError, ConfigError
 from tasks.runs import (
     RunId,
+    check_series,
     find_run,
     last_record,
     library_versions,
@@ -174,3 +175,13 @@ def test_versions_are_those_installed() -> None:
 
     assert library_versions()["numpy"] == np.__version__
     assert json.dumps(library_versions())
+
+
+def test_a_name_is_one_series_of_one_flow(tmp_path: Path) -> None:
+    run = run_id(1)
+    with run_folder(tmp_path, run) as folder:
+        write_json(folder / "run.json", {"run_id": run.run_id, "name": "topics", "flow": "deduplicate"})
+    check_series(tmp_path, "topics", "deduplicate")
+    check_series(tmp_path, "other", "topic_model")
+    with pytest.raises(ConfigError, match="holds runs of deduplicate; give this config another name"):
+        check_series(tmp_path, "topics", "topic_model")

@@ -1,0 +1,12 @@
+"""Flows: the name of each flow -> the model of its config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from configs.models import FlowConfig, TopicModelConfig
+
+FLOWS: Mapping[str, type[FlowConfig]] = {
+    "topic_model": TopicModelConfig,
+}
+"""What `config explain --flow` knows; a shipped config of a side flow bears the flow's name, as in deduplicate.toml."""

@@ -1,0 +1,35 @@
+"""Commands of configs: explain."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from configs.flows import FLOWS
+from configs.load import explain
+from tasks.errors import ConfigError
+
+app = typer.Typer(help="Explain the config.", no_args_is_help=True)
+
+
+@app.callback()
+def config() -> None:
+    """Explain the config."""
+
+
+@app.command("explain")
+def explain_config(
+    key: Annotated[str, typer.Argument(help="Only keys that begin so, e.g. cluster.")] = "",
+    flow: Annotated[
+        str, typer.Option("--flow", help=f"Which flow's config: {', '.join(FLOWS)}.")
+    ] = "topic_model",
+) -> None:
+    """Say what every key of the config means, its bounds and its default."""
+    if flow not in FLOWS:
+        msg = f"--flow {flow}: no such flow; there are: {', '.join(FLOWS)}"
+        raise ConfigError(msg)
+    for name, kind, default, description in explain(FLOWS[flow]):
+        if name.startswith(key):
+            shown = f" (default: {default})" if default not in {"", "None"} else ""
+            print(f"{name}: {kind}{shown}\n    {description}")

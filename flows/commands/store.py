@@ -1,0 +1,72 @@
+"""Commands of the store: ls, verify, gc."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import AsJson, StoreDir, open_store, print_json
+
+app = typer.Typer(help="Look at, verify and clean the store of artifacts.", no_args_is_help=True)
+
+
+@app.command("ls")
+def store_ls(store: StoreDir = None, as_json: AsJson = False) -> None:
+    """List the artifacts with their sizes."""
+    from flows.console import human_bytes
+    from tasks.retention import list_artifacts
+
+    artifacts = list_artifacts(open_store(store))
+    if as_json:
+        print_json([vars(artifact) for artifact in artifacts])
+        return
+    for artifact in artifacts:
+        size, rows = human_bytes(artifact.bytes), f"{artifact.rows:,} rows"
+        print(f"{artifact.kind[:24]:<24} {artifact.key}  {size:>9}  {rows:>17}  {artifact.created}")
+    print(f"{len(artifacts):,} artifacts, {human_bytes(sum(artifact.bytes for artifact in artifacts))}")
+
+
+@app.command("verify")
+def store_verify(store: StoreDir = None) -> None:
+    """Read every artifact and check sizes and digests; exit 1 where one is damaged."""
+    from tasks.retention import verify_artifacts
+
+    damaged = 0
+    n_artifacts = 0
+    for artifact, problem in verify_artifacts(open_store(store)):
+        n_artifacts += 1
+        if problem:
+            damaged += 1
+            print(f"{artifact.kind}/{artifact.key}: {problem}")
+    print(
+        f"{n_artifacts:,} artifacts read, {damaged:,} damaged"
+        + ("; a run recomputes what it needs of them" if damaged else "")
+    )
+    if damaged:
+        raise typer.Exit(1)
+
+
+@app.command("gc")
+def store_gc(
+    store: StoreDir = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option("--runs", metavar="DIR", help="Folders of runs that are kept; repeatable."),
+    ] = None,
+    min_age_h: Annotated[
+        float,
+        typer.Option("--min-age-hours", min=0.0, help="Keep what is younger, as a run may be using it."),
+    ] = 24.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Remove artifacts that no run refers to, and what killed runs left behind."""
+    from flows.console import human_bytes
+    from tasks.retention import collect_garbage
+
+    removed = collect_garbage(open_store(store), runs or [Path("runs")], min_age_h * 3600.0, dry_run=dry_run)
+    verb = "would remove" if dry_run else "removed"
+    for artifact in removed:
+        print(f"{verb} {artifact.kind}/{artifact.key}  {human_bytes(artifact.bytes)}")
+    print(f"{verb} {len(removed):,} artifacts, {human_bytes(sum(artifact.bytes for artifact in removed))}")

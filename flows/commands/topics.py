@@ -1,0 +1,157 @@
+"""Commands of topic models: run, plan, init; and of past runs: runs, show, compare, explore."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from configs.models import TopicModelConfig
+from flows.commands.options import (
+    AsJson,
+    ConfigFile,
+    Overrides,
+    RunName,
+    RunsDir,
+    StoreDir,
+    print_json,
+    read_config,
+    run_flow,
+)
+from tasks.errors import ConfigError
+
+app = typer.Typer()
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    store: StoreDir = None,
+    runs: RunsDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a topic model, computing only what the store lacks."""
+    settings = read_config(config, TopicModelConfig, overrides, store, runs)
+    from flows.start import start_topic_model
+
+    record = run_flow(settings, start_topic_model)
+    if as_json:
+        print_json(record)
+        return
+    from flows.console import print_run
+
+    print_run(record, Path(settings.runtime.runs))
+
+
+@app.command()
+def plan(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    store: StoreDir = None,
+    runs: RunsDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a run would compute, what is there already, and why."""
+    settings = read_config(config, TopicModelConfig, overrides, store, runs)
+    from flows.plan import plan_topic_model
+
+    steps = plan_topic_model(settings)
+    if as_json:
+        print_json(
+            [{"stage": s.stage, "state": "hit" if s.is_hit else "compute", "reason": s.reason} for s in steps]
+        )
+        return
+    for step in steps:
+        print(
+            f"{step.stage:<10} {'hit' if step.is_hit else 'compute':<8} {'' if step.is_hit else step.reason}".rstrip()
+        )
+    n_hits = sum(step.is_hit for step in steps)
+    print(f"{n_hits} of {len(steps)} stages are there; {len(steps) - n_hits} would be computed")
+
+
+@app.command()
+def init(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A Parquet, CSV or NDJSON file, or a folder of texts.")
+    ],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the config.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing config.")] = False,
+) -> None:
+    """Look at a file and write a config for it that runs as it is, saying what was guessed and why."""
+    from tasks.guess import guess_config, render_config
+
+    guess = guess_config(file)
+    target = output or Path(f"{file.stem}.toml")
+    if target.exists() and not force:
+        msg = f"{target} exists already; --force writes over it, --output names another"
+        raise ConfigError(msg)
+    target.write_text(render_config(guess), encoding="utf-8")
+    for line in guess.reasons:
+        print(line)
+    print(f"\nwrote {target}; now: topicflow run {target}")
+
+
+@app.command("runs")
+def list_runs(
+    runs: RunsDir = None,
+    name: Annotated[str | None, typer.Option("--name", help="Only runs of this name.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List past runs, newest first."""
+    from tasks import runs as past
+
+    records = past.list_runs(runs or Path("runs"), name)[:limit]
+    if as_json:
+        print_json([{k: v for k, v in record.items() if k not in {"stages", "config"}} for record in records])
+        return
+    from flows.console import print_runs
+
+    print_runs(records)
+
+
+@app.command()
+def show(
+    wanted: RunName = None,
+    runs: RunsDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a run's topics, metrics and stages."""
+    from tasks.runs import find_run
+
+    record = find_run(runs or Path("runs"), wanted)
+    if as_json:
+        print_json(record)
+        return
+    from flows.console import print_run, print_stages
+
+    print_stages(record)
+    print_run(record, runs or Path("runs"))
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, name or folder.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="Another run.")],
+    runs: RunsDir = None,
+) -> None:
+    """Show what changed between two runs: config and metrics."""
+    from flows.console import print_comparison
+    from tasks.runs import find_run
+
+    folder = runs or Path("runs")
+    print_comparison(find_run(folder, first), find_run(folder, second))
+
+
+@app.command()
+def explore(
+    wanted: RunName = None,
+    runs: RunsDir = None,
+) -> None:
+    """Open a run's documents in Apple's Embedding Atlas, for maps of a million points."""
+    from tasks.explore import explore_run
+    from tasks.runs import find_run
+
+    explore_run(find_run(runs or Path("runs"), wanted))
