@@ -198,12 +198,12 @@ def _explain_object(
 ) -> Iterator[tuple[str, str, str, str]]:
     for name, field in node.get("properties", {}).items():
         resolved = _resolve(field, definitions)
-        variants = [_resolve(v, definitions) for v in resolved.get("anyOf", [])]
+        variants = [_resolve(v, definitions) for v in resolved.get("anyOf", []) if v.get("type") != "null"]
         if "properties" in resolved:
             yield f"{prefix}{name}", "section", "", str(resolved.get("description", ""))
             yield from _explain_object(resolved, definitions, f"{prefix}{name}.")
         elif any("properties" in v for v in variants):
-            for variant in variants:
+            for variant in variants:  # a section that is a choice; null, where it may be left out, is none
                 yield (
                     f"{prefix}{name}",
                     f"section, method = {variant['title']}",

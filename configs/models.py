@@ -6,48 +6,14 @@ does: it says where and how the work is done, not what comes out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    GetJsonSchemaHandler,
-    Tag,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import CoreSchema
+from pydantic import ConfigDict, Field, Tag, field_validator, model_validator
 
-
-class Section(BaseModel):
-    """Base of every config section: frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", title=None)
-
-
-class _AnyOf:
-    """Give a tagged union's JSON schema as `anyOf`, which the Prefect form draws as tabs."""
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        json_schema = handler(schema)
-        if "oneOf" in json_schema:
-            json_schema["anyOf"] = json_schema.pop("oneOf")
-            json_schema.pop("discriminator", None)
-        return json_schema
-
-
-def _method_or(default: str) -> Discriminator:
-    """Return a discriminator that reads `method` and falls back to `default` where it is not given."""
-
-    def method(value: Any) -> str:  # noqa: ANN401  (pydantic hands a dict or a model)
-        found = value.get("method", default) if isinstance(value, dict) else getattr(value, "method", default)
-        return str(found)
-
-    return Discriminator(method)
+from configs.duplicates import DeduplicateSection, GroupingConfig
+from configs.sections import AnyOf as _AnyOf
+from configs.sections import Section as Section  # noqa: PLC0414  (sections of other files are made of it)
+from configs.sections import method_or as _method_or
 
 
 # --- load ---------------------------------------------------------------------------------------------------
@@ -578,6 +544,13 @@ class FlowConfig(Section):
         return str(self.model_config["title"])
 
 
+def check_keep(section: GroupingConfig | None, load: LoadConfig) -> None:
+    """Raise ValueError where the newest document is to be kept and no column says when one was written."""
+    if section is not None and section.keep == "newest" and load.timestamp_column is None:
+        msg = "deduplicate.keep='newest' needs load.timestamp_column, the column of dates or times"
+        raise ValueError(msg)
+
+
 class TopicModelConfig(FlowConfig):
     """A topic model: from a corpus to topics."""
 
@@ -586,6 +559,10 @@ class TopicModelConfig(FlowConfig):
     name: RunName = "topics"
     load: LoadConfig
     embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)
+    deduplicate: DeduplicateSection | None = Field(
+        default=None,
+        description="Model only one of near-duplicate documents (off unless the section is given).",
+    )
     neighbors: NeighborsConfig = Field(default_factory=NeighborsConfig)
     reduce: ReduceConfig = Field(default_factory=ParallelUmapReduce)
     map: MapConfig = Field(default_factory=MapConfig)
@@ -604,4 +581,9 @@ class TopicModelConfig(FlowConfig):
                 "embed.method='precomputed' has none: use 'ctfidf'"
             )
             raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _newest_needs_times(self) -> TopicModelConfig:
+        check_keep(self.deduplicate, self.load)
         return self
