@@ -15,7 +15,6 @@ from configs.sections import AnyOf as _AnyOf
 from configs.sections import Section as Section  # noqa: PLC0414  (sections of other files are made of it)
 from configs.sections import method_or as _method_or
 
-
 # --- load ---------------------------------------------------------------------------------------------------
 
 

@@ -171,7 +171,7 @@ def keep_order(
     if config.keep == "first":
         return np.arange(documents.rows, dtype=np.int32)
     if config.keep == "central":
-        values = pl.Series(centrality(len(first), pairs)[first][n_base:])
+        values = pl.Series(centrality(first, pairs)[n_base:])
     elif config.keep == "longest":
         table = store.table(documents, "documents").select(pl.col("text").str.len_chars())
         values = table.collect().to_series()

@@ -87,12 +87,16 @@ def among(first: RowArray, pairs: Pairs) -> Pairs:
     return union([Pairs(rows[distinct], pairs.similarities[distinct])])
 
 
-def centrality(n: int, pairs: Pairs) -> NDArray[np.float64]:
-    """Return how much each document (n,) is like others: the sum of its pairs' similarities."""
-    sums = np.zeros(n)
+def centrality(first: RowArray, pairs: Pairs) -> NDArray[np.float64]:
+    """Return how much each document (n,) is like others: the sum of its similarities to its duplicates and equals."""
+    n = len(first)
+    sizes = np.bincount(first, minlength=n)
+    sums = np.maximum(sizes - 1.0, 0.0)
     for side in (0, 1):
-        sums += np.bincount(pairs.rows[:, side], pairs.similarities, minlength=n)
-    return sums
+        partners = sizes[pairs.rows[:, 1 - side]]
+        sums += np.bincount(pairs.rows[:, side], pairs.similarities * partners, minlength=n)
+    central: NDArray[np.float64] = sums[first]
+    return central
 
 
 def first_of_digests(digests: NDArray[np.uint64]) -> RowArray:

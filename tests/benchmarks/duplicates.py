@@ -12,8 +12,8 @@ cosine that is searched for; the recall asked for there is the config's default.
 rows against all; all pairs once are n / 2 rows against n, to which it is extrapolated (`extrapolated_s`).
 `exact_int8` is our own exact search, likewise.
 
-`semhash` covers `from_embeddings` and `self_deduplicate` on the same vectors and texts, defaults else. Its recall is that
-of its index on the sampled rows, which is what it deduplicates by.
+`semhash` covers `from_embeddings` and `self_deduplicate` on the same vectors and texts, defaults else. Its recall is
+that of its index on the sampled rows, which is what it deduplicates by.
 """
 
 from __future__ import annotations

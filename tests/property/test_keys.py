@@ -15,6 +15,7 @@ from polars.testing import assert_frame_equal
 from polars.testing.parametric import dataframes
 from pydantic import BaseModel, ValidationError
 
+from configs import duplicates as d
 from configs import models as m
 from configs.models import TopicModelConfig
 from flows.plan import chain_recipes
@@ -33,6 +34,11 @@ SECTIONS: dict[str, list[BaseModel]] = {
         m.StaticEmbed(method="static"),
         m.PrecomputedEmbed(method="precomputed", column="v"),
     ],
+    "deduplicate": [
+        d.EmbeddingDeduplicate(), d.MinhashDeduplicate(method="minhash"), d.BothDeduplicate(method="both"),
+    ],
+    "match": [d.VectorMatchConfig()],
+    "shingle": [d.WordMatchConfig()],
     "neighbors": [m.NeighborsConfig()],
     "reduce": [
         m.ParallelUmapReduce(), m.UmapReduce(method="umap"), m.PcaReduce(method="pca"), m.NoReduce(method="none"),
@@ -48,6 +54,9 @@ SECTIONS: dict[str, list[BaseModel]] = {
 RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "load": lambda c: recipes.load(c, "source"),
     "embed": lambda c: recipes.embed(c, "texts", "encoder"),
+    "deduplicate": lambda c: grouped(c, "d"),
+    "match": lambda c: recipes.match(c, "e", None, 1),
+    "shingle": lambda c: recipes.shingle(c, "t", None, 1),
     "neighbors": lambda c: recipes.neighbors(c, "e", 1),
     "reduce": lambda c: recipes.reduce(c, "e", "n", 1),
     "map": lambda c: recipes.reduce(recipes.map_reduce(c), "e", "n", 1),
@@ -58,6 +67,23 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "report": lambda c: recipes.report(c, "name", {"topics": "t"}),
 }
 
+
+def grouped(config: d.AnyDeduplicate, documents: str) -> Recipe:
+    """Return the recipe of the duplicates on top of those of the pairs that its method takes."""
+    pairs = {}
+    if not isinstance(config, d.MinhashDeduplicate):
+        pairs["match"] = recipes.match(config, "e", None, 1).key
+    if not isinstance(config, d.EmbeddingDeduplicate):
+        pairs["shingle"] = recipes.shingle(config, "t", None, 1).key
+    return recipes.deduplicate(config, documents, pairs)
+
+
+BESIDE_ANOTHER = {"keep_column"}
+"""Fields that have a value only beside a certain one of another field; compared below."""
+
+CHOSEN_BY = {"threshold", "jaccard_threshold"}
+"""Fields that choose among the pairs that were found: of the key of the duplicates, not of that of the pairs."""
+
 BY_CONTENT = {"path", "connection_env", "query"}
 """Fields that say where the input lies: what lies there is in the key by its content."""
 
@@ -67,7 +93,7 @@ def other_values(value: Any) -> Iterator[Any]:
     if isinstance(value, bool):
         yield not value
     elif isinstance(value, int | float):
-        yield from (value + 1, value / 2, value + 1000)
+        yield from (value + 1, value / 2, value + 1000, (1 + value) / 2, 128)
     yield from (
         "other",
         "exact",
@@ -80,6 +106,8 @@ def other_values(value: Any) -> Iterator[Any]:
         "keybert",
         "random",
         "fast",
+        "components",
+        "longest",
     )
     yield from (5, 50, 500, 0.5, ("a", "b"), [1, 2], {"max_words": 77, "overlap_words": 7}, None)
 
@@ -112,6 +140,7 @@ CASES = [
     for config in configs
     for field, changed in perturbed(config)
     if not (stage in {"load", "embed"} and field in BY_CONTENT)
+    if not (stage in {"match", "shingle"} and field in CHOSEN_BY) and field not in BESIDE_ANOTHER
 ]
 
 
@@ -137,19 +166,38 @@ def test_the_fields_walked_are_all_there_are() -> None:
         assert (kind, field) not in walked, stage
 
 
-@pytest.mark.parametrize("stage", ["embed", "reduce", "cluster", "label"])
+def test_the_column_to_keep_by_changes_the_key() -> None:
+    keys = {
+        grouped(d.EmbeddingDeduplicate(keep="column", keep_column=column), "d").key for column in ("a", "b")
+    }
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize("field", sorted(CHOSEN_BY))
+def test_another_threshold_needs_no_other_search(field: str) -> None:
+    config = d.BothDeduplicate(method="both")
+    changed = config.model_copy(update={field: 0.95})
+    assert recipes.match(config, "e", None, 1).key == recipes.match(changed, "e", None, 1).key
+    assert recipes.shingle(config, "t", None, 1).key == recipes.shingle(changed, "t", None, 1).key
+    assert grouped(config, "d").key != grouped(changed, "d").key
+
+
+@pytest.mark.parametrize("stage", ["deduplicate", "embed", "reduce", "cluster", "label"])
 def test_every_method_has_its_own_key(stage: str) -> None:
     keys = {RECIPES[stage](config).key for config in SECTIONS[stage]}
     assert len(keys) == len(SECTIONS[stage])
 
 
 def test_every_section_of_a_topic_model_is_walked() -> None:
-    assert set(SECTIONS) == set(TopicModelConfig.model_fields) - {"name", "seed", "runtime"}
+    searches = {"match", "shingle"}  # both configured by `deduplicate`
+    assert set(SECTIONS) - searches == set(TopicModelConfig.model_fields) - {"name", "seed", "runtime"}
 
 
-@pytest.mark.parametrize("stage", ["neighbors", "reduce", "map", "cluster", "evaluate"])
+@pytest.mark.parametrize("stage", ["match", "shingle", "neighbors", "reduce", "map", "cluster", "evaluate"])
 def test_the_seed_changes_the_key_where_it_draws(stage: str) -> None:
     drawn = {
+        "match": lambda seed: recipes.match(d.VectorMatchConfig(), "e", None, seed),
+        "shingle": lambda seed: recipes.shingle(d.WordMatchConfig(), "t", None, seed),
         "neighbors": lambda seed: recipes.neighbors(m.NeighborsConfig(), "e", seed),
         "reduce": lambda seed: recipes.reduce(m.ParallelUmapReduce(), "e", "n", seed),
         "map": lambda seed: recipes.reduce(recipes.map_reduce(m.MapConfig()), "e", "n", seed),
