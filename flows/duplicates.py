@@ -9,7 +9,7 @@ from configs.models import PrecomputedEmbed, RuntimeConfig, SentenceTransformers
 from flows.line import finished
 from tasks.deduplicate import deduplicate
 from tasks.embed import embed
-from tasks.match import match
+from tasks.pair import pair
 from tasks.shingle import shingle
 from tasks.store import ArtifactRef, ArtifactStore
 
@@ -44,8 +44,8 @@ def duplicate_stages(
         if against is not None:
             base = finished("embed_against", embed.submit(store, against, embedding, runtime))
             yield "embed_against", base
-        pairs["match"] = finished("match", match.submit(store, vectors, base, config, seed, runtime))
-        yield "match", pairs["match"]
+        pairs["pair"] = finished("pair", pair.submit(store, vectors, base, config, seed, runtime))
+        yield "pair", pairs["pair"]
     if isinstance(config, MinhashDeduplicate | BothDeduplicate):
         pairs["shingle"] = finished(
             "shingle", shingle.submit(store, documents, against, config, seed, runtime)

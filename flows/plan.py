@@ -78,7 +78,7 @@ def duplicate_recipes(
     texts, found, pairs = store.meta(documents)["texts"], {}, {}
     if isinstance(section, EmbeddingDeduplicate | BothDeduplicate):
         found["embed_all"] = _embed_recipe(config, documents, texts)[0]
-        pairs["match"] = recipes.match(section, found["embed_all"].key, None, config.seed)
+        pairs["pair"] = recipes.pair(section, found["embed_all"].key, None, config.seed)
     if isinstance(section, MinhashDeduplicate | BothDeduplicate):
         pairs["shingle"] = recipes.shingle(section, texts, None, config.seed)
     keys = {name: recipe.key for name, recipe in pairs.items()}

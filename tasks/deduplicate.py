@@ -27,7 +27,7 @@ from tasks.core.pairs import Pairs, union, wilson_interval
 from tasks.digests import text_digests
 from tasks.embed import text_parts
 from tasks.errors import DataError
-from tasks.match import read_plan
+from tasks.pair import read_plan
 from tasks.states import cached
 from tasks.store import ArtifactRef, ArtifactStore
 
@@ -72,7 +72,7 @@ def deduplicate(
     against: ArtifactRef | None,
     config: AnyDeduplicate,
 ) -> ArtifactRef:
-    """Return the duplicates' artifact, grouping on a miss; `pairs` by search, `match` and `shingle`."""
+    """Return the duplicates' artifact, grouping on a miss; `pairs` by search, `pair` and `shingle`."""
     keys = {name: ref.key for name, ref in pairs.items()}
     recipe = recipes.deduplicate(config, documents.key, keys, against.key if against else None)
     if found := store.find(recipe):
@@ -97,9 +97,9 @@ def deduplicate(
 
 
 def read_found(store: ArtifactStore, name: str, ref: ArtifactRef, config: AnyDeduplicate) -> Found:
-    """Return the pairs of an artifact of `match` or `shingle`."""
+    """Return the pairs of an artifact of `pair` or `shingle`."""
     pairs = Pairs(np.asarray(store.array(ref, "pairs")), np.asarray(store.array(ref, "similarities")))
-    method, field = ("embedding", "threshold") if name == "match" else ("minhash", "jaccard_threshold")
+    method, field = ("embedding", "threshold") if name == "pair" else ("minhash", "jaccard_threshold")
     return Found(method, np.asarray(store.array(ref, "first")), pairs, float(getattr(config, field)))
 
 
@@ -277,7 +277,7 @@ def _measured(store: ArtifactStore, found: Found, pairs: Mapping[str, ArtifactRe
     }
     if found.method != "embedding":
         return n_pairs
-    ref = pairs["match"]
+    ref = pairs["pair"]
     exact = np.asarray(store.array(ref, "sample_similarities")) >= np.float32(found.threshold)
     n_exact = int(exact.sum())
     n_found = int(np.asarray(store.array(ref, "sample_found"))[exact].sum())

@@ -26,7 +26,7 @@ VERSIONS: Mapping[str, int] = {
     "label": 2,
     "evaluate": 1,
     "report": 2,
-    "match": 1,
+    "pair": 1,
     "shingle": 1,
     "deduplicate": 1,
 }
@@ -46,7 +46,7 @@ def stages_of(config: m.TopicModelConfig) -> tuple[str, ...]:
 
 def searches(config: d.AnyDeduplicate) -> tuple[str, ...]:
     """Return the steps that find similar pairs; `embed_all` is the embed stage on what duplicates are still among."""
-    by_vectors = () if config.method == "minhash" else ("embed_all", "match")
+    by_vectors = () if config.method == "minhash" else ("embed_all", "pair")
     return by_vectors if config.method == "embedding" else (*by_vectors, "shingle")
 
 
@@ -170,11 +170,11 @@ def report(config: m.ReportConfig, name: str, inputs: Mapping[str, str]) -> Reci
 def signatures(n_bits: int, embeddings: str, seed: int) -> Recipe:
     """Return the recipe of the sides of random hyperplanes on which vectors lie; integers, so no library decides."""
     return Recipe(
-        "match", "signatures", VERSIONS["match"], {"n_bits": n_bits}, {"embeddings": embeddings}, seed=seed
+        "pair", "signatures", VERSIONS["pair"], {"n_bits": n_bits}, {"embeddings": embeddings}, seed=seed
     )
 
 
-def match(config: d.VectorMatchConfig, embeddings: str, base: str | None, seed: int) -> Recipe:
+def pair(config: d.VectorMatchConfig, embeddings: str, base: str | None, seed: int) -> Recipe:
     """Return the recipe of the pairs of similar vectors, some of them of the embeddings `base`.
 
     The threshold is not part of it: it chooses among the pairs.
@@ -182,7 +182,7 @@ def match(config: d.VectorMatchConfig, embeddings: str, base: str | None, seed: 
     fields = config.model_dump(mode="json", include=set(d.VectorMatchConfig.model_fields) - {"threshold"})
     inputs = {"embeddings": embeddings} | ({"against": base} if base else {})
     return Recipe(
-        "match", "pairs", VERSIONS["match"], fields, inputs, {"numpy": package_version("numpy")}, seed
+        "pair", "pairs", VERSIONS["pair"], fields, inputs, {"numpy": package_version("numpy")}, seed
     )
 
 

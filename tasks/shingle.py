@@ -1,6 +1,6 @@
 """Shingle: texts of n_docs documents -> pairs with a Jaccard similarity of `jaccard_floor` and more, by MinHash.
 
-Rows, `pairs`, `similarities` and `first` as of `tasks.match`; equal are here documents with the same shingles.
+Rows, `pairs`, `similarities` and `first` as of `tasks.pair`; equal are here documents with the same shingles.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ from tasks.core.alike import TwoCorpora, equal_firsts
 from tasks.core.blocks import workers
 from tasks.core.exact_pairs import exact_pairs, partners_of
 from tasks.core.pairs import Pairs, wilson_interval
-from tasks.match import match
+from tasks.pair import pair
 from tasks.store import ArtifactRef, ArtifactStore, Recipe
 from tests.benchmarks.corpora import CORPORA, embedded, reddit_vectors, result
 from tests.benchmarks.peer import machine
@@ -98,10 +98,10 @@ def measure_lsh(path: Path, threshold: float, floor: float, truth: Pairs) -> dic
     config = EmbeddingDeduplicate(threshold=threshold, floor=floor, search="lsh")
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         store = ArtifactStore(Path(folder))
-        result(match.fn(store, saved(store, vectors[:5000]), None, config, SEED, RuntimeConfig()))  # compiles
+        result(pair.fn(store, saved(store, vectors[:5000]), None, config, SEED, RuntimeConfig()))  # compiles
         embeddings = saved(store, vectors)
         cpu = time.process_time()
-        found = result(match.fn(store, embeddings, None, config, SEED, RuntimeConfig()))
+        found = result(pair.fn(store, embeddings, None, config, SEED, RuntimeConfig()))
         cpu = time.process_time() - cpu
         meta = store.meta(found)
         pairs = Pairs(np.array(store.array(found, "pairs")), np.array(store.array(found, "similarities")))

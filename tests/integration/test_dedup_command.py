@@ -87,11 +87,11 @@ def test_what_a_run_says_and_leaves_and_its_rerun(topicflow: Topicflow, config: 
     assert states(record) == {
         "load": "cached",
         "embed": "cached",
-        "match": "cached",
+        "pair": "cached",
         "deduplicate": "computed",
     }
     shown = topicflow("show", "trial", "--runs", config.parent / "runs")
-    assert "match" in shown.out
+    assert "pair" in shown.out
     assert "n_kept" in shown.out
     assert "trial/" in topicflow("runs", "--runs", config.parent / "runs").out
 
@@ -102,7 +102,7 @@ def test_documents_of_another_corpus_go(
     rows = pl.read_parquet(tmp_path / "documents.parquet")
     rows[:10].with_columns(id="old" + pl.col("id")).write_parquet(tmp_path / "known.parquet")
     record = topicflow("dedup", config, "--against", tmp_path / "known.parquet", "--json").record
-    assert list(states(record)) == ["load", "load_against", "embed", "embed_against", "match", "deduplicate"]
+    assert list(states(record)) == ["load", "load_against", "embed", "embed_against", "pair", "deduplicate"]
     known = latest(config, "against.parquet")
     assert record["metrics"]["n_in_against"] == known.height >= 13
     by_id = {line["doc_id"]: line for line in known.to_dicts()}
@@ -152,7 +152,7 @@ def test_a_topic_model_of_what_is_kept(topicflow: Topicflow, config: Path) -> No
     assert [step.stage for step in before][:6] == [
         "load",
         "embed_all",
-        "match",
+        "pair",
         "deduplicate",
         "keep",
         "embed",

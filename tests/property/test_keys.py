@@ -37,7 +37,7 @@ SECTIONS: dict[str, list[BaseModel]] = {
     "deduplicate": [
         d.EmbeddingDeduplicate(), d.MinhashDeduplicate(method="minhash"), d.BothDeduplicate(method="both"),
     ],
-    "match": [d.VectorMatchConfig()],
+    "pair": [d.VectorMatchConfig()],
     "shingle": [d.WordMatchConfig()],
     "neighbors": [m.NeighborsConfig()],
     "reduce": [
@@ -55,7 +55,7 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "load": lambda c: recipes.load(c, "source"),
     "embed": lambda c: recipes.embed(c, "texts", "encoder"),
     "deduplicate": lambda c: grouped(c, "d"),
-    "match": lambda c: recipes.match(c, "e", None, 1),
+    "pair": lambda c: recipes.pair(c, "e", None, 1),
     "shingle": lambda c: recipes.shingle(c, "t", None, 1),
     "neighbors": lambda c: recipes.neighbors(c, "e", 1),
     "reduce": lambda c: recipes.reduce(c, "e", "n", 1),
@@ -72,7 +72,7 @@ def grouped(config: d.AnyDeduplicate, documents: str) -> Recipe:
     """Return the recipe of the duplicates on top of those of the pairs that its method takes."""
     pairs = {}
     if not isinstance(config, d.MinhashDeduplicate):
-        pairs["match"] = recipes.match(config, "e", None, 1).key
+        pairs["pair"] = recipes.pair(config, "e", None, 1).key
     if not isinstance(config, d.EmbeddingDeduplicate):
         pairs["shingle"] = recipes.shingle(config, "t", None, 1).key
     return recipes.deduplicate(config, documents, pairs)
@@ -140,7 +140,7 @@ CASES = [
     for config in configs
     for field, changed in perturbed(config)
     if not (stage in {"load", "embed"} and field in BY_CONTENT)
-    if not (stage in {"match", "shingle"} and field in CHOSEN_BY) and field not in BESIDE_ANOTHER
+    if not (stage in {"pair", "shingle"} and field in CHOSEN_BY) and field not in BESIDE_ANOTHER
 ]
 
 
@@ -177,7 +177,7 @@ def test_the_column_to_keep_by_changes_the_key() -> None:
 def test_another_threshold_needs_no_other_search(field: str) -> None:
     config = d.BothDeduplicate(method="both")
     changed = config.model_copy(update={field: 0.95})
-    assert recipes.match(config, "e", None, 1).key == recipes.match(changed, "e", None, 1).key
+    assert recipes.pair(config, "e", None, 1).key == recipes.pair(changed, "e", None, 1).key
     assert recipes.shingle(config, "t", None, 1).key == recipes.shingle(changed, "t", None, 1).key
     assert grouped(config, "d").key != grouped(changed, "d").key
 
@@ -189,14 +189,14 @@ def test_every_method_has_its_own_key(stage: str) -> None:
 
 
 def test_every_section_of_a_topic_model_is_walked() -> None:
-    searches = {"match", "shingle"}  # both configured by `deduplicate`
+    searches = {"pair", "shingle"}  # both configured by `deduplicate`
     assert set(SECTIONS) - searches == set(TopicModelConfig.model_fields) - {"name", "seed", "runtime"}
 
 
-@pytest.mark.parametrize("stage", ["match", "shingle", "neighbors", "reduce", "map", "cluster", "evaluate"])
+@pytest.mark.parametrize("stage", ["pair", "shingle", "neighbors", "reduce", "map", "cluster", "evaluate"])
 def test_the_seed_changes_the_key_where_it_draws(stage: str) -> None:
     drawn = {
-        "match": lambda seed: recipes.match(d.VectorMatchConfig(), "e", None, seed),
+        "pair": lambda seed: recipes.pair(d.VectorMatchConfig(), "e", None, seed),
         "shingle": lambda seed: recipes.shingle(d.WordMatchConfig(), "t", None, seed),
         "neighbors": lambda seed: recipes.neighbors(m.NeighborsConfig(), "e", seed),
         "reduce": lambda seed: recipes.reduce(m.ParallelUmapReduce(), "e", "n", seed),

@@ -1,4 +1,4 @@
-"""The stages match, shingle, deduplicate and keep: hit, miss, changed config, resumed; what is kept; bad input."""
+"""The stages pair, shingle, deduplicate and keep: hit, miss, changed config, resumed; what is kept; bad input."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ import pytest
 
 from configs.duplicates import BothDeduplicate, EmbeddingDeduplicate, MinhashDeduplicate
 from configs.models import RuntimeConfig
-from tasks import match as match_module
+from tasks import pair as pair_module
 from tasks import shingle as shingle_module
 from tasks.deduplicate import WAYS, deduplicate, keep
 from tasks.errors import DataError
-from tasks.match import match, sign
+from tasks.pair import pair, sign
 from tasks.shingle import shingle
 from tasks.store import ArtifactRef, ArtifactStore
 from tests.fakes import save, save_documents
@@ -43,7 +43,7 @@ class Corpus:
         pairs = {}
         if not isinstance(config, MinhashDeduplicate):
             base = against.embeddings if against else None
-            pairs["match"] = ref_of(match.fn(self.store, self.embeddings, base, config, 1, RUNTIME))
+            pairs["pair"] = ref_of(pair.fn(self.store, self.embeddings, base, config, 1, RUNTIME))
         base_documents = against.documents if against else None
         if not isinstance(config, EmbeddingDeduplicate):
             found = shingle.fn(self.store, self.documents, base_documents, config, 1, RUNTIME)
@@ -77,7 +77,7 @@ def test_a_miss_a_hit_and_another_threshold_without_another_search(
     first = corpus.duplicates(config)
     assert not first.cached
     assert corpus.duplicates(config).cached
-    monkeypatch.setattr(match_module, "exact_pairs", None)  # would be called on a miss
+    monkeypatch.setattr(pair_module, "exact_pairs", None)  # would be called on a miss
     other = corpus.duplicates(config.model_copy(update={"threshold": 0.9}))
     assert other.key != first.key
     assert not other.cached
@@ -177,10 +177,10 @@ def spread(store: ArtifactStore, n: int = 600, name: str = "spread") -> Corpus:
 
 
 def test_a_killed_search_goes_on_where_it_was(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(match_module, "SIGNED_ROWS", 100)
-    monkeypatch.setattr(match_module, "TABLES_A_PART", 2)
+    monkeypatch.setattr(pair_module, "SIGNED_ROWS", 100)
+    monkeypatch.setattr(pair_module, "TABLES_A_PART", 2)
     corpus, config = spread(store), EmbeddingDeduplicate(search="lsh", recall=0.999)
-    real, searched = match_module.pairs_of_tables, []
+    real, searched = pair_module.pairs_of_tables, []
 
     def dies(tables: range, *rest: Any) -> Any:
         if len(searched) == 3:
@@ -188,15 +188,15 @@ def test_a_killed_search_goes_on_where_it_was(store: ArtifactStore, monkeypatch:
         searched.append(tables.start)
         return real(tables, *rest)
 
-    monkeypatch.setattr(match_module, "pairs_of_tables", dies)
+    monkeypatch.setattr(pair_module, "pairs_of_tables", dies)
     with pytest.raises(KeyboardInterrupt):
-        match.fn(store, corpus.embeddings, None, config, 1, RUNTIME)
+        pair.fn(store, corpus.embeddings, None, config, 1, RUNTIME)
     monkeypatch.setattr(
-        match_module,
+        pair_module,
         "pairs_of_tables",
         lambda tables, *rest: (searched.append(tables.start), real(tables, *rest))[1],
     )
-    found = ref_of(match.fn(store, corpus.embeddings, None, config, 1, RUNTIME))
+    found = ref_of(pair.fn(store, corpus.embeddings, None, config, 1, RUNTIME))
     assert searched == sorted(set(searched))
     assert len(searched) == -(-store.meta(found)["plan"]["n_tables"] // 2)
     assert store.meta(found)["n_pairs"] == 200
@@ -204,7 +204,7 @@ def test_a_killed_search_goes_on_where_it_was(store: ArtifactStore, monkeypatch:
     assert store.meta(found)["search"] == "lsh"
 
     whole = ArtifactStore(store.root.with_name("other"))
-    again = ref_of(match.fn(whole, spread(whole).embeddings, None, config, 1, RUNTIME))
+    again = ref_of(pair.fn(whole, spread(whole).embeddings, None, config, 1, RUNTIME))
     np.testing.assert_array_equal(whole.array(again, "pairs"), store.array(found, "pairs"))
 
 
@@ -214,14 +214,14 @@ def test_signatures_are_made_once_and_found_by_later_corpora(
     base, config = spread(store), EmbeddingDeduplicate(search="lsh")
     made = sign(store, base.embeddings, config.n_bits, 1, RUNTIME)
     signed: list[int] = []
-    real = match_module.sign_bits
+    real = pair_module.sign_bits
     monkeypatch.setattr(
-        match_module,
+        pair_module,
         "sign_bits",
         lambda vectors, *rest: (signed.append(len(vectors)), real(vectors, *rest))[1],
     )
     new = spread(store, 30, "new")
-    found = ref_of(match.fn(store, new.embeddings, base.embeddings, config, 1, RUNTIME))
+    found = ref_of(pair.fn(store, new.embeddings, base.embeddings, config, 1, RUNTIME))
     assert signed == [30]
     assert [made.kind, made.key] in store.meta(found)["beside"]
     pairs = store.array(found, "pairs")
@@ -254,9 +254,9 @@ def test_a_vector_without_direction_is_named(
     vectors[4] = bad
     embeddings = save(store, "embeddings", {"embeddings": vectors})
     with pytest.raises(
-        DataError, match=f"match: embeddings row 4 holds {said}; mend or leave out that document"
+        DataError, match=f"pair: embeddings row 4 holds {said}; mend or leave out that document"
     ):
-        match.fn(store, embeddings, None, EmbeddingDeduplicate(search=search), 1, RUNTIME)
+        pair.fn(store, embeddings, None, EmbeddingDeduplicate(search=search), 1, RUNTIME)
 
 
 @pytest.mark.parametrize("search", ["exact", "lsh"])
@@ -268,7 +268,7 @@ def test_one_document_and_all_documents_equal(store: ArtifactStore, n: int, sear
     assert np.flatnonzero(store.array(ref, "kept")).tolist() == [0]
     figures = store.json(ref, "figures")
     assert (figures["n_kept"], figures["n_duplicates"], figures["recall"]) == (1, n - 1, None)
-    assert store.meta(ref_of(match.fn(store, corpus.embeddings, None, config, 1, RUNTIME)))["n_pairs"] == 0
+    assert store.meta(ref_of(pair.fn(store, corpus.embeddings, None, config, 1, RUNTIME)))["n_pairs"] == 0
 
 
 def test_texts_without_words_are_no_duplicates_of_each_other_by_words(store: ArtifactStore) -> None:
@@ -280,7 +280,7 @@ def test_vectors_of_two_widths_are_refused(store: ArtifactStore) -> None:
     own = save(store, "embeddings", {"embeddings": np.eye(3, dtype=np.float32)})
     other = save(store, "embeddings", {"embeddings": np.eye(4, dtype=np.float32)}, name="other")
     with pytest.raises(DataError, match=r"3 dimensions, those of \[against\] 4"):
-        match.fn(store, own, other, EmbeddingDeduplicate(), 1, RUNTIME)
+        pair.fn(store, own, other, EmbeddingDeduplicate(), 1, RUNTIME)
 
 
 @pytest.mark.parametrize(

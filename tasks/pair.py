@@ -1,4 +1,4 @@
-"""Match: embeddings (n_docs, dim) -> pairs of documents of cosine `floor` and more, (n_pairs, 2) int32 and float32.
+"""Pair: embeddings (n_docs, dim) -> pairs of documents of cosine `floor` and more, (n_pairs, 2) int32 and float32.
 
 With a corpus `against`, its n_base rows come first and the documents' behind them; no pair has both rows in it. The
 artifact holds `pairs`, `similarities`, `first` (n_base + n_docs,), the first row with the same vector, whose pairs are
@@ -43,8 +43,8 @@ TABLES_A_PART = 8
 """Tables searched between two commits: 1 to 2 s of work at a million documents."""
 
 
-@task(name="match", cache_policy=NO_CACHE, persist_result=False)
-def match(
+@task(name="pair", cache_policy=NO_CACHE, persist_result=False)
+def pair(
     store: ArtifactStore,
     embeddings: ArtifactRef,
     against: ArtifactRef | None,
@@ -53,7 +53,7 @@ def match(
     runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the pairs' artifact, searching on a miss."""
-    recipe = recipes.match(config, embeddings.key, against.key if against else None, seed)
+    recipe = recipes.pair(config, embeddings.key, against.key if against else None, seed)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
@@ -117,7 +117,7 @@ def open_corpora(store: ArtifactStore, embeddings: ArtifactRef, against: Artifac
         return TwoCorpora(np.empty((0, own.shape[1]), np.float32), own)
     base = store.array(against, "embeddings")
     if base.shape[1] != own.shape[1]:
-        msg = f"match: vectors have {own.shape[1]} dimensions, those of [against] {base.shape[1]}; embed both alike"
+        msg = f"pair: vectors have {own.shape[1]} dimensions, those of [against] {base.shape[1]}; embed both alike"
         raise DataError(msg)
     return TwoCorpora(base, own)
 
@@ -128,7 +128,7 @@ def check_directions(vectors: NDArray[np.float32], start: int, where: str) -> No
     bad = np.flatnonzero(~np.isfinite(largest) | (largest == 0))
     if len(bad):
         found = "only zeros" if largest[bad[0]] == 0 else "NaN or infinite values"
-        msg = f"match: {where} row {start + int(bad[0]):,} holds {found}; mend or leave out that document"
+        msg = f"pair: {where} row {start + int(bad[0]):,} holds {found}; mend or leave out that document"
         raise DataError(msg)
 
 
@@ -168,13 +168,13 @@ def _search_tables(
     plan = plan_tables(signatures, rows, config.floor, config.recall, corpora.n_pairs(), seed)
     del signatures
     inputs = {"embeddings": own.key} | ({"against": against.key} if against else {})
-    recipe = Recipe("match", "table-plans", recipes.VERSIONS["match"], vars(plan), inputs, seed=seed)
+    recipe = Recipe("pair", "table-plans", recipes.VERSIONS["pair"], vars(plan), inputs, seed=seed)
     with store.writing(recipe) as writer:
         writer.save_array("rows", rows)
         writer.rows = len(rows)
     planned = store.committed(recipe, writer)
     make = partial(search_part, store, planned, embeddings, signed, plan, config, seed, runtime.n_threads)
-    parts = made_parts("match", make, -(-plan.n_tables // TABLES_A_PART), runtime, unit="tables")
+    parts = made_parts("pair", make, -(-plan.n_tables // TABLES_A_PART), runtime, unit="tables")
     found = union(
         Pairs(*(np.asarray(store.array(part, name)) for name in ("pairs", "similarities"))) for part in parts
     )
@@ -196,7 +196,7 @@ def search_part(
     tables = range(number * TABLES_A_PART, min(plan.n_tables, (number + 1) * TABLES_A_PART))
     fields = config.model_dump(mode="json", include={"floor", "window", "max_partners"})
     where = {"tables": [tables.start, tables.stop], **fields}
-    recipe = Recipe("match", "pair-parts", recipes.VERSIONS["match"], where, {"plan": planned.key}, seed=seed)
+    recipe = Recipe("pair", "pair-parts", recipes.VERSIONS["pair"], where, {"plan": planned.key}, seed=seed)
     if found := store.find(recipe):
         return found
     with store.writing(recipe) as writer, workers(n_threads) as run:
@@ -259,7 +259,7 @@ def sign_part(
 ) -> ArtifactRef:
     """Return the artifact of a part's signatures."""
     recipe = Recipe(
-        "match", "signature-parts", recipes.VERSIONS["match"], {"n_bits": n_bits, "part": number},
+        "pair", "signature-parts", recipes.VERSIONS["pair"], {"n_bits": n_bits, "part": number},
         {"embeddings": embeddings.key}, seed=seed,
     )  # fmt: skip
     if found := store.find(recipe):
