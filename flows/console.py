@@ -74,20 +74,35 @@ def print_stages(record: RunRecord) -> None:
 
 def print_runs(records: Sequence[RunRecord]) -> None:
     """Print one line a run."""
-    table = Table("run", "state", "documents", "topics", "outliers", "computed", "seconds")
+    table = Table("run", "flow", "state", "gate", "documents", "topics", "outliers", "computed", "seconds")
     for record in records:
         metrics, stages = record.get("metrics", {}), record.get("stages", [])
         outliers = metrics.get("outlier_share")
         table.add_row(
             Text(f"{record['name']}/{record['run_id']}"),
+            record.get("flow", "topic_model"),
             record["state"],
-            f"{record.get('n_documents', 0):,}",
-            f"{record.get('n_topics', 0):,}",
+            _gate(record),
+            _count(record.get("n_documents")),
+            _count(record.get("n_topics")),
             "" if outliers is None else f"{outliers:.1%}",
             f"{sum(stage['state'] == 'computed' for stage in stages)} of {len(stages)}",
             f"{record['seconds']:.1f}",
         )
     _console().print(table)
+
+
+def _gate(record: RunRecord) -> str:
+    """Return whether a run passed its gates, or the first that held it back; nothing where it has none."""
+    if "published" not in record:
+        return ""
+    gates = record.get("gates") or record.get("gate")
+    failed = gates.get("failed", []) if isinstance(gates, dict) else []
+    return "passed" if record["published"] else f"held: {failed[0].split(' ')[0]}" if failed else "held"
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
 
 
 def print_comparison(first: RunRecord, second: RunRecord) -> None:

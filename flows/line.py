@@ -8,14 +8,17 @@ from typing import Any, get_type_hints
 
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
+from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from configs.models import FlowConfig
+from flows.interrupt import end_soon
 from tasks.errors import ArtifactError
 from tasks.progress import say, waiting
 from tasks.runs import RunId, check_series, record_failure
-from tasks.store import ArtifactRef
+from tasks.store import ArtifactRef, local_folder
 
 
 def begin(config: FlowConfig) -> RunId:
@@ -31,9 +34,17 @@ def begin(config: FlowConfig) -> RunId:
 
 
 def finished(stage: str, future: PrefectFuture[Any]) -> ArtifactRef:
-    """Return a stage's artifact when it is there, and say so; raise what the stage raised."""
-    with waiting(stage):
-        ref: ArtifactRef = future.result()
+    """Return a stage's artifact when it is there, and say so; raise what the stage raised.
+
+    A run that is cancelled meanwhile ends soon: Prefect waits for the stage's thread, which nothing can stop.
+    """
+    try:
+        with waiting(stage):
+            ref: ArtifactRef = future.result()
+    except TerminationSignal:
+        if (context := FlowRunContext.get()) and context.parameters:
+            end_soon(local_folder(context.parameters["config"].runtime))
+        raise
     say(stage, ref)
     return ref
 

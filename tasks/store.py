@@ -272,6 +272,7 @@ class ArtifactStore:
             rows=manifest["rows"],
             seconds=manifest["seconds"],
             peak_rss_bytes=manifest["peak_rss_bytes"],
+            peak_gpu_bytes=manifest.get("peak_gpu_bytes", 0),
         )
 
     def discard(self, kind: str, key: str) -> None:
@@ -310,6 +311,7 @@ class ArtifactStore:
             "meta": writer.meta,
             "seconds": usage.seconds,
             "peak_rss_bytes": usage.peak_rss_bytes,
+            "peak_gpu_bytes": usage.peak_gpu_bytes,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         self.backend.commit(writer.folder, recipe.kind, writer.key, manifest)
