@@ -7,6 +7,7 @@ flows turn them into `ConfigError`.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -152,7 +153,8 @@ def _describe(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return f"{key}: expected a section, found {detail['input']!r}"
     if "str" in location:  # a union of text and a list of texts
         return f"{key}: expected text or a list of texts, found {detail['input']!r}"
-    found = "" if isinstance(detail["input"], dict) else f", found {detail['input']!r}"
+    is_secret = "@" in str(detail["input"]) and "://" in str(detail["input"])  # a URL that holds a password
+    found = "" if isinstance(detail["input"], dict) or is_secret else f", found {detail['input']!r}"
     return f"{key}: {message[0].lower() + message[1:]}{found}" if key else message
 
 
@@ -169,7 +171,8 @@ def _section_of(location: list[str], model: type[BaseModel]) -> tuple[list[str],
             known = list(node.get("properties", {}))
             continue
         path.append(part)
-        node = _resolve(node.get("properties", {}).get(part, {}), definitions)
+        of_list = node.get("items", {}) if part.isdigit() else {}
+        node = _resolve(of_list or node.get("properties", {}).get(part, {}), definitions)
         if "properties" in node:
             known = list(node["properties"])
     return [part for part in path if part not in _TYPE_TAGS], known
@@ -216,7 +219,9 @@ def _explain_object(
                 f"{prefix}{name}",
                 _kind(resolved),
                 str(field.get("default", "")),
-                str(field.get("description", "")),
+                re.sub(
+                    r" \[[^]]*\]$", "", str(field.get("description", ""))
+                ),  # the bounds stand with the type
             )
 
 

@@ -6,6 +6,7 @@ does: it says where and how the work is done, not what comes out.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -22,9 +23,29 @@ from pydantic_core import CoreSchema
 
 
 class Section(BaseModel):
-    """Base of every config section: frozen, and unknown keys are errors."""
+    """Base of every config section: frozen, unknown keys are errors, and forms say each field's bounds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", title=None)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the JSON schema with bounds in the descriptions: Prefect's form shows these and not the bounds."""
+        json_schema = handler(schema)
+        for field in handler.resolve_ref_schema(json_schema).get("properties", {}).values():
+            for variant in (field, *field.get("anyOf", [])):
+                low, high = variant.get("minimum"), variant.get("maximum")
+                if low is not None or high is not None:
+                    said = (
+                        f"at least {low}"
+                        if high is None
+                        else f"at most {high}"
+                        if low is None
+                        else f"{low} to {high}"
+                    )
+                    field["description"] = f"{field.get('description', '')} [{said}]".strip()
+        return json_schema
 
 
 class _AnyOf:
@@ -48,6 +69,18 @@ def _method_or(default: str) -> Discriminator:
         return str(found)
 
     return Discriminator(method)
+
+
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+"""What the names of environment variables look like."""
+
+
+def _without_credentials(value: str | None) -> str | None:
+    """Return a path or URL; raise ValueError where it holds a user's name, as configs and records are shown around."""
+    if value is not None and re.match(r"[a-z0-9]+://[^/]*@", value):
+        msg = "expected a URL without credentials, which belong into the environment (AWS_ACCESS_KEY_ID, …)"
+        raise ValueError(msg)
+    return value
 
 
 # --- load ---------------------------------------------------------------------------------------------------
@@ -91,6 +124,7 @@ class LoadConfig(Section):
         default=None,
         description="Name of the environment variable that holds the SQLAlchemy URL for `query`. The URL itself "
         "never enters a config or a record.",
+        json_schema_extra={"pattern": _VARIABLE},  # so that Prefect's API refuses a URL before it keeps it
     )
     format: Literal["auto", "parquet", "csv", "ndjson", "text"] = Field(
         default="auto", description="File format; auto goes by the ending."
@@ -121,6 +155,19 @@ class LoadConfig(Section):
     split: SplitConfig | None = Field(
         default=None, description="Split long documents into passages (off unless the section is given)."
     )
+
+    @field_validator("connection_env")
+    @classmethod
+    def _is_a_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(_VARIABLE, value):
+            msg = "expected the name of an environment variable; what it holds is not written in a config"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("path")
+    @classmethod
+    def _path_has_no_credentials(cls, value: str | None) -> str | None:
+        return _without_credentials(value)
 
     @field_validator("text_column")
     @classmethod
@@ -549,6 +596,11 @@ class RuntimeConfig(Section):
         description="Worker processes of a cluster of this machine; one for each GPU, or for every four cores, "
         "if none.",
     )
+
+    @field_validator("store")
+    @classmethod
+    def _store_has_no_credentials(cls, value: str) -> str:
+        return str(_without_credentials(value))
 
 
 RunName = Annotated[

@@ -210,6 +210,9 @@ class _Told:
             if run.deployment_id is None or self.states.get(run.id) == state.name:
                 continue
             self.states[run.id] = str(state.name)
+            if "concurrency limit" in (state.message or ""):
+                _say(f"{self.names[run.deployment_id]} {run.name}: skipped, the run before is at work")
+                continue
             took = f" in {run.total_run_time.total_seconds():.0f} s" if state.is_completed() else ""
             why = f": {first_line(state.message)}" if state.message and state.is_final() else ""
             _say(f"{self.names[run.deployment_id]} {run.name}: {state.name}{took}{why}")

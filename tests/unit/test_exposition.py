@@ -26,7 +26,8 @@ def leave(runs: Path, run_id: str, name: str = "topics", **changes: Any) -> None
     record = {
         "run_id": run_id, "name": name, "flow": "topic_model", "state": "completed", "seconds": 10.0,
         "created": f"2026-01-{run_id[:2]}T00:00:00+00:00", "n_documents": 40, "n_topics": 3,
-        "metrics": {"outlier_share": 0.25}, "stages": [STAGE, {**STAGE, "stage": "label", "state": "cached"}], **changes,
+        "metrics": {"outlier_share": 0.25}, "stages": [STAGE, {**STAGE, "stage": "label", "state": "cached"}],
+        **changes,
     }  # fmt: skip
     folder = runs / name / run_id
     folder.mkdir(parents=True)
