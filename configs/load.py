@@ -119,7 +119,7 @@ def _fields_of_method(section: list[str], method: str, model: type[BaseModel]) -
     node = schema
     for part in section:
         node = _resolve(node.get("properties", {}).get(part, {}), definitions)
-    variants = {_tag_of(variant, definitions): variant for variant in node.get("anyOf", [])}
+    variants = {_tag_of(variant, definitions): variant for variant in _variants(node)}
     return set(_resolve(variants.get(method, {}), definitions).get("properties", {}))
 
 
@@ -165,7 +165,7 @@ def _section_of(location: list[str], model: type[BaseModel]) -> tuple[list[str],
     node, path = schema, []
     known: list[str] = list(schema.get("properties", {}))
     for part in location:
-        variants = {_tag_of(variant, definitions): variant for variant in node.get("anyOf", [])}
+        variants = {_tag_of(variant, definitions): variant for variant in _variants(node)}
         if part in variants:
             node = _resolve(variants[part], definitions)
             known = list(node.get("properties", {}))
@@ -176,6 +176,11 @@ def _section_of(location: list[str], model: type[BaseModel]) -> tuple[list[str],
         if "properties" in node:
             known = list(node["properties"])
     return [part for part in path if part not in _TYPE_TAGS], known
+
+
+def _variants(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the variants of a union: those of a tagged one with their bounds, which stand beside its `anyOf`."""
+    return [branch["then"] for branch in node.get("allOf", [])] or list(node.get("anyOf", []))
 
 
 def _tag_of(variant: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
@@ -201,7 +206,7 @@ def _explain_object(
 ) -> Iterator[tuple[str, str, str, str]]:
     for name, field in node.get("properties", {}).items():
         resolved = _resolve(field, definitions)
-        variants = [_resolve(v, definitions) for v in resolved.get("anyOf", [])]
+        variants = [_resolve(v, definitions) for v in _variants(resolved)]
         if "properties" in resolved:
             yield f"{prefix}{name}", "section", "", str(resolved.get("description", ""))
             yield from _explain_object(resolved, definitions, f"{prefix}{name}.")

@@ -8,7 +8,6 @@ from typing import Any, get_type_hints
 
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.context import FlowRunContext
 from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -20,6 +19,9 @@ from tasks.progress import say, waiting
 from tasks.runs import RunId, check_series, record_failure
 from tasks.store import ArtifactRef, local_folder
 
+_staging: Path | None = None
+"""The folder of this machine's in whose `.staging` the flow that began last writes."""
+
 
 def begin(config: FlowConfig) -> RunId:
     """Return the id of a run that begins now.
@@ -29,7 +31,9 @@ def begin(config: FlowConfig) -> RunId:
     ConfigError
         When runs of this name are another flow's.
     """
+    global _staging  # noqa: PLW0603  (a process runs one flow at a time)
     check_series(Path(config.runtime.runs), config.name, config.flow)
+    _staging = local_folder(config.runtime)
     return RunId.new(config.name)
 
 
@@ -42,8 +46,8 @@ def finished(stage: str, future: PrefectFuture[Any]) -> ArtifactRef:
         with waiting(stage):
             ref: ArtifactRef = future.result()
     except TerminationSignal:
-        if (context := FlowRunContext.get()) and context.parameters:
-            end_soon(local_folder(context.parameters["config"].runtime))
+        if _staging is not None:
+            end_soon(_staging)
         raise
     say(stage, ref)
     return ref
