@@ -180,7 +180,9 @@ def _section_of(location: list[str], model: type[BaseModel]) -> tuple[list[str],
 
 def _variants(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the variants of a union: those of a tagged one with their bounds, which stand beside its `anyOf`."""
-    return [branch["then"] for branch in node.get("allOf", [])] or list(node.get("anyOf", []))
+    if "then" not in node:
+        return list(node.get("anyOf", []))
+    return [node["then"], *(_variants(node["else"]) if "else" in node else [])]
 
 
 def _tag_of(variant: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:

@@ -65,7 +65,10 @@ class _AnyOf:
         variants = [handler.resolve_ref_schema(ref) for ref in refs]
         if variants:
             json_schema["anyOf"] = [_without_bounds(variant) for variant in variants]
-            json_schema["allOf"] = [_asked_for(v, ref) for v, ref in zip(variants, refs, strict=True)]
+            chain: dict[str, Any] = {}  # if, then, else: an `allOf` hides the tabs
+            for variant, ref in reversed(list(zip(variants, refs, strict=True))):
+                chain = {**_asked_for(variant, ref), **({"else": chain} if chain else {})}
+            json_schema |= chain
         return json_schema
 
 
