@@ -25,6 +25,7 @@ CANCEL_EXIT_CODE = 143
 """What shells give for a program that SIGTERM ended."""
 
 STOPPED = "stopped; the same command goes on where this one was"
+CANCELLED = "cancelled; the next run goes on where this one was"
 
 
 @contextlib.contextmanager
@@ -63,6 +64,6 @@ def _end(store: Path, code: int = EXIT_CODE) -> None:
     """Remove what this process was writing and end it at once."""
     for folder in (store / ".staging").glob(f"{os.getpid()}-*"):
         shutil.rmtree(folder, ignore_errors=True)
-    sys.stderr.write(f"{STOPPED}\n")
+    sys.stderr.write(f"{STOPPED if code == EXIT_CODE else CANCELLED}\n")
     sys.stderr.flush()
     os._exit(code)
