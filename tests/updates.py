@@ -1,0 +1,79 @@
+"""A small story for tests of updates: planted documents that come day by day, and the config that tells them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from configs.update import UpdateTopicsConfig
+from tests.fakes import TOPIC_WORDS, Corpus, planted_corpus
+
+N_FIRST = 120
+"""Documents of the first day's run."""
+
+
+def story(corpus: Corpus | None = None) -> pl.DataFrame:
+    """Return planted documents with ids, times and vectors, one an hour."""
+    corpus = corpus or planted_corpus(n_per_topic=60, n_noise=0, seed=3)
+    hours = pl.Series("time", np.arange(len(corpus.texts), dtype=np.int64) * 3_600_000_000).cast(
+        pl.Datetime("us")
+    )
+    return pl.DataFrame(
+        {
+            "id": [f"d{i}" for i in range(len(corpus.texts))],
+            "text": corpus.texts,
+            "time": hours.dt.offset_by("54y"),  # 2024-01-01
+            "truth": corpus.truth.tolist(),
+            "vector": pl.Series(corpus.embeddings.tolist(), dtype=pl.List(pl.Float32)),
+        }
+    )
+
+
+def new_topic(n: int, axis: int, start: int) -> pl.DataFrame:
+    """Return documents of a topic that the planted ones do not have, numbered and dated from `start` on."""
+    rng = np.random.default_rng(axis)
+    vectors = np.eye(16)[axis] + 0.1 * rng.normal(size=(n, 16))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    hours = pl.Series("time", np.arange(start, start + n, dtype=np.int64) * 3_600_000_000).cast(
+        pl.Datetime("us")
+    )
+    return pl.DataFrame(
+        {
+            "id": [f"d{i}" for i in range(start, start + n)],
+            "text": [
+                f"rocket orbit moon d{i} {' '.join(TOPIC_WORDS[0][:1])}" for i in range(start, start + n)
+            ],
+            "time": hours.dt.offset_by("54y"),
+            "truth": [3] * n,
+            "vector": pl.Series(vectors.astype(np.float32).tolist(), dtype=pl.List(pl.Float32)),
+        }
+    )
+
+
+def config_of(folder: Path, table: pl.DataFrame, **changes: Any) -> UpdateTopicsConfig:
+    """Return the config that tells a table, written beside the runs; sections are changed by name."""
+    path = folder / "documents.parquet"
+    table.write_parquet(path)
+    values: dict[str, Any] = {
+        "name": "story",
+        "load": {"path": str(path), "id_column": "id", "timestamp_column": "time"},
+        "arrive": {"watermark": "time"},
+        "embed": {"method": "precomputed", "column": "vector"},
+        "reduce": {"method": "pca", "n_components": 4},
+        "map": {"n_epochs": 5},
+        "cluster": {"min_cluster_size": 20},
+        "drift": {"min_documents": 10},
+        "evaluate": {"sample": 50},
+        "runtime": {"store": str(folder / "store"), "runs": str(folder / "runs")},
+    }
+    for section, value in changes.items():
+        values[section] = (
+            {**values[section], **value} if isinstance(value, dict) and section in values else value
+        )
+    return UpdateTopicsConfig.model_validate(values)
+
+
+def documents_of(folder: Path, record: dict[str, Any]) -> pl.DataFrame:
+    """Return the documents of a run."""
+    return pl.read_parquet(folder / "runs" / record["name"] / record["run_id"] / "documents.parquet")
