@@ -111,7 +111,7 @@ def _tell(
     vectors = made["embed"] = finished("embed", embed.submit(store, documents, config.embed, runtime))
     arrivals = made["load"]
     if before is None:
-        return _fit(store, config, None, documents, vectors, None, made, given, runtime), None, "first run"
+        return _fit(store, config, None, documents, vectors, made, given, runtime), None, "first run"
     reason, told, assigned = why_refit(store, before, vectors, fit_settings(config)), None, None
     if not reason.startswith("the encoder"):
         assigned = made["assign"] = finished("assign", assign.submit(store, vectors, before.fit, runtime))
@@ -129,7 +129,7 @@ def _tell(
     vectors = made["embed_all"] = finished(
         "embed_all", embed.submit(store, everything, config.embed, runtime)
     )
-    return _fit(store, config, before, everything, vectors, assigned, made, given, runtime), told, reason
+    return _fit(store, config, before, everything, vectors, made, given, runtime), told, reason
 
 
 def _fit(
@@ -138,7 +138,6 @@ def _fit(
     before: TopicState | None,
     documents: ArtifactRef,
     vectors: ArtifactRef,
-    assigned: ArtifactRef | None,
     made: Stages,
     given: Mapping[int, str],
     runtime: RuntimeConfig,
@@ -158,7 +157,7 @@ def _fit(
         "label", label.submit(store, *modelled, config.label, config.count, config.embed, runtime)
     )
     index = finished("cells", cells.submit(store, vectors, graph, labels, topics, seed, runtime))
-    lineage = finished("match", match.submit(store, before, assigned, labels, topics, config.match))
+    lineage = finished("match", match.submit(store, before, labels, topics, config.match))
     fit = Fit(
         embeddings=vectors.key, neighbors=graph.key, labels=labels.key, layout=layout.key, counts=counts.key,
         topics=topics.key, cells=index.key, settings=fit_settings(config),

@@ -42,7 +42,7 @@ def rejection(record: RunRecord) -> dict[str, Any]:
 def announce(record: RunRecord, config: GatesConfig) -> None:
     """Tell of a run that failed its gates; what cannot be delivered is logged and harms nothing."""
     told = rejection(record)
-    _emit(told)
+    emit(told)
     url = webhook_url(config)
     if url:
         if problem := post(url, told):
@@ -93,7 +93,8 @@ def post(url: str, message: dict[str, Any]) -> str:
     return problem
 
 
-def _emit(told: dict[str, Any]) -> None:
+def emit(told: dict[str, Any]) -> None:
+    """Emit the Prefect event, which automations can wait for."""
     from prefect.events import emit_event
 
     resource = {"prefect.resource.id": f"topicflow.run.{told['name']}.{told['run_id']}", "name": told["name"]}

@@ -42,7 +42,13 @@ class Lineage:
     table: pl.DataFrame
 
 
-def trace_topics(matching: Matching, old_ids: Sequence[int], next_id: int, min_share: float) -> Lineage:
+def trace_topics(
+    matching: Matching,
+    old_ids: Sequence[int],
+    next_id: int,
+    min_share: float,
+    totals: NDArray[np.int64] | None = None,
+) -> Lineage:
     """Return the lineage that a matching makes of the old topics' lasting ids; new topics get ids never used.
 
     Parameters
@@ -55,13 +61,16 @@ def trace_topics(matching: Matching, old_ids: Sequence[int], next_id: int, min_s
         The lowest id that no topic has had.
     min_share : float
         See `topic_events`.
+    totals : ndarray of shape (n_topics,), int64, optional
+        Documents of each new topic, new ones among them; those of the matching if none.
     """
+    totals = matching.new_sizes if totals is None else totals
     ids = []
     for old in matching.old_of.tolist():
         ids.append(old_ids[old] if old >= 0 else next_id)
         next_id += old < 0
     rows = []
-    for event in topic_events(matching, min_share):
+    for event in topic_events(matching, min_share, totals):
         with_new, with_old = event.event != DIED, event.event != BORN
         both = with_new and with_old
         rows.append(
@@ -70,7 +79,7 @@ def trace_topics(matching: Matching, old_ids: Sequence[int], next_id: int, min_s
                 ids[event.new] if with_new else None,
                 old_ids[event.old] if with_old else None,
                 event.n_shared,
-                event.n_shared / max(1, int(matching.new_sizes[event.new])) if both else None,
+                event.n_shared / max(1, int(totals[event.new])) if both else None,
                 event.n_shared / max(1, int(matching.old_sizes[event.old])) if both else None,
                 float(matching.similarity[event.old, event.new]) if both else None,
             )
@@ -88,7 +97,6 @@ def first_lineage(n_topics: int) -> Lineage:
 def match(
     store: ArtifactStore,
     state: TopicState | None,
-    assigned: ArtifactRef | None,
     labels: ArtifactRef,
     topics: ArtifactRef,
     config: MatchConfig,
@@ -101,22 +109,22 @@ def match(
         Where everything is.
     state : TopicState or None
         The topics before; None in a first run, where every topic is born.
-    assigned : ArtifactRef or None
-        Labels of the new documents as the fit before has them; None where it could not be asked.
     labels, topics : ArtifactRef
-        Of the new fit; its documents are the state's, in order, and then the new ones.
+        Of the new fit; its documents are those of the fit before, in order, and then later ones.
     config : MatchConfig
         Weights and thresholds.
+
+    Notes
+    -----
+    Documents shared are counted over those that both fits were made on: what later ones were told to is a vote, which
+    puts a new theme's documents into the nearest old topic.
     """
-    inputs = {"labels": labels.key, "topics": topics.key, "assigned": assigned.key if assigned else ""}
-    recipe = recipes.match(config, {**inputs, "state": state.key if state else ""})
+    inputs = {"labels": labels.key, "topics": topics.key, "state": state.key if state else ""}
+    recipe = recipes.match(config, inputs)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
-        if state is None:
-            lineage = first_lineage(topics.rows)
-        else:
-            lineage = _trace(store, state, assigned, labels, topics, config)
+        lineage = _trace(store, state, labels, topics, config) if state else first_lineage(topics.rows)
         writer.save_table("lineage", lineage.table)
         writer.save_json("matching", {"ids": lineage.ids, "next_id": lineage.next_id})
         writer.rows = lineage.table.height
@@ -127,32 +135,22 @@ def match(
 def _trace(
     store: ArtifactStore,
     state: TopicState,
-    assigned: ArtifactRef | None,
     labels: ArtifactRef,
     topics: ArtifactRef,
     config: MatchConfig,
 ) -> Lineage:
     new = np.asarray(store.array(labels, "labels"))
-    before = _labels_before(store, state, assigned, len(new))
+    before = np.asarray(store.array(ArtifactRef("labels", state.fit.labels, "cluster"), "labels"))
     then, now = (
         np.asarray(store.array(ref, "centroids"))
         for ref in (ArtifactRef("topics", state.fit.topics, "label"), topics)
     )
-    matching = match_topics(before, new, then, now, config.weight, config.min_similarity)
-    return trace_topics(matching, state.ids, state.next_id, config.min_share)
+    matching = match_topics(before, new[: len(before)], then, now, config.weight, config.min_similarity)
+    totals = np.bincount(new[new >= 0], minlength=len(now))
+    return trace_topics(matching, state.ids, state.next_id, config.min_share, totals)
 
 
 def count_events(lineage: pl.DataFrame) -> dict[str, int]:
     """Return how many topics went on, were split off, merged, born or died."""
     found = dict(lineage.group_by("event").len().iter_rows())
     return {event: int(found.get(event, 0)) for event in (CONTINUED, SPLIT, "merged", BORN, DIED)}
-
-
-def _labels_before(
-    store: ArtifactStore, state: TopicState, assigned: ArtifactRef | None, n_documents: int
-) -> NDArray[np.int32]:
-    """Return the labels (n_documents,) in the numbers of the fit before; -1 for those it was not asked about."""
-    parts = [store.array(ArtifactRef("labels", batch.labels, "cluster"), "labels") for batch in state.batches]
-    parts += [store.array(assigned, "labels")] if assigned else []
-    before = np.concatenate(parts).astype(np.int32)
-    return np.concatenate([before, np.full(n_documents - len(before), -1, np.int32)])

@@ -164,7 +164,8 @@ def report(config: m.ReportConfig, name: str, inputs: Mapping[str, str]) -> Reci
 def arrive(loading: m.LoadConfig, config: u.ArriveConfig, source: str, state: str) -> Recipe:
     """Return the recipe of what is new in a `source` fingerprint to the state with that key, empty before the first."""
     fields = {**_fields(loading, leave_out={"path", "connection_env"}), "arrive": _fields(config)}
-    return Recipe("arrive", "arrivals", VERSIONS["arrive"], fields, {"state": state}, {"source": source})
+    identity = {"source": source, "load": str(VERSIONS["load"])}  # its documents are made by load's code
+    return Recipe("arrive", "arrivals", VERSIONS["arrive"], fields, {"state": state}, identity)
 
 
 def cells(inputs: Mapping[str, str], seed: int) -> Recipe:
@@ -213,7 +214,8 @@ def overview(
         "token_pattern": counting.token_pattern,
         "lowercase": counting.lowercase,
     }
-    identity = {"names": names} | {lib: package_version(lib) for lib in ("numpy", "scikit-learn", "plotly")}
+    identity = {"names": names, **{stage: str(VERSIONS[stage]) for stage in ("evaluate", "report")}}
+    identity |= {library: package_version(library) for library in ("numpy", "scikit-learn", "plotly")}
     return Recipe("overview", "overviews", VERSIONS["overview"], fields, dict(inputs), identity)
 
 

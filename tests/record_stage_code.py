@@ -30,14 +30,6 @@ BESIDE: dict[str, list[str]] = {
         "batches.py",
     ],
     "label": ["model_files.py"],
-    "overview": [
-        "evaluate.py",
-        "report.py",
-        "report_page.py",
-        "report_*.js",
-        "report_page.css",
-        "report_page.html",
-    ],
     "report": ["report_page.py", "report_*.js", "report_page.css", "report_page.html"],
 }
 """Files that decide a stage's result beside its own."""

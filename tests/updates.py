@@ -1,11 +1,15 @@
-"""A small story for tests of updates: planted documents that come day by day, and the config that tells them."""
+"""A small story for tests of updates: planted documents that come day by day, the config that tells them, and a run of
+the flow's own line without Prefect around it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import polars as pl
 
+import flows.update_topics as line
 from configs.update import UpdateTopicsConfig
 from tests.fakes import TOPIC_WORDS, Corpus, planted_corpus
 
@@ -77,3 +81,44 @@ def config_of(folder: Path, table: pl.DataFrame, **changes: Any) -> UpdateTopics
 def documents_of(folder: Path, record: dict[str, Any]) -> pl.DataFrame:
     """Return the documents of a run."""
     return pl.read_parquet(folder / "runs" / record["name"] / record["run_id"] / "documents.parquet")
+
+
+@dataclass(frozen=True)
+class Direct:
+    """A task whose `submit` calls its function here and now."""
+
+    task: Any
+
+    def with_options(self, **_options: Any) -> "Direct":
+        """Return the task itself: there is nobody to retry it."""
+        return self
+
+    def submit(self, *arguments: Any) -> "Done":
+        """Return what the function gave; a `Cached` state carries it."""
+        found = self.task.fn(*arguments)
+        return Done(getattr(found, "data", found))
+
+
+@dataclass(frozen=True)
+class Done:
+    """A future that is there."""
+
+    value: Any
+
+    def result(self) -> Any:
+        """Return it."""
+        return self.value
+
+
+TASKS = (
+    "arrive", "assign", "cells", "cluster", "count", "drift", "embed", "gate", "gather", "label", "match", "neighbors",
+    "overview", "publish_update", "reduce",
+)  # fmt: skip
+
+
+def tell(config: UpdateTopicsConfig, events: list[Any] | None = None) -> dict[str, Any]:
+    """Return the record of a run of the flow's line without Prefect; what would be its events is put into `events`."""
+    direct = {name: Direct(getattr(line, name)) for name in TASKS}
+    emit = mock.patch("tasks.announce.emit", (events if events is not None else []).append)
+    with mock.patch.multiple(line, **direct), emit:
+        return line.update_topics.fn(config)

@@ -99,11 +99,13 @@ def shared_documents(old: LabelArray, new: LabelArray, n_old: int, n_new: int) -
     return np.bincount(pairs, minlength=n_old * n_new).reshape(n_old, n_new)
 
 
-def topic_events(matching: Matching, min_share: float = 0.5) -> list[Event]:
+def topic_events(
+    matching: Matching, min_share: float = 0.5, totals: NDArray[np.int64] | None = None
+) -> list[Event]:
     """Return what became of every topic, new ones in order and then old ones that go on under no number.
 
-    A new topic that continues none is split off the old one that at least `min_share` of its documents with a topic
-    came from, and else born. An old topic that none continues is merged into the new one that took at least
+    A new topic that continues none is split off the old one that at least `min_share` of its documents came from, and
+    else born. An old topic that none continues is merged into the new one that took at least
     `min_share` of all its documents, and else died.
 
     Parameters
@@ -112,15 +114,18 @@ def topic_events(matching: Matching, min_share: float = 0.5) -> list[Event]:
         What `match_topics` returned.
     min_share : float
         Share of the documents from which on a topic is a part of another.
+    totals : ndarray of shape (n_new,), int64, optional
+        Documents of each new topic, with those that the old labelling does not know; `matching.new_sizes` if none.
     """
     shared, events = matching.shared, []
+    totals = matching.new_sizes if totals is None else totals
     for new, old in enumerate(matching.old_of.tolist()):
         if old >= 0:
             events.append(Event(CONTINUED, old, new, int(shared[old, new])))
             continue
         from_old = int(shared[:, new].argmax()) if shared.shape[0] else -1
         n = int(shared[from_old, new]) if from_old >= 0 else 0
-        part = n > 0 and n >= min_share * int(shared[:, new].sum())
+        part = n > 0 and n >= min_share * int(totals[new])
         events.append(Event(SPLIT, from_old, new, n) if part else Event(BORN, -1, new, 0))
     for old in sorted(set(range(len(matching.old_sizes))) - set(matching.old_of.tolist())):
         into = int(shared[old].argmax()) if shared.shape[1] else -1

@@ -8,7 +8,8 @@ The first year is fitted, then each month is told by a run of `update_topics`, w
 next run fit anew at once. `ids` is over documents that both stories hold in topics which go on since the first run:
 the share that has the same id. `beyond` counts the documents whose topic goes on in one story and which have none, or
 another that came later, in the other. The peer fits a model of each month and merges it into the one before
-(`merge_models`, its defaults), from the same vectors. Seconds are of the runs alone, server and encoder left out.
+(`merge_models`, its defaults), from the same vectors. Seconds are of the flow's line in one process, without Prefect and
+encoder.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import polars as pl
 from configs.update import UpdateTopicsConfig
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
-from tests.commands import serving
+from tests.updates import tell as run_line
 
 CORPORA = {
     "arxiv_titles": ("title", "created", datetime(2009, 1, 1), 15),  # noqa: DTZ001
@@ -69,8 +70,6 @@ def write_slices(args: argparse.Namespace) -> Path:
 
 def tell(path: Path, work: Path, name: str, seed: int, untils: list[str], args: argparse.Namespace) -> Any:
     """Return the records of the runs of one story, told in this process."""
-    from flows.update_topics import update_topics
-
     records = []
     for until in untils:
         config = UpdateTopicsConfig(
@@ -83,8 +82,7 @@ def tell(path: Path, work: Path, name: str, seed: int, untils: list[str], args: 
             cluster={"min_cluster_size": CORPORA[args.corpus][3]},
             runtime={"store": str(work / "store"), "runs": str(work / "runs")},
         )
-        record = update_topics(config)
-        records.append(record)
+        records.append(run_line(config))
     return records
 
 
@@ -187,13 +185,10 @@ def main() -> None:
     untils = [f"{bound:%Y-%m-%d}" for bound in bounds[1:]]
     work = args.scratch / f"work-{args.corpus}"
     shutil.rmtree(work, ignore_errors=True)
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    with serving(work / "home") as server, temporary_settings({PREFECT_API_URL: server.url}):
-        begun = tell(path, work, "first", 1, untils[:1], args)
-        shutil.copytree(work / "runs" / "first", work / "runs" / "second", symlinks=True)
-        first = tell(path, work, "first", 1, untils[1:], args)
-        second = tell(path, work, "second", 2, untils[1:], args)
+    begun = tell(path, work, "first", 1, untils[:1], args)
+    shutil.copytree(work / "runs" / "first", work / "runs" / "second", symlinks=True)
+    first = tell(path, work, "first", 1, untils[1:], args)
+    second = tell(path, work, "second", 2, untils[1:], args)
     ids = [set(documents(work, record)["topic"]) - {-1} for record in (begun[0], first[-1], second[-1])]
     ours = agreement(documents(work, first[-1]), documents(work, second[-1]), ids[0] & ids[1] & ids[2])
     print(
