@@ -1,15 +1,16 @@
 """Tell a corpus month by month, twice, from two seeds: are a document's topic ids the same? Beside BERTopic's merges.
 
-    python -m tests.benchmarks.updates --scratch DIR [--corpus arxiv_titles|tweets_dated] [--months 36] [--peer]
-        [--vectors FILE.npy --documents FILE.parquet]
+    python -m tests.benchmarks.updates --scratch DIR [--corpus arxiv_titles|tweets_dated] [--months 36]
+        [--only topicflow|bertopic]
+        [--vectors FILE.npy --documents FILE.parquet] [--refit-after 12]
 
 The first year is fitted, then each month is told by a run of `update_topics`, with a fit anew at the latest every
 `--refit-after` runs. The first run is one for both stories; the second then goes on with another seed, which makes its
 next run fit anew at once. `ids` is over documents that both stories hold in topics which go on since the first run:
 the share that has the same id. `beyond` counts the documents whose topic goes on in one story and which have none, or
 another that came later, in the other. The peer fits a model of each month and merges it into the one before
-(`merge_models`, its defaults), from the same vectors. Seconds are of the flow's line in one process, without Prefect and
-encoder.
+(`merge_models`, its defaults), from the same vectors. Seconds are of the flow's line in one process, without Prefect
+and encoder. `--only bertopic` tells the peer's side alone.
 """
 
 from __future__ import annotations
@@ -127,6 +128,24 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def stories(path: Path, args: argparse.Namespace, untils: list[str]) -> dict[str, Any]:
+    """Return how far the same story, told from two seeds after one first run, ends in the same ids."""
+    work = args.scratch / f"work-{args.corpus}"
+    shutil.rmtree(work, ignore_errors=True)
+    begun = tell(path, work, "first", 1, untils[:1], args)
+    shutil.copytree(work / "runs" / "first", work / "runs" / "second", symlinks=True)
+    first = tell(path, work, "first", 1, untils[1:], args)
+    second = tell(path, work, "second", 2, untils[1:], args)
+    tables = [documents(work, record) for record in (begun[0], first[-1], second[-1])]
+    lasting = set.intersection(*({*table["topic"]} - {-1} for table in tables))
+    return {
+        "n_first": begun[0]["n_documents"],
+        **agreement(tables[1], tables[2], lasting),
+        "n_doubled": [table.height - table["doc_id"].n_unique() for table in tables],
+        "stories": [summary([*begun, *first]), summary([*begun, *second])],
+    }
+
+
 def merged_story(table: pl.DataFrame, bounds: list[datetime], seed: int, size: int, first: Any) -> Any:
     """Return ids (n_docs,) by BERTopic's models of the slices, merged one after the other, and seconds."""
     from bertopic import BERTopic
@@ -178,39 +197,20 @@ def main() -> None:
     parser.add_argument("--refit-after", type=int, default=12)
     parser.add_argument("--documents", type=Path)
     parser.add_argument("--vectors", type=Path)
-    parser.add_argument("--peer", action="store_true")
+    parser.add_argument("--only", choices=("topicflow", "bertopic"))
     args = parser.parse_args()
     path, begin = write_slices(args), CORPORA[args.corpus][2]
     bounds = [begin, *(pl.Series([begin]).dt.offset_by(f"{12 + m}mo")[0] for m in range(args.months + 1))]
     untils = [f"{bound:%Y-%m-%d}" for bound in bounds[1:]]
-    work = args.scratch / f"work-{args.corpus}"
-    shutil.rmtree(work, ignore_errors=True)
-    begun = tell(path, work, "first", 1, untils[:1], args)
-    shutil.copytree(work / "runs" / "first", work / "runs" / "second", symlinks=True)
-    first = tell(path, work, "first", 1, untils[1:], args)
-    second = tell(path, work, "second", 2, untils[1:], args)
-    ids = [set(documents(work, record)["topic"]) - {-1} for record in (begun[0], first[-1], second[-1])]
-    ours = agreement(documents(work, first[-1]), documents(work, second[-1]), ids[0] & ids[1] & ids[2])
-    print(
-        json.dumps(
-            {
-                "benchmark": "updates",
-                **machine(),
-                "corpus": args.corpus,
-                "months": args.months,
-                "refit_after": args.refit_after,
-                "n_first": begun[0]["n_documents"],
-                "topicflow": ours,
-                "n_doubled": [
-                    d.height - d["doc_id"].n_unique()
-                    for d in (documents(work, r[-1]) for r in (first, second))
-                ],
-                "stories": [summary([*begun, *first]), summary([*begun, *second])],
-                "bertopic_merge_models": peer(path, args, bounds) if args.peer else None,
-            },
-            indent=2,
-        )
-    )
+    told = {
+        "topicflow": lambda: stories(path, args, untils),
+        "bertopic_merge_models": lambda: peer(path, args, bounds),
+    }
+    wanted = {
+        name: measure() for name, measure in told.items() if args.only in (None, name.partition("_")[0])
+    }
+    facts = {"corpus": args.corpus, "months": args.months, "refit_after": args.refit_after}
+    print(json.dumps({"benchmark": "updates", **machine(), **facts, **wanted}, indent=2))
 
 
 if __name__ == "__main__":
