@@ -75,7 +75,7 @@ def overview(
     Notes
     -----
     Reads every text once to count words that occur together, and holds 21 bytes a document; writes a page whose size
-    is bounded by `report.max_points`. This grows with all documents, not with the new ones: 1.1 s at 100,000 titles.
+    is bounded by `report.max_points`. This grows with all documents, not with the new ones.
     """
     keys = digest(canonical_json([vars(batch) for batch in batches]))
     named = digest(canonical_json([[number, vars(names[number])] for number in ids]))

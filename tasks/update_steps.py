@@ -41,7 +41,7 @@ def extended(
     return replace(
         _with_arrivals(store, state, arrivals, refit=False),
         batches=(*state.batches, batch),
-        names=name_topics(state.ids, [state.names[number].name for number in state.ids], state.names, given),
+        names=name_topics(state.ids, keyword_names(store, state.fit), state.names, given),
         drift=drifted.key,
     )
 
@@ -57,10 +57,8 @@ def refitted(
 ) -> TopicState:
     """Return the state of a new fit, whose one batch holds all documents."""
     traced = store.json(lineage, "matching")
-    topics = store.table(ArtifactRef("topics", fit.topics, "label"), "topics").sort("topic")
-    keywords = topics.select("name").collect()["name"].to_list()
     ids = tuple(traced["ids"])
-    names = name_topics(ids, keywords, state.names if state else {}, given)
+    names = name_topics(ids, keyword_names(store, fit), state.names if state else {}, given)
     before = state or TopicState(fit, (batch,), (), ids, names, traced["next_id"], None, {}, ())
     told = _with_arrivals(store, before, arrivals, refit=True)
     return replace(
@@ -73,6 +71,13 @@ def refitted(
         lineages=(*before.lineages, (told.number, lineage.key)),
         drift=None,
     )
+
+
+def keyword_names(store: ArtifactStore, fit: Fit) -> list[str]:
+    """Return the names that a fit made of its topics' keywords, in the order of its numbers."""
+    topics = store.table(ArtifactRef("topics", fit.topics, "label"), "topics").sort("topic")
+    names: list[str] = topics.select("name").collect()["name"].to_list()
+    return names
 
 
 def _with_arrivals(
