@@ -45,6 +45,9 @@ def print_run(record: RunRecord, runs: Path) -> None:
     if record.get("state") == "failed":
         console.print(f"{record['name']}/{record['run_id']} failed: {record['error']}", markup=False)
         return
+    if record.get("flow", "topic_model") != "topic_model":
+        _print_figures(console, record, folder)
+        return
     topics = pl.read_parquet(folder / "topics.parquet", columns=["topic", "size", "keywords"])
     table = Table(
         "topic",
@@ -76,6 +79,17 @@ def print_update(record: RunRecord, runs: Path) -> None:
         print("topics: " + ", ".join(f"{n:,} {event}" for event, n in born.items() if n))
     if not record["published"]:
         print("not published: " + "; ".join(record["gates"]["failed"]))
+
+
+def _print_figures(console: Console, record: RunRecord, folder: Path) -> None:
+    """Print what a side flow's run measured, and where its files are."""
+    table = Table(
+        "", "", title=f"{record['name']}: {record['flow']}", title_justify="left", show_header=False
+    )
+    for name, value in record.get("metrics", {}).items():
+        table.add_row(name, _short(value) if isinstance(value, int | float) or value is None else str(value))
+    console.print(table)
+    print(f"run: {folder}")
 
 
 def print_stages(record: RunRecord) -> None:
