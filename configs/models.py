@@ -6,6 +6,7 @@ does: it says where and how the work is done, not what comes out.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import ConfigDict, Field, Tag, field_validator, model_validator
@@ -14,6 +15,18 @@ from configs.duplicates import DeduplicateSection, GroupingConfig
 from configs.sections import AnyOf as _AnyOf
 from configs.sections import Section as Section  # noqa: PLC0414  (sections of other files are made of it)
 from configs.sections import method_or as _method_or
+
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+"""What the names of environment variables look like."""
+
+
+def _without_credentials(value: str | None) -> str | None:
+    """Return a path or URL; raise ValueError where it holds a user's name, as configs and records are shown around."""
+    if value is not None and re.match(r"[a-z0-9]+://[^/]*@", value):
+        msg = "expected a URL without credentials, which belong into the environment (AWS_ACCESS_KEY_ID, …)"
+        raise ValueError(msg)
+    return value
+
 
 # --- load ---------------------------------------------------------------------------------------------------
 
@@ -56,6 +69,7 @@ class LoadConfig(Section):
         default=None,
         description="Name of the environment variable that holds the SQLAlchemy URL for `query`. The URL itself "
         "never enters a config or a record.",
+        json_schema_extra={"pattern": _VARIABLE},  # so that Prefect's API refuses a URL before it keeps it
     )
     format: Literal["auto", "parquet", "csv", "ndjson", "text"] = Field(
         default="auto", description="File format; auto goes by the ending."
@@ -86,6 +100,19 @@ class LoadConfig(Section):
     split: SplitConfig | None = Field(
         default=None, description="Split long documents into passages (off unless the section is given)."
     )
+
+    @field_validator("connection_env")
+    @classmethod
+    def _is_a_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(_VARIABLE, value):
+            msg = "expected the name of an environment variable; what it holds is not written in a config"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("path")
+    @classmethod
+    def _path_has_no_credentials(cls, value: str | None) -> str | None:
+        return _without_credentials(value)
 
     @field_validator("text_column")
     @classmethod
@@ -177,10 +204,26 @@ class PrecomputedEmbed(Section):
         return self
 
 
+class ImagesEmbed(Section):
+    """Embed images beside the text, with a model that reads both (CLIP): they are clustered, and searched by text."""
+
+    model_config = ConfigDict(title="images")
+
+    method: Literal["images"] = Field(description="Embed a column of image files.")
+    model: str = Field(
+        description="A CLIP model that sentence-transformers loads: a local folder, or a hub name such as "
+        "openai/clip-vit-base-patch32.",
+    )
+    revision: str | None = Field(default=None, description="Hub revision: a commit, tag or branch.")
+    column: str = Field(default="image", description="Column that holds the paths of the image files.")
+    root: str = Field(default=".", description="Folder that the paths are relative to.")
+
+
 EmbedConfig = Annotated[
     Annotated[SentenceTransformersEmbed, Tag("sentence-transformers")]
     | Annotated[StaticEmbed, Tag("static")]
-    | Annotated[PrecomputedEmbed, Tag("precomputed")],
+    | Annotated[PrecomputedEmbed, Tag("precomputed")]
+    | Annotated[ImagesEmbed, Tag("images")],
     _method_or("sentence-transformers"),
     _AnyOf(),
 ]
@@ -515,6 +558,11 @@ class RuntimeConfig(Section):
         "if none.",
     )
 
+    @field_validator("store")
+    @classmethod
+    def _store_has_no_credentials(cls, value: str) -> str:
+        return str(_without_credentials(value))
+
 
 RunName = Annotated[
     str,
@@ -574,10 +622,10 @@ class TopicModelConfig(FlowConfig):
 
     @model_validator(mode="after")
     def _words_need_an_encoder(self) -> TopicModelConfig:
-        if self.label.representation != "ctfidf" and self.embed.method == "precomputed":
+        if self.label.representation != "ctfidf" and self.embed.method in {"precomputed", "images"}:
             msg = (
                 f"label.representation={self.label.representation!r} embeds words and needs an encoder; "
-                "embed.method='precomputed' has none: use 'ctfidf'"
+                f"embed.method={self.embed.method!r} has none: use 'ctfidf'"
             )
             raise ValueError(msg)
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from configs.duplicates import AnyDeduplicate, BothDeduplicate, EmbeddingDeduplicate, MinhashDeduplicate
-from configs.models import PrecomputedEmbed, RuntimeConfig, SentenceTransformersEmbed, StaticEmbed
+from configs.models import EmbedConfig, RuntimeConfig
 from flows.line import finished
 from tasks.deduplicate import deduplicate
 from tasks.embed import embed
@@ -18,7 +18,7 @@ def duplicate_stages(
     store: ArtifactStore,
     documents: ArtifactRef,
     against: ArtifactRef | None,
-    embedding: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed,
+    embedding: EmbedConfig,
     config: AnyDeduplicate,
     seed: int,
     runtime: RuntimeConfig,

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from configs.duplicates import BothDeduplicate, EmbeddingDeduplicate, MinhashDeduplicate
-from configs.models import LoadConfig, PrecomputedEmbed, TopicModelConfig
+from configs.models import ImagesEmbed, LoadConfig, PrecomputedEmbed, TopicModelConfig
 from tasks import recipes
 from tasks.encoders import find_encoder, precomputed_digest
+from tasks.images import image_recipe
 from tasks.recipes import map_reduce
 from tasks.runs import last_record
 from tasks.sources import find_documents, fingerprint
@@ -77,7 +78,7 @@ def duplicate_recipes(
     assert section is not None
     texts, found, pairs = store.meta(documents)["texts"], {}, {}
     if isinstance(section, EmbeddingDeduplicate | BothDeduplicate):
-        found["embed_all"] = _embed_recipe(config, documents, texts)[0]
+        found["embed_all"] = _embed_recipe(store, config, documents, texts)[0]
         pairs["pair"] = recipes.pair(section, found["embed_all"].key, None, config.seed)
     if isinstance(section, MinhashDeduplicate | BothDeduplicate):
         pairs["shingle"] = recipes.shingle(section, texts, None, config.seed)
@@ -86,10 +87,14 @@ def duplicate_recipes(
     return {**found, **pairs, "deduplicate": group, "keep": recipes.keep(documents.key, group.key)}
 
 
-def _embed_recipe(config: TopicModelConfig, documents: ArtifactRef, texts: str) -> tuple[Recipe, str]:
+def _embed_recipe(
+    store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef, texts: str
+) -> tuple[Recipe, str]:
     """Return the recipe of the documents' embeddings and the encoder's key."""
     if isinstance(config.embed, PrecomputedEmbed):
         return recipes.embed(config.embed, documents.key, precomputed_digest(config.embed)), "precomputed"
+    if isinstance(config.embed, ImagesEmbed):
+        return image_recipe(store, documents, config.embed, config.runtime.device), "precomputed"
     encoder = find_encoder(config.embed, config.runtime.device).key
     return recipes.embed(config.embed, texts, encoder), encoder
 
@@ -99,7 +104,7 @@ def chain_recipes(
 ) -> dict[str, Recipe]:
     """Return the recipe of every stage that takes the documents, which follow without computing anything."""
     texts = store.meta(documents)["texts"]
-    embed, encoder = _embed_recipe(config, documents, texts)
+    embed, encoder = _embed_recipe(store, config, documents, texts)
     neighbors = recipes.neighbors(config.neighbors, embed.key, config.seed)
     reduce = recipes.reduce(config.reduce, embed.key, neighbors.key, config.seed)
     layout = recipes.reduce(map_reduce(config.map), embed.key, neighbors.key, config.seed)
@@ -158,7 +163,7 @@ def _explain_documents(
 def _step(store: ArtifactStore, stage: str, recipe: Recipe, before: Mapping[str, Any] | None) -> Step:
     state = store.state(recipe.kind, recipe.key)
     if state == "hit":
-        return Step(stage, store.find(recipe), "hit")
+        return Step(stage, store.find(recipe, claim=False), "hit")
     return Step(stage, None, state if state != "missing" else explain_miss(recipe, before))
 
 
