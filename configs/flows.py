@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from configs.models import FlowConfig, TopicModelConfig
+from configs.tuning import TuneEmbeddingsConfig
 
 FLOWS: Mapping[str, type[FlowConfig]] = {
     "topic_model": TopicModelConfig,
+    "tune_embeddings": TuneEmbeddingsConfig,
 }
 """What `config explain --flow` knows; a shipped config of a side flow bears the flow's name, as in deduplicate.toml."""

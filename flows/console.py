@@ -40,6 +40,9 @@ def print_run(record: RunRecord, runs: Path) -> None:
     if record.get("state") == "failed":
         console.print(f"{record['name']}/{record['run_id']} failed: {record['error']}", markup=False)
         return
+    if record.get("flow", "topic_model") != "topic_model":
+        print_metrics(record, folder)
+        return
     topics = pl.read_parquet(folder / "topics.parquet", columns=["topic", "size", "keywords"])
     table = Table(
         "topic",
@@ -56,6 +59,24 @@ def print_run(record: RunRecord, runs: Path) -> None:
     known = {name: record["metrics"].get(name) for name in METRICS}
     print("  ".join(f"{name} {_short(value)}" for name, value in known.items() if value is not None))
     print(f"report: {folder / 'report.html'}")
+
+
+def print_metrics(record: RunRecord, folder: Path) -> None:
+    """Print the figures of a side flow's run, raw beside tuned where it has both, and where its folder is."""
+    metrics = record["metrics"]
+    pairs = [name.removeprefix("raw_") for name in metrics if name.startswith("raw_")]
+    alone = {name: value for name, value in metrics.items() if not name.startswith(("raw_", "tuned_"))}
+    print("  ".join(f"{name} {_short(value)}" for name, value in alone.items() if value is not None))
+    if pairs:
+        table = Table("", "raw", "tuned", "gain")
+        for name in pairs:
+            raw, tuned = metrics[f"raw_{name}"], metrics[f"tuned_{name}"]
+            if raw is None and tuned is None:
+                continue
+            gain = "" if raw is None or tuned is None else f"{tuned - raw:+.3f}"
+            table.add_row(name, _short(raw), _short(tuned), gain)
+        _console().print(table)
+    print(f"run: {folder}")
 
 
 def print_stages(record: RunRecord) -> None:

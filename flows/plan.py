@@ -12,6 +12,7 @@ from typing import Any
 
 from configs.models import LoadConfig, PrecomputedEmbed, TopicModelConfig
 from tasks import recipes
+from tasks.adapters import find_adapter
 from tasks.encoders import find_encoder, precomputed_digest
 from tasks.recipes import map_reduce
 from tasks.runs import last_record
@@ -67,11 +68,12 @@ def chain_recipes(
     """Return the recipe of every stage after load, which follow from each other without computing anything."""
     texts = store.meta(documents)["texts"]
     if isinstance(config.embed, PrecomputedEmbed):
-        encoder = "precomputed"
-        embed = recipes.embed(config.embed, documents.key, precomputed_digest(config.embed))
+        encoder, of, vectors = "precomputed", documents.key, precomputed_digest(config.embed)
     else:
-        encoder = find_encoder(config.embed, config.runtime.device).key
-        embed = recipes.embed(config.embed, texts, encoder)
+        encoder = vectors = find_encoder(config.embed, config.runtime.device).key
+        of = texts
+    adapter = find_adapter(store, config.embed, encoder, config.runtime)
+    embed = recipes.embed(config.embed, of, vectors, adapter.key if adapter else None)
     neighbors = recipes.neighbors(config.neighbors, embed.key, config.seed)
     reduce = recipes.reduce(config.reduce, embed.key, neighbors.key, config.seed)
     layout = recipes.reduce(map_reduce(config.map), embed.key, neighbors.key, config.seed)

@@ -204,8 +204,8 @@ def _flat(topics: pl.DataFrame) -> pl.DataFrame:
 
 def _name_encoder(model: Path, config: TopicModelConfig) -> None:
     """Write into the BERTopic model where this machine has its encoder, so that `BERTopic.load` finds it."""
-    if not isinstance(config.embed, SentenceTransformersEmbed):
-        return
+    if not isinstance(config.embed, SentenceTransformersEmbed) or config.embed.adapter is not None:
+        return  # BERTopic would compare the encoder's own vectors with centroids of moved ones
     path = model / "config.json"
     settings = json.loads(path.read_bytes())
     settings["embedding_model"] = find_encoder(config.embed, config.runtime.device).loadable_name

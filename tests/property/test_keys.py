@@ -58,7 +58,7 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "report": lambda c: recipes.report(c, "name", {"topics": "t"}),
 }
 
-BY_CONTENT = {"path", "connection_env", "query"}
+BY_CONTENT = {"path", "connection_env", "query", "adapter", "run"}
 """Fields that say where the input lies: what lies there is in the key by its content."""
 
 
