@@ -103,7 +103,7 @@ def cluster(
     seed: int,
 ) -> Recipe:
     """Return the recipe of the labels; the neighbours' say which documents are fitted and where others belong."""
-    libraries = ("hdbscan", "fast_hdbscan", "scikit-learn")
+    libraries = ("hdbscan", "fast_hdbscan", "scikit-learn", "numba")
     return _stage(
         "cluster",
         "labels",
