@@ -22,8 +22,8 @@ VERSIONS: Mapping[str, int] = {
     "load": 1,
     "embed": 1,
     "neighbors": 3,
-    "reduce": 2,
-    "cluster": 2,
+    "reduce": 3,
+    "cluster": 3,
     "count": 1,
     "label": 2,
     "evaluate": 1,
@@ -122,7 +122,7 @@ def cluster(
     seed: int,
 ) -> Recipe:
     """Return the recipe of the labels; the neighbours' say which documents are fitted and where others belong."""
-    libraries = ("hdbscan", "fast_hdbscan", "scikit-learn")
+    libraries = ("hdbscan", "fast_hdbscan", "scikit-learn", "numba")
     return _stage(
         "cluster",
         "labels",
