@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from configs.deduplicate import DeduplicateConfig
 from configs.index import BuildIndexConfig
 from configs.models import FlowConfig, TopicModelConfig
 from configs.tuning import TuneEmbeddingsConfig
@@ -11,6 +12,7 @@ from configs.update import UpdateTopicsConfig
 
 FLOWS: Mapping[str, type[FlowConfig]] = {
     "topic_model": TopicModelConfig,
+    "deduplicate": DeduplicateConfig,
     "update_topics": UpdateTopicsConfig,
     "tune_embeddings": TuneEmbeddingsConfig,
     "build_index": BuildIndexConfig,

@@ -14,9 +14,8 @@ from configs.models import (
     Section,
     SentenceTransformersEmbed,
     TextEmbedConfig,
-    _AnyOf,
-    _method_or,
 )
+from configs.sections import AnyOf, method_or
 
 # --- examples -----------------------------------------------------------------------------------------------
 
@@ -72,8 +71,8 @@ ExamplesConfig = Annotated[
     | Annotated[TopicExamples, Tag("topics")]
     | Annotated[PairExamples, Tag("pairs")]
     | Annotated[TripletExamples, Tag("triplets")],
-    _method_or("classes"),
-    _AnyOf(),
+    method_or("classes"),
+    AnyOf(),
 ]
 
 
@@ -184,8 +183,8 @@ class FullTune(Section):
 
 TuneConfig = Annotated[
     Annotated[AdapterTune, Tag("adapter")] | Annotated[FullTune, Tag("full")],
-    _method_or("adapter"),
-    _AnyOf(),
+    method_or("adapter"),
+    AnyOf(),
 ]
 
 

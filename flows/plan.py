@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from configs.duplicates import BothDeduplicate, EmbeddingDeduplicate, MinhashDeduplicate
 from configs.models import ImagesEmbed, LoadConfig, PrecomputedEmbed, TopicModelConfig
 from tasks import recipes
 from tasks.adapters import find_adapter
@@ -55,12 +56,36 @@ def plan_topic_model(config: TopicModelConfig) -> list[Step]:
     if documents is None:
         follows = "first run" if last is None else "input changed"
         why = "first run" if last is None else _explain_documents(store, config.load, source, last)
-        return [Step(stage, None, why if stage == "load" else follows) for stage in recipes.STAGES]
-    chain = chain_recipes(store, config, documents)
+        return [Step(stage, None, why if stage == "load" else follows) for stage in recipes.stages_of(config)]
     before = {stage["stage"]: stage["recipe"] for stage in last["stages"]} if last else {}
     steps = [Step("load", documents, "hit")]
+    if config.deduplicate is not None:
+        searching = duplicate_recipes(store, config, documents)
+        steps += [_step(store, stage, recipe, before.get(stage)) for stage, recipe in searching.items()]
+        if (kept := steps[-1].found) is None:  # what is kept decides what all that follows is made of
+            after = "first run" if last is None else "input changed: documents"
+            return [*steps, *(Step(stage, None, after) for stage in recipes.STAGES[1:])]
+        documents = kept
+    chain = chain_recipes(store, config, documents)
     steps += [_step(store, stage, recipe, before.get(stage)) for stage, recipe in chain.items()]
     return steps
+
+
+def duplicate_recipes(
+    store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef
+) -> dict[str, Recipe]:
+    """Return the recipe of every stage from `load` to the documents that are kept, itself left out."""
+    section = config.deduplicate
+    assert section is not None
+    texts, found, pairs = store.meta(documents)["texts"], {}, {}
+    if isinstance(section, EmbeddingDeduplicate | BothDeduplicate):
+        found["embed_all"] = _embed_recipe(store, config, documents, texts)[0]
+        pairs["pair"] = recipes.pair(section, found["embed_all"].key, None, config.seed)
+    if isinstance(section, MinhashDeduplicate | BothDeduplicate):
+        pairs["shingle"] = recipes.shingle(section, texts, None, config.seed)
+    keys = {name: recipe.key for name, recipe in pairs.items()}
+    group = recipes.deduplicate(section, documents.key, keys)
+    return {**found, **pairs, "deduplicate": group, "keep": recipes.keep(documents.key, group.key)}
 
 
 def _embed_recipe(
@@ -81,7 +106,7 @@ def _embed_recipe(
 def chain_recipes(
     store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef
 ) -> dict[str, Recipe]:
-    """Return the recipe of every stage after load, which follow from each other without computing anything."""
+    """Return the recipe of every stage that takes the documents, which follow without computing anything."""
     texts = store.meta(documents)["texts"]
     embed, encoder = _embed_recipe(store, config, documents, texts)
     neighbors = recipes.neighbors(config.neighbors, embed.key, config.seed)

@@ -223,7 +223,7 @@ def _gather(
 
     An adapter moves them on their way: what is kept by text are the encoder's own, which all adapters share.
     """
-    head = load_adapter(store, adapter) if adapter else None
+    head = load_adapter(store, adapter.ref) if adapter else None
     embeddings = writer.open_array("embeddings", (documents.rows, vectors.dim), "float32")
     writer.rows = documents.rows
     used: set[int] = set()

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from configs import duplicates as d
 from configs import models as m
 from configs import tuning as t
 from configs import update as u
@@ -27,6 +28,9 @@ VERSIONS: Mapping[str, int] = {
     "count": 1,
     "label": 2,
     "evaluate": 1,
+    "pair": 1,
+    "shingle": 1,
+    "deduplicate": 1,
     "report": 3,
     "arrive": 1,
     "assign": 1,
@@ -45,6 +49,19 @@ VERSIONS: Mapping[str, int] = {
 
 STAGES = ("load", "embed", "neighbors", "reduce", "map", "cluster", "count", "label", "evaluate", "report")
 """The steps of a topic model, in order; `map` is the reduce stage in two dimensions."""
+
+
+def stages_of(config: m.TopicModelConfig) -> tuple[str, ...]:
+    """Return the steps of a topic model with this config: with `deduplicate` only its kept documents are modelled."""
+    if config.deduplicate is None:
+        return STAGES
+    return ("load", *searches(config.deduplicate), "deduplicate", "keep", *STAGES[1:])
+
+
+def searches(config: d.AnyDeduplicate) -> tuple[str, ...]:
+    """Return the steps that find similar pairs; `embed_all` is the embed stage on what duplicates are still among."""
+    by_vectors = () if config.method == "minhash" else ("embed_all", "pair")
+    return by_vectors if config.method == "embedding" else (*by_vectors, "shingle")
 
 
 def map_reduce(config: m.MapConfig) -> m.ParallelUmapReduce:
@@ -167,6 +184,56 @@ def report(config: m.ReportConfig, name: str, inputs: Mapping[str, str]) -> Reci
     return _stage(
         "report", "reports", config.model_copy(update={"title": config.title or name}), inputs, ("plotly",)
     )
+
+
+def signatures(n_bits: int, embeddings: str, seed: int) -> Recipe:
+    """Return the recipe of the sides of random hyperplanes on which vectors lie; integers, so no library decides."""
+    return Recipe(
+        "pair", "signatures", VERSIONS["pair"], {"n_bits": n_bits}, {"embeddings": embeddings}, seed=seed
+    )
+
+
+def pair(config: d.VectorMatchConfig, embeddings: str, base: str | None, seed: int) -> Recipe:
+    """Return the recipe of the pairs of similar vectors, some of them of the embeddings `base`.
+
+    The threshold is not part of it: it chooses among the pairs.
+    """
+    fields = config.model_dump(mode="json", include=set(d.VectorMatchConfig.model_fields) - {"threshold"})
+    inputs = {"embeddings": embeddings} | ({"against": base} if base else {})
+    return Recipe(
+        "pair", "pairs", VERSIONS["pair"], fields, inputs, {"numpy": package_version("numpy")}, seed
+    )
+
+
+def shingles(shingle_words: int, n_hashes: int, texts: str, seed: int) -> Recipe:
+    """Return the recipe of the shingles of texts and their MinHash signatures."""
+    config = {"shingle_words": shingle_words, "n_hashes": n_hashes}
+    return Recipe("shingle", "shingles", VERSIONS["shingle"], config, {"texts": texts}, seed=seed)
+
+
+def shingle(config: d.WordMatchConfig, texts: str, base: str | None, seed: int) -> Recipe:
+    """Return the recipe of the pairs of texts with common shingles; the threshold is not part of it."""
+    fields = config.model_dump(
+        mode="json", include=set(d.WordMatchConfig.model_fields) - {"jaccard_threshold"}
+    )
+    inputs = {"texts": texts} | ({"against": base} if base else {})
+    return Recipe("shingle", "pairs", VERSIONS["shingle"], fields, inputs, seed=seed)
+
+
+def deduplicate(
+    config: d.AnyDeduplicate, documents: str, pairs: Mapping[str, str], base: str | None = None
+) -> Recipe:
+    """Return the recipe of the groups of duplicates and of what is kept, made of `pairs` by search."""
+    thresholds = {name for name in ("threshold", "jaccard_threshold") if name in type(config).model_fields}
+    fields = config.model_dump(mode="json", include=set(d.GroupingConfig.model_fields) | thresholds)
+    inputs = {"documents": documents, **pairs} | ({"against": base} if base else {})
+    return Recipe("deduplicate", "duplicates", VERSIONS["deduplicate"], fields, inputs)
+
+
+def keep(documents: str, duplicates: str) -> Recipe:
+    """Return the recipe of the documents that are kept."""
+    inputs = {"documents": documents, "duplicates": duplicates}
+    return Recipe("deduplicate", "documents", VERSIONS["deduplicate"], inputs=inputs)
 
 
 # --- updates ---
