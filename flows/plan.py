@@ -133,7 +133,7 @@ def _explain_documents(
 def _step(store: ArtifactStore, stage: str, recipe: Recipe, before: Mapping[str, Any] | None) -> Step:
     state = store.state(recipe.kind, recipe.key)
     if state == "hit":
-        return Step(stage, store.find(recipe), "hit")
+        return Step(stage, store.find(recipe, claim=False), "hit")
     return Step(stage, None, state if state != "missing" else explain_miss(recipe, before))
 
 
