@@ -14,10 +14,9 @@ import numpy as np
 import polars as pl
 
 from configs.models import (
+    EmbedConfig,
     LoadConfig,
-    PrecomputedEmbed,
     SentenceTransformersEmbed,
-    StaticEmbed,
     TopicModelConfig,
 )
 from tasks.encoders import find_encoder
@@ -208,9 +207,7 @@ def flat_topics(topics: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def name_encoder(
-    model: Path, config: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed, device: str
-) -> None:
+def name_encoder(model: Path, config: EmbedConfig, device: str) -> None:
     """Write into the BERTopic model where this machine has its encoder, so that `BERTopic.load` finds it."""
     if not isinstance(config, SentenceTransformersEmbed):
         return

@@ -419,6 +419,13 @@ def change_meta(index: SearchIndex, **changes: Any) -> None:
     path.write_text(json.dumps(manifest))
 
 
+def test_vectors_that_an_adapter_moved_are_another_space(tmp_path: Path, tiny: Path) -> None:
+    index = build(tmp_path, TABLE[:20].drop("vector"), {"model": str(tiny), "precision": "float32"})
+    change_meta(index, space={**index.files.meta["space"], "adapter": "a-key"})
+    with pytest.raises(ConfigError, match="moved by an adapter"):
+        SearchIndex.open(tmp_path / "runs/search").search("red")
+
+
 def test_a_newer_and_a_damaged_index(tmp_path: Path) -> None:
     index = build(tmp_path, documents_table(300), method="hnsw")
     folder = index.store.folder("indexes", index.files.ref.key)
