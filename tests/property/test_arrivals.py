@@ -45,7 +45,7 @@ def tell(rows: pl.DataFrame, known: list[np.ndarray], chunk: int, **options: obj
 SLICES = st.lists(st.lists(st.integers(0, 30), unique=True, max_size=20), max_size=5)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(SLICES, st.integers(1, 7))
 def test_each_id_is_told_once_in_whatever_slices_it_comes(slices: list[list[int]], chunk: int) -> None:
     known: list[np.ndarray] = []
@@ -56,7 +56,7 @@ def test_each_id_is_told_once_in_whatever_slices_it_comes(slices: list[list[int]
         seen |= set(ids)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 4), max_size=25), st.lists(st.integers(0, 25), max_size=4), st.integers(1, 7))
 def test_in_a_file_that_grows_equal_rows_without_ids_are_told_as_often_as_they_stand(
     numbers: list[int], ends: list[int], chunk: int
@@ -67,7 +67,7 @@ def test_in_a_file_that_grows_equal_rows_without_ids_are_told_as_often_as_they_s
     assert pl.concat(told)["text"].to_list() == rows["text"].to_list()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 30), unique=True, min_size=1), st.integers(0, 31), st.integers(0, 31))
 def test_bounds_cut_between_runs_and_nothing_falls_between(ids: list[int], first: int, second: int) -> None:
     low, high = sorted((first, second))
@@ -78,7 +78,7 @@ def test_bounds_cut_between_runs_and_nothing_falls_between(ids: list[int], first
     told.append(tell(rows, known, 4)["id"].to_list())
     assert told[0] == [f"d{i}" for i in ids if i < low]
     assert told[1] == [f"d{i}" for i in ids if low <= i < high]
-    assert sorted(sum(told, [])) == sorted(f"d{i}" for i in ids)
+    assert sorted(each for found in told for each in found) == sorted(f"d{i}" for i in ids)
 
 
 def test_late_is_at_or_before_the_watermark_and_a_date_far_off_moves_none() -> None:
