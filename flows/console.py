@@ -46,6 +46,9 @@ def print_run(record: RunRecord, runs: Path) -> None:
     if record.get("state") == "failed":
         console.print(f"{record['name']}/{record['run_id']} failed: {record['error']}", markup=False)
         return
+    if record.get("flow", "topic_model") != "topic_model":
+        _print_figures(console, record, folder)
+        return
     topics = pl.read_parquet(folder / "topics.parquet", columns=["topic", "size", "keywords"])
     table = Table(
         "topic",
@@ -79,6 +82,17 @@ def print_update(record: RunRecord, runs: Path) -> None:
         print("not published: " + "; ".join(record["gates"]["failed"]))
 
 
+def _print_figures(console: Console, record: RunRecord, folder: Path) -> None:
+    """Print what a side flow's run measured, and where its files are."""
+    table = Table(
+        "", "", title=f"{record['name']}: {record['flow']}", title_justify="left", show_header=False
+    )
+    for name, value in record.get("metrics", {}).items():
+        table.add_row(name, _short(value) if isinstance(value, int | float) or value is None else str(value))
+    console.print(table)
+    print(f"run: {folder}")
+
+
 def print_stages(record: RunRecord) -> None:
     """Print what each stage of a run took; nothing for a run that failed."""
     if not record.get("stages"):
@@ -95,20 +109,35 @@ def print_stages(record: RunRecord) -> None:
 
 def print_runs(records: Sequence[RunRecord]) -> None:
     """Print one line a run."""
-    table = Table("run", "state", "documents", "topics", "outliers", "computed", "seconds")
+    table = Table("run", "flow", "state", "gate", "documents", "topics", "outliers", "computed", "seconds")
     for record in records:
         metrics, stages = record.get("metrics", {}), record.get("stages", [])
         outliers = metrics.get("outlier_share")
         table.add_row(
             Text(f"{record['name']}/{record['run_id']}"),
+            record.get("flow", "topic_model"),
             record["state"],
-            f"{record.get('n_documents', 0):,}",
-            f"{record.get('n_topics', 0):,}",
+            _gate(record),
+            _count(record.get("n_documents")),
+            _count(record.get("n_topics")),
             "" if outliers is None else f"{outliers:.1%}",
             f"{sum(stage['state'] == 'computed' for stage in stages)} of {len(stages)}",
             f"{record['seconds']:.1f}",
         )
     _console().print(table)
+
+
+def _gate(record: RunRecord) -> str:
+    """Return whether a run passed its gates, or the first that held it back; nothing where it has none."""
+    if "published" not in record:
+        return ""
+    gates = record.get("gates") or record.get("gate")
+    failed = gates.get("failed", []) if isinstance(gates, dict) else []
+    return "passed" if record["published"] else f"held: {failed[0].split(' ')[0]}" if failed else "held"
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
 
 
 def print_comparison(first: RunRecord, second: RunRecord) -> None:

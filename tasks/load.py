@@ -418,7 +418,7 @@ def may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
 def load(store: ArtifactStore, config: LoadConfig, runtime: RuntimeConfig) -> ArtifactRef:
     """Return the documents artifact, reading the input only where it is new or changed."""
     before = fingerprint(config)
-    if found := find_documents(store, config, before):
+    if found := find_documents(store, config, before, claim=True):
         return cached(found)
     with measured() as usage, open_source(config, runtime.chunk_rows) as source:
         documents = write_documents(store, config, source)

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from configs import models as m
 from configs import update as u
+from configs.index import IndexConfig
 from tasks.store import Recipe
 
 VERSIONS: Mapping[str, int] = {
@@ -33,6 +34,7 @@ VERSIONS: Mapping[str, int] = {
     "match": 1,
     "overview": 1,
     "gate": 1,
+    "index": 1,
 }
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
@@ -64,7 +66,9 @@ def documents(config: m.LoadConfig) -> Recipe:
 
 
 def embed(
-    config: m.SentenceTransformersEmbed | m.StaticEmbed | m.PrecomputedEmbed, texts: str, encoder: str
+    config: m.SentenceTransformersEmbed | m.StaticEmbed | m.PrecomputedEmbed | m.ImagesEmbed,
+    texts: str,
+    encoder: str,
 ) -> Recipe:
     """Return the recipe of the embeddings of the texts with digest `texts` by the encoder with key `encoder`.
 
@@ -75,7 +79,7 @@ def embed(
         stage="embed",
         kind="embeddings",
         version=VERSIONS["embed"],
-        config=_fields(config, leave_out={"path"}),
+        config=_fields(config, leave_out={"path", "root"}),
         inputs={"texts": texts},
         identity={"encoder": encoder},
     )
@@ -230,6 +234,18 @@ def state(values: Mapping[str, Any]) -> Recipe:
     return Recipe("publish", "states", 1, dict(values))
 
 
+def index(config: IndexConfig, inputs: Mapping[str, str], space: str, seed: int) -> Recipe:
+    """Return the recipe of an index; `inputs` are documents, embeddings, and perhaps topics and the index before.
+
+    `space` says what the vectors mean: the encoder's key, or the digest of precomputed ones. A topics' run is known by
+    its artifacts and not by its name.
+    """
+    recipe = _stage(
+        "index", "indexes", config, inputs, ("numpy", "numba", "scipy", "usearch"), seed, leave_out={"topics"}
+    )
+    return Recipe(**{**vars(recipe), "identity": {**recipe.identity, "space": space}})
+
+
 def _stage(
     stage: str,
     kind: str,
@@ -237,9 +253,10 @@ def _stage(
     inputs: Mapping[str, str],
     libraries: tuple[str, ...],
     seed: int | None = None,
+    leave_out: set[str] | None = None,
 ) -> Recipe:
     identity = {name: package_version(name) for name in libraries}
-    return Recipe(stage, kind, VERSIONS[stage], _fields(config), dict(inputs), identity, seed)
+    return Recipe(stage, kind, VERSIONS[stage], _fields(config, leave_out), dict(inputs), identity, seed)
 
 
 def _fields(config: BaseModel, leave_out: set[str] | None = None) -> dict[str, Any]:
