@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SHOWN_TOPICS = 20
 SHOWN_CHARACTERS = 160
 SHOWN_MOVES = 8
+EVENTS = ("continued", "split", "merged", "born", "died")
 METRICS = (
     "n_documents",
     "n_topics",
@@ -107,7 +108,7 @@ def print_update(record: RunRecord, runs: Path) -> None:
     fitted = f"fitted anew ({told['reason']})" if told["refit"] else "told to the topics there are"
     print(f"update {told['number']}: {told['n_new']:,} new documents, {fitted}")
     if born and told["previous"]:
-        print("topics: " + ", ".join(f"{n:,} {event}" for event, n in born.items() if n))
+        print("topics: " + ", ".join(f"{born[event]:,} {event}" for event in EVENTS if born[event]))
     if not record["published"]:
         print("not published: " + "; ".join(record["gates"]["failed"]))
 
