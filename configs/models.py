@@ -289,10 +289,26 @@ class PrecomputedEmbed(Section):
         return self
 
 
+class ImagesEmbed(Section):
+    """Embed images beside the text, with a model that reads both (CLIP): they are clustered, and searched by text."""
+
+    model_config = ConfigDict(title="images")
+
+    method: Literal["images"] = Field(description="Embed a column of image files.")
+    model: str = Field(
+        description="A CLIP model that sentence-transformers loads: a local folder, or a hub name such as "
+        "openai/clip-vit-base-patch32.",
+    )
+    revision: str | None = Field(default=None, description="Hub revision: a commit, tag or branch.")
+    column: str = Field(default="image", description="Column that holds the paths of the image files.")
+    root: str = Field(default=".", description="Folder that the paths are relative to.")
+
+
 EmbedConfig = Annotated[
     Annotated[SentenceTransformersEmbed, Tag("sentence-transformers")]
     | Annotated[StaticEmbed, Tag("static")]
-    | Annotated[PrecomputedEmbed, Tag("precomputed")],
+    | Annotated[PrecomputedEmbed, Tag("precomputed")]
+    | Annotated[ImagesEmbed, Tag("images")],
     _method_or("sentence-transformers"),
     _AnyOf(),
 ]
@@ -680,10 +696,10 @@ class TopicModelConfig(FlowConfig):
 
     @model_validator(mode="after")
     def _words_need_an_encoder(self) -> TopicModelConfig:
-        if self.label.representation != "ctfidf" and self.embed.method == "precomputed":
+        if self.label.representation != "ctfidf" and self.embed.method in {"precomputed", "images"}:
             msg = (
                 f"label.representation={self.label.representation!r} embeds words and needs an encoder; "
-                "embed.method='precomputed' has none: use 'ctfidf'"
+                f"embed.method={self.embed.method!r} has none: use 'ctfidf'"
             )
             raise ValueError(msg)
         return self

@@ -181,6 +181,9 @@ def _referred_to(store: ArtifactStore, runs: Iterable[Path], without: set[str]) 
         if record["folder"] not in without
         for stage in record.get("stages", [])
     }
+    for kind, key in [each for each in kept if each[0] == "states"]:  # of updates: all that they stand on
+        if store.state(kind, key) == "hit":
+            kept |= {(of, own) for of, own in store.manifest(kind, key)["meta"]["refers_to"]}
     for kind, key in tuple(kept):
         if store.state(kind, key) != "hit":
             continue

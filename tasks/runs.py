@@ -100,7 +100,7 @@ def list_runs(runs: Path, name: str | None = None) -> list[RunRecord]:
 def find_run(runs: Path, wanted: str | None = None) -> RunRecord:
     """Return the record of a run by id, `name`, `name/run id`, `name/latest`, or folder; the newest if None.
 
-    `latest` is the newest completed run, as the link in the folder is.
+    `latest` is the newest completed run, as the link in the folder is; one that failed its gates is not.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def find_run(runs: Path, wanted: str | None = None) -> RunRecord:
     folder = Path(wanted).resolve() if wanted else None
     for record in records:
         names = {record["run_id"], record["name"], f"{record['name']}/{record['run_id']}"}
-        if record.get("state") == "completed":
+        if record.get("state") == "completed" and record.get("published", True):
             names.add(f"{record['name']}/latest")
         if wanted is None or wanted in names or Path(record["folder"]).resolve() == folder:
             return record
