@@ -147,5 +147,5 @@ def test_two_runs_at_once(config: Path, alone: Ending, prefect_server: PrefectSe
     records = [json.loads(path.read_text()) for path in (tmp_path / "runs/trial").glob("2*/run.json")]
     assert len(records) == 2
     computed = [s["stage"] for record in records for s in record["stages"] if s["state"] == "computed"]
-    assert sorted(computed) == sorted(stage["stage"] for stage in records[0]["stages"])  # each by one of the two
+    assert sorted(computed) == sorted(s["stage"] for s in records[0]["stages"])  # each by one of both
     assert list((tmp_path / "store/.staging").iterdir()) == []
