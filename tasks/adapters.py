@@ -7,7 +7,6 @@ another model, or of another prompt or precision, are another space.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +71,8 @@ def find_adapter(
     about = store.json(ref, "adapter")
     if about["encoder"] != encoder:
         msg = (
-            f"embed: adapter {config.adapter} belongs to {about['model']} (encoder {about['encoder'][:12]}), this config's "
-            f"encoder is {_model_of(config)} ({encoder[:12]}); use that encoder or tune an adapter for this one"
+            f"embed: adapter {config.adapter} belongs to {about['model']} (encoder {about['encoder'][:12]}), this "
+            f"config's encoder is {_model_of(config)} ({encoder[:12]}); use that one or tune an adapter for this"
         )
         raise ConfigError(msg)
     return AdapterFiles(ref, about["encoder"], int(about["dim"]))
@@ -131,7 +130,7 @@ def save_adapter(writer: ArtifactWriter, head: ResidualHead, about: dict[str, An
         "gate": np.array([head.gate], np.float32),
     }
     path = writer.path("adapter.safetensors")
-    save_file(arrays, path, metadata={"format": "np", "about": json.dumps(about["encoder"])})
+    save_file(arrays, path)  # without metadata, whose order in the file is any
     writer.save_json("adapter", {"format": 1, "dim": head.dim, **about})
 
 

@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.adapters --store STORE [--precision int8] [--separator "\\n\\n"] [--seeds 10]
 
-agnews_weak: trained on records of the weakly labelled train file, measured on the hard rest, the test file: the share of
-the same class among the 10, 100 and 1,000 nearest of every test query, over all test documents, exact. A record's other
-fellows of the train file are there without their labels, as they are in a corpus of which little is labelled; no test
+agnews_weak: trained on records of the weakly labelled train file, measured on the hard rest, the test file: the share
+of the same class among the 10, 100 and 1,000 nearest of every test query, over all test documents, exact. The other
+records of the train file are there without their labels, as they are in a corpus of which little is labelled; no test
 document is seen. Defaults throughout (`configs.tuning.AdapterTune`), whose constants were chosen on the val file. Where
 there are 334 records or more the flow's validation part (15 %) chooses gate and round, below that the defaults stand.
 
@@ -95,7 +95,7 @@ def curve(
     for size in sizes:
         n = min(size, len(train))
         runs = []
-        for seed in range(n_seeds if n < len(train) else 1):
+        for seed in range(n_seeds):  # of all records only the validation part is drawn
             labelled = np.random.default_rng(seed).permutation(len(train))[:n]
             head, about = fit(train, classes, labelled, config, seed)
             runs.append({"seed": seed, **about, **shares(head.apply(test), truth)})
@@ -164,8 +164,11 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[25, 100, 1000, 8140])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--loss", default="auto")
+    parser.add_argument(
+        "--gate", type=float, help="fixed, in place of the one that the validation part chooses"
+    )
     args = parser.parse_args()
-    store, config = ArtifactStore(args.store), AdapterTune(loss=args.loss)
+    store, config = ArtifactStore(args.store), AdapterTune(loss=args.loss, gate=args.gate)
     found = []
     if "agnews_weak" in args.corpora:
         found.append(curve(store, args.sizes, args.seeds, args.separator, args.precision, config))
@@ -174,7 +177,14 @@ def main() -> None:
     encoder = f"all-MiniLM-L6-v2, {args.precision}"
     print(
         json.dumps(
-            {"benchmark": "adapters", "encoder": encoder, "loss": args.loss, **machine(), "found": found}
+            {
+                "benchmark": "adapters",
+                "encoder": encoder,
+                "loss": args.loss,
+                "gate": args.gate,
+                **machine(),
+                "found": found,
+            }
         )
     )
 
