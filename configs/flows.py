@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from configs.index import BuildIndexConfig
 from configs.models import FlowConfig, TopicModelConfig
 from configs.tuning import TuneEmbeddingsConfig
+from configs.update import UpdateTopicsConfig
 
 FLOWS: Mapping[str, type[FlowConfig]] = {
     "topic_model": TopicModelConfig,
+    "update_topics": UpdateTopicsConfig,
+    "build_index": BuildIndexConfig,
     "tune_embeddings": TuneEmbeddingsConfig,
 }
 """What `config explain --flow` knows; a shipped config of a side flow bears the flow's name, as in deduplicate.toml."""

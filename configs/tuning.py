@@ -233,6 +233,9 @@ class TuneEmbeddingsConfig(FlowConfig):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> TuneEmbeddingsConfig:
+        if self.embed.method == "images":
+            msg = "embed.method='images': tuning takes vectors of texts; embed them, or give vectors as precomputed"
+            raise ValueError(msg)
         if self.embed.adapter is not None:
             msg = "embed.adapter: tuning starts from the encoder's own vectors; leave it out"
             raise ValueError(msg)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.models import LoadConfig, PrecomputedEmbed, TopicModelConfig
+from configs.models import ImagesEmbed, LoadConfig, PrecomputedEmbed, TopicModelConfig
 from tasks import recipes
 from tasks.adapters import find_adapter
 from tasks.encoders import find_encoder, precomputed_digest
+from tasks.images import image_recipe
 from tasks.recipes import map_reduce
 from tasks.runs import last_record
 from tasks.sources import find_documents, fingerprint
@@ -68,12 +69,13 @@ def chain_recipes(
     """Return the recipe of every stage after load, which follow from each other without computing anything."""
     texts = store.meta(documents)["texts"]
     if isinstance(config.embed, PrecomputedEmbed):
-        encoder, of, vectors = "precomputed", documents.key, precomputed_digest(config.embed)
+        encoder, vectors = "precomputed", precomputed_digest(config.embed)
+        embed = _embed_recipe(store, config, documents.key, vectors, encoder)
+    elif isinstance(config.embed, ImagesEmbed):
+        encoder, embed = "precomputed", image_recipe(store, documents, config.embed, config.runtime.device)
     else:
-        encoder = vectors = find_encoder(config.embed, config.runtime.device).key
-        of = texts
-    adapter = find_adapter(store, config.embed, encoder, config.runtime)
-    embed = recipes.embed(config.embed, of, vectors, adapter.key if adapter else None)
+        encoder = find_encoder(config.embed, config.runtime.device).key
+        embed = _embed_recipe(store, config, texts, encoder, encoder)
     neighbors = recipes.neighbors(config.neighbors, embed.key, config.seed)
     reduce = recipes.reduce(config.reduce, embed.key, neighbors.key, config.seed)
     layout = recipes.reduce(map_reduce(config.map), embed.key, neighbors.key, config.seed)
@@ -109,6 +111,15 @@ def chain_recipes(
     }
 
 
+def _embed_recipe(
+    store: ArtifactStore, config: TopicModelConfig, texts: str, vectors: str, encoder: str
+) -> Recipe:
+    """Return the recipe of the embeddings, with the adapter that the config names."""
+    assert not isinstance(config.embed, ImagesEmbed)
+    adapter = find_adapter(store, config.embed, encoder, config.runtime)
+    return recipes.embed(config.embed, texts, vectors, adapter.key if adapter else None)
+
+
 def _explain_documents(
     store: ArtifactStore, config: LoadConfig, source: str | None, last: Mapping[str, Any]
 ) -> str:
@@ -132,7 +143,7 @@ def _explain_documents(
 def _step(store: ArtifactStore, stage: str, recipe: Recipe, before: Mapping[str, Any] | None) -> Step:
     state = store.state(recipe.kind, recipe.key)
     if state == "hit":
-        return Step(stage, store.find(recipe), "hit")
+        return Step(stage, store.find(recipe, claim=False), "hit")
     return Step(stage, None, state if state != "missing" else explain_miss(recipe, before))
 
 

@@ -78,8 +78,8 @@ def find_adapter(
     return AdapterFiles(ref, about["encoder"], int(about["dim"]))
 
 
-def load_adapter(store: ArtifactStore, files: AdapterFiles) -> ResidualHead:
-    """Return the head of an adapter, ready to apply.
+def load_adapter(store: ArtifactStore, ref: ArtifactRef) -> ResidualHead:
+    """Return the head of an adapter's artifact, ready to apply.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def load_adapter(store: ArtifactStore, files: AdapterFiles) -> ResidualHead:
     """
     from safetensors.numpy import load_file
 
-    path = store.path(files.ref, "adapter.safetensors")
+    path = store.path(ref, "adapter.safetensors")
     try:
         found = load_file(path)
         return ResidualHead(found["weight"], found["bias"], float(found["gate"][0]))
@@ -107,7 +107,7 @@ def apply_adapter(store: ArtifactStore, files: AdapterFiles | None, vectors: Flo
     if vectors.shape[1] != files.dim:
         msg = f"embed: the adapter takes {files.dim} dimensions, found {vectors.shape[1]}; tune one for these"
         raise ConfigError(msg)
-    return load_adapter(store, files).apply(vectors)
+    return load_adapter(store, files.ref).apply(vectors)
 
 
 def save_adapter(writer: ArtifactWriter, head: ResidualHead, about: dict[str, Any]) -> None:

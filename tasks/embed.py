@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from configs.models import PrecomputedEmbed, RuntimeConfig, SentenceTransformersEmbed, StaticEmbed
+from configs.models import (
+    ImagesEmbed,
+    PrecomputedEmbed,
+    RuntimeConfig,
+    SentenceTransformersEmbed,
+    StaticEmbed,
+)
 from tasks import recipes
 from tasks.adapters import AdapterFiles, apply_adapter, find_adapter, load_adapter
 from tasks.batches import embed_on_workers, missing_rows
 from tasks.encoders import Encoder, EncoderFiles, find_encoder, load_encoder, precomputed_digest
 from tasks.errors import DataError
+from tasks.images import embed_images
 from tasks.progress import Progress, track
 from tasks.quantized import Int8Encoder
 from tasks.states import cached
@@ -103,12 +110,15 @@ def check_vectors(
 def embed(
     store: ArtifactStore,
     documents: ArtifactRef,
-    config: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed,
+    config: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed | ImagesEmbed,
     runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the embeddings artifact, embedding only texts that this encoder has never met."""
     if isinstance(config, PrecomputedEmbed):
         return _take_precomputed(store, documents, config, runtime)
+    if isinstance(config, ImagesEmbed):
+        of_images = embed_images(store, documents, config, runtime)
+        return cached(of_images) if of_images.cached else of_images
     files = find_encoder(config, runtime.device)
     adapter = find_adapter(store, config, files.key, runtime)
     recipe = recipes.embed(
@@ -213,7 +223,7 @@ def _gather(
 
     An adapter moves them on their way: what is kept by text are the encoder's own, which all adapters share.
     """
-    head = load_adapter(store, adapter) if adapter else None
+    head = load_adapter(store, adapter.ref) if adapter else None
     embeddings = writer.open_array("embeddings", (documents.rows, vectors.dim), "float32")
     writer.rows = documents.rows
     used: set[int] = set()

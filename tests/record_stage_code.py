@@ -28,8 +28,10 @@ BESIDE: dict[str, list[str]] = {
         "vectors.py",
         "digests.py",
         "batches.py",
+        "images.py",
     ],
     "label": ["model_files.py"],
+    "index": ["index_build.py", "index_files.py", "index_topics.py"],
     "report": ["report_page.py", "report_*.js", "report_page.css", "report_page.html"],
 }
 """Files that decide a stage's result beside its own."""
