@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, Tag, field_validator, model_validator
 
 from configs.models import (
-    EmbedConfig,
     FlowConfig,
     LoadConfig,
+    PrecomputedEmbed,
     RunName,
     RuntimeConfig,
     Section,
     SentenceTransformersEmbed,
+    StaticEmbed,
     _AnyOf,
     _method_or,
 )
@@ -189,6 +190,16 @@ TuneConfig = Annotated[
 ]
 
 
+TextEmbedConfig = Annotated[
+    Annotated[SentenceTransformersEmbed, Tag("sentence-transformers")]
+    | Annotated[StaticEmbed, Tag("static")]
+    | Annotated[PrecomputedEmbed, Tag("precomputed")],
+    _method_or("sentence-transformers"),
+    _AnyOf(),
+]
+"""What can be tuned: vectors of texts."""
+
+
 class JudgeConfig(Section):
     """What is measured of the raw and of the tuned vectors, on held-out documents alone."""
 
@@ -226,16 +237,13 @@ class TuneEmbeddingsConfig(FlowConfig):
     load: LoadConfig
     examples: ExamplesConfig = Field(default_factory=ClassExamples)
     split: SplitExamples = Field(default_factory=SplitExamples)
-    embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)
+    embed: TextEmbedConfig = Field(default_factory=SentenceTransformersEmbed)
     tune: TuneConfig = Field(default_factory=AdapterTune)
     judge: JudgeConfig = Field(default_factory=JudgeConfig)
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> TuneEmbeddingsConfig:
-        if self.embed.method == "images":
-            msg = "embed.method='images': tuning takes vectors of texts; embed them, or give vectors as precomputed"
-            raise ValueError(msg)
         if self.embed.adapter is not None:
             msg = "embed.adapter: tuning starts from the encoder's own vectors; leave it out"
             raise ValueError(msg)

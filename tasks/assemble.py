@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from configs.models import (
+    ImagesEmbed,
     LoadConfig,
     PrecomputedEmbed,
     SentenceTransformersEmbed,
@@ -209,7 +210,7 @@ def flat_topics(topics: pl.DataFrame) -> pl.DataFrame:
 
 
 def name_encoder(
-    model: Path, config: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed, device: str
+    model: Path, config: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed | ImagesEmbed, device: str
 ) -> None:
     """Write into the BERTopic model where this machine has its encoder, so that `BERTopic.load` finds it."""
     if not isinstance(config, SentenceTransformersEmbed) or config.adapter is not None:

@@ -39,6 +39,7 @@ from tasks.example_set import read_examples
 from tasks.examples import HELD_OUT, examples
 from tasks.float_encoder import SentenceTransformersEncoder
 from tasks.judge import judge, measure_space
+from tasks.retention import collect_garbage
 from tasks.runs import RunId
 from tasks.store import ArtifactRef, ArtifactStore, Recipe
 from tasks.tune import tune
@@ -267,6 +268,18 @@ def test_words_are_compared_with_topics_in_the_moved_space(line: Line) -> None:
     np.testing.assert_array_equal(np.stack([found["cat"], found["tea"]]), expected)
     assert np.abs(expected - raw).max() > 0.01
     assert LabelConfig(representation="keybert").representation == "keybert"
+
+
+def test_cleaning_keeps_the_adapter_of_a_run_that_was_made_with_it(line: Line) -> None:
+    stages = line.run()
+    folder = Path(line.runtime.runs) / "reviews" / "20260101-000000-aaaaaa"
+    folder.mkdir(parents=True)
+    moved = {"stage": "embed", "kind": "embeddings", "key": stages["re-embed"].key}
+    record = {"run_id": folder.name, "name": "reviews", "state": "completed", "stages": [moved]}
+    (folder / "run.json").write_text(json.dumps(record))
+    removed = {(one.kind, one.key) for one in collect_garbage(line.store, [folder.parents[1]], 0.0)}
+    assert ("judgements", stages["judge"].key) in removed
+    assert ("adapters", stages["tune"].key) not in removed
 
 
 # --- pairs, triplets, full tuning ---
