@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import ConfigDict, Field, Tag, field_validator, model_validator
 
 from configs.duplicates import DeduplicateSection, GroupingConfig
-from configs.sections import AnyOf as _AnyOf
+from configs.sections import AnyOf, method_or
 from configs.sections import Section as Section  # noqa: PLC0414  (sections of other files are made of it)
-from configs.sections import method_or as _method_or
 
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 """What the names of environment variables look like."""
@@ -162,6 +161,11 @@ class SentenceTransformersEmbed(Section):
         description="Arithmetic of the encoder; auto is float16 on CUDA and float32 elsewhere. int8 is for CPUs: "
         "OpenVINO, pip install 'topicflow[int8]', mean cosine .998 to float32 (tests/benchmarks).",
     )
+    adapter: str | None = Field(
+        default=None,
+        description="An adapter that moves the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
+        "artifact's key.",
+    )
 
 
 class StaticEmbed(Section):
@@ -182,6 +186,11 @@ class StaticEmbed(Section):
         le=4096,
         description="Dimensions of the vectors, or the model's where it has fewer (model2vec: 256).",
     )
+    adapter: str | None = Field(
+        default=None,
+        description="An adapter that moves the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
+        "artifact's key.",
+    )
 
 
 class PrecomputedEmbed(Section):
@@ -195,6 +204,11 @@ class PrecomputedEmbed(Section):
         description="A .npy file of shape (rows of the input, dim), float; row i belongs to input row i.",
     )
     column: str | None = Field(default=None, description="A list or array column of the documents.")
+    adapter: str | None = Field(
+        default=None,
+        description="An adapter that moves the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
+        "artifact's key.",
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> PrecomputedEmbed:
@@ -219,13 +233,22 @@ class ImagesEmbed(Section):
     root: str = Field(default=".", description="Folder that the paths are relative to.")
 
 
+TextEmbedConfig = Annotated[
+    Annotated[SentenceTransformersEmbed, Tag("sentence-transformers")]
+    | Annotated[StaticEmbed, Tag("static")]
+    | Annotated[PrecomputedEmbed, Tag("precomputed")],
+    method_or("sentence-transformers"),
+    AnyOf(),
+]
+"""What flows that read texts alone embed with."""
+
 EmbedConfig = Annotated[
     Annotated[SentenceTransformersEmbed, Tag("sentence-transformers")]
     | Annotated[StaticEmbed, Tag("static")]
     | Annotated[PrecomputedEmbed, Tag("precomputed")]
     | Annotated[ImagesEmbed, Tag("images")],
-    _method_or("sentence-transformers"),
-    _AnyOf(),
+    method_or("sentence-transformers"),
+    AnyOf(),
 ]
 
 # --- neighbors ----------------------------------------------------------------------------------------------
@@ -329,8 +352,8 @@ ReduceConfig = Annotated[
     | Annotated[UmapReduce, Tag("umap")]
     | Annotated[PcaReduce, Tag("pca")]
     | Annotated[NoReduce, Tag("none")],
-    _method_or("parallel_umap"),
-    _AnyOf(),
+    method_or("parallel_umap"),
+    AnyOf(),
 ]
 
 
@@ -354,8 +377,8 @@ class HdbscanCluster(Section):
     method: Literal["hdbscan"] = Field(default="hdbscan", description="HDBSCAN.")
     implementation: Literal["auto", "reference", "fast"] = Field(
         default="auto",
-        description="reference is the hdbscan package, fast is fast_hdbscan: the same clusters but for ties, on all "
-        "cores; auto takes fast above 50,000 documents, where it wins (tests/benchmarks).",
+        description="reference is the hdbscan package, fast our spanning tree and fast_hdbscan's selection: the same "
+        "clusters but for ties, on all cores; auto takes fast above 50,000 documents (tests/benchmarks).",
     )
     min_cluster_size: int = Field(
         default=15, ge=2, le=10_000_000, description="Smallest topic, in documents."
@@ -401,8 +424,8 @@ class KMeansCluster(Section):
 
 ClusterConfig = Annotated[
     Annotated[HdbscanCluster, Tag("hdbscan")] | Annotated[KMeansCluster, Tag("kmeans")],
-    _method_or("hdbscan"),
-    _AnyOf(),
+    method_or("hdbscan"),
+    AnyOf(),
 ]
 
 # --- count, label -------------------------------------------------------------------------------------------

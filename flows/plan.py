@@ -13,6 +13,7 @@ from typing import Any
 from configs.duplicates import BothDeduplicate, EmbeddingDeduplicate, MinhashDeduplicate
 from configs.models import ImagesEmbed, LoadConfig, PrecomputedEmbed, TopicModelConfig
 from tasks import recipes
+from tasks.adapters import find_adapter
 from tasks.encoders import find_encoder, precomputed_digest
 from tasks.images import image_recipe
 from tasks.recipes import map_reduce
@@ -90,13 +91,16 @@ def duplicate_recipes(
 def _embed_recipe(
     store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef, texts: str
 ) -> tuple[Recipe, str]:
-    """Return the recipe of the documents' embeddings and the encoder's key."""
-    if isinstance(config.embed, PrecomputedEmbed):
-        return recipes.embed(config.embed, documents.key, precomputed_digest(config.embed)), "precomputed"
+    """Return the recipe of the embeddings, and the key of the encoder that embeds words too."""
     if isinstance(config.embed, ImagesEmbed):
         return image_recipe(store, documents, config.embed, config.runtime.device), "precomputed"
-    encoder = find_encoder(config.embed, config.runtime.device).key
-    return recipes.embed(config.embed, texts, encoder), encoder
+    if isinstance(config.embed, PrecomputedEmbed):
+        encoder, of, vectors = "precomputed", documents.key, precomputed_digest(config.embed)
+    else:
+        encoder = vectors = find_encoder(config.embed, config.runtime.device).key
+        of = texts
+    adapter = find_adapter(store, config.embed, encoder, config.runtime)
+    return recipes.embed(config.embed, of, vectors, adapter.key if adapter else None), encoder
 
 
 def chain_recipes(
