@@ -311,7 +311,10 @@ def keep(store: ArtifactStore, documents: ArtifactRef, duplicates: ArtifactRef) 
             table = store.table(documents, name)
             for number, start in enumerate(range(0, documents.rows, PART_ROWS)):
                 rows = kept[start : start + PART_ROWS]
-                part = table.slice(start, PART_ROWS).collect().filter(pl.Series(rows))
+                part = table.slice(start, PART_ROWS).collect()
+                part = (
+                    part.filter(pl.Series(rows)) if part.width else part
+                )  # no column of the input was carried
                 writer.save_table(f"{name}/part-{number:05d}", part)
                 if name == "documents":
                     texts.update(text_digests(part["text"]).tobytes())

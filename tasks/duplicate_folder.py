@@ -65,9 +65,7 @@ def write_run(
         texts, own = store.table(documents, "documents").select("text"), store.table(documents, "columns")
         with_own_columns(verdicts.lazy(), texts, own).sink_parquet(folder / "documents.parquet")
         written = pl.scan_parquet(folder / "documents.parquet")
-        pl.concat([own, verdicts.select(pl.col("kept").alias(_MARK)).lazy()], how="horizontal").filter(
-            pl.col(_MARK)
-        ).drop(_MARK).sink_parquet(folder / "kept.parquet")
+        kept_rows(written, verdicts["kept"], own).sink_parquet(folder / "kept.parquet")
         group_table(written).write_parquet(folder / "groups.parquet")
         if against is not None:
             against_table(store, written, against).write_parquet(folder / "against.parquet")
@@ -83,6 +81,14 @@ def write_run(
         (folder / "config.toml").write_text(record["config"], encoding="utf-8")
     point_latest(runs / run.name, run.run_id)
     return record
+
+
+def kept_rows(written: pl.LazyFrame, kept: pl.Series, own: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the input's own columns of what is kept; ids and texts where no column was carried."""
+    if not own.collect_schema():
+        return written.filter(pl.col("kept")).select("doc_id", "text")
+    marked = pl.concat([own, kept.alias(_MARK).to_frame().lazy()], how="horizontal")
+    return marked.filter(pl.col(_MARK)).drop(_MARK)
 
 
 _MARK = "kept\0"

@@ -132,6 +132,17 @@ def test_the_kept_documents_are_documents(corpus: Corpus) -> None:
     assert ref_of(keep.fn(corpus.store, corpus.documents, duplicates)).cached
 
 
+def test_the_kept_documents_of_an_input_whose_columns_were_not_carried(store: ArtifactStore) -> None:
+    corpus = Corpus(store, TEXTS, ANGLES)
+    documents = store.table(corpus.documents, "documents").collect()
+    bare = save(
+        store, "documents", {"columns": pl.DataFrame(), "documents": documents}, {"texts": ""}, "bare"
+    )
+    duplicates = corpus.duplicates(EmbeddingDeduplicate())
+    kept = ref_of(keep.fn(store, bare, duplicates))
+    assert kept.rows == store.table(kept, "documents").collect().height == 3
+
+
 @pytest.mark.parametrize("search", ["exact", "lsh"])
 def test_documents_that_are_in_another_corpus_go_and_the_rest_is_grouped(corpus: Corpus, search: str) -> None:
     other = Corpus(corpus.store, ["new", "five", "five again"], [0.5, 3.0, 3.0], "against")
