@@ -142,7 +142,7 @@ class AdapterTune(Section):
         description="Other losses: passes without a better validation loss until they end.",
     )
     batch_size: int = Field(
-        default=512,
+        default=64,
         ge=4,
         le=65_536,
         description="Other losses: examples of a batch, in which hard ones are mined.",

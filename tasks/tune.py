@@ -134,7 +134,7 @@ def _fit_links(found: ExampleSet, config: AdapterTune, seed: int) -> metric_head
     def loss(moved: Tensor, numbers: Numbers) -> Tensor:
         if moved.shape[1] == 2:
             like = likes[torch.from_numpy(numbers)]
-            return metric_head.pair_loss(moved[:, 0], moved[:, 1], like, config.margin)
+            return metric_head.pair_loss(moved[:, 0], moved[:, 1], like)
         return metric_head.triplet_loss(moved[:, 0], moved[:, 1], moved[:, 2], config.margin)
 
     return metric_head.train_head(found.vectors, training, validation, loss, _training(config, seed))

@@ -160,14 +160,15 @@ def test_the_losses_of_a_batch_are_those_of_their_definitions() -> None:
     assert float(batch_contrastive_loss(x, y, 0.2)) == pytest.approx(np.mean(contrastive), rel=1e-4)
 
 
-def test_losses_of_given_examples_are_of_the_harder_half() -> None:
+def test_losses_of_given_pairs_and_triplets_are_those_of_their_definitions() -> None:
     import torch
 
     axes = torch.eye(4)
-    # similar pairs at cosines 1, 1, 0, 0: the hardest half loses 1 each; dissimilar ones at 0 lose nothing
-    first, second = axes[[0, 1, 2, 3, 0, 1]], axes[[0, 1, 3, 2, 1, 2]]
-    similar = torch.tensor([True] * 4 + [False] * 2)
-    assert float(pair_loss(first, second, similar, 0.2)) == pytest.approx(1.0)
+    # similar pairs at cosines 1 and 0, dissimilar ones at 0: of the two comparisons one is right by 1, one is even
+    similar = torch.tensor([True, True, False])
+    expected = (np.log1p(np.exp(-5.0)) + np.log(2.0)) / 2
+    assert float(pair_loss(axes[[0, 1, 2]], axes[[0, 2, 3]], similar)) == pytest.approx(expected)
+    assert float(pair_loss(axes[[0, 1]], axes[[0, 2]], similar[:2])) == 0.0
     # triplets: one right by 1, one wrong by 1; the harder half is the wrong one
     assert float(triplet_loss(axes[[0, 0]], axes[[0, 1]], axes[[1, 0]], 0.2)) == pytest.approx(1.2)
 

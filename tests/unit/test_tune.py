@@ -310,8 +310,12 @@ def linked(tmp_path: Path, kind: str) -> PairExamples | TripletExamples:
 def test_pairs_and_triplets_tune_what_held_out_ones_measure(
     store: ArtifactStore, tiny: Path, tmp_path: Path, kind: str, figure: str
 ) -> None:
-    given = {"examples": linked(tmp_path, kind).model_dump(), "tune": {"margin": 0.5}, "embed": VECTORS}
-    line = Line(store, tiny, tmp_path / "runs", split={"held_out": 0.4}, **given)
+    given = {
+        "examples": linked(tmp_path, kind).model_dump(),
+        "tune": {"margin": 0.5, "epochs": 40},
+        "embed": VECTORS,
+    }
+    line = Line(store, tiny, tmp_path / "runs", split={"held_out": 0.4, "validation": 0.0}, **given)
     stages = line.run()
     metrics = store.json(stages["judge"], "metrics")
     assert metrics[f"tuned_{figure}"] > metrics[f"raw_{figure}"]
