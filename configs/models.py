@@ -247,6 +247,11 @@ class SentenceTransformersEmbed(Section):
         description="Arithmetic of the encoder; auto is float16 on CUDA and float32 elsewhere. int8 is for CPUs: "
         "OpenVINO, pip install 'topicflow[int8]', mean cosine .998 to float32 (tests/benchmarks).",
     )
+    adapter: str | None = Field(
+        default=None,
+        description="An adapter that moves the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
+        "artifact's key.",
+    )
 
 
 class StaticEmbed(Section):
@@ -267,6 +272,11 @@ class StaticEmbed(Section):
         le=4096,
         description="Dimensions of the vectors, or the model's where it has fewer (model2vec: 256).",
     )
+    adapter: str | None = Field(
+        default=None,
+        description="An adapter that moves the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
+        "artifact's key.",
+    )
 
 
 class PrecomputedEmbed(Section):
@@ -280,6 +290,11 @@ class PrecomputedEmbed(Section):
         description="A .npy file of shape (rows of the input, dim), float; row i belongs to input row i.",
     )
     column: str | None = Field(default=None, description="A list or array column of the documents.")
+    adapter: str | None = Field(
+        default=None,
+        description="An adapter that moves the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
+        "artifact's key.",
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> PrecomputedEmbed:
@@ -303,6 +318,15 @@ class ImagesEmbed(Section):
     column: str = Field(default="image", description="Column that holds the paths of the image files.")
     root: str = Field(default=".", description="Folder that the paths are relative to.")
 
+
+TextEmbedConfig = Annotated[
+    Annotated[SentenceTransformersEmbed, Tag("sentence-transformers")]
+    | Annotated[StaticEmbed, Tag("static")]
+    | Annotated[PrecomputedEmbed, Tag("precomputed")],
+    _method_or("sentence-transformers"),
+    _AnyOf(),
+]
+"""What flows that read texts alone embed with."""
 
 EmbedConfig = Annotated[
     Annotated[SentenceTransformersEmbed, Tag("sentence-transformers")]
@@ -439,8 +463,8 @@ class HdbscanCluster(Section):
     method: Literal["hdbscan"] = Field(default="hdbscan", description="HDBSCAN.")
     implementation: Literal["auto", "reference", "fast"] = Field(
         default="auto",
-        description="reference is the hdbscan package, fast is fast_hdbscan: the same clusters but for ties, on all "
-        "cores; auto takes fast above 50,000 documents, where it wins (tests/benchmarks).",
+        description="reference is the hdbscan package, fast our spanning tree and fast_hdbscan's selection: the same "
+        "clusters but for ties, on all cores; auto takes fast above 50,000 documents (tests/benchmarks).",
     )
     min_cluster_size: int = Field(
         default=15, ge=2, le=10_000_000, description="Smallest topic, in documents."

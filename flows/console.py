@@ -82,13 +82,27 @@ def print_update(record: RunRecord, runs: Path) -> None:
 
 
 def _print_figures(console: Console, record: RunRecord, folder: Path) -> None:
-    """Print what a side flow's run measured, and where its files are."""
+    """Print what a side flow's run measured, raw beside tuned where it has both, and where its files are."""
+    metrics = record.get("metrics", {})
+    pairs = [name.removeprefix("raw_") for name in metrics if name.startswith("raw_")]
     table = Table(
         "", "", title=f"{record['name']}: {record['flow']}", title_justify="left", show_header=False
     )
-    for name, value in record.get("metrics", {}).items():
-        table.add_row(name, _short(value) if isinstance(value, int | float) or value is None else str(value))
+    for name, value in metrics.items():
+        if not name.startswith(("raw_", "tuned_")):
+            table.add_row(
+                name, _short(value) if isinstance(value, int | float) or value is None else str(value)
+            )
     console.print(table)
+    if pairs:
+        table = Table("", "raw", "tuned", "gain")
+        for name in pairs:
+            raw, tuned = metrics[f"raw_{name}"], metrics[f"tuned_{name}"]
+            if raw is None and tuned is None:
+                continue
+            gain = "" if raw is None or tuned is None else f"{tuned - raw:+.3f}"
+            table.add_row(name, _short(raw), _short(tuned), gain)
+        console.print(table)
     print(f"run: {folder}")
 
 

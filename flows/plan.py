@@ -12,6 +12,7 @@ from typing import Any
 
 from configs.models import ImagesEmbed, LoadConfig, PrecomputedEmbed, TopicModelConfig
 from tasks import recipes
+from tasks.adapters import find_adapter
 from tasks.encoders import find_encoder, precomputed_digest
 from tasks.images import image_recipe
 from tasks.recipes import map_reduce
@@ -62,19 +63,27 @@ def plan_topic_model(config: TopicModelConfig) -> list[Step]:
     return steps
 
 
+def _embed_recipe(
+    store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef, texts: str
+) -> tuple[Recipe, str]:
+    """Return the recipe of the embeddings, and the key of the encoder that embeds words too."""
+    if isinstance(config.embed, ImagesEmbed):
+        return image_recipe(store, documents, config.embed, config.runtime.device), "precomputed"
+    if isinstance(config.embed, PrecomputedEmbed):
+        encoder, of, vectors = "precomputed", documents.key, precomputed_digest(config.embed)
+    else:
+        encoder = vectors = find_encoder(config.embed, config.runtime.device).key
+        of = texts
+    adapter = find_adapter(store, config.embed, encoder, config.runtime)
+    return recipes.embed(config.embed, of, vectors, adapter.key if adapter else None), encoder
+
+
 def chain_recipes(
     store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef
 ) -> dict[str, Recipe]:
     """Return the recipe of every stage after load, which follow from each other without computing anything."""
     texts = store.meta(documents)["texts"]
-    if isinstance(config.embed, PrecomputedEmbed):
-        encoder = "precomputed"
-        embed = recipes.embed(config.embed, documents.key, precomputed_digest(config.embed))
-    elif isinstance(config.embed, ImagesEmbed):
-        encoder, embed = "precomputed", image_recipe(store, documents, config.embed, config.runtime.device)
-    else:
-        encoder = find_encoder(config.embed, config.runtime.device).key
-        embed = recipes.embed(config.embed, texts, encoder)
+    embed, encoder = _embed_recipe(store, config, documents, texts)
     neighbors = recipes.neighbors(config.neighbors, embed.key, config.seed)
     reduce = recipes.reduce(config.reduce, embed.key, neighbors.key, config.seed)
     layout = recipes.reduce(map_reduce(config.map), embed.key, neighbors.key, config.seed)

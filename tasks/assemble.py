@@ -13,12 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from configs.models import (
-    EmbedConfig,
-    LoadConfig,
-    SentenceTransformersEmbed,
-    TopicModelConfig,
-)
+from configs.models import EmbedConfig, LoadConfig, SentenceTransformersEmbed, TopicModelConfig
 from tasks.encoders import find_encoder
 from tasks.records import describe_run
 from tasks.report_page import finish_report
@@ -209,8 +204,8 @@ def flat_topics(topics: pl.DataFrame) -> pl.DataFrame:
 
 def name_encoder(model: Path, config: EmbedConfig, device: str) -> None:
     """Write into the BERTopic model where this machine has its encoder, so that `BERTopic.load` finds it."""
-    if not isinstance(config, SentenceTransformersEmbed):
-        return
+    if not isinstance(config, SentenceTransformersEmbed) or config.adapter is not None:
+        return  # BERTopic would compare the encoder's own vectors with centroids of moved ones
     path = model / "config.json"
     settings = json.loads(path.read_bytes())
     settings["embedding_model"] = find_encoder(config, device).loadable_name

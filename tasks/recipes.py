@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from configs import models as m
+from configs import tuning as t
 from configs import update as u
 from configs.index import IndexConfig
 from tasks.store import Recipe
@@ -21,8 +22,8 @@ VERSIONS: Mapping[str, int] = {
     "load": 1,
     "embed": 1,
     "neighbors": 3,
-    "reduce": 2,
-    "cluster": 2,
+    "reduce": 3,
+    "cluster": 3,
     "count": 1,
     "label": 2,
     "evaluate": 1,
@@ -35,6 +36,9 @@ VERSIONS: Mapping[str, int] = {
     "overview": 1,
     "gate": 1,
     "index": 1,
+    "examples": 1,
+    "tune": 1,
+    "judge": 1,
 }
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
@@ -69,8 +73,11 @@ def embed(
     config: m.SentenceTransformersEmbed | m.StaticEmbed | m.PrecomputedEmbed | m.ImagesEmbed,
     texts: str,
     encoder: str,
+    adapter: str | None = None,
 ) -> Recipe:
     """Return the recipe of the embeddings of the texts with digest `texts` by the encoder with key `encoder`.
+
+    An adapter counts by its artifact's key, whatever name the config gives it.
 
     For precomputed vectors `texts` is the documents' key and `encoder` the digest of the vectors, which stands
     for their path. Versions of torch and the like are left out: a text's vector is kept once it is there.
@@ -79,9 +86,9 @@ def embed(
         stage="embed",
         kind="embeddings",
         version=VERSIONS["embed"],
-        config=_fields(config, leave_out={"path", "root"}),
+        config=_fields(config, leave_out={"path", "root", "adapter"}),
         inputs={"texts": texts},
-        identity={"encoder": encoder},
+        identity={"encoder": encoder} if adapter is None else {"encoder": encoder, "adapter": adapter},
     )
 
 
@@ -115,7 +122,7 @@ def cluster(
     seed: int,
 ) -> Recipe:
     """Return the recipe of the labels; the neighbours' say which documents are fitted and where others belong."""
-    libraries = ("hdbscan", "fast_hdbscan", "scikit-learn")
+    libraries = ("hdbscan", "fast_hdbscan", "scikit-learn", "numba")
     return _stage(
         "cluster",
         "labels",
@@ -244,6 +251,49 @@ def index(config: IndexConfig, inputs: Mapping[str, str], space: str, seed: int)
         "index", "indexes", config, inputs, ("numpy", "numba", "scipy", "usearch"), seed, leave_out={"topics"}
     )
     return Recipe(**{**vars(recipe), "identity": {**recipe.identity, "space": space}})
+
+
+def examples(
+    config: t.ClassExamples | t.TopicExamples | t.PairExamples | t.TripletExamples,
+    split: t.SplitExamples,
+    documents: str,
+    source: str,
+    seed: int,
+) -> Recipe:
+    """Return the recipe of the examples; `source` is the digest of the file or the key of the labels they come from."""
+    fields = {**_fields(config, leave_out={"path", "run"}), "split": _fields(split)}
+    return Recipe(
+        stage="examples",
+        kind="examples",
+        version=VERSIONS["examples"],
+        config=fields,
+        inputs={"documents": documents},
+        identity={"source": source},
+        seed=seed,
+    )
+
+
+def tune(
+    config: t.AdapterTune | t.FullTune, embeddings: str, examples: str, encoder: str, seed: int
+) -> Recipe:
+    """Return the recipe of the adapter, or of the tuned model, of the encoder with key `encoder`."""
+    libraries = (
+        ("torch",)
+        if isinstance(config, t.AdapterTune)
+        else ("torch", "sentence-transformers", "transformers")
+    )
+    recipe = _stage(
+        "tune", "adapters", config, {"embeddings": embeddings, "examples": examples}, libraries, seed
+    )
+    kind = "adapters" if isinstance(config, t.AdapterTune) else "models"
+    return Recipe(**{**vars(recipe), "kind": kind, "identity": {**recipe.identity, "encoder": encoder}})
+
+
+def judge(config: t.JudgeConfig, examples: str, raw: str, tuned: str, seed: int) -> Recipe:
+    """Return the recipe of the figures of raw beside tuned vectors."""
+    inputs = {"examples": examples, "raw": raw, "tuned": tuned}
+    libraries = ("numpy", "scikit-learn", "torch", "hdbscan", "fast_hdbscan", "numba")
+    return _stage("judge", "judgements", config, inputs, libraries, seed)
 
 
 def _stage(

@@ -62,7 +62,7 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "index": lambda c: recipes.index(c, {"embeddings": "e"}, "space", 1),
 }
 
-BY_CONTENT = {"path", "connection_env", "query", "root", "topics"}
+BY_CONTENT = {"path", "connection_env", "query", "root", "topics", "adapter", "run"}
 """Fields that say where the input lies: what lies there is in the key by its content."""
 
 
