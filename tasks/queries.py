@@ -15,9 +15,7 @@ from pydantic import TypeAdapter
 
 from configs.index import IndexConfig
 from configs.models import EmbedConfig, ImagesEmbed, PrecomputedEmbed, SentenceTransformersEmbed
-from tasks.adapters import KIND as ADAPTERS
-from tasks.adapters import load_adapter
-from tasks.core.residual import ResidualHead
+from tasks.adapters import KIND, AdapterFiles, apply_adapter
 from tasks.encoders import Encoder, find_encoder, load_encoder
 from tasks.errors import ConfigError
 from tasks.images import as_text_model
@@ -52,11 +50,12 @@ def space_of(
 class QueryEncoder:
     """What turns the text of a query into a vector of an index's space."""
 
+    store: ArtifactStore
+    adapter: AdapterFiles | None
     encoder: Encoder
     prompt: str | None
     max_tokens: int | None
     dim: int
-    head: ResidualHead | None = None
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return unit vectors (n, dim) and which texts (n,) are longer than the encoder reads."""
@@ -67,30 +66,26 @@ class QueryEncoder:
                 "space; name the model that the vectors were made with"
             )
             raise ConfigError(msg)
-        vectors = self._moved(vectors)
+        vectors = apply_adapter(self.store, self.adapter, vectors)
         too_long = n_tokens > self.max_tokens if self.max_tokens else np.zeros(len(texts), bool)
         return vectors, too_long
 
     def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors (n, dim) of documents that are added."""
-        return self._moved(self.encoder.encode(texts)[0])
-
-    def _moved(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return vectors as the adapter of the documents moves them; as they are where there is none."""
-        return vectors if self.head is None else self.head.apply(vectors)
+        return apply_adapter(self.store, self.adapter, self.encoder.encode(texts)[0])
 
 
 def open_queries(
-    meta: dict[str, Any], store: ArtifactStore, device: str = "auto", n_threads: int | None = None
+    store: ArtifactStore, meta: dict[str, Any], device: str = "auto", n_threads: int | None = None
 ) -> QueryEncoder:
     """Return the encoder of queries of an index, loaded.
 
     Parameters
     ----------
+    store : ArtifactStore
+        Where the adapter is that the embeddings were moved by, if they were.
     meta : dict
         The index's manifest.
-    store : ArtifactStore
-        Where the adapter of its vectors is, if they have one.
     device : str
         Where it runs.
     n_threads : int or None
@@ -102,9 +97,6 @@ def open_queries(
         When there is none, or the model found here gives vectors of another space.
     """
     space, embedding = meta["space"], _EMBED.validate_python(meta["embed"])
-    if space["adapter"] is not None:  # where an adapter moves documents' vectors it has to move queries' here
-        msg = "index: its vectors were moved by an adapter that queries cannot be put through; ask with a vector"
-        raise ConfigError(msg)
     if isinstance(embedding, PrecomputedEmbed):
         if space["query_model"] is None:
             msg = (
@@ -126,9 +118,20 @@ def open_queries(
         embedding = embedding.model_copy(update={"precision": "float32"})  # of one space, and a CPU's own
         files = find_encoder(embedding, device)
     encoder = load_encoder(files, embedding, n_threads)
-    key = space["adapter"]
-    head = load_adapter(store, ArtifactRef(ADAPTERS, key, stage="tune")) if key else None
-    return QueryEncoder(encoder, space["query_prompt"], files.max_tokens, int(space["dim"]), head)
+    adapter = _adapter(store, space["adapter"])
+    return QueryEncoder(store, adapter, encoder, space["query_prompt"], files.max_tokens, int(space["dim"]))
+
+
+def _adapter(store: ArtifactStore, key: str | None) -> AdapterFiles | None:
+    """Return the adapter that the embeddings were moved by, which moves queries too; raise where it is gone."""
+    if key is None:
+        return None
+    if store.state(KIND, key) != "hit":
+        msg = f"index: its vectors were moved by the adapter {key[:12]}, which is not in the store; tune it again"
+        raise ConfigError(msg)
+    ref = ArtifactRef(KIND, key, stage="tune")
+    about = store.json(ref, "adapter")
+    return AdapterFiles(ref, about["encoder"], int(about["dim"]))
 
 
 def _same_space(embedding: Any, space: dict[str, Any]) -> Any:  # noqa: ANN401  (one of the embed sections)

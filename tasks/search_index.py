@@ -357,7 +357,7 @@ class SearchIndex:
     @cached_property
     def queries(self) -> QueryEncoder:
         """What encodes queries."""
-        return open_queries(self.files.meta, self.files.store)
+        return open_queries(self.store, self.files.meta)
 
     @cached_property
     def graph(self) -> Graph | None:

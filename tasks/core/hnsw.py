@@ -22,6 +22,10 @@ CODES = {"int8": "i8", "float16": "f16", "float32": "f32"}
 ADD_ROWS = 65_536
 """Vectors coded and added at a time."""
 
+FIRST_ALONE = 1024
+"""Vectors that one thread adds before others join: nodes that come at once into a graph of few do not see each other,
+and parts of it may stay out of reach."""
+
 SPARE = 10
 """Candidates ranked in float32 beyond the k asked for: the error of int8 codes moves few documents by more places."""
 
@@ -74,9 +78,13 @@ class Graph:
         self._index.expansion_add = self._ef_construction  # a file does not hold it
         for start, vectors in parts.blocks(None, ADD_ROWS):
             fresh = vectors[max(0, first - start) :]
-            if len(fresh):
-                rows = np.arange(start + len(vectors) - len(fresh), start + len(vectors), dtype=np.uint64)
-                self._index.add(rows, self._coded(fresh), threads=n_threads or 0)
+            begin = start + len(vectors) - len(fresh)
+            alone = FIRST_ALONE if len(self) == 0 else 0
+            for some, threads in ((slice(0, alone), 1), (slice(alone, None), n_threads or 0)):
+                if len(coded := self._coded(fresh[some])):
+                    rows = np.arange(begin, begin + len(coded), dtype=np.uint64)
+                    self._index.add(rows, coded, threads=threads)
+                    begin += len(coded)
 
     def save(self, path: Path) -> None:
         """Write the graph to one file."""

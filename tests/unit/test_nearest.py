@@ -63,7 +63,7 @@ def test_the_graph_finds_what_is_near_and_comes_back_from_its_file(codes: str, t
     parts = Parts([VECTORS])
     graph = Graph.build(parts, codes, M=16, ef_construction=100, seed=0, n_threads=2)
     found, similarities = graph.search(parts, QUERIES, 10, ef=200)
-    assert recall(found) >= 0.99
+    assert recall(found) >= 0.98
     np.testing.assert_allclose(similarities, (VECTORS[found] * QUERIES[:, None]).sum(axis=2), atol=1e-6)
     graph.save(tmp_path / "graph")
     mapped = Graph(DIM, codes, graph.scale).read(tmp_path / "graph")

@@ -11,14 +11,18 @@ import numpy as np
 import polars as pl
 import pytest
 
+from configs.models import SentenceTransformersEmbed
 from tasks import search_index
+from tasks.adapters import save_adapter
+from tasks.core.residual import ResidualHead
+from tasks.encoders import find_encoder
 from tasks.errors import ArtifactError, ConfigError
 from tasks.index_files import IndexFiles
 from tasks.index_runs import newest_index
 from tasks.outliers import find_outliers
 from tasks.retention import collect_garbage, verify_artifacts
 from tasks.search_index import SearchIndex
-from tasks.store import ArtifactStore
+from tasks.store import ArtifactStore, Recipe
 from tests.fakes import tiny_model
 from tests.indexes import brute, build, documents_table, index_config, run
 from tests.record_stage_code import ROOT
@@ -277,7 +281,7 @@ def test_a_change_that_is_cut_short_leaves_the_old_index(
 KILLED = """
 import sys, time
 from tasks.search_index import SearchIndex
-from tasks.store import ArtifactStore
+from tasks.store import ArtifactStore, Recipe
 
 def stop(*_):
     print("written", flush=True)
@@ -419,10 +423,23 @@ def change_meta(index: SearchIndex, **changes: Any) -> None:
     path.write_text(json.dumps(manifest))
 
 
-def test_vectors_that_an_adapter_moved_are_another_space(tmp_path: Path, tiny: Path) -> None:
-    index = build(tmp_path, TABLE[:20].drop("vector"), {"model": str(tiny), "precision": "float32"})
-    change_meta(index, space={**index.files.meta["space"], "adapter": "a-key"})
-    with pytest.raises(ConfigError, match="moved by an adapter"):
+def test_an_adapter_moves_documents_and_queries(tmp_path: Path, tiny: Path) -> None:
+    section = {"model": str(tiny), "precision": "float32"}
+    encoder = find_encoder(SentenceTransformersEmbed(**section), "cpu").key
+    store = ArtifactStore(tmp_path / "store")
+    turn = np.random.default_rng(0).normal(size=(32, 32)).astype(np.float32)
+    head = ResidualHead(turn, np.zeros(32, np.float32), 0.5)
+    with store.writing(Recipe("tune", "adapters", 1)) as writer:
+        save_adapter(writer, head, {"encoder": encoder, "model": "tiny"})
+    index = build(tmp_path, TABLE[:40].drop("vector"), {**section, "adapter": writer.key})
+    assert index.files.meta["space"]["adapter"] == writer.key
+    plain = index.queries.encoder.encode_queries(["red tea"])[0]
+    np.testing.assert_allclose(index.encode("red tea"), head.apply(plain)[0], atol=1e-6)
+    assert abs(float(index.encode("red tea") @ plain[0])) < 0.99
+    hits = index.search(TABLE["text"][7], 3, mode="dense")
+    assert (hits[0].doc_id, hits[0].score) == ("d7", pytest.approx(1.0, abs=1e-5))
+    store.discard("adapters", writer.key)
+    with pytest.raises(ConfigError, match=r"moved by the adapter .* which is not in the store"):
         SearchIndex.open(tmp_path / "runs/search").search("red")
 
 
