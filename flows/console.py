@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tasks.compare import Comparison
 
 SHOWN_TOPICS = 20
+SHOWN_CHARACTERS = 160
 SHOWN_MOVES = 8
 METRICS = (
     "n_documents",
@@ -46,6 +48,8 @@ def print_run(record: RunRecord, runs: Path) -> None:
         console.print(f"{record['name']}/{record['run_id']} failed: {record['error']}", markup=False)
         return
     if record.get("flow", "topic_model") != "topic_model":
+        if record["flow"] == "deduplicate":
+            _print_duplicates(console, record, folder)
         _print_figures(console, record, folder)
         return
     topics = pl.read_parquet(folder / "topics.parquet", columns=["topic", "size", "keywords"])
@@ -66,6 +70,33 @@ def print_run(record: RunRecord, runs: Path) -> None:
     print(f"report: {folder / 'report.html'}")
 
 
+def _print_duplicates(console: Console, record: RunRecord, folder: Path) -> None:
+    """Print how similar the pairs are, what other thresholds would keep, and the least similar duplicates."""
+    figures = json.loads((folder / "metrics.json").read_bytes())
+    most = max((line["pairs"] for line in figures["histogram"]), default=0)
+    table = Table("similarity", "pairs", "", title="Pairs that were found", title_justify="left")
+    for line in figures["histogram"]:
+        bar = "█" * round(30 * line["pairs"] / most) if most else ""
+        table.add_row(f"{line['from']:.3f} to {line['to']:.3f}", f"{line['pairs']:,}", bar)
+    console.print(table)
+    if kept_at := figures.get("kept_at"):
+        shown = "  ".join(f"{line['threshold']:.3f}: {line['n_kept']:,}" for line in kept_at)
+        print(f"kept at other thresholds (star groups): {shown}")
+    if not record["least_similar"]:
+        return
+    table = Table(
+        "similarity",
+        "duplicate",
+        "kept in its place",
+        title="The least similar duplicates",
+        title_justify="left",
+    )
+    for line in record["least_similar"]:
+        texts = [" ".join(str(line[name]).split())[:SHOWN_CHARACTERS] for name in ("text", "kept_text")]
+        table.add_row(f"{line['similarity']:.4f}", *map(Text, texts))
+    console.print(table)
+
+
 def print_update(record: RunRecord, runs: Path) -> None:
     """Print what an update told, whether it was published, and its topics."""
     if record["state"] == "unchanged":
@@ -82,13 +113,27 @@ def print_update(record: RunRecord, runs: Path) -> None:
 
 
 def _print_figures(console: Console, record: RunRecord, folder: Path) -> None:
-    """Print what a side flow's run measured, and where its files are."""
+    """Print what a side flow's run measured, raw beside tuned where it has both, and where its files are."""
+    metrics = record.get("metrics", {})
+    pairs = [name.removeprefix("raw_") for name in metrics if name.startswith("raw_")]
     table = Table(
         "", "", title=f"{record['name']}: {record['flow']}", title_justify="left", show_header=False
     )
-    for name, value in record.get("metrics", {}).items():
-        table.add_row(name, _short(value) if isinstance(value, int | float) or value is None else str(value))
+    for name, value in metrics.items():
+        if not name.startswith(("raw_", "tuned_")):
+            table.add_row(
+                name, _short(value) if isinstance(value, int | float) or value is None else str(value)
+            )
     console.print(table)
+    if pairs:
+        table = Table("", "raw", "tuned", "gain")
+        for name in pairs:
+            raw, tuned = metrics[f"raw_{name}"], metrics[f"tuned_{name}"]
+            if raw is None and tuned is None:
+                continue
+            gain = "" if raw is None or tuned is None else f"{tuned - raw:+.3f}"
+            table.add_row(name, _short(raw), _short(tuned), gain)
+        console.print(table)
     print(f"run: {folder}")
 
 

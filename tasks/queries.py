@@ -40,7 +40,7 @@ def space_of(
         "query_prompt": config.query_prompt,
         "query_model": config.query_model,
         "normalized": True,
-        "adapter": getattr(embedding, "adapter", None),
+        "adapter": meta.get("adapter"),
         "dim": int(store.array(embeddings, "embeddings").shape[1]),
     }
 
@@ -89,6 +89,9 @@ def open_queries(meta: dict[str, Any], device: str = "auto", n_threads: int | No
         When there is none, or the model found here gives vectors of another space.
     """
     space, embedding = meta["space"], _EMBED.validate_python(meta["embed"])
+    if space["adapter"] is not None:  # where an adapter moves documents' vectors it has to move queries' here
+        msg = "index: its vectors were moved by an adapter that queries cannot be put through; ask with a vector"
+        raise ConfigError(msg)
     if isinstance(embedding, PrecomputedEmbed):
         if space["query_model"] is None:
             msg = (
