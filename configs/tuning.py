@@ -133,10 +133,10 @@ class AdapterTune(Section):
         "where that has fewer than 50 documents.",
     )
     epochs: int = Field(
-        default=60, ge=1, le=10_000, description="Other losses: most passes over the examples."
+        default=100, ge=1, le=10_000, description="Other losses: most passes over the examples."
     )
     patience: int = Field(
-        default=6,
+        default=10,
         ge=1,
         le=1000,
         description="Other losses: passes without a better validation loss until they end.",
@@ -147,7 +147,7 @@ class AdapterTune(Section):
         le=65_536,
         description="Other losses: examples of a batch, in which hard ones are mined.",
     )
-    learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0, description="Other losses: Adam's step.")
+    learning_rate: float = Field(default=3e-3, gt=0.0, le=1.0, description="Other losses: Adam's step.")
     temperature: float = Field(
         default=0.1,
         ge=0.01,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SHOWN_TOPICS = 20
 SHOWN_CHARACTERS = 160
 SHOWN_MOVES = 8
+EVENTS = ("continued", "split", "merged", "born", "died")
 METRICS = (
     "n_documents",
     "n_topics",
@@ -107,7 +108,7 @@ def print_update(record: RunRecord, runs: Path) -> None:
     fitted = f"fitted anew ({told['reason']})" if told["refit"] else "told to the topics there are"
     print(f"update {told['number']}: {told['n_new']:,} new documents, {fitted}")
     if born and told["previous"]:
-        print("topics: " + ", ".join(f"{n:,} {event}" for event, n in born.items() if n))
+        print("topics: " + ", ".join(f"{born[event]:,} {event}" for event in EVENTS if born[event]))
     if not record["published"]:
         print("not published: " + "; ".join(record["gates"]["failed"]))
 
@@ -115,26 +116,30 @@ def print_update(record: RunRecord, runs: Path) -> None:
 def _print_figures(console: Console, record: RunRecord, folder: Path) -> None:
     """Print what a side flow's run measured, raw beside tuned where it has both, and where its files are."""
     metrics = record.get("metrics", {})
-    pairs = [name.removeprefix("raw_") for name in metrics if name.startswith("raw_")]
+    both = [name.removeprefix("raw_") for name in metrics if name.startswith("raw_")]
+    if both:
+        _print_side_by_side(console, metrics, both)
     table = Table(
         "", "", title=f"{record['name']}: {record['flow']}", title_justify="left", show_header=False
     )
     for name, value in metrics.items():
-        if not name.startswith(("raw_", "tuned_")):
+        if name.removeprefix("raw_") not in both and name.removeprefix("tuned_") not in both:
             table.add_row(
                 name, _short(value) if isinstance(value, int | float) or value is None else str(value)
             )
     console.print(table)
-    if pairs:
-        table = Table("", "raw", "tuned", "gain")
-        for name in pairs:
-            raw, tuned = metrics[f"raw_{name}"], metrics[f"tuned_{name}"]
-            if raw is None and tuned is None:
-                continue
+    print(f"run: {folder}")
+
+
+def _print_side_by_side(console: Console, metrics: RunRecord, names: Sequence[str]) -> None:
+    """Print figures of raw and tuned vectors beside each other; those that neither has are left out."""
+    table = Table("", "raw", "tuned", "gain")
+    for name in names:
+        raw, tuned = metrics[f"raw_{name}"], metrics[f"tuned_{name}"]
+        if raw is not None or tuned is not None:
             gain = "" if raw is None or tuned is None else f"{tuned - raw:+.3f}"
             table.add_row(name, _short(raw), _short(tuned), gain)
-        console.print(table)
-    print(f"run: {folder}")
+    console.print(table)
 
 
 def print_stages(record: RunRecord) -> None:

@@ -71,7 +71,8 @@ def read_examples(
         vectors = embed_texts(store, texts, config, runtime)
     else:
         vectors = store.array(embeddings, "embeddings")
-        vectors = vectors if len(rows) == len(vectors) else vectors[rows]
+        if store.meta(chosen)["kind"] != "classes":  # whose items are the documents in their order
+            vectors = vectors[rows]
     links: dict[str, Any] = {}
     if store.meta(chosen)["kind"] != "classes":
         links = {name: np.asarray(store.array(chosen, name)) for name in ("links", "link_roles", "similar")}

@@ -107,9 +107,10 @@ def _topics(
     vectors: FloatArray, classes: NDArray[np.int64], config: JudgeConfig, seed: int, runtime: RuntimeConfig
 ) -> NDArray[np.int32]:
     """Return topics (n_held_out,) of the held-out vectors, -1 for none: k-means, or the stages of a topic model."""
+    n_classes = len(np.unique(classes))
     if config.topics == "kmeans":
-        return kmeans_clusters(np.ascontiguousarray(vectors), len(np.unique(classes)), seed).labels
-    clustering = HdbscanCluster(min_cluster_size=max(2, min(15, len(vectors) // 2)))
+        return kmeans_clusters(np.ascontiguousarray(vectors), n_classes, seed).labels
+    clustering = HdbscanCluster(min_cluster_size=max(2, min(15, len(vectors) // (2 * n_classes))))
     with compiled_threads(runtime.n_threads):
         graph = find_neighbors(vectors, NeighborsConfig(), seed, runtime)
         reduced = reduce_graph(graph.indices, graph.distances, vectors, ParallelUmapReduce(), seed)

@@ -320,6 +320,9 @@ def index(config: IndexConfig, inputs: Mapping[str, str], space: str, seed: int)
     return Recipe(**{**vars(recipe), "identity": {**recipe.identity, "space": space}})
 
 
+# --- tuning ---
+
+
 def examples(
     config: t.ClassExamples | t.TopicExamples | t.PairExamples | t.TripletExamples,
     split: t.SplitExamples,

@@ -36,8 +36,8 @@ VALIDATE_FROM = 50
 """Validation documents from which on gate and round are chosen by them: of fewer, the share of the same class among
 neighbours is mostly chance."""
 
-VALIDATION_NEIGHBORS = 0.1
-"""Neighbours looked at, as a share of the validation documents."""
+VALIDATION_NEIGHBORS = 0.5
+"""Neighbours looked at, as a share of the validation part's mean class: more than a class has cannot all be of it."""
 
 
 def fit_adapter(found: ExampleSet, config: AdapterTune, seed: int) -> tuple[ResidualHead, dict[str, Any]]:
@@ -92,7 +92,7 @@ def _fit_classes(found: ExampleSet, config: AdapterTune, seed: int) -> tuple[Res
             "gate": gate,
             "chosen_by": "default",
         }
-    k = max(1, round(VALIDATION_NEIGHBORS * len(held)))
+    k = max(1, round(VALIDATION_NEIGHBORS * len(held) / len(np.unique(truth))))
     shares = {
         (number, gate): same_class_shares(with_gate(head, gate).apply(held), truth, (k,), len(held), seed)[k]
         for number, head in enumerate(heads)

@@ -148,7 +148,7 @@ def train_head(
     import torch
 
     dim = vectors.shape[1]
-    x = torch.from_numpy(np.ascontiguousarray(vectors, np.float32))
+    x = torch.from_numpy(np.array(vectors, np.float32))  # a copy: torch takes no memory map that is read-only
     layer = torch.nn.Linear(dim, dim)
     torch.nn.init.zeros_(layer.weight)
     torch.nn.init.zeros_(layer.bias)
