@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from configs.classify import TrainClassifierConfig
 from configs.models import FlowConfig, TopicModelConfig
 
 FLOWS: Mapping[str, type[FlowConfig]] = {
     "topic_model": TopicModelConfig,
+    "train_classifier": TrainClassifierConfig,
 }
 """What `config explain --flow` knows; a shipped config of a side flow bears the flow's name, as in deduplicate.toml."""

@@ -40,6 +40,11 @@ def print_run(record: RunRecord, runs: Path) -> None:
     if record.get("state") == "failed":
         console.print(f"{record['name']}/{record['run_id']} failed: {record['error']}", markup=False)
         return
+    if record.get("flow") == "train_classifier":
+        from flows.console_classes import print_classifier
+
+        print_classifier(record, folder)
+        return
     topics = pl.read_parquet(folder / "topics.parquet", columns=["topic", "size", "keywords"])
     table = Table(
         "topic",

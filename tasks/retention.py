@@ -105,6 +105,7 @@ def _referred_to(store: ArtifactStore, runs: Iterable[Path]) -> set[tuple[str, s
             continue
         meta = store.manifest(kind, key)["meta"]
         kept |= {(f"vectors-{meta['encoder']}", chunk) for chunk in meta.get("chunks", ())}
+        kept |= {("trials", trial) for trial in meta.get("trials", ())}
     documents = {key for kind, key in kept if kind == "documents"}
     for key in store.hits("sources"):
         named = store.json(ArtifactRef("sources", key, stage="load"), "documents")["documents"]

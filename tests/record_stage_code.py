@@ -30,6 +30,11 @@ BESIDE: dict[str, list[str]] = {
         "batches.py",
     ],
     "label": ["model_files.py"],
+    "cluster": ["classes.py", "spaces.py"],
+    "annotate": ["label_sources.py", "spaces.py"],
+    "compare": ["contrastive.py"],
+    "train": ["contrastive.py", "classifiers.py"],
+    "predict": ["classifiers.py", "spaces.py"],
     "report": ["report_page.py", "report_*.js", "report_page.css", "report_page.html"],
 }
 """Files that decide a stage's result beside its own."""

@@ -159,7 +159,7 @@ def test_the_seed_changes_the_key_where_it_draws(stage: str) -> None:
     assert drawn(1).key != drawn(2).key
 
 
-@pytest.mark.parametrize("stage", sorted(recipes.VERSIONS))
+@pytest.mark.parametrize("stage", sorted(recipes.VERSIONS.keys() & SECTIONS.keys()))
 def test_a_bumped_version_changes_the_key(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config = SECTIONS[stage][0]
     before = RECIPES[stage](config).key
