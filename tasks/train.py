@@ -38,7 +38,8 @@ def train(
         return cached(found)
     examples, meta = read_examples(store, annotations), store.meta(annotations)
     with store.writing(recipe) as writer:
-        vectors, space, tuning = examples.vectors, meta["space"], {}
+        vectors, space = examples.vectors, meta["space"]
+        tuning: dict[str, Any] = {}
         if method == "setfit" and isinstance(config.embed, SentenceTransformersEmbed):
             vectors, space, tuning = _tune(writer, examples, config.embed, config)
         head = fit_head(

@@ -23,6 +23,9 @@ MOVED = {
     "compare": {"compare"},
     "predict": {"predict"},
 }
+BESIDE = {"metric", "confidence", "shots", "method"}
+"""Fields that have tests of their own below."""
+
 FIELDS = [
     (section, field, changed)
     for section, config in (
@@ -34,7 +37,7 @@ FIELDS = [
 
 @pytest.mark.parametrize(
     ("section", "field", "changed"),
-    [pytest.param(*f, id=f"{f[0]}-{f[1]}") for f in FIELDS if f[1] != "metric"],
+    [pytest.param(*f, id=f"{f[0]}-{f[1]}") for f in FIELDS if f[1] not in BESIDE],
 )
 def test_a_field_changes_the_keys_of_what_it_decides(section: str, field: str, changed: Any) -> None:
     assert changed is not None, "no valid other value was found"
@@ -44,9 +47,18 @@ def test_a_field_changes_the_keys_of_what_it_decides(section: str, field: str, c
     assert moved == expected
 
 
-def test_the_metric_changes_the_comparison() -> None:
-    config = BASE.model_copy(update={"compare": CompareConfig(metric="accuracy")})
+@pytest.mark.parametrize("changes", [{"metric": "accuracy"}, {"confidence": 0.9}, {"shots": (8,)}])
+def test_how_it_is_judged_changes_the_comparison_and_no_training(changes: dict[str, Any]) -> None:
+    config = BASE.model_copy(update={"compare": CompareConfig(**changes)})
     assert RECIPES["compare"](config).key != RECIPES["compare"](BASE).key
+    assert RECIPES["trial"](config).key == RECIPES["trial"](BASE).key
+
+
+@pytest.mark.parametrize("method", ["probe", "setfit"])
+def test_the_method_is_in_the_classifiers_key_and_not_in_the_predictions(method: str) -> None:
+    config = BASE.model_copy(update={"predict": PredictConfig(method=method)})
+    assert RECIPES["predict"](config).key == RECIPES["predict"](BASE).key
+    assert recipes.train(BASE, method, "a", None).key != recipes.train(BASE, "other", "a", None).key
 
 
 def test_a_probe_does_not_depend_on_setfit() -> None:
