@@ -116,17 +116,25 @@ def test_tuning_draws_classes_together_is_repeatable_and_stops_early(tiny: Path,
     assert judged.kept_step == min(judged.judgements, key=lambda one: one[1])[0]
 
 
-def test_batches_of_forty_thousand_examples_need_no_list_of_pairs() -> None:
+def test_forty_thousand_examples_need_no_list_of_pairs(tiny: Path) -> None:
     import tracemalloc
 
-    members = [np.arange(i * 400, (i + 1) * 400) for i in range(100)]
-    rng = np.random.default_rng(0)
+    embed = SentenceTransformersEmbed(model=str(tiny))
+    body = load_body(find_encoder(embed, "cpu"), embed)
+    codes = np.arange(40_000) % 100
+    texts, classes = [f"text {i} of {code}" for i, code in enumerate(codes)], np.eye(100, dtype=bool)[codes]
+    config = SetFitConfig(n_steps=2, batch_texts=16, validation_from=100_000)
     tracemalloc.start()
-    drawn = [draw_batch(members, 32, rng, balance=True) for _ in range(500)]
+    done = tune_body(body, texts, classes, config, HeadConfig(), 1)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert all(len(rows) == 32 for rows in drawn)
-    assert peak < 2_000_000  # the places of all pairs would be 12.8 GB
+    assert done.n_steps == 2
+    assert peak < 50_000_000  # the places of all pairs would be 12.8 GB
+    members = [np.flatnonzero(column) for column in classes.T]
+    rows = draw_batch(members, 32, np.random.default_rng(0), balance=True)
+    assert (
+        np.bincount(codes[rows], minlength=100)[codes[rows]].tolist() == [4] * 32
+    )  # eight classes, four of each
 
 
 # --- comparing ---
