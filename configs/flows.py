@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from configs.classify import TrainClassifierConfig
+from configs.index import BuildIndexConfig
 from configs.models import FlowConfig, TopicModelConfig
+from configs.update import UpdateTopicsConfig
 
 FLOWS: Mapping[str, type[FlowConfig]] = {
     "topic_model": TopicModelConfig,
     "train_classifier": TrainClassifierConfig,
+    "update_topics": UpdateTopicsConfig,
+    "build_index": BuildIndexConfig,
 }
 """What `config explain --flow` knows; a shipped config of a side flow bears the flow's name, as in deduplicate.toml."""

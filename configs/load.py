@@ -7,6 +7,7 @@ flows turn them into `ConfigError`.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -118,7 +119,7 @@ def _fields_of_method(section: list[str], method: str, model: type[BaseModel]) -
     node = schema
     for part in section:
         node = _resolve(node.get("properties", {}).get(part, {}), definitions)
-    variants = {_tag_of(variant, definitions): variant for variant in node.get("anyOf", [])}
+    variants = {_tag_of(variant, definitions): variant for variant in _variants(node)}
     return set(_resolve(variants.get(method, {}), definitions).get("properties", {}))
 
 
@@ -152,7 +153,8 @@ def _describe(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return f"{key}: expected a section, found {detail['input']!r}"
     if "str" in location:  # a union of text and a list of texts
         return f"{key}: expected text or a list of texts, found {detail['input']!r}"
-    found = "" if isinstance(detail["input"], dict) else f", found {detail['input']!r}"
+    is_secret = "@" in str(detail["input"]) and "://" in str(detail["input"])  # a URL that holds a password
+    found = "" if isinstance(detail["input"], dict) or is_secret else f", found {detail['input']!r}"
     return f"{key}: {message[0].lower() + message[1:]}{found}" if key else message
 
 
@@ -163,16 +165,24 @@ def _section_of(location: list[str], model: type[BaseModel]) -> tuple[list[str],
     node, path = schema, []
     known: list[str] = list(schema.get("properties", {}))
     for part in location:
-        variants = {_tag_of(variant, definitions): variant for variant in node.get("anyOf", [])}
+        variants = {_tag_of(variant, definitions): variant for variant in _variants(node)}
         if part in variants:
             node = _resolve(variants[part], definitions)
             known = list(node.get("properties", {}))
             continue
         path.append(part)
-        node = _resolve(node.get("properties", {}).get(part, {}), definitions)
+        of_list = node.get("items", {}) if part.isdigit() else {}
+        node = _resolve(of_list or node.get("properties", {}).get(part, {}), definitions)
         if "properties" in node:
             known = list(node["properties"])
     return [part for part in path if part not in _TYPE_TAGS], known
+
+
+def _variants(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the variants of a union: those of a tagged one with their bounds, which stand beside its `anyOf`."""
+    if "then" not in node:
+        return list(node.get("anyOf", []))
+    return [node["then"], *(_variants(node["else"]) if "else" in node else [])]
 
 
 def _tag_of(variant: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
@@ -198,7 +208,7 @@ def _explain_object(
 ) -> Iterator[tuple[str, str, str, str]]:
     for name, field in node.get("properties", {}).items():
         resolved = _resolve(field, definitions)
-        variants = [_resolve(v, definitions) for v in resolved.get("anyOf", [])]
+        variants = [_resolve(v, definitions) for v in _variants(resolved)]
         if "properties" in resolved:
             yield f"{prefix}{name}", "section", "", str(resolved.get("description", ""))
             yield from _explain_object(resolved, definitions, f"{prefix}{name}.")
@@ -216,7 +226,9 @@ def _explain_object(
                 f"{prefix}{name}",
                 _kind(resolved),
                 str(field.get("default", "")),
-                str(field.get("description", "")),
+                re.sub(
+                    r" \[[^]]*\]$", "", str(field.get("description", ""))
+                ),  # the bounds stand with the type
             )
 
 

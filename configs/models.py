@@ -6,6 +6,7 @@ does: it says where and how the work is done, not what comes out.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -22,22 +23,72 @@ from pydantic_core import CoreSchema
 
 
 class Section(BaseModel):
-    """Base of every config section: frozen, and unknown keys are errors."""
+    """Base of every config section: frozen, unknown keys are errors, and forms say each field's bounds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", title=None)
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the JSON schema with bounds in the descriptions: Prefect's form shows these and not the bounds."""
+        json_schema = handler(schema)
+        for field in handler.resolve_ref_schema(json_schema).get("properties", {}).values():
+            for variant in (field, *field.get("anyOf", [])):
+                low, high = variant.get("minimum"), variant.get("maximum")
+                if low is not None or high is not None:
+                    said = (
+                        f"at least {low}"
+                        if high is None
+                        else f"at most {high}"
+                        if low is None
+                        else f"{low} to {high}"
+                    )
+                    field["description"] = f"{field.get('description', '')} [{said}]".strip()
+        return json_schema
+
 
 class _AnyOf:
-    """Give a tagged union's JSON schema as `anyOf`, which the Prefect form draws as tabs."""
+    """Give a tagged union's JSON schema as `anyOf`, which the Prefect form draws as tabs, and its bounds beside it.
+
+    A value that fits no variant of an `anyOf` is refused with the reason of any one of them (`'kmeans' was expected`,
+    for an HDBSCAN whose topics are too small). So the tabs say which fields there are, and what `method` asks for is
+    held against the variant itself: the refusal names the field.
+    """
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         json_schema = handler(schema)
-        if "oneOf" in json_schema:
-            json_schema["anyOf"] = json_schema.pop("oneOf")
-            json_schema.pop("discriminator", None)
+        refs = json_schema.pop("oneOf", [])
+        json_schema.pop("discriminator", None)
+        variants = [handler.resolve_ref_schema(ref) for ref in refs]
+        if variants:
+            json_schema["anyOf"] = [_without_bounds(variant) for variant in variants]
+            chain: dict[str, Any] = {}  # if, then, else: an `allOf` hides the tabs
+            for variant, ref in reversed(list(zip(variants, refs, strict=True))):
+                chain = {**_asked_for(variant, ref), **({"else": chain} if chain else {})}
+            json_schema |= chain
         return json_schema
+
+
+def _without_bounds(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return title, description, type and fields of a variant, whose values are not bounded, but for its method."""
+    kept = {
+        key: schema[key] for key in schema.keys() - {"minimum", "maximum", "required", "additionalProperties"}
+    }
+    if "anyOf" in schema:
+        kept["anyOf"] = [_without_bounds(variant) for variant in schema["anyOf"]]
+    if "properties" in schema:
+        kept["properties"] = {name: _without_bounds(field) for name, field in schema["properties"].items()}
+    return kept
+
+
+def _asked_for(variant: dict[str, Any], ref: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema that holds a value against a variant if its method is named, or none and it is the default."""
+    named = {"properties": {"method": {"const": variant["properties"]["method"]["const"]}}}
+    is_default = "method" not in variant.get("required", ())
+    return {"if": named if is_default else {**named, "required": ["method"]}, "then": ref}
 
 
 def _method_or(default: str) -> Discriminator:
@@ -48,6 +99,18 @@ def _method_or(default: str) -> Discriminator:
         return str(found)
 
     return Discriminator(method)
+
+
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+"""What the names of environment variables look like."""
+
+
+def _without_credentials(value: str | None) -> str | None:
+    """Return a path or URL; raise ValueError where it holds a user's name, as configs and records are shown around."""
+    if value is not None and re.match(r"[a-z0-9]+://[^/]*@", value):
+        msg = "expected a URL without credentials, which belong into the environment (AWS_ACCESS_KEY_ID, …)"
+        raise ValueError(msg)
+    return value
 
 
 # --- load ---------------------------------------------------------------------------------------------------
@@ -91,6 +154,7 @@ class LoadConfig(Section):
         default=None,
         description="Name of the environment variable that holds the SQLAlchemy URL for `query`. The URL itself "
         "never enters a config or a record.",
+        json_schema_extra={"pattern": _VARIABLE},  # so that Prefect's API refuses a URL before it keeps it
     )
     format: Literal["auto", "parquet", "csv", "ndjson", "text"] = Field(
         default="auto", description="File format; auto goes by the ending."
@@ -121,6 +185,19 @@ class LoadConfig(Section):
     split: SplitConfig | None = Field(
         default=None, description="Split long documents into passages (off unless the section is given)."
     )
+
+    @field_validator("connection_env")
+    @classmethod
+    def _is_a_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(_VARIABLE, value):
+            msg = "expected the name of an environment variable; what it holds is not written in a config"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("path")
+    @classmethod
+    def _path_has_no_credentials(cls, value: str | None) -> str | None:
+        return _without_credentials(value)
 
     @field_validator("text_column")
     @classmethod
@@ -212,10 +289,26 @@ class PrecomputedEmbed(Section):
         return self
 
 
+class ImagesEmbed(Section):
+    """Embed images beside the text, with a model that reads both (CLIP): they are clustered, and searched by text."""
+
+    model_config = ConfigDict(title="images")
+
+    method: Literal["images"] = Field(description="Embed a column of image files.")
+    model: str = Field(
+        description="A CLIP model that sentence-transformers loads: a local folder, or a hub name such as "
+        "openai/clip-vit-base-patch32.",
+    )
+    revision: str | None = Field(default=None, description="Hub revision: a commit, tag or branch.")
+    column: str = Field(default="image", description="Column that holds the paths of the image files.")
+    root: str = Field(default=".", description="Folder that the paths are relative to.")
+
+
 EmbedConfig = Annotated[
     Annotated[SentenceTransformersEmbed, Tag("sentence-transformers")]
     | Annotated[StaticEmbed, Tag("static")]
-    | Annotated[PrecomputedEmbed, Tag("precomputed")],
+    | Annotated[PrecomputedEmbed, Tag("precomputed")]
+    | Annotated[ImagesEmbed, Tag("images")],
     _method_or("sentence-transformers"),
     _AnyOf(),
 ]
@@ -566,6 +659,11 @@ class RuntimeConfig(Section):
         "if none.",
     )
 
+    @field_validator("store")
+    @classmethod
+    def _store_has_no_credentials(cls, value: str) -> str:
+        return str(_without_credentials(value))
+
 
 RunName = Annotated[
     str,
@@ -614,10 +712,10 @@ class TopicModelConfig(FlowConfig):
 
     @model_validator(mode="after")
     def _words_need_an_encoder(self) -> TopicModelConfig:
-        if self.label.representation != "ctfidf" and self.embed.method == "precomputed":
+        if self.label.representation != "ctfidf" and self.embed.method in {"precomputed", "images"}:
             msg = (
                 f"label.representation={self.label.representation!r} embeds words and needs an encoder; "
-                "embed.method='precomputed' has none: use 'ctfidf'"
+                f"embed.method={self.embed.method!r} has none: use 'ctfidf'"
             )
             raise ValueError(msg)
         return self

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import classify, config, store, topics
+from flows.commands import classify, config, search, serve, store, topics, update
 from tasks.errors import ConfigError, PipelineError
 
 app = typer.Typer(
@@ -23,6 +23,9 @@ app = typer.Typer(
 )
 app.add_typer(topics.app)
 app.add_typer(classify.app)
+app.add_typer(serve.app)
+app.add_typer(update.app)
+app.add_typer(search.app)
 app.add_typer(store.app, name="store")
 app.add_typer(config.app, name="config")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 from rich.console import Console
@@ -13,7 +14,11 @@ from rich.text import Text
 
 from tasks.runs import RunRecord
 
+if TYPE_CHECKING:
+    from tasks.compare import Comparison
+
 SHOWN_TOPICS = 20
+SHOWN_MOVES = 8
 METRICS = (
     "n_documents",
     "n_topics",
@@ -45,6 +50,9 @@ def print_run(record: RunRecord, runs: Path) -> None:
 
         print_classifier(record, folder)
         return
+    if record.get("flow", "topic_model") != "topic_model":
+        _print_figures(console, record, folder)
+        return
     topics = pl.read_parquet(folder / "topics.parquet", columns=["topic", "size", "keywords"])
     table = Table(
         "topic",
@@ -63,6 +71,32 @@ def print_run(record: RunRecord, runs: Path) -> None:
     print(f"report: {folder / 'report.html'}")
 
 
+def print_update(record: RunRecord, runs: Path) -> None:
+    """Print what an update told, whether it was published, and its topics."""
+    if record["state"] == "unchanged":
+        print(f"nothing new; the latest run is {record['name']}/{record['latest']}")
+        return
+    print_run(record, runs)
+    told, born = record["update"], record["lineage"]
+    fitted = f"fitted anew ({told['reason']})" if told["refit"] else "told to the topics there are"
+    print(f"update {told['number']}: {told['n_new']:,} new documents, {fitted}")
+    if born and told["previous"]:
+        print("topics: " + ", ".join(f"{n:,} {event}" for event, n in born.items() if n))
+    if not record["published"]:
+        print("not published: " + "; ".join(record["gates"]["failed"]))
+
+
+def _print_figures(console: Console, record: RunRecord, folder: Path) -> None:
+    """Print what a side flow's run measured, and where its files are."""
+    table = Table(
+        "", "", title=f"{record['name']}: {record['flow']}", title_justify="left", show_header=False
+    )
+    for name, value in record.get("metrics", {}).items():
+        table.add_row(name, _short(value) if isinstance(value, int | float) or value is None else str(value))
+    console.print(table)
+    print(f"run: {folder}")
+
+
 def print_stages(record: RunRecord) -> None:
     """Print what each stage of a run took; nothing for a run that failed."""
     if not record.get("stages"):
@@ -79,20 +113,35 @@ def print_stages(record: RunRecord) -> None:
 
 def print_runs(records: Sequence[RunRecord]) -> None:
     """Print one line a run."""
-    table = Table("run", "state", "documents", "topics", "outliers", "computed", "seconds")
+    table = Table("run", "flow", "state", "gate", "documents", "topics", "outliers", "computed", "seconds")
     for record in records:
         metrics, stages = record.get("metrics", {}), record.get("stages", [])
         outliers = metrics.get("outlier_share")
         table.add_row(
             Text(f"{record['name']}/{record['run_id']}"),
+            record.get("flow", "topic_model"),
             record["state"],
-            f"{record.get('n_documents', 0):,}",
-            f"{record.get('n_topics', 0):,}",
+            _gate(record),
+            _count(record.get("n_documents")),
+            _count(record.get("n_topics")),
             "" if outliers is None else f"{outliers:.1%}",
             f"{sum(stage['state'] == 'computed' for stage in stages)} of {len(stages)}",
             f"{record['seconds']:.1f}",
         )
     _console().print(table)
+
+
+def _gate(record: RunRecord) -> str:
+    """Return whether a run passed its gates, or the first that held it back; nothing where it has none."""
+    if "published" not in record:
+        return ""
+    gates = record.get("gates") or record.get("gate")
+    failed = gates.get("failed", []) if isinstance(gates, dict) else []
+    return "passed" if record["published"] else f"held: {failed[0].split(' ')[0]}" if failed else "held"
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
 
 
 def print_comparison(first: RunRecord, second: RunRecord) -> None:
@@ -114,6 +163,40 @@ def print_comparison(first: RunRecord, second: RunRecord) -> None:
     for line in after:
         if line not in before:
             print(f"+ {line}")
+
+
+def print_topic_changes(changes: Comparison) -> None:
+    """Print which topics of two runs are the same, which have no counterpart, and where documents went."""
+    console = _console()
+    table = Table(
+        "topic", "", "size", "", "shared", "similarity", "name", title="matched topics", title_justify="left"
+    )
+    for row in changes.matched.head(SHOWN_TOPICS).iter_rows(named=True):
+        same = row["name_first"] == row["name_second"]
+        name = row["name_first"] if same else f"{row['name_first']} → {row['name_second']}"
+        table.add_row(
+            str(row["first"]), str(row["second"]), f"{row['size_first']:,}", f"{row['size_second']:,}",
+            f"{row['n_shared']:,}", f"{row['similarity']:.2f}", Text(name),
+        )  # fmt: skip
+    console.print(table)
+    if changes.matched.height > SHOWN_TOPICS:
+        print(f"… and {changes.matched.height - SHOWN_TOPICS:,} more (--json shows all)")
+    for title, topics in (("first", changes.only_first), ("second", changes.only_second)):
+        for topic, size, name in topics.head(SHOWN_MOVES).iter_rows():
+            console.print(f"only in the {title}: {topic} ({size:,}) {name}", markup=False)
+        if topics.height > SHOWN_MOVES:
+            print(f"… and {topics.height - SHOWN_MOVES:,} more only in the {title}")
+    for one, other, n in changes.moves.head(SHOWN_MOVES).iter_rows():
+        print(f"{n:,} documents moved from {_topic(one)} to {_topic(other)}")
+    share = f" ({changes.n_moved / changes.n_shared:.1%})" if changes.n_shared else ""
+    print(
+        f"{changes.n_moved:,} of {changes.n_shared:,} documents of both moved{share}; {changes.n_only_first:,} only in "
+        f"the first, {changes.n_only_second:,} only in the second"
+    )
+
+
+def _topic(number: int) -> str:
+    return "no topic" if number < 0 else f"topic {number}"
 
 
 def human_bytes(n: float) -> str:

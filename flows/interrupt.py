@@ -1,4 +1,4 @@
-"""Interrupt: Ctrl-C -> an end within seconds that leaves nothing half made, whatever a stage is computing."""
+"""Interrupt: Ctrl-C, or a cancel in the UI -> an end within seconds with nothing half made, whatever is computed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,17 @@ from types import FrameType
 GRACE_S = 4.0
 """Seconds that a stage has to come to its end and Prefect to be told; a second Ctrl-C ends them."""
 
+CANCEL_GRACE_S = 2.0
+"""The same after SIGTERM, which is how Prefect cancels a run; it looks every 3 s whether that has ended."""
+
 EXIT_CODE = 130
 """What shells give for a program that Ctrl-C ended."""
 
+CANCEL_EXIT_CODE = 143
+"""What shells give for a program that SIGTERM ended."""
+
 STOPPED = "stopped; the same command goes on where this one was"
+CANCELLED = "cancelled; the next run goes on where this one was"
 
 
 @contextlib.contextmanager
@@ -46,10 +53,17 @@ def ends_on_interrupt(store: Path) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _end(store: Path) -> None:
+def end_soon(store: Path) -> None:
+    """End this process after a grace, in which the stage at work may come to its end and Prefect be told."""
+    timer = threading.Timer(CANCEL_GRACE_S, _end, [store, CANCEL_EXIT_CODE])
+    timer.daemon = True
+    timer.start()
+
+
+def _end(store: Path, code: int = EXIT_CODE) -> None:
     """Remove what this process was writing and end it at once."""
     for folder in (store / ".staging").glob(f"{os.getpid()}-*"):
         shutil.rmtree(folder, ignore_errors=True)
-    sys.stderr.write(f"{STOPPED}\n")
+    sys.stderr.write(f"{STOPPED if code == EXIT_CODE else CANCELLED}\n")
     sys.stderr.flush()
-    os._exit(EXIT_CODE)
+    os._exit(code)

@@ -8,14 +8,19 @@ from typing import Any, get_type_hints
 
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from configs.models import FlowConfig
+from flows.interrupt import end_soon
 from tasks.errors import ArtifactError
 from tasks.progress import say, waiting
 from tasks.runs import RunId, check_series, record_failure
-from tasks.store import ArtifactRef
+from tasks.store import ArtifactRef, local_folder
+
+_staging: Path | None = None
+"""The folder of this machine's in whose `.staging` the flow that began last writes."""
 
 
 def begin(config: FlowConfig) -> RunId:
@@ -26,14 +31,24 @@ def begin(config: FlowConfig) -> RunId:
     ConfigError
         When runs of this name are another flow's.
     """
+    global _staging  # noqa: PLW0603  (a process runs one flow at a time)
     check_series(Path(config.runtime.runs), config.name, config.flow)
+    _staging = local_folder(config.runtime)
     return RunId.new(config.name)
 
 
 def finished(stage: str, future: PrefectFuture[Any]) -> ArtifactRef:
-    """Return a stage's artifact when it is there, and say so; raise what the stage raised."""
-    with waiting(stage):
-        ref: ArtifactRef = future.result()
+    """Return a stage's artifact when it is there, and say so; raise what the stage raised.
+
+    A run that is cancelled meanwhile ends soon: Prefect waits for the stage's thread, which nothing can stop.
+    """
+    try:
+        with waiting(stage):
+            ref: ArtifactRef = future.result()
+    except TerminationSignal:
+        if _staging is not None:
+            end_soon(_staging)
+        raise
     say(stage, ref)
     return ref
 

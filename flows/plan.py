@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.models import LoadConfig, PrecomputedEmbed, TopicModelConfig
+from configs.models import ImagesEmbed, LoadConfig, PrecomputedEmbed, TopicModelConfig
 from tasks import recipes
 from tasks.encoders import find_encoder, precomputed_digest
+from tasks.images import image_recipe
 from tasks.recipes import map_reduce
 from tasks.runs import last_record
 from tasks.sources import find_documents, fingerprint
@@ -69,6 +70,8 @@ def chain_recipes(
     if isinstance(config.embed, PrecomputedEmbed):
         encoder = "precomputed"
         embed = recipes.embed(config.embed, documents.key, precomputed_digest(config.embed))
+    elif isinstance(config.embed, ImagesEmbed):
+        encoder, embed = "precomputed", image_recipe(store, documents, config.embed, config.runtime.device)
     else:
         encoder = find_encoder(config.embed, config.runtime.device).key
         embed = recipes.embed(config.embed, texts, encoder)
@@ -130,7 +133,7 @@ def _explain_documents(
 def _step(store: ArtifactStore, stage: str, recipe: Recipe, before: Mapping[str, Any] | None) -> Step:
     state = store.state(recipe.kind, recipe.key)
     if state == "hit":
-        return Step(stage, store.find(recipe), "hit")
+        return Step(stage, store.find(recipe, claim=False), "hit")
     return Step(stage, None, state if state != "missing" else explain_miss(recipe, before))
 
 

@@ -78,7 +78,7 @@ def start_flow(config: FlowConfig, log: RunLog | None = None) -> RunRecord:
     for name, value in QUIET_PREFECT.items():
         os.environ.setdefault(name, value)
     if server_is_configured():
-        with _server_errors_in_one_line():
+        with server_errors_in_one_line():
             return _flow(config.flow, log)(config)
     return _run_with_temporary_server(config, log)
 
@@ -96,7 +96,7 @@ def server_is_configured() -> bool:
 
 
 @contextlib.contextmanager
-def _server_errors_in_one_line() -> Iterator[None]:
+def server_errors_in_one_line() -> Iterator[None]:
     """Turn what Prefect's client says of a server that is away, foreign or of another version into a StageError."""
     try:
         yield

@@ -89,6 +89,7 @@ class ArtifactRef:
     cached: bool = field(default=False, compare=False)
     seconds: float = field(default=0.0, compare=False)
     peak_rss_bytes: int = field(default=0, compare=False)
+    peak_gpu_bytes: int = field(default=0, compare=False)
 
 
 @dataclass

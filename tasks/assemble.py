@@ -13,7 +13,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from configs.models import LoadConfig, SentenceTransformersEmbed, TopicModelConfig
+from configs.models import (
+    LoadConfig,
+    PrecomputedEmbed,
+    SentenceTransformersEmbed,
+    StaticEmbed,
+    TopicModelConfig,
+)
 from tasks.encoders import find_encoder
 from tasks.records import describe_run
 from tasks.report_page import finish_report
@@ -50,7 +56,7 @@ def publish_run(
         placed = pl.scan_parquet(folder / "documents.parquet").select("topic").collect()
         topics = topics_table(store, stages, placed["topic"])
         topics.write_parquet(folder / "topics.parquet")
-        _flat(topics).write_csv(folder / "topics.csv")
+        flat_topics(topics).write_csv(folder / "topics.csv")
         record["n_documents"] = placed.height
         record["n_topics"] = topics.height
         write_json(folder / "metrics.json", record["metrics"])
@@ -59,7 +65,7 @@ def publish_run(
         page = store.path(stages["report"], "report.html").read_text(encoding="utf-8")
         (folder / "report.html").write_text(finish_report(page, record), encoding="utf-8")
         shutil.copytree(store.path(stages["label"], "model"), folder / "model")
-        _name_encoder(folder / "model", config)
+        name_encoder(folder / "model", config.embed, config.runtime.device)
     point_latest(Path(config.runtime.runs) / run.name, run.run_id)
     return record
 
@@ -194,7 +200,7 @@ def _repeats(table: pl.LazyFrame, name: str) -> bool:
     return bool(table.select(same).collect(engine="streaming").item())
 
 
-def _flat(topics: pl.DataFrame) -> pl.DataFrame:
+def flat_topics(topics: pl.DataFrame) -> pl.DataFrame:
     """Return the topics with their lists joined, as a CSV file holds them."""
     rounded = pl.col("weights").list.eval(pl.element().round(4).cast(pl.String)).list.join(" ")
     return topics.with_columns(
@@ -202,11 +208,13 @@ def _flat(topics: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _name_encoder(model: Path, config: TopicModelConfig) -> None:
+def name_encoder(
+    model: Path, config: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed, device: str
+) -> None:
     """Write into the BERTopic model where this machine has its encoder, so that `BERTopic.load` finds it."""
-    if not isinstance(config.embed, SentenceTransformersEmbed):
+    if not isinstance(config, SentenceTransformersEmbed):
         return
     path = model / "config.json"
     settings = json.loads(path.read_bytes())
-    settings["embedding_model"] = find_encoder(config.embed, config.runtime.device).loadable_name
+    settings["embedding_model"] = find_encoder(config, device).loadable_name
     write_json(path, settings)

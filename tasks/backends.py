@@ -98,6 +98,13 @@ class Backend(Protocol):
         """Make the files in `staging` an artifact, all at once; give way to a good one, replace a damaged one."""
         ...
 
+    def claim(self, kind: str, key: str) -> Callable[[], None] | None:
+        """Return what lets go of the right to make an artifact, None where another has it; at once.
+
+        It ends with the process that has it. Raises OSError or ArtifactError where there are no locks.
+        """
+        ...
+
     def discard(self, kind: str, key: str) -> None:
         """Take an artifact out of sight at once, then delete it; one that is gone already is no error."""
         ...

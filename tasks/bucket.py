@@ -2,6 +2,7 @@
 
     URL/<kind>/<key>/<upload>/<files>   put first; `upload` is the writer's own: nobody else writes there
     URL/<kind>/<key>/manifest.json      put last, in one request that fails where there is one: the first writer wins
+    URL/.leases/<kind>/<key>            put by who is making the artifact, and put again every BEAT_S until it is there
     ROOT/<kind>/<key>/<files>           copies, each checked against its digest as it came in
     ROOT/.staging/<unique>/             artifacts being written
 
@@ -17,6 +18,7 @@ import hashlib
 import json
 import os
 import re
+import threading
 import time
 import uuid
 from collections import defaultdict
@@ -32,7 +34,7 @@ from urllib.parse import urlsplit
 from tasks.artifacts import canonical_json, digest
 from tasks.backends import Entry, state_of
 from tasks.errors import ArtifactError, ConfigError
-from tasks.folder import STAGING, clear_staging, set_aside
+from tasks.folder import LEASES, STAGING, clear_staging, set_aside
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -51,6 +53,12 @@ PART_BYTES = 16 << 20
 
 TOUCH_AFTER_S = 3600.0
 """A manifest younger than this is not written again to show that it is in use."""
+
+BEAT_S = 10.0
+"""Seconds between two puts of a lease by who has it."""
+
+EXPIRY_S = 45.0
+"""Seconds, by the clock of who waits, after which a lease that nobody put again is another's to take."""
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -81,6 +89,7 @@ class Bucket:
     def __init__(self, url: str, cache: str | None = None) -> None:
         self.url, self._cache, self._is_marked = url, cache, False
         self._root = cache_folder(url, cache)
+        self._seen: dict[str, tuple[str, float]] = {}
         parts = urlsplit(url)
         if parts.scheme not in SCHEMES or not parts.netloc:
             known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
@@ -258,6 +267,58 @@ class Bucket:
         copy.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(OSError):  # another process was faster
             staging.rename(copy)
+
+    def claim(self, kind: str, key: str) -> Callable[[], None] | None:
+        """Return what deletes an artifact's lease after putting it, None where another has one that it renews."""
+        place = f"{LEASES}/{kind}/{key}"
+        mine = self._put_lease(place)
+        if mine is None and (stale := self._stale_tag(place)):
+            mine = self._put_lease(place, stale)
+        if mine is None:
+            return None
+        self._seen.pop(place, None)
+        ended = threading.Event()
+
+        def renew(mine: str | None) -> None:
+            while mine is not None and not ended.wait(BEAT_S):
+                with contextlib.suppress(ArtifactError):
+                    mine = self._put_lease(place, mine)  # None where another has taken it over
+
+        threading.Thread(target=renew, args=(mine,), daemon=True).start()
+
+        def release() -> None:
+            ended.set()
+            self._delete([place])
+
+        return release
+
+    def _stale_tag(self, place: str) -> str | None:
+        """Return the tag of a lease that has been the same for EXPIRY_S; None where there is none or it is young."""
+        try:
+            with self._answers():
+                tag = str(self._objects.head(place)["e_tag"])
+        except FileNotFoundError:
+            return None
+        seen, since = self._seen.get(place, (None, 0.0))
+        if seen != tag:
+            self._seen[place] = (tag, time.monotonic())
+            return None
+        return tag if time.monotonic() - since >= EXPIRY_S else None
+
+    def _put_lease(self, place: str, tag: str | None = None) -> str | None:
+        """Return the tag of a lease put where there is none, or where it has `tag`; None where another's is there."""
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        mode: Any = "create" if tag is None else {"e_tag": tag}
+        with self._answers():
+            try:
+                return str(self._objects.put(place, uuid.uuid4().bytes, mode=mode)["e_tag"])
+            except (AlreadyExistsError, PreconditionError):
+                return None
+            except FileNotFoundError:  # what was to be replaced is gone
+                if tag is None:
+                    raise
+                return None
 
     @staticmethod
     def _copied(copy: Path) -> bytes | None:

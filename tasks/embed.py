@@ -11,11 +11,18 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from configs.models import PrecomputedEmbed, RuntimeConfig, SentenceTransformersEmbed, StaticEmbed
+from configs.models import (
+    ImagesEmbed,
+    PrecomputedEmbed,
+    RuntimeConfig,
+    SentenceTransformersEmbed,
+    StaticEmbed,
+)
 from tasks import recipes
 from tasks.batches import embed_on_workers, missing_rows
 from tasks.encoders import Encoder, EncoderFiles, find_encoder, load_encoder, precomputed_digest
 from tasks.errors import DataError
+from tasks.images import embed_images
 from tasks.progress import Progress, track
 from tasks.quantized import Int8Encoder
 from tasks.states import cached
@@ -102,12 +109,15 @@ def check_vectors(
 def embed(
     store: ArtifactStore,
     documents: ArtifactRef,
-    config: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed,
+    config: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed | ImagesEmbed,
     runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the embeddings artifact, embedding only texts that this encoder has never met."""
     if isinstance(config, PrecomputedEmbed):
         return _take_precomputed(store, documents, config)
+    if isinstance(config, ImagesEmbed):
+        of_images = embed_images(store, documents, config, runtime)
+        return cached(of_images) if of_images.cached else of_images
     files = find_encoder(config, runtime.device)
     recipe = recipes.embed(config, store.meta(documents)["texts"], files.key)
     if found := store.find(recipe):

@@ -58,6 +58,12 @@ class Encoder(Protocol):
         """Return unit vectors (n_texts, dim) and the texts' lengths in tokens (n_texts,)."""
         ...
 
+    def encode_queries(
+        self, texts: Sequence[str], prompt: str | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Return the same of queries; `prompt` stands in place of the model's own for queries."""
+        ...
+
 
 @dataclass(frozen=True)
 class EncoderFiles:
@@ -250,20 +256,20 @@ def load_encoder(
     if isinstance(config, StaticEmbed):
         exact = SentenceTransformersEmbed(model=config.model, revision=config.revision, precision="float32")
 
-        def load_model() -> SentenceTransformer:
-            return _load_model(replace(files, precision="float32"), exact, n_threads)
+        def load_exact() -> SentenceTransformer:
+            return load_model(replace(files, precision="float32"), exact, n_threads)
 
-        return StaticEncoder(files.folder, files.key, config.dim, load_model)
+        return StaticEncoder(files.folder, files.key, config.dim, load_exact)
     if files.precision == "int8":
         return _load_int8(files, config, n_threads)
-    return encoder_of(_load_model(files, config, n_threads), files, config)
+    return encoder_of(load_model(files, config, n_threads), files, config)
 
 
 def load_body(
     files: EncoderFiles, config: SentenceTransformersEmbed, n_threads: int | None = None
 ) -> SentenceTransformer:
     """Return the model in float32 and of one's own, to be trained."""
-    return _load_model(replace(files, precision="float32"), config, n_threads)
+    return load_model(replace(files, precision="float32"), config, n_threads)
 
 
 def encoder_of(
@@ -297,18 +303,18 @@ def _tokens(
 def _load_int8(files: EncoderFiles, config: SentenceTransformersEmbed, n_threads: int | None) -> Int8Encoder:
     """Return the model in 8-bit integers; its float32 weights are loaded where the integers are not there yet."""
 
-    def load_model() -> tuple[SentenceTransformer, TextTokens]:
-        model = _load_model(replace(files, precision="float32"), config, n_threads)
+    def load_exact() -> tuple[SentenceTransformer, TextTokens]:
+        model = load_model(replace(files, precision="float32"), config, n_threads)
         tokens = _tokens(model, files, config)
         if tokens is None:
             msg = f"embed: precision='int8' needs a fast tokenizer and {files.name} has none; use 'float32'"
             raise ConfigError(msg)
         return model, tokens
 
-    return Int8Encoder(files.folder, files.key, load_model, n_threads)
+    return Int8Encoder(files.folder, files.key, load_exact, n_threads)
 
 
-def _load_model(
+def load_model(
     files: EncoderFiles, config: SentenceTransformersEmbed, n_threads: int | None
 ) -> SentenceTransformer:
     """Return the model on its device, with nothing fetched and no code of the model's run."""

@@ -29,8 +29,8 @@ def measure(
     texts: Iterable[Iterable[str]],
     keywords: Sequence[Sequence[str]],
     labels: NDArray[np.int32],
-    embeddings: NDArray[np.float32],
-    reduced: NDArray[np.float32],
+    embeddings: NDArray[np.float32] | None,
+    reduced: NDArray[np.float32] | None,
     classes: NDArray[np.int64] | None,
     config: EvaluateConfig,
     counting: CountConfig,
@@ -46,10 +46,11 @@ def measure(
         Keywords of each topic, best first.
     labels : ndarray
         Topic of each document (n_docs,) int32, -1 for none.
-    embeddings : ndarray
+    embeddings : ndarray or None
         Unit vectors (n_docs, dim) float32; only sampled rows are read.
-    reduced : ndarray
-        What was clustered (n_docs, d) float32; only sampled rows are read.
+    reduced : ndarray or None
+        What was clustered (n_docs, d) float32; only sampled rows are read. Without these two, trustworthiness and
+        DBCV, which judge a layout, are left out.
     classes : ndarray or None
         Known class of each document (n_docs,) int64, -1 where not known; None where there are no classes.
     config : EvaluateConfig
@@ -66,7 +67,11 @@ def measure(
     metrics: dict[str, float | int] = {
         **_sizes(labels),
         **_coherence(texts, keywords, config, counting),
-        **_shape(labels, embeddings, reduced, config.sample, seed),
+        **(
+            _shape(labels, embeddings, reduced, config.sample, seed)
+            if embeddings is not None and reduced is not None
+            else {}
+        ),
         **(_agreement(labels, classes) if classes is not None else {}),
     }
     return {name: _defined(value) for name, value in metrics.items()}
@@ -188,7 +193,11 @@ def read_keywords(store: ArtifactStore, topics: ArtifactRef) -> list[list[str]]:
 
 def read_classes(store: ArtifactStore, documents: ArtifactRef) -> NDArray[np.int64] | None:
     """Return the documents' known classes (n_docs,) int64, -1 for null; None where no column holds them."""
-    table = store.table(documents, "documents")
+    return known_classes(store.table(documents, "documents"))
+
+
+def known_classes(table: pl.LazyFrame) -> NDArray[np.int64] | None:
+    """Return the known classes (n_docs,) int64 of a documents' table, -1 for null; None without such a column."""
     if "label" not in table.collect_schema():
         return None
     codes = table.select(pl.col("label").rank("dense").cast(pl.Int64).fill_null(0) - 1).collect()["label"]

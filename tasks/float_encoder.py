@@ -7,7 +7,7 @@ vector does not depend on the texts beside it. The next texts are tokenised whil
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +137,24 @@ class SentenceTransformersEncoder:
                 "try embed.precision='float32'"
             )
             raise DataError(msg)
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors / np.maximum(norms, np.finfo(np.float32).tiny), n_tokens
+
+    def encode_queries(
+        self, texts: Sequence[str], prompt: str | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Return vectors and lengths of queries by the model's `encode_query`, with `prompt` in place of its own.
+
+        A model that has other layers for queries than for documents takes them.
+        """
+        encode = getattr(self._model, "encode_query", self._model.encode)
+        options: dict[str, Any] = {"prompt": prompt} if prompt is not None else {}
+        found = encode(list(texts), show_progress_bar=False, convert_to_numpy=True, **options)
+        vectors = np.asarray(found, dtype=np.float32)
+        prefix = self._model.prompts.get("query", "") if prompt is None else prompt
+        n_tokens = np.array([len((prefix + text).split()) + 2 for text in texts], np.int32)
+        if self._tokens is not None:
+            n_tokens = replace(self._tokens, prefix=prefix)(texts)[1]
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors / np.maximum(norms, np.finfo(np.float32).tiny), n_tokens
 

@@ -2,6 +2,7 @@
 
     ROOT/<kind>/<key>/manifest.json, <files>
     ROOT/.staging/<unique>/           artifacts being written
+    ROOT/.leases/<kind>-<key>         locked by the process that is making the artifact; the lock ends with it
 
 A killed writer leaves only a staging folder, which `gc` removes. Two writers of one key race safely: the rename
 of the second fails on the first's folder and its own copy, equal by construction, is dropped.
@@ -25,6 +26,9 @@ from tasks.backends import Entry, state_of
 
 STAGING = ".staging"
 """Name of the folder, below a store's local folder, in which artifacts are written."""
+
+LEASES = ".leases"
+"""Name of the folder, below a store's, of the locks of artifacts that are being made."""
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -136,13 +140,42 @@ class LocalFolder:
                     return
                 self.discard(kind, key)
 
+    def claim(self, kind: str, key: str) -> Callable[[], None] | None:
+        """Return what unlocks an artifact's lock file after locking it, None where another process has."""
+        path = self.root / LEASES / f"{kind}-{key}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            file = path.open("ab")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                    break
+                file.close()  # the one who had it removed the file meanwhile
+            except BlockingIOError:
+                file.close()
+                return None
+            except OSError:
+                file.close()
+                raise
+
+        def release() -> None:
+            path.unlink(missing_ok=True)
+            file.close()
+
+        return release
+
     def discard(self, kind: str, key: str) -> None:
         """Rename an artifact's folder into staging, then delete it."""
         set_aside(self.root, self.root / kind / key)
 
     def clear(self, oldest_kept: float) -> None:
-        """Delete the staging folders of killed writers."""
+        """Delete the staging folders of killed writers and the lock files that they left."""
         clear_staging(self.root, oldest_kept)
+        for path in (self.root / LEASES).glob("*"):
+            kind, _, key = path.name.rpartition("-")
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime <= oldest_kept and (release := self.claim(kind, key)):
+                    release()
 
     def each(self, function: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator[_Out]:
         """Yield `function` of each item; a disk answers at once."""

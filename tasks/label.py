@@ -18,6 +18,7 @@ from scipy.sparse import csr_matrix
 
 from configs.models import (
     CountConfig,
+    ImagesEmbed,
     LabelConfig,
     PrecomputedEmbed,
     RuntimeConfig,
@@ -240,11 +241,15 @@ def label(
     counts: ArtifactRef,
     config: LabelConfig,
     counting: CountConfig,
-    encoding: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed,
+    encoding: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed | ImagesEmbed,
     runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the topics' artifact, computing it on a miss."""
-    files = None if isinstance(encoding, PrecomputedEmbed) else find_encoder(encoding, runtime.device)
+    files = (
+        None
+        if isinstance(encoding, PrecomputedEmbed | ImagesEmbed)
+        else find_encoder(encoding, runtime.device)
+    )
     recipe = recipes.label(
         config, documents.key, embeddings.key, labels.key, counts.key, files.key if files else "precomputed"
     )
@@ -256,7 +261,11 @@ def label(
         everything = topic_centroids(vectors, topics, first=topic_words.first)
         centroids = everything[-topic_words.first :]
         keywords = topic_words.candidates(config.top_n_words)
-        if config.representation != "ctfidf" and files and not isinstance(encoding, PrecomputedEmbed):
+        if (
+            config.representation != "ctfidf"
+            and files
+            and not isinstance(encoding, PrecomputedEmbed | ImagesEmbed)
+        ):
             candidates = topic_words.candidates(config.n_candidates)
             words = _embed_words(store, writer, candidates, files, encoding, runtime)
             keywords = choose_keywords(candidates, centroids, words, config)

@@ -318,8 +318,21 @@ class DocumentParts:
 # --- writing ------------------------------------------------------------------------------------------------
 
 
-def write_documents(store: ArtifactStore, config: LoadConfig, source: Source) -> ArtifactRef:
+def write_documents(
+    store: ArtifactStore, config: LoadConfig, source: Source, taken: Sequence[NDArray[np.uint64]] = ()
+) -> ArtifactRef:
     """Return the documents artifact made of a source's rows.
+
+    Parameters
+    ----------
+    store : ArtifactStore
+        Where it is written.
+    config : LoadConfig
+        Which columns hold what.
+    source : Source
+        The opened input.
+    taken : sequence of ndarray, uint64
+        Sorted digests of texts that have ids already: ids made of texts go on counting from them.
 
     Raises
     ------
@@ -332,7 +345,7 @@ def write_documents(store: ArtifactStore, config: LoadConfig, source: Source) ->
     """
     check_columns(source, config)
     recipe = recipes.documents(config)
-    parts = DocumentParts(config, source)
+    parts = DocumentParts(config, source, occurrences=Occurrences(list(taken)))
     with store.writing(recipe) as writer, contextlib.ExitStack() as stack:
         progress = stack.enter_context(track("load", source.n_rows, unit="rows")) if source.n_rows else None
         for number, rows in enumerate(rebatched(source.chunks, PART_ROWS)):
@@ -387,7 +400,7 @@ def _refuse_repeats(folder: Path, parts: DocumentParts) -> None:
 # --- the task -----------------------------------------------------------------------------------------------
 
 
-def _may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+def may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
     """Return whether trying again may help: the failure is one of input or output."""
     error = state.result(raise_on_failure=False)
     cause = error.__cause__ if isinstance(error, DataError) else error
@@ -400,12 +413,12 @@ def _may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
     persist_result=False,
     retries=2,
     retry_delay_seconds=[2, 10],
-    retry_condition_fn=_may_help,
+    retry_condition_fn=may_help,
 )
 def load(store: ArtifactStore, config: LoadConfig, runtime: RuntimeConfig) -> ArtifactRef:
     """Return the documents artifact, reading the input only where it is new or changed."""
     before = fingerprint(config)
-    if found := find_documents(store, config, before):
+    if found := find_documents(store, config, before, claim=True):
         return cached(found)
     with measured() as usage, open_source(config, runtime.chunk_rows) as source:
         documents = write_documents(store, config, source)

@@ -58,5 +58,11 @@ def read_pooling(folder: Path) -> Pooling:
     return Pooling(modules, mode)
 
 
+def read_query_prompt(folder: Path) -> str:
+    """Return the text that the model of a folder puts before a query, as `encode_query` chooses it; empty if none."""
+    prompts = _read_json(folder / "config_sentence_transformers.json", {}).get("prompts") or {}
+    return str(prompts.get("query", ""))
+
+
 def _read_json(path: Path, default: Any) -> Any:  # noqa: ANN401  (JSON)
     return json.loads(path.read_bytes()) if path.is_file() else default

@@ -14,6 +14,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from tasks.encoder_cache import kept
 from tasks.errors import ConfigError
-from tasks.pooling import PLAIN, read_pooling
+from tasks.pooling import PLAIN, read_pooling, read_query_prompt
 from tasks.store import ArtifactWriter, Recipe
 from tasks.tokens import LengthBatches, TextTokens, token_matrix
 
@@ -189,7 +190,7 @@ class Int8Encoder:
         cache: Path | None = None,
     ) -> None:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-        self.key = key
+        self.key, self._folder = key, folder
         mode = pooling_mode(folder)
         identity = {"encoder": key, **{name: package_version(name) for name in CONVERTERS}}
         recipe = Recipe("embed", "int8", RECIPE, identity=identity)
@@ -213,7 +214,19 @@ class Int8Encoder:
         A text's vector does not depend on the texts beside it: see `LengthBatches`. Measured beside
         sentence-transformers in tests/benchmarks/embedding.py.
         """
-        ids, n_tokens = self._tokens(texts)
+        return self._encode(self._tokens, texts)
+
+    def encode_queries(
+        self, texts: Sequence[str], prompt: str | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Return vectors and lengths of queries, with `prompt` or the model's own for queries before them."""
+        prefix = read_query_prompt(self._folder) if prompt is None else prompt
+        return self._encode(replace(self._tokens, prefix=prefix), texts)
+
+    def _encode(
+        self, tokens: TextTokens, texts: Sequence[str]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        ids, n_tokens = tokens(texts)
         vectors = np.empty((len(texts), self.dim), np.float32)
         for rows in LengthBatches(np.fromiter(map(len, ids), np.int64, len(ids)), BATCH_TOKENS):
             vectors[rows] = self._request(token_matrix(ids, rows))

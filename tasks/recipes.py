@@ -6,14 +6,16 @@ imports no numeric library, so that a plan answers at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version as package_version
 from typing import Any
 
 from pydantic import BaseModel
 
 from configs import models as m
+from configs import update as u
 from configs.classify import LabelsConfig, PredictConfig, TrainClassifierConfig
+from configs.index import IndexConfig
 from tasks.classifier_files import classifier_key
 from tasks.store import Recipe
 
@@ -26,9 +28,17 @@ VERSIONS: Mapping[str, int] = {
     "count": 1,
     "label": 2,
     "evaluate": 1,
-    "report": 2,
+    "report": 3,
+    "arrive": 1,
+    "assign": 1,
+    "drift": 1,
+    "gather": 1,
+    "match": 1,
+    "overview": 1,
+    "gate": 1,
+    "index": 1,
     "annotate": 1,
-    "compare": 1,
+    "judge": 1,
     "train": 1,
     "predict": 1,
 }
@@ -62,7 +72,9 @@ def documents(config: m.LoadConfig) -> Recipe:
 
 
 def embed(
-    config: m.SentenceTransformersEmbed | m.StaticEmbed | m.PrecomputedEmbed, texts: str, encoder: str
+    config: m.SentenceTransformersEmbed | m.StaticEmbed | m.PrecomputedEmbed | m.ImagesEmbed,
+    texts: str,
+    encoder: str,
 ) -> Recipe:
     """Return the recipe of the embeddings of the texts with digest `texts` by the encoder with key `encoder`.
 
@@ -73,7 +85,7 @@ def embed(
         stage="embed",
         kind="embeddings",
         version=VERSIONS["embed"],
-        config=_fields(config, leave_out={"path"}),
+        config=_fields(config, leave_out={"path", "root"}),
         inputs={"texts": texts},
         identity={"encoder": encoder},
     )
@@ -163,6 +175,90 @@ def report(config: m.ReportConfig, name: str, inputs: Mapping[str, str]) -> Reci
     )
 
 
+# --- updates ---
+
+
+def arrive(loading: m.LoadConfig, config: u.ArriveConfig, source: str, state: str) -> Recipe:
+    """Return the recipe of what is new in a `source` fingerprint to the state with that key, empty before the first."""
+    fields = {**_fields(loading, leave_out={"path", "connection_env"}), "arrive": _fields(config)}
+    identity = {"source": source, "load": str(VERSIONS["load"])}  # its documents are made by load's code
+    return Recipe("arrive", "arrivals", VERSIONS["arrive"], fields, {"state": state}, identity)
+
+
+def cells(inputs: Mapping[str, str], seed: int) -> Recipe:
+    """Return the recipe of the fitted vectors' cells, by which new documents find their nearest."""
+    identity = {name: package_version(name) for name in ("numpy", "numba")}
+    return Recipe("assign", "cells", VERSIONS["assign"], {}, dict(inputs), identity, seed)
+
+
+def assign(inputs: Mapping[str, str]) -> Recipe:
+    """Return the recipe of the labels of new documents; their cells stand for the fit."""
+    identity = {name: package_version(name) for name in ("numpy", "numba")}
+    return Recipe("assign", "labels", VERSIONS["assign"], {}, dict(inputs), identity)
+
+
+def drift(config: u.DriftConfig, inputs: Mapping[str, str], n_updates: int) -> Recipe:
+    """Return the recipe of the drift figures after `n_updates` runs since the fit."""
+    fields = {**_fields(config), "n_updates": n_updates}
+    return Recipe(
+        "drift", "drifts", VERSIONS["drift"], fields, dict(inputs), {"numpy": package_version("numpy")}
+    )
+
+
+def gather(batches: Sequence[str]) -> Recipe:
+    """Return the recipe of the documents of several batches as one."""
+    inputs = {str(number): key for number, key in enumerate(batches)}
+    return Recipe("gather", "documents", VERSIONS["gather"], {}, inputs)
+
+
+def match(config: u.MatchConfig, inputs: Mapping[str, str]) -> Recipe:
+    """Return the recipe of the lineage of a new fit's topics."""
+    return _stage("match", "lineages", config, inputs, ("numpy", "scipy"))
+
+
+def overview(
+    evaluating: m.EvaluateConfig,
+    counting: m.CountConfig,
+    reporting: m.ReportConfig,
+    name: str,
+    inputs: Mapping[str, str],
+    names: str,
+) -> Recipe:
+    """Return the recipe of metrics and page of all documents so far; `names` is the digest of ids and names."""
+    fields = {
+        "evaluate": _fields(evaluating),
+        "report": _fields(reporting.model_copy(update={"title": reporting.title or name})),
+        "token_pattern": counting.token_pattern,
+        "lowercase": counting.lowercase,
+    }
+    identity = {"names": names, **{stage: str(VERSIONS[stage]) for stage in ("evaluate", "report")}}
+    identity |= {library: package_version(library) for library in ("numpy", "scikit-learn", "plotly")}
+    return Recipe("overview", "overviews", VERSIONS["overview"], fields, dict(inputs), identity)
+
+
+def gate(config: u.GatesConfig, inputs: Mapping[str, str]) -> Recipe:
+    """Return the recipe of a run's verdict; whom to tell is no part of it."""
+    fields = _fields(config, leave_out={"webhook_env", "webhook_block"})
+    return Recipe("gate", "verdicts", VERSIONS["gate"], fields, dict(inputs))
+
+
+def state(values: Mapping[str, Any]) -> Recipe:
+    """Return the recipe of a state, which is its content."""
+    return Recipe("publish", "states", 1, dict(values))
+
+
+def index(config: IndexConfig, inputs: Mapping[str, str], space: str, seed: int) -> Recipe:
+    """Return the recipe of an index; `inputs` are documents, embeddings, and perhaps topics and the index before.
+
+    `space` says what the vectors mean: the encoder's key, or the digest of precomputed ones. A topics' run is known by
+    its artifacts and not by its name.
+    """
+    recipe = _stage(
+        "index", "indexes", config, inputs, ("numpy", "numba", "scipy", "usearch"), seed, leave_out={"topics"}
+    )
+    return Recipe(**{**vars(recipe), "identity": {**recipe.identity, "space": space}})
+
+
 # --- classifiers --------------------------------------------------------------------------------------------
 
 
@@ -179,13 +275,13 @@ def trial(
     """Return the recipe of one training of a comparison, by the encoder with key `body` where it is SetFit's."""
     own = config.compare.model_dump(mode="json", include={"test_share", "max_test"})
     fields = {**_learning(config, body), "compare": own, "trial": dict(trained)}
-    return _learned("compare", "trials", fields, annotations, body, config.seed)
+    return _learned("judge", "trials", fields, annotations, body, config.seed)
 
 
-def compare(config: TrainClassifierConfig, annotations: str, body: str | None) -> Recipe:
+def judge(config: TrainClassifierConfig, annotations: str, body: str | None) -> Recipe:
     """Return the recipe of the comparison."""
     fields = {**_learning(config, body), "compare": _fields(config.compare)}
-    return _learned("compare", "comparisons", fields, annotations, body, config.seed)
+    return _learned("judge", "comparisons", fields, annotations, body, config.seed)
 
 
 def train(config: TrainClassifierConfig, method: str, annotations: str, body: str | None) -> Recipe:
@@ -223,9 +319,10 @@ def _stage(
     inputs: Mapping[str, str],
     libraries: tuple[str, ...],
     seed: int | None = None,
+    leave_out: set[str] | None = None,
 ) -> Recipe:
     identity = {name: package_version(name) for name in libraries}
-    return Recipe(stage, kind, VERSIONS[stage], _fields(config), dict(inputs), identity, seed)
+    return Recipe(stage, kind, VERSIONS[stage], _fields(config, leave_out), dict(inputs), identity, seed)
 
 
 def _fields(config: BaseModel, leave_out: set[str] | None = None) -> dict[str, Any]:

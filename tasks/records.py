@@ -59,6 +59,7 @@ def _stage(store: ArtifactStore, stage: str, ref: ArtifactRef) -> RunRecord:
         "state": "cached" if ref.cached else "computed",
         "seconds": round(ref.seconds, 3),
         "peak_rss_bytes": ref.peak_rss_bytes,
+        "peak_gpu_bytes": ref.peak_gpu_bytes,
         "rows": ref.rows,
         "recipe": store.manifest(ref.kind, ref.key)["recipe"],
     }

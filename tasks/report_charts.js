@@ -137,9 +137,47 @@ function wireMeasure() {
   }));
 }
 
+// --- updates: what each run told to the topics of today ---
+
+async function drawUpdates() {
+  const told = run.updates;
+  const names = told.numbers.map((n, i) => (told.watermarks[i] ? `${n} · ${told.watermarks[i].slice(0, 10)}` : String(n)));
+  const rest = told.n_new.map((n, i) => n - told.outliers[i] - told.topics.reduce((sum, topic) => sum + topic.counts[i], 0));
+  const share = (n, i) => (told.n_new[i] ? n / told.n_new[i] : 0);
+  const bars = [
+    ...told.topics.map((topic) => [topic.name, topic.counts, colourOf(topic.topic)]),
+    ["Other topics", rest, css("--rest")],
+    ["No topic", told.outliers, css("--outlier")],
+  ];
+  const traces = bars.map(([, counts, color]) => ({ type: "bar", x: told.numbers.map(String), y: counts.map(share), hoverinfo: "none", marker: { color } }));
+  await Plotly.react(byId("updates-chart"), traces, chartLayout({
+    hovermode: "x", barmode: "stack", bargap: 0.15, xaxis: { type: "category", showgrid: false }, yaxis: { tickformat: ".0%", range: [0, 1] },
+  }), CHART);
+  return (found) => {
+    const i = found[0].pointNumber;
+    const head = el("div", { class: "head", text: `Update ${names[i]} · ${plural(told.n_new[i], "document")}${told.refit[i] ? " · fitted anew" : ""}` });
+    const rows = bars.filter(([, counts]) => counts[i] > 0).sort((a, b) => b[1][i] - a[1][i]);
+    return [head, ...rows.map(([name, counts, color]) => el("div", { class: "line" }, swatch(color), untrusted(name), el("span", { class: "number", text: percent(share(counts[i], i)) })))];
+  };
+}
+
+function sayUpdates() {
+  const told = run && run.updates;
+  if (!told) return;
+  byId("updates-section").hidden = false;
+  const last = told.numbers.length - 1;
+  byId("updates-note").textContent = `Share of each topic of today in the documents that each of ${plural(told.numbers.length, "run")} told.`;
+  const said = [run.update.refit ? `Topics were fitted anew: ${run.update.reason}.` : `${plural(told.n_new[last], "new document")} told to the topics there were.`];
+  if (run.lineage) said.push("Of the topics " + Object.entries(run.lineage).filter(([, n]) => n).map(([event, n]) => `${count(n)} ${event}`).join(", ") + ".");
+  if (run.drift) said.push(`Since the fit ${plural(run.drift.figures.n_documents, "document")}, ${percent(run.drift.figures.outlier_share)} without a topic (fitted: ${percent(run.drift.figures.outlier_share_fit)}).`);
+  if (run.drift) said.push(...run.drift.over.map((line) => `Drift: ${line}.`));
+  said.push(run.published ? "Published: every gate was passed." : `Not published: ${run.gates.failed.join("; ")}.`);
+  byId("updates-said").replaceChildren(...said.map((line) => untrusted(line, "li")));
+}
+
 // --- each chart is drawn when it comes near the window ---
 
-const CHARTS = { "time-chart": drawTime, "size-chart": drawSizes, "similarity-chart": drawSimilarity };
+const CHARTS = { ...(run && run.updates ? { "updates-chart": drawUpdates } : {}), "time-chart": drawTime, "size-chart": drawSizes, "similarity-chart": drawSimilarity };
 const drawn = new Set();
 
 async function firstDraw(id) {
@@ -175,6 +213,7 @@ async function start() {
   document.documentElement.dataset.ready = "true";
   performance.mark("interactive");
   drawLegend();
+  sayUpdates();
   wireMeasure();
   watchCharts();
   onChange(() => { if (drawn.has("size-chart")) drawSizes(); });

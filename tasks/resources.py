@@ -9,14 +9,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass
 class Usage:
-    """Wall seconds and peak resident bytes of a finished block."""
+    """Wall seconds, peak resident bytes and peak bytes of GPU memory (0 where none was used) of a finished block."""
 
     seconds: float = 0.0
     peak_rss_bytes: int = 0
+    peak_gpu_bytes: int = 0
 
 
 @contextlib.contextmanager
@@ -29,11 +31,15 @@ def measured() -> Iterator[Usage]:
     process's since its start.
     """
     _reset_peak()
+    if (cuda := _cuda()) is not None:
+        cuda.reset_peak_memory_stats()
     started = time.perf_counter()
     usage = Usage()
     yield usage
     usage.seconds = time.perf_counter() - started
     usage.peak_rss_bytes = peak_rss_bytes()
+    if (cuda := _cuda()) is not None:
+        usage.peak_gpu_bytes = int(cuda.max_memory_allocated())
 
 
 @contextlib.contextmanager
@@ -59,6 +65,12 @@ def peak_rss_bytes() -> int:
         pass
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kibibytes
+
+
+def _cuda() -> Any:  # noqa: ANN401  (a module of torch, which is not imported for this)
+    """Return torch.cuda where this process has used a GPU with it, else None."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
 
 
 def _reset_peak() -> None:

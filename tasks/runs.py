@@ -3,6 +3,7 @@
 RUNS/<name>/<run id>/    documents.parquet topics.parquet topics.csv metrics.json run.json config.toml
                          report.html model/ run.log
 RUNS/<name>/latest       link to the last completed run
+RUNS/metrics.prom        the last run of each name, for Prometheus
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 from configs.load import dump_config
 from configs.models import FlowConfig
 from tasks.errors import ArtifactError, ConfigError
+from tasks.exposition import write_metrics
 from tasks.store import disk_failure
 
 RunRecord = dict[str, Any]
@@ -98,7 +100,7 @@ def list_runs(runs: Path, name: str | None = None) -> list[RunRecord]:
 def find_run(runs: Path, wanted: str | None = None) -> RunRecord:
     """Return the record of a run by id, `name`, `name/run id`, `name/latest`, or folder; the newest if None.
 
-    `latest` is the newest completed run, as the link in the folder is.
+    `latest` is the newest completed run, as the link in the folder is; one that failed its gates is not.
 
     Raises
     ------
@@ -109,7 +111,7 @@ def find_run(runs: Path, wanted: str | None = None) -> RunRecord:
     folder = Path(wanted).resolve() if wanted else None
     for record in records:
         names = {record["run_id"], record["name"], f"{record['name']}/{record['run_id']}"}
-        if record.get("state") == "completed":
+        if record.get("state") == "completed" and record.get("published", True):
             names.add(f"{record['name']}/latest")
         if wanted is None or wanted in names or Path(record["folder"]).resolve() == folder:
             return record
@@ -125,13 +127,15 @@ def last_record(runs: Path, name: str) -> RunRecord | None:
 
 @contextlib.contextmanager
 def run_folder(runs: Path, run: RunId) -> Iterator[Path]:
-    """Yield a staging folder that becomes the run's folder when the block ends well."""
+    """Yield a staging folder that becomes the run's folder when the block ends well; then renew the metrics."""
     target = run.folder(runs)
     staging = target.with_name(f".{run.run_id}.staging")
     try:
         staging.mkdir(parents=True)
         yield staging
         staging.rename(target)
+        with contextlib.suppress(OSError):  # the run is whole; its figures are written with the next
+            write_metrics(runs)
     except Exception as error:
         if isinstance(error, OSError) or disk_failure(error):
             raise _unwritable(target, error) from error

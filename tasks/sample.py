@@ -40,12 +40,27 @@ class FittedSample:
 
     def place(self, fitted: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the positions (n_docs, dim) of all documents: the fitted ones' own, the others amid their nearest."""
-        positions = weighted_means(fitted, self.nearest, self.weights)
+        positions = self.means(fitted)
         positions[self.rows] = fitted
         return positions
 
+    def means(self, fitted: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return where (n_docs, dim) all documents would be, were none of them fitted."""
+        return weighted_means(fitted, self.nearest, self.weights)
+
     def extend(self, fitted: Clustering) -> Clustering:
-        """Return the clustering of all documents: the fitted ones' own, the others by the vote of their nearest.
+        """Return the clustering of all documents: the fitted ones' own, the others by the vote of their nearest."""
+        voted = self.vote(fitted)
+        for everyone, own in (
+            (voted.labels, fitted.labels),
+            (voted.probabilities, fitted.probabilities),
+            (voted.outlier_scores, fitted.outlier_scores),
+        ):
+            everyone[self.rows] = own
+        return voted
+
+    def vote(self, fitted: Clustering) -> Clustering:
+        """Return the clustering of all documents by the vote of their nearest fitted ones, were none of them fitted.
 
         A voted probability is the vote's share times the voters' mean probability.
         """
@@ -53,10 +68,6 @@ class FittedSample:
         probabilities = shares * weighted_means(fitted.probabilities, self.nearest, self.weights)
         scores = weighted_means(fitted.outlier_scores, self.nearest, self.weights)
         probabilities[labels < 0] = 0.0
-        for everyone, own in (
-            (labels, fitted.labels), (probabilities, fitted.probabilities), (scores, fitted.outlier_scores)
-        ):  # fmt: skip
-            everyone[self.rows] = own
         return Clustering(labels, probabilities, scores)
 
 

@@ -88,7 +88,9 @@ class LocalFiles:
 # --- what the input is --------------------------------------------------------------------------------------
 
 
-def find_documents(store: ArtifactStore, config: LoadConfig, source: str | None = None) -> ArtifactRef | None:
+def find_documents(
+    store: ArtifactStore, config: LoadConfig, source: str | None = None, *, claim: bool = False
+) -> ArtifactRef | None:
     """Return the documents that an earlier run made of the same input and config, or None.
 
     Parameters
@@ -99,6 +101,8 @@ def find_documents(store: ArtifactStore, config: LoadConfig, source: str | None 
         What to load.
     source : str, optional
         The input's fingerprint, where the caller has it.
+    claim : bool
+        Wait for another run that is loading the same, as `ArtifactStore.find` does.
 
     Raises
     ------
@@ -108,10 +112,11 @@ def find_documents(store: ArtifactStore, config: LoadConfig, source: str | None 
     source = source or fingerprint(config)
     if source is None:
         return None
-    record = store.find(recipes.load(config, source))
+    record = store.find(recipes.load(config, source), claim=claim)
     if record is None:
         return None
-    return store.find(recipes.documents(config), key=store.json(record, "documents")["documents"])
+    named = store.json(record, "documents")["documents"]
+    return store.find(recipes.documents(config), key=named, claim=claim)
 
 
 def fingerprint(config: LoadConfig) -> str | None:

@@ -112,6 +112,12 @@ class StaticEncoder:
         vectors: NDArray[np.float32] = sums / np.maximum(norms, np.finfo(np.float32).tiny)
         return vectors, n_tokens
 
+    def encode_queries(
+        self, texts: Sequence[str], prompt: str | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Return vectors and lengths of queries: a table of tokens tells them from documents by a `prompt` alone."""
+        return self.encode([prompt + text for text in texts] if prompt else texts)
+
 
 def distil(model: SentenceTransformer, backend: Any, dim: int) -> NDArray[np.float32]:  # noqa: ANN401
     """Return the table (n_tokens, dim) float32 of a model: each token alone through it, pooled by its mean.

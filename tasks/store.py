@@ -27,7 +27,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from configs.models import RuntimeConfig
-from tasks import resources
+from tasks import leases, resources
 from tasks.artifacts import ArtifactRef, ArtifactWriter, Recipe, canonical_json, digest, file_digest
 from tasks.backends import Backend, Entry, state_of
 from tasks.bucket import Bucket, cache_folder
@@ -136,10 +136,22 @@ class ArtifactStore:
         """Return `hit`, `missing`, or `corrupt: ` with the reason, by existence and size of its files."""
         return state_of(self.backend, kind, key)
 
-    def find(self, recipe: Recipe, key: str | None = None) -> ArtifactRef | None:
-        """Return the artifact of a recipe (or of a `key` of its kind), or None where it must be computed."""
+    def find(self, recipe: Recipe, key: str | None = None, *, claim: bool = True) -> ArtifactRef | None:
+        """Return the artifact of a recipe (or of a `key` of its kind), or None where it must be computed.
+
+        With `claim` one that another run is making is waited for, and None is the right to make it, until `writing`
+        has; without, this answers at once.
+        """
         started = time.perf_counter()
         key = key or recipe.key
+        found = self._found(recipe, key, started)
+        if found is None and claim:
+            return leases.find_or_claim(
+                self.backend, recipe.kind, key, lambda: self._found(recipe, key, started)
+            )
+        return found
+
+    def _found(self, recipe: Recipe, key: str, started: float) -> ArtifactRef | None:
         if self.state(recipe.kind, key) != "hit":
             return None
         manifest = self.manifest(recipe.kind, key)
@@ -238,10 +250,11 @@ class ArtifactStore:
         staging = self.root / STAGING / f"{os.getpid()}-{uuid.uuid4().hex}"
         writer = ArtifactWriter(folder=staging, key=recipe.key)
         try:
-            staging.mkdir(parents=True)
-            with resources.measured() as usage:
-                yield writer
-            self._commit(recipe, writer, usage)
+            with leases.writing(self.backend, recipe.kind, recipe.key):
+                staging.mkdir(parents=True)
+                with resources.measured() as usage:
+                    yield writer
+                self._commit(recipe, writer, usage)
         except Exception as error:
             if reason := disk_failure(error):
                 raise self._unwritable(reason) from error
@@ -259,6 +272,7 @@ class ArtifactStore:
             rows=manifest["rows"],
             seconds=manifest["seconds"],
             peak_rss_bytes=manifest["peak_rss_bytes"],
+            peak_gpu_bytes=manifest.get("peak_gpu_bytes", 0),
         )
 
     def discard(self, kind: str, key: str) -> None:
@@ -297,6 +311,7 @@ class ArtifactStore:
             "meta": writer.meta,
             "seconds": usage.seconds,
             "peak_rss_bytes": usage.peak_rss_bytes,
+            "peak_gpu_bytes": usage.peak_gpu_bytes,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         self.backend.commit(writer.folder, recipe.kind, writer.key, manifest)

@@ -156,8 +156,8 @@ class PrefectServer:
 
 
 @contextlib.contextmanager
-def serving(home: Path) -> Iterator[PrefectServer]:
-    """Yield a Prefect server with its UI on a free port and a home of its own, and stop it."""
+def serving(home: Path, **changes: str) -> Iterator[PrefectServer]:
+    """Yield a Prefect server with its UI on a free port and a home of its own, with `changes` of its settings."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     server = PrefectServer(f"http://127.0.0.1:{port}", home)
@@ -168,6 +168,7 @@ def serving(home: Path) -> Iterator[PrefectServer]:
         "PREFECT_SERVER_UI_API_URL": server.url,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+        **changes,
     }
     start = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
     with (home / "server.log").open("wb") as log:

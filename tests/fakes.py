@@ -161,3 +161,26 @@ def tiny_model(folder: Path, prompts: dict[str, str] | None = None, max_seq_leng
 def change_json(path: Path, **changes: Any) -> None:
     """Change values of a JSON file in place."""
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def tiny_clip(folder: Path) -> Path:
+    """Return the folder of a seeded CLIP of two small towers with its tokenizer and image processor."""
+    import torch
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizerFast
+
+    folder.mkdir(parents=True)
+    letters = [*_LETTERS, *(f"{letter}</w>" for letter in _LETTERS)]
+    vocabulary = {token: i for i, token in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
+    tokenizer = CLIPTokenizerFast(vocab=vocabulary, merges=[], model_max_length=32)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    ends = {"bos_token_id": vocabulary["<|startoftext|>"], "eos_token_id": vocabulary["<|endoftext|>"]}
+    torch.manual_seed(0)
+    config = CLIPConfig(
+        text_config={**sizes, **ends, "vocab_size": len(vocabulary), "max_position_embeddings": 32},
+        vision_config={**sizes, "image_size": 32, "patch_size": 8},
+        projection_dim=24,
+    )
+    CLIPModel(config).save_pretrained(folder)
+    images = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    CLIPProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(folder)
+    return folder

@@ -28,13 +28,15 @@ BESIDE: dict[str, list[str]] = {
         "vectors.py",
         "digests.py",
         "batches.py",
+        "images.py",
     ],
     "label": ["model_files.py"],
     "cluster": ["classes.py", "spaces.py"],
     "annotate": ["label_sources.py", "spaces.py"],
-    "compare": ["contrastive.py"],
+    "judge": ["contrastive.py"],
     "train": ["contrastive.py", "classifiers.py"],
     "predict": ["classifiers.py", "spaces.py"],
+    "index": ["index_build.py", "index_files.py", "index_topics.py"],
     "report": ["report_page.py", "report_*.js", "report_page.css", "report_page.html"],
 }
 """Files that decide a stage's result beside its own."""

@@ -59,14 +59,29 @@ def store_gc(
         float,
         typer.Option("--min-age-hours", min=0.0, help="Keep what is younger, as a run may be using it."),
     ] = 24.0,
+    keep_runs: Annotated[
+        int | None,
+        typer.Option("--keep-runs", min=1, help="Remove runs too, but the last so many of each name."),
+    ] = None,
+    keep_days: Annotated[
+        float | None, typer.Option("--keep-days", min=0.0, help="Remove runs too, but those so young.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
-    """Remove artifacts that no run refers to, and what killed runs left behind."""
+    """Remove runs beyond the policy, artifacts that no run refers to, and what killed runs left behind."""
+    from configs.serving import RetentionConfig
     from flows.console import human_bytes
-    from tasks.retention import collect_garbage
+    from tasks.retention import clean
 
-    removed = collect_garbage(open_store(store), runs or [Path("runs")], min_age_h * 3600.0, dry_run=dry_run)
+    policy = RetentionConfig(
+        keep_runs=keep_runs, keep_days=keep_days, min_age_hours=min_age_h, dry_run=dry_run
+    )
+    cleaned = clean(open_store(store), runs or [Path("runs")], policy)
     verb = "would remove" if dry_run else "removed"
-    for artifact in removed:
+    for folder in cleaned.runs:
+        print(f"{verb} run {folder.parent.name}/{folder.name}")
+    for artifact in cleaned.artifacts:
         print(f"{verb} {artifact.kind}/{artifact.key}  {human_bytes(artifact.bytes)}")
-    print(f"{verb} {len(removed):,} artifacts, {human_bytes(sum(artifact.bytes for artifact in removed))}")
+    size = human_bytes(sum(artifact.bytes for artifact in cleaned.artifacts))
+    went = f"{len(cleaned.runs):,} runs and " if keep_runs is not None or keep_days is not None else ""
+    print(f"{verb} {went}{len(cleaned.artifacts):,} artifacts, {size}")

@@ -136,13 +136,31 @@ def compare(
     first: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, name or folder.")],
     second: Annotated[str, typer.Argument(metavar="RUN", help="Another run.")],
     runs: RunsDir = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Show what changed between two runs: config and metrics."""
-    from flows.console import print_comparison
+    """Show what changed between two runs: metrics, config, topics that match, documents that moved."""
+    from flows.console import print_comparison, print_topic_changes
     from tasks.runs import find_run
 
     folder = runs or Path("runs")
-    print_comparison(find_run(folder, first), find_run(folder, second))
+    records = find_run(folder, first), find_run(folder, second)
+    have_topics = all((Path(record["folder"]) / "topics.parquet").exists() for record in records)
+    if not as_json:
+        print_comparison(*records)
+        if not have_topics:
+            return
+    from tasks.compare import compare_runs
+
+    changes = compare_runs(*records)
+    if as_json:
+        metrics = [record.get("metrics", {}) for record in records]
+        tables = {
+            name: each.to_dicts() if hasattr(each, "to_dicts") else each
+            for name, each in vars(changes).items()
+        }
+        print_json({"metrics": metrics, **tables})
+    else:
+        print_topic_changes(changes)
 
 
 @app.command()

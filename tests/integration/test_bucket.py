@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -276,7 +277,7 @@ def test_a_killed_upload_leaves_no_artifact_and_gc_takes_the_rest(
     writer = start(point, tmp_path / "cache", tmp_path / "go")
     assert writer.wait(60) == -signal.SIGKILL
     store = remote()
-    assert store.find(RECIPE) is None
+    assert store.find(RECIPE, claim=False) is None
     assert list_artifacts(store) == []
     left = set(objects(s3)) - {"format.json"}
     assert len(left) == n_left
@@ -438,3 +439,50 @@ def test_a_run_makes_the_same_artifacts_as_in_a_folder_and_the_next_finds_them_a
     assert topicflow("store", "ls", "--store", "s3://artifacts/elsewhere").err == (
         "error: s3://artifacts/elsewhere: no store here; --store names one\n"
     )
+
+
+# --- leases ---
+
+
+def test_a_lease_is_one_writers_until_it_is_done_or_dead(
+    remote: Callable[..., ArtifactStore], s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "EXPIRY_S", 0.3)
+    monkeypatch.setattr(module, "BEAT_S", 0.05)
+    first, second = remote("one").backend, remote("another machine").backend
+    release = first.claim("labels", "k")
+    assert release is not None
+    for _ in range(10):  # 0.5 s: renewed, it does not expire
+        assert second.claim("labels", "k") is None
+        time.sleep(0.05)
+    release()
+    assert objects(s3) == {}
+    monkeypatch.setattr(module, "BEAT_S", 60.0)
+    assert first.claim("labels", "k") is not None  # and then it dies
+    assert second.claim("labels", "k") is None
+    time.sleep(0.4)
+    theirs = second.claim("labels", "k")
+    assert theirs is not None
+    assert remote("third").backend.claim("labels", "k") is None
+    theirs()
+
+
+def test_of_two_machines_at_once_one_computes(
+    remote: Callable[..., ArtifactStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[bool] = []
+
+    def work(cache: str) -> None:
+        store = remote(cache)
+        found = store.find(RECIPE)
+        if found is None:
+            write(store)
+        made.append(found is None)
+
+    threads = [threading.Thread(target=work, args=(f"machine {n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(made) == [False, False, False, True]
+    assert [entry.kind for entry in remote().entries()] == [RECIPE.kind]

@@ -126,7 +126,7 @@ def test_the_form_has_tabs_and_descriptions() -> None:
         ("reduce", ["parallel_umap", "umap", "pca", "none"]),
         ("embed", ["sentence-transformers", "static", "precomputed"]),
     ):
-        variants = [definitions[v["$ref"].rpartition("/")[2]] for v in config[section]["anyOf"]]
+        variants = config[section]["anyOf"]
         assert [variant["title"] for variant in variants] == methods
         assert "oneOf" not in config[section]
         for variant in variants:
@@ -139,7 +139,9 @@ def test_the_form_has_tabs_and_descriptions() -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"cluster": {"method": "hdbscan", "min_cluster_size": 1}}, "min_cluster_size"),
+        ({"cluster": {"method": "hdbscan", "min_cluster_size": 1}}, "config.cluster.min_cluster_size"),
+        ({"cluster": {"min_samples": 0}}, "config.cluster.min_samples"),
+        ({"reduce": {"method": "pca", "n_components": 1}}, "config.reduce.n_components"),
         ({"cluster": {"method": "hdbscan", "min_clustersize": 5}}, "min_clustersize"),
         ({"seed": "many"}, "seed"),
         ({"load": {"path": "x.csv", "limit": 0}}, "limit"),
@@ -152,7 +154,7 @@ def test_the_api_refuses_bad_parameters(
     with pytest.raises(AssertionError) as refused:
         prefect_server.ask(f"deployments/{deployment}/create_flow_run", {"parameters": parameters})
     assert str(refused.value).startswith(("409", "422"))
-    assert named in str(refused.value) or "config" in str(refused.value)
+    assert named in str(refused.value)
 
 
 def test_a_deployed_run(

@@ -1,17 +1,26 @@
 """The Prefect UI in a real browser: a run with its stages and artifacts, and the form that starts one."""
 
+import contextlib
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
-from tests.commands import PrefectServer, run_apart, write_corpus
+from configs.load import load_config
+from tests.commands import PrefectServer, clean_environment, run_apart, write_corpus
 from tests.fakes import Corpus
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+ElementClickInterceptedException = pytest.importorskip("selenium.common").ElementClickInterceptedException
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
 
@@ -91,9 +100,136 @@ def test_a_run_with_its_stages_and_artifacts(
 
 def test_the_form_that_starts_a_run(browser: Any, prefect_server: PrefectServer, deployment: str) -> None:
     page = f"{prefect_server.address}/deployments/deployment/{deployment}/run"
-    sections = ["load", "embed", "neighbors", "reduce", "cluster", "label", "report", "runtime"]
+    schema = prefect_server.ask(f"deployments/{deployment}")["parameter_openapi_schema"]
+    sections = schema["definitions"]["TopicModelConfig"]["properties"]
     tabs = [
         "hdbscan", "kmeans", "parallel_umap", "umap", "pca", "sentence-transformers", "static", "precomputed",
     ]  # fmt: skip
-    described = ["Smallest topic, in documents.", "Where the documents come from"]
-    read(browser, page, [*sections, *tabs, *described], "form")
+    described = ["Smallest topic, in documents. [2 to 10000000]", "Where the documents come from"]
+    shown = read(browser, page, [*sections, *tabs, *described], "form")
+    for definition in schema["definitions"].values():  # those of other tabs are not on the page
+        for field in definition["properties"].values():
+            assert field.get("description") or "$ref" in field, field
+    assert "[1 to" in shown
+    assert "exact\ndescent\npynndescent" in shown
+
+
+# --- a person runs it ---------------------------------------------------------------------------------------
+
+HDBSCAN = """
+[embed]
+method = "precomputed"
+column = "vector"
+[reduce]
+n_epochs = 5
+[map]
+n_epochs = 5
+[cluster]
+min_cluster_size = 5
+"""
+
+
+@pytest.fixture
+def prefilled(prefect_server: PrefectServer, deployment: str, corpus: Corpus, tmp_path: Path) -> Any:
+    """A deployment like the one of topic_model, with a config as its default parameters, and the config's file."""
+    config = write_corpus(tmp_path, corpus)
+    places = f'[runtime]\nstore = "{tmp_path / "store"}"\nruns = "{tmp_path / "runs"}"\n'
+    config.write_text(
+        f'name = "formed"\n[load]\npath = "{tmp_path / "documents.parquet"}"\n{HDBSCAN}{places}'
+    )
+    theirs = prefect_server.ask(f"deployments/{deployment}")
+    copied = (
+        "flow_id", "entrypoint", "pull_steps", "parameter_openapi_schema", "work_pool_name", "work_queue_name",
+        "enforce_parameter_schema",
+    )  # fmt: skip
+    values = load_config(config).model_dump(mode="json", exclude_none=True)
+    made = {name: theirs[name] for name in copied}
+    return config, prefect_server.ask(
+        "deployments/", {**made, "name": "formed", "parameters": {"config": values}}
+    )
+
+
+@pytest.fixture
+def worker(prefect_server: PrefectServer, tmp_path: Path) -> Iterator[None]:
+    """A worker of the pool."""
+    start = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "topicflow"]
+    environment = clean_environment(**prefect_server.environment, PREFECT_WORKER_QUERY_SECONDS="1")
+    with (tmp_path / "worker.log").open("w") as log:
+        process = subprocess.Popen(
+            start, cwd=tmp_path, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    yield
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait(60)
+
+
+def type_into(browser: Any, label: str, value: int) -> None:
+    """Give a number field of the form, found by its label, a value as a person does."""
+    field = browser.find_element(
+        "xpath",
+        f"//span[starts-with(normalize-space(), '{label}')]"
+        "/ancestor::div[contains(concat(' ', @class, ' '), ' schema-form-property ')][1]//input[@type='number']",
+    )
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", field)
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys(str(value))
+
+
+def submit(browser: Any) -> Any:
+    button = browser.find_element("xpath", "//button[@type='submit']")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+    for _ in range(60):  # what the page says of the last try lies over it for some seconds
+        with contextlib.suppress(ElementClickInterceptedException):
+            return button.click()
+        time.sleep(0.5)
+    raise AssertionError("the button stays covered")
+
+
+def test_a_person_changes_a_value_runs_and_reads(
+    browser: Any, prefect_server: PrefectServer, prefilled: Any, worker: None, tmp_path: Path
+) -> None:
+    config, deployment = prefilled
+    assert run_apart("run", config, cwd=tmp_path, **prefect_server.environment).code == 0
+    page = f"{prefect_server.address}/deployments/deployment/{deployment['id']}/run"
+    read(browser, page, ["Min Cluster Size", "Submit"], "form-prefilled")
+    type_into(browser, "Min Cluster Size", 1)
+    submit(browser)
+    wait_for(
+        browser, ["'config.cluster.min_cluster_size'", "1 is less than the minimum of 2"], "form-refused"
+    )
+    before = prefect_server.newest_flow_run("formed")
+    type_into(browser, "Min Cluster Size", 8)
+    submit(browser)
+    wait_for(browser, ["formed"], "form-submitted", gone="Submit")
+    asked = {"deployments": {"id": {"any_": [deployment["id"]]}}}
+    (run,) = prefect_server.ask("flow_runs/filter", asked)
+    for _ in range(600):
+        run = prefect_server.ask(f"flow_runs/{run['id']}")
+        if run["state"]["type"] in {"COMPLETED", "FAILED", "CRASHED"}:
+            break
+        time.sleep(0.2)
+    assert run["state"]["name"] == "Completed", (tmp_path / "worker.log").read_text()
+    assert run["id"] != before["id"]
+    assert run["parameters"]["config"]["cluster"]["min_cluster_size"] == 8
+
+    read(
+        browser,
+        f"{prefect_server.address}/runs/flow-run/{run['id']}",
+        ["Completed", "topic_model"],
+        "formed-run",
+    )
+    open_tab(browser, "Task Runs")
+    wait_for(browser, ["Cached", "Completed", "cluster", "publish"], "formed-stages")
+    states = {
+        task["name"].rsplit("-", 1)[0]: task["state"]["name"] for task in prefect_server.task_runs(run, 11)
+    }
+    cached = [name for name, state in states.items() if state == "Cached"]
+    assert sorted(cached) == sorted(["load", "embed", "neighbors", "reduce", "map", "count"])
+    left = prefect_server.ask("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run["id"]]}}})
+    by_key = {artifact["key"]: artifact for artifact in left}
+    artifact = f"{prefect_server.address}/artifacts/artifact/"
+    read(browser, f"{artifact}{by_key['formed-topics']['id']}", ["keywords", "coffee"], "formed-topics")
+    read(browser, f"{artifact}{by_key['formed-report']['id']}", ["Report of"], "formed-report-link")
+    link = browser.find_element("partial link text", "Report of").get_attribute("href")
+    assert Path(unquote(link.removeprefix("file://"))).is_relative_to(tmp_path / "runs/formed")
+    read(browser, link, ["formed", "topics"], "formed-report")

@@ -16,6 +16,7 @@ from polars.testing.parametric import dataframes
 from pydantic import BaseModel, ValidationError
 
 from configs import models as m
+from configs.index import IndexConfig
 from configs.models import TopicModelConfig
 from flows.plan import chain_recipes
 from tasks import recipes
@@ -32,6 +33,7 @@ SECTIONS: dict[str, list[BaseModel]] = {
         m.SentenceTransformersEmbed(),
         m.StaticEmbed(method="static"),
         m.PrecomputedEmbed(method="precomputed", column="v"),
+        m.ImagesEmbed(method="images", model="clip"),
     ],
     "neighbors": [m.NeighborsConfig()],
     "reduce": [
@@ -43,6 +45,7 @@ SECTIONS: dict[str, list[BaseModel]] = {
     "label": [m.LabelConfig(), m.LabelConfig(representation="mmr")],
     "evaluate": [m.EvaluateConfig()],
     "report": [m.ReportConfig()],
+    "index": [IndexConfig()],
 }  # fmt: skip
 
 RECIPES: dict[str, Callable[[Any], Recipe]] = {
@@ -56,9 +59,10 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "label": lambda c: recipes.label(c, "d", "e", "l", "c", "encoder"),
     "evaluate": lambda c: recipes.evaluate(c, {"topics": "t"}, m.CountConfig(), 1),
     "report": lambda c: recipes.report(c, "name", {"topics": "t"}),
+    "index": lambda c: recipes.index(c, {"embeddings": "e"}, "space", 1),
 }
 
-BY_CONTENT = {"path", "connection_env", "query"}
+BY_CONTENT = {"path", "connection_env", "query", "root", "topics"}
 """Fields that say where the input lies: what lies there is in the key by its content."""
 
 
@@ -80,6 +84,7 @@ def other_values(value: Any) -> Iterator[Any]:
         "keybert",
         "random",
         "fast",
+        "rebuild",
     )
     yield from (5, 50, 500, 0.5, ("a", "b"), [1, 2], {"max_words": 77, "overlap_words": 7}, None)
 
@@ -111,7 +116,7 @@ CASES = [
     for stage, configs in SECTIONS.items()
     for config in configs
     for field, changed in perturbed(config)
-    if not (stage in {"load", "embed"} and field in BY_CONTENT)
+    if not (stage in {"load", "embed", "index"} and field in BY_CONTENT)
 ]
 
 
@@ -144,7 +149,7 @@ def test_every_method_has_its_own_key(stage: str) -> None:
 
 
 def test_every_section_of_a_topic_model_is_walked() -> None:
-    assert set(SECTIONS) == set(TopicModelConfig.model_fields) - {"name", "seed", "runtime"}
+    assert set(TopicModelConfig.model_fields) - {"name", "seed", "runtime"} <= set(SECTIONS)
 
 
 @pytest.mark.parametrize("stage", ["neighbors", "reduce", "map", "cluster", "evaluate"])

@@ -20,7 +20,7 @@ from prefect.states import Failed
 from configs.models import LoadConfig, RuntimeConfig, SplitConfig
 from tasks import load as load_module
 from tasks.errors import DataError
-from tasks.load import Occurrences, _may_help, content_ids, feed_column, load, rebatched, split_text
+from tasks.load import Occurrences, content_ids, feed_column, load, may_help, rebatched, split_text
 from tasks.sources import find_documents
 from tasks.store import ArtifactRef, ArtifactStore
 
@@ -496,4 +496,4 @@ def caused(cause: BaseException | None) -> DataError:
     ],
 )
 def test_only_input_and_output_is_tried_again(error: BaseException, expected: bool) -> None:
-    assert _may_help(load, None, Failed(data=error)) is expected  # type: ignore[arg-type]
+    assert may_help(load, None, Failed(data=error)) is expected  # type: ignore[arg-type]

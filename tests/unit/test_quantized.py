@@ -88,6 +88,17 @@ def test_cls_pooling_and_other_shapes(tiny: Path, tmp_path: Path) -> None:
     assert np.abs(load(tiny).encode(texts)[0] - load(first).encode(texts)[0]).max() > 1e-2
 
 
+def test_queries_have_a_prompt_of_their_own(tmp_path: Path) -> None:
+    encoder = load(tiny_model(tmp_path / "prompted", {"query": "ask: ", "document": "doc: "}))
+    plain = load(tiny_model(tmp_path / "plain"))
+    prompted, lengths = encoder.encode_queries(["red tea"])
+    np.testing.assert_allclose(prompted, plain.encode(["ask: red tea"])[0], atol=0.05)
+    np.testing.assert_array_equal(lengths, plain.encode(["ask: red tea"])[1])
+    given, _ = encoder.encode_queries(["red tea"], prompt="find ")
+    np.testing.assert_allclose(given, plain.encode(["find red tea"])[0], atol=0.05)
+    assert float(given[0] @ prompted[0]) < 0.999
+
+
 def test_no_texts_give_no_vectors(tiny: Path) -> None:
     vectors, n_tokens = load(tiny).encode([])
     assert (vectors.shape, n_tokens.shape) == ((0, 32), (0,))

@@ -3,12 +3,16 @@
 import json
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tasks.retention import collect_garbage, list_artifacts
+from configs.serving import RetentionConfig
+from tasks.retention import clean, collect_garbage, expired_runs, list_artifacts
+from tasks.runs import point_latest
 from tasks.store import ArtifactRef, ArtifactStore
 from tests.fakes import save
 
@@ -102,3 +106,68 @@ def test_an_artifact_without_a_manifest_is_listed_and_collected(store: ArtifactS
     assert [(a.key, a.rows) for a in list_artifacts(store)] == [(ref.key, -1)]
     assert len(collect_garbage(store, [], DAY_S)) == 1
     assert left(store) == set()
+
+
+# --- the policy ---
+
+
+def past(runs: Path, name: str, days_ago: float, **changes: Any) -> str:
+    """Make the record of a run that began so long ago and return `name/id`."""
+    began = datetime.now(UTC) - timedelta(days=days_ago)
+    run_id = f"{began:%Y%m%d-%H%M%S}-abcdef"
+    (runs / name / run_id).mkdir(parents=True)
+    values = {"run_id": run_id, "name": name, "state": "completed", "created": began.isoformat(), **changes}
+    (runs / name / run_id / "run.json").write_text(json.dumps(values))
+    return f"{name}/{run_id}"
+
+
+def expired(runs: Path, **policy: Any) -> list[str]:
+    return [f"{path.parent.name}/{path.name}" for path in expired_runs(runs, RetentionConfig(**policy))]
+
+
+def test_the_last_runs_of_each_name_and_young_ones_are_kept(tmp_path: Path) -> None:
+    a = [past(tmp_path, "a", days) for days in (50, 40, 30, 20, 10)]  # oldest first
+    b = [past(tmp_path, "b", days) for days in (45, 5)]
+    assert expired(tmp_path) == []
+    assert expired(tmp_path, keep_runs=2) == a[:3]
+    assert expired(tmp_path, keep_runs=1) == [a[0], b[0], a[1], a[2], a[3]]
+    assert expired(tmp_path, keep_days=25) == [a[0], b[0], a[1], a[2]]
+    assert expired(tmp_path, keep_runs=4, keep_days=1) == a[:1]
+    assert expired(tmp_path, keep_runs=5) == []
+
+
+def test_failed_and_held_runs_do_not_push_good_ones_out(tmp_path: Path) -> None:
+    good = [past(tmp_path, "a", days) for days in (9, 8)]
+    bad = [past(tmp_path, "a", 7, state="failed"), past(tmp_path, "a", 6, published=False)]
+    published = past(tmp_path, "a", 5, published=True)
+    assert expired(tmp_path, keep_runs=2) == [good[0], *bad]
+    assert expired(tmp_path, keep_runs=1) == [*good, *bad]
+    assert published not in expired(tmp_path, keep_runs=1)
+
+
+def test_what_latest_points_at_is_kept_however_old(tmp_path: Path) -> None:
+    runs = [past(tmp_path, "a", days, published=False) for days in (30, 20, 10)]
+    point_latest(tmp_path / "a", runs[0].partition("/")[2])
+    assert expired(tmp_path, keep_runs=1) == runs[1:]
+
+
+def test_clean_removes_runs_and_then_what_only_they_refer_to(store: ArtifactStore, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    refs = {name: save(store, "labels", {"l": np.ones(3)}, name=name) for name in ("old", "both", "new")}
+
+    def stages(*names: str) -> list[dict[str, str]]:
+        return [{"stage": "cluster", "kind": refs[name].kind, "key": refs[name].key} for name in names]
+
+    old = past(runs, "a", 30, stages=stages("old", "both"))
+    new = past(runs, "a", 1, stages=stages("new", "both"))
+    for folder in store.root.glob("*/*"):
+        age(folder)
+    policy = RetentionConfig(keep_runs=1, min_age_hours=24, dry_run=True)
+    would = clean(store, [runs], policy)
+    assert ([str(path) for path in would.runs], len(left(store))) == ([str(runs / old)], 3)
+    assert [artifact.key for artifact in would.artifacts] == [refs["old"].key]
+    assert (runs / old).exists()
+    did = clean(store, [runs], policy.model_copy(update={"dry_run": False}))
+    assert did == would
+    assert left(store) == {f"labels/{refs[name].key}" for name in ("both", "new")}
+    assert [f"a/{path.name}" for path in (runs / "a").iterdir()] == [new]

@@ -1,0 +1,230 @@
+"""Config of update_topics: a topic model that is told new documents, run after run, and keeps its topics' ids."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from configs.models import (
+    ClusterConfig,
+    CountConfig,
+    EmbedConfig,
+    EvaluateConfig,
+    FlowConfig,
+    HdbscanCluster,
+    LabelConfig,
+    LoadConfig,
+    MapConfig,
+    NeighborsConfig,
+    ParallelUmapReduce,
+    PrecomputedEmbed,
+    ReduceConfig,
+    ReportConfig,
+    RunName,
+    RuntimeConfig,
+    Section,
+    SentenceTransformersEmbed,
+)
+
+DURATION = r"^[1-9][0-9]{0,3}(h|d|w|mo|q|y)$"
+"""A length of time as polars writes it: 12h, 1d, 1w, 1mo, 1q, 1y."""
+
+
+class ArriveConfig(Section):
+    """Which documents of the input are new."""
+
+    watermark: str | None = Field(
+        default=None,
+        description="Column of dates or times in which documents arrive; where given, documents at or before the "
+        "highest one seen are late. Without it what is new is told by id, or by text and timestamp.",
+    )
+    late: Literal["take", "leave"] = Field(
+        default="take",
+        description="Late documents that no run has seen: take them like any other, or leave and count them.",
+    )
+    since: str | None = Field(
+        default=None,
+        pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?)?$",
+        description="Documents whose watermark is before this time (2024-01-31, UTC) are left out. No bound if none.",
+    )
+    until: str | None = Field(
+        default=None,
+        pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?)?$",
+        description="Documents whose watermark is at or after this time are left for a later run; --backfill sets "
+        "it, period by period. No bound if none.",
+    )
+
+    @model_validator(mode="after")
+    def _bounds_need_a_column(self) -> ArriveConfig:
+        if self.watermark is None and (self.since or self.until):
+            msg = "since and until need watermark, the column that they bound"
+            raise ValueError(msg)
+        if self.since and self.until and self.since >= self.until:
+            msg = f"since={self.since} must be before until={self.until}"
+            raise ValueError(msg)
+        return self
+
+
+class DriftConfig(Section):
+    """When new documents are so unlike those of the fit that its topics no longer do."""
+
+    on_drift: Literal["refit", "warn"] = Field(
+        default="refit",
+        description="Over a threshold: fit anew on all documents and match the topics, or only say so.",
+    )
+    refit_after: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Fit anew at the latest in the so-manieth run after a fit, drift or not; never if none.",
+    )
+    min_documents: int = Field(
+        default=100,
+        ge=1,
+        le=1_000_000,
+        description="New documents since the fit below which no drift is found: fewer say too little.",
+    )
+    max_outlier_rise: float = Field(
+        default=0.15,
+        ge=0.0,
+        le=1.0,
+        description="Outlier share of the documents since the fit, less that of the fitted ones.",
+    )
+    max_distance_shift: float = Field(
+        default=0.2,
+        ge=0.0,
+        le=1.0,
+        description="Kolmogorov-Smirnov statistic of the cosine distances to the own topic's centroid, documents "
+        "since the fit against fitted ones.",
+    )
+    max_psi: float = Field(
+        default=0.25,
+        ge=0.0,
+        le=100.0,
+        description="Population stability index of the topics' shares beyond what chance alone would give; .25 is "
+        "the customary mark of a shift.",
+    )
+    max_new_words: float = Field(
+        default=0.25,
+        ge=0.0,
+        le=1.0,
+        description="Share of the word occurrences since the fit whose word no fitted document holds.",
+    )
+
+
+class MatchConfig(Section):
+    """Which topic of a new fit is which of the old one."""
+
+    weight: float = Field(
+        default=0.7,
+        ge=0.0,
+        le=1.0,
+        description="Say of the shared documents in a pair's similarity; the rest is that of the centroids' cosine.",
+    )
+    min_similarity: float = Field(
+        default=0.45,
+        ge=0.0,
+        le=1.0,
+        description="Least similarity at which a topic goes on under its old id: .45 is a fifth of the documents "
+        "shared at cosine 1.",
+    )
+    min_share: float = Field(
+        default=0.5,
+        gt=0.0,
+        le=1.0,
+        description="Share of a topic's documents that must have gone to (come from) one topic for it to be called "
+        "merged (split).",
+    )
+
+
+class GatesConfig(Section):
+    """What a run must reach for `latest` to move to it; what is not given is not asked."""
+
+    max_outlier_share: float | None = Field(
+        default=None, ge=0.0, le=1.0, description="Largest share of documents without a topic."
+    )
+    min_npmi: float | None = Field(default=None, ge=-1.0, le=1.0, description="Least coherence, NPMI.")
+    min_diversity: float | None = Field(default=None, ge=0.0, le=1.0, description="Least topic diversity.")
+    min_topics: int | None = Field(default=None, ge=1, le=100_000, description="Least number of topics.")
+    max_topics: int | None = Field(default=None, ge=1, le=100_000, description="Largest number of topics.")
+    max_outlier_rise: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1.0,
+        description="Outlier share, less that of the last published run; this and the three below are not asked of "
+        "a first run.",
+    )
+    max_npmi_fall: float | None = Field(
+        default=None, ge=0.0, le=2.0, description="NPMI of the last published run, less this one's."
+    )
+    max_diversity_fall: float | None = Field(
+        default=None, ge=0.0, le=1.0, description="Diversity of the last published run, less this one's."
+    )
+    max_topics_change: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=100.0,
+        description="Change of the number of topics, as a share of the last published run's.",
+    )
+    webhook_env: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="Name of the environment variable that holds the URL to which a run that fails its gates is "
+        "told (POST, JSON). The URL itself never enters a config or a record.",
+    )
+    webhook_block: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9-]*$",
+        description="Name of the Prefect Secret block that holds that URL, in place of webhook_env.",
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> GatesConfig:
+        if self.min_topics and self.max_topics and self.min_topics > self.max_topics:
+            msg = f"min_topics={self.min_topics} must not exceed max_topics={self.max_topics}"
+            raise ValueError(msg)
+        if self.webhook_env and self.webhook_block:
+            msg = "give either webhook_env or webhook_block"
+            raise ValueError(msg)
+        return self
+
+
+class UpdateTopicsConfig(FlowConfig):
+    """Topics that go on: new documents are told to the last run's topics, which keep their ids."""
+
+    model_config = ConfigDict(title="update_topics")
+
+    name: RunName = "updates"
+    period: str = Field(
+        default="1mo", pattern=DURATION, description="Length of a period of --backfill: 1d, 1w, 1mo, 1q, 1y."
+    )
+    load: LoadConfig
+    arrive: ArriveConfig = Field(default_factory=ArriveConfig)
+    embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)
+    drift: DriftConfig = Field(default_factory=DriftConfig)
+    match: MatchConfig = Field(default_factory=MatchConfig)
+    neighbors: NeighborsConfig = Field(default_factory=NeighborsConfig)
+    reduce: ReduceConfig = Field(default_factory=ParallelUmapReduce)
+    map: MapConfig = Field(default_factory=MapConfig)
+    cluster: ClusterConfig = Field(default_factory=HdbscanCluster)
+    count: CountConfig = Field(default_factory=CountConfig)
+    label: LabelConfig = Field(default_factory=LabelConfig)
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    report: ReportConfig = Field(default_factory=ReportConfig)
+    gates: GatesConfig = Field(default_factory=GatesConfig)
+    runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
+
+    @model_validator(mode="after")
+    def _can_go_on(self) -> UpdateTopicsConfig:
+        if self.load.split is not None:
+            msg = "load.split: update_topics reads whole documents; leave the section out"
+            raise ValueError(msg)
+        if isinstance(self.embed, PrecomputedEmbed):
+            if self.embed.path is not None:
+                msg = "embed.path names rows of one input; in updates give vectors in a column (embed.column)"
+                raise ValueError(msg)
+            if self.label.representation != "ctfidf":
+                msg = f"label.representation={self.label.representation!r} needs an encoder; use 'ctfidf'"
+                raise ValueError(msg)
+        return self

@@ -1,0 +1,57 @@
+"""The index: load, embed, index, as one Prefect flow; a run names the index, and `latest` the newest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+
+from configs.index import BuildIndexConfig
+from flows.line import begin, finished, one_at_a_time, record_failed_run
+from tasks.embed import embed
+from tasks.index import index
+from tasks.index_runs import index_key
+from tasks.index_topics import find_topics
+from tasks.load import load
+from tasks.progress import display
+from tasks.publish_index import publish_index
+from tasks.runs import RunRecord, last_record
+from tasks.store import open_store
+from tasks.workers import started
+
+
+@flow(
+    name="build_index",
+    flow_run_name="{config.name}",
+    persist_result=False,
+    on_failure=[record_failed_run],
+    task_runner=one_at_a_time(),
+)
+def build_index(config: BuildIndexConfig) -> RunRecord:
+    """Return the record of a run that makes an index of a corpus, or brings the last one of its name up to date.
+
+    Parameters
+    ----------
+    config : BuildIndexConfig
+        What to read, how to embed and index it, where to keep it.
+
+    Raises
+    ------
+    PipelineError
+        When the input, the config or the store does not allow a result; the message says what to do.
+    """
+    run = begin(config)
+    store, runs = open_store(config.runtime), Path(config.runtime.runs)
+    read = load.with_options(retries=config.runtime.retries)
+    topics = None if config.index.topics is None else find_topics(runs, config.index.topics)
+    before = last_record(runs, config.name)
+    last = None if before is None else index_key(before)
+
+    with display(), started(config.runtime) as runtime:
+        documents = finished("load", read.submit(store, config.load, runtime))
+        embeddings = finished("embed", embed.submit(store, documents, config.embed, runtime))
+        made = (documents, embeddings, config.index, config.embed, config.seed, runtime, topics, last)
+        indexed = finished("index", index.submit(store, *made))
+
+    stages = {"load": documents, "embed": embeddings, "index": indexed}
+    return publish_index.submit(store, config, stages, run).result()

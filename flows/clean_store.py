@@ -1,0 +1,39 @@
+"""Clean the store: runs beyond the retention policy, then artifacts that no kept run refers to, as one Prefect flow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from configs.models import RuntimeConfig
+from configs.serving import RetentionConfig
+from tasks.progress import LOG
+from tasks.retention import clean
+from tasks.store import open_store
+
+
+@flow(name="clean_store", persist_result=False)
+def clean_store(config: RetentionConfig) -> dict[str, Any]:
+    """Return how many runs and artifacts were removed, and the artifacts' bytes.
+
+    Parameters
+    ----------
+    config : RetentionConfig
+        Which runs are kept, and of which store.
+
+    Raises
+    ------
+    PipelineError
+        When the store cannot be read.
+    """
+    cleaned = clean(
+        open_store(RuntimeConfig(store=config.store)), [Path(runs) for runs in config.runs], config
+    )
+    n_bytes = sum(artifact.bytes for artifact in cleaned.artifacts)
+    verb = "would remove" if config.dry_run else "removed"
+    LOG.info(
+        "%s %d runs and %d artifacts, %d bytes", verb, len(cleaned.runs), len(cleaned.artifacts), n_bytes
+    )
+    return {"n_runs": len(cleaned.runs), "n_artifacts": len(cleaned.artifacts), "bytes": n_bytes}

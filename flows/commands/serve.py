@@ -1,0 +1,33 @@
+"""Command of schedules: serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from configs.load import load_config
+from configs.serving import ServeConfig
+from tasks.errors import ConfigError
+
+app = typer.Typer()
+
+
+@app.command()
+def serve(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]", help="A TOML file of schedules; without one, runs start from the UI."
+        ),
+    ] = None,
+) -> None:
+    """Run configs by schedule on this machine, and any flow from the Prefect UI, until Ctrl-C or SIGTERM."""
+    try:
+        config = ServeConfig() if file is None else load_config(file, (), ServeConfig)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    from flows.serving import serve as serve_all
+
+    serve_all(config, Path() if file is None else file.parent)

@@ -1,0 +1,119 @@
+"""Exposition: the records of runs -> RUNS/metrics.prom, the text format that Prometheus reads.
+
+Written anew, in one step, whenever a run has left its record. Let the node exporter read the folder
+(`--collector.textfile.directory`), or serve the file by any web server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+METRICS_FILE = "metrics.prom"
+"""Name of the file below the folder of runs."""
+
+GAUGES = {
+    "run_success": "1 when the last run of the name completed, 0 when it failed.",
+    "run_published": "1 when the last run passed its gates, 0 when one held it back; absent where there are none.",
+    "run_timestamp_seconds": "When the last run ended, Unix time.",
+    "run_last_success_timestamp_seconds": "When the last run that completed and was not held back ended, Unix time.",
+    "run_seconds": "Wall seconds of the last run.",
+    "run_documents": "Documents of the last run.",
+    "run_topics": "Topics of the last run.",
+    "run_outlier_share": "Share of documents without a topic in the last run, 0 to 1.",
+    "run_cache_hits": "Stages that the last run found in the store.",
+    "run_stages": "Stages of the last run.",
+    "stage_seconds": "Wall seconds of a stage in the last run; of a cached one, those that finding it took.",
+    "stage_rows": "Rows of a stage's result.",
+    "stage_cached": "1 when the stage was found in the store.",
+    "stage_peak_memory_bytes": "Peak resident memory while the stage was computed.",
+    "stage_peak_gpu_memory_bytes": "Peak of GPU memory allocated while the stage was computed; absent without a GPU.",
+    "stage_gpu_seconds": "Wall seconds of stages that used a GPU; absent without one.",
+}
+"""Each metric, without its prefix, and what Prometheus says of it."""
+
+Sample = tuple[str, Mapping[str, str], float]
+
+
+def write_metrics(runs: Path) -> Path:
+    """Return the path of the metrics of a folder of runs after writing them in one step."""
+    from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+
+    registry = CollectorRegistry()
+    gauges: dict[str, Gauge] = {}
+    for name, labels, value in _samples(runs):
+        if name not in gauges:
+            gauges[name] = Gauge(f"topicflow_{name}", GAUGES[name], tuple(labels), registry=registry)
+        gauges[name].labels(**labels).set(value)
+    path = runs / METRICS_FILE
+    write_to_textfile(str(path), registry)
+    return path
+
+
+def _samples(runs: Path) -> Iterator[Sample]:
+    """Yield what is measured of the last run of each name."""
+    for folder in sorted(path for path in runs.iterdir() if path.is_dir()):
+        last = None
+        for record in _newest_first(folder):
+            if last is None:
+                last = record
+                yield from _of_run(record)
+            if record.get("state") == "completed" and record.get("published") is not False:
+                yield "run_last_success_timestamp_seconds", _labels(record), _ended(record)
+                break
+
+
+def _newest_first(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of a name's runs; only as many are read as are asked for."""
+    for run in sorted(folder.iterdir(), key=lambda path: path.name, reverse=True):
+        if run.name == "latest" or run.name.startswith("."):
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            record = json.loads((run / "run.json").read_bytes())
+            if isinstance(record, dict) and {"run_id", "name", "created"} <= record.keys():
+                yield record
+
+
+def _of_run(record: Mapping[str, Any]) -> Iterator[Sample]:
+    labels, stages = _labels(record), record.get("stages", [])
+    yield "run_success", labels, float(record.get("state") == "completed")
+    if "published" in record:
+        yield "run_published", labels, float(record["published"])
+    yield "run_timestamp_seconds", labels, _ended(record)
+    yield "run_seconds", labels, record.get("seconds", 0.0)
+    for name, value in (
+        ("run_documents", record.get("n_documents")),
+        ("run_topics", record.get("n_topics")),
+        ("run_outlier_share", (record.get("metrics") or {}).get("outlier_share")),
+    ):
+        if value is not None:
+            yield name, labels, float(value)
+    if stages:
+        yield "run_stages", labels, len(stages)
+        yield "run_cache_hits", labels, sum(stage["state"] == "cached" for stage in stages)
+    for stage in stages:
+        yield from _of_stage(stage, {**labels, "stage": stage["stage"]})
+
+
+def _of_stage(stage: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[Sample]:
+    yield "stage_seconds", labels, stage["seconds"]
+    yield "stage_rows", labels, stage["rows"]
+    yield "stage_cached", labels, float(stage["state"] == "cached")
+    if stage.get("peak_rss_bytes"):
+        yield "stage_peak_memory_bytes", labels, stage["peak_rss_bytes"]
+    if stage.get("peak_gpu_bytes"):
+        yield "stage_peak_gpu_memory_bytes", labels, stage["peak_gpu_bytes"]
+        yield "stage_gpu_seconds", labels, stage["seconds"]
+
+
+def _labels(record: Mapping[str, Any]) -> dict[str, str]:
+    return {"name": str(record["name"]), "flow": str(record.get("flow", "topic_model"))}
+
+
+def _ended(record: Mapping[str, Any]) -> float:
+    """Return when a run ended, Unix time."""
+    return datetime.fromisoformat(record["created"]).timestamp() + float(record.get("seconds", 0.0))

@@ -1,0 +1,141 @@
+"""The index's commands as a newcomer types them: index, search, similar, outliers, show; a file that changed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tasks.search_index import SearchIndex
+from tests.commands import Outcome, write_config
+from tests.indexes import documents_table
+
+Topicflow = Callable[..., Outcome]
+TABLE = documents_table(80).drop("vector")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
+    """A folder with documents and a config, in which the commands follow each other."""
+    made = tmp_path_factory.mktemp("index")
+    TABLE.write_csv(made / "documents.csv")
+    stages = f'[embed]\nmodel = "{tiny}"\nprecision = "float32"'
+    write_config(made, f'path = "{made / "documents.csv"}"\nid_column = "id"', stages)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+
+def good(outcome: Outcome) -> str:
+    assert (outcome.code, outcome.errors) == (0, [])
+    return outcome.out
+
+
+def test_index(topicflow: Topicflow) -> None:
+    assert topicflow("search", "red").errors == [
+        "error: runs: no index; make one with `topicflow index CONFIG`, or name another folder with --runs"
+    ]
+    said = good(topicflow("index", "config.toml"))
+    assert "trial: build_index" in said
+    assert "n_documents" in said
+    assert said.splitlines()[-1] == 'now: topicflow search "some words" --index trial'
+    again = topicflow("index", "config.toml", "--json").record
+    assert [(stage["stage"], stage["state"]) for stage in again["stages"]] == [
+        ("load", "cached"), ("embed", "cached"), ("index", "cached"),
+    ]  # fmt: skip
+    assert again["metrics"]["n_documents"] == 80
+    shown = good(topicflow("show"))
+    assert "target_recall" in shown
+    assert "indexes/" in shown
+
+
+def test_search(topicflow: Topicflow) -> None:
+    lines = good(topicflow("search", "horse n17", "--mode", "bm25", "-k", "3")).splitlines()
+    assert len(lines) == 3
+    assert lines[0].split("  ")[1:] == ["d17", TABLE["text"][17]]
+    found = topicflow(
+        "search", "red tea", "--where", "kind = 'odd' and bucket < 40", "-k", "5", "--json"
+    ).record
+    assert len(found) == 5
+    assert all(hit["fields"]["kind"] == "odd" and hit["fields"]["bucket"] < 40 for hit in found)
+    assert found[0].keys() == {"doc_id", "text", "score", "similarity", "topic", "topic_name", "fields"}
+    all_there_are = good(topicflow("search", "red", "--index", "trial", "--mode", "dense", "-k", "500"))
+    assert all_there_are.splitlines()[-1] == "80 of the 80 documents; no others match"
+    assert good(topicflow("search", "red", "--where", "bucket = 79 and kind = 'even'")) == (
+        "no document that --where keeps was found\n"
+    )
+
+
+def test_similar_and_outliers(topicflow: Topicflow) -> None:
+    near = topicflow("similar", "d5", "-k", "4", "--json").record
+    index = SearchIndex.open("runs/trial")
+    assert [hit["doc_id"] for hit in near] == [hit.doc_id for hit in index.similar("d5", 4)]
+    assert len(good(topicflow("similar", "d5", "-k", "4")).splitlines()) == 4
+    lines = good(topicflow("outliers", "-k", "2")).splitlines()
+    assert [line.startswith(" ") for line in lines] == [False, True, True, True] * 2
+    far = topicflow("outliers", "-k", "2", "--json").record
+    assert lines[0].split("  ")[1] == far[0]["hit"]["doc_id"]
+    assert len(far[0]["neighbors"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["search", " "], "error: search: the query is empty; give some words"),
+        (["search", "a", "-k", "0"], "error: search: k=0, expected 1 or more"),
+        (["search", "a", "--mode", "best"], "error: --mode best: expected one of auto, dense, bm25, hybrid"),
+        (
+            ["search", "a", "--where", "kind = 'odd' and"],
+            "error: filter: column 17: expected a column, found the end: kind = 'odd' and⟨here⟩",
+        ),
+        (
+            ["search", "a", "--topics"],
+            "error: search: the index knows no topics; set index.topics to a topic model's",
+        ),
+        (["similar", "nobody"], "error: index: no document 'nobody'; ids are like 'd0'"),
+        (["search", "a", "--index", "nothing"], "error: runs: no run nothing; the newest is trial/"),
+    ],
+)
+def test_typing_errors(topicflow: Topicflow, arguments: list[str], said: str) -> None:
+    outcome = topicflow(*arguments)
+    assert outcome.code == 2
+    assert len(outcome.errors) == 1
+    assert outcome.errors[0].startswith(said)
+
+
+def test_a_long_query_is_told(topicflow: Topicflow) -> None:
+    outcome = topicflow("search", "red " * 30)
+    assert outcome.code == 0
+    assert outcome.errors == [
+        "warning: the query is longer than the 16 tokens that the encoder reads; its end counts for BM25 alone"
+    ]
+
+
+def test_a_file_that_changed_is_told_and_taken_in(topicflow: Topicflow, folder: Path) -> None:
+    path = folder / "documents.csv"
+    path.write_bytes(path.read_bytes())  # another time of change, the same documents
+    assert good(topicflow("search", "red", "-k", "1"))
+    more = TABLE[:2].with_columns(id=pl.Series(["x1", "x2"]), text=pl.Series(["zebra one", "zebra two"]))
+    pl.concat([TABLE[1:], more]).write_csv(path)
+    outcome = topicflow("search", "zebra", "--mode", "bm25")
+    assert outcome.out == "no document was found\n"
+    assert outcome.errors == [
+        f"warning: {path} has changed since this index was built; `topicflow index CONFIG` takes the changes in"
+    ]
+    record = topicflow("index", "config.toml", "--json").record
+    assert (record["metrics"]["added"], record["metrics"]["removed"], record["n_documents"]) == (2, 1, 81)
+    found = topicflow("search", "zebra", "--mode", "bm25", "--json").record
+    assert [hit["doc_id"] for hit in found] == ["x1", "x2"]
+    assert topicflow("similar", "d0").code == 2
+
+
+def test_an_index_is_no_topic_model(topicflow: Topicflow) -> None:
+    outcome = topicflow("run", "config.toml")
+    assert outcome.code == 2
+    assert "holds runs of build_index" in outcome.errors[0]
+    record = json.loads(Path("runs/trial/latest/run.json").read_text())
+    assert record["flow"] == "build_index"

@@ -1,0 +1,106 @@
+"""Keys of updates: every field of a section changes its stage's key, whom to tell does not, inputs and seeds do."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from configs import models as m
+from configs import update as u
+from tasks import recipes
+from tasks.store import Recipe
+from tasks.update_steps import FITTED_BY, fit_settings
+from tests.property.test_keys import perturbed
+
+LOAD = m.LoadConfig(path="a.csv")
+OVERVIEW = (m.EvaluateConfig(), m.CountConfig(), m.ReportConfig(), "name", {"batches": "b"}, "names")
+SECTIONS: dict[str, BaseModel] = {
+    "arrive": u.ArriveConfig(watermark="t", since="2024-01-01", until="2025-01-01"),
+    "drift": u.DriftConfig(),
+    "match": u.MatchConfig(),
+    "gate": u.GatesConfig(),
+}
+RECIPES: dict[str, Callable[[Any], Recipe]] = {
+    "arrive": lambda c: recipes.arrive(LOAD, c, "source", "state"),
+    "drift": lambda c: recipes.drift(c, {"labels": "l"}, 1),
+    "match": lambda c: recipes.match(c, {"labels": "l"}),
+    "gate": lambda c: recipes.gate(c, {"overview": "o"}),
+}
+BARE: dict[str, Callable[[], Recipe]] = {
+    "assign": lambda: recipes.assign({"cells": "c"}),
+    "gather": lambda: recipes.gather(["a", "b"]),
+    "overview": lambda: recipes.overview(*OVERVIEW),
+}
+OTHERS: dict[str, Any] = {
+    "watermark": "u", "late": "leave", "since": "2024-02-01", "until": "2025-02-01", "on_drift": "warn",
+    "refit_after": 3, "min_documents": 7, "max_topics": 90, "min_topics": 2,
+}  # fmt: skip
+"""Values for fields whose bounds or patterns the general ones do not meet; the others get half of theirs or .3."""
+
+CASES = [(stage, field) for stage, config in SECTIONS.items() for field in type(config).model_fields]
+
+
+@pytest.mark.parametrize(("stage", "field"), CASES)
+def test_every_field_changes_the_key_but_whom_to_tell(stage: str, field: str) -> None:
+    config = SECTIONS[stage]
+    value = getattr(config, field)
+    if field.startswith("webhook"):
+        told = type(config).model_validate({field: "hook"})
+        assert RECIPES[stage](told).key == RECIPES[stage](config).key
+        return
+    other = OTHERS.get(field, value / 2 if isinstance(value, float) else 0.3)
+    changed = type(config).model_validate({**config.model_dump(), field: other})
+    assert getattr(changed, field) != value
+    assert RECIPES[stage](changed).key != RECIPES[stage](config).key
+
+
+@pytest.mark.parametrize("stage", [*RECIPES, *BARE])
+def test_a_bumped_version_changes_the_key(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def key() -> str:
+        return (RECIPES[stage](SECTIONS[stage]) if stage in RECIPES else BARE[stage]()).key
+
+    before = key()
+    monkeypatch.setattr(recipes, "VERSIONS", {**recipes.VERSIONS, stage: 99})
+    assert key() != before
+
+
+def test_inputs_change_the_keys() -> None:
+    config = u.ArriveConfig()
+    assert recipes.arrive(LOAD, config, "s", "").key != recipes.arrive(LOAD, config, "s", "state").key
+    assert recipes.arrive(LOAD, config, "s", "").key != recipes.arrive(LOAD, config, "t", "").key
+    elsewhere = m.LoadConfig(path="b.csv")
+    assert recipes.arrive(elsewhere, config, "s", "").key == recipes.arrive(LOAD, config, "s", "").key
+    assert recipes.gather(["a", "b"]).key != recipes.gather(["b", "a"]).key
+    assert recipes.cells({"e": "1"}, 1).key != recipes.cells({"e": "1"}, 2).key
+    assert recipes.overview(*OVERVIEW).key != recipes.overview(*OVERVIEW[:5], "other names").key
+
+
+@pytest.mark.parametrize("section", [m.EvaluateConfig(), m.ReportConfig(title="t")])
+def test_every_field_of_the_sections_shown_changes_the_overviews_key(section: BaseModel) -> None:
+    at = 0 if isinstance(section, m.EvaluateConfig) else 2
+    for field, changed in perturbed(section):
+        assert changed is not None, field
+        both = [
+            recipes.overview(*(*OVERVIEW[:at], each, *OVERVIEW[at + 1 :])).key for each in (section, changed)
+        ]
+        assert both[0] != both[1], field
+
+
+def test_what_a_fit_is_made_by_asks_for_another_and_nothing_else_does() -> None:
+    base = u.UpdateTopicsConfig(load={"path": "a.csv"})
+    changes: dict[str, Any] = {
+        "seed": 1, "embed": {"prompt": "p"}, "neighbors": {"n_neighbors": 9}, "reduce": {"n_components": 3},
+        "map": {"min_dist": 0.5}, "cluster": {"min_cluster_size": 50}, "count": {"lowercase": False},
+        "label": {"top_n_words": 5}, "name": "other", "period": "1d", "load": {"path": "b.csv"},
+        "arrive": {"late": "leave", "watermark": "t"}, "drift": {"max_psi": 9.0}, "match": {"weight": 0.1},
+        "evaluate": {"sample": 50}, "report": {"title": "t"}, "gates": {"min_topics": 2}, "runtime": {"store": "s"},
+    }  # fmt: skip
+    assert set(changes) == set(u.UpdateTopicsConfig.model_fields)
+    moved = {
+        name
+        for name, value in changes.items()
+        if fit_settings(u.UpdateTopicsConfig(**{"load": {"path": "a.csv"}, name: value}))
+        != fit_settings(base)
+    }
+    assert moved == set(FITTED_BY)

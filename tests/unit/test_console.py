@@ -1,0 +1,32 @@
+"""What `topicflow runs` shows of past runs."""
+
+import pytest
+
+from flows.console import print_runs
+
+RUN = {"name": "a", "run_id": "1", "flow": "update_topics", "state": "completed", "seconds": 12.34}
+
+
+def shown(capsys: pytest.CaptureFixture[str], **changes: object) -> str:
+    """Return the words of the line of a run, one space between them."""
+    print_runs([{**RUN, **changes}])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "a/1" in line]
+    return " ".join(line.replace("│", " ").split())
+
+
+def test_a_run_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    stages = [{"state": "computed"}, {"state": "cached"}]
+    line = shown(capsys, n_documents=1234, n_topics=5, metrics={"outlier_share": 0.25}, stages=stages)
+    assert line == "a/1 update_topics completed 1,234 5 25.0% 1 of 2 12.3"
+
+
+def test_the_gate_is_shown_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert " completed passed " in shown(capsys, published=True, gates={"failed": []})
+    failed = ["max_outlier_share = 0.5: outlier_share is 0.700"]
+    assert " completed held: max_outlier_share " in shown(capsys, published=False, gates={"failed": failed})
+    assert " completed held " in shown(capsys, published=False, gate="outliers")
+    assert " completed 0 of 0 " in shown(capsys)
+
+
+def test_a_failed_run_has_no_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(capsys, state="failed", flow="topic_model") == "a/1 topic_model failed 0 of 0 12.3"

@@ -1,0 +1,159 @@
+"""Filters: conditions keep the rows that a plain loop keeps, and what cannot be read is named with its place."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.errors import ConfigError
+from tasks.filters import parse_filter
+
+TABLE = pl.DataFrame(
+    {
+        "label": ["sci.space", "sci.med", "it's", None, "100% new"],
+        "stars": [1, 2, 3, 4, None],
+        "price": [0.5, -1.0, 2.5, None, 3.0],
+        "sold": [True, False, None, True, False],
+        "created": [date(2012, 1, 1), date(2011, 12, 31), date(2013, 5, 5), None, date(2012, 6, 1)],
+        "seen": [datetime(2012, 1, 1, 12, tzinfo=UTC)] * 3 + [None, datetime(2020, 1, 1, tzinfo=UTC)],
+        "a b": ["x", "y", "z", "x", "y"],
+    }
+)
+
+
+def kept(condition: str) -> list[int]:
+    expression, _ = parse_filter(condition, TABLE.schema)
+    return TABLE.with_row_index().filter(expression)["index"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("condition", "rows"),
+    [
+        ("label = 'sci.space'", [0]),
+        ("label = 'sci.space' and created >= '2012-01-01'", [0]),
+        ("created >= '2012-01-01'", [0, 2, 4]),
+        ("created BETWEEN '2011-12-31' AND '2012-01-01'", [0, 1]),
+        ("seen < '2015-01-01'", [0, 1, 2]),
+        ("seen = '2012-01-01 13:00+01:00'", [0, 1, 2]),
+        ("seen = '2012-01-01T12:00'", [0, 1, 2]),
+        ("label = 'it''s'", [2]),
+        ("label like 'sci.%'", [0, 1]),
+        ("label like 'sci_space'", [0]),
+        ("label ilike 'SCI.%'", [0, 1]),
+        ("label like '100% new'", [4]),
+        ("label not like 'sci.%'", [2, 4]),
+        ("label is null", [3]),
+        ("not label is null", [0, 1, 2, 4]),
+        ("label is not null and stars is not null", [0, 1, 2]),
+        ("stars in (1, 3)", [0, 2]),
+        ("stars not in (1, 3)", [1, 3]),
+        ("stars between 2 and 3", [1, 2]),
+        ("stars not between 2 and 3", [0, 3]),
+        ("price < -.5", [1]),
+        ("price = 2.5e0", [2]),
+        ("stars <> 1 and stars != 2", [2, 3]),
+        ("sold", [0, 3]),
+        ("sold = false", [1, 4]),
+        ("not sold", [1, 4]),
+        ("\"a b\" = 'y'", [1, 4]),
+        ("stars = 1 or stars = 2 and sold", [0]),
+        ("(stars = 1 or stars = 2) and not sold", [1]),
+        ("stars>=2\n and stars<=3", [1, 2]),
+        ("stars > 100", []),
+    ],
+)
+def test_conditions(condition: str, rows: list[int]) -> None:
+    assert kept(condition) == rows
+
+
+@pytest.mark.parametrize(
+    ("condition", "column", "said"),
+    [
+        ("", 1, "expected a column, found the end"),
+        ("label = ", 8, "expected a value, found the end"),
+        ("label = 'a", 9, "a text without its closing '"),
+        ("label = 'a' and and stars > 1", 17, "expected a column, found 'and'"),
+        ("label = 'a' or", 15, "expected a column, found the end"),
+        ("label = 'a' )", 13, "expected and, or, or the end, found ')'"),
+        ("(label = 'a'", 13, "expected ')', found the end"),
+        ("label = sci", 9, "without quotes it is a column"),
+        ("label = \"sci\"", 9, "without quotes it is a column"),
+        ("'a' = label", 1, "texts stand right of it"),
+        ("labl = 'a'", 1, "no column 'labl'; did you mean 'label'?"),
+        ("stars > 'x'", 9, "compares a column of Int64 with the text 'x'"),
+        ("label > 1", 9, "texts stand in single quotes"),
+        ("created > 'May'", 11, "'May' is no date such as '2012-01-31'"),
+        ("stars = null", 9, "write `is null`"),
+        ("sold = 1", 8, "compares a column of Boolean with the number 1"),
+        ("stars = true", 9, "compares a column of Int64 with true"),
+        ("stars in 1", 10, "expected '(', found '1'"),
+        ("stars like 'a'", 7, "like is for texts"),
+        ("label not = 'a'", 11, "expected in, between or like"),
+        ("label = 'a'; drop table x", 12, "';', which means nothing here"),
+        ("label", 6, "expected a comparison such as = or in"),
+        ("count(*) > 1", 7, "means nothing here"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_named_with_its_place(condition: str, column: int, said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_filter(condition, TABLE.schema)
+    message = str(raised.value)
+    assert message.startswith(f"filter: column {column}: ")
+    assert said in message
+    assert condition[: column - 1] + "⟨here⟩" in message
+    assert "\n" not in message
+
+
+def test_the_columns_read_are_told() -> None:
+    assert parse_filter("label = 'a' and (stars > 1 or \"a b\" = 'x')", TABLE.schema)[1] == {
+        "label",
+        "stars",
+        "a b",
+    }
+
+
+# --- against a plain loop over rows, with SQL's three values ---
+
+Truth = bool | None
+LEAVES = st.tuples(st.sampled_from(["=", "<>", "<", "<=", ">", ">="]), st.integers(0, 5))
+TREES = st.recursive(
+    LEAVES.map(lambda leaf: ("leaf", *leaf)),
+    lambda inner: st.tuples(st.just("not"), inner) | st.tuples(st.sampled_from(["and", "or"]), inner, inner),
+    max_leaves=8,
+)
+
+
+def written(tree: Any) -> str:
+    if tree[0] == "leaf":
+        return f"stars {tree[1]} {tree[2]}"
+    if tree[0] == "not":
+        return f"not ({written(tree[1])})"
+    return f"({written(tree[1])} {tree[0]} {written(tree[2])})"
+
+
+def truth(tree: Any, stars: int | None) -> Truth:
+    if tree[0] == "leaf":
+        compare: dict[str, Callable[[int, int], bool]] = {
+            "=": int.__eq__, "<>": int.__ne__, "<": int.__lt__, "<=": int.__le__, ">": int.__gt__, ">=": int.__ge__,
+        }  # fmt: skip
+        return None if stars is None else compare[tree[1]](stars, tree[2])
+    found = [truth(each, stars) for each in tree[1:]]
+    if tree[0] == "not":
+        return None if found[0] is None else not found[0]
+    decisive = tree[0] == "or"
+    if decisive in found:
+        return decisive
+    return None if None in found else not decisive
+
+
+@settings(max_examples=60, deadline=None)
+@given(TREES)
+def test_any_condition_keeps_what_a_loop_keeps(tree: Any) -> None:
+    expected = [row for row, stars in enumerate(TABLE["stars"]) if truth(tree, stars)]
+    assert kept(written(tree)) == expected
+    assert kept(re.sub(r"\s+", "  ", written(tree))) == expected

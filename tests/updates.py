@@ -1,0 +1,124 @@
+"""A small story for tests of updates: planted documents that come day by day, the config that tells them, and a run of
+the flow's own line without Prefect around it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import polars as pl
+
+import flows.update_topics as line
+from configs.update import UpdateTopicsConfig
+from tests.fakes import TOPIC_WORDS, Corpus, planted_corpus
+
+N_FIRST = 120
+"""Documents of the first day's run."""
+
+
+def story(corpus: Corpus | None = None) -> pl.DataFrame:
+    """Return planted documents with ids, times and vectors, one an hour."""
+    corpus = corpus or planted_corpus(n_per_topic=60, n_noise=0, seed=3)
+    hours = pl.Series("time", np.arange(len(corpus.texts), dtype=np.int64) * 3_600_000_000).cast(
+        pl.Datetime("us")
+    )
+    return pl.DataFrame(
+        {
+            "id": [f"d{i}" for i in range(len(corpus.texts))],
+            "text": corpus.texts,
+            "time": hours.dt.offset_by("54y"),  # 2024-01-01
+            "truth": corpus.truth.tolist(),
+            "vector": pl.Series(corpus.embeddings.tolist(), dtype=pl.List(pl.Float32)),
+        }
+    )
+
+
+def new_topic(n: int, axis: int, start: int) -> pl.DataFrame:
+    """Return documents of a topic that the planted ones do not have, numbered and dated from `start` on."""
+    rng = np.random.default_rng(axis)
+    vectors = np.eye(16)[axis] + 0.1 * rng.normal(size=(n, 16))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    hours = pl.Series("time", np.arange(start, start + n, dtype=np.int64) * 3_600_000_000).cast(
+        pl.Datetime("us")
+    )
+    return pl.DataFrame(
+        {
+            "id": [f"d{i}" for i in range(start, start + n)],
+            "text": [
+                f"rocket orbit moon d{i} {' '.join(TOPIC_WORDS[0][:1])}" for i in range(start, start + n)
+            ],
+            "time": hours.dt.offset_by("54y"),
+            "truth": [3] * n,
+            "vector": pl.Series(vectors.astype(np.float32).tolist(), dtype=pl.List(pl.Float32)),
+        }
+    )
+
+
+def config_of(folder: Path, table: pl.DataFrame, **changes: Any) -> UpdateTopicsConfig:
+    """Return the config that tells a table, written beside the runs; sections are changed by name."""
+    path = folder / "documents.parquet"
+    table.write_parquet(path)
+    values: dict[str, Any] = {
+        "name": "story",
+        "load": {"path": str(path), "id_column": "id", "timestamp_column": "time"},
+        "arrive": {"watermark": "time"},
+        "embed": {"method": "precomputed", "column": "vector"},
+        "reduce": {"method": "pca", "n_components": 4},
+        "map": {"n_epochs": 5},
+        "cluster": {"min_cluster_size": 20},
+        "drift": {"min_documents": 10},
+        "evaluate": {"sample": 50},
+        "runtime": {"store": str(folder / "store"), "runs": str(folder / "runs")},
+    }
+    for section, value in changes.items():
+        values[section] = (
+            {**values[section], **value} if isinstance(value, dict) and section in values else value
+        )
+    return UpdateTopicsConfig.model_validate(values)
+
+
+def documents_of(folder: Path, record: dict[str, Any]) -> pl.DataFrame:
+    """Return the documents of a run."""
+    return pl.read_parquet(folder / "runs" / record["name"] / record["run_id"] / "documents.parquet")
+
+
+@dataclass(frozen=True)
+class Direct:
+    """A task whose `submit` calls its function here and now."""
+
+    task: Any
+
+    def with_options(self, **_options: Any) -> "Direct":
+        """Return the task itself: there is nobody to retry it."""
+        return self
+
+    def submit(self, *arguments: Any) -> "Done":
+        """Return what the function gave; a `Cached` state carries it."""
+        found = self.task.fn(*arguments)
+        return Done(getattr(found, "data", found))
+
+
+@dataclass(frozen=True)
+class Done:
+    """A future that is there."""
+
+    value: Any
+
+    def result(self) -> Any:
+        """Return it."""
+        return self.value
+
+
+TASKS = (
+    "arrive", "assign", "cells", "cluster", "count", "drift", "embed", "gate", "gather", "label", "match", "neighbors",
+    "overview", "publish_update", "reduce",
+)  # fmt: skip
+
+
+def tell(config: UpdateTopicsConfig, events: list[Any] | None = None) -> dict[str, Any]:
+    """Return the record of a run of the flow's line without Prefect; what would be its events is put into `events`."""
+    direct = {name: Direct(getattr(line, name)) for name in TASKS}
+    emit = mock.patch("tasks.announce.emit", (events if events is not None else []).append)
+    with mock.patch.multiple(line, **direct), emit:
+        return line.update_topics.fn(config)
