@@ -1,7 +1,7 @@
 """Few labels: SetFit beside the linear probe on the same draws, by the flow's own code; resumes; prints JSON.
 
-    python -m tests.benchmarks.few_shot --scratch DIR --draws 10 sst5 cr emotion
-    python -m tests.benchmarks.few_shot --scratch DIR --draws 10 --methods probe banking77 clinc150
+    python -m tests.benchmarks.few_shot sst5 cr emotion --scratch DIR --draws 10
+    python -m tests.benchmarks.few_shot banking77 clinc150 --scratch DIR --draws 10 --methods probe
 
 Each training adds a line to SCRATCH/few_shot.jsonl, and what has a line is not trained again; draws are taken in turn
 over the corpora. 8 examples a class are drawn from the training split (seed = number of the draw), and tested on
