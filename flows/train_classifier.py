@@ -1,4 +1,4 @@
-"""The classifier: load, embed, annotate, judge, train, predict, as one Prefect flow."""
+"""The classifier: load, embed, annotate, contest, train, predict, as one Prefect flow."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from flows.line import begin, finished, one_at_a_time, record_failed_run
 from tasks.annotate import annotate
 from tasks.classifier_run import publish_classifier
 from tasks.classifiers import body_config
+from tasks.contest import contest
 from tasks.embed import embed
-from tasks.judge import judge
 from tasks.load import load
 from tasks.predict import predict
 from tasks.progress import display
@@ -54,7 +54,7 @@ def train_classifier(config: TrainClassifierConfig) -> RunRecord:
         made["annotate"] = annotations = finished(
             "annotate", annotate.submit(store, documents, embeddings, config.labels, runs)
         )
-        made["judge"] = comparison = finished("judge", judge.submit(store, annotations, config))
+        made["contest"] = comparison = finished("contest", contest.submit(store, annotations, config))
         made["train"] = classifier = finished("train", train.submit(store, annotations, comparison, config))
         if store.meta(classifier)["method"] == "setfit" and isinstance(
             config.embed, SentenceTransformersEmbed

@@ -33,10 +33,10 @@ def publish_classifier(
 ) -> RunRecord:
     """Return the run's record after writing its folder and pointing `latest` at it."""
     record = describe_run(store, config, stages, run)
-    comparison = store.json(stages["judge"], "summary")
+    comparison = store.json(stages["contest"], "summary")
     record["metrics"] = metrics(store, stages, comparison)
     record["comparison"] = comparison
-    record["seconds_of_training"] = seconds_of_training(store, stages["judge"])
+    record["seconds_of_training"] = seconds_of_training(store, stages["contest"])
     record["n_documents"] = stages["load"].rows
     runs = Path(config.runtime.runs)
     with run_folder(runs, run) as folder:
@@ -44,7 +44,7 @@ def publish_classifier(
         predictions = predictions_table(store, stages, names)
         predictions.write_parquet(folder / "predictions.parquet")
         suggestions_table(store, stages, predictions).write_csv(folder / "suggestions.csv")
-        scores_with_seconds(store, stages["judge"]).write_csv(folder / "scores.csv")
+        scores_with_seconds(store, stages["contest"]).write_csv(folder / "scores.csv")
         copy_classifier(store, stages["train"], folder / "classifier", comparison, config)
         write_json(folder / "metrics.json", record["metrics"])
         write_json(folder / "run.json", record)

@@ -38,7 +38,7 @@ VERSIONS: Mapping[str, int] = {
     "gate": 1,
     "index": 1,
     "annotate": 1,
-    "judge": 1,
+    "contest": 1,
     "train": 1,
     "predict": 1,
 }
@@ -275,13 +275,13 @@ def trial(
     """Return the recipe of one training of a comparison, by the encoder with key `body` where it is SetFit's."""
     own = config.compare.model_dump(mode="json", include={"test_share", "max_test"})
     fields = {**_learning(config, body), "compare": own, "trial": dict(trained)}
-    return _learned("judge", "trials", fields, annotations, body, config.seed)
+    return _learned("contest", "trials", fields, annotations, body, config.seed)
 
 
-def judge(config: TrainClassifierConfig, annotations: str, body: str | None) -> Recipe:
+def contest(config: TrainClassifierConfig, annotations: str, body: str | None) -> Recipe:
     """Return the recipe of the comparison."""
     fields = {**_learning(config, body), "compare": _fields(config.compare)}
-    return _learned("judge", "comparisons", fields, annotations, body, config.seed)
+    return _learned("contest", "comparisons", fields, annotations, body, config.seed)
 
 
 def train(config: TrainClassifierConfig, method: str, annotations: str, body: str | None) -> Recipe:

@@ -11,10 +11,10 @@ from configs.classify import TrainClassifierConfig
 from configs.models import SentenceTransformersEmbed
 from tasks import recipes
 from tasks.classifiers import Classifier, body_config
+from tasks.contest import Examples, body_arithmetic, body_key, read_examples
 from tasks.contrastive import tune_body
 from tasks.core.heads import FloatArray, fit_head
 from tasks.encoders import document_prompt, encoder_of, find_encoder, load_body
-from tasks.judge import Examples, body_arithmetic, body_key, read_examples
 from tasks.progress import track
 from tasks.spaces import Space
 from tasks.states import cached

@@ -33,7 +33,7 @@ BESIDE: dict[str, list[str]] = {
     "label": ["model_files.py"],
     "cluster": ["classes.py", "spaces.py"],
     "annotate": ["label_sources.py", "spaces.py"],
-    "judge": ["contrastive.py"],
+    "contest": ["contrastive.py"],
     "train": ["contrastive.py", "classifiers.py"],
     "predict": ["classifiers.py", "spaces.py"],
     "index": ["index_build.py", "index_files.py", "index_topics.py"],

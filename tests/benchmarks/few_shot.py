@@ -23,10 +23,10 @@ import polars as pl
 
 from configs.classify import TrainClassifierConfig
 from configs.models import SentenceTransformersEmbed
+from tasks.contest import Examples, try_probe, try_setfit
 from tasks.core.scores import interval, score
 from tasks.core.splits import draw_shots
 from tasks.encoders import find_encoder, load_encoder
-from tasks.judge import Examples, try_probe, try_setfit
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
 

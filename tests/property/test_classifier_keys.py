@@ -13,7 +13,7 @@ from tests.property.test_keys import perturbed
 BASE = TrainClassifierConfig(load={"path": "a", "label_column": "label"})
 RECIPES: dict[str, Callable[[TrainClassifierConfig], Recipe]] = {
     "trial": lambda c: recipes.trial(c, {"method": "setfit", "shots": 0, "number": 1}, "annotations", "body"),
-    "compare": lambda c: recipes.judge(c, "annotations", "body"),
+    "compare": lambda c: recipes.contest(c, "annotations", "body"),
     "train": lambda c: recipes.train(c, "setfit", "annotations", "body"),
     "predict": lambda c: recipes.predict(c.predict, "embeddings", "annotations", "classifier"),
 }

@@ -14,12 +14,12 @@ from tasks.classes import number_classes
 from tasks.classifier_files import classifier_key
 from tasks.classifiers import Classifier, export_setfit, load_classifier
 from tasks.cluster import cluster
+from tasks.contest import Trial, contest, plan_trials, split_of, summarize
 from tasks.contrastive import embed_for_training, pair_loss, tune_body
 from tasks.core.heads import Head, fit_head
 from tasks.core.splits import draw_batch
 from tasks.encoders import find_encoder, load_body, load_encoder
 from tasks.errors import ArtifactError, ConfigError
-from tasks.judge import Trial, judge, plan_trials, split_of, summarize
 from tasks.predict import predict, sure_classes
 from tasks.store import ArtifactRef, ArtifactStore
 from tasks.train import train
@@ -186,13 +186,13 @@ def test_setfit_is_recommended_only_where_it_is_surely_better(tiny: Path) -> Non
 def test_the_line_with_setfit(store: ArtifactStore, tiny: Path, corpus: Corpus, tmp_path: Path) -> None:
     annotations = annotations_of(store, corpus, tiny)
     config = config_of(tiny, predict={"method": "setfit"})
-    comparison = judge.fn(store, annotations, config)
+    comparison = contest.fn(store, annotations, config)
     table = store.table(comparison, "trials").collect()
     assert table["method"].to_list() == ["probe", "setfit"] * 2
     assert len(store.hits("trials")) == 4
-    assert judge.fn(store, annotations, config).data == comparison
+    assert contest.fn(store, annotations, config).data == comparison
     more = config_of(tiny, compare={"n_splits": 3}, predict={"method": "setfit"})
-    assert judge.fn(store, annotations, more).key != comparison.key
+    assert contest.fn(store, annotations, more).key != comparison.key
     assert len(store.hits("trials")) == 6  # two more, and none again
 
     trained = train.fn(store, annotations, comparison, config)
@@ -259,7 +259,7 @@ def planted(
 
 def probe_of(store: ArtifactStore, annotations: ArtifactRef, tiny: Path) -> ArtifactRef:
     config = config_of(tiny, setfit={"enabled": False})
-    return train.fn(store, annotations, judge.fn(store, annotations, config), config)
+    return train.fn(store, annotations, contest.fn(store, annotations, config), config)
 
 
 def test_predictions_and_suggestions(store: ArtifactStore, tiny: Path, corpus: Corpus) -> None:

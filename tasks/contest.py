@@ -1,4 +1,4 @@
-"""Judge: annotations -> scores of the probe and of SetFit on the same splits, and which of the two is recommended.
+"""Contest: annotations -> scores of the probe and of SetFit on the same splits, and which of the two is recommended.
 
 Each training is an artifact of its own (kind `trials`): a kill costs one, and a further split or row of the few-shot
 table costs itself alone.
@@ -161,17 +161,17 @@ def summarize(trials: Sequence[Mapping[str, Any]], config: CompareConfig) -> dic
     return {"rows": rows, "metric": config.metric, "gain": gain, "recommended": recommended}
 
 
-@task(name="judge", cache_policy=NO_CACHE, persist_result=False)
-def judge(store: ArtifactStore, annotations: ArtifactRef, config: TrainClassifierConfig) -> ArtifactRef:
+@task(name="contest", cache_policy=NO_CACHE, persist_result=False)
+def contest(store: ArtifactStore, annotations: ArtifactRef, config: TrainClassifierConfig) -> ArtifactRef:
     """Return the comparison, training what no earlier run has."""
-    recipe = recipes.judge(config, annotations.key, body_key(config))
+    recipe = recipes.contest(config, annotations.key, body_key(config))
     if found := store.find(recipe):
         return cached(found)
     examples = read_examples(store, annotations)
     methods = ("probe", "setfit") if config.setfit.enabled else ("probe",)
     trials = plan_trials(examples.classes, config.compare, methods)
     with store.writing(recipe) as writer:
-        with track("judge", len(trials), unit="trainings") as progress:
+        with track("contest", len(trials), unit="trainings") as progress:
             results, seconds, keys = [], [], []
             for trial in trials:
                 ref = _trial(store, annotations, examples, trial, config)
