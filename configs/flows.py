@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from configs.classify import TrainClassifierConfig
+from configs.deduplicate import DeduplicateConfig
 from configs.index import BuildIndexConfig
 from configs.models import FlowConfig, TopicModelConfig
+from configs.tuning import TuneEmbeddingsConfig
 from configs.update import UpdateTopicsConfig
 
 FLOWS: Mapping[str, type[FlowConfig]] = {
     "topic_model": TopicModelConfig,
     "train_classifier": TrainClassifierConfig,
+    "deduplicate": DeduplicateConfig,
     "update_topics": UpdateTopicsConfig,
+    "tune_embeddings": TuneEmbeddingsConfig,
     "build_index": BuildIndexConfig,
 }
 """What `config explain --flow` knows; a shipped config of a side flow bears the flow's name, as in deduplicate.toml."""

@@ -23,7 +23,7 @@ class IndexConfig(Section):
     method: Literal["auto", "exact", "hnsw"] = Field(
         default="auto",
         description="exact compares a query with every document; hnsw walks a graph of neighbours; auto is exact up to "
-        "20,000 documents, hnsw beyond (measured, tests/benchmarks).",
+        "20,000 documents, where that takes a few milliseconds, hnsw beyond.",
     )
     codes: Literal["int8", "float16", "float32"] = Field(
         default="int8",

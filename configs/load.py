@@ -213,7 +213,7 @@ def _explain_object(
             yield f"{prefix}{name}", "section", "", str(resolved.get("description", ""))
             yield from _explain_object(resolved, definitions, f"{prefix}{name}.")
         elif any("properties" in v for v in variants):
-            for variant in variants:
+            for variant in variants:  # a section that is a choice; null, where it may be left out, is none
                 yield (
                     f"{prefix}{name}",
                     f"section, method = {variant['title']}",

@@ -7,99 +7,13 @@ does: it says where and how the work is done, not what comes out.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    GetJsonSchemaHandler,
-    Tag,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import CoreSchema
+from pydantic import ConfigDict, Field, Tag, field_validator, model_validator
 
-
-class Section(BaseModel):
-    """Base of every config section: frozen, unknown keys are errors, and forms say each field's bounds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", title=None)
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        """Return the JSON schema with bounds in the descriptions: Prefect's form shows these and not the bounds."""
-        json_schema = handler(schema)
-        for field in handler.resolve_ref_schema(json_schema).get("properties", {}).values():
-            for variant in (field, *field.get("anyOf", [])):
-                low, high = variant.get("minimum"), variant.get("maximum")
-                if low is not None or high is not None:
-                    said = (
-                        f"at least {low}"
-                        if high is None
-                        else f"at most {high}"
-                        if low is None
-                        else f"{low} to {high}"
-                    )
-                    field["description"] = f"{field.get('description', '')} [{said}]".strip()
-        return json_schema
-
-
-class _AnyOf:
-    """Give a tagged union's JSON schema as `anyOf`, which the Prefect form draws as tabs, and its bounds beside it.
-
-    A value that fits no variant of an `anyOf` is refused with the reason of any one of them (`'kmeans' was expected`,
-    for an HDBSCAN whose topics are too small). So the tabs say which fields there are, and what `method` asks for is
-    held against the variant itself: the refusal names the field.
-    """
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        json_schema = handler(schema)
-        refs = json_schema.pop("oneOf", [])
-        json_schema.pop("discriminator", None)
-        variants = [handler.resolve_ref_schema(ref) for ref in refs]
-        if variants:
-            json_schema["anyOf"] = [_without_bounds(variant) for variant in variants]
-            chain: dict[str, Any] = {}  # if, then, else: an `allOf` hides the tabs
-            for variant, ref in reversed(list(zip(variants, refs, strict=True))):
-                chain = {**_asked_for(variant, ref), **({"else": chain} if chain else {})}
-            json_schema |= chain
-        return json_schema
-
-
-def _without_bounds(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return title, description, type and fields of a variant, whose values are not bounded, but for its method."""
-    kept = {
-        key: schema[key] for key in schema.keys() - {"minimum", "maximum", "required", "additionalProperties"}
-    }
-    if "anyOf" in schema:
-        kept["anyOf"] = [_without_bounds(variant) for variant in schema["anyOf"]]
-    if "properties" in schema:
-        kept["properties"] = {name: _without_bounds(field) for name, field in schema["properties"].items()}
-    return kept
-
-
-def _asked_for(variant: dict[str, Any], ref: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema that holds a value against a variant if its method is named, or none and it is the default."""
-    named = {"properties": {"method": {"const": variant["properties"]["method"]["const"]}}}
-    is_default = "method" not in variant.get("required", ())
-    return {"if": named if is_default else {**named, "required": ["method"]}, "then": ref}
-
-
-def _method_or(default: str) -> Discriminator:
-    """Return a discriminator that reads `method` and falls back to `default` where it is not given."""
-
-    def method(value: Any) -> str:  # noqa: ANN401  (pydantic hands a dict or a model)
-        found = value.get("method", default) if isinstance(value, dict) else getattr(value, "method", default)
-        return str(found)
-
-    return Discriminator(method)
-
+from configs.duplicates import DeduplicateSection, GroupingConfig
+from configs.sections import AnyOf, method_or
+from configs.sections import Section as Section  # noqa: PLC0414  (sections of other files are made of it)
 
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 """What the names of environment variables look like."""
@@ -247,6 +161,11 @@ class SentenceTransformersEmbed(Section):
         description="Arithmetic of the encoder; auto is float16 on CUDA and float32 elsewhere. int8 is for CPUs: "
         "OpenVINO, pip install 'topicflow[int8]', mean cosine .998 to float32 (tests/benchmarks).",
     )
+    adapter: str | None = Field(
+        default=None,
+        description="An adapter that moves the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
+        "artifact's key.",
+    )
 
 
 class StaticEmbed(Section):
@@ -267,6 +186,11 @@ class StaticEmbed(Section):
         le=4096,
         description="Dimensions of the vectors, or the model's where it has fewer (model2vec: 256).",
     )
+    adapter: str | None = Field(
+        default=None,
+        description="An adapter that moves the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
+        "artifact's key.",
+    )
 
 
 class PrecomputedEmbed(Section):
@@ -280,6 +204,11 @@ class PrecomputedEmbed(Section):
         description="A .npy file of shape (rows of the input, dim), float; row i belongs to input row i.",
     )
     column: str | None = Field(default=None, description="A list or array column of the documents.")
+    adapter: str | None = Field(
+        default=None,
+        description="An adapter that moves the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
+        "artifact's key.",
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> PrecomputedEmbed:
@@ -304,13 +233,22 @@ class ImagesEmbed(Section):
     root: str = Field(default=".", description="Folder that the paths are relative to.")
 
 
+TextEmbedConfig = Annotated[
+    Annotated[SentenceTransformersEmbed, Tag("sentence-transformers")]
+    | Annotated[StaticEmbed, Tag("static")]
+    | Annotated[PrecomputedEmbed, Tag("precomputed")],
+    method_or("sentence-transformers"),
+    AnyOf(),
+]
+"""What flows that read texts alone embed with."""
+
 EmbedConfig = Annotated[
     Annotated[SentenceTransformersEmbed, Tag("sentence-transformers")]
     | Annotated[StaticEmbed, Tag("static")]
     | Annotated[PrecomputedEmbed, Tag("precomputed")]
     | Annotated[ImagesEmbed, Tag("images")],
-    _method_or("sentence-transformers"),
-    _AnyOf(),
+    method_or("sentence-transformers"),
+    AnyOf(),
 ]
 
 # --- neighbors ----------------------------------------------------------------------------------------------
@@ -414,8 +352,8 @@ ReduceConfig = Annotated[
     | Annotated[UmapReduce, Tag("umap")]
     | Annotated[PcaReduce, Tag("pca")]
     | Annotated[NoReduce, Tag("none")],
-    _method_or("parallel_umap"),
-    _AnyOf(),
+    method_or("parallel_umap"),
+    AnyOf(),
 ]
 
 
@@ -439,8 +377,8 @@ class HdbscanCluster(Section):
     method: Literal["hdbscan"] = Field(default="hdbscan", description="HDBSCAN.")
     implementation: Literal["auto", "reference", "fast"] = Field(
         default="auto",
-        description="reference is the hdbscan package, fast is fast_hdbscan: the same clusters but for ties, on all "
-        "cores; auto takes fast above 50,000 documents, where it wins (tests/benchmarks).",
+        description="reference is the hdbscan package, fast our spanning tree and fast_hdbscan's selection: the same "
+        "clusters but for ties, on all cores; auto takes fast above 50,000 documents (tests/benchmarks).",
     )
     min_cluster_size: int = Field(
         default=15, ge=2, le=10_000_000, description="Smallest topic, in documents."
@@ -502,8 +440,8 @@ ClusterConfig = Annotated[
     Annotated[HdbscanCluster, Tag("hdbscan")]
     | Annotated[KMeansCluster, Tag("kmeans")]
     | Annotated[ClassesCluster, Tag("classes")],
-    _method_or("hdbscan"),
-    _AnyOf(),
+    method_or("hdbscan"),
+    AnyOf(),
 ]
 
 # --- count, label -------------------------------------------------------------------------------------------
@@ -692,6 +630,13 @@ class FlowConfig(Section):
         return str(self.model_config["title"])
 
 
+def check_keep(section: GroupingConfig | None, load: LoadConfig) -> None:
+    """Raise ValueError where the newest document is to be kept and no column says when one was written."""
+    if section is not None and section.keep == "newest" and load.timestamp_column is None:
+        msg = "deduplicate.keep='newest' needs load.timestamp_column, the column of dates or times"
+        raise ValueError(msg)
+
+
 class TopicModelConfig(FlowConfig):
     """A topic model: from a corpus to topics."""
 
@@ -700,6 +645,10 @@ class TopicModelConfig(FlowConfig):
     name: RunName = "topics"
     load: LoadConfig
     embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)
+    deduplicate: DeduplicateSection | None = Field(
+        default=None,
+        description="Model only one of near-duplicate documents (off unless the section is given).",
+    )
     neighbors: NeighborsConfig = Field(default_factory=NeighborsConfig)
     reduce: ReduceConfig = Field(default_factory=ParallelUmapReduce)
     map: MapConfig = Field(default_factory=MapConfig)
@@ -718,4 +667,9 @@ class TopicModelConfig(FlowConfig):
                 f"embed.method={self.embed.method!r} has none: use 'ctfidf'"
             )
             raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _newest_needs_times(self) -> TopicModelConfig:
+        check_keep(self.deduplicate, self.load)
         return self

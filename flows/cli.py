@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import classify, config, search, serve, store, topics, update
+from flows.commands import classify, config, duplicates, search, serve, store, topics, tuning, update
 from tasks.errors import ConfigError, PipelineError
 
 app = typer.Typer(
@@ -23,9 +23,11 @@ app = typer.Typer(
 )
 app.add_typer(topics.app)
 app.add_typer(classify.app)
+app.add_typer(duplicates.app)
 app.add_typer(serve.app)
 app.add_typer(update.app)
 app.add_typer(search.app)
+app.add_typer(tuning.app)
 app.add_typer(store.app, name="store")
 app.add_typer(config.app, name="config")
 

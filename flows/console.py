@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from tasks.compare import Comparison
 
 SHOWN_TOPICS = 20
+SHOWN_CHARACTERS = 160
 SHOWN_MOVES = 8
+EVENTS = ("continued", "split", "merged", "born", "died")
 METRICS = (
     "n_documents",
     "n_topics",
@@ -51,6 +54,8 @@ def print_run(record: RunRecord, runs: Path) -> None:
         print_classifier(record, folder)
         return
     if record.get("flow", "topic_model") != "topic_model":
+        if record["flow"] == "deduplicate":
+            _print_duplicates(console, record, folder)
         _print_figures(console, record, folder)
         return
     topics = pl.read_parquet(folder / "topics.parquet", columns=["topic", "size", "keywords"])
@@ -71,6 +76,33 @@ def print_run(record: RunRecord, runs: Path) -> None:
     print(f"report: {folder / 'report.html'}")
 
 
+def _print_duplicates(console: Console, record: RunRecord, folder: Path) -> None:
+    """Print how similar the pairs are, what other thresholds would keep, and the least similar duplicates."""
+    figures = json.loads((folder / "metrics.json").read_bytes())
+    most = max((line["pairs"] for line in figures["histogram"]), default=0)
+    table = Table("similarity", "pairs", "", title="Pairs that were found", title_justify="left")
+    for line in figures["histogram"]:
+        bar = "█" * round(30 * line["pairs"] / most) if most else ""
+        table.add_row(f"{line['from']:.3f} to {line['to']:.3f}", f"{line['pairs']:,}", bar)
+    console.print(table)
+    if kept_at := figures.get("kept_at"):
+        shown = "  ".join(f"{line['threshold']:.3f}: {line['n_kept']:,}" for line in kept_at)
+        print(f"kept at other thresholds (star groups): {shown}")
+    if not record["least_similar"]:
+        return
+    table = Table(
+        "similarity",
+        "duplicate",
+        "kept in its place",
+        title="The least similar duplicates",
+        title_justify="left",
+    )
+    for line in record["least_similar"]:
+        texts = [" ".join(str(line[name]).split())[:SHOWN_CHARACTERS] for name in ("text", "kept_text")]
+        table.add_row(f"{line['similarity']:.4f}", *map(Text, texts))
+    console.print(table)
+
+
 def print_update(record: RunRecord, runs: Path) -> None:
     """Print what an update told, whether it was published, and its topics."""
     if record["state"] == "unchanged":
@@ -81,20 +113,38 @@ def print_update(record: RunRecord, runs: Path) -> None:
     fitted = f"fitted anew ({told['reason']})" if told["refit"] else "told to the topics there are"
     print(f"update {told['number']}: {told['n_new']:,} new documents, {fitted}")
     if born and told["previous"]:
-        print("topics: " + ", ".join(f"{n:,} {event}" for event, n in born.items() if n))
+        print("topics: " + ", ".join(f"{born[event]:,} {event}" for event in EVENTS if born[event]))
     if not record["published"]:
         print("not published: " + "; ".join(record["gates"]["failed"]))
 
 
 def _print_figures(console: Console, record: RunRecord, folder: Path) -> None:
-    """Print what a side flow's run measured, and where its files are."""
+    """Print what a side flow's run measured, raw beside tuned where it has both, and where its files are."""
+    metrics = record.get("metrics", {})
+    both = [name.removeprefix("raw_") for name in metrics if name.startswith("raw_")]
+    if both:
+        _print_side_by_side(console, metrics, both)
     table = Table(
         "", "", title=f"{record['name']}: {record['flow']}", title_justify="left", show_header=False
     )
-    for name, value in record.get("metrics", {}).items():
-        table.add_row(name, _short(value) if isinstance(value, int | float) or value is None else str(value))
+    for name, value in metrics.items():
+        if name.removeprefix("raw_") not in both and name.removeprefix("tuned_") not in both:
+            table.add_row(
+                name, _short(value) if isinstance(value, int | float) or value is None else str(value)
+            )
     console.print(table)
     print(f"run: {folder}")
+
+
+def _print_side_by_side(console: Console, metrics: RunRecord, names: Sequence[str]) -> None:
+    """Print figures of raw and tuned vectors beside each other; those that neither has are left out."""
+    table = Table("", "raw", "tuned", "gain")
+    for name in names:
+        raw, tuned = metrics[f"raw_{name}"], metrics[f"tuned_{name}"]
+        if raw is not None or tuned is not None:
+            gain = "" if raw is None or tuned is None else f"{tuned - raw:+.3f}"
+            table.add_row(name, _short(raw), _short(tuned), gain)
+    console.print(table)
 
 
 def print_stages(record: RunRecord) -> None:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from configs.duplicates import BothDeduplicate, EmbeddingDeduplicate, MinhashDeduplicate
 from configs.models import ImagesEmbed, LoadConfig, PrecomputedEmbed, TopicModelConfig
 from tasks import recipes
+from tasks.adapters import find_adapter
 from tasks.encoders import find_encoder, precomputed_digest
 from tasks.images import image_recipe
 from tasks.recipes import map_reduce
@@ -54,27 +56,59 @@ def plan_topic_model(config: TopicModelConfig) -> list[Step]:
     if documents is None:
         follows = "first run" if last is None else "input changed"
         why = "first run" if last is None else _explain_documents(store, config.load, source, last)
-        return [Step(stage, None, why if stage == "load" else follows) for stage in recipes.STAGES]
-    chain = chain_recipes(store, config, documents)
+        return [Step(stage, None, why if stage == "load" else follows) for stage in recipes.stages_of(config)]
     before = {stage["stage"]: stage["recipe"] for stage in last["stages"]} if last else {}
     steps = [Step("load", documents, "hit")]
+    if config.deduplicate is not None:
+        searching = duplicate_recipes(store, config, documents)
+        steps += [_step(store, stage, recipe, before.get(stage)) for stage, recipe in searching.items()]
+        if (kept := steps[-1].found) is None:  # what is kept decides what all that follows is made of
+            after = "first run" if last is None else "input changed: documents"
+            return [*steps, *(Step(stage, None, after) for stage in recipes.STAGES[1:])]
+        documents = kept
+    chain = chain_recipes(store, config, documents)
     steps += [_step(store, stage, recipe, before.get(stage)) for stage, recipe in chain.items()]
     return steps
+
+
+def duplicate_recipes(
+    store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef
+) -> dict[str, Recipe]:
+    """Return the recipe of every stage from `load` to the documents that are kept, itself left out."""
+    section = config.deduplicate
+    assert section is not None
+    texts, found, pairs = store.meta(documents)["texts"], {}, {}
+    if isinstance(section, EmbeddingDeduplicate | BothDeduplicate):
+        found["embed_all"] = _embed_recipe(store, config, documents, texts)[0]
+        pairs["pair"] = recipes.pair(section, found["embed_all"].key, None, config.seed)
+    if isinstance(section, MinhashDeduplicate | BothDeduplicate):
+        pairs["shingle"] = recipes.shingle(section, texts, None, config.seed)
+    keys = {name: recipe.key for name, recipe in pairs.items()}
+    group = recipes.deduplicate(section, documents.key, keys)
+    return {**found, **pairs, "deduplicate": group, "keep": recipes.keep(documents.key, group.key)}
+
+
+def _embed_recipe(
+    store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef, texts: str
+) -> tuple[Recipe, str]:
+    """Return the recipe of the embeddings, and the key of the encoder that embeds words too."""
+    if isinstance(config.embed, ImagesEmbed):
+        return image_recipe(store, documents, config.embed, config.runtime.device), "precomputed"
+    if isinstance(config.embed, PrecomputedEmbed):
+        encoder, of, vectors = "precomputed", documents.key, precomputed_digest(config.embed)
+    else:
+        encoder = vectors = find_encoder(config.embed, config.runtime.device).key
+        of = texts
+    adapter = find_adapter(store, config.embed, encoder, config.runtime)
+    return recipes.embed(config.embed, of, vectors, adapter.key if adapter else None), encoder
 
 
 def chain_recipes(
     store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef
 ) -> dict[str, Recipe]:
-    """Return the recipe of every stage after load, which follow from each other without computing anything."""
+    """Return the recipe of every stage that takes the documents, which follow without computing anything."""
     texts = store.meta(documents)["texts"]
-    if isinstance(config.embed, PrecomputedEmbed):
-        encoder = "precomputed"
-        embed = recipes.embed(config.embed, documents.key, precomputed_digest(config.embed))
-    elif isinstance(config.embed, ImagesEmbed):
-        encoder, embed = "precomputed", image_recipe(store, documents, config.embed, config.runtime.device)
-    else:
-        encoder = find_encoder(config.embed, config.runtime.device).key
-        embed = recipes.embed(config.embed, texts, encoder)
+    embed, encoder = _embed_recipe(store, config, documents, texts)
     neighbors = recipes.neighbors(config.neighbors, embed.key, config.seed)
     reduce = recipes.reduce(config.reduce, embed.key, neighbors.key, config.seed)
     layout = recipes.reduce(map_reduce(config.map), embed.key, neighbors.key, config.seed)

@@ -1,13 +1,15 @@
-"""The topic model: load, embed, neighbors, reduce, cluster, label, evaluate, report, as one Prefect flow."""
+"""The topic model: load, (deduplicate,) embed, neighbors, reduce, cluster, label, evaluate, report: a Prefect flow."""
 
 from __future__ import annotations
 
 from prefect import flow
 
 from configs.models import TopicModelConfig
+from flows.duplicates import duplicate_stages
 from flows.line import begin, finished, one_at_a_time, record_failed_run
 from tasks.cluster import check_size, cluster
 from tasks.count import count
+from tasks.deduplicate import keep
 from tasks.embed import embed
 from tasks.evaluate import evaluate
 from tasks.label import label
@@ -49,6 +51,14 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
 
     with display(), started(config.runtime) as runtime:
         documents = finished("load", read.submit(store, config.load, runtime))
+        made = {"load": documents}
+        if config.deduplicate is not None:
+            found = duplicate_stages(
+                store, documents, None, config.embed, config.deduplicate, seed, runtime, "embed_all"
+            )
+            made |= found
+            documents = finished("keep", keep.submit(store, documents, made["deduplicate"]))
+            made["keep"] = documents
         check_size(config.cluster, documents.rows)
         embeddings = finished("embed", embed.submit(store, documents, config.embed, runtime))
         graph = finished("neighbors", neighbors.submit(store, embeddings, config.neighbors, seed, runtime))
@@ -67,5 +77,6 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         shown = (documents, layout, labels, topics, metrics)
         page = finished("report", report.submit(store, *shown, config.report, config.name))
 
-    made = (documents, embeddings, graph, reduced, layout, labels, counts, topics, metrics, page)
-    return publish.submit(store, config, dict(zip(STAGES, made, strict=True)), run).result()
+    modelled_by = (embeddings, graph, reduced, layout, labels, counts, topics, metrics, page)
+    made |= zip(STAGES[1:], modelled_by, strict=True)
+    return publish.submit(store, config, made, run).result()

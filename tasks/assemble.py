@@ -13,13 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from configs.models import (
-    LoadConfig,
-    PrecomputedEmbed,
-    SentenceTransformersEmbed,
-    StaticEmbed,
-    TopicModelConfig,
-)
+from configs.models import EmbedConfig, LoadConfig, SentenceTransformersEmbed, TopicModelConfig
 from tasks.encoders import find_encoder
 from tasks.records import describe_run
 from tasks.report_page import finish_report
@@ -39,8 +33,7 @@ def publish_run(
     config : TopicModelConfig
         The resolved config.
     stages : mapping of str to ArtifactRef
-        The artifact of each stage, in order: load, embed, neighbors, reduce, map, cluster, count, label,
-        evaluate, report.
+        The artifact of each stage in order, as `recipes.stages_of` names them.
     run : RunId
         Name, number and start of the run.
 
@@ -70,12 +63,17 @@ def publish_run(
     return record
 
 
+def documents_of(stages: Mapping[str, ArtifactRef]) -> ArtifactRef:
+    """Return the documents that were modelled: those that were loaded, or what was kept of them."""
+    return stages.get("keep", stages["load"])
+
+
 def topics_table(store: ArtifactStore, stages: Mapping[str, ArtifactRef], labels: pl.Series) -> pl.DataFrame:
     """Return one row a topic; of split documents, sizes and examples count documents and not passages."""
     centroids = store.address(stages["label"], "centroids.npy")
     topics = store.table(stages["label"], "topics").collect()
     topics = topics.with_columns(pl.format("{}#{}", pl.lit(centroids), "centroid").alias("centroid"))
-    if not store.meta(stages["load"])["has_passages"]:
+    if not store.meta(documents_of(stages))["has_passages"]:
         return topics.drop("representative_rows")
     sizes = labels.to_frame().group_by("topic").agg(pl.len().cast(pl.UInt32).alias("size"))
     whole = (
@@ -100,7 +98,7 @@ def documents_table(
     Lazy: written out it streams, so that texts are never held at once; only documents split into passages are joined
     in memory.
     """
-    documents, labels = stages["load"], stages["cluster"]
+    documents, labels = documents_of(stages), stages["cluster"]
     layout = store.array(stages["map"], "reduced")
     table = store.table(documents, "documents")
     placed = pl.DataFrame(
@@ -116,12 +114,12 @@ def documents_table(
     own = store.table(documents, "columns")
     if not store.meta(documents)["has_passages"]:
         beside = pl.concat([table.select("doc_id"), placed.lazy()], how="horizontal")
-        return _with_own_columns(beside, table.select("text"), own)
+        return with_own_columns(beside, table.select("text"), own)
     passages, columns = table.collect(), own.collect()
     joined = join_passages(passages.select(pl.col("parent").alias("doc_id")).hstack(placed))
     first = passages.with_row_index("at").group_by("parent", maintain_order=True).first()["at"]
     texts = _whole_texts(passages[first], columns[first], loading)
-    return _with_own_columns(joined.lazy(), texts.lazy(), columns[first].lazy())
+    return with_own_columns(joined.lazy(), texts.lazy(), columns[first].lazy())
 
 
 def join_passages(passages: pl.DataFrame) -> pl.DataFrame:
@@ -152,9 +150,12 @@ def join_passages(passages: pl.DataFrame) -> pl.DataFrame:
 def _record(
     store: ArtifactStore, config: TopicModelConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
+    metrics = store.json(stages["evaluate"], "metrics")
+    if "deduplicate" in stages:
+        metrics["n_duplicates"] = store.meta(stages["deduplicate"])["n_duplicates"]
     return {
         **describe_run(store, config, stages, run),
-        "metrics": store.json(stages["evaluate"], "metrics"),
+        "metrics": metrics,
         "graph": store.meta(stages["neighbors"]),
     }
 
@@ -170,7 +171,7 @@ def _whole_texts(passages: pl.DataFrame, own: pl.DataFrame, loading: LoadConfig)
     return own.select(joined.alias("text"))
 
 
-def _with_own_columns(placed: pl.LazyFrame, texts: pl.LazyFrame, own: pl.LazyFrame) -> pl.LazyFrame:
+def with_own_columns(placed: pl.LazyFrame, texts: pl.LazyFrame, own: pl.LazyFrame) -> pl.LazyFrame:
     """Return the table with the input's own columns beside it; those whose name is taken get `_input` behind it."""
     theirs = own.collect_schema().names()
     named = own.rename({name: f"{_OWN}{name}" for name in theirs})
@@ -208,12 +209,10 @@ def flat_topics(topics: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def name_encoder(
-    model: Path, config: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed, device: str
-) -> None:
+def name_encoder(model: Path, config: EmbedConfig, device: str) -> None:
     """Write into the BERTopic model where this machine has its encoder, so that `BERTopic.load` finds it."""
-    if not isinstance(config, SentenceTransformersEmbed):
-        return
+    if not isinstance(config, SentenceTransformersEmbed) or config.adapter is not None:
+        return  # BERTopic would compare the encoder's own vectors with centroids of moved ones
     path = model / "config.json"
     settings = json.loads(path.read_bytes())
     settings["embedding_model"] = find_encoder(config, device).loadable_name

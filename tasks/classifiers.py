@@ -87,7 +87,9 @@ def load_classifier(folder: Path) -> Classifier:
 def body_config(embed: SentenceTransformersEmbed, body: Path) -> SentenceTransformersEmbed:
     """Return how texts are embedded with a tuned body: as before, but never in 8-bit integers."""
     precision = "auto" if embed.precision == "int8" else embed.precision
-    return embed.model_copy(update={"model": str(body), "revision": None, "precision": precision})
+    return embed.model_copy(
+        update={"model": str(body), "revision": None, "precision": precision, "adapter": None}
+    )
 
 
 def export_setfit(folder: Path, embed: Any, target: Path) -> None:  # noqa: ANN401  (any section of embed)

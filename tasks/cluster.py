@@ -86,7 +86,7 @@ def cluster_points(
         implementation = "reference" if len(points) <= REFERENCE_UP_TO else "fast"
     if implementation == "fast":
         return fast_hdbscan_clusters(
-            points, config.min_cluster_size, min_samples, config.selection, config.epsilon
+            points, config.min_cluster_size, min_samples, config.selection, config.epsilon, n_threads
         )
     return hdbscan_clusters(
         points, config.min_cluster_size, min_samples, config.selection, config.epsilon, n_threads

@@ -122,7 +122,7 @@ def try_setfit(
 
 def body_arithmetic(embed: SentenceTransformersEmbed) -> SentenceTransformersEmbed:
     """Return how a body is trained: in float32."""
-    return embed.model_copy(update={"precision": "float32"})
+    return embed.model_copy(update={"precision": "float32", "adapter": None})
 
 
 def summarize(trials: Sequence[Mapping[str, Any]], config: CompareConfig) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from configs.models import (
     StaticEmbed,
 )
 from tasks import recipes
+from tasks.adapters import AdapterFiles, apply_adapter, find_adapter, load_adapter
 from tasks.batches import embed_on_workers, missing_rows
 from tasks.encoders import Encoder, EncoderFiles, find_encoder, load_encoder, precomputed_digest
 from tasks.errors import DataError
@@ -114,19 +115,22 @@ def embed(
 ) -> ArtifactRef:
     """Return the embeddings artifact, embedding only texts that this encoder has never met."""
     if isinstance(config, PrecomputedEmbed):
-        return _take_precomputed(store, documents, config)
+        return _take_precomputed(store, documents, config, runtime)
     if isinstance(config, ImagesEmbed):
         of_images = embed_images(store, documents, config, runtime)
         return cached(of_images) if of_images.cached else of_images
     files = find_encoder(config, runtime.device)
-    recipe = recipes.embed(config, store.meta(documents)["texts"], files.key)
+    adapter = find_adapter(store, config, files.key, runtime)
+    recipe = recipes.embed(
+        config, store.meta(documents)["texts"], files.key, adapter.key if adapter else None
+    )
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
         with track("embed", documents.rows, unit="documents") as progress:
             n_embedded = _embed_all(store, documents, files, config, runtime, progress)
         vectors = VectorStore(store, files.key)
-        n_truncated, chunks = _gather(store, documents, vectors, writer, files.max_tokens)
+        n_truncated, chunks = _gather(store, documents, vectors, writer, files.max_tokens, adapter)
         writer.meta = {
             "encoder": files.key,
             "model": files.name,
@@ -136,6 +140,7 @@ def embed(
             "n_embedded": n_embedded,
             "truncated_share": n_truncated / max(1, documents.rows),
             "chunks": chunks,
+            **_named(adapter),
         }
     return store.committed(recipe, writer)
 
@@ -178,6 +183,27 @@ def _embed_all(
     return n_embedded
 
 
+def embed_texts(
+    store: ArtifactStore,
+    texts: pl.Series,
+    config: SentenceTransformersEmbed | StaticEmbed,
+    runtime: RuntimeConfig,
+) -> NDArray[np.float32]:
+    """Return unit vectors (n_texts, dim) of any texts as `config` means them, embedding only those never met."""
+    files = find_encoder(config, runtime.device)
+    adapter = find_adapter(store, config, files.key, runtime)
+    vectors = VectorStore(store, files.key)
+    digests = text_digests(texts)
+    if (vectors.locate(digests)[:, 0] < 0).any():
+        encoder = load_encoder(files, config, runtime.n_threads)
+        embed_missing(
+            texts, vectors, encoder, encoder.chunk_texts or CHUNK_TEXTS[files.device], lambda _: None
+        )
+    found = np.empty((len(texts), vectors.dim), np.float32)
+    vectors.gather(vectors.locate(digests), found)
+    return apply_adapter(store, adapter, found)
+
+
 def text_parts(store: ArtifactStore, documents: ArtifactRef, rows: int = 65_536) -> Iterator[pl.Series]:
     """Yield the documents' texts in order, in parts of at most `rows`."""
     for part in store.table(documents, "documents").select("text").collect_batches(chunk_size=rows):
@@ -191,24 +217,42 @@ def _gather(
     vectors: VectorStore,
     writer: ArtifactWriter,
     max_tokens: int | None,
+    adapter: AdapterFiles | None,
 ) -> tuple[int, list[str]]:
-    """Write the documents' vectors in their order; return how many are truncated and the chunks they came from."""
+    """Write the documents' vectors in their order; return how many are truncated and the chunks they came from.
+
+    An adapter moves them on their way: what is kept by text are the encoder's own, which all adapters share.
+    """
+    head = load_adapter(store, adapter.ref) if adapter else None
     embeddings = writer.open_array("embeddings", (documents.rows, vectors.dim), "float32")
     writer.rows = documents.rows
     used: set[int] = set()
     start = n_truncated = 0
     for texts in text_parts(store, documents):
         places = vectors.locate(text_digests(texts))
-        n_tokens = vectors.gather(places, embeddings[start : start + len(texts)])
+        part = embeddings[start : start + len(texts)]
+        n_tokens = vectors.gather(places, part)
+        if head is not None:
+            part[:] = head.apply(part)
         n_truncated += int((n_tokens > max_tokens).sum()) if max_tokens else 0
         used.update(np.unique(places[:, 0]).tolist())
         start += len(texts)
     return n_truncated, vectors.keys(sorted(used))
 
 
-def _take_precomputed(store: ArtifactStore, documents: ArtifactRef, config: PrecomputedEmbed) -> ArtifactRef:
+def _named(adapter: AdapterFiles | None) -> dict[str, str]:
+    """Return the adapter's key as an artifact's `meta` holds it; nothing where there is none."""
+    return {} if adapter is None else {"adapter": adapter.key}
+
+
+def _take_precomputed(
+    store: ArtifactStore, documents: ArtifactRef, config: PrecomputedEmbed, runtime: RuntimeConfig
+) -> ArtifactRef:
     """Return the embeddings artifact made of vectors that the user already has."""
-    recipe = recipes.embed(config, documents.key, precomputed_digest(config))
+    adapter = find_adapter(store, config, "precomputed", runtime)
+    recipe = recipes.embed(
+        config, documents.key, precomputed_digest(config), adapter.key if adapter else None
+    )
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
@@ -220,9 +264,11 @@ def _take_precomputed(store: ArtifactStore, documents: ArtifactRef, config: Prec
             vectors = check_vectors(
                 _read_column(store, documents, str(config.column)), len(rows), f"column {config.column!r}"
             )
+        if adapter is not None:
+            vectors = apply_adapter(store, adapter, vectors)
         writer.save_array("embeddings", vectors)
         writer.rows = len(rows)
-        writer.meta = {"encoder": "precomputed", "truncated_share": None}
+        writer.meta = {"encoder": "precomputed", "truncated_share": None, **_named(adapter)}
     return store.committed(recipe, writer)
 
 

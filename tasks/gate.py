@@ -73,11 +73,16 @@ def _check(
 def failed_gates(checks: list[dict[str, Any]]) -> list[str]:
     """Return one line for each gate that a run did not pass."""
     return [
-        f"{check['gate']} = {check['bound']:g}: {check['figure']} is "
-        + ("not defined" if check["value"] is None else f"{check['value']:.3f}")
+        f"{check['gate']} = {check['bound']:g}: {check['figure']} is " + _told(check["value"])
         for check in checks
         if not check["passed"]
     ]
+
+
+def _told(value: float | None) -> str:
+    if value is None:
+        return "not defined"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
 @task(name="gate", cache_policy=NO_CACHE, persist_result=False)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 CHUNK_IMAGES = 256
-"""Images embedded between two commits: some tens of seconds of a CPU."""
+"""Images embedded between two commits, which is what a kill costs."""
 
 BATCH_IMAGES = 16
 

@@ -30,7 +30,7 @@ from tasks.resources import compiled_threads
 from tasks.store import ArtifactWriter
 
 EXACT_UP_TO = 20_000
-"""Documents up to which every query is compared with all: some 3 ms for one (tests/benchmarks/index.py)."""
+"""Documents up to which every query is compared with all: 31 MB of 384 dimensions, reckoned 3 ms at 10 GB a second."""
 
 SAMPLE = 500
 """Documents that `ef` is chosen on, and as many others to measure on: at recall .99 the standard error is .001."""

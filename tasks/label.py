@@ -26,6 +26,7 @@ from configs.models import (
     StaticEmbed,
 )
 from tasks import recipes
+from tasks.adapters import apply_adapter, find_adapter
 from tasks.core.assign import CHUNK_ROWS, topic_centroids
 from tasks.core.clusters import FloatArray, LabelArray
 from tasks.core.counts import emphasize, top_words, topic_counts, weigh_classes
@@ -311,5 +312,6 @@ def _embed_words(
     found = np.empty((len(words), vectors.dim), np.float32)
     places = vectors.locate(digests)
     vectors.gather(places, found)
+    moved = apply_adapter(store, find_adapter(store, encoding, files.key, runtime), found)
     writer.meta |= {"encoder": files.key, "chunks": vectors.keys(sorted(set(places[:, 0].tolist())))}
-    return dict(zip(words, found, strict=True))
+    return dict(zip(words, moved, strict=True))

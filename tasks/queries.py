@@ -15,6 +15,9 @@ from pydantic import TypeAdapter
 
 from configs.index import IndexConfig
 from configs.models import EmbedConfig, ImagesEmbed, PrecomputedEmbed, SentenceTransformersEmbed
+from tasks.adapters import KIND as ADAPTERS
+from tasks.adapters import load_adapter
+from tasks.core.residual import ResidualHead
 from tasks.encoders import Encoder, find_encoder, load_encoder
 from tasks.errors import ConfigError
 from tasks.images import as_text_model
@@ -40,7 +43,7 @@ def space_of(
         "query_prompt": config.query_prompt,
         "query_model": config.query_model,
         "normalized": True,
-        "adapter": getattr(embedding, "adapter", None),
+        "adapter": meta.get("adapter"),
         "dim": int(store.array(embeddings, "embeddings").shape[1]),
     }
 
@@ -53,6 +56,7 @@ class QueryEncoder:
     prompt: str | None
     max_tokens: int | None
     dim: int
+    head: ResidualHead | None = None
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return unit vectors (n, dim) and which texts (n,) are longer than the encoder reads."""
@@ -63,21 +67,30 @@ class QueryEncoder:
                 "space; name the model that the vectors were made with"
             )
             raise ConfigError(msg)
+        vectors = self._moved(vectors)
         too_long = n_tokens > self.max_tokens if self.max_tokens else np.zeros(len(texts), bool)
         return vectors, too_long
 
     def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors (n, dim) of documents that are added."""
-        return self.encoder.encode(texts)[0]
+        return self._moved(self.encoder.encode(texts)[0])
+
+    def _moved(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return vectors as the adapter of the documents moves them; as they are where there is none."""
+        return vectors if self.head is None else self.head.apply(vectors)
 
 
-def open_queries(meta: dict[str, Any], device: str = "auto", n_threads: int | None = None) -> QueryEncoder:
+def open_queries(
+    meta: dict[str, Any], store: ArtifactStore, device: str = "auto", n_threads: int | None = None
+) -> QueryEncoder:
     """Return the encoder of queries of an index, loaded.
 
     Parameters
     ----------
     meta : dict
         The index's manifest.
+    store : ArtifactStore
+        Where the adapter of its vectors is, if they have one.
     device : str
         Where it runs.
     n_threads : int or None
@@ -89,6 +102,9 @@ def open_queries(meta: dict[str, Any], device: str = "auto", n_threads: int | No
         When there is none, or the model found here gives vectors of another space.
     """
     space, embedding = meta["space"], _EMBED.validate_python(meta["embed"])
+    if space["adapter"] is not None:  # where an adapter moves documents' vectors it has to move queries' here
+        msg = "index: its vectors were moved by an adapter that queries cannot be put through; ask with a vector"
+        raise ConfigError(msg)
     if isinstance(embedding, PrecomputedEmbed):
         if space["query_model"] is None:
             msg = (
@@ -110,7 +126,9 @@ def open_queries(meta: dict[str, Any], device: str = "auto", n_threads: int | No
         embedding = embedding.model_copy(update={"precision": "float32"})  # of one space, and a CPU's own
         files = find_encoder(embedding, device)
     encoder = load_encoder(files, embedding, n_threads)
-    return QueryEncoder(encoder, space["query_prompt"], files.max_tokens, int(space["dim"]))
+    key = space["adapter"]
+    head = load_adapter(store, ArtifactRef(ADAPTERS, key, stage="tune")) if key else None
+    return QueryEncoder(encoder, space["query_prompt"], files.max_tokens, int(space["dim"]), head)
 
 
 def _same_space(embedding: Any, space: dict[str, Any]) -> Any:  # noqa: ANN401  (one of the embed sections)

@@ -12,7 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from configs import duplicates as d
 from configs import models as m
+from configs import tuning as t
 from configs import update as u
 from configs.classify import LabelsConfig, PredictConfig, TrainClassifierConfig
 from configs.index import IndexConfig
@@ -23,11 +25,14 @@ VERSIONS: Mapping[str, int] = {
     "load": 1,
     "embed": 1,
     "neighbors": 3,
-    "reduce": 2,
-    "cluster": 2,
+    "reduce": 3,
+    "cluster": 3,
     "count": 1,
     "label": 2,
     "evaluate": 1,
+    "pair": 1,
+    "shingle": 1,
+    "deduplicate": 1,
     "report": 3,
     "arrive": 1,
     "assign": 1,
@@ -41,12 +46,28 @@ VERSIONS: Mapping[str, int] = {
     "contest": 1,
     "train": 1,
     "predict": 1,
+    "examples": 1,
+    "tune": 1,
+    "judge": 1,
 }
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
 
 STAGES = ("load", "embed", "neighbors", "reduce", "map", "cluster", "count", "label", "evaluate", "report")
 """The steps of a topic model, in order; `map` is the reduce stage in two dimensions."""
+
+
+def stages_of(config: m.TopicModelConfig) -> tuple[str, ...]:
+    """Return the steps of a topic model with this config: with `deduplicate` only its kept documents are modelled."""
+    if config.deduplicate is None:
+        return STAGES
+    return ("load", *searches(config.deduplicate), "deduplicate", "keep", *STAGES[1:])
+
+
+def searches(config: d.AnyDeduplicate) -> tuple[str, ...]:
+    """Return the steps that find similar pairs; `embed_all` is the embed stage on what duplicates are still among."""
+    by_vectors = () if config.method == "minhash" else ("embed_all", "pair")
+    return by_vectors if config.method == "embedding" else (*by_vectors, "shingle")
 
 
 def map_reduce(config: m.MapConfig) -> m.ParallelUmapReduce:
@@ -75,8 +96,11 @@ def embed(
     config: m.SentenceTransformersEmbed | m.StaticEmbed | m.PrecomputedEmbed | m.ImagesEmbed,
     texts: str,
     encoder: str,
+    adapter: str | None = None,
 ) -> Recipe:
     """Return the recipe of the embeddings of the texts with digest `texts` by the encoder with key `encoder`.
+
+    An adapter counts by its artifact's key, whatever name the config gives it.
 
     For precomputed vectors `texts` is the documents' key and `encoder` the digest of the vectors, which stands
     for their path. Versions of torch and the like are left out: a text's vector is kept once it is there.
@@ -85,9 +109,9 @@ def embed(
         stage="embed",
         kind="embeddings",
         version=VERSIONS["embed"],
-        config=_fields(config, leave_out={"path", "root"}),
+        config=_fields(config, leave_out={"path", "root", "adapter"}),
         inputs={"texts": texts},
-        identity={"encoder": encoder},
+        identity={"encoder": encoder} if adapter is None else {"encoder": encoder, "adapter": adapter},
     )
 
 
@@ -128,7 +152,7 @@ def cluster(
         fields = _fields(config, leave_out={"classifier"})
         identity = {"classifier": classifier_key(config.classifier)}
         return Recipe("cluster", "labels", VERSIONS["cluster"], fields, {"embeddings": embeddings}, identity)
-    libraries = ("hdbscan", "fast_hdbscan", "scikit-learn")
+    libraries = ("hdbscan", "fast_hdbscan", "scikit-learn", "numba")
     return _stage(
         "cluster",
         "labels",
@@ -173,6 +197,56 @@ def report(config: m.ReportConfig, name: str, inputs: Mapping[str, str]) -> Reci
     return _stage(
         "report", "reports", config.model_copy(update={"title": config.title or name}), inputs, ("plotly",)
     )
+
+
+def signatures(n_bits: int, embeddings: str, seed: int) -> Recipe:
+    """Return the recipe of the sides of random hyperplanes on which vectors lie; integers, so no library decides."""
+    return Recipe(
+        "pair", "signatures", VERSIONS["pair"], {"n_bits": n_bits}, {"embeddings": embeddings}, seed=seed
+    )
+
+
+def pair(config: d.VectorMatchConfig, embeddings: str, base: str | None, seed: int) -> Recipe:
+    """Return the recipe of the pairs of similar vectors, some of them of the embeddings `base`.
+
+    The threshold is not part of it: it chooses among the pairs.
+    """
+    fields = config.model_dump(mode="json", include=set(d.VectorMatchConfig.model_fields) - {"threshold"})
+    inputs = {"embeddings": embeddings} | ({"against": base} if base else {})
+    return Recipe(
+        "pair", "pairs", VERSIONS["pair"], fields, inputs, {"numpy": package_version("numpy")}, seed
+    )
+
+
+def shingles(shingle_words: int, n_hashes: int, texts: str, seed: int) -> Recipe:
+    """Return the recipe of the shingles of texts and their MinHash signatures."""
+    config = {"shingle_words": shingle_words, "n_hashes": n_hashes}
+    return Recipe("shingle", "shingles", VERSIONS["shingle"], config, {"texts": texts}, seed=seed)
+
+
+def shingle(config: d.WordMatchConfig, texts: str, base: str | None, seed: int) -> Recipe:
+    """Return the recipe of the pairs of texts with common shingles; the threshold is not part of it."""
+    fields = config.model_dump(
+        mode="json", include=set(d.WordMatchConfig.model_fields) - {"jaccard_threshold"}
+    )
+    inputs = {"texts": texts} | ({"against": base} if base else {})
+    return Recipe("shingle", "pairs", VERSIONS["shingle"], fields, inputs, seed=seed)
+
+
+def deduplicate(
+    config: d.AnyDeduplicate, documents: str, pairs: Mapping[str, str], base: str | None = None
+) -> Recipe:
+    """Return the recipe of the groups of duplicates and of what is kept, made of `pairs` by search."""
+    thresholds = {name for name in ("threshold", "jaccard_threshold") if name in type(config).model_fields}
+    fields = config.model_dump(mode="json", include=set(d.GroupingConfig.model_fields) | thresholds)
+    inputs = {"documents": documents, **pairs} | ({"against": base} if base else {})
+    return Recipe("deduplicate", "duplicates", VERSIONS["deduplicate"], fields, inputs)
+
+
+def keep(documents: str, duplicates: str) -> Recipe:
+    """Return the recipe of the documents that are kept."""
+    inputs = {"documents": documents, "duplicates": duplicates}
+    return Recipe("deduplicate", "documents", VERSIONS["deduplicate"], inputs=inputs)
 
 
 # --- updates ---
@@ -257,6 +331,52 @@ def index(config: IndexConfig, inputs: Mapping[str, str], space: str, seed: int)
         "index", "indexes", config, inputs, ("numpy", "numba", "scipy", "usearch"), seed, leave_out={"topics"}
     )
     return Recipe(**{**vars(recipe), "identity": {**recipe.identity, "space": space}})
+
+
+# --- tuning ---
+
+
+def examples(
+    config: t.ClassExamples | t.TopicExamples | t.PairExamples | t.TripletExamples,
+    split: t.SplitExamples,
+    documents: str,
+    source: str,
+    seed: int,
+) -> Recipe:
+    """Return the recipe of the examples; `source` is the digest of the file or the key of the labels they come from."""
+    fields = {**_fields(config, leave_out={"path", "run"}), "split": _fields(split)}
+    return Recipe(
+        stage="examples",
+        kind="examples",
+        version=VERSIONS["examples"],
+        config=fields,
+        inputs={"documents": documents},
+        identity={"source": source},
+        seed=seed,
+    )
+
+
+def tune(
+    config: t.AdapterTune | t.FullTune, embeddings: str, examples: str, encoder: str, seed: int
+) -> Recipe:
+    """Return the recipe of the adapter, or of the tuned model, of the encoder with key `encoder`."""
+    libraries = (
+        ("torch",)
+        if isinstance(config, t.AdapterTune)
+        else ("torch", "sentence-transformers", "transformers")
+    )
+    recipe = _stage(
+        "tune", "adapters", config, {"embeddings": embeddings, "examples": examples}, libraries, seed
+    )
+    kind = "adapters" if isinstance(config, t.AdapterTune) else "models"
+    return Recipe(**{**vars(recipe), "kind": kind, "identity": {**recipe.identity, "encoder": encoder}})
+
+
+def judge(config: t.JudgeConfig, examples: str, raw: str, tuned: str, seed: int) -> Recipe:
+    """Return the recipe of the figures of raw beside tuned vectors."""
+    inputs = {"examples": examples, "raw": raw, "tuned": tuned}
+    libraries = ("numpy", "scikit-learn", "torch", "hdbscan", "fast_hdbscan", "numba")
+    return _stage("judge", "judgements", config, inputs, libraries, seed)
 
 
 # --- classifiers --------------------------------------------------------------------------------------------

@@ -47,8 +47,16 @@ def describe_run(
         "machine": f"{platform.machine()} {platform.system()}, {os.cpu_count()} cores",
         "versions": library_versions(),
         "commit": _commit(),
-        "config": dump_config(config),
+        "config": dump_config(_pinned(config, embedding)),
     }
+
+
+def _pinned(config: FlowConfig, embedding: RunRecord) -> FlowConfig:
+    """Return the config with an adapter named by its key: the name of a series of runs means another one tomorrow."""
+    section = getattr(config, "embed", None)
+    if section is None or getattr(section, "adapter", None) is None:
+        return config
+    return config.model_copy(update={"embed": section.model_copy(update={"adapter": embedding["adapter"]})})
 
 
 def _stage(store: ArtifactStore, stage: str, ref: ArtifactRef) -> RunRecord:

@@ -27,6 +27,7 @@ def reduce_graph(
     embeddings: NDArray[np.float32],
     config: ParallelUmapReduce | UmapReduce,
     seed: int,
+    n_threads: int | None = None,
 ) -> NDArray[np.float32]:
     """Return UMAP's layout (n_docs, n_components) float32 of the neighbour graph.
 
@@ -40,6 +41,8 @@ def reduce_graph(
         Dimensions, least distance, passes, start; and whose layout.
     seed : int
         Seed of the layout.
+    n_threads : int, optional
+        Threads of our own layout; all cores if None.
 
     Notes
     -----
@@ -59,7 +62,7 @@ def reduce_graph(
             seed,
         )
     begin = start_positions(embeddings, config.n_components, config.init, seed)
-    return parallel_layout(graph, begin, config.min_dist, config.n_epochs, seed)
+    return parallel_layout(graph, begin, config.min_dist, config.n_epochs, seed, n_threads)
 
 
 def start_positions(
@@ -105,7 +108,7 @@ def reduce(
             indices, distances = store.array(neighbors, "indices"), store.array(neighbors, "distances")
             sample = read_sample(store, neighbors)
             fitted = vectors if sample is None else vectors[sample.rows]
-            reduced = reduce_graph(indices, distances, fitted, config, seed)
+            reduced = reduce_graph(indices, distances, fitted, config, seed, runtime.n_threads)
             reduced = reduced if sample is None else sample.place(reduced)
         elif isinstance(config, PcaReduce):
             reduced = principal_components(vectors, config.n_components)

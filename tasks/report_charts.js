@@ -168,9 +168,10 @@ function sayUpdates() {
   const last = told.numbers.length - 1;
   byId("updates-note").textContent = `Share of each topic of today in the documents that each of ${plural(told.numbers.length, "run")} told.`;
   const said = [run.update.refit ? `Topics were fitted anew: ${run.update.reason}.` : `${plural(told.n_new[last], "new document")} told to the topics there were.`];
-  if (run.lineage) said.push("Of the topics " + Object.entries(run.lineage).filter(([, n]) => n).map(([event, n]) => `${count(n)} ${event}`).join(", ") + ".");
+  const events = ["continued", "split", "merged", "born", "died"].filter((event) => run.lineage && run.lineage[event]);
+  if (events.length) said.push("Of the topics " + events.map((event) => `${count(run.lineage[event])} ${event}`).join(", ") + ".");
   if (run.drift) said.push(`Since the fit ${plural(run.drift.figures.n_documents, "document")}, ${percent(run.drift.figures.outlier_share)} without a topic (fitted: ${percent(run.drift.figures.outlier_share_fit)}).`);
-  if (run.drift) said.push(...run.drift.over.map((line) => `Drift: ${line}.`));
+  if (run.drift && !run.update.refit) said.push(...run.drift.over.map((line) => `Drift: ${line}.`));
   said.push(run.published ? "Published: every gate was passed." : `Not published: ${run.gates.failed.join("; ")}.`);
   byId("updates-said").replaceChildren(...said.map((line) => untrusted(line, "li")));
 }

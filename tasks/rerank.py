@@ -33,7 +33,7 @@ def rerank_scores(model: str, query: str, texts: Sequence[str]) -> NDArray[np.fl
 
     Notes
     -----
-    A forward pass a text: some 20 ms each for a model of six layers on a CPU, so it is for the best hundred.
+    A forward pass of the model a text: for the best hundred, not for a corpus.
     """
     if not texts:
         return np.zeros(0)

@@ -55,6 +55,19 @@ def compiled_threads(n_threads: int | None) -> Iterator[None]:
         numba.set_num_threads(before)
 
 
+@contextlib.contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Run torch inside the block on one thread, where sums over rows must come out the same on any machine's cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def peak_rss_bytes() -> int:
     """Return the process's peak resident memory in bytes, since the last reset where the kernel allows one."""
     try:

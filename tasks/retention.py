@@ -190,6 +190,8 @@ def _referred_to(store: ArtifactStore, runs: Iterable[Path], without: set[str]) 
         meta = store.manifest(kind, key)["meta"]
         kept |= {(f"vectors-{meta['encoder']}", chunk) for chunk in meta.get("chunks", ())}
         kept |= {("trials", trial) for trial in meta.get("trials", ())}
+        kept |= {(kind, key) for kind, key in meta.get("beside", ())}
+        kept |= {("adapters", meta["adapter"])} if kind == "embeddings" and "adapter" in meta else set()
     documents = {key for kind, key in kept if kind == "documents"}
     for key in store.hits("sources"):
         named = store.json(ArtifactRef("sources", key, stage="load"), "documents")["documents"]

@@ -357,7 +357,7 @@ class SearchIndex:
     @cached_property
     def queries(self) -> QueryEncoder:
         """What encodes queries."""
-        return open_queries(self.files.meta)
+        return open_queries(self.files.meta, self.files.store)
 
     @cached_property
     def graph(self) -> Graph | None:

@@ -24,6 +24,27 @@ def here(function: Callable[[int, int], Result], n_rows: int, block_rows: int) -
     return [function(start, min(n_rows, start + block_rows)) for start in range(0, n_rows, block_rows)]
 
 
+def bound(kernel: Callable[..., Result], *arrays: object) -> Callable[[int, int], Result]:
+    """Return a function of (start, stop) that calls a kernel with them and then the arrays."""
+
+    def block(start: int, stop: int) -> Result:
+        return kernel(start, stop, *arrays)
+
+    return block
+
+
+@contextmanager
+def threads(n_threads: int | None = None, initializer: Callable[[], None] | None = None) -> Iterator[Workers]:
+    """Yield what runs blocks on `n_threads` threads, all cores if None; each calls the initializer first."""
+    with ThreadPoolExecutor(n_threads or os.cpu_count() or 1, "rows", initializer) as pool:
+
+        def run(function: Callable[[int, int], Result], n_rows: int, block_rows: int) -> list[Result]:
+            starts = range(0, n_rows, block_rows)
+            return list(pool.map(lambda start: function(start, min(n_rows, start + block_rows)), starts))
+
+        yield run
+
+
 @contextmanager
 def workers(n_threads: int | None = None) -> Iterator[Workers]:
     """Yield what runs blocks on `n_threads` threads (all cores if None), each of which multiplies alone.
@@ -40,13 +61,8 @@ def workers(n_threads: int | None = None) -> Iterator[Workers]:
     def alone() -> None:
         torch.set_num_threads(1)  # of this thread
 
-    with ThreadPoolExecutor(n_threads or os.cpu_count() or 1, "rows", alone) as pool:
-
-        def run(function: Callable[[int, int], Result], n_rows: int, block_rows: int) -> list[Result]:
-            starts = range(0, n_rows, block_rows)
-            return list(pool.map(lambda start: function(start, min(n_rows, start + block_rows)), starts))
-
-        try:
+    try:
+        with threads(n_threads, alone) as run:
             yield run
-        finally:
-            torch.set_num_threads(before)  # what threads that have not used torch yet would start with
+    finally:
+        torch.set_num_threads(before)  # what threads that have not used torch yet would start with

@@ -44,7 +44,7 @@ class Graph:
     def __init__(self, dim: int, codes: str, scale: float, M: int = 16, ef_construction: int = 128) -> None:
         from usearch.index import Index
 
-        self.scale, self.codes = scale, codes
+        self.scale, self.codes, self._ef_construction = scale, codes, ef_construction
         self._index: Any = Index(
             ndim=dim,
             metric="ip",
@@ -71,7 +71,7 @@ class Graph:
 
     def add(self, parts: Parts, first: int, n_threads: int | None = None) -> None:
         """Add the vectors of `parts` from row `first` on."""
-        self._index.expansion_add = max(1, int(self._index.expansion_add))
+        self._index.expansion_add = self._ef_construction  # a file does not hold it
         for start, vectors in parts.blocks(None, ADD_ROWS):
             fresh = vectors[max(0, first - start) :]
             if len(fresh):

@@ -51,7 +51,7 @@ def scan(
         while at <= stop:
             kind, width = 0, 1
             if at < stop:
-                point, width = _decode(text, at)
+                point, width = decode_point(text, at)
                 kind = classes[point]
             if kind == 0:
                 if trimmed >= 2:
@@ -72,7 +72,7 @@ def scan(
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _decode(text: NDArray[np.uint8], at: int) -> tuple[np.int64, int]:
+def decode_point(text: NDArray[np.uint8], at: int) -> tuple[np.int64, int]:
     """Return the code point whose UTF-8 begins at `at`, and its bytes."""
     first = np.int64(text[at])
     if first < 0x80:

@@ -37,7 +37,7 @@ def everything_told(server: PrefectServer, name: str) -> str:
             [
                 found
                 for found in server.ask("artifacts/filter", {"artifacts": of_run})
-                if not found["key"].endswith("-topics")
+                if not str(found["key"]).endswith("-topics")
             ],
         ]
     )

@@ -15,6 +15,7 @@ from polars.testing import assert_frame_equal
 from polars.testing.parametric import dataframes
 from pydantic import BaseModel, ValidationError
 
+from configs import duplicates as d
 from configs import models as m
 from configs.index import IndexConfig
 from configs.models import TopicModelConfig
@@ -35,6 +36,11 @@ SECTIONS: dict[str, list[BaseModel]] = {
         m.PrecomputedEmbed(method="precomputed", column="v"),
         m.ImagesEmbed(method="images", model="clip"),
     ],
+    "deduplicate": [
+        d.EmbeddingDeduplicate(), d.MinhashDeduplicate(method="minhash"), d.BothDeduplicate(method="both"),
+    ],
+    "pair": [d.VectorMatchConfig()],
+    "shingle": [d.WordMatchConfig()],
     "neighbors": [m.NeighborsConfig()],
     "reduce": [
         m.ParallelUmapReduce(), m.UmapReduce(method="umap"), m.PcaReduce(method="pca"), m.NoReduce(method="none"),
@@ -51,6 +57,9 @@ SECTIONS: dict[str, list[BaseModel]] = {
 RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "load": lambda c: recipes.load(c, "source"),
     "embed": lambda c: recipes.embed(c, "texts", "encoder"),
+    "deduplicate": lambda c: grouped(c, "d"),
+    "pair": lambda c: recipes.pair(c, "e", None, 1),
+    "shingle": lambda c: recipes.shingle(c, "t", None, 1),
     "neighbors": lambda c: recipes.neighbors(c, "e", 1),
     "reduce": lambda c: recipes.reduce(c, "e", "n", 1),
     "map": lambda c: recipes.reduce(recipes.map_reduce(c), "e", "n", 1),
@@ -62,7 +71,24 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "index": lambda c: recipes.index(c, {"embeddings": "e"}, "space", 1),
 }
 
-BY_CONTENT = {"path", "connection_env", "query", "root", "topics"}
+
+def grouped(config: d.AnyDeduplicate, documents: str) -> Recipe:
+    """Return the recipe of the duplicates on top of those of the pairs that its method takes."""
+    pairs = {}
+    if not isinstance(config, d.MinhashDeduplicate):
+        pairs["pair"] = recipes.pair(config, "e", None, 1).key
+    if not isinstance(config, d.EmbeddingDeduplicate):
+        pairs["shingle"] = recipes.shingle(config, "t", None, 1).key
+    return recipes.deduplicate(config, documents, pairs)
+
+
+BESIDE_ANOTHER = {"keep_column"}
+"""Fields that have a value only beside a certain one of another field; compared below."""
+
+CHOSEN_BY = {"threshold", "jaccard_threshold"}
+"""Fields that choose among the pairs that were found: of the key of the duplicates, not of that of the pairs."""
+
+BY_CONTENT = {"path", "connection_env", "query", "root", "topics", "adapter", "run"}
 """Fields that say where the input lies: what lies there is in the key by its content."""
 
 
@@ -71,7 +97,7 @@ def other_values(value: Any) -> Iterator[Any]:
     if isinstance(value, bool):
         yield not value
     elif isinstance(value, int | float):
-        yield from (value + 1, value / 2, value + 1000)
+        yield from (value + 1, value / 2, value + 1000, (1 + value) / 2, 128)
     yield from (
         "other",
         "exact",
@@ -84,6 +110,8 @@ def other_values(value: Any) -> Iterator[Any]:
         "keybert",
         "random",
         "fast",
+        "components",
+        "longest",
         "rebuild",
     )
     yield from (5, 50, 500, 0.5, ("a", "b"), [1, 2], {"max_words": 77, "overlap_words": 7}, None)
@@ -117,6 +145,7 @@ CASES = [
     for config in configs
     for field, changed in perturbed(config)
     if not (stage in {"load", "embed", "index"} and field in BY_CONTENT)
+    if not (stage in {"pair", "shingle"} and field in CHOSEN_BY) and field not in BESIDE_ANOTHER
 ]
 
 
@@ -142,7 +171,23 @@ def test_the_fields_walked_are_all_there_are() -> None:
         assert (kind, field) not in walked, stage
 
 
-@pytest.mark.parametrize("stage", ["embed", "reduce", "cluster", "label"])
+def test_the_column_to_keep_by_changes_the_key() -> None:
+    keys = {
+        grouped(d.EmbeddingDeduplicate(keep="column", keep_column=column), "d").key for column in ("a", "b")
+    }
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize("field", sorted(CHOSEN_BY))
+def test_another_threshold_needs_no_other_search(field: str) -> None:
+    config = d.BothDeduplicate(method="both")
+    changed = config.model_copy(update={field: 0.95})
+    assert recipes.pair(config, "e", None, 1).key == recipes.pair(changed, "e", None, 1).key
+    assert recipes.shingle(config, "t", None, 1).key == recipes.shingle(changed, "t", None, 1).key
+    assert grouped(config, "d").key != grouped(changed, "d").key
+
+
+@pytest.mark.parametrize("stage", ["deduplicate", "embed", "reduce", "cluster", "label"])
 def test_every_method_has_its_own_key(stage: str) -> None:
     keys = {RECIPES[stage](config).key for config in SECTIONS[stage]}
     assert len(keys) == len(SECTIONS[stage])
@@ -152,9 +197,11 @@ def test_every_section_of_a_topic_model_is_walked() -> None:
     assert set(TopicModelConfig.model_fields) - {"name", "seed", "runtime"} <= set(SECTIONS)
 
 
-@pytest.mark.parametrize("stage", ["neighbors", "reduce", "map", "cluster", "evaluate"])
+@pytest.mark.parametrize("stage", ["pair", "shingle", "neighbors", "reduce", "map", "cluster", "evaluate"])
 def test_the_seed_changes_the_key_where_it_draws(stage: str) -> None:
     drawn = {
+        "pair": lambda seed: recipes.pair(d.VectorMatchConfig(), "e", None, seed),
+        "shingle": lambda seed: recipes.shingle(d.WordMatchConfig(), "t", None, seed),
         "neighbors": lambda seed: recipes.neighbors(m.NeighborsConfig(), "e", seed),
         "reduce": lambda seed: recipes.reduce(m.ParallelUmapReduce(), "e", "n", seed),
         "map": lambda seed: recipes.reduce(recipes.map_reduce(m.MapConfig()), "e", "n", seed),

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from prefect.states import State
+from scipy import sparse
 from sklearn.cluster import KMeans
 from sklearn.manifold import trustworthiness
 from sklearn.metrics import normalized_mutual_info_score
@@ -13,7 +14,7 @@ from configs.models import NoReduce, ParallelUmapReduce, PcaReduce, RuntimeConfi
 from tasks.core.components import principal_components
 from tasks.core.fuzzy import fuzzy_graph
 from tasks.core.knn import exact_neighbors
-from tasks.core.layout import curve_parameters
+from tasks.core.layout import TASK_ROWS, curve_parameters, parallel_layout
 from tasks.recipes import map_reduce
 from tasks.reduce import reduce, reduce_graph
 from tasks.resources import compiled_threads
@@ -75,6 +76,31 @@ def test_threads_change_no_bit(corpus: Corpus) -> None:
             found.append((layout(corpus.embeddings), principal_components(corpus.embeddings, 5)))
     for alone, two in zip(*found, strict=True):
         np.testing.assert_array_equal(alone, two)
+
+
+def test_threads_share_the_points_and_change_no_bit() -> None:
+    rng = np.random.default_rng(0)
+    start = rng.uniform(0, 10, size=(2 * TASK_ROWS + 100, 5)).astype(np.float32)
+    n = len(start)
+    ring = sparse.diags_array([np.ones(n - 1), np.ones(n - 1)], offsets=[-1, 1], dtype=np.float32).tocsr()
+    alone = parallel_layout(ring, start, 0.0, 3, 1, n_threads=1)
+    np.testing.assert_array_equal(parallel_layout(ring, start, 0.0, 3, 1, n_threads=3), alone)
+    assert np.isfinite(alone).all()
+
+
+def test_a_move_by_hand() -> None:
+    a, b = curve_parameters(0.1)
+    start = np.array([[0.0, 0.0], [3.0, 4.0]], np.float32)
+    moved = parallel_layout(sparse.csr_matrix(np.array([[0, 1], [1, 0]], np.float32)), start, 0.1, 1, 1)
+    squared = 25.0
+    pulled = start[0] + 2 * a * b * squared ** (b - 1) / (1 + a * squared**b) * (start[1] - start[0])
+    gap = pulled - start[1]
+    squared = (gap**2).sum()
+    push = 2 * b / ((0.001 + squared) * (1 + a * squared**b)) * gap
+    times = (moved[0] - pulled) / push  # of the five that push, those that are not the point itself
+    np.testing.assert_allclose(times[0], times[1], rtol=1e-3)
+    np.testing.assert_allclose(times, np.round(times), atol=0.02)
+    assert 0 <= round(float(times[0])) <= 5
 
 
 def test_starts_dimensions_distance_and_passes_all_matter(corpus: Corpus) -> None:

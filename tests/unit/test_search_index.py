@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from tasks.search_index import SearchIndex
 from tasks.store import ArtifactStore
 from tests.fakes import tiny_model
 from tests.indexes import brute, build, documents_table, index_config, run
+from tests.record_stage_code import ROOT
 
 TABLE = documents_table(600)
 VECTORS = np.array(TABLE["vector"].to_list(), np.float32)
@@ -271,6 +274,38 @@ def test_a_change_that_is_cut_short_leaves_the_old_index(
     assert [hit.doc_id for hit in again.similar("d1", 1)] == [hit.doc_id for hit in index.similar("d1", 1)]
 
 
+KILLED = """
+import sys, time
+from tasks.search_index import SearchIndex
+from tasks.store import ArtifactStore
+
+def stop(*_):
+    print("written", flush=True)
+    time.sleep(600)
+ArtifactStore._commit = stop
+SearchIndex.open(sys.argv[1]).remove(["d1", "d2"])
+"""
+
+
+def test_a_kill_while_it_changes_leaves_the_old_index(tmp_path: Path) -> None:
+    index = build(tmp_path, TABLE[:50])
+    latest = tmp_path / "runs/search/latest"
+    before = latest.resolve()
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(latest)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "written\n"
+    assert list((tmp_path / "store/.staging").iterdir())
+    process.kill()
+    assert process.wait() == -9
+    assert latest.resolve() == before
+    again = SearchIndex.open(latest)
+    assert [hit.doc_id for hit in again.similar("d1", 5)] == [hit.doc_id for hit in index.similar("d1", 5)]
+    again.remove(["d1", "d2"])
+    assert len(SearchIndex.open(latest)) == 48
+
+
 def test_two_who_change_an_index_do_not_lose_each_others_changes(tmp_path: Path) -> None:
     index = build(tmp_path, TABLE[:50])
     other = SearchIndex.open(tmp_path / "runs/search/latest")
@@ -382,6 +417,13 @@ def change_meta(index: SearchIndex, **changes: Any) -> None:
     manifest = json.loads(path.read_text())
     manifest["meta"] |= changes
     path.write_text(json.dumps(manifest))
+
+
+def test_vectors_that_an_adapter_moved_are_another_space(tmp_path: Path, tiny: Path) -> None:
+    index = build(tmp_path, TABLE[:20].drop("vector"), {"model": str(tiny), "precision": "float32"})
+    change_meta(index, space={**index.files.meta["space"], "adapter": "a-key"})
+    with pytest.raises(ConfigError, match="moved by an adapter"):
+        SearchIndex.open(tmp_path / "runs/search").search("red")
 
 
 def test_a_newer_and_a_damaged_index(tmp_path: Path) -> None:

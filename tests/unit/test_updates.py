@@ -181,7 +181,7 @@ def test_a_run_that_fails_its_gates_is_kept_and_told_and_not_published(
     events: list[Any] = []
     record = tell(config_of(series, table, gates=gates), events)
     assert not record["published"]
-    assert record["gates"]["failed"] == ["max_topics = 3: n_topics is 4.000"]
+    assert record["gates"]["failed"] == ["max_topics = 3: n_topics is 4"]
     assert latest(series).resolve().name == before == find_run(series / "runs", "story/latest")["run_id"]
     folder = series / "runs" / "story" / record["run_id"]
     assert json.loads((folder / "run.json").read_text())["published"] is False

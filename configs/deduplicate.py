@@ -1,0 +1,50 @@
+"""Config of the flow `deduplicate`: from a corpus to its kept documents and its groups of duplicates."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field, model_validator
+
+from configs.duplicates import DeduplicateSection, EmbeddingDeduplicate
+from configs.models import (
+    EmbedConfig,
+    FlowConfig,
+    LoadConfig,
+    PrecomputedEmbed,
+    RunName,
+    RuntimeConfig,
+    SentenceTransformersEmbed,
+    check_keep,
+)
+
+
+class DeduplicateConfig(FlowConfig):
+    """Near-duplicates: which documents say the same, which of them stays, which are in another corpus already."""
+
+    model_config = ConfigDict(title="deduplicate")
+
+    name: RunName = "duplicates"
+    load: LoadConfig
+    against: LoadConfig | None = Field(
+        default=None,
+        description="Another corpus: documents that are near-duplicates of one in it are not kept (test documents that "
+        "are in the training set, new documents that are known already). Its own duplicates are not looked for.",
+    )
+    embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)
+    deduplicate: DeduplicateSection = Field(default_factory=EmbeddingDeduplicate)
+    runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
+
+    @model_validator(mode="after")
+    def _newest_needs_times(self) -> DeduplicateConfig:
+        check_keep(self.deduplicate, self.load)
+        return self
+
+    @model_validator(mode="after")
+    def _one_file_of_vectors_is_one_corpus(self) -> DeduplicateConfig:
+        if (
+            self.against is not None
+            and isinstance(self.embed, PrecomputedEmbed)
+            and self.embed.path is not None
+        ):
+            msg = "embed.path holds the vectors of one corpus; with [against] give a column of both (embed.column)"
+            raise ValueError(msg)
+        return self

@@ -1,0 +1,50 @@
+"""Deduplicate: load, embed, find near-duplicates, keep one of each, as one Prefect flow."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from configs.deduplicate import DeduplicateConfig
+from flows.duplicates import duplicate_stages
+from flows.line import begin, finished, one_at_a_time, record_failed_run
+from tasks.duplicate_folder import publish_duplicates
+from tasks.load import load
+from tasks.progress import display
+from tasks.runs import RunRecord
+from tasks.store import open_store
+from tasks.workers import started
+
+
+@flow(
+    name="deduplicate",
+    flow_run_name="{config.name}",
+    persist_result=False,
+    on_failure=[record_failed_run],
+    task_runner=one_at_a_time(),
+)
+def deduplicate(config: DeduplicateConfig) -> RunRecord:
+    """Return the record of a run that finds a corpus's near-duplicates, computing only what the store lacks.
+
+    Parameters
+    ----------
+    config : DeduplicateConfig
+        What to read, what counts as a duplicate, where to keep it.
+
+    Raises
+    ------
+    PipelineError
+        When the input, the config or the store does not allow a result; the message says what to do.
+    """
+    run = begin(config)
+    store, read = open_store(config.runtime), load.with_options(retries=config.runtime.retries)
+    against = None
+    with display(), started(config.runtime) as runtime:
+        stages = {"load": finished("load", read.submit(store, config.load, runtime))}
+        if config.against is not None:
+            against = stages["load_against"] = finished(
+                "load_against", read.submit(store, config.against, runtime)
+            )
+        stages |= duplicate_stages(
+            store, stages["load"], against, config.embed, config.deduplicate, config.seed, runtime
+        )
+    return publish_duplicates.submit(store, config, stages, against, run).result()

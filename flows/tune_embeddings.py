@@ -1,0 +1,62 @@
+"""Tuned embeddings: load, examples, embed, tune, embed with what was tuned, judge, as one Prefect flow."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from configs.tuning import TuneEmbeddingsConfig
+from flows.line import begin, finished, one_at_a_time, record_failed_run
+from tasks.embed import embed
+from tasks.examples import examples
+from tasks.judge import judge
+from tasks.load import load
+from tasks.progress import display
+from tasks.runs import RunRecord
+from tasks.store import open_store
+from tasks.tune import tune
+from tasks.tuned_run import publish_tuned, tuned_encoding
+from tasks.workers import started
+
+STAGES = ("load", "examples", "embed", "tune", "re-embed", "judge")
+"""The steps of a tuning, in order; `re-embed` is the embed stage with the adapter or the tuned model."""
+
+
+@flow(
+    name="tune_embeddings",
+    flow_run_name="{config.name}",
+    persist_result=False,
+    on_failure=[record_failed_run],
+    task_runner=one_at_a_time(),
+)
+def tune_embeddings(config: TuneEmbeddingsConfig) -> RunRecord:
+    """Return the record of a run that tunes embeddings on examples and measures raw beside tuned.
+
+    Parameters
+    ----------
+    config : TuneEmbeddingsConfig
+        What to read, which examples to learn from, what to tune and how to measure it.
+
+    Raises
+    ------
+    PipelineError
+        When the input, the config or the store does not allow a result; the message says what to do.
+    """
+    run = begin(config)
+    store, seed = open_store(config.runtime), config.seed
+    read, again = load.with_options(retries=config.runtime.retries), embed.with_options(name="re-embed")
+
+    with display(), started(config.runtime) as runtime:
+        documents = finished("load", read.submit(store, config.load, runtime))
+        chosen = finished(
+            "examples", examples.submit(store, documents, config.examples, config.split, seed, runtime)
+        )
+        raw = finished("embed", embed.submit(store, documents, config.embed, runtime))
+        trained = (documents, raw, chosen, config.embed)
+        tuned = finished("tune", tune.submit(store, *trained, config.tune, seed, runtime))
+        encoding = tuned_encoding(store, config, tuned)
+        moved = finished("re-embed", again.submit(store, documents, encoding, runtime))
+        spaces = (chosen, raw, moved, (config.embed, encoding))
+        metrics = finished("judge", judge.submit(store, *spaces, config.judge, seed, runtime))
+
+    made = (documents, chosen, raw, tuned, moved, metrics)
+    return publish_tuned.submit(store, config, dict(zip(STAGES, made, strict=True)), run).result()

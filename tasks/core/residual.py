@@ -1,0 +1,62 @@
+"""Residual: unit vectors (n, dim) float32 -> unit vectors (n, dim) float32, moved by a trained residual head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+
+BLOCK_ROWS = 512
+"""Rows multiplied at a time, the last block filled up with zeros: every row goes through a product of one shape, so
+that its bits do not depend on what else is adapted beside it."""
+
+
+@dataclass(frozen=True)
+class ResidualHead:
+    """x + gate * (weight x + bias), then scaled to length one.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (dim, dim), float32
+        Applied to column vectors: `weight @ x`.
+    bias : ndarray of shape (dim,), float32
+        Added to it.
+    gate : float
+        How much of it is added to the vector; 0 leaves every vector as it is.
+    """
+
+    weight: FloatArray
+    bias: FloatArray
+    gate: float
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors that it takes and gives."""
+        return len(self.bias)
+
+    def apply(self, vectors: FloatArray) -> FloatArray:
+        """Return the moved unit vectors (n, dim) float32.
+
+        Parameters
+        ----------
+        vectors : ndarray of shape (n, dim), float32
+            Unit vectors.
+
+        Notes
+        -----
+        O(n dim²) time. A vector that is moved to zero, which no trained head does, stays as it was.
+        """
+        moved = np.empty((len(vectors), self.dim), np.float32)
+        matrix = np.ascontiguousarray(self.weight.T) * np.float32(self.gate)
+        shift = self.bias * np.float32(self.gate)
+        block = np.zeros((BLOCK_ROWS, self.dim), np.float32)
+        for start in range(0, len(vectors), BLOCK_ROWS):
+            part = np.asarray(vectors[start : start + BLOCK_ROWS], np.float32)
+            block[: len(part)], block[len(part) :] = part, 0.0
+            out = (block + (block @ matrix + shift))[: len(part)]
+            norms = np.linalg.norm(out, axis=1, keepdims=True)
+            moved[start : start + len(part)] = np.where(norms > 1e-12, out / np.maximum(norms, 1e-12), part)
+        return moved

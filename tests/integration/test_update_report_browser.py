@@ -1,0 +1,48 @@
+"""An update's report in a real browser: the chart of all updates is drawn, and what was done is said."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.integration.test_report_browser import (
+    CHROMIUM,
+    DRIVER,
+    OUTPUT,
+    open_browser,
+    problems,
+    visit,
+    wait_for,
+)
+from tests.updates import N_FIRST, config_of, new_topic, story, tell
+
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
+
+
+def test_the_report_tells_all_updates(tmp_path: Path) -> None:
+    tell(config_of(tmp_path, story()[:N_FIRST]))
+    tell(config_of(tmp_path, story()))
+    everything = pl.concat([story(), new_topic(60, axis=7, start=180)])
+    record = tell(config_of(tmp_path, everything, gates={"max_topics": 3}))
+    browser = open_browser(tmp_path)
+    try:
+        visit(browser, tmp_path / "runs" / "story" / record["run_id"] / "report.html")
+        browser.execute_script("document.getElementById('updates-section').scrollIntoView()")
+        wait_for(browser, "return Boolean(document.querySelector('#updates-chart .main-svg'))")
+        note = browser.find_element("id", "updates-note").text
+        said = [item.text for item in browser.find_elements("css selector", "#updates-said li")]
+        bars = browser.execute_script(
+            "return document.getElementById('updates-chart').data"
+            ".map((bar) => [bar.x.length, bar.y.reduce((a, b) => a + b, 0)])"
+        )
+        OUTPUT.mkdir(exist_ok=True)
+        browser.save_screenshot(str(OUTPUT / "updates.png"))
+        assert problems(browser) == []
+    finally:
+        browser.quit()
+    assert note == "Share of each topic of today in the documents that each of 3 runs told."
+    assert said[0].startswith("Topics were fitted anew: ")
+    assert "Of the topics 3 continued, 1 born." in said
+    assert said[-1] == "Not published: max_topics = 3: n_topics is 4."
+    assert {n for n, _ in bars} == {3}
+    assert sum(share for _, share in bars) == pytest.approx(3.0)  # each run's documents, all of them
