@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from configs.classify import TrainClassifierConfig
 from configs.deduplicate import DeduplicateConfig
 from configs.index import BuildIndexConfig
 from configs.models import FlowConfig, TopicModelConfig
@@ -12,6 +13,7 @@ from configs.update import UpdateTopicsConfig
 
 FLOWS: Mapping[str, type[FlowConfig]] = {
     "topic_model": TopicModelConfig,
+    "train_classifier": TrainClassifierConfig,
     "deduplicate": DeduplicateConfig,
     "update_topics": UpdateTopicsConfig,
     "tune_embeddings": TuneEmbeddingsConfig,

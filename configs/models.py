@@ -422,8 +422,24 @@ class KMeansCluster(Section):
     n_clusters: int = Field(default=50, ge=1, le=100_000, description="Number of topics.")
 
 
+class ClassesCluster(Section):
+    """The classes of a trained classifier as topics; documents that it is unsure of have none."""
+
+    model_config = ConfigDict(title="classes")
+
+    method: Literal["classes"] = Field(description="A classifier's classes.")
+    classifier: str = Field(
+        description="Folder of a run of train_classifier, as runs/classes/latest; its encoder must be that of [embed]."
+    )
+    threshold: float = Field(
+        default=0.5, ge=0.0, le=1.0, description="Least probability; documents below have no topic."
+    )
+
+
 ClusterConfig = Annotated[
-    Annotated[HdbscanCluster, Tag("hdbscan")] | Annotated[KMeansCluster, Tag("kmeans")],
+    Annotated[HdbscanCluster, Tag("hdbscan")]
+    | Annotated[KMeansCluster, Tag("kmeans")]
+    | Annotated[ClassesCluster, Tag("classes")],
     method_or("hdbscan"),
     AnyOf(),
 ]

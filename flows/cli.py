@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import config, duplicates, search, serve, store, topics, tuning, update
+from flows.commands import classify, config, duplicates, search, serve, store, topics, tuning, update
 from tasks.errors import ConfigError, PipelineError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(topics.app)
+app.add_typer(classify.app)
 app.add_typer(duplicates.app)
 app.add_typer(serve.app)
 app.add_typer(update.app)

@@ -48,6 +48,11 @@ def print_run(record: RunRecord, runs: Path) -> None:
     if record.get("state") == "failed":
         console.print(f"{record['name']}/{record['run_id']} failed: {record['error']}", markup=False)
         return
+    if record.get("flow") == "train_classifier":
+        from flows.console_classes import print_classifier
+
+        print_classifier(record, folder)
+        return
     if record.get("flow", "topic_model") != "topic_model":
         if record["flow"] == "deduplicate":
             _print_duplicates(console, record, folder)

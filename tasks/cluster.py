@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from configs.models import HdbscanCluster, KMeansCluster, RuntimeConfig
+from configs.models import ClassesCluster, HdbscanCluster, KMeansCluster, RuntimeConfig
 from tasks import recipes
+from tasks.classes import write_classes
 from tasks.core.assign import bound_outliers
 from tasks.core.clusters import (
     Clustering,
@@ -31,8 +32,10 @@ REFERENCE_UP_TO = 50_000
 saves; above, the time of the reference grows faster."""
 
 
-def check_size(config: AnyCluster, n_docs: int) -> None:
+def check_size(config: AnyCluster | ClassesCluster, n_docs: int) -> None:
     """Raise StageError where there are too few documents for the smallest topic or the number of topics."""
+    if isinstance(config, ClassesCluster):
+        return
     if isinstance(config, KMeansCluster):
         if config.n_clusters > n_docs:
             msg = (
@@ -123,7 +126,7 @@ def cluster(
     embeddings: ArtifactRef,
     neighbors: ArtifactRef,
     reduced: ArtifactRef,
-    config: AnyCluster,
+    config: AnyCluster | ClassesCluster,
     seed: int,
     runtime: RuntimeConfig,
 ) -> ArtifactRef:
@@ -131,6 +134,10 @@ def cluster(
     recipe = recipes.cluster(config, embeddings.key, neighbors.key, reduced.key, seed)
     if found := store.find(recipe):
         return cached(found)
+    if isinstance(config, ClassesCluster):
+        with store.writing(recipe) as writer:
+            write_classes(store, writer, embeddings, config)
+        return store.committed(recipe, writer)
     with store.writing(recipe) as writer, compiled_threads(runtime.n_threads):
         points, sample = store.array(reduced, "reduced"), read_sample(store, neighbors)
         if sample is None:

@@ -262,7 +262,20 @@ def load_encoder(
         return StaticEncoder(files.folder, files.key, config.dim, load_exact)
     if files.precision == "int8":
         return _load_int8(files, config, n_threads)
-    model = load_model(files, config, n_threads)
+    return encoder_of(load_model(files, config, n_threads), files, config)
+
+
+def load_body(
+    files: EncoderFiles, config: SentenceTransformersEmbed, n_threads: int | None = None
+) -> SentenceTransformer:
+    """Return the model in float32 and of one's own, to be trained."""
+    return load_model(replace(files, precision="float32"), config, n_threads)
+
+
+def encoder_of(
+    model: SentenceTransformer, files: EncoderFiles, config: SentenceTransformersEmbed
+) -> SentenceTransformersEncoder:
+    """Return the encoder of a loaded model."""
     return SentenceTransformersEncoder(
         model,
         key=files.key,
@@ -282,7 +295,7 @@ def _tokens(
     backend = getattr(getattr(model, "tokenizer", None), "backend_tokenizer", None)
     if backend is None:
         return None
-    prefix = config.prompt if config.prompt is not None else _own_prompt(model)
+    prefix = document_prompt(model, config)
     bounds = [found for found in (files.max_tokens, model.max_seq_length) if found]
     return TextTokens(backend, prefix, min(bounds, default=None))
 
@@ -334,7 +347,9 @@ def load_model(
     return model.eval()
 
 
-def _own_prompt(model: SentenceTransformer) -> str:
-    """Return the text that the model itself puts before a document, as `encode_document` chooses it."""
+def document_prompt(model: SentenceTransformer, config: SentenceTransformersEmbed) -> str:
+    """Return what is put before a document: the config's prompt, or the model's own as `encode_document` chooses it."""
+    if config.prompt is not None:
+        return config.prompt
     names = ("document", "passage", "corpus", model.default_prompt_name)
     return next((model.prompts[name] for name in names if name in model.prompts), "")

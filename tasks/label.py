@@ -275,6 +275,8 @@ def label(
         rows = representative_rows(store, documents, closest, config.n_representative)
         doc_ids = store.table(documents, "documents").select("doc_id").collect()["doc_id"]
         described = topics_table(keywords, topics, rows, doc_ids, config)
+        if names := store.meta(labels).get("names"):  # a classifier's classes
+            described = described.with_columns(pl.Series("name", names, dtype=pl.String))
         writer.save_table("topics", described)
         writer.save_array("centroids", centroids)
         save_model(

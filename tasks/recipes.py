@@ -16,7 +16,9 @@ from configs import duplicates as d
 from configs import models as m
 from configs import tuning as t
 from configs import update as u
+from configs.classify import LabelsConfig, PredictConfig, TrainClassifierConfig
 from configs.index import IndexConfig
+from tasks.classifier_files import classifier_key
 from tasks.store import Recipe
 
 VERSIONS: Mapping[str, int] = {
@@ -40,6 +42,10 @@ VERSIONS: Mapping[str, int] = {
     "overview": 1,
     "gate": 1,
     "index": 1,
+    "annotate": 1,
+    "contest": 1,
+    "train": 1,
+    "predict": 1,
     "examples": 1,
     "tune": 1,
     "judge": 1,
@@ -132,13 +138,20 @@ def reduce(
 
 
 def cluster(
-    config: m.HdbscanCluster | m.KMeansCluster,
+    config: m.HdbscanCluster | m.KMeansCluster | m.ClassesCluster,
     embeddings: str,
     neighbors: str,
     reduced: str,
     seed: int,
 ) -> Recipe:
-    """Return the recipe of the labels; the neighbours' say which documents are fitted and where others belong."""
+    """Return the recipe of the labels; the neighbours' say which documents are fitted and where others belong.
+
+    A classifier's classes come of the embeddings alone, and its content stands for its path.
+    """
+    if isinstance(config, m.ClassesCluster):
+        fields = _fields(config, leave_out={"classifier"})
+        identity = {"classifier": classifier_key(config.classifier)}
+        return Recipe("cluster", "labels", VERSIONS["cluster"], fields, {"embeddings": embeddings}, identity)
     libraries = ("hdbscan", "fast_hdbscan", "scikit-learn", "numba")
     return _stage(
         "cluster",
@@ -364,6 +377,59 @@ def judge(config: t.JudgeConfig, examples: str, raw: str, tuned: str, seed: int)
     inputs = {"examples": examples, "raw": raw, "tuned": tuned}
     libraries = ("numpy", "scikit-learn", "torch", "hdbscan", "fast_hdbscan", "numba")
     return _stage("judge", "judgements", config, inputs, libraries, seed)
+
+
+# --- classifiers --------------------------------------------------------------------------------------------
+
+
+def annotate(config: LabelsConfig, content: str, space: Mapping[str, Any]) -> Recipe:
+    """Return the recipe of labelled texts with vectors of a `space`; their `content` stands for where labels lie."""
+    fields = {"multilabel": config.separator is not None}
+    identity = {name: str(value) for name, value in space.items()}
+    return Recipe("annotate", "annotations", VERSIONS["annotate"], fields, {"content": content}, identity)
+
+
+def trial(
+    config: TrainClassifierConfig, trained: Mapping[str, Any], annotations: str, body: str | None
+) -> Recipe:
+    """Return the recipe of one training of a comparison, by the encoder with key `body` where it is SetFit's."""
+    own = config.compare.model_dump(mode="json", include={"test_share", "max_test"})
+    fields = {**_learning(config, body), "compare": own, "trial": dict(trained)}
+    return _learned("contest", "trials", fields, annotations, body, config.seed)
+
+
+def contest(config: TrainClassifierConfig, annotations: str, body: str | None) -> Recipe:
+    """Return the recipe of the comparison."""
+    fields = {**_learning(config, body), "compare": _fields(config.compare)}
+    return _learned("contest", "comparisons", fields, annotations, body, config.seed)
+
+
+def train(config: TrainClassifierConfig, method: str, annotations: str, body: str | None) -> Recipe:
+    """Return the recipe of the classifier that a method trains on all labelled texts."""
+    fields = {**_learning(config, body), "method": method}
+    return _learned("train", "classifiers", fields, annotations, body, config.seed)
+
+
+def predict(config: PredictConfig, embeddings: str, annotations: str, classifier: str) -> Recipe:
+    """Return the recipe of the predictions; the method is in the classifier."""
+    inputs = {"embeddings": embeddings, "annotations": annotations, "classifier": classifier}
+    fields = _fields(config, leave_out={"method"})
+    return Recipe(
+        "predict", "predictions", VERSIONS["predict"], fields, inputs, {"numpy": package_version("numpy")}
+    )
+
+
+def _learning(config: TrainClassifierConfig, body: str | None) -> dict[str, Any]:
+    """Return the sections that decide a training; SetFit's where a body is tuned."""
+    return {"head": _fields(config.head), "setfit": _fields(config.setfit) if body else None}
+
+
+def _learned(
+    stage: str, kind: str, fields: dict[str, Any], annotations: str, body: str | None, seed: int
+) -> Recipe:
+    libraries = ("numpy", "scikit-learn", *(("torch", "sentence-transformers") if body else ()))
+    identity = {name: package_version(name) for name in libraries} | ({"body": body} if body else {})
+    return Recipe(stage, kind, VERSIONS[stage], fields, {"annotations": annotations}, identity, seed)
 
 
 def _stage(

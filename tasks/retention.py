@@ -189,6 +189,7 @@ def _referred_to(store: ArtifactStore, runs: Iterable[Path], without: set[str]) 
             continue
         meta = store.manifest(kind, key)["meta"]
         kept |= {(f"vectors-{meta['encoder']}", chunk) for chunk in meta.get("chunks", ())}
+        kept |= {("trials", trial) for trial in meta.get("trials", ())}
         kept |= {(kind, key) for kind, key in meta.get("beside", ())}
         kept |= {("adapters", meta["adapter"])} if kind == "embeddings" and "adapter" in meta else set()
     documents = {key for kind, key in kept if kind == "documents"}

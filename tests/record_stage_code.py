@@ -31,6 +31,11 @@ BESIDE: dict[str, list[str]] = {
         "images.py",
     ],
     "label": ["model_files.py"],
+    "cluster": ["classes.py", "spaces.py"],
+    "annotate": ["label_sources.py", "spaces.py"],
+    "contest": ["contrastive.py"],
+    "train": ["contrastive.py", "classifiers.py"],
+    "predict": ["classifiers.py", "spaces.py"],
     "index": ["index_build.py", "index_files.py", "index_topics.py"],
     "report": ["report_page.py", "report_*.js", "report_page.css", "report_page.html"],
 }

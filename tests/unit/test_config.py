@@ -52,7 +52,7 @@ def overridden(*overrides: str, **sections: Any) -> dict[str, Any]:
         ),
         (
             {"cluster": {"method": "hdbscn"}},
-            "cluster.method: found 'hdbscn', expected one of 'hdbscan', 'kmeans'",
+            "cluster.method: found 'hdbscn', expected one of 'hdbscan', 'kmeans', 'classes'",
         ),
         (
             {"reduce": {"method": "tsne"}},
@@ -271,7 +271,7 @@ def test_unions_are_given_as_any_of_so_that_the_form_draws_tabs() -> None:
     for section, titles in {
         "embed": ["sentence-transformers", "static", "precomputed", "images"],
         "reduce": ["parallel_umap", "umap", "pca", "none"],
-        "cluster": ["hdbscan", "kmeans"],
+        "cluster": ["hdbscan", "kmeans", "classes"],
     }.items():
         assert [variant["title"] for variant in schema["properties"][section]["anyOf"]] == titles
 
