@@ -73,9 +73,9 @@ def parallel_layout(
     Notes
     -----
     O(n_epochs nnz NEGATIVE_SAMPLES n_components) time on all cores; memory of the graph and two sets of positions.
-    In an epoch a point follows its neighbours one after another, and gives way to the NEGATIVE_SAMPLES points that push it
-    after each of them at once; giving way to all of an epoch's at its end was a third quicker and made half as many topics
-    again, of lower coherence (tests/benchmarks).
+    In an epoch a point follows its neighbours one after another, and after each gives way to NEGATIVE_SAMPLES points at
+    once. Giving way at the end of the epoch to all of them was a third quicker and made a third more topics, of lower
+    coherence (tests/benchmarks).
     An edge of weight w takes part in the share w / max(w) of the epochs, evenly spaced, as in umap-learn. There each
     of its two entries moves both its ends; here each entry moves its own end once, half the pull for the same push,
     which left fewer outliers at equal NMI (tests/benchmarks).
