@@ -28,7 +28,7 @@ format: venv  ## Format and mend what can be mended
 	$(BIN)/ruff check --fix .
 
 test: venv  ## The tests, under 15 minutes on two cores
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q --numprocesses 2 --dist loadfile
 
 test-slow: venv  ## The tests that take minutes each
 	$(BIN)/pytest -q -m slow

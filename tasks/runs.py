@@ -48,7 +48,8 @@ class RunId:
     def new(cls, name: str) -> RunId:
         """Return the id of a run that begins now; ids sort by time."""
         now = datetime.now(UTC)
-        return cls(name, f"{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}", now)
+        fraction = now.microsecond * 65_536 // 1_000_000  # so that runs of one second sort too
+        return cls(name, f"{now:%Y%m%d-%H%M%S}-{fraction:04x}{uuid.uuid4().hex[:4]}", now)
 
     def folder(self, runs: Path) -> Path:
         """Return the run's folder below `runs`."""

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,9 @@ def as_postgres(*words: object) -> list[str]:
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a database of a cluster of its own."""
     folder = tmp_path_factory.mktemp("postgres", numbered=True)
-    for parent in (folder, *list(folder.parents)[:2]):
+    for parent in (folder, *folder.parents):
+        if parent == Path(tempfile.gettempdir()):
+            break
         parent.chmod(0o711)
     data, binaries = folder / "data", BINARIES[-1]
     data.mkdir()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from configs.flows import FLOWS
 from tests.commands import PrefectServer, clean_environment, command, run_apart, write_corpus
 from tests.fakes import Corpus
 
@@ -99,9 +100,9 @@ def test_schedules_overlaps_a_cancel_and_a_stop(
     assert served.wait(60) == 0
     assert list((folder / "store/.staging").iterdir()) == []
     lines = [line.split("  ", 1)[-1] for line in (folder / "serve.log").read_text().splitlines()]
-    assert lines[:5] == [
+    assert lines[: len(FLOWS) + 4] == [
         f"server: {prefect_server.url}",
-        "topic_model/served: from the UI",
+        *(f"{flow}/served: from the UI" for flow in FLOWS),
         "topic_model/often: every 5 s, overlapping runs skipped",
         "clean_store/retention: cron 0 5 * * * (UTC), overlapping runs skipped",
         "serving; Ctrl-C or SIGTERM stops",
