@@ -498,18 +498,18 @@ class LabelConfig(Section):
         default=0.3, ge=0.0, le=1.0, description="mmr: 0 takes the most relevant words, 1 the most different."
     )
     spread: float = Field(
-        default=0.5,
+        default=1.0,
         ge=0.0,
         le=2.0,
         description="Exponent of the share of a topic's documents that hold a word: raises words that most of them "
-        "use over words that one repeats. 0 is BERTopic's weighting; .5 measured in tests/benchmarks.",
+        "use over words that one repeats. 0 is BERTopic's weighting; 1 measured in tests/benchmarks.",
     )
     exclusivity: float = Field(
-        default=0.25,
+        default=0.45,
         ge=0.0,
         le=2.0,
         description="Exponent of the share of a word's occurrences that fall into the topic: raises words that no "
-        "other topic uses. 0 is BERTopic's weighting; .25 measured in tests/benchmarks.",
+        "other topic uses. 0 is BERTopic's weighting; .45 measured in tests/benchmarks.",
     )
     reduce_frequent_words: bool = Field(
         default=False,
