@@ -144,7 +144,7 @@ def _move(
     """Move the points first..last once, from `old` into `new`; `first` is a multiple of BLOCK_ROWS."""
     dim = old.shape[1]
     drawn, pool = np.empty(POOL, np.int32), np.empty((dim, POOL), np.float32)
-    scratch = np.empty((dim + 1, POOL), np.float32)
+    scratch = np.empty((dim + 1, NEGATIVE_SAMPLES), np.float32)
     before, after = np.float32(epoch), np.float32(epoch + 1)
     state = np.uint64(0)
     for i in range(first, last):
