@@ -4,8 +4,8 @@
     ROOT/.staging/<unique>/           artifacts being written
     ROOT/.leases/<kind>-<key>         locked by the process that is making the artifact; the lock ends with it
 
-A killed writer leaves only a staging folder, which `gc` removes. Two writers of one key race safely: the rename
-of the second fails on the first's folder and its own copy, equal by construction, is dropped.
+A killed writer leaves only a staging folder, which `gc` removes. Two writers of one key race safely: renames take
+turns, and the second, which finds the first's folder in place, drops its own copy, equal by construction.
 """
 
 from __future__ import annotations
@@ -127,18 +127,10 @@ class LocalFolder:
 
     def _replace(self, staging: Path, kind: str, key: str) -> None:
         """Rename `staging` into place, giving way to a good artifact and pushing a corrupt one aside."""
-        while True:
-            try:
-                staging.rename(self.root / kind / key)
-            except OSError as error:
-                if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
-                    raise
-            else:
-                return
-            with _alone(self.root):  # or a second writer would set aside what the first has just put in place
-                if state_of(self, kind, key) == "hit":
-                    return
+        with _alone(self.root):  # or a writer would set aside what another has put in place since it looked
+            if state_of(self, kind, key) != "hit":
                 self.discard(kind, key)
+                staging.rename(self.root / kind / key)
 
     def claim(self, kind: str, key: str) -> Callable[[], None] | None:
         """Return what unlocks an artifact's lock file after locking it, None where another process has."""
@@ -197,7 +189,8 @@ def set_aside(root: Path, folder: Path) -> None:
 def _alone(root: Path) -> Iterator[None]:
     """Hold the store's lock, against other threads and processes, while the block runs."""
     with (root / ".lock").open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # a place without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
