@@ -5,7 +5,7 @@ The rule is the fit's own for documents beyond its sample (`tasks.sample`): the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,55 +17,12 @@ from tasks import recipes
 from tasks.core.assign import neighbor_weights
 from tasks.core.clusters import Clustering
 from tasks.core.drifts import distance_histogram, own_distances, topic_counts
-from tasks.core.search import CellIndex, cell_index, search_neighbors
-from tasks.progress import track
-from tasks.sample import N_NEAREST, FittedSample, read_sample
+from tasks.lookup import Fitted, fitted_vectors, look_up, read_lookups, save_cells
+from tasks.parts import discard_all
+from tasks.sample import FittedSample
 from tasks.states import cached
 from tasks.store import ArtifactRef, ArtifactStore
 from tasks.topic_state import Fit
-
-CHUNK_ROWS = 65_536
-"""New documents looked up at a time."""
-
-_INDEX = tuple(CellIndex.__annotations__)
-
-
-def place_documents(
-    fitted: NDArray[np.float32],
-    clustering: Clustering,
-    layout: NDArray[np.float32],
-    queries: NDArray[np.float32],
-    index: CellIndex,
-    n_threads: int | None = None,
-) -> Iterator[tuple[Clustering, NDArray[np.float32]]]:
-    """Yield the clustering and the places (m, 2) of new documents, chunk by chunk.
-
-    Parameters
-    ----------
-    fitted : ndarray of shape (n_fitted, dim), float32
-        Unit vectors of the fit.
-    clustering : Clustering
-        Labels, probabilities and outlier scores (n_fitted,) of the fit.
-    layout : ndarray of shape (n_fitted, 2), float32
-        The fit's places on the map.
-    queries : ndarray of shape (n, dim), float32
-        Unit vectors of the new documents; a memory map will do.
-    index : CellIndex
-        The fitted vectors' cells.
-    n_threads : int, optional
-        Threads; all cores if None. Their number changes no bit.
-
-    Notes
-    -----
-    Some 50,000 documents a second on two cores at 100,000 fitted ones (tests/benchmarks/assigning.py).
-    """
-    k, nobody = min(N_NEAREST, len(fitted)), np.empty(0, np.int64)
-    for start in range(0, len(queries), CHUNK_ROWS):
-        part = queries[start : start + CHUNK_ROWS]
-        nearest, distances = search_neighbors(fitted, part, k, n_threads=n_threads, index=index)
-        voters = FittedSample(nobody, nearest, neighbor_weights(distances))
-        found = voters.vote(clustering)
-        yield found, voters.means(layout)
 
 
 @task(name="cells", cache_policy=NO_CACHE, persist_result=False)
@@ -84,16 +41,15 @@ def cells(
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
-        rows, fitted = _fitted(store, embeddings, neighbors)
-        index = cell_index(fitted, seed, runtime.n_threads)
-        for name in _INDEX:
-            writer.save_array(name, getattr(index, name))
+        sample = _sample_of(store, neighbors)
+        fitted = fitted_vectors(store, embeddings, sample)
+        save_cells(writer, fitted, seed, runtime.n_threads)
         own, centroids = np.asarray(store.array(labels, "labels")), store.array(topics, "centroids")
         distances = own_distances(store.array(embeddings, "embeddings"), own, centroids)
         writer.save_array("topic_counts", topic_counts(own, len(centroids)))
         writer.save_array("histogram", distance_histogram(distances))
         writer.rows = len(fitted)
-        writer.meta = {"n_fitted": len(fitted), "sampled": rows is not None}
+        writer.meta = {"n_fitted": len(fitted), "sampled": sample is not None}
     return store.committed(recipe, writer)
 
 
@@ -104,44 +60,53 @@ def assign(store: ArtifactStore, embeddings: ArtifactRef, fit: Fit, runtime: Run
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
-        rows, fitted = _fitted(store, _ref("embeddings", fit.embeddings), _ref("neighbors", fit.neighbors))
-        names = ("labels", "probabilities", "outlier_scores")
-        own = [np.asarray(store.array(_ref("labels", fit.labels), name)) for name in names]
-        layout = np.asarray(store.array(_ref("reduced", fit.layout), "reduced"))
-        if rows is not None:
-            own, layout = [each[rows] for each in own], layout[rows]
-        index = CellIndex(
-            *(np.array(store.array(_ref("cells", fit.cells), name)) for name in _INDEX)
-        )  # torch wants arrays that could be written
-        queries = store.array(embeddings, "embeddings")
-        parts = []
-        with track("assign", len(queries), unit="documents") as progress:
-            for part in place_documents(fitted, Clustering(*own), layout, queries, index, runtime.n_threads):
-                parts.append(part)
-                progress.advance(len(part[1]))
-        labels = np.concatenate([found.labels for found, _ in parts])
+        sample = _sample_of(store, _ref("neighbors", fit.neighbors))
+        fitted = Fitted(_ref("embeddings", fit.embeddings), sample, _ref("cells", fit.cells))
+        parts = look_up("assign", store, embeddings, fitted, runtime)
+        clustering, layout = _fitted_results(store, fit, sample)
+        told = [_told(*found, clustering, layout) for found in read_lookups(store, parts)]
+        labels, probabilities, scores, places = (np.concatenate(each) for each in zip(*told, strict=True))
         writer.save_array("labels", labels)
-        writer.save_array("probabilities", np.concatenate([found.probabilities for found, _ in parts]))
-        writer.save_array("outlier_scores", np.concatenate([found.outlier_scores for found, _ in parts]))
+        writer.save_array("probabilities", probabilities)
+        writer.save_array("outlier_scores", scores)
         writer.save_array("reassigned", np.zeros(len(labels), bool))
-        writer.save_array("reduced", np.concatenate([places for _, places in parts]))
+        writer.save_array("reduced", places)
         centroids = store.array(_ref("topics", fit.topics), "centroids")
-        writer.save_array("distances", own_distances(queries, labels, centroids))
+        writer.save_array(
+            "distances", own_distances(store.array(embeddings, "embeddings"), labels, centroids)
+        )
         writer.rows = len(labels)
         writer.meta = {"outlier_share": float((labels < 0).mean())}
+    discard_all(store, parts)
     return store.committed(recipe, writer)
+
+
+def _fitted_results(
+    store: ArtifactStore, fit: Fit, sample: ArtifactRef | None
+) -> tuple[Clustering, NDArray[np.float32]]:
+    """Return the clustering (n_fitted,) and the places (n_fitted, 2) of the fitted documents."""
+    rows = slice(None) if sample is None else store.array(sample, "rows")
+    names = ("labels", "probabilities", "outlier_scores")
+    own = (np.asarray(store.array(_ref("labels", fit.labels), name))[rows] for name in names)
+    return Clustering(*own), np.asarray(store.array(_ref("reduced", fit.layout), "reduced"))[rows]
+
+
+def _told(
+    nearest: NDArray[np.int32],
+    distances: NDArray[np.float32],
+    clustering: Clustering,
+    layout: NDArray[np.float32],
+) -> tuple[NDArray[Any], ...]:
+    """Return labels, probabilities, outlier scores (m,) and places (m, 2) by the vote of the nearest (m, k)."""
+    voters = FittedSample(np.empty(0, np.int64), nearest, neighbor_weights(distances))
+    found = voters.vote(clustering)
+    return found.labels, found.probabilities, found.outlier_scores, voters.means(layout)
 
 
 def _ref(kind: str, key: str) -> ArtifactRef:
     return ArtifactRef(kind, key, kind)
 
 
-def _fitted(
-    store: ArtifactStore, embeddings: ArtifactRef, neighbors: ArtifactRef
-) -> tuple[NDArray[np.int64] | None, NDArray[np.float32]]:
-    """Return the fitted rows (None where all are) and their vectors."""
-    vectors = store.array(embeddings, "embeddings")
-    sample = read_sample(store, neighbors)
-    if sample is None:
-        return None, vectors
-    return sample.rows, np.ascontiguousarray(vectors[sample.rows])
+def _sample_of(store: ArtifactStore, neighbors: ArtifactRef) -> ArtifactRef | None:
+    """Return the artifact that names the fitted rows; None where all documents were fitted."""
+    return neighbors if store.meta(neighbors).get("sampled", False) else None

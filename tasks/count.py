@@ -3,99 +3,26 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from scipy.sparse import csr_matrix
 
 from configs.models import CountConfig, RuntimeConfig
 from tasks import recipes
-from tasks.core.counts import Block, WordTotals, count_blocks, place_words, select_words
-from tasks.core.vocabulary import SCANNED, AnalyzedWords, ScannedWords, Vocabulary
+from tasks.core.counts import Block, Selection, WordTotals, count_blocks, place_words, select_words
 from tasks.embed import text_parts
-from tasks.errors import ConfigError
+from tasks.parts import discard_all
 from tasks.progress import track
 from tasks.states import cached
 from tasks.store import ArtifactRef, ArtifactStore, ArtifactWriter
-
-
-def stop_words(config: CountConfig) -> list[str]:
-    """Return the words left out, sorted; raise ConfigError where a language is unknown.
-
-    English is scikit-learn's list (318 words), the other languages the stop-words package's.
-    """
-    from stop_words import AVAILABLE_LANGUAGES, get_stop_words
-
-    names = [config.stop_words] if isinstance(config.stop_words, str) else list(config.stop_words)
-    words = set(config.extra_stop_words)
-    for name in names:
-        if name == "none":
-            continue
-        if name == "english":
-            from sklearn.feature_extraction.text import (
-                ENGLISH_STOP_WORDS,  # 90 MB, so only where it is wanted
-            )
-
-            words |= ENGLISH_STOP_WORDS
-        elif name in AVAILABLE_LANGUAGES:
-            words |= set(get_stop_words(name))
-        else:
-            msg = f"count.stop_words: no list for {name!r}; there are: none, {', '.join(sorted(AVAILABLE_LANGUAGES))}"
-            raise ConfigError(msg)
-    return sorted(words)
-
-
-def left_out(config: CountConfig) -> list[str]:
-    """Return the stop words as they stand in cut texts, sorted.
-
-    They are cut by the same pattern as the texts, so that "don't" leaves out the "don" it becomes.
-
-    Raises
-    ------
-    ConfigError
-        When the pattern cannot be used or a language is unknown.
-    """
-    try:
-        pattern = re.compile(config.token_pattern)
-    except re.error as error:
-        msg = f"count.token_pattern: not a regular expression: {error}"
-        raise ConfigError(msg) from None
-    if pattern.groups > 1:
-        msg = f"count.token_pattern: has {pattern.groups} groups, expected one or none; write (?:…) for the others"
-        raise ConfigError(msg)
-    words = (word.lower() if config.lowercase else word for word in stop_words(config))
-    return sorted({piece for word in words for piece in pattern.findall(word)})
-
-
-def vectorizer_params(config: CountConfig) -> dict[str, object]:
-    """Return the parameters of the scikit-learn CountVectorizer that counts as `config` says."""
-    return {
-        "lowercase": config.lowercase,
-        "ngram_range": config.ngram_range,
-        "token_pattern": config.token_pattern,
-        "stop_words": left_out(config) or None,
-    }
-
-
-def vocabulary_of(config: CountConfig) -> Vocabulary:
-    """Return the empty vocabulary that cuts texts as `config` says: compiled where the pattern allows it."""
-    if config.token_pattern in SCANNED:
-        shortest, longest = config.ngram_range
-        return ScannedWords(
-            config.token_pattern,
-            lowercase=config.lowercase,
-            stop_words=left_out(config),
-            shortest=shortest,
-            longest=longest,
-        )
-    from sklearn.feature_extraction.text import CountVectorizer
-
-    return AnalyzedWords(CountVectorizer(**vectorizer_params(config)).build_analyzer())
+from tasks.tally import join_tallies, make_tallies
+from tasks.words import vocabulary_of
 
 
 def count_texts(
@@ -114,21 +41,29 @@ def count_texts(
         for block in count_blocks(parts, vocabulary, totals, n_threads or os.cpu_count() or 1):
             spilled.write(block.numbers.tobytes() + block.counts.tobytes() + block.ranges.tobytes())
             sizes.append((len(block.numbers), len(block.ranges)))
-        words, columns = select_words(vocabulary, totals, config.min_df, config.max_features)
-        del vocabulary
-        n_docs = sum(n_ranges - 1 for _, n_ranges in sizes)
-        n_counts = int(totals.document_frequency[columns >= 0].sum())
+        selection = select_words(vocabulary.words, totals, config.min_df, config.max_features)
+        del vocabulary, totals
         spilled.seek(0)
-        place_words(
-            _read_back(spilled, sizes),
-            columns,
-            data=writer.open_array("data", (n_counts,), "int32"),
-            indices=writer.open_array("indices", (n_counts,), "int32"),
-            indptr=writer.open_array("indptr", (n_docs + 1,), "int64"),
-        )
-    writer.save_table("words", words.alias("word").to_frame())
+        blocks = ((block, selection.columns) for block in _read_back(spilled, sizes))
+        save_counts(writer, selection, blocks, n_docs=sum(n_ranges - 1 for _, n_ranges in sizes))
+
+
+def save_counts(
+    writer: ArtifactWriter,
+    selection: Selection,
+    blocks: Iterable[tuple[Block, NDArray[np.int32]]],
+    n_docs: int,
+) -> None:
+    """Write the words and the counts (n_docs, n_words) int32, placed from blocks with the columns of their numbers."""
+    place_words(
+        blocks,
+        data=writer.open_array("data", (selection.n_counts,), "int32"),
+        indices=writer.open_array("indices", (selection.n_counts,), "int32"),
+        indptr=writer.open_array("indptr", (n_docs + 1,), "int64"),
+    )
+    writer.save_table("words", selection.words.to_frame())
     writer.rows = n_docs
-    writer.meta = {"n_words": len(words), "n_tokens": int(totals.totals[columns >= 0].sum())}
+    writer.meta = {"n_words": len(selection.words), "n_tokens": selection.n_tokens}
 
 
 def _read_back(spilled: IO[bytes], sizes: Iterable[tuple[int, int]]) -> Iterator[Block]:
@@ -148,8 +83,14 @@ def count(
     recipe = recipes.count(config, store.meta(documents)["texts"])
     if found := store.find(recipe):
         return cached(found)
+    parts: list[ArtifactRef] = []
     with store.writing(recipe) as writer:
-        count_texts(_watched(store, documents, runtime.chunk_rows), config, writer, runtime.n_threads)
+        if runtime.address is None:
+            count_texts(_watched(store, documents, runtime.chunk_rows), config, writer, runtime.n_threads)
+        else:
+            parts = make_tallies(store, documents, config, runtime)
+            save_counts(writer, *join_tallies(store, parts, config), n_docs=documents.rows)
+    discard_all(store, parts)
     return store.committed(recipe, writer)
 
 

@@ -204,11 +204,19 @@ def embed_texts(
     return apply_adapter(store, adapter, found)
 
 
-def text_parts(store: ArtifactStore, documents: ArtifactRef, rows: int = 65_536) -> Iterator[pl.Series]:
-    """Yield the documents' texts in order, in parts of at most `rows`."""
-    for part in store.table(documents, "documents").select("text").collect_batches(chunk_size=rows):
-        for start in range(0, part.height, rows):
-            yield part["text"].slice(start, rows)
+def text_parts(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    rows: int = 65_536,
+    *,
+    start: int = 0,
+    length: int | None = None,
+) -> Iterator[pl.Series]:
+    """Yield the documents' texts in order, in parts of at most `rows`; of `length` documents from `start` on."""
+    texts = store.table(documents, "documents").select("text").slice(start, length)
+    for part in texts.collect_batches(chunk_size=rows):
+        for first in range(0, part.height, rows):
+            yield part["text"].slice(first, rows)
 
 
 def _gather(

@@ -31,13 +31,14 @@ from tasks.core.assign import CHUNK_ROWS, topic_centroids
 from tasks.core.clusters import FloatArray, LabelArray
 from tasks.core.counts import emphasize, top_words, topic_counts, weigh_classes
 from tasks.core.keywords import closest_words, distinct_names, diverse_words
-from tasks.count import read_counts, vectorizer_params
+from tasks.count import read_counts
 from tasks.embed import embed_missing, text_parts
 from tasks.encoders import EncoderFiles, find_encoder, load_encoder
 from tasks.model_files import save_model
 from tasks.states import cached
 from tasks.store import ArtifactRef, ArtifactStore, ArtifactWriter
 from tasks.vectors import VectorStore, text_digests
+from tasks.words import vectorizer_params
 
 Keywords = list[list[tuple[str, float]]]
 """For each topic its words with weights, best first."""

@@ -16,11 +16,12 @@ from configs.models import NeighborsConfig, RuntimeConfig
 from tasks import recipes
 from tasks.core.descent import descent_neighbors
 from tasks.core.knn import exact_neighbors, pynndescent_neighbors, recall
-from tasks.core.search import search_neighbors
 from tasks.encoders import resolve_device
-from tasks.sample import N_NEAREST, draw_rows
+from tasks.lookup import Fitted, fitted_vectors, look_up, read_lookups, save_cells
+from tasks.parts import discard_all
+from tasks.sample import draw_rows
 from tasks.states import cached
-from tasks.store import ArtifactRef, ArtifactStore
+from tasks.store import ArtifactRef, ArtifactStore, ArtifactWriter, Recipe
 
 EXACT_UP_TO = {"cpu": 10_000, "mps": 50_000, "cuda": 2_000_000}
 """Documents up to which all pairs are compared: on two CPU cores 10,000 x 384 take under a second; beyond, descent
@@ -82,15 +83,9 @@ def neighbors(
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
-        vectors = store.array(embeddings, "embeddings")
-        sampled = len(vectors) > config.fit_limit
-        if sampled:
-            rows = draw_rows(len(vectors), config.fit_limit, seed)
-            everyone, vectors = vectors, np.ascontiguousarray(vectors[rows])
-            nearest, distances = search_neighbors(vectors, everyone, N_NEAREST, seed, runtime.n_threads)
-            writer.save_array("rows", rows)
-            writer.save_array("nearest", nearest)
-            writer.save_array("nearest_distances", distances)
+        sampled = embeddings.rows > config.fit_limit
+        beside = _look_up_all(store, embeddings, config.fit_limit, seed, runtime, writer) if sampled else []
+        vectors = fitted_vectors(store, embeddings, beside[0] if sampled else None)
         graph = find_neighbors(vectors, config, seed, runtime)
         writer.save_array("indices", graph.indices)
         writer.save_array("distances", graph.distances)
@@ -102,4 +97,42 @@ def neighbors(
             "sampled": sampled,
             "n_fitted": len(vectors),
         }
+    discard_all(store, beside)
+    return store.committed(recipe, writer)
+
+
+def _look_up_all(
+    store: ArtifactStore,
+    embeddings: ArtifactRef,
+    limit: int,
+    seed: int,
+    runtime: RuntimeConfig,
+    writer: ArtifactWriter,
+) -> list[ArtifactRef]:
+    """Write a sample's rows and every document's nearest in it; return the sample, and the parts of the work."""
+    sample = _sample_cells(store, embeddings, limit, seed, runtime)
+    parts = look_up("neighbors", store, embeddings, Fitted(embeddings, sample, sample), runtime)
+    found = list(zip(*read_lookups(store, parts), strict=True))
+    writer.save_array("rows", store.array(sample, "rows"))
+    writer.save_array("nearest", np.concatenate(found[0]))
+    writer.save_array("nearest_distances", np.concatenate(found[1]))
+    return [sample, *parts]
+
+
+def _sample_cells(
+    store: ArtifactStore, embeddings: ArtifactRef, limit: int, seed: int, runtime: RuntimeConfig
+) -> ArtifactRef:
+    """Return the artifact of a sample's rows and cells, which goes when the stage's own is there."""
+    recipe = Recipe(
+        "neighbors", "sample-cells", recipes.VERSIONS["neighbors"], {"fit_limit": limit},
+        {"embeddings": embeddings.key}, seed=seed,
+    )  # fmt: skip
+    if found := store.find(recipe):
+        return found
+    with store.writing(recipe) as writer:
+        rows = draw_rows(embeddings.rows, limit, seed)
+        writer.save_array("rows", rows)
+        vectors = np.ascontiguousarray(store.array(embeddings, "embeddings")[rows])
+        save_cells(writer, vectors, seed, runtime.n_threads)
+        writer.rows = len(rows)
     return store.committed(recipe, writer)

@@ -168,6 +168,12 @@ def count(config: m.CountConfig, texts: str) -> Recipe:
     return _stage("count", "counts", config, {"texts": texts}, ("scikit-learn",))
 
 
+def tally_part(config: m.CountConfig, texts: str, rows: tuple[int, int]) -> Recipe:
+    """Return the recipe of a part of the word counts, of the documents from one row to another."""
+    whole = count(config, texts)
+    return Recipe(**{**vars(whole), "kind": "tally-parts", "config": {**whole.config, "rows": list(rows)}})
+
+
 def label(
     config: m.LabelConfig, documents: str, embeddings: str, labels: str, counts: str, encoder: str
 ) -> Recipe:
@@ -269,6 +275,12 @@ def assign(inputs: Mapping[str, str]) -> Recipe:
     """Return the recipe of the labels of new documents; their cells stand for the fit."""
     identity = {name: package_version(name) for name in ("numpy", "numba")}
     return Recipe("assign", "labels", VERSIONS["assign"], {}, dict(inputs), identity)
+
+
+def lookup_part(stage: str, queries: str, cells: str, rows: tuple[int, int]) -> Recipe:
+    """Return the recipe of a part of a stage's lookups, of the vectors from one row to another."""
+    inputs = {"embeddings": queries, "cells": cells}
+    return Recipe(stage, "lookup-parts", VERSIONS[stage], {"rows": list(rows)}, inputs)
 
 
 def drift(config: u.DriftConfig, inputs: Mapping[str, str], n_updates: int) -> Recipe:

@@ -104,10 +104,30 @@ def _slices(parts: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
             start = end
 
 
+@dataclass(frozen=True)
+class Selection:
+    """The words that count.
+
+    Attributes
+    ----------
+    words : pl.Series of shape (n_words,), String
+        Sorted by code point; a word's place is its column.
+    columns : ndarray of shape (n_numbers or more,), int32
+        Column of each word number, -1 for none.
+    n_counts, n_tokens : int
+        Entries of the matrix of counts, and their sum.
+    """
+
+    words: pl.Series
+    columns: NDArray[np.int32]
+    n_counts: int
+    n_tokens: int
+
+
 def select_words(
-    vocabulary: Vocabulary, totals: WordTotals, min_df: int, max_features: int | None
-) -> tuple[pl.Series, NDArray[np.int32]]:
-    """Return the words that count, sorted by code point, and the column of each word number, -1 for none.
+    spell: Callable[[NDArray[np.int64]], pl.Series], totals: WordTotals, min_df: int, max_features: int | None
+) -> Selection:
+    """Return the words that count; `spell` gives the words of numbers.
 
     These are the words that occur in at least `min_df` documents, of them the `max_features` most frequent, ties by
     order. Where no word occurs in `min_df` documents all are kept: a tiny corpus still gets keywords.
@@ -115,19 +135,20 @@ def select_words(
     kept = np.flatnonzero(totals.document_frequency >= min_df)
     if not len(kept):
         kept = np.flatnonzero(totals.document_frequency)
-    words = vocabulary.words(kept)
+    words = spell(kept)
     order = words.arg_sort().to_numpy()
     if max_features is not None and len(kept) > max_features:
         frequent = np.argsort(-totals.totals[kept[order]], kind="stable")[:max_features]
         order = order[np.sort(frequent)]
+    chosen = kept[order]
     columns = np.full(len(totals.totals), -1, np.int32)
-    columns[kept[order]] = np.arange(len(order), dtype=np.int32)
-    return words.gather(order), columns
+    columns[chosen] = np.arange(len(chosen), dtype=np.int32)
+    n_counts, n_tokens = (int(each[chosen].sum()) for each in (totals.document_frequency, totals.totals))
+    return Selection(words.gather(order).alias("word"), columns, n_counts, n_tokens)
 
 
 def place_words(
-    blocks: Iterable[Block],
-    columns: NDArray[np.int32],
+    blocks: Iterable[tuple[Block, NDArray[np.int32]]],
     data: NDArray[np.int32],
     indices: NDArray[np.int32],
     indptr: NDArray[np.int64],
@@ -136,10 +157,8 @@ def place_words(
 
     Parameters
     ----------
-    blocks : iterable of Block
-        As `count_blocks` gave them.
-    columns : ndarray
-        Column of each word number, -1 for none.
+    blocks : iterable of (Block, ndarray)
+        As `count_blocks` gave them, with the column of each of the block's word numbers, -1 for none.
     data, indices, indptr : ndarray
         Filled; may be memory-mapped.
     """
@@ -147,7 +166,7 @@ def place_words(
 
     row = 0
     indptr[0] = 0
-    for block in blocks:
+    for block, columns in blocks:
         n_docs = len(block.ranges) - 1
         tokens.place_columns(
             block.numbers, block.counts, block.ranges, columns,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from configs.models import RuntimeConfig
 from tasks import embed as stage
+from tasks import lookup, tally
 from tasks import workers as module
 from tasks.errors import ConfigError, StageError
 from tasks.store import ArtifactStore, open_store
@@ -25,6 +27,9 @@ from tests.commands import Outcome, PrefectServer, clean_environment, write_tabl
 
 ROOT = Path(__file__).parents[2]
 TEXTS = [f"w{i} x{i * 7}" + " more" * (i % 9) for i in range(150)] + ["w1 x7 more", "w2 x14 more more"]
+
+PARTS = {"embed-chunks": 15, "neighbors-parts": 4, "count-parts": 4}
+"""Task runs below the stages of the config: 150 distinct texts by 10, 152 documents by 50."""
 
 PRELOAD = """
 import os, time
@@ -105,10 +110,13 @@ def _wait_for_workers(address: str, n_workers: int) -> None:
 
 @pytest.fixture
 def config(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A config that embeds 150 distinct texts in 15 chunks, in two parts."""
+    """A config that embeds 150 distinct texts in 15 chunks, in two parts; fits 100, looks up and counts in four."""
     monkeypatch.setitem(stage.CHUNK_TEXTS, "cpu", 10)
     monkeypatch.setattr(stage.text_parts, "__defaults__", (100,))
-    stages = f'[embed]\nmodel = "{tiny}"\n[reduce]\nmethod = "pca"\n[map]\nn_epochs = 5\n'
+    for shared in (lookup, tally):
+        monkeypatch.setattr(shared, "PART_ROWS", 50)
+    stages = f'[embed]\nmodel = "{tiny}"\n[neighbors]\nfit_limit = 100\n[reduce]\nmethod = "pca"\n[map]\nn_epochs = 5\n'
+    stages += "[count]\nngram_range = [1, 2]\nmax_features = 40\n"
     stages += '[cluster]\nmethod = "kmeans"\nn_clusters = 3\n'
     return write_table(tmp_path, pl.DataFrame({"text": TEXTS}), stages)
 
@@ -147,8 +155,9 @@ def test_the_same_artifacts_as_on_threads_bit_for_bit(
     assert {n for _, _, n in cluster.encoded} == {10}
     assert {process for process, _, _ in cluster.encoded} == {worker.pid for worker in cluster.workers}
     assert len({(process, model) for process, model, _ in cluster.encoded}) == 2  # each loaded its model once
-    shown = prefect_server.task_runs(prefect_server.newest_flow_run("trial"), at_least=25)
-    assert sum(run["name"].startswith("embed-chunks") for run in shown) == 15
+    shown = prefect_server.task_runs(prefect_server.newest_flow_run("trial"), at_least=33)
+    parts = Counter(run["name"].rsplit("-", 1)[0] for run in shown)
+    assert {name: parts[name] for name in PARTS} == PARTS
 
 
 def test_a_worker_killed_on_the_way_costs_its_chunk(

@@ -17,10 +17,11 @@ from configs.models import CountConfig, LabelConfig, RuntimeConfig
 from tasks.core import counts as core_counts
 from tasks.core.counts import emphasize, top_words, topic_counts, weigh_classes
 from tasks.core.vocabulary import SCANNED, character_classes
-from tasks.count import count, read_counts, stop_words, vectorizer_params
+from tasks.count import count, read_counts
 from tasks.errors import ConfigError
 from tasks.label import weigh_words
 from tasks.store import ArtifactRef, ArtifactStore
+from tasks.words import stop_words, vectorizer_params
 from tests.fakes import Corpus, counted, save_documents
 
 COUNTED = CountConfig(stop_words="none")
