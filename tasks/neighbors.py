@@ -19,6 +19,7 @@ from tasks.core.knn import exact_neighbors, pynndescent_neighbors, recall
 from tasks.encoders import resolve_device
 from tasks.lookup import Fitted, fitted_vectors, look_up, read_lookups, save_cells
 from tasks.parts import discard_all
+from tasks.progress import DETAILS
 from tasks.sample import draw_rows
 from tasks.states import cached
 from tasks.store import ArtifactRef, ArtifactStore, ArtifactWriter, Recipe
@@ -87,6 +88,7 @@ def neighbors(
         beside = _look_up_all(store, embeddings, config.fit_limit, seed, runtime, writer) if sampled else []
         vectors = fitted_vectors(store, embeddings, beside[0] if sampled else None)
         graph = find_neighbors(vectors, config, seed, runtime)
+        DETAILS.info("neighbours of %s vectors by %s", f"{len(vectors):,}", graph.method)
         writer.save_array("indices", graph.indices)
         writer.save_array("distances", graph.distances)
         writer.rows = embeddings.rows

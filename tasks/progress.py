@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("topicflow")
 
+DETAILS = logging.getLogger("topicflow_details")
+"""What only run.log is told: which of several ways a stage took."""
+DETAILS.setLevel(logging.INFO)
+
 _TELL_EVERY_S = 2.0
 """Seconds between two messages to Prefect; each is a request."""
 

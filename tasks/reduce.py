@@ -13,12 +13,25 @@ from tasks.core.components import principal_components
 from tasks.core.fuzzy import fuzzy_graph
 from tasks.core.layout import EXTENT, parallel_layout
 from tasks.core.seeded_layout import umap_layout
+from tasks.core.torch_layout import torch_layout
+from tasks.encoders import resolve_device
+from tasks.progress import DETAILS
 from tasks.resources import compiled_threads
 from tasks.sample import read_sample
 from tasks.states import cached
 from tasks.store import ArtifactRef, ArtifactStore
 
 AnyReduce = ParallelUmapReduce | UmapReduce | PcaReduce | NoReduce
+
+TORCH_FROM = 20_000
+"""Points from which a CUDA device lays out: below, its many small operations are reckoned slower than the CPU's one."""
+
+
+def layout_engine(config: ParallelUmapReduce | UmapReduce, n_points: int, device: str) -> str:
+    """Return what lays out so many points: `umap-learn`, `torch` on a CUDA device, or `numba` on the CPU."""
+    if isinstance(config, UmapReduce):
+        return "umap-learn"
+    return "torch" if device == "cuda" and n_points >= TORCH_FROM else "numba"
 
 
 def reduce_graph(
@@ -28,6 +41,7 @@ def reduce_graph(
     config: ParallelUmapReduce | UmapReduce,
     seed: int,
     n_threads: int | None = None,
+    device: str = "cpu",
 ) -> NDArray[np.float32]:
     """Return UMAP's layout (n_docs, n_components) float32 of the neighbour graph.
 
@@ -43,6 +57,8 @@ def reduce_graph(
         Seed of the layout.
     n_threads : int, optional
         Threads of our own layout; all cores if None.
+    device : str
+        Where our own layout may be computed; `layout_engine` says by what.
 
     Notes
     -----
@@ -62,6 +78,8 @@ def reduce_graph(
             seed,
         )
     begin = start_positions(embeddings, config.n_components, config.init, seed)
+    if layout_engine(config, len(begin), device) == "torch":
+        return torch_layout(graph, begin, config.min_dist, config.n_epochs, seed, device)
     return parallel_layout(graph, begin, config.min_dist, config.n_epochs, seed, n_threads)
 
 
@@ -104,11 +122,15 @@ def reduce(
         return cached(found)
     with store.writing(recipe) as writer, compiled_threads(runtime.n_threads):
         vectors = store.array(embeddings, "embeddings")
+        laid_out: dict[str, str] = {}
         if isinstance(config, ParallelUmapReduce | UmapReduce):
             indices, distances = store.array(neighbors, "indices"), store.array(neighbors, "distances")
             sample = read_sample(store, neighbors)
             fitted = vectors if sample is None else vectors[sample.rows]
-            reduced = reduce_graph(indices, distances, fitted, config, seed, runtime.n_threads)
+            device = resolve_device(runtime.device)
+            laid_out["engine"] = engine = layout_engine(config, len(fitted), device)
+            DETAILS.info("layout of %s points by %s", f"{len(fitted):,}", engine)
+            reduced = reduce_graph(indices, distances, fitted, config, seed, runtime.n_threads, device)
             reduced = reduced if sample is None else sample.place(reduced)
         elif isinstance(config, PcaReduce):
             reduced = principal_components(vectors, config.n_components)
@@ -116,5 +138,5 @@ def reduce(
             reduced = np.asarray(vectors)
         writer.save_array("reduced", reduced)
         writer.rows = len(reduced)
-        writer.meta = {"method": config.method, "n_components": reduced.shape[1]}
+        writer.meta = {"method": config.method, "n_components": reduced.shape[1], **laid_out}
     return store.committed(recipe, writer)

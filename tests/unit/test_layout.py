@@ -15,8 +15,9 @@ from tasks.core.components import principal_components
 from tasks.core.fuzzy import fuzzy_graph
 from tasks.core.knn import exact_neighbors
 from tasks.core.layout import TASK_ROWS, curve_parameters, parallel_layout
+from tasks.core.torch_layout import torch_layout
 from tasks.recipes import map_reduce
-from tasks.reduce import reduce, reduce_graph
+from tasks.reduce import layout_engine, reduce, reduce_graph, start_positions
 from tasks.resources import compiled_threads
 from tasks.store import ArtifactRef, ArtifactStore
 from tests.fakes import Corpus, save
@@ -86,6 +87,63 @@ def test_threads_share_the_points_and_change_no_bit() -> None:
     alone = parallel_layout(ring, start, 0.0, 3, 1, n_threads=1)
     np.testing.assert_array_equal(parallel_layout(ring, start, 0.0, 3, 1, n_threads=3), alone)
     assert np.isfinite(alone).all()
+
+
+# --- on a device ---
+
+
+def graph_of(vectors: np.ndarray) -> sparse.csr_matrix:
+    return fuzzy_graph(*exact_neighbors(vectors, 15)).tocsr()
+
+
+def test_torch_keeps_as_many_neighbours_as_the_compiled_kernel(corpus: Corpus) -> None:
+    vectors, graph = corpus.embeddings, graph_of(corpus.embeddings)
+    start = start_positions(vectors, 5, "pca", 1)
+    laid = {
+        "numba": parallel_layout(graph, start, 0.0, 60, 1),
+        "torch": torch_layout(graph, start, 0.0, 60, 1, "cpu"),
+    }
+    kept = {name: trustworthiness(vectors, x, n_neighbors=10, metric="cosine") for name, x in laid.items()}
+    assert kept["torch"] == pytest.approx(kept["numba"], abs=0.02)
+    known = corpus.truth >= 0
+    assert separated(laid["torch"][known], corpus.truth[known]) == pytest.approx(1.0)
+    assert laid["torch"].std() == pytest.approx(laid["numba"].std(), rel=0.15)
+
+
+def test_torch_gives_the_same_bits_for_the_same_seed(corpus: Corpus) -> None:
+    graph, start = graph_of(corpus.embeddings), start_positions(corpus.embeddings, 2, "pca", 1)
+    first = torch_layout(graph, start, 0.1, 10, 1, "cpu")
+    np.testing.assert_array_equal(torch_layout(graph, start, 0.1, 10, 1, "cpu"), first)
+    assert (torch_layout(graph, start, 0.1, 10, 2, "cpu") != first).any()
+
+
+def test_torch_on_graphs_without_edges_or_with_equal_points() -> None:
+    start = np.zeros((4, 2), np.float32)
+    np.testing.assert_array_equal(
+        torch_layout(sparse.csr_matrix((4, 4), dtype=np.float32), start, 0.0, 5, 1, "cpu"), start
+    )
+    ring = sparse.csr_matrix(np.roll(np.eye(4, dtype=np.float32), 1, axis=1))
+    assert np.isfinite(torch_layout(ring, start, 0.0, 5, 1, "cpu")).all()
+
+
+def test_the_pull_of_both_kernels_is_one_formula() -> None:
+    start = np.array([[0.0, 0.0], [3.0, 4.0]], np.float32)
+    graph = sparse.csr_matrix(np.array([[0, 1], [1, 0]], np.float32))
+    a, b = curve_parameters(0.1)
+    pulled = 2 * a * b * 25.0 ** (b - 1) / (1 + a * 25.0**b) * (start[1] - start[0])
+    moved = torch_layout(graph, start, 0.1, 1, 1, "cpu")[0]
+    gap = pulled - start[1]
+    push = 2 * b / ((0.001 + (gap**2).sum()) * (1 + a * (gap**2).sum() ** b)) * gap
+    np.testing.assert_allclose((moved - pulled) / push, np.round((moved - pulled) / push), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("device", "n", "engine"),
+    [("cuda", 20_000, "torch"), ("cuda", 100, "numba"), ("cpu", 10**6, "numba")],
+)
+def test_the_device_and_the_size_say_what_lays_out(device: str, n: int, engine: str) -> None:
+    assert layout_engine(ParallelUmapReduce(), n, device) == engine
+    assert layout_engine(UmapReduce(method="umap"), n, device) == "umap-learn"
 
 
 def test_a_move_by_hand() -> None:
@@ -238,11 +296,28 @@ def test_the_task_saves_what_its_function_returns(
         "none": lambda: corpus.embeddings,
     }[config.method]()
     np.testing.assert_array_equal(store.array(made, "reduced"), expected)
-    assert store.meta(made) == {"method": config.method, "n_components": width}
+    engine = {"parallel_umap": {"engine": "numba"}, "umap": {"engine": "umap-learn"}}.get(config.method, {})
+    assert store.meta(made) == {"method": config.method, "n_components": width, **engine}
     again = reduce.fn(store, *inputs, config, 1, RUNTIME)
     assert isinstance(again, State)
     assert (again.name, again.data) == ("Cached", made)
     assert not isinstance(reduce.fn(store, *inputs, config, 2, RUNTIME), State)
+
+
+def test_a_device_that_is_there_lays_out_and_the_log_says_so(
+    store: ArtifactStore,
+    inputs: tuple[ArtifactRef, ArtifactRef],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from tasks import reduce as stage
+
+    monkeypatch.setattr(stage, "TORCH_FROM", 100)
+    monkeypatch.setattr(stage, "resolve_device", lambda _: "cuda")
+    monkeypatch.setattr(stage, "torch_layout", lambda *given: torch_layout(*given[:-1], "cpu"))
+    ref = reduce.fn(store, *inputs, ParallelUmapReduce(n_epochs=5), 1, RUNTIME)
+    assert store.meta(ref)["engine"] == "torch"
+    assert "layout of 132 points by torch" in caplog.text
 
 
 def test_the_map_is_a_two_dimensional_layout_of_the_same_graph(
