@@ -13,7 +13,7 @@ from pathlib import Path
 
 from configs.models import FlowConfig
 from tasks.errors import ArtifactError, PipelineError, StageError
-from tasks.progress import LOG
+from tasks.progress import DETAILS, LOG
 from tasks.runs import RunId, RunRecord, list_runs, record_failure
 
 
@@ -37,7 +37,8 @@ class RunLog:
         LOG.setLevel(logging.INFO)
         LOG.propagate = False
         LOG.addHandler(self._screen)
-        LOG.addHandler(self._file)
+        for logger in (LOG, DETAILS):
+            logger.addHandler(self._file)
         logging.captureWarnings(capture=True)
         self.take_libraries()
 
@@ -51,7 +52,7 @@ class RunLog:
 
     def close(self) -> None:
         """Take nothing any more."""
-        for name in (LOG.name, "py.warnings", None):
+        for name in (LOG.name, DETAILS.name, "py.warnings", None):
             logging.getLogger(name).removeHandler(self._file)
         LOG.removeHandler(self._screen)
         logging.captureWarnings(capture=False)

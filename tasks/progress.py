@@ -21,6 +21,7 @@ LOG = logging.getLogger("topicflow")
 DETAILS = logging.getLogger("topicflow_details")
 """What only run.log is told: which of several ways a stage took."""
 DETAILS.setLevel(logging.INFO)
+DETAILS.propagate = False
 
 _TELL_EVERY_S = 2.0
 """Seconds between two messages to Prefect; each is a request."""

@@ -47,6 +47,7 @@ def test_runs_without_a_server(tmp_path: Path, home: Path, corpus: Corpus) -> No
     log = (tmp_path / "runs/trial/latest/run.log").read_text()
     assert "Finished in state Completed()" in log
     assert log.count("topicflow: ") == len(STAGES)
+    assert "topicflow_details: layout of 132 points by numba" in log
 
     second = run_apart("run", config, "--set", "label.top_n_words=5", cwd=tmp_path, PREFECT_HOME=str(home))
     assert (second.code, second.errors, stage_lines(second)) == (0, [], STAGES), second.err

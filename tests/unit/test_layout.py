@@ -16,6 +16,7 @@ from tasks.core.fuzzy import fuzzy_graph
 from tasks.core.knn import exact_neighbors
 from tasks.core.layout import TASK_ROWS, curve_parameters, parallel_layout
 from tasks.core.torch_layout import torch_layout
+from tasks.progress import DETAILS
 from tasks.recipes import map_reduce
 from tasks.reduce import layout_engine, reduce, reduce_graph, start_positions
 from tasks.resources import compiled_threads
@@ -315,6 +316,7 @@ def test_a_device_that_is_there_lays_out_and_the_log_says_so(
     monkeypatch.setattr(stage, "TORCH_FROM", 100)
     monkeypatch.setattr(stage, "resolve_device", lambda _: "cuda")
     monkeypatch.setattr(stage, "torch_layout", lambda *given: torch_layout(*given[:-1], "cpu"))
+    monkeypatch.setattr(DETAILS, "propagate", True)
     ref = reduce.fn(store, *inputs, ParallelUmapReduce(n_epochs=5), 1, RUNTIME)
     assert store.meta(ref)["engine"] == "torch"
     assert "layout of 132 points by torch" in caplog.text
