@@ -17,7 +17,7 @@ from tasks.adapters import find_adapter
 from tasks.encoders import find_encoder, precomputed_digest
 from tasks.images import image_recipe
 from tasks.recipes import map_reduce
-from tasks.runs import last_record
+from tasks.runs import last_record, published_metrics
 from tasks.sources import find_documents, fingerprint
 from tasks.store import ArtifactRef, ArtifactStore, Recipe, open_store
 
@@ -64,7 +64,7 @@ def plan_topic_model(config: TopicModelConfig) -> list[Step]:
         steps += [_step(store, stage, recipe, before.get(stage)) for stage, recipe in searching.items()]
         if (kept := steps[-1].found) is None:  # what is kept decides what all that follows is made of
             after = "first run" if last is None else "input changed: documents"
-            return [*steps, *(Step(stage, None, after) for stage in recipes.STAGES[1:])]
+            return [*steps, *(Step(stage, None, after) for stage in recipes.stages_of(config)[len(steps) :])]
         documents = kept
     chain = chain_recipes(store, config, documents)
     steps += [_step(store, stage, recipe, before.get(stage)) for stage, recipe in chain.items()]
@@ -131,7 +131,7 @@ def chain_recipes(
         "metrics": evaluate.key,
     }
     report = recipes.report(config.report, config.name, shown)
-    return {
+    chain = {
         "embed": embed,
         "neighbors": neighbors,
         "reduce": reduce,
@@ -142,6 +142,10 @@ def chain_recipes(
         "evaluate": evaluate,
         "report": report,
     }
+    if config.gates is not None:
+        before = published_metrics(Path(config.runtime.runs), config.name)
+        chain["gate"] = recipes.gate(config.gates, {"evaluate": evaluate.key}, before)
+    return chain
 
 
 def _explain_documents(
