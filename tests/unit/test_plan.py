@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from configs.models import TopicModelConfig
-from flows.plan import chain_recipes, explain_miss, plan_topic_model
+from flows.plan import chain_recipes, plan_topic_model
+from flows.steps import explain_miss
 from tasks import recipes
 from tasks.load import load
 from tasks.runs import RunId, run_folder, write_json
