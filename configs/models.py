@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import ConfigDict, Field, Tag, field_validator, model_validator
 
 from configs.duplicates import DeduplicateSection, GroupingConfig
+from configs.gates import GatesConfig
 from configs.sections import AnyOf, method_or
 from configs.sections import Section as Section  # noqa: PLC0414  (sections of other files are made of it)
 
@@ -657,6 +658,10 @@ class TopicModelConfig(FlowConfig):
     label: LabelConfig = Field(default_factory=LabelConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
+    gates: GatesConfig | None = Field(
+        default=None,
+        description="What a run must reach for `latest` to move to it (off unless the section is given).",
+    )
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
 
     @model_validator(mode="after")

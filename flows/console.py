@@ -42,7 +42,7 @@ def _console() -> Console:
 
 
 def print_run(record: RunRecord, runs: Path) -> None:
-    """Print a run's topics, its metrics in one line, and where its report is."""
+    """Print a run's topics or figures, where its report is, what an update told, and which gates held it back."""
     folder = Path(record.get("folder", runs / record["name"] / record["run_id"]))
     console = _console()
     if record.get("state") == "failed":
@@ -53,11 +53,20 @@ def print_run(record: RunRecord, runs: Path) -> None:
 
         print_classifier(record, folder)
         return
-    if record.get("flow", "topic_model") != "topic_model":
+    if record.get("flow", "topic_model") == "topic_model":
+        _print_topics(console, record, folder)
+    else:
         if record["flow"] == "deduplicate":
             _print_duplicates(console, record, folder)
         _print_figures(console, record, folder)
-        return
+    if "update" in record:
+        _print_told(record)
+    if not record.get("published", True):
+        print("not published: " + "; ".join(record["gates"]["failed"]))
+
+
+def _print_topics(console: Console, record: RunRecord, folder: Path) -> None:
+    """Print a run's topics, its metrics in one line, and where its report is."""
     topics = pl.read_parquet(folder / "topics.parquet", columns=["topic", "size", "keywords"])
     table = Table(
         "topic",
@@ -104,18 +113,20 @@ def _print_duplicates(console: Console, record: RunRecord, folder: Path) -> None
 
 
 def print_update(record: RunRecord, runs: Path) -> None:
-    """Print what an update told, whether it was published, and its topics."""
+    """Print the run of an update, or that there was nothing new."""
     if record["state"] == "unchanged":
         print(f"nothing new; the latest run is {record['name']}/{record['latest']}")
         return
     print_run(record, runs)
+
+
+def _print_told(record: RunRecord) -> None:
+    """Print how many documents an update told, to which topics, and what became of these."""
     told, born = record["update"], record["lineage"]
     fitted = f"fitted anew ({told['reason']})" if told["refit"] else "told to the topics there are"
     print(f"update {told['number']}: {told['n_new']:,} new documents, {fitted}")
     if born and told["previous"]:
         print("topics: " + ", ".join(f"{born[event]:,} {event}" for event in EVENTS if born[event]))
-    if not record["published"]:
-        print("not published: " + "; ".join(record["gates"]["failed"]))
 
 
 def _print_figures(console: Console, record: RunRecord, folder: Path) -> None:

@@ -1,39 +1,20 @@
-"""Plan: config and store -> for each stage, whether it is a hit or would be computed, and why.
+"""Plan: a topic model's config and its store -> for each stage, whether it is a hit or would be computed, and why.
 
 It walks the same recipes as the flow and imports neither Prefect nor a numeric library, so that it answers at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from configs.duplicates import BothDeduplicate, EmbeddingDeduplicate, MinhashDeduplicate
-from configs.models import ImagesEmbed, LoadConfig, PrecomputedEmbed, TopicModelConfig
+from configs.deduplicate import DeduplicateConfig
+from configs.duplicates import AnyDeduplicate, BothDeduplicate, EmbeddingDeduplicate, MinhashDeduplicate
+from configs.models import TopicModelConfig
+from flows.steps import Step, embed_recipe, last_stages, load_step, step_of, steps_after
 from tasks import recipes
-from tasks.adapters import find_adapter
-from tasks.encoders import find_encoder, precomputed_digest
-from tasks.images import image_recipe
 from tasks.recipes import map_reduce
-from tasks.runs import last_record
-from tasks.sources import find_documents, fingerprint
+from tasks.runs import published_metrics
 from tasks.store import ArtifactRef, ArtifactStore, Recipe, open_store
-
-
-@dataclass(frozen=True)
-class Step:
-    """One stage of a plan: its artifact where it is a hit, and why it is not."""
-
-    stage: str
-    found: ArtifactRef | None
-    reason: str
-
-    @property
-    def is_hit(self) -> bool:
-        """True when nothing is to be computed."""
-        return self.found is not None
 
 
 def plan_topic_model(config: TopicModelConfig) -> list[Step]:
@@ -49,71 +30,69 @@ def plan_topic_model(config: TopicModelConfig) -> list[Step]:
     PipelineError
         When an input file or the encoder cannot be found.
     """
-    store = open_store(config.runtime)
-    last = last_record(Path(config.runtime.runs), config.name)
-    source = fingerprint(config.load)
-    documents = find_documents(store, config.load, source)
-    if documents is None:
-        follows = "first run" if last is None else "input changed"
-        why = "first run" if last is None else _explain_documents(store, config.load, source, last)
-        return [Step(stage, None, why if stage == "load" else follows) for stage in recipes.stages_of(config)]
-    before = {stage["stage"]: stage["recipe"] for stage in last["stages"]} if last else {}
-    steps = [Step("load", documents, "hit")]
-    if config.deduplicate is not None:
-        searching = duplicate_recipes(store, config, documents)
-        steps += [_step(store, stage, recipe, before.get(stage)) for stage, recipe in searching.items()]
+    store, last, stages = open_store(config.runtime), last_stages(config), recipes.stages_of(config)
+    loading = load_step(store, config.load, last)
+    if (documents := loading.found) is None:
+        return steps_after([loading], stages, "input changed" if last else "first run")
+    before = {stage: record["recipe"] for stage, record in last.items()}
+    steps = [loading]
+    if (section := config.deduplicate) is not None:
+        searching = duplicate_recipes(store, config, section, documents, None, "embed_all")
+        searching["keep"] = recipes.keep(documents.key, searching["deduplicate"].key)
+        steps += [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in searching.items()]
         if (kept := steps[-1].found) is None:  # what is kept decides what all that follows is made of
-            after = "first run" if last is None else "input changed: documents"
-            return [*steps, *(Step(stage, None, after) for stage in recipes.STAGES[1:])]
+            return steps_after(steps, stages, "input changed: documents" if last else "first run")
         documents = kept
     chain = chain_recipes(store, config, documents)
-    steps += [_step(store, stage, recipe, before.get(stage)) for stage, recipe in chain.items()]
+    steps += [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in chain.items()]
     return steps
 
 
 def duplicate_recipes(
-    store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef
+    store: ArtifactStore,
+    config: TopicModelConfig | DeduplicateConfig,
+    section: AnyDeduplicate,
+    documents: ArtifactRef,
+    against: ArtifactRef | None,
+    embed_name: str,
 ) -> dict[str, Recipe]:
-    """Return the recipe of every stage from `load` to the documents that are kept, itself left out."""
-    section = config.deduplicate
-    assert section is not None
-    texts, found, pairs = store.meta(documents)["texts"], {}, {}
+    """Return the recipe of every stage from the documents to their groups of duplicates.
+
+    Parameters
+    ----------
+    section : the section `deduplicate`
+    documents, against : ArtifactRef
+        The corpus, and the one it is compared with, if any.
+    embed_name : str
+        What the documents' embedding is called in records.
+    """
+    found: dict[str, Recipe] = {}
+    pairs: dict[str, Recipe] = {}
     if isinstance(section, EmbeddingDeduplicate | BothDeduplicate):
-        found["embed_all"] = _embed_recipe(store, config, documents, texts)[0]
-        pairs["pair"] = recipes.pair(section, found["embed_all"].key, None, config.seed)
+        found[embed_name] = embed_recipe(store, documents, config.embed, config.runtime)[0]
+        base = None
+        if against is not None:
+            found["embed_against"] = embed_recipe(store, against, config.embed, config.runtime)[0]
+            base = found["embed_against"].key
+        pairs["pair"] = recipes.pair(section, found[embed_name].key, base, config.seed)
     if isinstance(section, MinhashDeduplicate | BothDeduplicate):
-        pairs["shingle"] = recipes.shingle(section, texts, None, config.seed)
+        texts = [store.meta(each)["texts"] for each in (documents, against) if each is not None]
+        pairs["shingle"] = recipes.shingle(section, texts[0], texts[1] if against else None, config.seed)
     keys = {name: recipe.key for name, recipe in pairs.items()}
-    group = recipes.deduplicate(section, documents.key, keys)
-    return {**found, **pairs, "deduplicate": group, "keep": recipes.keep(documents.key, group.key)}
-
-
-def _embed_recipe(
-    store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef, texts: str
-) -> tuple[Recipe, str]:
-    """Return the recipe of the embeddings, and the key of the encoder that embeds words too."""
-    if isinstance(config.embed, ImagesEmbed):
-        return image_recipe(store, documents, config.embed, config.runtime.device), "precomputed"
-    if isinstance(config.embed, PrecomputedEmbed):
-        encoder, of, vectors = "precomputed", documents.key, precomputed_digest(config.embed)
-    else:
-        encoder = vectors = find_encoder(config.embed, config.runtime.device).key
-        of = texts
-    adapter = find_adapter(store, config.embed, encoder, config.runtime)
-    return recipes.embed(config.embed, of, vectors, adapter.key if adapter else None), encoder
+    group = recipes.deduplicate(section, documents.key, keys, against.key if against else None)
+    return {**found, **pairs, "deduplicate": group}
 
 
 def chain_recipes(
     store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef
 ) -> dict[str, Recipe]:
     """Return the recipe of every stage that takes the documents, which follow without computing anything."""
-    texts = store.meta(documents)["texts"]
-    embed, encoder = _embed_recipe(store, config, documents, texts)
+    embed, encoder = embed_recipe(store, documents, config.embed, config.runtime)
     neighbors = recipes.neighbors(config.neighbors, embed.key, config.seed)
     reduce = recipes.reduce(config.reduce, embed.key, neighbors.key, config.seed)
     layout = recipes.reduce(map_reduce(config.map), embed.key, neighbors.key, config.seed)
     cluster = recipes.cluster(config.cluster, embed.key, neighbors.key, reduce.key, config.seed)
-    count = recipes.count(config.count, texts)
+    count = recipes.count(config.count, store.meta(documents)["texts"])
     label = recipes.label(config.label, documents.key, embed.key, cluster.key, count.key, encoder)
     measured = {
         "documents": documents.key,
@@ -131,7 +110,7 @@ def chain_recipes(
         "metrics": evaluate.key,
     }
     report = recipes.report(config.report, config.name, shown)
-    return {
+    chain = {
         "embed": embed,
         "neighbors": neighbors,
         "reduce": reduce,
@@ -142,60 +121,7 @@ def chain_recipes(
         "evaluate": evaluate,
         "report": report,
     }
-
-
-def _explain_documents(
-    store: ArtifactStore, config: LoadConfig, source: str | None, last: Mapping[str, Any]
-) -> str:
-    """Return why there are no documents, from the source's record and from the documents of the last run."""
-    if source is None:
-        return "remote input is read anew in each run"
-    record = recipes.load(config, source)
-    state = store.state(record.kind, record.key)
-    if state == "hit":  # this very input was loaded before; its documents are gone or damaged
-        named = store.json(ArtifactRef(record.kind, record.key, record.stage), "documents")
-        return store.state("documents", named["documents"])
-    if state != "missing":
-        return state
-    before = next(stage for stage in last["stages"] if stage["stage"] == "load")
-    changed = explain_miss(recipes.documents(config), before["recipe"])
-    if changed != "missing":
-        return changed
-    return "input changed" if store.state("documents", before["key"]) == "hit" else "missing"
-
-
-def _step(store: ArtifactStore, stage: str, recipe: Recipe, before: Mapping[str, Any] | None) -> Step:
-    state = store.state(recipe.kind, recipe.key)
-    if state == "hit":
-        return Step(stage, store.find(recipe, claim=False), "hit")
-    return Step(stage, None, state if state != "missing" else explain_miss(recipe, before))
-
-
-def explain_miss(recipe: Recipe, before: Mapping[str, Any] | None) -> str:
-    """Return why an artifact is not there, from the recipe of the same stage in the last run."""
-    if before is None:
-        return "first run"
-    now = recipe.as_dict()
-    if now == before:
-        return "missing"
-    changes = [
-        f"{name} {old if old is not None else 'unset'} -> {new if new is not None else 'unset'}"
-        for name, old, new in _differences(before["config"], now["config"])
-    ]
-    if before["seed"] != now["seed"]:
-        changes.append(f"seed {before['seed']} -> {now['seed']}")
-    reasons = [f"config changed: {', '.join(changes)}"] if changes else []
-    if before["version"] != now["version"]:
-        reasons.append(f"version changed: {before['version']} -> {now['version']}")
-    moved = [f"{name} {old} -> {new}" for name, old, new in _differences(before["identity"], now["identity"])]
-    if moved:
-        reasons.append(f"version changed: {', '.join(moved)}")
-    inputs = [name for name, _, _ in _differences(before["inputs"], now["inputs"])]
-    if inputs and not reasons:
-        reasons.append(f"input changed: {', '.join(inputs)}")
-    return "; ".join(reasons)
-
-
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    names = [*now, *(name for name in before if name not in now)]
-    return [(name, before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)]
+    if config.gates is not None:
+        before = published_metrics(Path(config.runtime.runs), config.name)
+        chain["gate"] = recipes.gate(config.gates, {"evaluate": evaluate.key}, before)
+    return chain

@@ -16,7 +16,7 @@ So:
 - A server is configured (environment, Prefect profile, settings file): the run goes through it, always.
 - None is, and something is to be computed: a temporary server (`flows.server`) on the user's PREFECT_HOME, where a
   server that is started later shows the run.
-- None is, and the plan says that everything is there: the folder is written without Prefect.
+- None is, and the plan says that everything is there, and no gate failed: the folder is written without Prefect.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def start_topic_model(config: TopicModelConfig, log: RunLog | None = None) -> Ru
     if not server_is_configured():
         steps = plan_topic_model(config)
         found = {step.stage: step.found for step in steps if step.found is not None}
-        if len(found) == len(steps):
+        if len(found) == len(steps) and _passed(config, found):
             return _publish(config, found)
     return start_flow(config, log)
 
@@ -148,6 +148,11 @@ def _run_with_temporary_server(config: FlowConfig, log: RunLog | None) -> RunRec
             finally:  # what they still hold, the server has to take before it ends
                 EventsWorker.drain_all()
                 APILogWorker.drain_all()
+
+
+def _passed(config: TopicModelConfig, found: Mapping[str, ArtifactRef]) -> bool:
+    """True when no gate holds the run back: one that is held back is told by an event, which takes a server."""
+    return "gate" not in found or not open_store(config.runtime).meta(found["gate"])["failed"]
 
 
 def _publish(config: TopicModelConfig, found: Mapping[str, ArtifactRef]) -> RunRecord:

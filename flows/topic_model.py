@@ -1,6 +1,8 @@
-"""The topic model: load, (deduplicate,) embed, neighbors, reduce, cluster, label, evaluate, report: a Prefect flow."""
+"""The topic model: load, (deduplicate,) embed, neighbors, reduce, cluster, label, evaluate, report, (gate): a flow."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from prefect import flow
 
@@ -12,6 +14,7 @@ from tasks.count import count
 from tasks.deduplicate import keep
 from tasks.embed import embed
 from tasks.evaluate import evaluate
+from tasks.gate import gate
 from tasks.label import label
 from tasks.load import load
 from tasks.neighbors import neighbors
@@ -20,7 +23,7 @@ from tasks.publish import publish
 from tasks.recipes import STAGES, map_reduce
 from tasks.reduce import reduce
 from tasks.report import report
-from tasks.runs import RunRecord
+from tasks.runs import RunRecord, published_metrics
 from tasks.store import open_store
 from tasks.workers import started
 
@@ -38,7 +41,7 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
     Parameters
     ----------
     config : TopicModelConfig
-        What to read, how to model it, where to keep it.
+        What to read, how to model it, where to keep it, what a run must reach to be published.
 
     Raises
     ------
@@ -76,7 +79,10 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         metrics = finished("evaluate", evaluate.submit(store, *measured, config.evaluate, config.count, seed))
         shown = (documents, layout, labels, topics, metrics)
         page = finished("report", report.submit(store, *shown, config.report, config.name))
+        modelled_by = (embeddings, graph, reduced, layout, labels, counts, topics, metrics, page)
+        made |= zip(STAGES[1:], modelled_by, strict=True)
+        if config.gates is not None:
+            before = published_metrics(Path(config.runtime.runs), config.name)
+            made["gate"] = finished("gate", gate.submit(store, metrics, before, config.gates))
 
-    modelled_by = (embeddings, graph, reduced, layout, labels, counts, topics, metrics, page)
-    made |= zip(STAGES[1:], modelled_by, strict=True)
     return publish.submit(store, config, made, run).result()

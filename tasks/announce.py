@@ -14,9 +14,9 @@ import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
-from configs.update import GatesConfig
+from configs.gates import GatesConfig
 from tasks.progress import LOG
-from tasks.runs import RunRecord
+from tasks.runs import RunRecord, is_published
 
 EVENT = "topicflow.run.rejected"
 """The event's name, for automations."""
@@ -27,7 +27,7 @@ TRIES, TIMEOUT_S = 3, 10.0
 
 def rejection(record: RunRecord) -> dict[str, Any]:
     """Return what is told of a run that failed its gates: JSON values, no text of a document."""
-    return {
+    told = {
         "event": EVENT,
         "name": record["name"],
         "run_id": record["run_id"],
@@ -35,12 +35,14 @@ def rejection(record: RunRecord) -> dict[str, Any]:
         "failed": record["gates"]["failed"],
         "checks": record["gates"]["checks"],
         "n_documents": record["n_documents"],
-        "n_new": record["update"]["n_new"],
     }
+    return told | ({"n_new": record["update"]["n_new"]} if "update" in record else {})
 
 
-def announce(record: RunRecord, config: GatesConfig) -> None:
-    """Tell of a run that failed its gates; what cannot be delivered is logged and harms nothing."""
+def announce(record: RunRecord, config: GatesConfig | None) -> None:
+    """Tell of a run that failed its gates, of no other; what cannot be delivered is logged and harms nothing."""
+    if config is None or is_published(record):
+        return
     told = rejection(record)
     emit(told)
     url = webhook_url(config)

@@ -17,14 +17,14 @@ from configs.models import EmbedConfig, LoadConfig, SentenceTransformersEmbed, T
 from tasks.encoders import find_encoder
 from tasks.records import describe_run
 from tasks.report_page import finish_report
-from tasks.runs import RunId, RunRecord, point_latest, run_folder, write_json
+from tasks.runs import RunId, RunRecord, is_published, point_latest, run_folder, write_json
 from tasks.store import ArtifactRef, ArtifactStore
 
 
 def publish_run(
     store: ArtifactStore, config: TopicModelConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
-    """Return the record of a run after writing its folder and pointing `latest` at it.
+    """Return the record of a run after writing its folder and pointing `latest` at it where no gate holds it back.
 
     Parameters
     ----------
@@ -59,7 +59,8 @@ def publish_run(
         (folder / "report.html").write_text(finish_report(page, record), encoding="utf-8")
         shutil.copytree(store.path(stages["label"], "model"), folder / "model")
         name_encoder(folder / "model", config.embed, config.runtime.device)
-    point_latest(Path(config.runtime.runs) / run.name, run.run_id)
+    if is_published(record):
+        point_latest(Path(config.runtime.runs) / run.name, run.run_id)
     return record
 
 

@@ -8,11 +8,11 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from configs.update import GatesConfig
+from configs.gates import GatesConfig
 from tasks import recipes
 from tasks.progress import LOG
 from tasks.states import cached
-from tasks.store import ArtifactRef, ArtifactStore, canonical_json, digest
+from tasks.store import ArtifactRef, ArtifactStore
 
 Metrics = Mapping[str, float | int | None]
 
@@ -87,15 +87,26 @@ def _told(value: float | None) -> str:
 
 @task(name="gate", cache_policy=NO_CACHE, persist_result=False)
 def gate(
-    store: ArtifactStore, overview: ArtifactRef, before: Metrics | None, config: GatesConfig
+    store: ArtifactStore, measured: ArtifactRef, before: Metrics | None, config: GatesConfig
 ) -> ArtifactRef:
-    """Return the verdict's artifact; `rows` are the gates asked."""
-    last = digest(canonical_json(dict(before))) if before is not None else ""
-    recipe = recipes.gate(config, {"overview": overview.key, "before": last})
+    """Return the verdict's artifact; `rows` are the gates asked.
+
+    Parameters
+    ----------
+    store : ArtifactStore
+        Where the figures are and the verdict is kept.
+    measured : ArtifactRef
+        What holds the run's `metrics`.
+    before : mapping or None
+        The figures of the last published run of the series, None before the first.
+    config : GatesConfig
+        Bounds, inclusive.
+    """
+    recipe = recipes.gate(config, {measured.stage: measured.key}, before)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
-        checks = check_gates(store.json(overview, "metrics"), before, config)
+        checks = check_gates(store.json(measured, "metrics"), before, config)
         failed = failed_gates(checks)
         writer.save_json("verdict", {"checks": checks, "failed": failed})
         writer.rows = len(checks)

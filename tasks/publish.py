@@ -10,6 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from configs.models import TopicModelConfig
+from tasks.announce import announce
 from tasks.assemble import publish_run
 from tasks.runs import RunId, RunRecord
 from tasks.store import ArtifactRef, ArtifactStore
@@ -19,9 +20,13 @@ from tasks.store import ArtifactRef, ArtifactStore
 def publish(
     store: ArtifactStore, config: TopicModelConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
-    """Return the run's record after writing its folder and leaving tables and a link in the UI."""
+    """Return the run's record after writing its folder and leaving tables and a link in the UI.
+
+    A run that failed its gates is told; `latest` stays where it was.
+    """
     record = publish_run(store, config, stages, run)
     leave_artifacts(record, run.folder(Path(config.runtime.runs)).resolve())
+    announce(record, config.gates)
     return record
 
 

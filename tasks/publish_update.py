@@ -66,8 +66,7 @@ def publish_update(
     if record["published"]:
         point_latest(runs / run.name, run.run_id)
     leave_artifacts(record, run.folder(runs).resolve())
-    if not record["published"]:
-        announce(record, config.gates)
+    announce(record, config.gates)
     return record
 
 
@@ -166,12 +165,10 @@ def _record(
     run: RunId,
     kept: ArtifactRef,
 ) -> RunRecord:
-    verdict, last = store.json(made.stages["gate"], "verdict"), state.updates[-1]
+    last = state.updates[-1]
     return {
         **describe_run(store, config, {**made.stages, "state": kept}, run),
         "metrics": store.json(made.stages["overview"], "metrics"),
-        "published": not verdict["failed"],
-        "gates": verdict,
         "update": {
             "number": last.number,
             "state": kept.key,

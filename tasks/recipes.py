@@ -17,9 +17,10 @@ from configs import models as m
 from configs import tuning as t
 from configs import update as u
 from configs.classify import LabelsConfig, PredictConfig, TrainClassifierConfig
+from configs.gates import GatesConfig
 from configs.index import IndexConfig
 from tasks.classifier_files import classifier_key
-from tasks.store import Recipe
+from tasks.store import Recipe, canonical_json, digest
 
 VERSIONS: Mapping[str, int] = {
     "load": 1,
@@ -33,7 +34,7 @@ VERSIONS: Mapping[str, int] = {
     "pair": 1,
     "shingle": 1,
     "deduplicate": 1,
-    "report": 3,
+    "report": 4,
     "arrive": 1,
     "assign": 1,
     "drift": 1,
@@ -59,9 +60,9 @@ STAGES = ("load", "embed", "neighbors", "reduce", "map", "cluster", "count", "la
 
 def stages_of(config: m.TopicModelConfig) -> tuple[str, ...]:
     """Return the steps of a topic model with this config: with `deduplicate` only its kept documents are modelled."""
-    if config.deduplicate is None:
-        return STAGES
-    return ("load", *searches(config.deduplicate), "deduplicate", "keep", *STAGES[1:])
+    section = config.deduplicate
+    found = () if section is None else (*searches(section), "deduplicate", "keep")
+    return ("load", *found, *STAGES[1:], *(() if config.gates is None else ("gate",)))
 
 
 def searches(config: d.AnyDeduplicate) -> tuple[str, ...]:
@@ -322,10 +323,14 @@ def overview(
     return Recipe("overview", "overviews", VERSIONS["overview"], fields, dict(inputs), identity)
 
 
-def gate(config: u.GatesConfig, inputs: Mapping[str, str]) -> Recipe:
-    """Return the recipe of a run's verdict; whom to tell is no part of it."""
+def gate(config: GatesConfig, measured: Mapping[str, str], before: Mapping[str, Any] | None) -> Recipe:
+    """Return the recipe of a run's verdict; whom to tell is no part of it.
+
+    `measured` is the key of its figures by the stage that made them, `before` the figures of the last published run.
+    """
     fields = _fields(config, leave_out={"webhook_env", "webhook_block"})
-    return Recipe("gate", "verdicts", VERSIONS["gate"], fields, dict(inputs))
+    last = "" if before is None else digest(canonical_json(dict(before)))
+    return Recipe("gate", "verdicts", VERSIONS["gate"], fields, {**measured, "before": last})
 
 
 def state(values: Mapping[str, Any]) -> Recipe:

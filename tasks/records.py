@@ -48,7 +48,16 @@ def describe_run(
         "versions": library_versions(),
         "commit": _commit(),
         "config": dump_config(_pinned(config, embedding)),
+        **_verdict(store, stages),
     }
+
+
+def _verdict(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> RunRecord:
+    """Return whether a run's gates let it be published, and each with its figure; nothing where it has no gates."""
+    if "gate" not in stages:
+        return {}
+    verdict = store.json(stages["gate"], "verdict")
+    return {"published": not verdict["failed"], "gates": verdict}
 
 
 def _pinned(config: FlowConfig, embedding: RunRecord) -> FlowConfig:

@@ -180,6 +180,15 @@ function drawMasthead() {
   byId("figures").append(...figures.map(([name, value]) => el("div", {}, el("dt", { text: name }), el("dd", { text: value }))));
   const parts = run ? [when(run.created), run.run_id && `run ${run.run_id}`, run.seconds != null && `${seconds(run.seconds)}`, run.device && `on ${run.device}`] : [];
   byId("byline").textContent = parts.filter(Boolean).join(" · ");
+  sayVerdict();
+}
+
+function sayVerdict() {
+  const gates = run && run.gates;
+  if (!gates || !gates.checks.length) return;
+  byId("verdict").hidden = false;
+  byId("verdict").classList.toggle("held", !run.published);
+  byId("verdict").textContent = run.published ? `Published: ${plural(gates.checks.length, "gate")} passed.` : `Not published: ${gates.failed.join("; ")}.`;
 }
 
 function when(text) {

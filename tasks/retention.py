@@ -14,7 +14,7 @@ from pathlib import Path
 from configs.serving import RetentionConfig
 from tasks.backends import Entry
 from tasks.errors import ArtifactError
-from tasks.runs import RunRecord, list_runs
+from tasks.runs import RunRecord, is_published, list_runs
 from tasks.store import ArtifactRef, ArtifactStore
 
 
@@ -68,7 +68,7 @@ def expired_runs(runs: Path, policy: RetentionConfig) -> list[Path]:
     n_good: Counter[str] = Counter()
     gone = []
     for record in list_runs(runs):  # newest first
-        is_good = record.get("state") == "completed" and record.get("published") is not False
+        is_good = is_published(record)
         n_good[record["name"]] += is_good
         folder = Path(record["folder"])
         is_kept = (

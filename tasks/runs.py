@@ -13,7 +13,7 @@ import json
 import platform
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
@@ -112,7 +112,7 @@ def find_run(runs: Path, wanted: str | None = None) -> RunRecord:
     folder = Path(wanted).resolve() if wanted else None
     for record in records:
         names = {record["run_id"], record["name"], f"{record['name']}/{record['run_id']}"}
-        if record.get("state") == "completed" and record.get("published", True):
+        if is_published(record):
             names.add(f"{record['name']}/latest")
         if wanted is None or wanted in names or Path(record["folder"]).resolve() == folder:
             return record
@@ -124,6 +124,16 @@ def find_run(runs: Path, wanted: str | None = None) -> RunRecord:
 def last_record(runs: Path, name: str) -> RunRecord | None:
     """Return the record of the last completed run of a name, or None."""
     return next((record for record in list_runs(runs, name) if record.get("state") == "completed"), None)
+
+
+def is_published(record: Mapping[str, Any]) -> bool:
+    """True when a run completed and no gate held it back."""
+    return record.get("state") == "completed" and record.get("published") is not False
+
+
+def published_metrics(runs: Path, name: str) -> dict[str, Any] | None:
+    """Return the figures of the last published run of a name, None before the first."""
+    return next((record["metrics"] for record in list_runs(runs, name) if is_published(record)), None)
 
 
 @contextlib.contextmanager

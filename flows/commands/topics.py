@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from configs.flows import FLOWS
 from configs.models import TopicModelConfig
 from flows.commands.options import (
     AsJson,
@@ -49,24 +50,29 @@ def run(
 def plan(
     config: ConfigFile,
     overrides: Overrides = None,
+    flow: Annotated[
+        str, typer.Option("--flow", help="Which flow's config: topic_model, deduplicate, build_index.")
+    ] = "topic_model",
     store: StoreDir = None,
     runs: RunsDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a run would compute, what is there already, and why."""
-    settings = read_config(config, TopicModelConfig, overrides, store, runs)
-    from flows.plan import plan_topic_model
+    from flows.side_plans import PLANS
 
-    steps = plan_topic_model(settings)
+    if flow not in PLANS:
+        msg = f"--flow {flow}: there are plans of {', '.join(PLANS)}; a run says what it finds, and computes the rest"
+        raise ConfigError(msg)
+    steps = PLANS[flow](read_config(config, FLOWS[flow], overrides, store, runs))
     if as_json:
         print_json(
             [{"stage": s.stage, "state": "hit" if s.is_hit else "compute", "reason": s.reason} for s in steps]
         )
         return
+    width = max(10, *(len(step.stage) for step in steps))
     for step in steps:
-        print(
-            f"{step.stage:<10} {'hit' if step.is_hit else 'compute':<8} {'' if step.is_hit else step.reason}".rstrip()
-        )
+        state = "hit" if step.is_hit else f"compute  {step.reason}"
+        print(f"{step.stage:<{width}} {state}")
     n_hits = sum(step.is_hit for step in steps)
     print(f"{n_hits} of {len(steps)} stages are there; {len(steps) - n_hits} would be computed")
 

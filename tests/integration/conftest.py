@@ -16,7 +16,7 @@ from tests.commands import PrefectServer, clean_environment
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def deployment(prefect_server: PrefectServer) -> str:
     """The id of the deployment that deployments/prefect.yaml describes, on the server."""
     deploy = [
@@ -29,7 +29,17 @@ def deployment(prefect_server: PrefectServer) -> str:
         "--prefect-file",
         "deployments/prefect.yaml",
     ]
-    pool = [sys.executable, "-m", "prefect", "work-pool", "create", "topicflow", "--type", "process"]
+    pool = [
+        sys.executable,
+        "-m",
+        "prefect",
+        "work-pool",
+        "create",
+        "topicflow",
+        "--type",
+        "process",
+        "--overwrite",
+    ]
     for command in (pool, deploy):
         done = subprocess.run(
             command, cwd=ROOT, env=clean_environment(**prefect_server.environment), capture_output=True, text=True,

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import pytest
 
 from configs.load import load_config
-from tests.commands import PrefectServer, clean_environment, run_apart, write_corpus
+from tests.commands import PrefectServer, clean_environment, run_apart, serving, write_corpus
 from tests.fakes import Corpus
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -29,6 +29,22 @@ FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--window-size=1400,1800",
 )  # fmt: skip
+
+
+IN_MEMORY = "sqlite+aiosqlite:///file::memory:?cache=shared&uri=true&check_same_thread=false"
+"""A database that Prefect opens one connection to, so that transactions wait for each other.
+
+On a file the server's own services write beside it: in a minute of two runs at work it answered every fifth POST of the
+form with 503, "database is locked". Prefect's clients ask again; the page in the browser says "Oops" instead.
+"""
+
+
+@pytest.fixture(scope="module")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """A Prefect server of these tests' own, on a database in memory."""
+    home = tmp_path_factory.mktemp("prefect-in-memory") / "home"
+    with serving(home, PREFECT_API_DATABASE_CONNECTION_URL=IN_MEMORY) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -49,24 +65,14 @@ def read(browser: Any, address: str, wanted: list[str], screenshot: str) -> str:
     return wait_for(browser, wanted, screenshot)
 
 
-def wait_for(
-    browser: Any,
-    wanted: list[str],
-    screenshot: str,
-    gone: str = "nothing at all",
-    again: Callable[[Any], Any] | None = None,
-) -> str:
-    """Wait until the page says what is wanted, and try `again` where it says that something went wrong."""
+def wait_for(browser: Any, wanted: list[str], screenshot: str, gone: str = "nothing at all") -> str:
+    """Wait until the page says what is wanted."""
     text = ""
-    for waited in range(1, 61):
+    for _ in range(60):
         time.sleep(0.5)
         text = browser.find_element("tag name", "body").text
         if all(words.lower() in text.lower() for words in wanted) and gone not in text:
             break
-        if (
-            again is not None and waited % 20 == 0 and "Oops" in text
-        ):  # the server was busy: a person tries again
-            again(browser)
     OUTPUT.mkdir(exist_ok=True)
     browser.save_screenshot(str(OUTPUT / f"prefect-{screenshot}.png"))
     missing = [words for words in wanted if words.lower() not in text.lower()]
@@ -202,7 +208,6 @@ def submit(browser: Any) -> Any:
     raise AssertionError("the button stays covered")
 
 
-@pytest.mark.slow  # a minute and more; and behind hundreds of other runs on one server its page sometimes says Oops
 def test_a_person_changes_a_value_runs_and_reads(
     browser: Any, prefect_server: PrefectServer, prefilled: Any, worker: None, tmp_path: Path
 ) -> None:
@@ -218,7 +223,7 @@ def test_a_person_changes_a_value_runs_and_reads(
     before = prefect_server.newest_flow_run("formed")
     type_into(browser, "Min Cluster Size", 8)
     submit(browser)
-    wait_for(browser, ["formed"], "form-submitted", gone="Submit", again=submit)
+    wait_for(browser, ["formed"], "form-submitted", gone="Submit")
     asked = {"deployments": {"id": {"any_": [deployment["id"]]}}}
     (run,) = prefect_server.ask("flow_runs/filter", asked)
     for _ in range(600):

@@ -1,8 +1,10 @@
 """`topicflow serve` as a process of its own: schedules, runs that overtake, a cancel, a stop."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -51,21 +53,33 @@ def wait_for(what: str, found: Callable[[], Any], seconds: float = 200) -> Any:
     raise AssertionError(f"no {what} in {seconds} s")
 
 
-@pytest.fixture
-def served(folder: Path, prefect_server: PrefectServer) -> Iterator["subprocess.Popen[str]"]:
-    """The command at work; its lines go to serve.log."""
-    environment = clean_environment(
-        **prefect_server.environment, STUCK_IN="labels", STUCK_FILE=str(folder / "stuck")
-    )
-    environment["PYTHONPATH"] = f"{folder}{os.pathsep}{environment['PYTHONPATH']}"
+@contextlib.contextmanager
+def serve(folder: Path, **changes: str) -> Iterator["subprocess.Popen[str]"]:
+    """Yield the command at work, with `changes` of its environment; its lines go to serve.log."""
     with (folder / "serve.log").open("w") as log:
         process = subprocess.Popen(
-            command("serve", "serve.toml"), cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT,
-            text=True, start_new_session=True,
+            command("serve", "serve.toml"), cwd=folder, env=clean_environment(**changes), stdout=log,
+            stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
-    yield process
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def said(folder: Path) -> list[str]:
+    """Return the lines of serve.log without their times."""
+    return [line.split("  ", 1)[-1] for line in (folder / "serve.log").read_text().splitlines()]
+
+
+@pytest.fixture
+def served(folder: Path, prefect_server: PrefectServer) -> Iterator["subprocess.Popen[str]"]:
+    """The command at work on the tests' server, with runs that stay in a stage."""
+    stuck = {"STUCK_IN": "labels", "STUCK_FILE": str(folder / "stuck")}
+    path = f"{folder}{os.pathsep}{clean_environment()['PYTHONPATH']}"
+    with serve(folder, **prefect_server.environment, **stuck, PYTHONPATH=path) as process:
+        yield process
 
 
 def test_schedules_overlaps_a_cancel_and_a_stop(
@@ -99,7 +113,7 @@ def test_schedules_overlaps_a_cancel_and_a_stop(
     served.send_signal(signal.SIGTERM)
     assert served.wait(60) == 0
     assert list((folder / "store/.staging").iterdir()) == []
-    lines = [line.split("  ", 1)[-1] for line in (folder / "serve.log").read_text().splitlines()]
+    lines = said(folder)
     assert lines[: len(FLOWS) + 4] == [
         f"server: {prefect_server.url}",
         *(f"{flow}/served: from the UI" for flow in FLOWS),
@@ -115,6 +129,47 @@ def test_schedules_overlaps_a_cancel_and_a_stop(
     assert "Traceback" not in "".join(lines)
     deployment = prefect_server.ask("deployments/name/topic_model/often")
     assert deployment["paused"]  # nothing piles up while nobody serves
+
+
+def processes_of(home: Path) -> list[str]:
+    """Return the commands of the processes whose Prefect lives at `home`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            if f"PREFECT_HOME={home}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
+def test_without_a_server_one_is_started_serves_and_ends_too(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = PrefectServer(f"http://127.0.0.1:{port}", folder / "home")
+    (folder / "serve.toml").write_text(
+        f'port = {port}\n[[schedules]]\nname = "yearly"\nconfig = "config.toml"\ncron = "0 5 1 1 *"\n'
+    )
+    with serve(folder, PREFECT_HOME=str(server.home)) as process:
+        wait_for("deployments", lambda: "serving; Ctrl-C or SIGTERM stops" in said(folder) or process.poll())
+        assert said(folder)[0] == f"server: {server.address}, started here"
+        deployments = {each["name"]: each for each in server.ask("deployments/filter", {})}
+        assert set(deployments) == {"served", "yearly"}
+        (schedule,) = deployments["yearly"]["schedules"]
+        assert (schedule["active"], schedule["schedule"]["cron"]) == (True, "0 5 1 1 *")
+
+        run = server.ask(f"deployments/{deployments['yearly']['id']}/create_flow_run", {})
+        path = f"flow_runs/{run['id']}"
+        wait_for("end of the run", lambda: server.ask(path)["state"]["type"] == "COMPLETED")
+        assert (folder / "runs/trial/latest/report.html").exists()
+
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        assert time.monotonic() - began < 20
+        assert processes_of(server.home) == []
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+    assert said(folder)[-1].startswith("stopped; ")
+    assert "Traceback" not in "".join(said(folder))
 
 
 def test_a_schedule_that_cannot_run_is_one_line(folder: Path) -> None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from configs import models as m
 from configs import update as u
+from configs.gates import GatesConfig
 from tasks import recipes
 from tasks.store import Recipe
 from tasks.update_steps import FITTED_BY, fit_settings
@@ -19,13 +20,13 @@ SECTIONS: dict[str, BaseModel] = {
     "arrive": u.ArriveConfig(watermark="t", since="2024-01-01", until="2025-01-01"),
     "drift": u.DriftConfig(),
     "match": u.MatchConfig(),
-    "gate": u.GatesConfig(),
+    "gate": GatesConfig(),
 }
 RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "arrive": lambda c: recipes.arrive(LOAD, c, "source", "state"),
     "drift": lambda c: recipes.drift(c, {"labels": "l"}, 1),
     "match": lambda c: recipes.match(c, {"labels": "l"}),
-    "gate": lambda c: recipes.gate(c, {"overview": "o"}),
+    "gate": lambda c: recipes.gate(c, {"overview": "o"}, None),
 }
 BARE: dict[str, Callable[[], Recipe]] = {
     "assign": lambda: recipes.assign({"cells": "c"}),

@@ -1,6 +1,7 @@
 """Publish: what the user reads in a run's folder."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from tasks.count import count
 from tasks.errors import ArtifactError
 from tasks.label import label
 from tasks.report_page import RUN_PLACE
-from tasks.runs import RunId, find_run
+from tasks.runs import RunId, find_run, published_metrics, run_folder, write_json
 from tasks.store import ArtifactRef, ArtifactStore, Recipe
 from tests.fakes import Corpus, save, save_documents
 
@@ -181,3 +182,50 @@ def test_a_run_that_cannot_be_written_leaves_latest_where_it_was(published: Publ
         published.run()
     assert (folder.parent / "latest").resolve() == folder
     assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name, "latest"]
+
+
+# --- gates ---
+
+
+def test_a_run_that_a_gate_holds_back_is_kept_and_latest_stays(published: Published) -> None:
+    first = published.run()
+    assert "published" not in json.loads((first / "run.json").read_text())
+    runs, verdict = first.parents[1], {"checks": [{"gate": "max_topics"}], "failed": ["max_topics = 2: …"]}
+    published.stages["gate"] = save(published.store, "verdicts", {"verdict": verdict})
+    held = published.run()
+    record = json.loads((held / "run.json").read_text())
+    assert (record["published"], record["gates"], record["n_topics"]) == (False, verdict, 3)
+    assert (held / "report.html").read_text().count(verdict["failed"][0]) == 1
+    assert (runs / "planted/latest").resolve() == first.resolve()
+    assert find_run(runs, "planted/latest")["run_id"] == first.name
+    assert find_run(runs, "planted")["run_id"] == held.name
+    assert published_metrics(runs, "planted") == record["metrics"]  # the first run's, which are equal
+
+    published.stages["gate"] = save(
+        published.store, "verdicts", {"verdict": {**verdict, "failed": []}}, name="passed"
+    )
+    passed = published.run()
+    assert (runs / "planted/latest").resolve() == passed.resolve()
+
+
+def test_figures_are_those_of_the_last_run_that_was_not_held_back(tmp_path: Path) -> None:
+    assert published_metrics(tmp_path, "a") is None
+    for number, (state, said) in enumerate(
+        [
+            ("completed", {}),
+            ("completed", {"published": True}),
+            ("completed", {"published": False}),
+            ("failed", {}),
+        ]
+    ):
+        run = RunId("a", f"20260101-00000{number}-abcdef", datetime.now(UTC))
+        with run_folder(tmp_path, run) as folder:
+            record = {
+                "run_id": run.run_id,
+                "name": "a",
+                "state": state,
+                "metrics": {"n_topics": number},
+                **said,
+            }
+            write_json(folder / "run.json", record)
+    assert published_metrics(tmp_path, "a") == {"n_topics": 1}

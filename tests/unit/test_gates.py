@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from configs.update import GatesConfig
+from configs.gates import GatesConfig
 from tasks import announce
 from tasks.errors import ConfigError
-from tasks.gate import check_gates, failed_gates
+from tasks.gate import check_gates, failed_gates, gate
+from tasks.store import ArtifactRef, ArtifactStore
 from tasks.topic_names import name_topics, read_names
 from tasks.topic_state import Name
+from tests.fakes import save
 
 METRICS = {"outlier_share": 0.4, "npmi": 0.1, "diversity": 0.8, "n_topics": 12}
 
@@ -55,6 +57,28 @@ def test_bounds_that_exclude_each_other_are_refused() -> None:
         GatesConfig(min_topics=5, max_topics=4)
     with pytest.raises(ValueError, match="either webhook_env or webhook_block"):
         GatesConfig(webhook_env="A", webhook_block="b")
+
+
+# --- the task ---
+
+
+def verdict(
+    store: ArtifactStore, measured: ArtifactRef, before: dict[str, float] | None, **gates: float
+) -> ArtifactRef:
+    found = gate.fn(store, measured, before, GatesConfig(**gates))
+    ref: ArtifactRef = getattr(found, "data", found)
+    return ref
+
+
+def test_a_verdict_is_kept_until_bounds_or_figures_change(store: ArtifactStore) -> None:
+    measured = save(store, "metrics", {"metrics": METRICS})
+    first = verdict(store, measured, None, max_topics=11)
+    assert (first.rows, store.meta(first)) == (1, {"failed": ["max_topics = 11: n_topics is 12"]})
+    assert verdict(store, measured, None, max_topics=11).cached
+    assert not verdict(store, measured, None, max_topics=12).cached
+    assert not verdict(store, measured, {"n_topics": 12}, max_topics=11).cached
+    later = verdict(store, measured, {"n_topics": 6}, max_topics_change=0.5)
+    assert store.meta(later)["failed"] == ["max_topics_change = 0.5: n_topics 12 after 6 is 1.000"]
 
 
 # --- the webhook ---

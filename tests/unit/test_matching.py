@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
+from configs.update import DriftConfig
 from tasks.core.drifts import (
+    N_BINS,
     distance_histogram,
     ks_statistic,
     own_distances,
@@ -16,6 +18,7 @@ from tasks.core.drifts import (
     topic_counts,
 )
 from tasks.core.matching import match_topics, shared_documents, topic_events
+from tasks.drift import Profile, drift_figures, over_thresholds
 from tasks.match import first_lineage, trace_topics
 
 NO_VECTORS = np.empty((0, 0), np.float32)
@@ -156,6 +159,26 @@ def test_chance_alone_is_no_shift_over_many_topics() -> None:
     found = np.array([population_stability(fitted, new) for fitted, new in drawn])
     assert found[:, 0].mean() > 0.1  # what the plain index calls a shift
     assert found[:, 1].mean() < 0.04
+
+
+@pytest.mark.parametrize("n", [120, 300, 1200])
+def test_a_small_slice_of_the_same_documents_is_no_drift_and_one_of_others_is(n: int) -> None:
+    rng = np.random.default_rng(n)
+    shares = np.append(0.3, 0.7 * np.sort(rng.dirichlet(np.full(30, 2.0))))  # none, and 30 topics
+    moved = np.append(0.3, shares[:0:-1])  # the large ones are small, and the small ones large
+    nothing = np.zeros(N_BINS, np.int64)
+
+    def over(there: np.ndarray) -> list[str]:
+        fitted = Profile(rng.multinomial(3_000, shares), nothing)
+        return over_thresholds(
+            drift_figures(fitted, Profile(rng.multinomial(n, there), nothing)), DriftConfig()
+        )
+
+    assert [over(shares) for _ in range(50)] == [[]] * 50
+    assert all(
+        len(found) == 1 and found[0].startswith("psi_beyond_chance ")
+        for found in (over(moved) for _ in range(50))
+    )
 
 
 def test_distances_are_to_the_own_centroid() -> None:

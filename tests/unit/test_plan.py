@@ -1,5 +1,6 @@
 """Plan: what a run would compute, what is a hit, and why; answered without the heavy libraries."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ import polars as pl
 import pytest
 
 from configs.models import TopicModelConfig
-from flows.plan import chain_recipes, explain_miss, plan_topic_model
+from flows.plan import chain_recipes, plan_topic_model
+from flows.steps import explain_miss
 from tasks import recipes
 from tasks.load import load
 from tasks.runs import RunId, run_folder, write_json
@@ -63,7 +65,7 @@ class Project:
 
     def plan(self, **changes: Any) -> dict[str, str]:
         steps = plan_topic_model(self.config(**changes))
-        assert [step.stage for step in steps] == list(recipes.STAGES)
+        assert [step.stage for step in steps] == list(recipes.stages_of(self.config(**changes)))
         assert all(step.is_hit == (step.reason == "hit") for step in steps)
         return {step.stage: step.reason for step in steps if not step.is_hit}
 
@@ -104,6 +106,23 @@ def test_a_changed_value_is_told_with_what_it_was(project: Project) -> None:
         "cluster": "config changed: min_samples unset -> 3, selection eom -> leaf",
         **follows,
     }
+
+
+def test_a_gate_is_a_step_of_its_own_and_changes_no_other(project: Project) -> None:
+    project.run(gates={"min_topics": 1})
+    assert project.plan() == {}
+    (last,) = (project.folder / "runs/topics").glob("*/run.json")
+    last.write_text(
+        json.dumps({**json.loads(last.read_text()), "published": False})
+    )  # none was published yet
+    assert project.plan(gates={"min_topics": 1, "webhook_env": "HOOK"}) == {}
+    assert project.plan(gates={"min_topics": 2}) == {"gate": "config changed: min_topics 1 -> 2"}
+    last.write_text(
+        json.dumps({**json.loads(last.read_text()), "published": True, "metrics": {"n_topics": 3}})
+    )
+    assert project.plan(gates={"min_topics": 1}) == {"gate": "input changed: before"}
+    project.write(["other"])
+    assert project.plan(gates={"min_topics": 1})["gate"] == "input changed"
 
 
 def test_a_changed_seed_is_told(project: Project) -> None:

@@ -1,0 +1,99 @@
+"""`topicflow run` with gates against a Prefect server: what is printed and listed, `latest`, the event, the webhook."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.load import load_config
+from configs.models import TopicModelConfig
+from flows import start
+from tests.commands import Outcome, PrefectServer, write_corpus
+from tests.fakes import Corpus
+from tests.integration.test_update_flow import events_of
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def webhook() -> Iterator[tuple[str, list[Any]]]:
+    """The URL of a receiver of messages, and those that it got."""
+    got: list[Any] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_arguments: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/secret-token", got
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_run_that_fails_its_gates_is_kept_and_told_and_latest_stays(
+    topicflow: Command, tmp_path: Path, corpus: Corpus, prefect_server: PrefectServer,
+    webhook: tuple[str, list[Any]], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    config = write_corpus(tmp_path, corpus)
+    config.write_text(config.read_text().replace('"trial"', '"gated"'))
+    monkeypatch.setenv("TOPICS_HOOK", webhook[0])
+    first = topicflow("run", config, "--json").record
+    assert "published" not in first
+    assert "gate" not in [stage["stage"] for stage in first["stages"]]
+
+    changes = ("cluster.n_clusters=4", "gates.max_topics_change=0.25", "gates.webhook_env=TOPICS_HOOK")
+    held = topicflow("run", config, *(word for change in changes for word in ("--set", change)))
+    line = "max_topics_change = 0.25: n_topics 4 after 3 is 0.333"
+    assert held.code == 0
+    assert held.out.splitlines()[-1] == f"not published: {line}"
+    assert held.errors == [f"gate: {line}; the run is kept and not published", "gate: the webhook was told"]
+    (kept,) = (path for path in (tmp_path / "runs/gated").glob("2*") if path.name != first["run_id"])
+    assert (tmp_path / "runs/gated/latest").resolve().name == first["run_id"]
+    (event,) = events_of(prefect_server, kept.name)
+    (told,) = webhook[1]
+    assert event["payload"] == told
+    assert (told["flow"], told["run_id"], told["failed"]) == ("topic_model", kept.name, [line])
+    assert (told["n_documents"], "n_new" in told) == (132, False)
+    assert "secret-token" not in "".join(
+        path.read_text() for path in kept.glob("*.*") if path.suffix != ".parquet"
+    )
+    listed = " ".join(topicflow("runs", "--runs", tmp_path / "runs").out.split())
+    assert "held:" in listed
+    assert (
+        topicflow("show", kept, "--runs", tmp_path / "runs").out.splitlines()[-1] == held.out.splitlines()[-1]
+    )
+
+    passed = topicflow("run", config, "--set", "gates.max_topics_change=0.25", "--json").record
+    assert passed["published"]
+    assert [stage["stage"] for stage in passed["stages"] if stage["state"] == "computed"] == ["gate"]
+    assert (tmp_path / "runs/gated/latest").resolve().name == passed["run_id"]
+    flow_run = prefect_server.newest_flow_run("gated")
+    states = {
+        run["name"].rpartition("-")[0]: run["state"]["name"] for run in prefect_server.task_runs(flow_run, 12)
+    }
+    assert (states["report"], states["gate"], states["publish"]) == ("Cached", "Completed", "Completed")
+
+
+def test_without_a_server_a_run_that_a_gate_holds_back_takes_one_all_the_same(
+    topicflow: Command, tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its event needs a server; a run that passes is written without, where everything is there."""
+    config, started = write_corpus(tmp_path, corpus), list[TopicModelConfig]()
+    for bound in (3, 3, 2):  # the second is asked with the figures of the first before it
+        assert topicflow("run", config, "--set", f"gates.max_topics={bound}").code == 0
+    monkeypatch.setattr(start, "server_is_configured", lambda: False)
+    monkeypatch.setattr(start, "start_flow", lambda config, _log: started.append(config) or {})
+    passes, fails = (load_config(config, [f"gates.max_topics={bound}"]) for bound in (3, 2))
+    assert start.start_topic_model(passes)["published"]
+    assert start.start_topic_model(fails) == {}
+    assert started == [fails]
