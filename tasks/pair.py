@@ -258,15 +258,15 @@ def sign_part(
     store: ArtifactStore, embeddings: ArtifactRef, n_bits: int, seed: int, n_threads: int | None, number: int
 ) -> ArtifactRef:
     """Return the artifact of a part's signatures."""
+    start, stop = number * SIGNED_ROWS, min(embeddings.rows, (number + 1) * SIGNED_ROWS)
     recipe = Recipe(
-        "pair", "signature-parts", recipes.VERSIONS["pair"], {"n_bits": n_bits, "part": number},
+        "pair", "signature-parts", recipes.VERSIONS["pair"], {"n_bits": n_bits, "rows": [start, stop]},
         {"embeddings": embeddings.key}, seed=seed,
     )  # fmt: skip
     if found := store.find(recipe):
         return found
     with store.writing(recipe) as writer, workers(n_threads) as run:
-        start = number * SIGNED_ROWS
-        vectors = np.asarray(store.array(embeddings, "embeddings")[start : start + SIGNED_ROWS])
+        vectors = np.asarray(store.array(embeddings, "embeddings")[start:stop])
         check_directions(vectors, start, "embeddings")
         writer.save_array("signatures", sign_bits(vectors, hyperplanes(vectors.shape[1], n_bits, seed), run))
         writer.rows = len(vectors)
