@@ -11,6 +11,7 @@ import pytest
 
 from tasks.store import ArtifactStore
 from tests.benchmarks.kills import contents
+from tests.clusters import Cluster
 from tests.commands import Outcome, PrefectServer, clean_environment, command, write_table
 from tests.fakes import Corpus
 
@@ -40,10 +41,11 @@ def told(self, recipe, writer, usage):
     self.whole(recipe, writer, usage)
     with open(os.environ["LOG"], "a") as file:
         file.write(f"{{os.getpid()}} {{recipe.stage}} {{recipe.kind}} {{writer.key}}\\n")
-    time.sleep(float(os.environ.get("SLOW_S", 0)))
+    time.sleep(0 if "STOP" in os.environ else 0.15)
 ArtifactStore._commit = told
 """
-"""A process that works in small parts, writes down what it has committed, and stops for good at a second of a kind."""
+"""A process that works in small parts and writes down what it commits: one to be killed, which stops for good at the
+second of a kind, or a worker, which leaves some to the other."""
 
 SECTIONS = """
 [embed]
@@ -57,6 +59,12 @@ shingle_words = 2
 jaccard_threshold = 0.4
 jaccard_floor = 0.3
 """
+
+
+@pytest.fixture
+def preload() -> str:
+    """What the workers of `cluster` run first."""
+    return PRELOAD
 
 
 @pytest.fixture
@@ -133,4 +141,18 @@ def test_a_kill_costs_the_part_that_it_was_at(
         assert sum(part.startswith(stop) for part in run) == 1
     assert keys(topicflow(*words(config, "store"))) == alone
     assert sorted([*made, *left[0], *left[1]]) == parts  # each once, by one of three runs
+    assert contents(config.parent / "store") == contents(config.parent / "alone")
+
+
+def test_two_workers_make_the_artifacts_of_threads_bit_for_bit(
+    config: Path, cluster: Cluster, topicflow: Topicflow, made: list[str]
+) -> None:
+    alone = keys(topicflow(*words(config, "alone")))
+    parts = sorted(made)
+    made.clear()
+    engine = ["--set", "runtime.engine=dask", "--set", f'runtime.address="{cluster.address}"']
+    assert keys(topicflow(*words(config, "store"), *engine)) == alone
+    assert made == []
+    assert sorted(" ".join(line[1:]) for line in cluster.lines) == parts
+    assert {int(line[0]) for line in cluster.lines} == {worker.pid for worker in cluster.workers}
     assert contents(config.parent / "store") == contents(config.parent / "alone")
