@@ -58,15 +58,15 @@ def plan_topic_model(config: TopicModelConfig) -> list[Step]:
         why = "first run" if last is None else _explain_documents(store, config.load, source, last)
         return [Step(stage, None, why if stage == "load" else follows) for stage in recipes.stages_of(config)]
     before = {stage["stage"]: stage["recipe"] for stage in last["stages"]} if last else {}
-    steps = [Step("load", documents, "hit")]
+    steps, duplicates = [Step("load", documents, "hit")], None
     if config.deduplicate is not None:
         searching = duplicate_recipes(store, config, documents)
         steps += [_step(store, stage, recipe, before.get(stage)) for stage, recipe in searching.items()]
         if (kept := steps[-1].found) is None:  # what is kept decides what all that follows is made of
             after = "first run" if last is None else "input changed: documents"
             return [*steps, *(Step(stage, None, after) for stage in recipes.STAGES[1:])]
-        documents = kept
-    chain = chain_recipes(store, config, documents)
+        documents, duplicates = kept, searching["deduplicate"].key
+    chain = chain_recipes(store, config, documents, duplicates)
     steps += [_step(store, stage, recipe, before.get(stage)) for stage, recipe in chain.items()]
     return steps
 
@@ -104,9 +104,12 @@ def _embed_recipe(
 
 
 def chain_recipes(
-    store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef
+    store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef, duplicates: str | None = None
 ) -> dict[str, Recipe]:
-    """Return the recipe of every stage that takes the documents, which follow without computing anything."""
+    """Return the recipe of every stage that takes the documents, which follow without computing anything.
+
+    `duplicates` is the key of those that were left out of them.
+    """
     texts = store.meta(documents)["texts"]
     embed, encoder = _embed_recipe(store, config, documents, texts)
     neighbors = recipes.neighbors(config.neighbors, embed.key, config.seed)
@@ -130,6 +133,7 @@ def chain_recipes(
         "topics": label.key,
         "metrics": evaluate.key,
     }
+    shown |= {"duplicates": duplicates} if duplicates else {}
     report = recipes.report(config.report, config.name, shown)
     return {
         "embed": embed,

@@ -33,7 +33,7 @@ VERSIONS: Mapping[str, int] = {
     "pair": 1,
     "shingle": 1,
     "deduplicate": 1,
-    "report": 3,
+    "report": 4,
     "arrive": 1,
     "assign": 1,
     "drift": 1,
