@@ -35,15 +35,15 @@ def plan_topic_model(config: TopicModelConfig) -> list[Step]:
     if (documents := loading.found) is None:
         return steps_after([loading], stages, "input changed" if last else "first run")
     before = {stage: record["recipe"] for stage, record in last.items()}
-    steps = [loading]
+    steps, duplicates = [loading], None
     if (section := config.deduplicate) is not None:
         searching = duplicate_recipes(store, config, section, documents, None, "embed_all")
         searching["keep"] = recipes.keep(documents.key, searching["deduplicate"].key)
         steps += [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in searching.items()]
         if (kept := steps[-1].found) is None:  # what is kept decides what all that follows is made of
             return steps_after(steps, stages, "input changed: documents" if last else "first run")
-        documents = kept
-    chain = chain_recipes(store, config, documents)
+        documents, duplicates = kept, searching["deduplicate"].key
+    chain = chain_recipes(store, config, documents, duplicates)
     steps += [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in chain.items()]
     return steps
 
@@ -84,9 +84,12 @@ def duplicate_recipes(
 
 
 def chain_recipes(
-    store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef
+    store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef, duplicates: str | None = None
 ) -> dict[str, Recipe]:
-    """Return the recipe of every stage that takes the documents, which follow without computing anything."""
+    """Return the recipe of every stage that takes the documents, which follow without computing anything.
+
+    `duplicates` is the key of those that were left out of them.
+    """
     embed, encoder = embed_recipe(store, documents, config.embed, config.runtime)
     neighbors = recipes.neighbors(config.neighbors, embed.key, config.seed)
     reduce = recipes.reduce(config.reduce, embed.key, neighbors.key, config.seed)
@@ -109,6 +112,7 @@ def chain_recipes(
         "topics": label.key,
         "metrics": evaluate.key,
     }
+    shown |= {"duplicates": duplicates} if duplicates else {}
     report = recipes.report(config.report, config.name, shown)
     chain = {
         "embed": embed,

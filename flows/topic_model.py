@@ -78,7 +78,8 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         measured = (documents, embeddings, reduced, labels, topics)
         metrics = finished("evaluate", evaluate.submit(store, *measured, config.evaluate, config.count, seed))
         shown = (documents, layout, labels, topics, metrics)
-        page = finished("report", report.submit(store, *shown, config.report, config.name))
+        whole = (made["load"], made.get("deduplicate"))
+        page = finished("report", report.submit(store, *shown, config.report, config.name, *whole))
         modelled_by = (embeddings, graph, reduced, layout, labels, counts, topics, metrics, page)
         made |= zip(STAGES[1:], modelled_by, strict=True)
         if config.gates is not None:

@@ -22,11 +22,9 @@ from configs.deduplicate import DeduplicateConfig
 from tasks.assemble import with_own_columns
 from tasks.deduplicate import WAYS
 from tasks.records import describe_run
+from tasks.report_duplicates import N_LEAST
 from tasks.runs import RunId, RunRecord, point_latest, run_folder, write_json
 from tasks.store import ArtifactRef, ArtifactStore
-
-N_LEAST = 10
-"""Least similar duplicates that are listed, so that a person can choose a threshold."""
 
 
 @task(name="publish", cache_policy=NO_CACHE, persist_result=False)

@@ -224,7 +224,8 @@ def _signed(
 ) -> tuple[ArtifactRef, ...]:
     """Return the signatures of the corpus looked up, where there is one, and of the documents."""
     own, against = embeddings
-    return tuple(sign(store, ref, n_bits, seed, runtime) for ref in (against, own) if ref is not None)
+    corpora = (("against", against), ("embeddings", own))
+    return tuple(sign(store, ref, n_bits, seed, runtime, where) for where, ref in corpora if ref is not None)
 
 
 def _joined_signatures(store: ArtifactStore, signed: tuple[ArtifactRef, ...]) -> NDArray[np.uint64]:
@@ -237,14 +238,19 @@ def _joined_signatures(store: ArtifactStore, signed: tuple[ArtifactRef, ...]) ->
 
 
 def sign(
-    store: ArtifactStore, embeddings: ArtifactRef, n_bits: int, seed: int, runtime: RuntimeConfig
+    store: ArtifactStore,
+    embeddings: ArtifactRef,
+    n_bits: int,
+    seed: int,
+    runtime: RuntimeConfig,
+    where: str = "embeddings",
 ) -> ArtifactRef:
     """Return the signatures' artifact (n_docs, n_bits / 64) uint64, which later corpora are compared with as well."""
     recipe = recipes.signatures(n_bits, embeddings.key, seed)
     if found := store.find(recipe):
         return found
     with store.writing(recipe) as writer:
-        make = partial(sign_part, store, embeddings, n_bits, seed, runtime.n_threads)
+        make = partial(sign_part, store, embeddings, n_bits, seed, runtime.n_threads, where)
         parts = made_parts("sign", make, -(-embeddings.rows // SIGNED_ROWS), runtime)
         signatures = writer.open_array("signatures", (embeddings.rows, n_bits // 64), "uint64")
         for number, part in enumerate(parts):
@@ -255,19 +261,25 @@ def sign(
 
 
 def sign_part(
-    store: ArtifactStore, embeddings: ArtifactRef, n_bits: int, seed: int, n_threads: int | None, number: int
+    store: ArtifactStore,
+    embeddings: ArtifactRef,
+    n_bits: int,
+    seed: int,
+    n_threads: int | None,
+    where: str,
+    number: int,
 ) -> ArtifactRef:
-    """Return the artifact of a part's signatures."""
+    """Return the artifact of a part's signatures; `where` names the vectors in an error."""
+    start, stop = number * SIGNED_ROWS, min(embeddings.rows, (number + 1) * SIGNED_ROWS)
     recipe = Recipe(
-        "pair", "signature-parts", recipes.VERSIONS["pair"], {"n_bits": n_bits, "part": number},
+        "pair", "signature-parts", recipes.VERSIONS["pair"], {"n_bits": n_bits, "rows": [start, stop]},
         {"embeddings": embeddings.key}, seed=seed,
     )  # fmt: skip
     if found := store.find(recipe):
         return found
     with store.writing(recipe) as writer, workers(n_threads) as run:
-        start = number * SIGNED_ROWS
-        vectors = np.asarray(store.array(embeddings, "embeddings")[start : start + SIGNED_ROWS])
-        check_directions(vectors, start, "embeddings")
+        vectors = np.asarray(store.array(embeddings, "embeddings")[start:stop])
+        check_directions(vectors, start, where)
         writer.save_array("signatures", sign_bits(vectors, hyperplanes(vectors.shape[1], n_bits, seed), run))
         writer.rows = len(vectors)
     return store.committed(recipe, writer)

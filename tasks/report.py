@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.models import ReportConfig
 from tasks import recipes
+from tasks.report_duplicates import duplicate_block
 from tasks.report_page import build_page
 from tasks.states import cached
 from tasks.store import ArtifactRef, ArtifactStore
@@ -340,6 +341,7 @@ def report_blocks(
     metrics: Mapping[str, float | int | None],
     config: ReportConfig,
     title: str,
+    duplicates: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the page's data blocks by element id.
 
@@ -361,6 +363,8 @@ def report_blocks(
         How much is shown.
     title : str
         Heading.
+    duplicates : mapping or None
+        What `duplicate_block` returned, of a run that left near-duplicates out.
     """
     labels = np.asarray(arrays["labels"])
     entries = topic_entries(topics, layout, labels, config.n_examples)
@@ -385,6 +389,7 @@ def report_blocks(
         "metrics": metric_entries(metrics),
         "similarity": topic_similarity(centroids, sizes),
         "timeline": _timeline(documents, labels, sizes),
+        "duplicates": duplicates,
     }
     points = point_block(
         texts,
@@ -408,6 +413,15 @@ def _timeline(
     return topics_over_time(documents.select("timestamp").collect()["timestamp"], labels, sizes)
 
 
+def _duplicates(
+    store: ArtifactStore, loaded: ArtifactRef | None, duplicates: ArtifactRef | None, max_text: int
+) -> dict[str, Any] | None:
+    if loaded is None or duplicates is None:
+        return None
+    documents = store.table(loaded, "documents")
+    return duplicate_block(store, duplicates, lambda rows: take_texts(documents, rows, max_text))
+
+
 @task(name="report", cache_policy=NO_CACHE, persist_result=False)
 def report(
     store: ArtifactStore,
@@ -418,8 +432,13 @@ def report(
     metrics: ArtifactRef,
     config: ReportConfig,
     name: str,
+    loaded: ArtifactRef | None = None,
+    duplicates: ArtifactRef | None = None,
 ) -> ArtifactRef:
-    """Return the report's artifact, drawing the page on a miss."""
+    """Return the report's artifact, drawing the page on a miss.
+
+    `duplicates` are those among the documents `loaded`, of which `documents` are what is kept.
+    """
     inputs = {
         "documents": documents,
         "layout": layout,
@@ -427,6 +446,7 @@ def report(
         "topics": topics,
         "metrics": metrics,
     }
+    inputs |= {"duplicates": duplicates} if duplicates else {}
     recipe = recipes.report(config, name, {role: ref.key for role, ref in inputs.items()})
     if found := store.find(recipe):
         return cached(found)
@@ -441,6 +461,7 @@ def report(
             store.json(metrics, "metrics"),
             config,
             title,
+            _duplicates(store, loaded, duplicates, config.max_text),
         )
         writer.path("report.html").write_text(build_page(title, blocks), encoding="utf-8")
         writer.rows = blocks["summary"]["n_points"]

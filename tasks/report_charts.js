@@ -175,9 +175,26 @@ function sayUpdates() {
   byId("updates-said").replaceChildren(...said.map((line) => untrusted(line, "li")));
 }
 
+// --- near-duplicates: how similar the pairs are that were found, and where the threshold lies ---
+
+async function drawSimilarities() {
+  const { histogram, methods: [{ threshold }] } = summary.duplicates;
+  if (!histogram.some((bin) => bin.pairs)) return emptyChart("duplicates-chart", "No two different documents are that similar.");
+  const line = { type: "line", x0: threshold, x1: threshold, yref: "paper", y0: 0, y1: 1, line: { color: css("--ink"), width: 1.5, dash: "dash" } };
+  const name = { x: threshold, y: 1, yref: "paper", text: `threshold ${threshold}`, showarrow: false, xanchor: threshold > histogram[histogram.length >> 1].from ? "right" : "left", yanchor: "top", xshift: threshold > histogram[histogram.length >> 1].from ? -6 : 6, font: { color: css("--soft"), size: 12 } };
+  await Plotly.react(byId("duplicates-chart"), [{
+    type: "bar", x: histogram.map((bin) => (bin.from + bin.to) / 2), width: histogram.map((bin) => bin.to - bin.from), y: histogram.map((bin) => bin.pairs), hoverinfo: "none",
+    marker: { color: histogram.map((bin) => css(bin.to > threshold ? "--accent" : "--rest")), line: { width: 1, color: css("--raised") } },
+  }], chartLayout({ bargap: 0, shapes: [line], annotations: [name], xaxis: { showgrid: false, nticks: 10 }, yaxis: { tickformat: ",d", rangemode: "tozero", nticks: 5 } }), CHART);
+  return (found) => {
+    const bin = histogram[found[0].pointNumber];
+    return [el("div", { class: "head", text: plural(bin.pairs, "pair") }), el("div", { class: "foot", text: `${summary.duplicates.methods[0].measure} ${bin.from.toFixed(3)} to ${bin.to.toFixed(3)}` })];
+  };
+}
+
 // --- each chart is drawn when it comes near the window ---
 
-const CHARTS = { ...(run && run.updates ? { "updates-chart": drawUpdates } : {}), "time-chart": drawTime, "size-chart": drawSizes, "similarity-chart": drawSimilarity };
+const CHARTS = { ...(run && run.updates ? { "updates-chart": drawUpdates } : {}), "time-chart": drawTime, "size-chart": drawSizes, "similarity-chart": drawSimilarity, ...(summary.duplicates ? { "duplicates-chart": drawSimilarities } : {}) };
 const drawn = new Set();
 
 async function firstDraw(id) {

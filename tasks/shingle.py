@@ -196,13 +196,14 @@ def shingle_part(
     number: int,
 ) -> ArtifactRef:
     """Return the artifact of a part's sets."""
+    start, stop = number * SHINGLED_ROWS, min(documents.rows, (number + 1) * SHINGLED_ROWS)
     recipe = Recipe(
         "shingle", "shingle-parts", recipes.VERSIONS["shingle"],
-        {"shingle_words": width, "n_hashes": n_hashes, "part": number}, {"documents": documents.key}, seed=seed,
+        {"shingle_words": width, "n_hashes": n_hashes, "rows": [start, stop]}, {"documents": documents.key}, seed=seed,
     )  # fmt: skip
     if found := store.find(recipe):
         return found
-    table = store.table(documents, "documents").select("text").slice(number * SHINGLED_ROWS, SHINGLED_ROWS)
+    table = store.table(documents, "documents").select("text").slice(start, stop - start)
     texts = table.collect()["text"]
     with store.writing(recipe) as writer, workers(n_threads) as run:
 

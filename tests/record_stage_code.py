@@ -40,7 +40,13 @@ BESIDE: dict[str, list[str]] = {
     "train": ["contrastive.py", "classifiers.py"],
     "predict": ["classifiers.py", "spaces.py"],
     "index": ["index_generation.py", "index_build.py", "index_files.py", "index_topics.py"],
-    "report": ["report_page.py", "report_*.js", "report_page.css", "report_page.html"],
+    "report": [
+        "report_duplicates.py",
+        "report_page.py",
+        "report_*.js",
+        "report_page.css",
+        "report_page.html",
+    ],
 }
 """Files that decide a stage's result beside its own."""
 

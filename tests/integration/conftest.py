@@ -11,6 +11,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from tests.clusters import Cluster, dask_cluster
 from tests.commands import PrefectServer, clean_environment
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +48,19 @@ def deployment(prefect_server: PrefectServer) -> str:
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
     return str(prefect_server.ask("deployments/name/topic_model/topic-model")["id"])
+
+
+@pytest.fixture
+def preload() -> str:
+    """What the workers of `cluster` run first; a module may have its own."""
+    return ""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, prefect_server: PrefectServer, preload: str) -> Iterator[Cluster]:
+    """A Dask scheduler with two worker processes."""
+    with dask_cluster(tmp_path, prefect_server, preload) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

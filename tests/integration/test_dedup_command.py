@@ -167,6 +167,11 @@ def test_a_topic_model_of_what_is_kept(topicflow: Topicflow, config: Path) -> No
     assert record["metrics"]["n_duplicates"] == 135 - rows["keep"]
     folder = config.parent / "runs" / "topics" / "latest"
     assert pl.read_parquet(folder / "documents.parquet").height == rows["keep"]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    summary = page[page.index('id="summary">') + len('id="summary">') :]
+    told = json.loads(summary[: summary.index("</script")])["duplicates"]
+    assert (told["n_documents"], told["n_kept"]) == (135, rows["keep"])
+    assert told["methods"][0]["threshold"] == 0.999
     assert all(step.is_hit for step in plan_topic_model(settings))
     again = topicflow("run", config, "--json").record
     assert set(states(again).values()) == {"cached"}

@@ -14,9 +14,11 @@ import polars as pl
 import pytest
 
 from configs.models import ReportConfig
+from tasks.deduplicate import WAYS
 from tasks.report import report
 from tasks.report_page import RUN_PLACE, finish_report
 from tasks.store import ArtifactRef, ArtifactStore, Recipe
+from tests.fakes import save_documents
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -169,12 +171,40 @@ RUN = {
 }  # fmt: skip
 
 
+def left_out(store: ArtifactStore, n: int) -> dict[str, ArtifactRef]:
+    """Return documents and the near-duplicates among them: pairs of hostile texts, the least similar first."""
+    loaded = save_documents(store, [*HOSTILE, *(f"{WORDS[k % 12]} and a twin" for k in range(n))])
+    rows, n_out = np.arange(loaded.rows, dtype=np.int32), 10
+    way, similarity = np.zeros(loaded.rows, np.uint8), np.ones(loaded.rows, np.float32)
+    way[:n_out], similarity[:n_out] = WAYS.index("embedding"), np.linspace(0.9, 0.99, n_out)
+    histogram = [{"from": 0.85 + k / 100, "to": 0.86 + k / 100, "pairs": 40 - 2 * k} for k in range(15)]
+    figures = {
+        "n_documents": loaded.rows, "n_kept": loaded.rows - n_out, "n_duplicates": n_out, "n_equal_texts": 0,
+        "n_groups": 8, "largest_group": 3, "n_pairs_embedding": 210, "search": "lsh", "recall": 0.99884,
+        "recall_low": 0.99321, "recall_high": 0.99982, "recall_pairs": 861, "histogram": histogram,
+    }  # fmt: skip
+    recipe = Recipe("deduplicate", "duplicates", 1, {"threshold": 0.9}, {"documents": loaded.key})
+    with store.writing(recipe) as writer:
+        kept_row = np.where(rows < n_out, rows + n_out, rows)
+        for name, array in {"way": way, "similarity": similarity, "kept_row": kept_row}.items():
+            writer.save_array(name, array)
+        writer.save_json("figures", figures)
+    return {"loaded": loaded, "duplicates": store.committed(recipe, writer)}
+
+
 def write_page(
-    folder: Path, n: int, n_topics: int, config: ReportConfig | None = None, **options: Any
+    folder: Path,
+    n: int,
+    n_topics: int,
+    config: ReportConfig | None = None,
+    *,
+    duplicates: bool = False,
+    **options: Any,
 ) -> Path:
     """Return the path of a finished page made through the store."""
     store = ArtifactStore(folder / "store")
     refs = {kind: save(store, kind, content, n) for kind, content in planted(n, n_topics, **options).items()}
+    refs |= left_out(store, n) if duplicates else {}
     made = report.fn(store, **refs, config=config or ReportConfig(), name="Planted topics <em>&amp;</em>")
     page = store.path(made, "report.html").read_text(encoding="utf-8")
     path = folder / "report.html"
@@ -194,6 +224,14 @@ def open_browser(folder: Path, width: int = 1440, *flags: str) -> Any:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
+
+
+def emulate(browser: Any, scheme: str, width: int) -> None:
+    """Let the browser prefer light or dark, and be as narrow as a phone where `width` is."""
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    screen = {"width": width, "height": 860, "deviceScaleFactor": 1, "mobile": width < 640}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
 
 
 def visit(browser: Any, path: Path) -> float:
@@ -399,6 +437,50 @@ def test_hostile_text_names_and_config_are_text(browser: Any, page: Path) -> Non
     assert problems(browser) == []  # an open dialog would have failed every call above
 
 
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1440), ("dark", 400)])
+def test_near_duplicates_are_shown_as_text(browser: Any, tmp_path: Path, scheme: str, width: int) -> None:
+    emulate(browser, scheme, width)
+    visit(browser, write_page(tmp_path, 300, 4, duplicates=True))
+    shifts = browser.execute_async_script(LAYOUT_SHIFTS)
+    section = browser.find_element("id", "duplicates-section")
+    assert "by embeddings (cosine 0.9 and more)" in section.find_element("id", "duplicates-note").text
+    said = section.find_element("id", "duplicates-figures").text
+    for words in (
+        "Documents\n309",
+        "Kept\n299",
+        "Left out\n10 · 3.2 %",
+        "Groups\n8",
+        "0.9932 to 0.9998",
+        "\n0.9988",
+    ):
+        assert words in said
+    rows = section.find_elements("css selector", "tbody tr")
+    assert [row.find_element("css selector", "td").text for row in rows][::9] == [
+        "cosine 0.900",
+        "cosine 0.990",
+    ]
+    texts = (
+        "return [...document.querySelectorAll('#duplicates-table div.text')].map((node) => node.textContent)"
+    )
+    shown = browser.execute_script(texts)
+    assert shown[: 2 * len(HOSTILE) : 2] == [text[:300].strip() + "…" * (len(text) > 300) for text in HOSTILE]
+    assert shown[1] == "mountain and a twin"
+    assert section.find_elements("css selector", "img, a, b, script") == []
+    browser.execute_script("arguments[0].scrollIntoView({ behavior: 'instant' })", section)
+    wait_for(browser, "return Boolean(document.querySelector('#duplicates-chart .main-svg'))")
+    assert len(browser.find_elements("css selector", "#duplicates-chart .bars .point")) == 15
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert (shifts < 0.05, problems(browser), requests(browser)) == (True, [], [])
+    OUTPUT.mkdir(exist_ok=True)
+    browser.save_screenshot(str(OUTPUT / f"report-duplicates-{scheme}-{width}.png"))
+
+
+def test_a_run_that_left_nothing_out_says_nothing_of_near_duplicates(browser: Any, page: Path) -> None:
+    visit(browser, page)
+    assert not browser.find_element("id", "duplicates-section").is_displayed()
+    assert "Near-duplicates" not in browser.find_element("css selector", "nav.contents").text
+
+
 def test_an_injected_script_would_not_run(browser: Any, page: Path) -> None:
     visit(browser, page)
     browser.execute_script(
@@ -441,11 +523,7 @@ def test_sampling_is_said_on_the_page(browser: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_narrow_screens_do_not_scroll_sideways(browser: Any, page: Path, scheme: str) -> None:
-    browser.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    )
-    screen = {"width": 400, "height": 860, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    emulate(browser, scheme, 400)
     visit(browser, page)
     settled(browser)
     assert browser.execute_script("return document.documentElement.scrollWidth") == 400

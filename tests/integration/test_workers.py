@@ -1,15 +1,11 @@
 """Chunks on a real Dask scheduler with two worker processes: the bits that threads make; a worker killed on the way."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,9 +19,9 @@ from tasks import workers as module
 from tasks.errors import ConfigError, StageError
 from tasks.store import ArtifactStore, open_store
 from tasks.workers import map_chunks, started
-from tests.commands import Outcome, PrefectServer, clean_environment, write_table
+from tests.clusters import Cluster
+from tests.commands import Outcome, PrefectServer, write_table
 
-ROOT = Path(__file__).parents[2]
 TEXTS = [f"w{i} x{i * 7}" + " more" * (i % 9) for i in range(150)] + ["w1 x7 more", "w2 x14 more more"]
 
 PARTS = {"embed-chunks": 15, "neighbors-parts": 4, "count-parts": 4}
@@ -39,73 +35,24 @@ from tasks.encoders import SentenceTransformersEncoder
 encode = getattr(SentenceTransformersEncoder, "whole", SentenceTransformersEncoder.encode)  # Dask may load this twice
 SentenceTransformersEncoder.whole = encode
 def slow(self, texts):
-    with open(os.environ["ENCODED"], "a") as file:
+    with open(os.environ["LOG"], "a") as file:
         file.write(f"{os.getpid()} {id(self)} {len(texts)}\\n")
-    time.sleep(float(os.environ["SLOW_S"]))
+    time.sleep(0.15)
     return self.whole(texts)
 SentenceTransformersEncoder.encode = slow
 """
 """A worker that takes its time over each chunk and writes down who embeds how much."""
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """A scheduler and its workers, and what these have embedded."""
-
-    address: str
-    workers: list["subprocess.Popen[bytes]"]
-    log: Path
-
-    @property
-    def encoded(self) -> list[tuple[int, int, int]]:
-        """Process, model and number of texts of each chunk."""
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [tuple(map(int, line.split())) for line in lines]  # type: ignore[misc]
-
-
 @pytest.fixture
-def cluster(tmp_path: Path, prefect_server: PrefectServer) -> Iterator[Cluster]:
-    (tmp_path / "preload.py").write_text(PRELOAD)
-    log, file = tmp_path / "encoded", tmp_path / "scheduler.json"
-    environment = clean_environment(**prefect_server.environment, ENCODED=str(log), SLOW_S="0.15")
-
-    def start(*words: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli." + words[0], "--no-dashboard", *words[1:]],
-            cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-
-    place = ("--scheduler-file", str(file))
-    running = [start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", *place)]
-    try:
-        for _ in range(300):
-            if file.exists() and file.stat().st_size:
-                break
-            time.sleep(0.1)
-        worker = (
-            "dask_worker",
-            "--no-nanny",
-            "--nthreads",
-            "1",
-            "--preload",
-            str(tmp_path / "preload.py"),
-            *place,
-        )
-        running += [start(*worker), start(*worker)]
-        address = json.loads(file.read_text())["address"]
-        _wait_for_workers(address, 2)
-        yield Cluster(address, running[1:], log)
-    finally:
-        for process in reversed(running):
-            process.kill()
-            process.wait()
+def preload() -> str:
+    """What the workers of `cluster` run first."""
+    return PRELOAD
 
 
-def _wait_for_workers(address: str, n_workers: int) -> None:
-    import distributed
-
-    with distributed.Client(address, set_as_default=False) as client:
-        client.wait_for_workers(n_workers, timeout=60)
+def encoded(cluster: Cluster) -> list[tuple[int, int, int]]:
+    """Return process, model and number of texts of each chunk that the workers have embedded."""
+    return [(int(process), int(model), int(n)) for process, model, n in cluster.lines]
 
 
 @pytest.fixture
@@ -151,10 +98,10 @@ def test_the_same_artifacts_as_on_threads_bit_for_bit(
     assert (here.code, there.code) == (0, 0), here.err + there.err
     assert not [line for line in there.errors if "documents," not in line]  # but for progress
     assert digests(ArtifactStore(config.parent / "shared")) == digests(ArtifactStore(config.parent / "store"))
-    assert sum(n for _, _, n in cluster.encoded) == 150
-    assert {n for _, _, n in cluster.encoded} == {10}
-    assert {process for process, _, _ in cluster.encoded} == {worker.pid for worker in cluster.workers}
-    assert len({(process, model) for process, model, _ in cluster.encoded}) == 2  # each loaded its model once
+    chunks = encoded(cluster)
+    assert [n for _, _, n in chunks] == [10] * 15
+    assert {process for process, _, _ in chunks} == {worker.pid for worker in cluster.workers}
+    assert len({(process, model) for process, model, _ in chunks}) == 2  # each loaded its model once
     shown = prefect_server.task_runs(prefect_server.newest_flow_run("trial"), at_least=33)
     parts = Counter(run["name"].rsplit("-", 1)[0] for run in shown)
     assert {name: parts[name] for name in PARTS} == PARTS
@@ -166,7 +113,7 @@ def test_a_worker_killed_on_the_way_costs_its_chunk(
     victim = cluster.workers[0]
 
     def kill() -> None:
-        while sum(process == victim.pid for process, _, _ in cluster.encoded) < 3:
+        while sum(process == victim.pid for process, _, _ in encoded(cluster)) < 3:
             time.sleep(0.01)
         os.kill(victim.pid, signal.SIGKILL)
 
@@ -176,7 +123,7 @@ def test_a_worker_killed_on_the_way_costs_its_chunk(
     killer.join(10)
     assert there.code == 0, there.err
     assert victim.wait(10) == -signal.SIGKILL
-    assert sum(n for _, _, n in cluster.encoded) in {150, 160}  # killed between two chunks, or in one
+    assert sum(n for _, _, n in encoded(cluster)) in {150, 160}  # killed between two chunks, or in one
     here = topicflow("run", config, "--json")
     assert digests(ArtifactStore(config.parent / "shared")) == digests(ArtifactStore(config.parent / "store"))
     keys = [[stage["key"] for stage in run.record["stages"]] for run in (here, there)]
@@ -195,7 +142,7 @@ def test_workers_and_flow_meet_in_a_bucket(
     assert (here.code, there.code) == (0, 0), here.err + there.err
     runtime = RuntimeConfig(store="s3://artifacts/store", cache=str(config.parent / "another cache"))
     assert digests(open_store(runtime)) == digests(ArtifactStore(config.parent / "store"))
-    assert sum(n for _, _, n in cluster.encoded) == 150
+    assert sum(n for _, _, n in encoded(cluster)) == 150
 
 
 @pytest.mark.parametrize("engine", ["dask", "ray"])

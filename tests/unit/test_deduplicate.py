@@ -1,5 +1,6 @@
 """The stages pair, shingle, deduplicate and keep: hit, miss, changed config, resumed; what is kept; bad input."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -239,6 +240,25 @@ def test_signatures_are_made_once_and_found_by_later_corpora(
     assert (pairs[:, 1] >= 600).all()
 
 
+def test_shingles_are_made_once_and_found_by_later_corpora(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = MinhashDeduplicate(method="minhash")
+    texts = [f"a b c d e f {i // 2} g h i j k l m" for i in range(50)]
+    base = save_documents(store, texts)
+    shingle.fn(store, base, None, config, 1, RUNTIME)
+    shingled: list[int] = []
+    real = shingle_module.shingled
+    monkeypatch.setattr(
+        shingle_module, "shingled", lambda texts, width: (shingled.append(len(texts)), real(texts, width))[1]
+    )
+    new = save_documents(store, [texts[4], "x y z", texts[7] + " n"], "new")
+    found = ref_of(shingle.fn(store, new, base, config, 1, RUNTIME))
+    assert shingled == [3]
+    assert (store.array(found, "pairs")[:, 1] >= 50).all()
+    assert store.array(found, "first")[50:].tolist() == [4, 51, 52]
+
+
 def test_shingles_in_parts_are_those_of_one(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"a b c d e f {i // 2} g h i j k l m" for i in range(50)]
     config = MinhashDeduplicate(method="minhash")
@@ -271,15 +291,38 @@ def test_a_vector_without_direction_is_named(
 
 
 @pytest.mark.parametrize("search", ["exact", "lsh"])
-@pytest.mark.parametrize("n", [1, 2, 3000])
+def test_a_vector_without_direction_in_the_corpus_looked_up_is_named(
+    store: ArtifactStore, search: str
+) -> None:
+    good, bad = np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32)
+    bad[2] = np.inf
+    own = save(store, "embeddings", {"embeddings": good})
+    base = save(store, "embeddings", {"embeddings": bad}, name="base")
+    with pytest.raises(DataError, match="pair: against row 2 holds NaN or infinite values"):
+        pair.fn(store, own, base, EmbeddingDeduplicate(search=search), 1, RUNTIME)
+
+
+@pytest.mark.parametrize("search", ["exact", "lsh"])
+@pytest.mark.parametrize("n", [1, 2, 100_000])
 def test_one_document_and_all_documents_equal(store: ArtifactStore, n: int, search: str) -> None:
     corpus = Corpus(store, [f"{i}" for i in range(n)], [0.4] * n)
-    config = EmbeddingDeduplicate(search=search)
+    config, began = EmbeddingDeduplicate(search=search), time.process_time()
     ref = corpus.duplicates(config)
+    assert time.process_time() - began < 30  # .4 s of 100,000
     assert np.flatnonzero(store.array(ref, "kept")).tolist() == [0]
     figures = store.json(ref, "figures")
     assert (figures["n_kept"], figures["n_duplicates"], figures["recall"]) == (1, n - 1, None)
     assert store.meta(ref_of(pair.fn(store, corpus.embeddings, None, config, 1, RUNTIME)))["n_pairs"] == 0
+
+
+@pytest.mark.parametrize("n", [1, 100_000])
+def test_one_text_and_all_texts_equal_by_words(store: ArtifactStore, n: int) -> None:
+    corpus = Corpus(store, ["the very same words in each of them, over and over again"] * n, [0.4] * n)
+    began = time.process_time()
+    ref = corpus.duplicates(MinhashDeduplicate(method="minhash"))
+    assert time.process_time() - began < 30  # 2 s
+    assert np.flatnonzero(store.array(ref, "kept")).tolist() == [0]
+    assert store.json(ref, "figures")["n_equal_texts"] == n - 1
 
 
 def test_texts_without_words_are_no_duplicates_of_each_other_by_words(store: ArtifactStore) -> None:

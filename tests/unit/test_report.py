@@ -18,6 +18,7 @@ import pytest
 
 from configs.models import CountConfig, EvaluateConfig, ReportConfig
 from tasks import report as report_module
+from tasks.deduplicate import WAYS
 from tasks.errors import ArtifactError
 from tasks.evaluate import measure
 from tasks.report import (
@@ -33,8 +34,10 @@ from tasks.report import (
     topic_similarity,
     topics_over_time,
 )
+from tasks.report_duplicates import COUNTS
 from tasks.report_page import PACKAGE_FILES, RUN_PLACE, build_page, finish_report, script_json
 from tasks.store import ArtifactRef, ArtifactStore, Recipe
+from tests.fakes import save_documents
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -358,6 +361,33 @@ def test_the_stage_draws_on_a_miss_and_finds_on_a_hit(tmp_path: Path) -> None:
     other = report.fn(store, **refs, config=ReportConfig(n_examples=3), name="first")
     assert isinstance(other, ArtifactRef)
     assert other != made
+
+
+def test_near_duplicates_are_told_of_a_run_that_left_some_out_and_of_no_other(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    refs = inputs(store, 30, 2)
+    loaded = save_documents(store, [HOSTILE[0], "between", "x" * 1000])
+    row, way = np.array([2, 1, 2], np.int32), np.array([WAYS.index("embedding"), 0, 0], np.uint8)
+    figures = {**dict.fromkeys(COUNTS, 1), "n_pairs_embedding": 1, "recall": None, "histogram": []}
+    recipe = Recipe("deduplicate", "duplicates", 1, {"threshold": 0.9}, {"documents": loaded.key})
+    with store.writing(recipe) as writer:
+        arrays = {"similarity": np.full(3, 0.9, np.float32), "way": way, "kept_row": row}
+        for name, array in arrays.items():
+            writer.save_array(name, array)
+        writer.save_json("figures", figures)
+    options: dict[str, Any] = {"config": ReportConfig(max_text=300), "name": "first"}
+    told = report.fn(store, **refs, **options, loaded=loaded, duplicates=store.committed(recipe, writer))
+    other = report.fn(store, **refs, **options, loaded=loaded)
+    assert isinstance(told, ArtifactRef)
+    assert isinstance(other, ArtifactRef)
+    assert told.key != other.key
+    page = store.path(told, "report.html").read_text(encoding="utf-8")
+    (pair,) = block(page, "summary")["duplicates"]["least_similar"]
+    assert (pair["text"], pair["kept_text"]) == (HOSTILE[0], "x" * 300 + "…")
+    assert "<script>alert(1)" not in page
+    assert (
+        block(store.path(other, "report.html").read_text(encoding="utf-8"), "summary")["duplicates"] is None
+    )
 
 
 @pytest.mark.parametrize(("n", "n_topics"), [(1, 0), (7, 0), (6, 1)])

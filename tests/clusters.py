@@ -1,0 +1,64 @@
+"""A Dask scheduler and two worker processes, as a team would start them, with code of a test's own in each worker."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.commands import PrefectServer, clean_environment
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A scheduler and its workers, and the file that these write into."""
+
+    address: str
+    workers: list["subprocess.Popen[bytes]"]
+    log: Path
+
+    @property
+    def lines(self) -> list[list[str]]:
+        """The words of each line that the workers have written."""
+        return [line.split() for line in self.log.read_text().splitlines()] if self.log.exists() else []
+
+
+@contextlib.contextmanager
+def dask_cluster(folder: Path, server: PrefectServer, preload: str) -> Iterator[Cluster]:
+    """Yield a cluster whose workers run `preload` first and find in $LOG the file that it may append to."""
+    (folder / "preload.py").write_text(preload)
+    log, file = folder / "log", folder / "scheduler.json"
+    environment = clean_environment(**server.environment, LOG=str(log))
+
+    def start(*words: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli." + words[0], "--no-dashboard", *words[1:]],
+            cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    place = ("--scheduler-file", str(file))
+    running = [start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", *place)]
+    try:
+        for _ in range(300):
+            if file.exists() and file.stat().st_size:
+                break
+            time.sleep(0.1)
+        options = ("--no-nanny", "--nthreads", "1", "--preload", str(folder / "preload.py"))
+        running += [start("dask_worker", *options, *place) for _ in range(2)]
+        address = json.loads(file.read_text())["address"]
+        _wait_for_workers(address, 2)
+        yield Cluster(address, running[1:], log)
+    finally:
+        for process in reversed(running):
+            process.kill()
+            process.wait()
+
+
+def _wait_for_workers(address: str, n_workers: int) -> None:
+    import distributed
+
+    with distributed.Client(address, set_as_default=False) as client:
+        client.wait_for_workers(n_workers, timeout=60)
