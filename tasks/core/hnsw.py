@@ -55,6 +55,7 @@ class Graph:
             dtype=CODES[codes],
             connectivity=M,
             expansion_add=ef_construction,
+            enable_key_lookups=False,  # rows are never looked up, and a table of them doubles the time of opening
         )
 
     @classmethod
