@@ -196,8 +196,12 @@ def _alone(root: Path) -> Iterator[None]:
 
 def clear_staging(root: Path, oldest_kept: float) -> None:
     """Delete staging folders below `root` in which nothing was written since the Unix time `oldest_kept`."""
-    staging = root / STAGING
-    for folder in staging.iterdir() if staging.is_dir() else ():
+    clear_folders((root / STAGING).glob("*"), oldest_kept)
+
+
+def clear_folders(folders: Iterable[Path], oldest_kept: float) -> None:
+    """Delete those of the folders in which nothing was written since the Unix time `oldest_kept`."""
+    for folder in folders:
         with contextlib.suppress(FileNotFoundError):  # committed meanwhile
             newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
             if newest <= oldest_kept:  # a writer at work touches its files, not its folder

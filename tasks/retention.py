@@ -14,6 +14,7 @@ from pathlib import Path
 from configs.serving import RetentionConfig
 from tasks.backends import Entry
 from tasks.errors import ArtifactError
+from tasks.folder import clear_folders
 from tasks.runs import RunRecord, is_published, list_runs
 from tasks.store import ArtifactRef, ArtifactStore
 
@@ -139,6 +140,7 @@ def collect_garbage(
     without : iterable of Path
         Folders of runs whose records do not count.
     """
+    runs = tuple(runs)
     kept = _referred_to(store, runs, {str(folder) for folder in without})
     oldest_kept = time.time() - min_age_s
     removed = []
@@ -150,7 +152,15 @@ def collect_garbage(
             store.discard(entry.kind, entry.key)
     if not dry_run:
         store.backend.clear(oldest_kept)
+        clear_folders(_unfinished(runs), oldest_kept)
     return removed
+
+
+def _unfinished(runs: Iterable[Path]) -> Iterator[Path]:
+    """Yield the folders of runs that were being written, or removed, when their process was killed."""
+    for folder in runs:
+        for pattern in ("*/.*.staging", "*/.*.removed"):
+            yield from folder.glob(pattern)
 
 
 def _describe(store: ArtifactStore, entry: Entry) -> Artifact:

@@ -99,6 +99,19 @@ def test_gc_clears_what_killed_writers_left_but_no_writer_at_work(
     assert left(store) == kept
 
 
+def test_gc_clears_the_folders_of_runs_that_were_killed_but_none_at_work(store: ArtifactStore) -> None:
+    series = store.root.parent / "runs" / "topics"
+    for name in (".r1.staging", ".r2.removed", ".r3.staging", "r4"):
+        (series / name).mkdir(parents=True)
+        (series / name / "report.html").write_text("")
+        age(series / name)
+    (series / ".r3.staging" / "report.html").write_text("more")
+    collect_garbage(store, [series.parent], DAY_S, dry_run=True)
+    assert len(list(series.iterdir())) == 4
+    collect_garbage(store, iter([series.parent]), DAY_S)
+    assert sorted(path.name for path in series.iterdir()) == [".r3.staging", "r4"]
+
+
 def test_an_artifact_without_a_manifest_is_listed_and_collected(store: ArtifactStore) -> None:
     ref = save(store, "documents", {"d": np.ones(2)})
     store.path(ref, "manifest.json").unlink()
