@@ -128,9 +128,15 @@ class LocalFolder:
     def _replace(self, staging: Path, kind: str, key: str) -> None:
         """Rename `staging` into place, giving way to a good artifact and pushing a corrupt one aside."""
         with _alone(self.root):  # or a writer would set aside what another has put in place since it looked
-            if state_of(self, kind, key) != "hit":
+            while state_of(self, kind, key) != "hit":
                 self.discard(kind, key)
-                staging.rename(self.root / kind / key)
+                try:
+                    staging.rename(self.root / kind / key)
+                except OSError as error:  # where there are no locks another may have been faster
+                    if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                        raise
+                else:
+                    return
 
     def claim(self, kind: str, key: str) -> Callable[[], None] | None:
         """Return what unlocks an artifact's lock file after locking it, None where another process has."""
