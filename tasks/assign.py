@@ -19,7 +19,7 @@ from tasks.core.clusters import Clustering
 from tasks.core.drifts import distance_histogram, own_distances, topic_counts
 from tasks.lookup import Fitted, fitted_vectors, look_up, read_lookups, save_cells
 from tasks.parts import discard_all
-from tasks.sample import FittedSample
+from tasks.sample import FittedSample, sample_of
 from tasks.states import cached
 from tasks.store import ArtifactRef, ArtifactStore
 from tasks.topic_state import Fit
@@ -41,7 +41,7 @@ def cells(
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
-        sample = _sample_of(store, neighbors)
+        sample = sample_of(store, neighbors)
         fitted = fitted_vectors(store, embeddings, sample)
         save_cells(writer, fitted, seed, runtime.n_threads)
         own, centroids = np.asarray(store.array(labels, "labels")), store.array(topics, "centroids")
@@ -60,7 +60,7 @@ def assign(store: ArtifactStore, embeddings: ArtifactRef, fit: Fit, runtime: Run
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
-        sample = _sample_of(store, _ref("neighbors", fit.neighbors))
+        sample = sample_of(store, _ref("neighbors", fit.neighbors))
         fitted = Fitted(_ref("embeddings", fit.embeddings), sample, _ref("cells", fit.cells))
         parts = look_up("assign", store, embeddings, fitted, runtime)
         clustering, layout = _fitted_results(store, fit, sample)
@@ -105,8 +105,3 @@ def _told(
 
 def _ref(kind: str, key: str) -> ArtifactRef:
     return ArtifactRef(kind, key, kind)
-
-
-def _sample_of(store: ArtifactStore, neighbors: ArtifactRef) -> ArtifactRef | None:
-    """Return the artifact that names the fitted rows; None where all documents were fitted."""
-    return neighbors if store.meta(neighbors).get("sampled", False) else None

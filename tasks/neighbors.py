@@ -17,7 +17,7 @@ from tasks import recipes
 from tasks.core.descent import descent_neighbors
 from tasks.core.knn import exact_neighbors, pynndescent_neighbors, recall
 from tasks.encoders import resolve_device
-from tasks.lookup import Fitted, fitted_vectors, look_up, read_lookups, save_cells
+from tasks.lookup import Fitted, look_up, read_lookups, save_cells
 from tasks.parts import discard_all
 from tasks.progress import DETAILS
 from tasks.sample import draw_rows
@@ -86,7 +86,7 @@ def neighbors(
     with store.writing(recipe) as writer:
         sampled = embeddings.rows > config.fit_limit
         beside = _look_up_all(store, embeddings, config.fit_limit, seed, runtime, writer) if sampled else []
-        vectors = fitted_vectors(store, embeddings, beside[0] if sampled else None)
+        vectors = store.array(beside[0] if sampled else embeddings, "embeddings")
         graph = find_neighbors(vectors, config, seed, runtime)
         DETAILS.info("neighbours of %s vectors by %s", f"{len(vectors):,}", graph.method)
         writer.save_array("indices", graph.indices)
@@ -113,7 +113,7 @@ def _look_up_all(
 ) -> list[ArtifactRef]:
     """Write a sample's rows and every document's nearest in it; return the sample, and the parts of the work."""
     sample = _sample_cells(store, embeddings, limit, seed, runtime)
-    parts = look_up("neighbors", store, embeddings, Fitted(embeddings, sample, sample), runtime)
+    parts = look_up("neighbors", store, embeddings, Fitted(sample, None, sample), runtime)
     found = list(zip(*read_lookups(store, parts), strict=True))
     writer.save_array("rows", store.array(sample, "rows"))
     writer.save_array("nearest", np.concatenate(found[0]))
@@ -124,7 +124,7 @@ def _look_up_all(
 def _sample_cells(
     store: ArtifactStore, embeddings: ArtifactRef, limit: int, seed: int, runtime: RuntimeConfig
 ) -> ArtifactRef:
-    """Return the artifact of a sample's rows and cells, which goes when the stage's own is there."""
+    """Return the artifact of a sample's rows, embeddings and cells, which goes when the stage's own is there."""
     recipe = Recipe(
         "neighbors", "sample-cells", recipes.VERSIONS["neighbors"], {"fit_limit": limit},
         {"embeddings": embeddings.key}, seed=seed,
@@ -135,6 +135,7 @@ def _sample_cells(
         rows = draw_rows(embeddings.rows, limit, seed)
         writer.save_array("rows", rows)
         vectors = np.ascontiguousarray(store.array(embeddings, "embeddings")[rows])
+        writer.save_array("embeddings", vectors)  # mapped by each part, where the rows would be gathered anew
         save_cells(writer, vectors, seed, runtime.n_threads)
         writer.rows = len(rows)
     return store.committed(recipe, writer)

@@ -76,9 +76,14 @@ def draw_rows(n_docs: int, limit: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).choice(n_docs, size=limit, replace=False)).astype(np.int64)
 
 
+def sample_of(store: ArtifactStore, neighbors: ArtifactRef) -> ArtifactRef | None:
+    """Return the artifact that names the fitted `rows` of a neighbour graph; None where it holds every document."""
+    return neighbors if store.meta(neighbors).get("sampled", False) else None
+
+
 def read_sample(store: ArtifactStore, neighbors: ArtifactRef) -> FittedSample | None:
     """Return the sample that a neighbour graph was made on, or None where it holds every document."""
-    if not store.meta(neighbors).get("sampled", False):
+    if sample_of(store, neighbors) is None:
         return None
     weights = neighbor_weights(np.asarray(store.array(neighbors, "nearest_distances")))
     return FittedSample(
