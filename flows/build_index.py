@@ -7,17 +7,15 @@ from pathlib import Path
 from prefect import flow
 
 from configs.index import BuildIndexConfig
-from flows.line import begin, finished, one_at_a_time, record_failed_run
+from flows.line import at_work, begin, finished, one_at_a_time, record_failed_run
 from tasks.embed import embed
 from tasks.index import index
 from tasks.index_runs import index_key
 from tasks.index_topics import find_topics
 from tasks.load import load
-from tasks.progress import display
 from tasks.publish_index import publish_index
 from tasks.runs import RunRecord, last_record
 from tasks.store import open_store
-from tasks.workers import started
 
 
 @flow(
@@ -47,7 +45,7 @@ def build_index(config: BuildIndexConfig) -> RunRecord:
     before = last_record(runs, config.name)
     last = None if before is None else index_key(before)
 
-    with display(), started(config.runtime) as runtime:
+    with at_work(config) as runtime:
         documents = finished("load", read.submit(store, config.load, runtime))
         embeddings = finished("embed", embed.submit(store, documents, config.embed, runtime))
         made = (documents, embeddings, config.index, config.embed, config.seed, runtime, topics, last)

@@ -6,13 +6,11 @@ from prefect import flow
 
 from configs.deduplicate import DeduplicateConfig
 from flows.duplicates import duplicate_stages
-from flows.line import begin, finished, one_at_a_time, record_failed_run
+from flows.line import at_work, begin, finished, one_at_a_time, record_failed_run
 from tasks.duplicate_folder import publish_duplicates
 from tasks.load import load
-from tasks.progress import display
 from tasks.runs import RunRecord
 from tasks.store import open_store
-from tasks.workers import started
 
 
 @flow(
@@ -38,7 +36,7 @@ def deduplicate(config: DeduplicateConfig) -> RunRecord:
     run = begin(config)
     store, read = open_store(config.runtime), load.with_options(retries=config.runtime.retries)
     against = None
-    with display(), started(config.runtime) as runtime:
+    with at_work(config) as runtime:
         stages = {"load": finished("load", read.submit(store, config.load, runtime))}
         if config.against is not None:
             against = stages["load_against"] = finished(

@@ -61,9 +61,12 @@ def end_soon(store: Path) -> None:
 
 
 def _end(store: Path, code: int = EXIT_CODE) -> None:
-    """Remove what this process was writing and end it at once."""
-    for folder in (store / ".staging").glob(f"{os.getpid()}-*"):
-        shutil.rmtree(folder, ignore_errors=True)
-    sys.stderr.write(f"{STOPPED if code == EXIT_CODE else CANCELLED}\n")
-    sys.stderr.flush()
-    os._exit(code)
+    """Remove what this process was writing and end it at once, even where nobody reads what it says any more."""
+    try:
+        for _ in range(3):  # the stage may be writing on
+            for folder in (store / ".staging").glob(f"{os.getpid()}-*"):
+                shutil.rmtree(folder, ignore_errors=True)
+        sys.stderr.write(f"{STOPPED if code == EXIT_CODE else CANCELLED}\n")
+        sys.stderr.flush()
+    finally:
+        os._exit(code)

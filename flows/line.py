@@ -1,8 +1,9 @@
-"""Line: what every flow does around its line of tasks: begin, wait for a stage and say so, record a failure."""
+"""Line: what every flow does around its line of tasks: begin, hold workers, wait for a stage, record a failure."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -12,15 +13,13 @@ from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from configs.models import FlowConfig
+from configs.models import FlowConfig, RuntimeConfig
 from flows.interrupt import end_soon
 from tasks.errors import ArtifactError
-from tasks.progress import say, waiting
+from tasks.progress import display, say, waiting
 from tasks.runs import RunId, check_series, record_failure
 from tasks.store import ArtifactRef, local_folder
-
-_staging: Path | None = None
-"""The folder of this machine's in whose `.staging` the flow that began last writes."""
+from tasks.workers import started
 
 
 def begin(config: FlowConfig) -> RunId:
@@ -31,24 +30,28 @@ def begin(config: FlowConfig) -> RunId:
     ConfigError
         When runs of this name are another flow's.
     """
-    global _staging  # noqa: PLW0603  (a process runs one flow at a time)
     check_series(Path(config.runtime.runs), config.name, config.flow)
-    _staging = local_folder(config.runtime)
     return RunId.new(config.name)
 
 
-def finished(stage: str, future: PrefectFuture[Any]) -> ArtifactRef:
-    """Return a stage's artifact when it is there, and say so; raise what the stage raised.
+@contextlib.contextmanager
+def at_work(config: FlowConfig) -> Iterator[RuntimeConfig]:
+    """Show progress and keep workers while the block runs, and yield `config.runtime` with their address.
 
-    A run that is cancelled meanwhile ends soon: Prefect waits for the stage's thread, which nothing can stop.
+    A run that is cancelled meanwhile ends soon: Prefect waits for a stage's thread, which nothing can stop.
     """
-    try:
-        with waiting(stage):
-            ref: ArtifactRef = future.result()
-    except TerminationSignal:
-        if _staging is not None:
-            end_soon(_staging)
-        raise
+    with display(), started(config.runtime) as runtime:
+        try:
+            yield runtime
+        except TerminationSignal:
+            end_soon(local_folder(config.runtime))
+            raise
+
+
+def finished(stage: str, future: PrefectFuture[Any]) -> ArtifactRef:
+    """Return a stage's artifact when it is there, and say so; raise what the stage raised."""
+    with waiting(stage):
+        ref: ArtifactRef = future.result()
     say(stage, ref)
     return ref
 

@@ -44,7 +44,10 @@ POLL_S = 2.0
 """Seconds between two questions to the server: for runs that are due, and for what to say of runs at work."""
 
 STOP_S = 20.0
-"""Seconds that runs and server have to end after a signal."""
+"""Seconds that the server has to end after a signal."""
+
+RUNS_STOP_S = 45.0
+"""Seconds that runs have to end after a signal; Prefect kills one that has not ended 30 s after it was told."""
 
 
 def serve(config: ServeConfig, folder: Path) -> None:
@@ -171,7 +174,7 @@ def _run_until(stopped: threading.Event, runner: Runner, names: dict[UUID, str])
         told.look()
     if stopped.is_set():
         _say("stopping")
-    at_work.join(STOP_S)
+    at_work.join(RUNS_STOP_S)
     told.look()
     if failed:
         msg = f"serve: Prefect's runner ended ({first_line(failed[0])}); start it again"
@@ -185,11 +188,25 @@ async def _start(stopped: threading.Event, runner: Runner) -> None:
         await asyncio.sleep(0.1)
     if not running.done():
         if runner.started:
+            await _cancel_runs(runner)
             await runner.astop()
         else:
             running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
+
+
+async def _cancel_runs(runner: Runner) -> None:
+    """Cancel every run, those too whose processes are just coming up, and return when none is left.
+
+    The runner's own stop cancels the runs whose processes it knows at that moment, and waits for the others to end by
+    themselves.
+    """
+    poller = runner._scheduled_run_poller  # noqa: SLF001  (nothing public tells of runs that are being started)
+    poller.stopping = True
+    while poller._submitting_flow_run_ids:  # noqa: SLF001
+        await runner.cancel_all()
+        await asyncio.sleep(0.1)
 
 
 class _Told:

@@ -8,7 +8,7 @@ from prefect import flow
 
 from configs.models import TopicModelConfig
 from flows.duplicates import duplicate_stages
-from flows.line import begin, finished, one_at_a_time, record_failed_run
+from flows.line import at_work, begin, finished, one_at_a_time, record_failed_run
 from tasks.cluster import check_size, cluster
 from tasks.count import count
 from tasks.deduplicate import keep
@@ -18,14 +18,12 @@ from tasks.gate import gate
 from tasks.label import label
 from tasks.load import load
 from tasks.neighbors import neighbors
-from tasks.progress import display
 from tasks.publish import publish
 from tasks.recipes import STAGES, map_reduce
 from tasks.reduce import reduce
 from tasks.report import report
 from tasks.runs import RunRecord, published_metrics
 from tasks.store import open_store
-from tasks.workers import started
 
 
 @flow(
@@ -52,7 +50,7 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
     store, seed = open_store(config.runtime), config.seed
     read, draw = load.with_options(retries=config.runtime.retries), reduce.with_options(name="map")
 
-    with display(), started(config.runtime) as runtime:
+    with at_work(config) as runtime:
         documents = finished("load", read.submit(store, config.load, runtime))
         made = {"load": documents}
         if config.deduplicate is not None:

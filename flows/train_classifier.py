@@ -8,7 +8,7 @@ from prefect import flow
 
 from configs.classify import TrainClassifierConfig
 from configs.models import SentenceTransformersEmbed
-from flows.line import begin, finished, one_at_a_time, record_failed_run
+from flows.line import at_work, begin, finished, one_at_a_time, record_failed_run
 from tasks.annotate import annotate
 from tasks.classifier_run import publish_classifier
 from tasks.classifiers import body_config
@@ -16,11 +16,9 @@ from tasks.contest import contest
 from tasks.embed import embed
 from tasks.load import load
 from tasks.predict import predict
-from tasks.progress import display
 from tasks.runs import RunRecord
 from tasks.store import ArtifactRef, open_store
 from tasks.train import train
-from tasks.workers import started
 
 
 @flow(
@@ -47,7 +45,7 @@ def train_classifier(config: TrainClassifierConfig) -> RunRecord:
     store, runs = open_store(config.runtime), Path(config.runtime.runs)
     read, again = load.with_options(retries=config.runtime.retries), embed.with_options(name="reembed")
 
-    with display(), started(config.runtime) as runtime:
+    with at_work(config) as runtime:
         made: dict[str, ArtifactRef] = {}
         made["load"] = documents = finished("load", read.submit(store, config.load, runtime))
         made["embed"] = embeddings = finished("embed", embed.submit(store, documents, config.embed, runtime))

@@ -5,17 +5,15 @@ from __future__ import annotations
 from prefect import flow
 
 from configs.tuning import TuneEmbeddingsConfig
-from flows.line import begin, finished, one_at_a_time, record_failed_run
+from flows.line import at_work, begin, finished, one_at_a_time, record_failed_run
 from tasks.embed import embed
 from tasks.examples import examples
 from tasks.judge import judge
 from tasks.load import load
-from tasks.progress import display
 from tasks.runs import RunRecord
 from tasks.store import open_store
 from tasks.tune import tune
 from tasks.tuned_run import publish_tuned, tuned_encoding
-from tasks.workers import started
 
 STAGES = ("load", "examples", "embed", "tune", "re-embed", "judge")
 """The steps of a tuning, in order; `re-embed` is the embed stage with the adapter or the tuned model."""
@@ -45,7 +43,7 @@ def tune_embeddings(config: TuneEmbeddingsConfig) -> RunRecord:
     store, seed = open_store(config.runtime), config.seed
     read, again = load.with_options(retries=config.runtime.retries), embed.with_options(name="re-embed")
 
-    with display(), started(config.runtime) as runtime:
+    with at_work(config) as runtime:
         documents = finished("load", read.submit(store, config.load, runtime))
         chosen = finished(
             "examples", examples.submit(store, documents, config.examples, config.split, seed, runtime)

@@ -10,7 +10,7 @@ from prefect import flow
 
 from configs.models import RuntimeConfig
 from configs.update import UpdateTopicsConfig
-from flows.line import begin, finished, one_at_a_time, record_failed_run
+from flows.line import at_work, begin, finished, one_at_a_time, record_failed_run
 from tasks.arrive import arrive, new_documents
 from tasks.assign import assign, cells
 from tasks.cluster import check_size, cluster
@@ -23,7 +23,7 @@ from tasks.label import label
 from tasks.match import match
 from tasks.neighbors import neighbors
 from tasks.overview import overview
-from tasks.progress import LOG, display
+from tasks.progress import LOG
 from tasks.publish_update import Made, publish_update
 from tasks.recipes import map_reduce
 from tasks.reduce import reduce
@@ -32,7 +32,6 @@ from tasks.store import ArtifactRef, ArtifactStore, open_store
 from tasks.topic_names import read_names
 from tasks.topic_state import Batch, Fit, TopicState, documents_of, last_published
 from tasks.update_steps import extended, fit_settings, refitted, why_refit
-from tasks.workers import started
 
 Stages = dict[str, ArtifactRef]
 
@@ -63,7 +62,7 @@ def update_topics(config: UpdateTopicsConfig) -> RunRecord:
     before = last[1] if last else None
     read = arrive.with_options(retries=config.runtime.retries)
 
-    with display(), started(config.runtime) as runtime:
+    with at_work(config) as runtime:
         arrivals = finished("load", read.submit(store, before, config.load, config.arrive, runtime))
         if not arrivals.rows and last:
             return nothing_new(store, config, last[0], arrivals, run)

@@ -28,8 +28,18 @@ if kind := os.environ.get("STUCK_IN"):
             time.sleep(600)
         commit(self, staging, found, key, manifest)
     LocalFolder.commit = stuck
+if seconds := os.environ.get("KNOWN_LATE"):
+    import anyio
+    from prefect.runner._process_manager import ProcessManager
+    add = ProcessManager.add
+    async def late(self, *run):
+        await anyio.sleep(float(seconds))
+        await add(self, *run)
+    ProcessManager.add = late
 """
-"""A process with this as its sitecustomize stays in a thread that nothing can stop, with an artifact half written."""
+"""A process with this as its sitecustomize stays in a thread that nothing can stop, with an artifact half written; or
+it learns late of a process that it started.
+"""
 
 
 @pytest.fixture
@@ -74,24 +84,56 @@ def said(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def served(folder: Path, prefect_server: PrefectServer) -> Iterator["subprocess.Popen[str]"]:
-    """The command at work on the tests' server, with runs that stay in a stage."""
-    stuck = {"STUCK_IN": "labels", "STUCK_FILE": str(folder / "stuck")}
+def stuck(folder: Path, prefect_server: PrefectServer) -> dict[str, str]:
+    """The environment of a command at work on the tests' server, with runs that stay in a stage."""
     path = f"{folder}{os.pathsep}{clean_environment()['PYTHONPATH']}"
-    with serve(folder, **prefect_server.environment, **stuck, PYTHONPATH=path) as process:
-        yield process
+    at = {"STUCK_IN": "labels", "STUCK_FILE": str(folder / "stuck")}
+    return {**prefect_server.environment, **at, "PYTHONPATH": path}
 
 
-def test_schedules_overlaps_a_cancel_and_a_stop(
-    served: "subprocess.Popen[str]", folder: Path, prefect_server: PrefectServer
-) -> None:
-    def states(*wanted: str) -> list[Any]:
+@pytest.fixture
+def states(prefect_server: PrefectServer) -> Callable[..., list[Any]]:
+    """What tells which runs by schedule are in one of some states."""
+
+    def found(*wanted: str) -> list[Any]:
         asked = {
             "deployments": {"name": {"any_": ["often"]}},
             "flow_runs": {"state": {"type": {"any_": wanted}}},
         }
         return list(prefect_server.ask("flow_runs/filter", asked))
 
+    return found
+
+
+def test_schedules_overlaps_a_cancel_and_a_stop(
+    folder: Path, prefect_server: PrefectServer, stuck: dict[str, str], states: Callable[..., list[Any]]
+) -> None:
+    with serve(folder, **stuck) as served:
+        check_a_cancel_and_a_stop(served, folder, prefect_server, states)
+    lines = said(folder)
+    assert lines[: len(FLOWS) + 4] == [
+        f"server: {prefect_server.url}",
+        *(f"{flow}/served: from the UI" for flow in FLOWS),
+        "topic_model/often: every 5 s, overlapping runs skipped",
+        "clean_store/retention: cron 0 5 * * * (UTC), overlapping runs skipped",
+        "serving; Ctrl-C or SIGTERM stops",
+    ]
+    assert "topic_model/often trial: Running" in lines
+    assert any(line.endswith(": skipped, the run before is at work") for line in lines)
+    assert (
+        lines[-1] == "stopped; runs that were at work go on from what they finished when they are run again"
+    )
+    assert "Traceback" not in "".join(lines)
+    deployment = prefect_server.ask("deployments/name/topic_model/often")
+    assert deployment["paused"]  # nothing piles up while nobody serves
+
+
+def check_a_cancel_and_a_stop(
+    served: "subprocess.Popen[str]",
+    folder: Path,
+    prefect_server: PrefectServer,
+    states: Callable[..., list[Any]],
+) -> None:
     pid = int(wait_for("run at work", lambda: (folder / "stuck").exists() and (folder / "stuck").read_text()))
     (run,) = states("RUNNING")
     assert len(list((folder / "store/.staging").iterdir())) == 1
@@ -113,30 +155,32 @@ def test_schedules_overlaps_a_cancel_and_a_stop(
     served.send_signal(signal.SIGTERM)
     assert served.wait(60) == 0
     assert list((folder / "store/.staging").iterdir()) == []
-    lines = said(folder)
-    assert lines[: len(FLOWS) + 4] == [
-        f"server: {prefect_server.url}",
-        *(f"{flow}/served: from the UI" for flow in FLOWS),
-        "topic_model/often: every 5 s, overlapping runs skipped",
-        "clean_store/retention: cron 0 5 * * * (UTC), overlapping runs skipped",
-        "serving; Ctrl-C or SIGTERM stops",
-    ]
-    assert "topic_model/often trial: Running" in lines
-    assert any(line.endswith(": skipped, the run before is at work") for line in lines)
-    assert (
-        lines[-1] == "stopped; runs that were at work go on from what they finished when they are run again"
-    )
-    assert "Traceback" not in "".join(lines)
-    deployment = prefect_server.ask("deployments/name/topic_model/often")
-    assert deployment["paused"]  # nothing piles up while nobody serves
 
 
-def processes_of(home: Path) -> list[str]:
-    """Return the commands of the processes whose Prefect lives at `home`."""
+def test_a_stop_ends_a_run_that_was_just_being_started(
+    folder: Path, stuck: dict[str, str], states: Callable[..., list[Any]]
+) -> None:
+    with serve(folder, **stuck, KNOWN_LATE="3") as served:
+        wait_for("run's process", lambda: states("PENDING", "RUNNING") and runs_at_work(folder))
+        served.send_signal(signal.SIGTERM)
+        assert served.wait(60) == 0
+        assert runs_at_work(folder) == []
+    assert list((folder / "store/.staging").glob("*")) == []
+    assert "Traceback" not in "".join(said(folder))
+
+
+def runs_at_work(folder: Path) -> list[str]:
+    """Return the commands of the processes of runs that `serve` started in a folder."""
+    found = processes_with("STUCK_FILE", folder / "stuck")
+    return [command for command in found if "flows.cli" not in command]
+
+
+def processes_with(variable: str, path: Path) -> list[str]:
+    """Return the commands of the processes in whose environment a variable is this path."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # ended meanwhile
-            if f"PREFECT_HOME={home}".encode() in (process / "environ").read_bytes().split(b"\0"):
+            if f"{variable}={path}".encode() in (process / "environ").read_bytes().split(b"\0"):
                 found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
     return found
 
@@ -165,7 +209,7 @@ def test_without_a_server_one_is_started_serves_and_ends_too(folder: Path) -> No
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
         assert time.monotonic() - began < 20
-        assert processes_of(server.home) == []
+        assert processes_with("PREFECT_HOME", server.home) == []
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", port), timeout=5)
     assert said(folder)[-1].startswith("stopped; ")

@@ -1,0 +1,50 @@
+"""The end of a process that is told to end while a thread of it computes on."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from flows.interrupt import CANCEL_EXIT_CODE, CANCELLED
+from tests.commands import clean_environment
+
+AT_WORK = """
+import os, pathlib, sys, threading, time
+from flows.interrupt import end_soon
+
+staging = pathlib.Path(sys.argv[1]) / ".staging"
+mine, other = staging / f"{os.getpid()}-mine", staging / "1-other"
+def work():
+    while True:
+        mine.mkdir(parents=True, exist_ok=True)
+        time.sleep(600)
+other.mkdir(parents=True)
+threading.Thread(target=work, daemon=False).start()
+end_soon(staging.parent)
+print("at work", flush=True)
+"""
+
+
+def start(store: Path) -> "subprocess.Popen[str]":
+    """Return a process that is to end soon, with a thread that does not."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", AT_WORK, str(store)], env=clean_environment(), text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "at work\n"
+    return process
+
+
+def test_what_it_was_writing_is_removed(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (CANCEL_EXIT_CODE, f"{CANCELLED}\n")
+    assert [folder.name for folder in (tmp_path / ".staging").iterdir()] == ["1-other"]
+
+
+def test_it_ends_where_nobody_reads_what_it_says(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    assert process.stderr is not None
+    process.stderr.close()
+    assert process.wait(60) == CANCEL_EXIT_CODE
+    assert [folder.name for folder in (tmp_path / ".staging").iterdir()] == ["1-other"]
