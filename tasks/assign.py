@@ -43,7 +43,7 @@ def cells(
     with store.writing(recipe) as writer:
         sample = sample_of(store, neighbors)
         fitted = fitted_vectors(store, embeddings, sample)
-        save_cells(writer, fitted, seed, runtime.n_threads)
+        save_cells(writer, fitted, store.array(neighbors, "indices"), seed, runtime.n_threads)
         own, centroids = np.asarray(store.array(labels, "labels")), store.array(topics, "centroids")
         distances = own_distances(store.array(embeddings, "embeddings"), own, centroids)
         writer.save_array("topic_counts", topic_counts(own, len(centroids)))

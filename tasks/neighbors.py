@@ -5,7 +5,7 @@ All documents are fitted up to `fit_limit`; beyond it a sample is, and each docu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,57 +85,71 @@ def neighbors(
         return cached(found)
     with store.writing(recipe) as writer:
         sampled = embeddings.rows > config.fit_limit
-        beside = _look_up_all(store, embeddings, config.fit_limit, seed, runtime, writer) if sampled else []
-        vectors = store.array(beside[0] if sampled else embeddings, "embeddings")
-        graph = find_neighbors(vectors, config, seed, runtime)
-        DETAILS.info("neighbours of %s vectors by %s", f"{len(vectors):,}", graph.method)
-        writer.save_array("indices", graph.indices)
-        writer.save_array("distances", graph.distances)
+        beside = []
+        if sampled:
+            fitted = _fitted_sample(
+                store, embeddings, config, replace(recipe, kind="fitted-samples"), runtime
+            )
+            graph = _read_graph(store, fitted)
+            beside = [fitted, *_look_up_all(store, embeddings, fitted, runtime, writer)]
+        else:
+            graph = find_neighbors(store.array(embeddings, "embeddings"), config, seed, runtime)
+        _save_graph(writer, graph)
         writer.rows = embeddings.rows
-        writer.meta = {
-            "method": graph.method,
-            "recall": graph.recall,
-            "n_neighbors": graph.indices.shape[1],
-            "sampled": sampled,
-            "n_fitted": len(vectors),
-        }
+        writer.meta["sampled"] = sampled
     discard_all(store, beside)
     return store.committed(recipe, writer)
+
+
+def _save_graph(writer: ArtifactWriter, graph: NeighborGraph) -> None:
+    DETAILS.info("neighbours of %s vectors by %s", f"{len(graph.indices):,}", graph.method)
+    writer.save_array("indices", graph.indices)
+    writer.save_array("distances", graph.distances)
+    n_fitted, k = graph.indices.shape
+    writer.meta = {"method": graph.method, "recall": graph.recall, "n_neighbors": k, "n_fitted": n_fitted}
+
+
+def _read_graph(store: ArtifactStore, ref: ArtifactRef) -> NeighborGraph:
+    meta = store.meta(ref)
+    return NeighborGraph(
+        store.array(ref, "indices"), store.array(ref, "distances"), meta["method"], meta["recall"]
+    )
 
 
 def _look_up_all(
     store: ArtifactStore,
     embeddings: ArtifactRef,
-    limit: int,
-    seed: int,
+    fitted: ArtifactRef,
     runtime: RuntimeConfig,
     writer: ArtifactWriter,
 ) -> list[ArtifactRef]:
-    """Write a sample's rows and every document's nearest in it; return the sample, and the parts of the work."""
-    sample = _sample_cells(store, embeddings, limit, seed, runtime)
-    parts = look_up("neighbors", store, embeddings, Fitted(sample, None, sample), runtime)
+    """Write a sample's rows and every document's nearest in it; return the parts of the work."""
+    parts = look_up("neighbors", store, embeddings, Fitted(fitted, None, fitted), runtime)
     found = list(zip(*read_lookups(store, parts), strict=True))
-    writer.save_array("rows", store.array(sample, "rows"))
+    writer.save_array("rows", store.array(fitted, "rows"))
     writer.save_array("nearest", np.concatenate(found[0]))
     writer.save_array("nearest_distances", np.concatenate(found[1]))
-    return [sample, *parts]
+    return parts
 
 
-def _sample_cells(
-    store: ArtifactStore, embeddings: ArtifactRef, limit: int, seed: int, runtime: RuntimeConfig
+def _fitted_sample(
+    store: ArtifactStore,
+    embeddings: ArtifactRef,
+    config: NeighborsConfig,
+    recipe: Recipe,
+    runtime: RuntimeConfig,
 ) -> ArtifactRef:
-    """Return the artifact of a sample's rows, embeddings and cells, which goes when the stage's own is there."""
-    recipe = Recipe(
-        "neighbors", "sample-cells", recipes.VERSIONS["neighbors"], {"fit_limit": limit},
-        {"embeddings": embeddings.key}, seed=seed,
-    )  # fmt: skip
+    """Return a sample's rows, embeddings, graph and cells, an artifact that goes when the stage's own is there."""
     if found := store.find(recipe):
         return found
+    seed = recipe.seed or 0
     with store.writing(recipe) as writer:
-        rows = draw_rows(embeddings.rows, limit, seed)
+        rows = draw_rows(embeddings.rows, config.fit_limit, seed)
         writer.save_array("rows", rows)
         vectors = np.ascontiguousarray(store.array(embeddings, "embeddings")[rows])
         writer.save_array("embeddings", vectors)  # mapped by each part, where the rows would be gathered anew
-        save_cells(writer, vectors, seed, runtime.n_threads)
+        graph = find_neighbors(vectors, config, seed, runtime)
+        _save_graph(writer, graph)
+        save_cells(writer, vectors, graph.indices, seed, runtime.n_threads)
         writer.rows = len(rows)
     return store.committed(recipe, writer)

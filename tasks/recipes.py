@@ -25,7 +25,7 @@ from tasks.store import Recipe, canonical_json, digest
 VERSIONS: Mapping[str, int] = {
     "load": 1,
     "embed": 1,
-    "neighbors": 3,
+    "neighbors": 4,
     "reduce": 3,
     "cluster": 3,
     "count": 1,
@@ -36,7 +36,7 @@ VERSIONS: Mapping[str, int] = {
     "deduplicate": 1,
     "report": 4,
     "arrive": 1,
-    "assign": 1,
+    "assign": 2,
     "drift": 1,
     "gather": 1,
     "match": 1,

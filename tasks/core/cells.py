@@ -84,7 +84,7 @@ def nearest_cells(codes: CodeArray, centroids: CodeArray, n_probe: int, run: Wor
         best = np.full((stop - start, n_probe), NONE, np.int32)
         keep_best(products, 0, np.arange(stop - start), best, near[start:stop])
 
-    run(block, len(codes), max(256, min(BLOCK_ROWS, 2**23 // len(centroids))))
+    run(block, len(codes), max(256, min(BLOCK_ROWS, 2**17 // len(centroids))))
     return near
 
 

@@ -42,11 +42,11 @@ def keep_best(
         line = products[i]
         bar = best[row, last]
         for start in range(0, w, 16):
-            if start + 16 <= w:  # a vectorised maximum of sixteen: most hold nothing better
-                highest = line[start]
+            if start + 16 <= w:  # sixteen compared at once: most hold nothing better
+                better = False
                 for j in range(16):
-                    highest = max(highest, line[start + j])
-                if highest <= bar:
+                    better |= line[start + j] > bar
+                if not better:
                     continue
             for j in range(start, min(w, start + 16)):
                 product = line[j]
@@ -148,6 +148,59 @@ def descend(  # noqa: C901, PLR0912 - one loop over four ways to a candidate, al
         for j in range(kept):
             n_new += fresh[u, j]
     return n_new
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def walk(
+    queries: CodeArray,
+    codes: CodeArray,
+    links: IndexArray,
+    cell: IndexArray,
+    probes: IndexArray,
+    n_steps: int,
+    best: IndexArray,
+    ids: IndexArray,
+) -> None:
+    """Improve each query's list (m, kept) of products and places by the links of the nearest places, `n_steps` of them.
+
+    `codes` (n, dim), `links` (n, n_links) and `cell` (n,) are by place; what lies in a cell that the query has probed
+    (m, n_probe) was compared there. `ids` holds -1 where a list is not full. A step takes the nearest place whose links
+    have not been followed yet; a walk ends where there is none.
+    """
+    kept = best.shape[1]
+    seen = np.full(codes.shape[0], -1, np.int32)
+    probed = np.full(cell.max() + 1, -1, np.int32)
+    left = np.empty(kept, np.bool_)
+    for q in range(queries.shape[0]):
+        left[:] = False
+        for c in probes[q]:
+            probed[c] = q
+        at = 0
+        steps = 0
+        while at < kept and steps < n_steps and ids[q, at] >= 0:
+            if left[at]:
+                at += 1
+                continue
+            left[at] = True
+            steps += 1
+            place = ids[q, at]
+            at += 1
+            for other in links[place]:
+                if probed[cell[other]] == q or seen[other] == q:
+                    continue
+                seen[other] = q
+                product = dot(queries[q], codes[other])
+                if product > best[q, kept - 1]:
+                    slot = kept - 1
+                    while slot > 0 and best[q, slot - 1] < product:
+                        best[q, slot] = best[q, slot - 1]
+                        ids[q, slot] = ids[q, slot - 1]
+                        left[slot] = left[slot - 1]
+                        slot -= 1
+                    best[q, slot] = product
+                    ids[q, slot] = other
+                    left[slot] = False
+                    at = min(at, slot)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

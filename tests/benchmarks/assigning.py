@@ -4,7 +4,9 @@
 
 Both sides fit on the first `--fitted` of reddit_titles_1m by their own pipeline (embeddings given, min_cluster_size 50,
 seeded), then assign titles that follow them. Ours is what the stages do beyond `neighbors.fit_limit`: the index of the
-fitted vectors, the nearest of each new one, the vote. Clocks cover vectors in memory to topics, the index included.
+fitted vectors, linked by the fit's own graph, the nearest of each new one, the vote. Clocks cover vectors in memory to
+topics, the index included. `ways` sets the walk beside cells alone, on the first `COMPARED` new ones: seconds, and
+recall and topics beside those by exact neighbours of `EXACT` of them.
 Agreement is with the fit's own topics, three ways: fitted documents assigned like new ones (`fitted_again`), the same
 with themselves left out of the vote (`left_out`, which a rule that only remembers cannot pass), and BERTopic's
 transform of a slice of its own fitted documents against its own fit.
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,8 @@ import polars as pl
 from configs.models import HdbscanCluster, NeighborsConfig, ParallelUmapReduce, RuntimeConfig
 from tasks.cluster import cluster_points
 from tasks.core.assign import neighbor_weights, vote_topics
-from tasks.core.search import cell_index, search_neighbors
+from tasks.core.nearest import Parts, exact_nearest
+from tasks.core.search import CellIndex, cell_index, search_neighbors
 from tasks.neighbors import find_neighbors
 from tasks.reduce import reduce_graph
 from tasks.sample import N_NEAREST
@@ -33,15 +37,18 @@ from tests.benchmarks.peer import machine
 
 MIN_CLUSTER_SIZE = 50
 
+COMPARED, EXACT = 100_000, 20_000
+
 
 def our_side(fitted: np.ndarray, new: np.ndarray, seed: int) -> dict[str, Any]:
     """Return seconds, rate and agreement of our assignment."""
     graph = find_neighbors(fitted, NeighborsConfig(), seed, RuntimeConfig())
     points = reduce_graph(graph.indices, graph.distances, fitted, ParallelUmapReduce(), seed)
     labels = cluster_points(points, HdbscanCluster(min_cluster_size=MIN_CLUSTER_SIZE), seed).labels
-    search_neighbors(fitted[:20_000], new[:1000], N_NEAREST)  # compiled before the clock starts
+    some = cell_index(fitted[:1000], seed, neighbors=np.zeros((1000, 15), np.int32))
+    search_neighbors(fitted[:1000], new[:1000], N_NEAREST, index=some)  # compiled before the clock starts
     started = time.perf_counter()
-    index = cell_index(fitted, seed)
+    index = cell_index(fitted, seed, neighbors=graph.indices)
     indexed = time.perf_counter() - started
     nearest, distances = search_neighbors(fitted, new, N_NEAREST, seed, index=index)
     topics, _ = vote_topics(labels, nearest, neighbor_weights(distances))
@@ -53,6 +60,7 @@ def our_side(fitted: np.ndarray, new: np.ndarray, seed: int) -> dict[str, Any]:
         "seconds": seconds,
         "index_s": indexed,
         "documents_per_s": len(new) / seconds,
+        "ways": ways(fitted, new[:COMPARED], labels, index),
         "outlier_share_fitted": float((labels < 0).mean()),
         "outlier_share_new": float((topics < 0).mean()),
         "fitted_again": float((again == labels).mean()),
@@ -61,6 +69,35 @@ def our_side(fitted: np.ndarray, new: np.ndarray, seed: int) -> dict[str, Any]:
             (left_out == labels)[(left_out >= 0) & (labels >= 0)].mean()
         ),
     }
+
+
+def ways(fitted: np.ndarray, new: np.ndarray, labels: np.ndarray, linked: CellIndex) -> list[dict[str, Any]]:
+    """Return seconds, recall and agreement with the vote of exact neighbours, of cells alone and of walks."""
+    exact, similarities = exact_nearest(Parts([fitted]), new[:EXACT], N_NEAREST)
+    wanted, _ = vote_topics(labels, exact.astype(np.int32), neighbor_weights(1 - similarities))
+    alone = replace(linked, links=linked.links[:, :0])
+    found = []
+    for name, index, n_probe in (
+        ("cells", alone, 12), ("cells", alone, 20), ("walk", linked, 6), ("walk", linked, 8), ("walk", linked, 20),
+    ):  # fmt: skip
+        started, cpu = time.perf_counter(), time.process_time()
+        nearest, distances = search_neighbors(fitted, new, N_NEAREST, n_probe=n_probe, index=index)
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+        topics, _ = vote_topics(labels, nearest[:EXACT], neighbor_weights(distances[:EXACT]))
+        both = (topics >= 0) & (wanted >= 0)
+        hits = (nearest[:EXACT, :, None] == exact[:, None, :]).any(axis=2)
+        found.append(
+            {
+                "way": name,
+                "n_probe": n_probe,
+                "seconds": seconds,
+                "cpu_s": cpu,
+                "recall": float(hits.mean()),
+                "as_by_exact_neighbours": float((topics == wanted).mean()),
+                "where_both_have_a_topic": float((topics == wanted)[both].mean()),
+            }
+        )
+    return found
 
 
 def peer_side(texts: list[str], fitted: np.ndarray, new: np.ndarray, n_new: int, seed: int) -> dict[str, Any]:

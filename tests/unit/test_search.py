@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tasks.core import search
+from tasks.core.knn import exact_neighbors
 from tasks.core.search import CellIndex, cell_index, search_neighbors
 from tests.unit.test_neighbors import clumps, sphere
 
@@ -99,3 +100,59 @@ def test_all_fitted_vectors_equal() -> None:
     fitted = np.repeat(sphere(1), 5000, axis=0)
     indices, _ = search_neighbors(fitted, sphere(7, seed=2), 4)
     np.testing.assert_array_equal(indices, np.tile(np.arange(4), (7, 1)))
+
+
+# --- links ---
+
+
+def linked(fitted: np.ndarray, n_threads: int | None = None) -> CellIndex:
+    return cell_index(fitted, 1, n_threads, exact_neighbors(fitted, 10)[0])
+
+
+def test_links_lead_to_the_neighbours_of_each_place() -> None:
+    fitted = np.concatenate([sphere(700), sphere(20)])  # twenty rows twice
+    index = linked(fitted)
+    graph, _ = exact_neighbors(fitted, 10)
+    assert (index.links.shape, index.links.dtype) == ((700, 10), np.int32)
+    for place in (0, 123, 699):
+        first = index.members[index.group_offsets[index.order[place]]]
+        np.testing.assert_array_equal(index.order[index.links[place]], index.group[graph[first]])
+
+
+def test_a_walk_finds_what_lies_in_other_cells() -> None:
+    vectors = sphere(13_000, dim=16)
+    fitted, queries = vectors[:12_000], vectors[12_000:]
+    true = nearest(fitted, queries, 5)
+    share = {}
+    for name, index in (("cells", cell_index(fitted, 1)), ("walk", linked(fitted))):
+        found = search_neighbors(fitted, queries, 5, n_probe=4, index=index)
+        check(found, fitted, queries, 5)
+        share[name] = (found[0][:, :, None] == true[:, None, :]).any(axis=2).mean()
+    assert share["walk"] >= max(0.8, share["cells"] + 0.1)
+
+
+def test_a_walk_takes_nothing_twice_and_no_list_gets_worse() -> None:
+    fitted, queries = clumps(5000), clumps(1000, seed=2)
+    cells = search_neighbors(fitted, queries, 5, n_probe=2, index=cell_index(fitted, 1))
+    walked = search_neighbors(fitted, queries, 5, n_probe=2, index=linked(fitted))
+    check(walked, fitted, queries, 5)
+    assert (walked[1] <= cells[1] + 1e-3).all()  # int8 codes decide who is ranked
+    assert (walked[1] < cells[1] - 1e-3).any()
+
+
+def test_threads_and_chunks_change_no_bit_of_a_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted, queries = clumps(5000), clumps(3000, seed=2)
+    index = linked(fitted, 3)
+    alone = search_neighbors(fitted, queries, 3, n_threads=1, index=linked(fitted, 1))
+    monkeypatch.setattr(search, "BLOCK_ROWS", 700)
+    monkeypatch.setattr(search, "SORTED_ROWS", 1024)
+    three = search_neighbors(fitted, queries, 3, n_threads=3, index=index)
+    for which in (0, 1):
+        np.testing.assert_array_equal(three[which], alone[which])
+
+
+def test_a_crowd_of_equals_links_to_itself() -> None:
+    crowd = np.concatenate([np.repeat(sphere(1), 400, axis=0), sphere(800, seed=3)])
+    indices, distances = search_neighbors(crowd, crowd[:3], 20, index=linked(crowd))
+    assert (distances == 0).all()
+    np.testing.assert_array_equal(indices, np.tile(np.arange(20), (3, 1)))
