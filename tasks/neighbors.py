@@ -22,7 +22,7 @@ from tasks.parts import discard_all
 from tasks.progress import DETAILS
 from tasks.sample import draw_rows
 from tasks.states import cached
-from tasks.store import ArtifactRef, ArtifactStore, ArtifactWriter, Recipe
+from tasks.store import ArtifactRef, ArtifactStore, ArtifactWriter
 
 EXACT_UP_TO = {"cpu": 10_000, "mps": 50_000, "cuda": 2_000_000}
 """Documents up to which all pairs are compared: on two CPU cores 10,000 x 384 take under a second; beyond, descent
@@ -87,13 +87,12 @@ def neighbors(
         sampled = embeddings.rows > config.fit_limit
         beside = []
         if sampled:
-            fitted = _fitted_sample(
-                store, embeddings, config, replace(recipe, kind="fitted-samples"), runtime
-            )
+            fitted = _fitted_sample(store, embeddings, config, seed, runtime)
             graph = _read_graph(store, fitted)
             beside = [fitted, *_look_up_all(store, embeddings, fitted, runtime, writer)]
         else:
             graph = find_neighbors(store.array(embeddings, "embeddings"), config, seed, runtime)
+        DETAILS.info("neighbours of %s vectors by %s", f"{len(graph.indices):,}", graph.method)
         _save_graph(writer, graph)
         writer.rows = embeddings.rows
         writer.meta["sampled"] = sampled
@@ -102,7 +101,6 @@ def neighbors(
 
 
 def _save_graph(writer: ArtifactWriter, graph: NeighborGraph) -> None:
-    DETAILS.info("neighbours of %s vectors by %s", f"{len(graph.indices):,}", graph.method)
     writer.save_array("indices", graph.indices)
     writer.save_array("distances", graph.distances)
     n_fitted, k = graph.indices.shape
@@ -136,13 +134,13 @@ def _fitted_sample(
     store: ArtifactStore,
     embeddings: ArtifactRef,
     config: NeighborsConfig,
-    recipe: Recipe,
+    seed: int,
     runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return a sample's rows, embeddings, graph and cells, an artifact that goes when the stage's own is there."""
+    recipe = replace(recipes.neighbors(config, embeddings.key, seed), kind="fitted-samples")
     if found := store.find(recipe):
         return found
-    seed = recipe.seed or 0
     with store.writing(recipe) as writer:
         rows = draw_rows(embeddings.rows, config.fit_limit, seed)
         writer.save_array("rows", rows)
