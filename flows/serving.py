@@ -78,10 +78,11 @@ def serve(config: ServeConfig, folder: Path) -> None:
         from prefect.runner import Runner
 
         runner = Runner(name="topicflow", limit=config.at_once, pause_on_shutdown=True)
+        since = datetime.now(UTC)  # a run may be due before the last deployment is registered
         with server_errors_in_one_line():
             names = asyncio.run(_register(runner, config, schedules))
         _say("serving; Ctrl-C or SIGTERM stops")
-        _run_until(stopped, runner, names)
+        _run_until(stopped, runner, _Told(names, since))
     _say("stopped; runs that were at work go on from what they finished when they are run again")
 
 
@@ -154,7 +155,7 @@ def _when(when: When) -> str:
 # --- running ------------------------------------------------------------------------------------------------
 
 
-def _run_until(stopped: threading.Event, runner: Runner, names: dict[UUID, str]) -> None:
+def _run_until(stopped: threading.Event, runner: Runner, told: _Told) -> None:
     """Run what is due until `stopped`, and say what becomes of each run.
 
     The runner works in a thread of its own: in the main one it would end the process at a signal, amid its own work.
@@ -169,7 +170,6 @@ def _run_until(stopped: threading.Event, runner: Runner, names: dict[UUID, str])
 
     at_work = threading.Thread(target=work, name="runner", daemon=True)
     at_work.start()
-    told = _Told(names)
     while at_work.is_alive() and not stopped.wait(POLL_S):
         told.look()
     if stopped.is_set():
@@ -212,12 +212,12 @@ async def _cancel_runs(runner: Runner) -> None:
 class _Told:
     """What was said of each run, so that a change of its state is said once."""
 
-    def __init__(self, names: dict[UUID, str]) -> None:
-        self.names, self.states = names, dict[UUID, str]()
-        self.since = datetime.now(UTC)
+    def __init__(self, names: dict[UUID, str], since: datetime) -> None:
+        self.names, self.since = names, since
+        self.states = dict[UUID, str]()
 
     def look(self) -> None:
-        """Ask the server for the runs of these deployments and say which began and which ended."""
+        """Ask the server for the deployments' runs that were due since then and say which began and which ended."""
         from prefect.client.schemas.objects import StateType
 
         for run in self._runs():

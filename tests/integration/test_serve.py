@@ -28,17 +28,26 @@ if kind := os.environ.get("STUCK_IN"):
             time.sleep(600)
         commit(self, staging, found, key, manifest)
     LocalFolder.commit = stuck
-if seconds := os.environ.get("KNOWN_LATE"):
+if known_s := float(os.environ.get("KNOWN_LATE", 0)):
     import anyio
     from prefect.runner._process_manager import ProcessManager
     add = ProcessManager.add
     async def late(self, *run):
-        await anyio.sleep(float(seconds))
+        await anyio.sleep(known_s)
         await add(self, *run)
     ProcessManager.add = late
+if registered_s := float(os.environ.get("REGISTERED_LATE", 0)):
+    import anyio
+    from prefect.runner import Runner
+    register = Runner.aadd_deployment
+    async def slowly(self, deployment):
+        found = await register(self, deployment)
+        await anyio.sleep(registered_s if deployment.name == "often" else 0)
+        return found
+    Runner.aadd_deployment = slowly
 """
 """A process with this as its sitecustomize stays in a thread that nothing can stop, with an artifact half written; or
-it learns late of a process that it started.
+it learns late of a process that it started; or runs are due before it has registered the last deployment.
 """
 
 
@@ -108,9 +117,11 @@ def states(prefect_server: PrefectServer) -> Callable[..., list[Any]]:
 def test_schedules_overlaps_a_cancel_and_a_stop(
     folder: Path, prefect_server: PrefectServer, stuck: dict[str, str], states: Callable[..., list[Any]]
 ) -> None:
-    with serve(folder, **stuck) as served:
+    with serve(folder, **stuck, REGISTERED_LATE="12") as served:
         check_a_cancel_and_a_stop(served, folder, prefect_server, states)
     lines = said(folder)
+    for run in states("CANCELLED"):  # those too that were due before the last deployment was registered
+        assert any(line.startswith(f"topic_model/often {run['name']}: ") for line in lines), run["name"]
     assert lines[: len(FLOWS) + 4] == [
         f"server: {prefect_server.url}",
         *(f"{flow}/served: from the UI" for flow in FLOWS),
