@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
@@ -15,6 +14,7 @@ from scipy.sparse import csr_matrix
 
 from configs.models import CountConfig, RuntimeConfig
 from tasks import recipes
+from tasks.core.blocks import n_cores
 from tasks.core.counts import Block, Selection, WordTotals, count_blocks, place_words, select_words
 from tasks.embed import text_parts
 from tasks.parts import discard_all
@@ -38,7 +38,7 @@ def count_texts(
     vocabulary, totals = vocabulary_of(config), WordTotals()
     sizes: list[tuple[int, int]] = []
     with tempfile.TemporaryFile(dir=writer.folder) as spilled:
-        for block in count_blocks(parts, vocabulary, totals, n_threads or os.cpu_count() or 1):
+        for block in count_blocks(parts, vocabulary, totals, n_threads or n_cores()):
             spilled.write(block.numbers.tobytes() + block.counts.tobytes() + block.ranges.tobytes())
             sizes.append((len(block.numbers), len(block.ranges)))
         selection = select_words(vocabulary.words, totals, config.min_df, config.max_features)

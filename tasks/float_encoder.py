@@ -7,6 +7,7 @@ vector does not depend on the texts beside it. The next texts are tokenised whil
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,19 @@ def token_block(tokens: TextTokens, texts: Sequence[str], *, pinned: bool = Fals
     return TokenBlock(held.pin_memory() if pinned else held, rows, lengths[rows], n_tokens)
 
 
+def any_shape() -> AbstractContextManager[None]:
+    """Return a context in which attention runs on kernels that serve a batch of any shape.
+
+    cuDNN's, which torch prefers on Hopper, are planned anew for each number and length of texts, for some 50 ms: ours
+    are nearly all different.
+    """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    kernels = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    context: AbstractContextManager[None] = sdpa_kernel(kernels)
+    return context
+
+
 class SentenceTransformersEncoder:
     """A loaded sentence-transformers model.
 
@@ -129,7 +143,8 @@ class SentenceTransformersEncoder:
         that it is embedded with: on a CPU it is the same to the last bit in any run, alone or among others, on
         one thread or two. It costs no time: with 39 lengths among 1,024 titles 3.4 s, in mixed batches 3.5 s.
         """
-        vectors, n_tokens = (self._encode_direct if self.direct else self._encode_by_model)(texts)
+        with any_shape():
+            vectors, n_tokens = (self._encode_direct if self.direct else self._encode_by_model)(texts)
         if not np.isfinite(vectors).all():
             row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
             msg = (
@@ -149,7 +164,8 @@ class SentenceTransformersEncoder:
         """
         encode = getattr(self._model, "encode_query", self._model.encode)
         options: dict[str, Any] = {"prompt": prompt} if prompt is not None else {}
-        found = encode(list(texts), show_progress_bar=False, convert_to_numpy=True, **options)
+        with any_shape():
+            found = encode(list(texts), show_progress_bar=False, convert_to_numpy=True, **options)
         vectors = np.asarray(found, dtype=np.float32)
         prefix = self._model.prompts.get("query", "") if prompt is None else prompt
         n_tokens = np.array([len((prefix + text).split()) + 2 for text in texts], np.int32)
@@ -170,7 +186,8 @@ class SentenceTransformersEncoder:
         ):
             return False
         try:
-            ours, theirs = self._encode_direct(PROBES)[0], self._encode_by_model(PROBES)[0]
+            with any_shape():
+                ours, theirs = self._encode_direct(PROBES)[0], self._encode_by_model(PROBES)[0]
         except (
             TypeError,
             ValueError,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from configs.load import dump_config
 from configs.models import FlowConfig
+from tasks.core.blocks import n_cores
 from tasks.runs import RunId, RunRecord, library_versions
 from tasks.store import ArtifactRef, ArtifactStore
 
@@ -44,7 +44,7 @@ def describe_run(
         "source": store.meta(stages["load"]),
         "embedding": {name: value for name, value in embedding.items() if name != "chunks"},
         "device": embedding.get("device", "none"),
-        "machine": f"{platform.machine()} {platform.system()}, {os.cpu_count()} cores",
+        "machine": f"{platform.machine()} {platform.system()}, {n_cores()} cores",
         "versions": library_versions(),
         "commit": _commit(),
         "config": dump_config(_pinned(config, embedding)),

@@ -23,8 +23,9 @@ from tasks.store import ArtifactRef, ArtifactStore
 
 AnyReduce = ParallelUmapReduce | UmapReduce | PcaReduce | NoReduce
 
-TORCH_FROM = 20_000
-"""Points from which a CUDA device lays out: below, its many small operations are reckoned slower than the CPU's one."""
+TORCH_FROM = 200_000
+"""Points from which a CUDA device lays out: an H100 took 12 s for a million and 4 s for 100,000, 16 cores 8 s and 1 s
+(a trial, 2026-11-27), so that it pays beside few cores and many points."""
 
 
 def layout_engine(config: ParallelUmapReduce | UmapReduce, n_points: int, device: str) -> str:

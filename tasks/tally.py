@@ -5,7 +5,6 @@ Joined, the parts give the bits that one process makes: columns follow from the 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from functools import partial
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from configs.models import CountConfig, RuntimeConfig
 from tasks import recipes
+from tasks.core.blocks import n_cores
 from tasks.core.counts import Block, Selection, WordTotals, count_blocks, select_words
 from tasks.embed import text_parts
 from tasks.parts import made_parts
@@ -67,7 +67,7 @@ def tally_part(
     with store.writing(recipe) as writer:
         vocabulary, totals = vocabulary_of(config), WordTotals()
         texts = text_parts(store, documents, runtime.chunk_rows, start=start, length=n_rows)
-        n_threads = runtime.n_threads or os.cpu_count() or 1
+        n_threads = runtime.n_threads or n_cores()
         blocks = list(count_blocks((part.to_list() for part in texts), vocabulary, totals, n_threads))
         met = np.flatnonzero(totals.document_frequency)
         position = np.full(len(totals.totals), -1, np.int64)

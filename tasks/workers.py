@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from configs.models import RuntimeConfig
+from tasks.core.blocks import n_cores
 from tasks.encoders import resolve_device
 from tasks.errors import ConfigError, StageError, first_line
 
@@ -169,7 +169,7 @@ def _local_dask(runtime: RuntimeConfig) -> Any:  # noqa: ANN401  (distributed ha
 
     logging.getLogger("distributed").setLevel(logging.ERROR)
     n_gpus = _n_gpus(runtime)
-    cores = os.cpu_count() or 1
+    cores = n_cores()
     n_workers = runtime.n_workers or n_gpus or max(1, cores // 4)
     threads = str(runtime.n_threads or max(1, cores // n_workers))
     shares = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
@@ -192,7 +192,7 @@ def _ray(runtime: RuntimeConfig) -> Iterator[str]:
     """Yield the address of the Ray cluster that this process is connected to while the block runs."""
     import ray
 
-    local = {"num_cpus": runtime.n_workers or max(1, (os.cpu_count() or 1) // 4), "include_dashboard": False}
+    local = {"num_cpus": runtime.n_workers or max(1, n_cores() // 4), "include_dashboard": False}
     try:
         context = ray.init(
             address=runtime.address or "local", namespace="prefect", log_to_driver=False, logging_level="ERROR",

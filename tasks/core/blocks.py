@@ -11,6 +11,13 @@ from typing import Protocol, TypeVar
 Result = TypeVar("Result")
 
 
+def n_cores() -> int:
+    """Return how many cores this process may run on, which may be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Workers(Protocol):
     """Calls a function of (start, stop) for every block of rows; results in the order of the blocks."""
 
@@ -36,7 +43,7 @@ def bound(kernel: Callable[..., Result], *arrays: object) -> Callable[[int, int]
 @contextmanager
 def threads(n_threads: int | None = None, initializer: Callable[[], None] | None = None) -> Iterator[Workers]:
     """Yield what runs blocks on `n_threads` threads, all cores if None; each calls the initializer first."""
-    with ThreadPoolExecutor(n_threads or os.cpu_count() or 1, "rows", initializer) as pool:
+    with ThreadPoolExecutor(n_threads or n_cores(), "rows", initializer) as pool:
 
         def run(function: Callable[[int, int], Result], n_rows: int, block_rows: int) -> list[Result]:
             starts = range(0, n_rows, block_rows)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.core.blocks import Workers
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int32]
@@ -18,6 +23,12 @@ RESIDENT_BYTES = 8 * 2**30
 
 GPU_COLUMNS = 2**17
 """Vectors that a block of rows is compared with at a time on a GPU."""
+
+GROUP = 128
+"""Columns that are first looked at by their largest similarity alone, on a GPU."""
+
+LEAST_GROUPS = 4
+"""Groups for each similarity sought, from which on that is done."""
 
 COLUMNS = 4096
 """Vectors that a block of 1,024 rows is compared with at a time on a CPU: 16 MiB of similarities a thread."""
@@ -123,13 +134,34 @@ def compared_by_torch(
         for column in range(0, len(firsts), n_columns):
             stop = min(len(firsts), column + n_columns)
             items = part(firsts[column:stop]) if resident is None else resident[column:stop]
-            top, place = torch.topk(queries @ items.T, min(n_kept, stop - column), dim=1)
+            top, place = _largest(queries @ items.T, min(n_kept, stop - column))
             best, at = torch.cat([best, top], dim=1), torch.cat([at, place + column], dim=1)
             if best.shape[1] > n_kept:
                 best, place = torch.topk(best, n_kept, dim=1)
                 at = torch.gather(at, 1, place)
         ids[start : start + step] = at.to(torch.int32).cpu().numpy()
     return ids
+
+
+def _largest(similarities: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the `k` largest of each row (m, k) of similarities (m, n), falling, and their columns (m, k).
+
+    They lie in the k groups of columns whose largest are the k largest, and in what is left over at the end.
+    """
+    import torch
+
+    m, n = similarities.shape
+    n_grouped = n // GROUP * GROUP
+    if n_grouped < LEAST_GROUPS * k * GROUP:
+        return torch.topk(similarities, k, dim=1)
+    largest = similarities[:, :n_grouped].view(m, -1, GROUP).amax(dim=2)
+    groups = torch.topk(largest, k, dim=1, sorted=False).indices
+    inside = torch.arange(GROUP, device=groups.device)
+    columns = (groups[:, :, None] * GROUP + inside).view(m, -1)
+    rest = torch.arange(n_grouped, n, device=groups.device).expand(m, -1)
+    columns = torch.cat([columns, rest], dim=1)
+    best, place = torch.topk(torch.gather(similarities, 1, columns), k, dim=1)
+    return best, torch.gather(columns, 1, place)
 
 
 def pynndescent_neighbors(

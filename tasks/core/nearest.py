@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tasks.core.blocks import n_cores
 
 FloatArray = NDArray[np.float32]
 RowArray = NDArray[np.int64]
@@ -130,7 +131,7 @@ def rank_candidates(
     if len(queries) <= 64:
         block(0)
     else:
-        with ThreadPoolExecutor(n_threads or os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(n_threads or n_cores()) as pool:
             list(pool.map(block, range(0, len(queries), 64)))
     order = np.lexsort((candidates, -products), axis=1)[:, :k]
     return np.take_along_axis(candidates, order, 1), np.take_along_axis(products, order, 1)

@@ -72,6 +72,15 @@ def embedded(name: str, store: ArtifactStore, scratch: Path) -> tuple[ArtifactRe
     return documents, result(embed.fn(store, documents, SentenceTransformersEmbed(), runtime))
 
 
+def reddit_titles(scratch: Path, n_rows: int) -> Path:
+    """Return a Parquet file of the first `n_rows` of reddit_titles_1m."""
+    documents = scratch / f"reddit_{n_rows}.parquet"
+    scratch.mkdir(parents=True, exist_ok=True)
+    if not documents.exists():
+        pl.scan_parquet(DATA / "reddit_titles_1m.parquet").head(n_rows).sink_parquet(documents)
+    return documents
+
+
 def reddit_vectors(scratch: Path, n_rows: int) -> tuple[Path, Path]:
     """Return a Parquet file of the first `n_rows` of reddit_titles_1m and the .npy file of their vectors.
 
@@ -93,12 +102,10 @@ def reddit_vectors(scratch: Path, n_rows: int) -> tuple[Path, Path]:
             vectors[rows] = encoder.encode(titles.gather(rows).to_list())[0]
         vectors.flush()
         partial.rename(everything)
-    documents, vectors_path = scratch / f"reddit_{n_rows}.parquet", scratch / f"reddit_{n_rows}.npy"
-    if not documents.exists():
-        pl.scan_parquet(source).head(n_rows).sink_parquet(documents)
+    vectors_path = scratch / f"reddit_{n_rows}.npy"
     if not vectors_path.exists():
         np.save(vectors_path, np.load(everything, mmap_mode="r")[:n_rows])
-    return documents, vectors_path
+    return reddit_titles(scratch, n_rows), vectors_path
 
 
 def fresh_store(source: ArtifactStore, folder: Path, *refs: ArtifactRef) -> ArtifactStore:

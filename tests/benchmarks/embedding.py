@@ -9,9 +9,14 @@ it fills each length's batch to 256 tokens.
 
     python -m tests.benchmarks.embedding --rows 20000
     python -m tests.benchmarks.embedding --rows 2000 --nmi banking77_train bbc_news    what int8 and static cost
+    python -m tests.benchmarks.embedding --rows 262144 --device cuda --encoders float16 --titles reddit_titles_1m
 
 With `--nmi`, the whole pipeline runs on up to `--rows` documents of each corpus, drawn with seed 42, with each encoder;
 its NMI against the corpus's labels is printed, outliers as one class.
+
+On a GPU (`--device cuda`) the peer is sentence-transformers in half precision with its batch of 32, and beside it with
+the `--peer-batch` that suits the device; `limits` gives the seconds of our parts, each alone: tokenising, token blocks
+(with tokenising), arithmetic on blocks that are there, copying vectors back.
 """
 
 import argparse
@@ -20,6 +25,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,71 +35,115 @@ import polars as pl
 from configs.load import parse_config
 from configs.models import EmbedConfig, SentenceTransformersEmbed, StaticEmbed, TopicModelConfig
 from flows.start import start_topic_model
+from tasks.embed import CHUNK_TEXTS
 from tasks.encoder_cache import encoder_cache
-from tasks.encoders import find_encoder, load_encoder
+from tasks.encoders import Encoder, find_encoder, load_encoder
+from tasks.float_encoder import BLOCK_TEXTS, SentenceTransformersEncoder, any_shape, token_block
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
 
 WAYS: dict[str, SentenceTransformersEmbed | StaticEmbed] = {
     "float32": SentenceTransformersEmbed(precision="float32"),
+    "float16": SentenceTransformersEmbed(precision="float16"),
     "int8": SentenceTransformersEmbed(precision="int8"),
     "static": StaticEmbed(method="static"),
 }
-PEER = "sentence-transformers float32, batch 32"
 WARM_TEXTS = 64
 Encode = Callable[[Sequence[str]], np.ndarray]
 
 
-def peer(n_threads: int) -> Encode:
-    """Return sentence-transformers' own encode, as its documentation has it."""
-    import torch
-    from sentence_transformers import SentenceTransformer
+@dataclass(frozen=True)
+class Peer:
+    """sentence-transformers' own `encode`, in the precision that suits the device."""
 
-    torch.set_num_threads(n_threads)
-    folder = find_encoder(SentenceTransformersEmbed(), "cpu").folder
-    model = SentenceTransformer(str(folder), device="cpu")
-    return lambda texts: model.encode(
-        list(texts), batch_size=32, normalize_embeddings=True, show_progress_bar=False
-    )
+    batch: int
+    device: str
+
+    @property
+    def name(self) -> str:
+        """What the encoder is called in the result."""
+        return f"sentence-transformers {self.precision}, batch {self.batch}"
+
+    @property
+    def precision(self) -> str:
+        """float16 on a GPU."""
+        return "float16" if self.device == "cuda" else "float32"
+
+    def load(self, n_threads: int) -> Encode:
+        """Return its encode, as its documentation has it."""
+        import torch
+        from sentence_transformers import SentenceTransformer
+
+        torch.set_num_threads(n_threads)
+        folder = find_encoder(SentenceTransformersEmbed(precision=self.precision), self.device).folder
+        options = {"dtype": getattr(torch, self.precision)}
+        model = SentenceTransformer(str(folder), device=self.device, model_kwargs=options)
+        return lambda texts: model.encode(
+            list(texts), batch_size=self.batch, normalize_embeddings=True, show_progress_bar=False
+        )
 
 
-def ours(name: str, n_threads: int) -> Encode:
-    """Return one of our encoders."""
-    encoder = load_encoder.__wrapped__(find_encoder(WAYS[name], "cpu"), WAYS[name], n_threads)
-    return lambda texts: encoder.encode(texts)[0]
+@dataclass(frozen=True)
+class Ours:
+    """One of our encoders; texts go to it in the order and the chunks of the embed stage."""
+
+    name: str
+    device: str
+
+    def load(self, n_threads: int) -> Encode:
+        """Return its encode."""
+        encoder = self.encoder(n_threads)
+        chunk = encoder.chunk_texts or CHUNK_TEXTS[self.device]
+
+        def encode(texts: Sequence[str]) -> np.ndarray:
+            order = np.argsort([-len(text) for text in texts], kind="stable")
+            vectors = np.empty((len(texts), encoder.dim), np.float32)
+            for start in range(0, len(texts), chunk):
+                rows = order[start : start + chunk]
+                vectors[rows] = encoder.encode([texts[row] for row in rows])[0]
+            return vectors
+
+        return encode
+
+    def encoder(self, n_threads: int) -> Encoder:
+        """Return the encoder, loaded anew."""
+        device = "cpu" if self.name in {"int8", "static"} else self.device
+        return load_encoder.__wrapped__(find_encoder(WAYS[self.name], device), WAYS[self.name], n_threads)
 
 
-def loaded(name: str, n_threads: int) -> tuple[Encode, dict[str, Any]]:
+def loaded(way: Peer | Ours, n_threads: int) -> tuple[Encode, dict[str, Any]]:
     """Return an encoder, and the seconds that loading took; where it was made anew, also those from the cache."""
 
     def load() -> tuple[Encode, float]:
         start = time.perf_counter()
-        encode = peer(n_threads) if name == PEER else ours(name, n_threads)
+        encode = way.load(n_threads)
         return encode, round(time.perf_counter() - start, 2)
 
     n_kept = len(list(encoder_cache().rglob("manifest.json")))
     encode, seconds = load()
-    if name in {PEER, "float32"}:  # nothing of these is kept
+    if way.name not in {"int8", "static"}:  # nothing of the others is kept
         return encode, {"load_s": seconds}
     if len(list(encoder_cache().rglob("manifest.json"))) == n_kept:
         return encode, {"load_s": seconds, "from_cache": True}
     return encode, {"load_s": seconds, "from_cache": False, "load_again_s": load()[1]}
 
 
-def compare(texts: list[str], rounds: int, n_threads: int, names: list[str]) -> list[dict[str, Any]]:
-    """Return a row for each encoder."""
+def compare(
+    texts: list[str], rounds: int, n_threads: int, ways: Sequence[Peer | Ours]
+) -> list[dict[str, Any]]:
+    """Return a row for each encoder; the first is the one that the others are measured by."""
     encoders: dict[str, Encode] = {}
     load, wall_s, processor_s, vectors = {}, {}, {}, {}
-    for name in (PEER, *names):
-        encoders[name], load[name] = loaded(name, n_threads)
-        encoders[name](texts[:WARM_TEXTS])
+    for way in ways:
+        encoders[way.name], load[way.name] = loaded(way, n_threads)
+        encoders[way.name](texts[:WARM_TEXTS])
     for _ in range(rounds):
         for name, encode in encoders.items():
             start, busy = time.perf_counter(), time.process_time()
             vectors[name] = encode(texts)
             wall_s[name] = min(time.perf_counter() - start, wall_s.get(name, np.inf))
             processor_s[name] = min(time.process_time() - busy, processor_s.get(name, np.inf))
-    rows = []
+    rows, first = [], ways[0].name
     for name in encoders:
         row: dict[str, Any] = {
             "encoder": name,
@@ -101,13 +151,49 @@ def compare(texts: list[str], rounds: int, n_threads: int, names: list[str]) -> 
             "wall_s": round(wall_s[name], 3),
             "processor_s": round(processor_s[name], 3),
             "texts_per_s": round(len(texts) / wall_s[name], 1),
-            "times_peer": round(wall_s[PEER] / wall_s[name], 2),
+            "times_peer": round(wall_s[first] / wall_s[name], 2),
         }
-        if vectors[name].shape == vectors[PEER].shape:
-            cosines = (vectors[name] * vectors[PEER]).sum(axis=1)
+        if vectors[name].shape == vectors[first].shape:
+            cosines = (vectors[name].astype(np.float32) * vectors[first].astype(np.float32)).sum(axis=1)
             row |= {"cosine_mean": float(cosines.mean()), "cosine_min": float(cosines.min())}
         rows.append(row)
     return rows
+
+
+def limits(texts: list[str], way: Ours, n_threads: int) -> dict[str, float]:
+    """Return the seconds of the parts of our loop for float models, each alone, best of two."""
+    import torch
+
+    encoder = way.encoder(n_threads)
+    if not isinstance(encoder, SentenceTransformersEncoder) or encoder._tokens is None:
+        return {}
+    tokens, is_cuda = encoder._tokens, way.device == "cuda"
+    ordered = sorted(texts, key=len, reverse=True)
+    parts = [ordered[start : start + BLOCK_TEXTS] for start in range(0, len(ordered), BLOCK_TEXTS)]
+    pooled: list[torch.Tensor] = []
+
+    def arithmetic() -> None:
+        pooled.clear()
+        with torch.inference_mode(), any_shape():
+            for block in blocks:
+                encoder._run_block(block, pooled)
+
+    found: dict[str, float] = {}
+    blocks = [token_block(tokens, part, pinned=is_cuda) for part in parts]
+    arithmetic()
+    for name, work in {
+        "tokenise_s": lambda: [tokens(part) for part in parts],
+        "blocks_s": lambda: [token_block(tokens, part, pinned=is_cuda) for part in parts],
+        "arithmetic_s": arithmetic,
+        "copy_s": lambda: torch.cat(pooled).float().cpu().numpy(),
+    }.items():
+        for _ in range(2):
+            start = time.perf_counter()
+            work()
+            if is_cuda:
+                torch.cuda.synchronize()
+            found[name] = min(round(time.perf_counter() - start, 3), found.get(name, np.inf))
+    return found | {"n_tokens": int(sum(block.lengths.sum() for block in blocks))}
 
 
 def pipeline_nmi(corpus: str, rows: int, names: list[str], n_threads: int) -> dict[str, Any]:
@@ -148,7 +234,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--encoders", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--encoders", nargs="+", choices=WAYS, default=["float32", "int8", "static"])
+    parser.add_argument("--titles", choices=["arxiv_titles", "reddit_titles_1m"], default="arxiv_titles")
+    parser.add_argument("--peer-batch", type=int, default=1024)
     parser.add_argument("--nmi", nargs="+", metavar="CORPUS", default=[])
     parser.add_argument("--fresh", action="store_true", help="start with an empty cache of encoders")
     args = parser.parse_args()
@@ -164,10 +253,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.nmi:
         printed["nmi"] = [pipeline_nmi(name, args.rows, args.encoders, args.threads) for name in args.nmi]
     else:
-        titles = pl.read_parquet(DATA / "arxiv_titles.parquet", columns=["title"])["title"]
+        titles = pl.read_parquet(DATA / f"{args.titles}.parquet", columns=["title"])["title"]
         texts = titles.unique(maintain_order=True).sample(args.rows, seed=1).to_list()
-        printed |= {"corpus": "arxiv_titles", "rows": len(texts), "rounds": args.rounds}
-        printed["encoders"] = compare(texts, args.rounds, args.threads, args.encoders)
+        printed |= {"corpus": args.titles, "rows": len(texts), "rounds": args.rounds}
+        on_gpu = args.device == "cuda"
+        peers = [Peer(batch, args.device) for batch in ([32, args.peer_batch] if on_gpu else [32])]
+        ours = [Ours(name, args.device) for name in args.encoders]
+        printed["encoders"] = compare(texts, args.rounds, args.threads, [*peers, *ours])
+        if on_gpu:
+            import torch
+
+            printed |= {"gpu": torch.cuda.get_device_name(), "limits": limits(texts, ours[0], args.threads)}
     return printed
 
 

@@ -1,6 +1,7 @@
 """Wall time and peak memory from embeddings to report over 10k, 100k, 1M documents; prints JSON.
 
     python -m tests.benchmarks.scale --scratch DIR --sizes 10000 100000 1000000 --peer-sizes 10000 30000 100000
+    python -m tests.benchmarks.scale --scratch DIR --sizes 1000000 --peer-sizes --embed auto --device cuda    from text
 
 Ours is the command line as a user types it (`topicflow run` with precomputed vectors, an own empty store, shipped
 defaults but `cluster.min_cluster_size`), a process for each size; `stages_s` are the stages after `embed`, `whole_s`
@@ -8,6 +9,9 @@ the process from start to end, loading and checking the vectors and Prefect's te
 the largest of the process's resident set, mapped files counted. A run on the smallest size comes first and is thrown
 away: it compiles what numba keeps on disk. BERTopic runs with its defaults on what it is given, a process for each
 size, its clock around `fit_transform`; its time at our largest size is extrapolated by its own fitted exponent.
+
+With `--embed` ours starts from the text, in that precision, on `--device`; `whole_s` is then what to look at. `--cores`
+leaves each run so many of the machine's.
 """
 
 from __future__ import annotations
@@ -19,13 +23,16 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from tests.benchmarks.corpora import reddit_vectors
+from tests.benchmarks.corpora import reddit_titles, reddit_vectors
 from tests.benchmarks.peer import fit_bertopic, machine
 
 CONFIG = """
@@ -36,28 +43,57 @@ text_column = "title"
 label_column = "subreddit"
 columns = []
 [embed]
-method = "precomputed"
-path = "{vectors}"
+{embed}
 [cluster]
 min_cluster_size = {min_cluster_size}
+[runtime]
+device = "{device}"
 """
 
 
-def run_ours(scratch: Path, n_rows: int, min_cluster_size: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Settings:
+    """What our runs have in common: how they embed (None: vectors are there), where, on how many cores."""
+
+    scratch: Path
+    min_cluster_size: int
+    embed: str | None
+    device: str
+    cores: int | None
+
+    def config(self, n_rows: int) -> str:
+        """Return the config of a run on so many rows."""
+        if self.embed is None:
+            documents, vectors = reddit_vectors(self.scratch, n_rows)
+            embed = f'method = "precomputed"\npath = "{vectors}"'
+        else:
+            documents = reddit_titles(self.scratch, n_rows)
+            embed = f'precision = "{self.embed}"'
+        return CONFIG.format(
+            documents=documents, embed=embed, min_cluster_size=self.min_cluster_size, device=self.device
+        )
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Leave what is started inside so many cores."""
+        every = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, sorted(every)[: self.cores])
+        yield
+        os.sched_setaffinity(0, every)
+
+
+def run_ours(settings: Settings, n_rows: int) -> dict[str, Any]:
     """Return what one run took, from its own record."""
-    documents, vectors = reddit_vectors(scratch, n_rows)
-    work = scratch / f"scale-{n_rows}"
+    work = settings.scratch / f"scale-{n_rows}"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     config = work / "config.toml"
-    config.write_text(
-        CONFIG.format(documents=documents, vectors=vectors, min_cluster_size=min_cluster_size),
-        encoding="utf-8",
-    )
+    config.write_text(settings.config(n_rows), encoding="utf-8")
     command = [sys.executable, "-m", "flows.cli", "run", str(config), "--json"]
     command += ["--store", str(work / "store"), "--runs", str(work / "runs")]
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with settings.held():
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     said = process.stdout.read() if process.stdout else ""
     _, status, usage = os.wait4(process.pid, 0)
     whole = time.perf_counter() - started
@@ -111,13 +147,17 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--peer-sizes", type=int, nargs="*", default=[10_000, 30_000, 100_000])
     parser.add_argument("--min-cluster-size", type=int, default=50)
+    parser.add_argument("--embed", choices=["auto", "float32", "float16", "int8"])
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--cores", type=int)
     parser.add_argument("--peer", nargs=2, type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peer:
         print(json.dumps(peer_alone(*args.peer, args.min_cluster_size)))
         return
-    run_ours(args.scratch, min(args.sizes), args.min_cluster_size)
-    ours = [run_ours(args.scratch, n, args.min_cluster_size) for n in args.sizes]
+    settings = Settings(args.scratch, args.min_cluster_size, args.embed, args.device, args.cores)
+    run_ours(settings, min(args.sizes))
+    ours = [run_ours(settings, n) for n in args.sizes]
     peers = [run_peer(args.scratch, n, args.min_cluster_size) for n in args.peer_sizes]
     finished = [row for row in peers if "seconds" in row]
     found: dict[str, Any] = {
@@ -134,7 +174,17 @@ def main() -> None:
         )
     print(
         json.dumps(
-            {"benchmark": "scale", **machine(), "topicflow": ours, "bertopic": peers, **found}, indent=2
+            {
+                "benchmark": "scale",
+                **machine(),
+                "cores": args.cores or os.cpu_count(),
+                "embed": args.embed,
+                "device": args.device,
+                "topicflow": ours,
+                "bertopic": peers,
+                **found,
+            },
+            indent=2,
         )
     )
 

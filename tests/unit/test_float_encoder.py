@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from configs.models import SentenceTransformersEmbed
 from tasks import float_encoder
@@ -126,6 +127,29 @@ def test_a_tokenizer_that_cuts_at_the_front_is_left_to_itself(tiny: Path, tmp_pa
     shutil.copytree(tiny, folder)
     change_json(folder / "tokenizer_config.json", truncation_side="left")
     assert not load(folder).direct
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_attention_is_not_planned_anew_for_each_shape(
+    direct: bool, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load(tiny)
+    encoder.direct = direct
+    allowed: list[bool] = []
+    owner = type(encoder._model[0].auto_model)
+    forward = owner.forward
+
+    def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
+        allowed.append(torch.backends.cuda.cudnn_sdp_enabled())
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(owner, "forward", watched)
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    encoder.encode(TEXTS)
+    encoder.encode_queries(TEXTS[:2])
+    assert allowed
+    assert not any(allowed)
+    assert torch.backends.cuda.cudnn_sdp_enabled() is before is True
 
 
 def test_running_out_of_memory_leaves_out_no_text(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,7 +140,7 @@ def test_the_pull_of_both_kernels_is_one_formula() -> None:
 
 @pytest.mark.parametrize(
     ("device", "n", "engine"),
-    [("cuda", 20_000, "torch"), ("cuda", 100, "numba"), ("cpu", 10**6, "numba")],
+    [("cuda", 200_000, "torch"), ("cuda", 100, "numba"), ("cpu", 10**6, "numba")],
 )
 def test_the_device_and_the_size_say_what_lays_out(device: str, n: int, engine: str) -> None:
     assert layout_engine(ParallelUmapReduce(), n, device) == engine

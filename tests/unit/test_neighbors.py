@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from prefect.states import State
 
 from configs.models import NeighborsConfig, RuntimeConfig
@@ -81,6 +82,18 @@ def test_the_way_of_a_gpu_finds_the_same(
     expected = np.argsort(-(vectors.astype(float) @ vectors.T), axis=1, kind="stable")[asked, :12]
     found = compared_by_torch(vectors, firsts, asked, 12, "cpu", half=False)
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("n", "k"), [(1000, 5), (1024, 5), (130, 3), (60, 20), (333, 40), (24, 24)])
+def test_the_largest_of_groups_are_the_largest(n: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(knn, "GROUP", 4)
+    values = torch.from_numpy(
+        np.random.default_rng(n).permuted(np.tile(np.arange(n, dtype=np.float32), (7, 1)), axis=1)
+    )
+    best, columns = knn._largest(values, k)
+    expected = torch.topk(values, k, dim=1)
+    assert torch.equal(best, expected.values)
+    assert torch.equal(columns, expected.indices)
 
 
 def test_half_precision_and_ranking_again_find_the_exact_neighbours() -> None:

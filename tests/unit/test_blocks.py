@@ -1,0 +1,39 @@
+"""Blocks: as many threads as this process may use, of a kind that lets it end."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tasks.core.blocks import n_cores
+
+ON_ONE_CORE = """
+import os
+
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+import openvino  # brings a TBB, which numba would take
+
+import numba
+import numpy as np
+from tasks.core.blocks import n_cores
+from tasks.core.fuzzy import fuzzy_graph
+
+indices = np.array([[0, 1], [1, 2], [2, 0]], np.int32)
+fuzzy_graph(indices, np.array([[0, 0.1]] * 3, np.float32))
+print(n_cores(), numba.threading_layer())
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="this system does not hold processes to cores"
+)
+def test_on_one_core_beside_openvino_a_process_counts_one_and_takes_no_tbb() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", ON_ONE_CORE], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert ran.stdout.split() == ["1", "omp"]
+
+
+def test_there_is_a_core() -> None:
+    assert 1 <= n_cores() <= (os.cpu_count() or 1)
