@@ -26,7 +26,7 @@ VERSIONS: Mapping[str, int] = {
     "load": 1,
     "embed": 1,
     "neighbors": 4,
-    "reduce": 3,
+    "reduce": 4,
     "cluster": 3,
     "count": 1,
     "label": 2,

@@ -78,14 +78,14 @@ def reduce_graph(
             config.init,
             seed,
         )
-    begin = start_positions(embeddings, config.n_components, config.init, seed)
+    begin = start_positions(embeddings, config.n_components, config.init, seed, n_threads)
     if layout_engine(config, len(begin), device) == "torch":
         return torch_layout(graph, begin, config.min_dist, config.n_epochs, seed, device)
     return parallel_layout(graph, begin, config.min_dist, config.n_epochs, seed, n_threads)
 
 
 def start_positions(
-    embeddings: NDArray[np.float32], n_components: int, init: str, seed: int
+    embeddings: NDArray[np.float32], n_components: int, init: str, seed: int, n_threads: int | None = None
 ) -> NDArray[np.float32]:
     """Return where a layout starts, (n_docs, n_components) float32, each side EXTENT wide.
 
@@ -95,7 +95,7 @@ def start_positions(
     rng = np.random.default_rng(seed)
     if init == "random" or min(embeddings.shape) < n_components:
         return rng.uniform(0.0, EXTENT, (len(embeddings), n_components)).astype(np.float32)
-    components = principal_components(embeddings, n_components)
+    components = principal_components(embeddings, n_components, n_threads)
     components -= components.min(axis=0)
     components *= EXTENT / np.maximum(components.max(axis=0), np.finfo(np.float32).tiny)
     noise = rng.normal(scale=1e-6 * EXTENT, size=components.shape)
@@ -134,7 +134,7 @@ def reduce(
             reduced = reduce_graph(indices, distances, fitted, config, seed, runtime.n_threads, device)
             reduced = reduced if sample is None else sample.place(reduced)
         elif isinstance(config, PcaReduce):
-            reduced = principal_components(vectors, config.n_components)
+            reduced = principal_components(vectors, config.n_components, runtime.n_threads)
         else:
             reduced = np.asarray(vectors)
         writer.save_array("reduced", reduced)

@@ -14,7 +14,7 @@ from configs.models import NoReduce, ParallelUmapReduce, PcaReduce, RuntimeConfi
 from tasks.core.components import principal_components
 from tasks.core.fuzzy import fuzzy_graph
 from tasks.core.knn import exact_neighbors
-from tasks.core.layout import TASK_ROWS, curve_parameters, parallel_layout
+from tasks.core.layout import BLOCK_ROWS, POOL, STRIDE, TASK_ROWS, curve_parameters, parallel_layout
 from tasks.core.torch_layout import torch_layout
 from tasks.progress import DETAILS
 from tasks.recipes import map_reduce
@@ -145,6 +145,66 @@ def test_the_pull_of_both_kernels_is_one_formula() -> None:
 def test_the_device_and_the_size_say_what_lays_out(device: str, n: int, engine: str) -> None:
     assert layout_engine(ParallelUmapReduce(), n, device) == engine
     assert layout_engine(UmapReduce(method="umap"), n, device) == "umap-learn"
+
+
+def mixed(x: int) -> int:
+    """splitmix64's finalizer."""
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) % 2**64
+    return x ^ (x >> 31)
+
+
+def drawn(state: int, n: int) -> int:
+    return ((mixed(state % 2**64) >> 32) * n) >> 32
+
+
+def one_point_after_another(
+    graph: sparse.csr_matrix, start: np.ndarray, min_dist: float, n_epochs: int, seed: int
+) -> np.ndarray:
+    """The layout as its docstring has it, in float64."""
+    a, b = curve_parameters(min_dist)
+    old, stride = start.astype(float), int(STRIDE)
+    rates = (graph.data / graph.data.max()).astype(np.float32)
+    for epoch in range(n_epochs):
+        new, step = old.copy(), 1.0 - epoch / n_epochs
+        for i in range(len(old)):
+            first = i // BLOCK_ROWS * BLOCK_ROWS
+            state = mixed((mixed(seed + (epoch << 32)) + first) % 2**64)
+            pool = [drawn(state + (at + 1) * stride, len(old)) for at in range(POOL)]
+            state = mixed((state + POOL * stride + i - first) % 2**64)
+            for edge in range(graph.indptr[i], graph.indptr[i + 1]):
+                if int(np.float32(epoch + 1) * rates[edge]) == int(np.float32(epoch) * rates[edge]):
+                    continue
+                gap = new[i] - old[graph.indices[edge]]
+                squared = gap @ gap + 1e-12
+                pull = -2 * a * b * squared ** (b - 1) / (1 + a * squared**b) * gap
+                new[i] += step * np.clip(pull, -4, 4)
+                state += stride
+                begin, push = drawn(state, POOL - 5 + 1), 0.0
+                for other in pool[begin : begin + 5]:
+                    gap = new[i] - old[other]
+                    squared = gap @ gap
+                    factor = 2 * b / ((0.001 + squared) * (1 + a * squared**b))
+                    push = push + (np.clip(factor * gap, -4, 4) if other != i else 0.0)
+                new[i] += step * push
+        old = new
+    return old
+
+
+@pytest.mark.parametrize("dim", [2, 5])
+def test_points_side_by_side_move_as_one_after_another(dim: int) -> None:
+    rng = np.random.default_rng(dim)
+    n = 256 + 70  # two blocks, of which one ends within a group
+    weights = sparse.random(n, n, 0.02, random_state=1, dtype=np.float32).toarray()
+    weights[3, :] = weights[300, :] = 1.0  # two that follow all others
+    weights[17, :] = 0.0  # one that follows none
+    graph = sparse.csr_matrix(weights)
+    start = rng.normal(scale=40.0, size=(n, dim)).astype(
+        np.float32
+    )  # so far apart no push turns a rounding into a leap
+    moved = parallel_layout(graph, start, 0.1, 2, 7)
+    np.testing.assert_allclose(moved, one_point_after_another(graph, start, 0.1, 2, 7), atol=5e-3)
+    assert (moved[17] == start[17]).all()
 
 
 def test_a_move_by_hand() -> None:
