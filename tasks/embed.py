@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,11 @@ from tasks.static_encoder import StaticEncoder
 from tasks.store import ArtifactRef, ArtifactStore, ArtifactWriter
 from tasks.vectors import VectorStore, text_digests
 
-CHUNK_TEXTS = {"cpu": 1024, "mps": 4096, "cuda": 32_768}
+CHUNK_TEXTS = {"cpu": 1024, "mps": 4096, "cuda": 131_072}
 """Texts embedded between two commits: some seconds of work, which is what a kill costs."""
+
+PART_TEXTS = {"cpu": 65_536, "mps": 65_536, "cuda": 524_288}
+"""Documents sorted by length at a time: a GPU's batches hold texts of one length, and it takes many at once."""
 
 
 def embed_missing(
@@ -41,7 +45,8 @@ def embed_missing(
     """Return how many texts were embedded after adding to `vectors` every text it lacks.
 
     Texts are taken in order of length, so that a batch holds little padding, and in an order that a killed run
-    takes up again exactly: the chunks that are there are a prefix of it.
+    takes up again exactly: the chunks that are there are a prefix of it. A chunk is committed while the next is
+    embedded.
 
     Parameters
     ----------
@@ -58,11 +63,18 @@ def embed_missing(
     """
     digests = text_digests(texts)
     missing = missing_rows(texts, digests, lambda found: vectors.locate(found)[:, 0] >= 0)
-    for start in range(0, len(missing), chunk_texts):
-        rows = missing[start : start + chunk_texts]
-        found, n_tokens = encoder.encode(texts.gather(rows).to_list())
-        vectors.add(digests[rows], found, n_tokens)
-        on_done(len(rows))
+    with ThreadPoolExecutor(1, "commit") as commits:
+        last: Future[None] | None = None
+        for start in range(0, len(missing), chunk_texts):
+            rows = missing[start : start + chunk_texts]
+            found, n_tokens = encoder.encode(texts.gather(rows).to_list())
+            if last is not None:
+                last.result()
+                on_done(chunk_texts)
+            last = commits.submit(vectors.add, digests[rows], found, n_tokens)
+        if last is not None:
+            last.result()
+            on_done(len(rows))
     return len(missing)
 
 
@@ -160,7 +172,7 @@ def _embed_all(
             "static": StaticEncoder.chunk_texts,
         }  # without loading one here
         chunk_texts = own.get(files.precision)
-        parts = text_parts(store, documents)
+        parts = text_parts(store, documents, PART_TEXTS[files.device])
         return embed_on_workers(
             store,
             documents,
@@ -173,7 +185,7 @@ def _embed_all(
         )
     vectors = VectorStore(store, files.key)
     encoder, n_embedded, n_done = None, 0, 0
-    for texts in text_parts(store, documents):
+    for texts in text_parts(store, documents, PART_TEXTS[files.device]):
         if (vectors.locate(text_digests(texts))[:, 0] < 0).any():
             encoder = encoder or load_encoder(files, config, runtime.n_threads)
             chunk_texts = encoder.chunk_texts or CHUNK_TEXTS[files.device]

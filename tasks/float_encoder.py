@@ -29,8 +29,9 @@ BATCH_TOKENS = {"cpu": 4_096, "mps": 16_384, "cuda": 131_072}
 LEAST_TOKENS = 256
 """A batch of fewer tokens repeats its texts up to so many: matrix products of some twenty rows round differently."""
 
-BLOCK_TEXTS = 8_192
-"""Texts tokenised at a time, while the device works on those before: a quarter of a GPU's chunk between two commits."""
+BLOCK_TEXTS = {"cpu": 8_192, "mps": 8_192, "cuda": 32_768}
+"""Texts tokenised at a time, while the device works on those before. A GPU waits for its host, which starts a batch for
+each length of a block's texts."""
 
 PROBES = ("a", "Spin waves in two-dimensional antiferromagnets", "Best pizza in town, would come again")
 """Texts that must come out of our own loop as out of the model's `encode`, or the model's is used."""
@@ -202,8 +203,9 @@ class SentenceTransformersEncoder:
         """Return vectors and lengths; they stay on the device until all are there."""
         import torch
 
-        starts = range(0, len(texts), BLOCK_TEXTS)
-        blocks = [texts[start : start + BLOCK_TEXTS] for start in starts]
+        size = BLOCK_TEXTS[self._device]
+        starts = range(0, len(texts), size)
+        blocks = [texts[start : start + size] for start in starts]
         tokens: TextTokens = self._tokens  # type: ignore[assignment]  # checked by `_runs_alone`
         pooled: list[torch.Tensor] = []
         rows: list[NDArray[np.intp]] = []

@@ -13,7 +13,6 @@ from tasks.core.components import principal_components
 from tasks.core.fuzzy import fuzzy_graph
 from tasks.core.layout import EXTENT, parallel_layout
 from tasks.core.seeded_layout import umap_layout
-from tasks.core.torch_layout import torch_layout
 from tasks.encoders import resolve_device
 from tasks.progress import DETAILS
 from tasks.resources import compiled_threads
@@ -23,16 +22,22 @@ from tasks.store import ArtifactRef, ArtifactStore
 
 AnyReduce = ParallelUmapReduce | UmapReduce | PcaReduce | NoReduce
 
-TORCH_FROM = 200_000
-"""Points from which a CUDA device lays out: an H100 took 12 s for a million and 4 s for 100,000, 16 cores 8 s and 1 s
-(a trial, 2026-11-27), so that it pays beside few cores and many points."""
+CUDA_FROM = 50_000
+"""Points from which a CUDA device lays out: loading its kernel takes a second, 100,000 points on two cores three."""
 
 
 def layout_engine(config: ParallelUmapReduce | UmapReduce, n_points: int, device: str) -> str:
-    """Return what lays out so many points: `umap-learn`, `torch` on a CUDA device, or `numba` on the CPU."""
+    """Return what lays out so many points: `umap-learn`, `cuda` on a device that can, or `numba` on the CPU."""
     if isinstance(config, UmapReduce):
         return "umap-learn"
-    return "torch" if device == "cuda" and n_points >= TORCH_FROM else "numba"
+    if device != "cuda" or n_points < CUDA_FROM:
+        return "numba"
+    from tasks.core.cuda_layout import what_is_missing
+
+    if (missing := what_is_missing()) is None:
+        return "cuda"
+    DETAILS.warning("the CPU lays out, as numba finds no CUDA here (%s); topicflow[gpu] brings it", missing)
+    return "numba"
 
 
 def reduce_graph(
@@ -42,7 +47,7 @@ def reduce_graph(
     config: ParallelUmapReduce | UmapReduce,
     seed: int,
     n_threads: int | None = None,
-    device: str = "cpu",
+    engine: str = "numba",
 ) -> NDArray[np.float32]:
     """Return UMAP's layout (n_docs, n_components) float32 of the neighbour graph.
 
@@ -58,8 +63,8 @@ def reduce_graph(
         Seed of the layout.
     n_threads : int, optional
         Threads of our own layout; all cores if None.
-    device : str
-        Where our own layout may be computed; `layout_engine` says by what.
+    engine : str
+        What computes our own layout, as `layout_engine` says.
 
     Notes
     -----
@@ -79,8 +84,10 @@ def reduce_graph(
             seed,
         )
     begin = start_positions(embeddings, config.n_components, config.init, seed, n_threads)
-    if layout_engine(config, len(begin), device) == "torch":
-        return torch_layout(graph, begin, config.min_dist, config.n_epochs, seed, device)
+    if engine == "cuda":
+        from tasks.core.cuda_layout import cuda_layout
+
+        return cuda_layout(graph, begin, config.min_dist, config.n_epochs, seed)
     return parallel_layout(graph, begin, config.min_dist, config.n_epochs, seed, n_threads)
 
 
@@ -128,10 +135,9 @@ def reduce(
             indices, distances = store.array(neighbors, "indices"), store.array(neighbors, "distances")
             sample = read_sample(store, neighbors)
             fitted = vectors if sample is None else vectors[sample.rows]
-            device = resolve_device(runtime.device)
-            laid_out["engine"] = engine = layout_engine(config, len(fitted), device)
+            laid_out["engine"] = engine = layout_engine(config, len(fitted), resolve_device(runtime.device))
             DETAILS.info("layout of %s points by %s", f"{len(fitted):,}", engine)
-            reduced = reduce_graph(indices, distances, fitted, config, seed, runtime.n_threads, device)
+            reduced = reduce_graph(indices, distances, fitted, config, seed, runtime.n_threads, engine)
             reduced = reduced if sample is None else sample.place(reduced)
         elif isinstance(config, PcaReduce):
             reduced = principal_components(vectors, config.n_components, runtime.n_threads)

@@ -169,7 +169,8 @@ def limits(texts: list[str], way: Ours, n_threads: int) -> dict[str, float]:
         return {}
     tokens, is_cuda = encoder._tokens, way.device == "cuda"
     ordered = sorted(texts, key=len, reverse=True)
-    parts = [ordered[start : start + BLOCK_TEXTS] for start in range(0, len(ordered), BLOCK_TEXTS)]
+    size = BLOCK_TEXTS[way.device]
+    parts = [ordered[start : start + size] for start in range(0, len(ordered), size)]
     pooled: list[torch.Tensor] = []
 
     def arithmetic() -> None:

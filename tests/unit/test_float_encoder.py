@@ -76,7 +76,7 @@ def test_blocks_change_no_bit(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> No
     encoder = load(tiny)
     whole, n_whole = encoder.encode(TEXTS)
     for size in (1, 7, len(TEXTS)):
-        monkeypatch.setattr(float_encoder, "BLOCK_TEXTS", size)
+        monkeypatch.setitem(float_encoder.BLOCK_TEXTS, "cpu", size)
         vectors, n_tokens = encoder.encode(TEXTS)
         np.testing.assert_array_equal(vectors, whole)
         np.testing.assert_array_equal(n_tokens, n_whole)
@@ -92,7 +92,7 @@ def test_each_text_is_tokenised_once(tiny: Path, monkeypatch: pytest.MonkeyPatch
         return call(self, texts)
 
     monkeypatch.setattr(TextTokens, "__call__", watched)
-    monkeypatch.setattr(float_encoder, "BLOCK_TEXTS", 10)
+    monkeypatch.setitem(float_encoder.BLOCK_TEXTS, "cpu", 10)
     encoder.encode(TEXTS)
     assert seen == TEXTS
 

@@ -1,9 +1,15 @@
 """Layouts: reproducible, faithful to planted clusters, defined for every small or degenerate input."""
 
 import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from prefect.states import State
 from scipy import sparse
 from sklearn.cluster import KMeans
@@ -15,10 +21,9 @@ from tasks.core.components import principal_components
 from tasks.core.fuzzy import fuzzy_graph
 from tasks.core.knn import exact_neighbors
 from tasks.core.layout import BLOCK_ROWS, POOL, STRIDE, TASK_ROWS, curve_parameters, parallel_layout
-from tasks.core.torch_layout import torch_layout
 from tasks.progress import DETAILS
 from tasks.recipes import map_reduce
-from tasks.reduce import layout_engine, reduce, reduce_graph, start_positions
+from tasks.reduce import layout_engine, reduce, reduce_graph
 from tasks.resources import compiled_threads
 from tasks.store import ArtifactRef, ArtifactStore
 from tests.fakes import Corpus, save
@@ -90,61 +95,7 @@ def test_threads_share_the_points_and_change_no_bit() -> None:
     assert np.isfinite(alone).all()
 
 
-# --- on a device ---
-
-
-def graph_of(vectors: np.ndarray) -> sparse.csr_matrix:
-    return fuzzy_graph(*exact_neighbors(vectors, 15)).tocsr()
-
-
-def test_torch_keeps_as_many_neighbours_as_the_compiled_kernel(corpus: Corpus) -> None:
-    vectors, graph = corpus.embeddings, graph_of(corpus.embeddings)
-    start = start_positions(vectors, 5, "pca", 1)
-    laid = {
-        "numba": parallel_layout(graph, start, 0.0, 60, 1),
-        "torch": torch_layout(graph, start, 0.0, 60, 1, "cpu"),
-    }
-    kept = {name: trustworthiness(vectors, x, n_neighbors=10, metric="cosine") for name, x in laid.items()}
-    assert kept["torch"] == pytest.approx(kept["numba"], abs=0.02)
-    known = corpus.truth >= 0
-    assert separated(laid["torch"][known], corpus.truth[known]) == pytest.approx(1.0)
-    assert laid["torch"].std() == pytest.approx(laid["numba"].std(), rel=0.15)
-
-
-def test_torch_gives_the_same_bits_for_the_same_seed(corpus: Corpus) -> None:
-    graph, start = graph_of(corpus.embeddings), start_positions(corpus.embeddings, 2, "pca", 1)
-    first = torch_layout(graph, start, 0.1, 10, 1, "cpu")
-    np.testing.assert_array_equal(torch_layout(graph, start, 0.1, 10, 1, "cpu"), first)
-    assert (torch_layout(graph, start, 0.1, 10, 2, "cpu") != first).any()
-
-
-def test_torch_on_graphs_without_edges_or_with_equal_points() -> None:
-    start = np.zeros((4, 2), np.float32)
-    np.testing.assert_array_equal(
-        torch_layout(sparse.csr_matrix((4, 4), dtype=np.float32), start, 0.0, 5, 1, "cpu"), start
-    )
-    ring = sparse.csr_matrix(np.roll(np.eye(4, dtype=np.float32), 1, axis=1))
-    assert np.isfinite(torch_layout(ring, start, 0.0, 5, 1, "cpu")).all()
-
-
-def test_the_pull_of_both_kernels_is_one_formula() -> None:
-    start = np.array([[0.0, 0.0], [3.0, 4.0]], np.float32)
-    graph = sparse.csr_matrix(np.array([[0, 1], [1, 0]], np.float32))
-    a, b = curve_parameters(0.1)
-    pulled = 2 * a * b * 25.0 ** (b - 1) / (1 + a * 25.0**b) * (start[1] - start[0])
-    moved = torch_layout(graph, start, 0.1, 1, 1, "cpu")[0]
-    gap = pulled - start[1]
-    push = 2 * b / ((0.001 + (gap**2).sum()) * (1 + a * (gap**2).sum() ** b)) * gap
-    np.testing.assert_allclose((moved - pulled) / push, np.round((moved - pulled) / push), atol=0.02)
-
-
-@pytest.mark.parametrize(
-    ("device", "n", "engine"),
-    [("cuda", 200_000, "torch"), ("cuda", 100, "numba"), ("cpu", 10**6, "numba")],
-)
-def test_the_device_and_the_size_say_what_lays_out(device: str, n: int, engine: str) -> None:
-    assert layout_engine(ParallelUmapReduce(), n, device) == engine
-    assert layout_engine(UmapReduce(method="umap"), n, device) == "umap-learn"
+# --- the moves themselves ---
 
 
 def mixed(x: int) -> int:
@@ -154,24 +105,46 @@ def mixed(x: int) -> int:
     return x ^ (x >> 31)
 
 
-def drawn(state: int, n: int) -> int:
-    return ((mixed(state % 2**64) >> 32) * n) >> 32
+def lowbias32(x: int) -> int:
+    x = ((x ^ (x >> 16)) * 0x7FEB352D) % 2**32
+    x = ((x ^ (x >> 15)) * 0x846CA68B) % 2**32
+    return x ^ (x >> 16)
+
+
+def from_pools(epoch: int, i: int, edge: int, turn: int, n: int, seed: int) -> list[int]:
+    """Who pushes in `parallel_layout`: five in a row of a block's pool."""
+
+    def drawn(state: int, bound: int) -> int:
+        return ((mixed(state % 2**64) >> 32) * bound) >> 32
+
+    first, stride = i // BLOCK_ROWS * BLOCK_ROWS, int(STRIDE)
+    state = mixed((mixed(seed + (epoch << 32)) + first) % 2**64)
+    own = mixed((state + POOL * stride + i - first) % 2**64)
+    begin = drawn(own + (turn + 1) * stride, POOL - 5 + 1)
+    return [drawn(state + (at + 1) * stride, n) for at in range(begin, begin + 5)]
+
+
+def by_hash(epoch: int, i: int, edge: int, turn: int, n: int, seed: int) -> list[int]:
+    """Who pushes in `cuda_layout`: five of all points."""
+    salt = int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
+    return [(lowbias32(lowbias32(edge * 5 + number) ^ salt) * n) >> 32 for number in range(5)]
 
 
 def one_point_after_another(
-    graph: sparse.csr_matrix, start: np.ndarray, min_dist: float, n_epochs: int, seed: int
+    graph: sparse.csr_matrix,
+    start: np.ndarray,
+    min_dist: float,
+    n_epochs: int,
+    seed: int,
+    pushing: Callable[[int, int, int, int, int, int], list[int]],
 ) -> np.ndarray:
-    """The layout as its docstring has it, in float64."""
+    """The layout as the docstring of `parallel_layout` has it, in float64."""
     a, b = curve_parameters(min_dist)
-    old, stride = start.astype(float), int(STRIDE)
-    rates = (graph.data / graph.data.max()).astype(np.float32)
+    old, rates = start.astype(float), (graph.data / graph.data.max()).astype(np.float32)
     for epoch in range(n_epochs):
         new, step = old.copy(), 1.0 - epoch / n_epochs
         for i in range(len(old)):
-            first = i // BLOCK_ROWS * BLOCK_ROWS
-            state = mixed((mixed(seed + (epoch << 32)) + first) % 2**64)
-            pool = [drawn(state + (at + 1) * stride, len(old)) for at in range(POOL)]
-            state = mixed((state + POOL * stride + i - first) % 2**64)
+            turn = 0
             for edge in range(graph.indptr[i], graph.indptr[i + 1]):
                 if int(np.float32(epoch + 1) * rates[edge]) == int(np.float32(epoch) * rates[edge]):
                     continue
@@ -179,32 +152,100 @@ def one_point_after_another(
                 squared = gap @ gap + 1e-12
                 pull = -2 * a * b * squared ** (b - 1) / (1 + a * squared**b) * gap
                 new[i] += step * np.clip(pull, -4, 4)
-                state += stride
-                begin, push = drawn(state, POOL - 5 + 1), 0.0
-                for other in pool[begin : begin + 5]:
+                push = np.zeros_like(gap)
+                for other in pushing(epoch, i, edge, turn, len(old), seed):
                     gap = new[i] - old[other]
                     squared = gap @ gap
                     factor = 2 * b / ((0.001 + squared) * (1 + a * squared**b))
-                    push = push + (np.clip(factor * gap, -4, 4) if other != i else 0.0)
+                    push += np.clip(factor * gap, -4, 4) if other != i else 0.0
                 new[i] += step * push
+                turn += 1
         old = new
     return old
 
 
+def crossing_groups(dim: int) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """A graph of two blocks, the second ending within a group, with two that follow all others and one none.
+
+    So far apart no push turns a rounding into a leap.
+    """
+    n = 256 + 70
+    weights = sparse.random(n, n, 0.02, random_state=1, dtype=np.float32).toarray()
+    weights[3, :] = weights[300, :] = 1.0
+    weights[17, :] = 0.0
+    start = np.random.default_rng(dim).normal(scale=40.0, size=(n, dim)).astype(np.float32)
+    return sparse.csr_matrix(weights), start
+
+
 @pytest.mark.parametrize("dim", [2, 5])
 def test_points_side_by_side_move_as_one_after_another(dim: int) -> None:
-    rng = np.random.default_rng(dim)
-    n = 256 + 70  # two blocks, of which one ends within a group
-    weights = sparse.random(n, n, 0.02, random_state=1, dtype=np.float32).toarray()
-    weights[3, :] = weights[300, :] = 1.0  # two that follow all others
-    weights[17, :] = 0.0  # one that follows none
-    graph = sparse.csr_matrix(weights)
-    start = rng.normal(scale=40.0, size=(n, dim)).astype(
-        np.float32
-    )  # so far apart no push turns a rounding into a leap
+    graph, start = crossing_groups(dim)
     moved = parallel_layout(graph, start, 0.1, 2, 7)
-    np.testing.assert_allclose(moved, one_point_after_another(graph, start, 0.1, 2, 7), atol=5e-3)
+    expected = one_point_after_another(graph, start, 0.1, 2, 7, from_pools)
+    np.testing.assert_allclose(moved, expected, atol=5e-3)
     assert (moved[17] == start[17]).all()
+
+
+IN_SIMULATOR = """
+import sys
+import numpy as np
+from scipy import sparse
+from tasks.core.cuda_layout import cuda_layout, what_is_missing
+
+assert what_is_missing() is None
+folder = sys.argv[1]
+start, settings = np.load(folder + "/start.npy"), (0.1, 2, 7)
+graph = sparse.load_npz(folder + "/graph.npz")
+np.save(folder + "/moved.npy", cuda_layout(graph, start, *settings))
+np.save(folder + "/again.npy", cuda_layout(graph, start, *settings))
+nothing = sparse.csr_matrix((4, 4), dtype=np.float32)
+assert (cuda_layout(nothing, start[:4], *settings) == start[:4]).all()
+"""
+
+
+def test_the_kernel_of_a_gpu_moves_points_so_too(tmp_path: Path) -> None:
+    graph, start = crossing_groups(3)
+    np.save(tmp_path / "start.npy", start)
+    sparse.save_npz(tmp_path / "graph.npz", graph)
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", IN_SIMULATOR, str(tmp_path)],
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
+        check=True,
+        timeout=300,
+    )
+    moved = np.load(tmp_path / "moved.npy")
+    expected = one_point_after_another(graph, start, 0.1, 2, 7, by_hash)
+    np.testing.assert_allclose(moved, expected, atol=5e-3)
+    np.testing.assert_array_equal(np.load(tmp_path / "again.npy"), moved)
+
+
+# --- what lays out ---
+
+
+@pytest.mark.parametrize(
+    ("device", "n", "missing", "engine"),
+    [
+        ("cuda", 50_000, None, "cuda"),
+        ("cuda", 50_000, "CudaSupportError: no driver", "numba"),
+        ("cuda", 100, None, "numba"),
+        ("cpu", 10**6, None, "numba"),
+    ],
+)
+def test_the_device_and_the_size_say_what_lays_out(
+    device: str, n: int, missing: str | None, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.core.cuda_layout.what_is_missing", lambda: missing)
+    assert layout_engine(ParallelUmapReduce(), n, device) == engine
+    assert layout_engine(UmapReduce(method="umap"), n, device) == "umap-learn"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_without_a_gpu_it_is_said_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(DETAILS, "propagate", True)
+    assert layout_engine(ParallelUmapReduce(), 10**6, "cuda") == "numba"
+    assert "the CPU lays out, as numba finds no CUDA here (CudaSupportError: " in caplog.text
 
 
 def test_a_move_by_hand() -> None:
@@ -373,13 +414,17 @@ def test_a_device_that_is_there_lays_out_and_the_log_says_so(
 ) -> None:
     from tasks import reduce as stage
 
-    monkeypatch.setattr(stage, "TORCH_FROM", 100)
+    def on_a_gpu(*given: object) -> np.ndarray:
+        return parallel_layout(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(stage, "CUDA_FROM", 100)
     monkeypatch.setattr(stage, "resolve_device", lambda _: "cuda")
-    monkeypatch.setattr(stage, "torch_layout", lambda *given: torch_layout(*given[:-1], "cpu"))
+    monkeypatch.setattr("tasks.core.cuda_layout.what_is_missing", lambda: None)
+    monkeypatch.setattr("tasks.core.cuda_layout.cuda_layout", on_a_gpu)
     monkeypatch.setattr(DETAILS, "propagate", True)
     ref = reduce.fn(store, *inputs, ParallelUmapReduce(n_epochs=5), 1, RUNTIME)
-    assert store.meta(ref)["engine"] == "torch"
-    assert "layout of 132 points by torch" in caplog.text
+    assert store.meta(ref)["engine"] == "cuda"
+    assert "layout of 132 points by cuda" in caplog.text
 
 
 def test_the_map_is_a_two_dimensional_layout_of_the_same_graph(
