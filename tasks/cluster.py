@@ -13,10 +13,10 @@ from tasks.classes import write_classes
 from tasks.core.assign import bound_outliers
 from tasks.core.clusters import (
     Clustering,
-    fast_hdbscan_clusters,
     hdbscan_clusters,
     kmeans_clusters,
     number_by_size,
+    parallel_hdbscan_clusters,
 )
 from tasks.core.merge import merge_topics
 from tasks.errors import StageError
@@ -27,9 +27,9 @@ from tasks.store import ArtifactRef, ArtifactStore
 
 AnyCluster = HdbscanCluster | KMeansCluster
 
-REFERENCE_UP_TO = 50_000
-"""Points up to which `auto` takes the hdbscan package: below, loading fast_hdbscan's compiled code costs more than it
-saves; above, the time of the reference grows faster."""
+REFERENCE_UP_TO = 20_000
+"""Points up to which `auto` takes the hdbscan package: below, loading our compiled code takes as long as it does;
+above, the time of the reference grows faster."""
 
 
 def check_size(config: AnyCluster | ClassesCluster, n_docs: int) -> None:
@@ -85,7 +85,7 @@ def cluster_points(
     if implementation == "auto":
         implementation = "reference" if len(points) <= REFERENCE_UP_TO else "fast"
     if implementation == "fast":
-        return fast_hdbscan_clusters(
+        return parallel_hdbscan_clusters(
             points, config.min_cluster_size, min_samples, config.selection, config.epsilon, n_threads
         )
     return hdbscan_clusters(

@@ -27,7 +27,7 @@ VERSIONS: Mapping[str, int] = {
     "embed": 1,
     "neighbors": 4,
     "reduce": 4,
-    "cluster": 3,
+    "cluster": 4,
     "count": 1,
     "label": 2,
     "evaluate": 1,
@@ -49,7 +49,7 @@ VERSIONS: Mapping[str, int] = {
     "predict": 1,
     "examples": 1,
     "tune": 1,
-    "judge": 1,
+    "judge": 2,
 }
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
@@ -153,7 +153,7 @@ def cluster(
         fields = _fields(config, leave_out={"classifier"})
         identity = {"classifier": classifier_key(config.classifier)}
         return Recipe("cluster", "labels", VERSIONS["cluster"], fields, {"embeddings": embeddings}, identity)
-    libraries = ("hdbscan", "fast_hdbscan", "scikit-learn", "numba")
+    libraries = ("hdbscan", "scikit-learn", "numba")
     return _stage(
         "cluster",
         "labels",
@@ -392,7 +392,7 @@ def tune(
 def judge(config: t.JudgeConfig, examples: str, raw: str, tuned: str, seed: int) -> Recipe:
     """Return the recipe of the figures of raw beside tuned vectors."""
     inputs = {"examples": examples, "raw": raw, "tuned": tuned}
-    libraries = ("numpy", "scikit-learn", "torch", "hdbscan", "fast_hdbscan", "numba")
+    libraries = ("numpy", "scikit-learn", "torch", "hdbscan", "numba")
     return _stage("judge", "judgements", config, inputs, libraries, seed)
 
 

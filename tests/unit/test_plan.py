@@ -222,7 +222,7 @@ from flows.plan import plan_topic_model
 config = Path({str(project.folder / "config.json")!r}).read_text()
 steps = plan_topic_model(TopicModelConfig.model_validate_json(config))
 assert all(step.is_hit for step in steps)
-heavy = {{"prefect", "torch", "umap", "hdbscan", "fast_hdbscan", "bertopic", "sentence_transformers", "transformers",
+heavy = {{"prefect", "torch", "umap", "hdbscan", "bertopic", "sentence_transformers", "transformers",
          "sklearn", "scipy", "numba", "plotly", "pynndescent"}}
 print(sorted(heavy & set(sys.modules)))
 """

@@ -26,7 +26,7 @@ ALLOWED = {
 """What each layer may import of ours: tasks.core <- tasks <- flows <- deployments, configs beside tasks.core."""
 
 HEAVY = {
-    "bertopic", "bm25s", "datasets", "fast_hdbscan", "gensim", "hdbscan", "openvino", "pandas", "plotly", "pynndescent",
+    "bertopic", "bm25s", "datasets", "gensim", "hdbscan", "openvino", "pandas", "plotly", "pynndescent",
     "sentence_transformers", "setfit", "sklearn", "torch", "transformers", "umap", "usearch",
 }  # fmt: skip
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
