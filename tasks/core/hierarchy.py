@@ -163,7 +163,7 @@ def _leaves(tree: CondensedTree) -> NDArray[np.bool_]:
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _joined(tree: CondensedTree, chosen: NDArray[np.bool_], epsilon: float) -> NDArray[np.bool_]:
-    """Return the choice (n_clusters,) with clusters born nearer than epsilon replaced by the first above born farther."""
+    """Return the choice (n_clusters,), clusters born nearer than epsilon replaced by the first above that is not."""
     joined = np.zeros(len(chosen), np.bool_)
     for cluster in range(1, len(chosen)):
         if not chosen[cluster]:
