@@ -379,7 +379,7 @@ class HdbscanCluster(Section):
     implementation: Literal["auto", "reference", "fast"] = Field(
         default="auto",
         description="reference is the hdbscan package, fast our spanning tree and hierarchy: the same clusters but for "
-        "ties, on all cores; auto takes fast above 20,000 documents (tests/benchmarks).",
+        "ties, on all cores; auto takes fast above 10,000 documents (tests/benchmarks).",
     )
     min_cluster_size: int = Field(
         default=15, ge=2, le=10_000_000, description="Smallest topic, in documents."

@@ -27,9 +27,9 @@ from tasks.store import ArtifactRef, ArtifactStore
 
 AnyCluster = HdbscanCluster | KMeansCluster
 
-REFERENCE_UP_TO = 20_000
-"""Points up to which `auto` takes the hdbscan package: below, loading our compiled code takes as long as it does;
-above, the time of the reference grows faster."""
+REFERENCE_UP_TO = 10_000
+"""Points up to which `auto` takes the hdbscan package: ours is faster from the second run of a machine on, but compiles
+for eight seconds in the first, which a first look at a small corpus should not wait for."""
 
 
 def check_size(config: AnyCluster | ClassesCluster, n_docs: int) -> None:
