@@ -71,9 +71,10 @@ def flat_clusters(
     chosen = _lasting(condensed) if selection == "eom" else _leaves(condensed)
     if epsilon > 0.0:
         chosen = _joined(condensed, chosen, epsilon)
-    labels = _labels(condensed, chosen)[condensed.cluster]
+    chosen_of = _nearest_chosen(condensed, chosen)[condensed.cluster]
+    labels = np.where(chosen, np.cumsum(chosen) - 1, -1)[chosen_of]
     own, below = _deaths(condensed)
-    ends = own[_nearest_chosen(condensed, chosen)[condensed.cluster]]
+    ends = own[chosen_of]
     strengths = np.where(labels >= 0, np.minimum(condensed.density, ends) / ends, 0.0)
     densest = below[condensed.cluster]
     return labels, strengths, (densest - condensed.density) / densest
@@ -193,13 +194,6 @@ def _nearest_chosen(tree: CondensedTree, chosen: NDArray[np.bool_]) -> Indices:
     for cluster in range(1, len(chosen)):
         nearest[cluster] = cluster if chosen[cluster] else nearest[tree.parent[cluster]]
     return nearest
-
-
-def _labels(tree: CondensedTree, chosen: NDArray[np.bool_]) -> Indices:
-    """Return the label (n_clusters,) of each cluster's points, -1 outside the chosen ones."""
-    numbers = np.where(chosen, np.cumsum(chosen) - 1, -1)
-    labels: Indices = numbers[_nearest_chosen(tree, chosen)]
-    return labels
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
