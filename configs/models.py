@@ -398,6 +398,14 @@ class HdbscanCluster(Section):
     epsilon: float = Field(
         default=0.0, ge=0.0, description="Clusters closer than this distance in the reduced space are joined."
     )
+    max_topic_share: float = Field(
+        default=0.5,
+        gt=0.0,
+        le=1.0,
+        description="A topic of more than this share of all documents gives way to the topics inside it, where there "
+        "are any; 1 is HDBSCAN's own choice, which on few documents is often the two halves of everything "
+        "(tests/benchmarks).",
+    )
     n_topics: int | None = Field(
         default=None,
         ge=1,

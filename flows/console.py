@@ -85,6 +85,12 @@ def _print_topics(console: Console, record: RunRecord, folder: Path) -> None:
     print(f"report: {folder / 'report.html'}")
 
 
+def print_remarks(record: RunRecord) -> None:
+    """Print what a person should know before reading a run's topics; a run says it itself while it is at work."""
+    for remark in record.get("remarks", []):
+        print(f"note: {remark}")
+
+
 def _print_duplicates(console: Console, record: RunRecord, folder: Path) -> None:
     """Print how similar the pairs are, what other thresholds would keep, and the least similar duplicates."""
     figures = json.loads((folder / "metrics.json").read_bytes())

@@ -16,6 +16,7 @@ import polars as pl
 from configs.models import EmbedConfig, LoadConfig, SentenceTransformersEmbed, TopicModelConfig
 from tasks.encoders import find_encoder
 from tasks.records import describe_run
+from tasks.remarks import remarks, say_remarks
 from tasks.report_page import finish_report
 from tasks.runs import RunId, RunRecord, is_published, point_latest, run_folder, write_json
 from tasks.store import ArtifactRef, ArtifactStore
@@ -59,6 +60,7 @@ def publish_run(
         (folder / "report.html").write_text(finish_report(page, record), encoding="utf-8")
         shutil.copytree(store.path(stages["label"], "model"), folder / "model")
         name_encoder(folder / "model", config.embed, config.runtime.device)
+    say_remarks(record)
     if is_published(record):
         point_latest(Path(config.runtime.runs) / run.name, run.run_id)
     return record
@@ -157,6 +159,7 @@ def _record(
     return {
         **describe_run(store, config, stages, run),
         "metrics": metrics,
+        "remarks": remarks(metrics, config.cluster),
         "graph": store.meta(stages["neighbors"]),
     }
 

@@ -84,13 +84,15 @@ def cluster_points(
     implementation = config.implementation
     if implementation == "auto":
         implementation = "reference" if len(points) <= REFERENCE_UP_TO else "fast"
-    if implementation == "fast":
-        return parallel_hdbscan_clusters(
-            points, config.min_cluster_size, min_samples, config.selection, config.epsilon, n_threads
-        )
-    return hdbscan_clusters(
-        points, config.min_cluster_size, min_samples, config.selection, config.epsilon, n_threads
+    clusters = parallel_hdbscan_clusters if implementation == "fast" else hdbscan_clusters
+    settings = (
+        config.min_cluster_size,
+        min_samples,
+        config.selection,
+        config.epsilon,
+        config.max_topic_share,
     )
+    return clusters(points, *settings, n_threads)
 
 
 def scaled_down(config: AnyCluster, share: float) -> AnyCluster:

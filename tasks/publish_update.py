@@ -21,6 +21,7 @@ from tasks.assemble import documents_table, flat_topics, name_encoder
 from tasks.overview import lasting, read_batches, sized_topics
 from tasks.publish import leave_artifacts
 from tasks.records import describe_run
+from tasks.remarks import remarks, say_remarks
 from tasks.report_page import finish_report
 from tasks.runs import RunId, RunRecord, point_latest, run_folder, write_json
 from tasks.store import ArtifactRef, ArtifactStore
@@ -63,6 +64,7 @@ def publish_update(
         page = store.path(made.stages["overview"], "report.html").read_text(encoding="utf-8")
         (folder / "report.html").write_text(finish_report(page, record), encoding="utf-8")
         _write_model(folder / "model", store, config, state, made, labels)
+    say_remarks(record)
     if record["published"]:
         point_latest(runs / run.name, run.run_id)
     leave_artifacts(record, run.folder(runs).resolve())
@@ -165,10 +167,11 @@ def _record(
     run: RunId,
     kept: ArtifactRef,
 ) -> RunRecord:
-    last = state.updates[-1]
+    last, metrics = state.updates[-1], store.json(made.stages["overview"], "metrics")
     return {
         **describe_run(store, config, {**made.stages, "state": kept}, run),
-        "metrics": store.json(made.stages["overview"], "metrics"),
+        "metrics": metrics,
+        "remarks": remarks(metrics, config.cluster),
         "update": {
             "number": last.number,
             "state": kept.key,

@@ -181,6 +181,13 @@ function drawMasthead() {
   const parts = run ? [when(run.created), run.run_id && `run ${run.run_id}`, run.seconds != null && `${seconds(run.seconds)}`, run.device && `on ${run.device}`] : [];
   byId("byline").textContent = parts.filter(Boolean).join(" · ");
   sayVerdict();
+  sayRemarks();
+}
+
+function sayRemarks() {
+  const remarks = (run && run.remarks) || [];
+  byId("remarks").hidden = !remarks.length;
+  byId("remarks").append(...remarks.map((text) => el("li", { text })));
 }
 
 function sayVerdict() {

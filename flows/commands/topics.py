@@ -131,10 +131,11 @@ def show(
     if as_json:
         print_json(record)
         return
-    from flows.console import print_run, print_stages
+    from flows.console import print_remarks, print_run, print_stages
 
     print_stages(record)
     print_run(record, runs or Path("runs"))
+    print_remarks(record)
 
 
 @app.command()

@@ -34,9 +34,15 @@ def hdbscan_clusters(
     min_samples: int | None,
     selection: str,
     epsilon: float,
+    max_share: float = 1.0,
     n_threads: int | None = None,
 ) -> Clustering:
-    """Return the clusters of HDBSCAN by the `hdbscan` package; outlier scores are GLOSH.
+    """Return the clusters of HDBSCAN by the spanning tree of the `hdbscan` package; outlier scores are GLOSH.
+
+    Notes
+    -----
+    The clusters are taken from its tree by our hierarchy, so that a choice by `max_share`, and scores of points that
+    coincide, are the same as with our own tree.
 
     References
     ----------
@@ -48,11 +54,11 @@ def hdbscan_clusters(
     model = HDBSCAN(
         min_cluster_size=min_cluster_size,
         min_samples=min_samples,
-        cluster_selection_method=selection,
-        cluster_selection_epsilon=epsilon,
         core_dist_n_jobs=n_threads or -1,
+        gen_min_span_tree=True,
     ).fit(points)
-    return _by_size(model.labels_, model.probabilities_, model.outlier_scores_)
+    tree = model.minimum_spanning_tree_.to_numpy()
+    return _by_size(*flat_clusters(tree, min_cluster_size, selection, epsilon, max_share))
 
 
 def parallel_hdbscan_clusters(
@@ -61,6 +67,7 @@ def parallel_hdbscan_clusters(
     min_samples: int | None,
     selection: str,
     epsilon: float,
+    max_share: float = 1.0,
     n_threads: int | None = None,
 ) -> Clustering:
     """Return the clusters of HDBSCAN by our spanning tree and hierarchy, on all cores; outlier scores are GLOSH.
@@ -71,7 +78,7 @@ def parallel_hdbscan_clusters(
     of `hdbscan_clusters` but where distances tie: there the order of edges decides.
     """
     tree = spanning_tree(points, min_samples or min_cluster_size, n_threads)
-    return _by_size(*flat_clusters(tree, min_cluster_size, selection, epsilon))
+    return _by_size(*flat_clusters(tree, min_cluster_size, selection, epsilon, max_share))
 
 
 def kmeans_clusters(points: FloatArray, n_clusters: int, seed: int) -> Clustering:

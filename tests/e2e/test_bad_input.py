@@ -111,8 +111,10 @@ def test_equal_texts(topicflow: Topicflow, tmp_path: Path) -> None:
     changes = ["--set", "cluster.method=hdbscan", "--set", "cluster.min_cluster_size=5"]
     outcome = topicflow("run", write_table(tmp_path, same), *changes, "--json")
     assert (outcome.code, outcome.record["n_topics"]) == (0, 1), outcome.err
-    assert outcome.errors == []
+    (note,) = outcome.errors
+    assert note.startswith("note: One topic holds 100% of all documents.")
     assert topics_of(tmp_path).to_list() == [0] * 40
+    assert topicflow("show", "--runs", tmp_path / "runs").out.rstrip().endswith(note)
 
 
 def test_every_document_noise(topicflow: Topicflow, tmp_path: Path) -> None:

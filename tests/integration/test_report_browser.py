@@ -156,9 +156,11 @@ LAYOUT_SHIFTS = """
 """
 """What moved after it was first painted; the browser tells nothing where nothing did."""
 
+REMARK = "One topic holds 98% of <b>all</b> documents."
 RUN = {
     "run_id": "20250101-120000-abcdef", "name": "planted </script><script>alert(8)</script>", "seconds": 93.4,
-    "created": "2025-01-01T12:00:00+00:00", "device": "cpu", "versions": {"numpy": "2.2", "umap-learn": "0.5.12"},
+    "created": "2025-01-01T12:00:00+00:00", "device": "cpu", "remarks": [REMARK],
+    "versions": {"numpy": "2.2", "umap-learn": "0.5.12"},
     "config": 'name = "planted"\n[load]\npath = "</script><script>alert(9)</script>"\n',
     "stages": [
         {"stage": stage, "state": state, "seconds": s, "peak_rss_bytes": 600 * 2**20, "rows": 5000, "key": "0" * 32}
@@ -421,6 +423,7 @@ def test_the_table_sorts_both_ways_and_opens_examples(browser: Any, page: Path) 
 
 def test_hostile_text_names_and_config_are_text(browser: Any, page: Path) -> None:
     visit(browser, page)
+    assert browser.find_element("id", "remarks").text == REMARK
     settled(browser)
     shown = {name: browser.execute_script(f"return texts().texts[{i}]") for i, name in enumerate(HOSTILE)}
     assert all(text == name[:300] + ("…" if len(name) > 300 else "") for name, text in shown.items())

@@ -43,6 +43,56 @@ def check(found: Clustering, n: int) -> None:
     assert (found.probabilities[found.labels < 0] == 0).all()
 
 
+# --- crowds ---
+
+
+def far_from_the_rest(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Nine blobs near each other and a small one far away, with the true number of each point.
+
+    Excess of mass takes the nine as one cluster: together they last from the great gap to their own small ones.
+    """
+    rng = np.random.default_rng(seed)
+    truth = np.append(np.repeat(np.arange(9), 100), np.full(60, 9))
+    centres = np.vstack([rng.normal(size=(9, 5)) * 2.2, np.full(5, 400.0)])
+    return (centres[truth] + rng.normal(size=(len(truth), 5)) * 0.6).astype(np.float32), truth
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_crowd_gives_way_to_the_topics_inside_it(kind: str) -> None:
+    points, truth = far_from_the_rest()
+    before = cluster_points(points, density(kind, min_cluster_size=15, max_topic_share=1.0), 1)
+    assert np.bincount(before.labels).tolist() == [900, 60]  # the two halves of everything
+    found = cluster_points(points, density(kind, min_cluster_size=15), 1)
+    clustered = found.labels >= 0
+    assert found.n_clusters >= 6
+    assert clustered.mean() >= 0.9
+    assert np.bincount(found.labels[clustered]).max() <= 0.5 * len(points)
+    assert adjusted_rand_score(truth[clustered], found.labels[clustered]) >= 0.5  # three blobs touch
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_crowd_without_topics_inside_stays_one_topic(kind: str) -> None:
+    rng = np.random.default_rng(1)
+    truth = np.append(np.zeros(700, int), np.repeat([1, 2, 3], 100))
+    centres = np.vstack([np.zeros(5), 40.0 * np.eye(5)[:3]])
+    points = (centres[truth] + rng.normal(size=(1000, 5))).astype(np.float32)
+    found = cluster_points(points, density(kind, min_cluster_size=15), 1)
+    assert found.n_clusters == 4
+    assert np.bincount(found.labels[found.labels >= 0])[0] >= 650
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_leaves_are_not_concerned(kind: str) -> None:
+    points, _ = far_from_the_rest()
+    one, other = (
+        cluster_points(
+            points, density(kind, min_cluster_size=15, selection="leaf", max_topic_share=share), 1
+        ).labels
+        for share in (0.1, 1.0)
+    )
+    np.testing.assert_array_equal(one, other)
+
+
 # --- density clusters ---
 
 

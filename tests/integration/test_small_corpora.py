@@ -1,0 +1,41 @@
+"""Small real corpora: the defaults find topics whatever the seed, where excess of mass takes two halves of all."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from configs.models import (
+    HdbscanCluster,
+    NeighborsConfig,
+    ParallelUmapReduce,
+    RuntimeConfig,
+    SentenceTransformersEmbed,
+)
+from tasks.cluster import cluster_points
+from tasks.encoders import find_encoder, load_encoder
+from tasks.neighbors import find_neighbors
+from tasks.reduce import reduce_graph
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+@pytest.mark.parametrize(
+    ("file", "column", "n_docs"),
+    [("arxiv_titles", "title", 1_500), ("agnews_weak_test", "title", 1_000), ("tweets_dated", "text", 500)],
+)
+def test_no_seed_gives_one_crowd(file: str, column: str, n_docs: int) -> None:
+    path = DATA / f"{file}.parquet"
+    if not path.exists():
+        pytest.skip(f"needs the corpus {file}, which is not part of the project")
+    texts = pl.read_parquet(path, columns=[column])[column]
+    drawn = texts.gather(np.sort(np.random.default_rng(0).permutation(len(texts))[:n_docs])).to_list()
+    encoding = SentenceTransformersEmbed(precision="int8")
+    vectors = load_encoder(find_encoder(encoding, "cpu"), encoding).encode(drawn)[0]
+    graph = find_neighbors(vectors, NeighborsConfig(), 0, RuntimeConfig())
+    for seed in range(6):
+        points = reduce_graph(graph.indices, graph.distances, vectors, ParallelUmapReduce(), seed)
+        labels = cluster_points(points, HdbscanCluster(min_cluster_size=10), seed).labels
+        assert np.bincount(labels[labels >= 0]).max() <= 0.5 * n_docs, f"seed {seed}"
+        assert labels.max() >= 4, f"seed {seed}"
