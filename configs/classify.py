@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from configs.models import (
+from topicflow.configs.models import (
     EmbedConfig,
     FlowConfig,
     LoadConfig,

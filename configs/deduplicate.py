@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field, model_validator
 
-from configs.duplicates import DeduplicateSection, EmbeddingDeduplicate
-from configs.models import (
+from topicflow.configs.duplicates import DeduplicateSection, EmbeddingDeduplicate
+from topicflow.configs.models import (
     EmbedConfig,
     FlowConfig,
     LoadConfig,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, Tag, model_validator
 
-from configs.sections import AnyOf, Section, method_or
+from topicflow.configs.sections import AnyOf, Section, method_or
 
 
 class GroupingConfig(Section):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from configs.classify import TrainClassifierConfig
-from configs.deduplicate import DeduplicateConfig
-from configs.index import BuildIndexConfig
-from configs.models import FlowConfig, TopicModelConfig
-from configs.tuning import TuneEmbeddingsConfig
-from configs.update import UpdateTopicsConfig
+from topicflow.configs.classify import TrainClassifierConfig
+from topicflow.configs.deduplicate import DeduplicateConfig
+from topicflow.configs.index import BuildIndexConfig
+from topicflow.configs.models import FlowConfig, TopicModelConfig
+from topicflow.configs.tuning import TuneEmbeddingsConfig
+from topicflow.configs.update import UpdateTopicsConfig
 
 FLOWS: Mapping[str, type[FlowConfig]] = {
     "topic_model": TopicModelConfig,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from configs.sections import Section
+from topicflow.configs.sections import Section
 
 
 class GatesConfig(Section):

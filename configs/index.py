@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from configs.models import (
+from topicflow.configs.models import (
     EmbedConfig,
     FlowConfig,
     LoadConfig,

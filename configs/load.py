@@ -17,7 +17,7 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from configs.models import TopicModelConfig
+from topicflow.configs.models import TopicModelConfig
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 

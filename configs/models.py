@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import ConfigDict, Field, Tag, field_validator, model_validator
 
-from configs.duplicates import DeduplicateSection, GroupingConfig
-from configs.gates import GatesConfig
-from configs.sections import AnyOf, method_or
-from configs.sections import Section as Section  # noqa: PLC0414  (sections of other files are made of it)
+from topicflow.configs.duplicates import DeduplicateSection, GroupingConfig
+from topicflow.configs.gates import GatesConfig
+from topicflow.configs.sections import AnyOf, method_or
+from topicflow.configs.sections import Section as Section  # noqa: PLC0414  (sections of other files are made of it)
 
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 """What the names of environment variables look like."""

@@ -7,7 +7,7 @@ from zoneinfo import available_timezones
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from configs.models import RunName, Section
+from topicflow.configs.models import RunName, Section
 
 
 def _known_zone(value: str) -> str:

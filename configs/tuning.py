@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, Tag, field_validator, model_validator
 
-from configs.models import (
+from topicflow.configs.models import (
     FlowConfig,
     LoadConfig,
     RunName,
@@ -15,7 +15,7 @@ from configs.models import (
     SentenceTransformersEmbed,
     TextEmbedConfig,
 )
-from configs.sections import AnyOf, method_or
+from topicflow.configs.sections import AnyOf, method_or
 
 # --- examples -----------------------------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from configs.gates import GatesConfig
-from configs.models import (
+from topicflow.configs.gates import GatesConfig
+from topicflow.configs.models import (
     ClusterConfig,
     CountConfig,
     EmbedConfig,

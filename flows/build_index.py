@@ -6,16 +6,16 @@ from pathlib import Path
 
 from prefect import flow
 
-from configs.index import BuildIndexConfig
-from flows.line import at_work, begin, finished, one_at_a_time, record_failed_run
-from tasks.embed import embed
-from tasks.index import index
-from tasks.index_runs import index_key
-from tasks.index_topics import find_topics
-from tasks.load import load
-from tasks.publish_index import publish_index
-from tasks.runs import RunRecord, last_record
-from tasks.store import open_store
+from topicflow.configs.index import BuildIndexConfig
+from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run
+from topicflow.tasks.documents.load import load
+from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.publish.index import publish_index
+from topicflow.tasks.runs.records import RunRecord, last_record
+from topicflow.tasks.search.build_stage import index
+from topicflow.tasks.search.index_topics import find_topics
+from topicflow.tasks.search.locate import index_key
+from topicflow.tasks.store.artifact_store import open_store
 
 
 @flow(

@@ -7,11 +7,11 @@ from typing import Any
 
 from prefect import flow
 
-from configs.models import RuntimeConfig
-from configs.serving import RetentionConfig
-from tasks.progress import LOG
-from tasks.retention import clean
-from tasks.store import open_store
+from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.serving import RetentionConfig
+from topicflow.tasks.log import LOG
+from topicflow.tasks.runs.retention import clean
+from topicflow.tasks.store.artifact_store import open_store
 
 
 @flow(name="clean_store", persist_result=False)

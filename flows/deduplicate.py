@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from prefect import flow
 
-from configs.deduplicate import DeduplicateConfig
-from flows.duplicates import duplicate_stages
-from flows.line import at_work, begin, finished, one_at_a_time, record_failed_run
-from tasks.duplicate_folder import publish_duplicates
-from tasks.load import load
-from tasks.runs import RunRecord
-from tasks.store import open_store
+from topicflow.configs.deduplicate import DeduplicateConfig
+from topicflow.flows.running.duplicate_stages import duplicate_stages
+from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run
+from topicflow.tasks.documents.load import load
+from topicflow.tasks.publish.duplicates import publish_duplicates
+from topicflow.tasks.runs.records import RunRecord
+from topicflow.tasks.store.artifact_store import open_store
 
 
 @flow(

@@ -6,24 +6,25 @@ from pathlib import Path
 
 from prefect import flow
 
-from configs.models import TopicModelConfig
-from flows.duplicates import duplicate_stages
-from flows.line import at_work, begin, finished, one_at_a_time, record_failed_run
-from tasks.cluster import check_size, cluster
-from tasks.count import count
-from tasks.deduplicate import keep
-from tasks.embed import embed
-from tasks.evaluate import evaluate
-from tasks.gate import gate
-from tasks.label import label
-from tasks.load import load
-from tasks.neighbors import neighbors
-from tasks.publish import publish
-from tasks.recipes import STAGES, map_reduce
-from tasks.reduce import reduce
-from tasks.report import report
-from tasks.runs import RunRecord, published_metrics
-from tasks.store import open_store
+from topicflow.configs.models import TopicModelConfig
+from topicflow.flows.planning.stages import STAGES
+from topicflow.flows.running.duplicate_stages import duplicate_stages
+from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run
+from topicflow.tasks.documents.load import load
+from topicflow.tasks.duplicates.deduplicate import keep
+from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.publish.gate import gate
+from topicflow.tasks.publish.topic_model import publish
+from topicflow.tasks.report.report import report
+from topicflow.tasks.runs.records import RunRecord, published_metrics
+from topicflow.tasks.store.artifact_store import open_store
+from topicflow.tasks.topics.cluster import check_size, cluster
+from topicflow.tasks.topics.count import count
+from topicflow.tasks.topics.evaluate import evaluate
+from topicflow.tasks.topics.label import label
+from topicflow.tasks.topics.neighbors import neighbors
+from topicflow.tasks.topics.recipes import map_reduce
+from topicflow.tasks.topics.reduce import reduce
 
 
 @flow(

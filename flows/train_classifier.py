@@ -6,19 +6,19 @@ from pathlib import Path
 
 from prefect import flow
 
-from configs.classify import TrainClassifierConfig
-from configs.models import SentenceTransformersEmbed
-from flows.line import at_work, begin, finished, one_at_a_time, record_failed_run
-from tasks.annotate import annotate
-from tasks.classifier_run import publish_classifier
-from tasks.classifiers import body_config
-from tasks.contest import contest
-from tasks.embed import embed
-from tasks.load import load
-from tasks.predict import predict
-from tasks.runs import RunRecord
-from tasks.store import ArtifactRef, open_store
-from tasks.train import train
+from topicflow.configs.classify import TrainClassifierConfig
+from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run
+from topicflow.tasks.classify.classifiers import body_config
+from topicflow.tasks.classify.compare_methods import contest
+from topicflow.tasks.classify.labelled_texts import annotate
+from topicflow.tasks.classify.predict import predict
+from topicflow.tasks.classify.train import train
+from topicflow.tasks.documents.load import load
+from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.publish.classifier import publish_classifier
+from topicflow.tasks.runs.records import RunRecord
+from topicflow.tasks.store.artifact_store import ArtifactRef, open_store
 
 
 @flow(

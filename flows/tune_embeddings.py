@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from prefect import flow
 
-from configs.tuning import TuneEmbeddingsConfig
-from flows.line import at_work, begin, finished, one_at_a_time, record_failed_run
-from tasks.embed import embed
-from tasks.examples import examples
-from tasks.judge import judge
-from tasks.load import load
-from tasks.runs import RunRecord
-from tasks.store import open_store
-from tasks.tune import tune
-from tasks.tuned_run import publish_tuned, tuned_encoding
+from topicflow.configs.tuning import TuneEmbeddingsConfig
+from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run
+from topicflow.tasks.documents.load import load
+from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.publish.tuning import publish_tuned, tuned_encoding
+from topicflow.tasks.runs.records import RunRecord
+from topicflow.tasks.store.artifact_store import open_store
+from topicflow.tasks.tuning.examples import examples
+from topicflow.tasks.tuning.measure_spaces import judge
+from topicflow.tasks.tuning.tune import tune
 
 STAGES = ("load", "examples", "embed", "tune", "re-embed", "judge")
 """The steps of a tuning, in order; `re-embed` is the embed stage with the adapter or the tuned model."""

@@ -8,30 +8,30 @@ from typing import Any
 
 from prefect import flow
 
-from configs.models import RuntimeConfig
-from configs.update import UpdateTopicsConfig
-from flows.line import at_work, begin, finished, one_at_a_time, record_failed_run
-from tasks.arrive import arrive, new_documents
-from tasks.assign import assign, cells
-from tasks.cluster import check_size, cluster
-from tasks.count import count
-from tasks.drift import drift
-from tasks.embed import embed
-from tasks.gate import gate
-from tasks.gather import gather
-from tasks.label import label
-from tasks.match import match
-from tasks.neighbors import neighbors
-from tasks.overview import overview
-from tasks.progress import LOG
-from tasks.publish_update import Made, publish_update
-from tasks.recipes import map_reduce
-from tasks.reduce import reduce
-from tasks.runs import RunId, RunRecord, point_latest
-from tasks.store import ArtifactRef, ArtifactStore, open_store
-from tasks.topic_names import read_names
-from tasks.topic_state import Batch, Fit, TopicState, documents_of, last_published
-from tasks.update_steps import extended, fit_settings, refitted, why_refit
+from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.update import UpdateTopicsConfig
+from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run
+from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.log import LOG
+from topicflow.tasks.publish.gate import gate
+from topicflow.tasks.publish.update import Made, publish_update
+from topicflow.tasks.runs.records import RunId, RunRecord, point_latest
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, open_store
+from topicflow.tasks.topics.cluster import check_size, cluster
+from topicflow.tasks.topics.count import count
+from topicflow.tasks.topics.label import label
+from topicflow.tasks.topics.neighbors import neighbors
+from topicflow.tasks.topics.recipes import map_reduce
+from topicflow.tasks.topics.reduce import reduce
+from topicflow.tasks.updates.assign import assign, cells
+from topicflow.tasks.updates.drift import drift
+from topicflow.tasks.updates.match_topics import match
+from topicflow.tasks.updates.merge_batches import gather
+from topicflow.tasks.updates.new_documents import arrive, new_documents
+from topicflow.tasks.updates.overview import overview
+from topicflow.tasks.updates.topic_names import read_names
+from topicflow.tasks.updates.topic_state import Batch, Fit, TopicState, documents_of, last_published
+from topicflow.tasks.updates.update_steps import extended, fit_settings, refitted, why_refit
 
 Stages = dict[str, ArtifactRef]
 

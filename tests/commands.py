@@ -16,8 +16,8 @@ from typing import Any
 
 import polars as pl
 
-from flows import cli
 from tests.fakes import Corpus
+from topicflow.flows.commands import cli
 
 QUICK_STAGES = """
 [embed]
@@ -89,7 +89,7 @@ def run_apart(*arguments: object, cwd: Path, **environment: str) -> Outcome:
 
 def command(*arguments: object) -> list[str]:
     """Return the words that start the command line."""
-    return [sys.executable, "-m", "flows.cli", *map(str, arguments)]
+    return [sys.executable, "-m", "topicflow.flows.commands.cli", *map(str, arguments)]
 
 
 def clean_environment(**changes: str) -> dict[str, str]:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.encoders import load_encoder
-from tasks.store import ArtifactStore
 from tests.commands import Outcome, PrefectServer, serving
 from tests.fakes import Corpus, planted_corpus, tiny_model
+from tests.record_stage_code import recipe_modules
+from topicflow.tasks.encoding.encoders import load_encoder
+from topicflow.tasks.store.artifact_store import ArtifactStore
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def topicflow(
     """The command line in this process, against the server."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows import cli
+    from topicflow.flows.commands import cli
 
     def run(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["topicflow", *map(str, arguments)])
@@ -75,3 +76,15 @@ def _no_encoder_from_another_test() -> Iterator[None]:
     load_encoder.cache_clear()
     yield
     load_encoder.cache_clear()
+
+
+@pytest.fixture
+def bump(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Give stages another version for the length of a test."""
+
+    def bumped(*stages: str, to: int = 99) -> None:
+        for stage in stages:
+            (module,) = (each for each in recipe_modules() if stage in each.VERSIONS)
+            monkeypatch.setattr(module, "VERSIONS", {**module.VERSIONS, stage: to})
+
+    return bumped

@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_matrix
 
-from configs.models import CountConfig
-from tasks.count import count_texts
-from tasks.store import ArtifactRef, ArtifactStore, ArtifactWriter, Recipe
-from tasks.vectors import text_digests
+from topicflow.configs.models import CountConfig
+from topicflow.tasks.encoding.vector_store import text_digests
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter, Recipe
+from topicflow.tasks.topics.count import count_texts
 
 TOPIC_WORDS = (
     ("cat", "dog", "bird", "fish", "horse", "sheep"),

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from configs.index import BuildIndexConfig
-from tasks.embed import embed
-from tasks.index import index
-from tasks.index_runs import index_key
-from tasks.index_topics import find_topics
-from tasks.load import load
-from tasks.publish_index import publish_index
-from tasks.runs import RunId, last_record
-from tasks.search_index import SearchIndex
-from tasks.store import ArtifactRef, open_store
+from topicflow.configs.index import BuildIndexConfig
+from topicflow.tasks.documents.load import load
+from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.publish.index import publish_index
+from topicflow.tasks.runs.records import RunId, last_record
+from topicflow.tasks.search.build_stage import index
+from topicflow.tasks.search.index import SearchIndex
+from topicflow.tasks.search.index_topics import find_topics
+from topicflow.tasks.search.locate import index_key
+from topicflow.tasks.store.artifact_store import ArtifactRef, open_store
 
 PRECOMPUTED = {"method": "precomputed", "column": "vector"}
 

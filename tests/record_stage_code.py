@@ -1,54 +1,69 @@
 """Record a hash of each stage's code beside its version: `make record-stages`, after bumping a version or on purpose.
 
-A stage's code is its file, the `tasks.core` modules it uses, and what is listed here; docstrings and comments do
-not count. tests/unit/test_structure.py compares.
+A stage's code is its file and every file of the project that it imports, directly or not; docstrings and comments do
+not count. What keeps, moves and tells results without computing any is left out (`BESIDE_THE_NUMBERS`), and so is the
+config, whose values are in the keys. tests/unit/test_structure.py compares.
 """
 
 import ast
 import hashlib
 import json
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
-
-from tasks.recipes import VERSIONS
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "tests" / "unit" / "stage_code.json"
 
-BESIDE: dict[str, list[str]] = {
-    "load": ["sources.py", "textfiles.py", "database.py", "timestamps.py", "docstrings.py"],
-    "embed": [
-        "encoders.py",
-        "encoder_cache.py",
-        "float_encoder.py",
-        "pooling.py",
-        "quantized.py",
-        "static_encoder.py",
-        "tokens.py",
-        "vectors.py",
-        "digests.py",
-        "batches.py",
-        "images.py",
-    ],
-    "assign": ["lookup.py"],
-    "neighbors": ["lookup.py", "sample.py"],
-    "count": ["words.py", "tally.py"],
-    "label": ["model_files.py"],
-    "cluster": ["classes.py", "spaces.py"],
-    "annotate": ["label_sources.py", "spaces.py"],
-    "contest": ["contrastive.py"],
-    "train": ["contrastive.py", "classifiers.py"],
-    "predict": ["classifiers.py", "spaces.py"],
-    "index": ["index_generation.py", "index_build.py", "index_files.py", "index_topics.py"],
-    "report": [
-        "report_duplicates.py",
-        "report_page.py",
-        "report_*.js",
-        "report_page.css",
-        "report_page.html",
-    ],
+STAGE_FILES: dict[str, str] = {
+    "load": "documents/load",
+    "embed": "encoding/embed",
+    "neighbors": "topics/neighbors",
+    "reduce": "topics/reduce",
+    "cluster": "topics/cluster",
+    "count": "topics/count",
+    "label": "topics/label",
+    "evaluate": "topics/evaluate",
+    "report": "report/report",
+    "pair": "duplicates/similar_vectors",
+    "shingle": "duplicates/similar_texts",
+    "deduplicate": "duplicates/deduplicate",
+    "annotate": "classify/labelled_texts",
+    "contest": "classify/compare_methods",
+    "train": "classify/train",
+    "predict": "classify/predict",
+    "examples": "tuning/examples",
+    "tune": "tuning/tune",
+    "judge": "tuning/measure_spaces",
+    "index": "search/build_stage",
+    "arrive": "updates/new_documents",
+    "assign": "updates/assign",
+    "drift": "updates/drift",
+    "gather": "updates/merge_batches",
+    "match": "updates/match_topics",
+    "overview": "updates/overview",
+    "gate": "publish/gate",
 }
-"""Files that decide a stage's result beside its own."""
+"""The file of each stage in `tasks/`, by the name that its recipes have."""
+
+BESIDE_THE_NUMBERS = ("configs", "tasks.store", "tasks.execution", "tasks.runs", "tasks.errors", "tasks.log")
+"""What decides no result: values of the config, where artifacts lie, who computes them, what is said of it."""
+
+PAGE = ("report_page.html", "report_page.css", "report_page.js", "report_map.js", "report_charts.js")
+"""What the report's page is made of, beside its code."""
+
+
+def recipe_modules() -> list[ModuleType]:
+    """Return the module of recipes of every family."""
+    families = sorted(path.parent.name for path in (ROOT / "tasks").glob("*/recipes.py"))
+    return [import_module(f"topicflow.tasks.{family}.recipes") for family in families]
+
+
+def all_versions() -> dict[str, int]:
+    """Return the version of every stage."""
+    return {stage: version for module in recipe_modules() for stage, version in module.VERSIONS.items()}
 
 
 def stage_code(stage: str, root: Path = ROOT) -> str:
@@ -56,44 +71,60 @@ def stage_code(stage: str, root: Path = ROOT) -> str:
     hasher = hashlib.blake2b(digest_size=16)
     for path in stage_files(stage, root):
         text = path.read_text(encoding="utf-8")
-        hasher.update(path.name.encode())
+        hasher.update(path.relative_to(root).as_posix().encode())
         hasher.update((shape(ast.parse(text)) if path.suffix == ".py" else text).encode())
     return hasher.hexdigest()
 
 
 def stage_files(stage: str, root: Path = ROOT) -> list[Path]:
     """Return the files that decide a stage's result, its own first."""
-    tasks = root / "tasks"
-    files = [tasks / f"{stage}.py"]
-    for pattern in BESIDE.get(stage, []):
-        files += [path for path in sorted(tasks.glob(pattern)) if path not in files]
-    waiting = [path for path in files if path.suffix == ".py"]
-    while waiting:
-        for core in core_modules(waiting.pop(), root):
-            if core not in files:
-                files.append(core)
-                waiting.append(core)
-    return files
+    files = [root / "tasks" / f"{STAGE_FILES[stage]}.py"]
+    for path in files:  # grows while it is read
+        files += [other for other in imported_files(path, root) if other not in files]
+    if root / "tasks" / "report" / "report_page.py" in files:
+        files += [root / "tasks" / "report" / name for name in PAGE]
+    return [files[0], *sorted(files[1:])]
 
 
-def core_modules(path: Path, root: Path = ROOT) -> list[Path]:
-    """Return the files of `tasks.core` that a file imports."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "tasks.core":
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tasks.core."):
-            names.add(str(node.module).removeprefix("tasks.core."))
-    return [root / "tasks" / "core" / f"{name}.py" for name in sorted(names)]
+def imported_files(path: Path, root: Path = ROOT) -> list[Path]:
+    """Return the project's files that a file imports, but for those beside the numbers."""
+    found = set()
+    for module in imported_modules(ast.parse(path.read_text(encoding="utf-8"))):
+        name = module.removeprefix("topicflow.")
+        if name == module or name.endswith(".recipes") or _is_beside(name):
+            continue
+        file = root / f"{name.replace('.', '/')}.py"
+        if file.is_file():
+            found.add(file)
+    return sorted(found)
+
+
+def imported_modules(tree: ast.AST) -> Iterator[str]:
+    """Yield the modules that a tree imports, anywhere in it; each `from a import b` as a.b too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _is_beside(name: str) -> bool:
+    return any(name == part or name.startswith(f"{part}.") for part in BESIDE_THE_NUMBERS)
 
 
 def shape(node: Any) -> str:
-    """Return a syntax tree as text without docstrings, places and empty fields, the same in every Python."""
+    """Return a syntax tree as text without docstrings, places and empty fields, the same in every Python.
+
+    Of what is imported from the project itself only the names count: a file may move.
+    """
     if isinstance(node, list):
         return "[" + ",".join(shape(item) for item in node if not _is_text(item)) + "]"
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
+    if isinstance(node, ast.ImportFrom) and str(node.module).startswith("topicflow"):
+        fields = [(name, value) for name, value in fields if name == "names"]
     return f"{type(node).__name__}({','.join(f'{name}={shape(value)}' for name, value in fields)})"
 
 
@@ -113,7 +144,8 @@ def recorded() -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     """Write the record."""
-    stages = {stage: {"version": version, "code": stage_code(stage)} for stage, version in VERSIONS.items()}
+    versions = all_versions()
+    stages = {stage: {"version": versions[stage], "code": stage_code(stage)} for stage in STAGE_FILES}
     RECORD.write_text(json.dumps(stages, indent=2) + "\n", encoding="utf-8")
     print(f"recorded {len(stages)} stages in {RECORD.relative_to(ROOT)}")
 

@@ -9,9 +9,9 @@ from unittest import mock
 import numpy as np
 import polars as pl
 
-import flows.update_topics as line
-from configs.update import UpdateTopicsConfig
+import topicflow.flows.update_topics as line
 from tests.fakes import TOPIC_WORDS, Corpus, planted_corpus
+from topicflow.configs.update import UpdateTopicsConfig
 
 N_FIRST = 120
 """Documents of the first day's run."""
@@ -119,6 +119,6 @@ TASKS = (
 def tell(config: UpdateTopicsConfig, events: list[Any] | None = None) -> dict[str, Any]:
     """Return the record of a run of the flow's line without Prefect; what would be its events is put into `events`."""
     direct = {name: Direct(getattr(line, name)) for name in TASKS}
-    emit = mock.patch("tasks.announce.emit", (events if events is not None else []).append)
+    emit = mock.patch("topicflow.tasks.publish.announce.emit", (events if events is not None else []).append)
     with mock.patch.multiple(line, **direct), emit:
         return line.update_topics.fn(config)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from configs.classify import TrainClassifierConfig
-from flows.commands.options import (
+from topicflow.configs.classify import TrainClassifierConfig
+from topicflow.flows.commands.options import (
     AsJson,
     ConfigFile,
     Overrides,
@@ -44,14 +44,14 @@ def classify(
     record = run_flow(settings)
     folder = Path(settings.runtime.runs) / record["name"] / record["run_id"]
     if export_setfit is not None:
-        from tasks.classifiers import export_setfit as export
+        from topicflow.tasks.classify.classifiers import export_setfit as export
 
         export(folder / "classifier", settings.embed, export_setfit)
     if as_json:
         print_json(record)
         return
-    from flows.console import print_run
-    from flows.console_classes import print_suggestions
+    from topicflow.flows.commands.console import print_run
+    from topicflow.flows.commands.console_classes import print_suggestions
 
     print_run(record, Path(settings.runtime.runs))
     if suggest:

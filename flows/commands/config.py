@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from configs.flows import FLOWS
-from configs.load import explain
-from tasks.errors import ConfigError
+from topicflow.configs.flows import FLOWS
+from topicflow.configs.load import explain
+from topicflow.tasks.errors import ConfigError
 
 app = typer.Typer(help="Explain the config.", no_args_is_help=True)
 

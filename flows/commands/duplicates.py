@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import (
+from topicflow.flows.commands.options import (
     AsJson,
     ConfigFile,
     Overrides,
@@ -36,7 +36,7 @@ def dedup(
     as_json: AsJson = False,
 ) -> None:
     """Find near-duplicates and keep one of each, computing only what the store lacks."""
-    from configs.deduplicate import DeduplicateConfig
+    from topicflow.configs.deduplicate import DeduplicateConfig
 
     settings = read_config(config, DeduplicateConfig, overrides, store, runs)
     if against is not None:
@@ -46,6 +46,6 @@ def dedup(
     if as_json:
         print_json(record)
         return
-    from flows.console import print_run
+    from topicflow.flows.commands.console import print_run
 
     print_run(record, Path(settings.runtime.runs))

@@ -9,9 +9,9 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from configs.load import load_config
-from configs.models import FlowConfig, RuntimeConfig
-from tasks.errors import ConfigError
+from topicflow.configs.load import load_config
+from topicflow.configs.models import FlowConfig, RuntimeConfig
+from topicflow.tasks.errors import ConfigError
 
 ConfigT = TypeVar("ConfigT", bound=FlowConfig)
 
@@ -55,17 +55,17 @@ def run_flow(config: FlowConfig, start: Callable[..., dict[str, Any]] | None = N
     config : FlowConfig
         The resolved config.
     start : callable, optional
-        What starts it, given config and log; `flows.start.start_flow` if None.
+        What starts it, given config and log; `flows.running.start.start_flow` if None.
 
     Raises
     ------
     PipelineError
         When the run fails; the message is one line.
     """
-    from flows.interrupt import ends_on_interrupt
-    from flows.run_log import quiet_run_log
-    from flows.start import start_flow
-    from tasks.store import local_folder
+    from topicflow.flows.running.interrupt import ends_on_interrupt
+    from topicflow.flows.running.log import quiet_run_log
+    from topicflow.flows.running.start import start_flow
+    from topicflow.tasks.store.artifact_store import local_folder
 
     folder = Path(config.runtime.runs)
     with ends_on_interrupt(local_folder(config.runtime)), quiet_run_log(config) as log:
@@ -76,7 +76,7 @@ def run_flow(config: FlowConfig, start: Callable[..., dict[str, Any]] | None = N
 
 def open_store(place: str | None) -> Any:  # noqa: ANN401
     """Return the store at a place, `store` if None; raise ConfigError where there is none."""
-    from tasks import store as stores
+    from topicflow.tasks.store import artifact_store as stores
 
     store = stores.open_store(RuntimeConfig(store=place or "store"))
     if not store.exists():

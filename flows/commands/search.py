@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from configs.index import BuildIndexConfig
-from flows.commands.options import (
+from topicflow.configs.index import BuildIndexConfig
+from topicflow.flows.commands.options import (
     AsJson,
     ConfigFile,
     Overrides,
@@ -20,10 +20,10 @@ from flows.commands.options import (
     read_config,
     run_flow,
 )
-from tasks.errors import ConfigError
+from topicflow.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tasks.search_index import SearchIndex
+    from topicflow.tasks.search.index import SearchIndex
 
 app = typer.Typer()
 
@@ -56,7 +56,7 @@ def index(
     if as_json:
         print_json(record)
         return
-    from flows.console import print_run
+    from topicflow.flows.commands.console import print_run
 
     print_run(record, Path(settings.runtime.runs))
     print(f'now: topicflow search "some words" --index {record["name"]}')
@@ -139,7 +139,7 @@ def outliers(
 ) -> None:
     """Find the documents far from everything, with the neighbours that show why."""
     opened = _open(run, runs)
-    from tasks.outliers import find_outliers
+    from topicflow.tasks.search.outliers import find_outliers
 
     found = find_outliers(opened, k, neighbors, where)
     if as_json:
@@ -153,9 +153,10 @@ def outliers(
 
 def _open(run: str | None, runs: Path | None) -> SearchIndex:
     """Return the index of a run, after saying where its documents have changed since."""
-    from tasks.index_files import IndexFiles
-    from tasks.index_runs import changed_since, newest_index, open_record
-    from tasks.search_index import SearchIndex
+    from topicflow.tasks.search.freshness import changed_since
+    from topicflow.tasks.search.index import SearchIndex
+    from topicflow.tasks.search.index_files import IndexFiles
+    from topicflow.tasks.search.locate import newest_index, open_record
 
     store, key, record = open_record(newest_index(runs or Path("runs"), run))
     files = IndexFiles.open(store, key)

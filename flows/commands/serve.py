@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from configs.load import load_config
-from configs.serving import ServeConfig
-from tasks.errors import ConfigError
+from topicflow.configs.load import load_config
+from topicflow.configs.serving import ServeConfig
+from topicflow.tasks.errors import ConfigError
 
 app = typer.Typer()
 
@@ -28,6 +28,6 @@ def serve(
         config = ServeConfig() if file is None else load_config(file, (), ServeConfig)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    from flows.serving import serve as serve_all
+    from topicflow.flows.running.serving import serve as serve_all
 
     serve_all(config, Path() if file is None else file.parent)

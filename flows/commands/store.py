@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import AsJson, StoreDir, open_store, print_json
+from topicflow.flows.commands.options import AsJson, StoreDir, open_store, print_json
 
 app = typer.Typer(help="Look at, verify and clean the store of artifacts.", no_args_is_help=True)
 
@@ -15,8 +15,8 @@ app = typer.Typer(help="Look at, verify and clean the store of artifacts.", no_a
 @app.command("ls")
 def store_ls(store: StoreDir = None, as_json: AsJson = False) -> None:
     """List the artifacts with their sizes."""
-    from flows.console import human_bytes
-    from tasks.retention import list_artifacts
+    from topicflow.flows.commands.console import human_bytes
+    from topicflow.tasks.runs.retention import list_artifacts
 
     artifacts = list_artifacts(open_store(store))
     if as_json:
@@ -31,7 +31,7 @@ def store_ls(store: StoreDir = None, as_json: AsJson = False) -> None:
 @app.command("verify")
 def store_verify(store: StoreDir = None) -> None:
     """Read every artifact and check sizes and digests; exit 1 where one is damaged."""
-    from tasks.retention import verify_artifacts
+    from topicflow.tasks.runs.retention import verify_artifacts
 
     damaged = 0
     n_artifacts = 0
@@ -69,9 +69,9 @@ def store_gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
     """Remove runs beyond the policy, artifacts that no run refers to, and what killed runs left behind."""
-    from configs.serving import RetentionConfig
-    from flows.console import human_bytes
-    from tasks.retention import clean
+    from topicflow.configs.serving import RetentionConfig
+    from topicflow.flows.commands.console import human_bytes
+    from topicflow.tasks.runs.retention import clean
 
     policy = RetentionConfig(
         keep_runs=keep_runs, keep_days=keep_days, min_age_hours=min_age_h, dry_run=dry_run

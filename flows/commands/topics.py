@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from configs.flows import FLOWS
-from configs.models import TopicModelConfig
-from flows.commands.options import (
+from topicflow.configs.flows import FLOWS
+from topicflow.configs.models import TopicModelConfig
+from topicflow.flows.commands.options import (
     AsJson,
     ConfigFile,
     Overrides,
@@ -20,7 +20,7 @@ from flows.commands.options import (
     read_config,
     run_flow,
 )
-from tasks.errors import ConfigError
+from topicflow.tasks.errors import ConfigError
 
 app = typer.Typer()
 
@@ -35,13 +35,13 @@ def run(
 ) -> None:
     """Run a topic model, computing only what the store lacks."""
     settings = read_config(config, TopicModelConfig, overrides, store, runs)
-    from flows.start import start_topic_model
+    from topicflow.flows.running.start import start_topic_model
 
     record = run_flow(settings, start_topic_model)
     if as_json:
         print_json(record)
         return
-    from flows.console import print_run
+    from topicflow.flows.commands.console import print_run
 
     print_run(record, Path(settings.runtime.runs))
 
@@ -58,7 +58,7 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Say what a run would compute, what is there already, and why."""
-    from flows.side_plans import PLANS
+    from topicflow.flows.planning.side_plans import PLANS
 
     if flow not in PLANS:
         msg = f"--flow {flow}: there are plans of {', '.join(PLANS)}; a run says what it finds, and computes the rest"
@@ -86,7 +86,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Write over an existing config.")] = False,
 ) -> None:
     """Look at a file and write a config for it that runs as it is, saying what was guessed and why."""
-    from tasks.guess import guess_config, render_config
+    from topicflow.tasks.documents.guess import guess_config, render_config
 
     guess = guess_config(file)
     target = output or Path(f"{file.stem}.toml")
@@ -107,13 +107,13 @@ def list_runs(
     as_json: AsJson = False,
 ) -> None:
     """List past runs, newest first."""
-    from tasks import runs as past
+    from topicflow.tasks.runs import records as past
 
     records = past.list_runs(runs or Path("runs"), name)[:limit]
     if as_json:
         print_json([{k: v for k, v in record.items() if k not in {"stages", "config"}} for record in records])
         return
-    from flows.console import print_runs
+    from topicflow.flows.commands.console import print_runs
 
     print_runs(records)
 
@@ -125,13 +125,13 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a run's topics, metrics and stages."""
-    from tasks.runs import find_run
+    from topicflow.tasks.runs.records import find_run
 
     record = find_run(runs or Path("runs"), wanted)
     if as_json:
         print_json(record)
         return
-    from flows.console import print_remarks, print_run, print_stages
+    from topicflow.flows.commands.console import print_remarks, print_run, print_stages
 
     print_stages(record)
     print_run(record, runs or Path("runs"))
@@ -146,8 +146,8 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Show what changed between two runs: metrics, config, topics that match, documents that moved."""
-    from flows.console import print_comparison, print_topic_changes
-    from tasks.runs import find_run
+    from topicflow.flows.commands.console import print_comparison, print_topic_changes
+    from topicflow.tasks.runs.records import find_run
 
     folder = runs or Path("runs")
     records = find_run(folder, first), find_run(folder, second)
@@ -156,7 +156,7 @@ def compare(
         print_comparison(*records)
         if not have_topics:
             return
-    from tasks.compare import compare_runs
+    from topicflow.tasks.runs.compare import compare_runs
 
     changes = compare_runs(*records)
     if as_json:
@@ -176,7 +176,7 @@ def explore(
     runs: RunsDir = None,
 ) -> None:
     """Open a run's documents in Apple's Embedding Atlas, for maps of a million points."""
-    from tasks.explore import explore_run
-    from tasks.runs import find_run
+    from topicflow.tasks.runs.explore import explore_run
+    from topicflow.tasks.runs.records import find_run
 
     explore_run(find_run(runs or Path("runs"), wanted))

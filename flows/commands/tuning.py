@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from configs.tuning import TuneEmbeddingsConfig
-from flows.commands.options import (
+from topicflow.configs.tuning import TuneEmbeddingsConfig
+from topicflow.flows.commands.options import (
     AsJson,
     ConfigFile,
     Overrides,
@@ -35,7 +35,7 @@ def tune(
     if as_json:
         print_json(record)
         return
-    from flows.console import print_run
+    from topicflow.flows.commands.console import print_run
 
     print_run(record, Path(settings.runtime.runs))
     if "adapter" in record:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from configs.update import UpdateTopicsConfig
-from flows.commands.options import (
+from topicflow.configs.update import UpdateTopicsConfig
+from topicflow.flows.commands.options import (
     AsJson,
     ConfigFile,
     Overrides,
@@ -38,14 +38,14 @@ def update(
 ) -> None:
     """Tell new documents to the topics of the last run, which keep their ids; fit anew where they drift."""
     settings = read_config(config, UpdateTopicsConfig, overrides, store, runs)
-    from flows.console import print_update
+    from topicflow.flows.commands.console import print_update
 
     folder = Path(settings.runtime.runs)
     if backfill is None:
         record = run_flow(settings)
         print_json(record) if as_json else print_update(record, folder)
         return
-    from flows.backfill import due_periods
+    from topicflow.flows.planning.backfill import due_periods
 
     records = []
     for period in due_periods(settings, backfill):

@@ -26,19 +26,19 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from configs.models import RuntimeConfig, SentenceTransformersEmbed
-from configs.tuning import AdapterTune, SplitExamples
-from tasks.core.class_head import Examples, fit_softmax
-from tasks.core.residual import FloatArray, ResidualHead
-from tasks.core.similarity import chance_share, same_class_shares
-from tasks.embed import embed_texts
-from tasks.example_set import ExampleSet
-from tasks.examples import TRAINING, UNLABELLED, VALIDATION, draw_roles
-from tasks.resources import one_torch_thread
-from tasks.store import ArtifactStore
-from tasks.tune import fit_adapter
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
+from topicflow.configs.models import RuntimeConfig, SentenceTransformersEmbed
+from topicflow.configs.tuning import AdapterTune, SplitExamples
+from topicflow.tasks.core.learning.class_head import Examples, fit_softmax
+from topicflow.tasks.core.learning.residual import FloatArray, ResidualHead
+from topicflow.tasks.core.learning.similarity import chance_share, same_class_shares
+from topicflow.tasks.encoding.embed import embed_texts
+from topicflow.tasks.store.artifact_store import ArtifactStore
+from topicflow.tasks.store.resources import one_torch_thread
+from topicflow.tasks.tuning.example_set import ExampleSet
+from topicflow.tasks.tuning.examples import TRAINING, UNLABELLED, VALIDATION, draw_roles
+from topicflow.tasks.tuning.tune import fit_adapter
 
 Numbers = NDArray[np.int64]
 NEIGHBORS = (10, 100, 1000)

@@ -24,16 +24,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from configs.models import HdbscanCluster, NeighborsConfig, ParallelUmapReduce, RuntimeConfig
-from tasks.cluster import cluster_points
-from tasks.core.assign import neighbor_weights, vote_topics
-from tasks.core.nearest import Parts, exact_nearest
-from tasks.core.search import CellIndex, cell_index, search_neighbors
-from tasks.neighbors import find_neighbors
-from tasks.reduce import reduce_graph
-from tasks.sample import N_NEAREST
 from tests.benchmarks.corpora import reddit_vectors
 from tests.benchmarks.peer import machine
+from topicflow.configs.models import HdbscanCluster, NeighborsConfig, ParallelUmapReduce, RuntimeConfig
+from topicflow.tasks.core.clusters.assign import neighbor_weights, vote_topics
+from topicflow.tasks.core.vectors.nearest import Parts, exact_nearest
+from topicflow.tasks.core.vectors.search import CellIndex, cell_index, search_neighbors
+from topicflow.tasks.topics.cluster import cluster_points
+from topicflow.tasks.topics.fitted_sample import N_NEAREST
+from topicflow.tasks.topics.neighbors import find_neighbors
+from topicflow.tasks.topics.reduce import reduce_graph
 
 MIN_CLUSTER_SIZE = 50
 

@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from configs.models import HdbscanCluster, NeighborsConfig, ParallelUmapReduce, RuntimeConfig
-from tasks.cluster import cluster_points
-from tasks.neighbors import find_neighbors
-from tasks.reduce import reduce_graph
-from tasks.store import ArtifactStore
 from tests.benchmarks.corpora import embedded
 from tests.benchmarks.peer import machine
+from topicflow.configs.models import HdbscanCluster, NeighborsConfig, ParallelUmapReduce, RuntimeConfig
+from topicflow.tasks.store.artifact_store import ArtifactStore
+from topicflow.tasks.topics.cluster import cluster_points
+from topicflow.tasks.topics.neighbors import find_neighbors
+from topicflow.tasks.topics.reduce import reduce_graph
 
 IMPLEMENTATIONS = ("reference", "fast")
 

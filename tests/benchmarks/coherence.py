@@ -22,9 +22,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tasks.core import coherence
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
+from topicflow.tasks.core.words import coherence
 
 PATTERN = r"(?u)\b\w\w+\b"
 N_WORDS = 10

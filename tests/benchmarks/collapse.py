@@ -23,22 +23,22 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import normalized_mutual_info_score
 
-from configs.models import (
+from tests.benchmarks.corpora import Corpus, result
+from tests.benchmarks.peer import machine
+from topicflow.configs.models import (
     HdbscanCluster,
     NeighborsConfig,
     ParallelUmapReduce,
     RuntimeConfig,
     SentenceTransformersEmbed,
 )
-from tasks.cluster import cluster_points
-from tasks.embed import embed
-from tasks.evaluate import read_classes
-from tasks.load import load
-from tasks.neighbors import NeighborGraph, find_neighbors
-from tasks.reduce import reduce_graph
-from tasks.store import ArtifactStore
-from tests.benchmarks.corpora import Corpus, result
-from tests.benchmarks.peer import machine
+from topicflow.tasks.documents.load import load
+from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.store.artifact_store import ArtifactStore
+from topicflow.tasks.topics.cluster import cluster_points
+from topicflow.tasks.topics.evaluate import read_classes
+from topicflow.tasks.topics.neighbors import NeighborGraph, find_neighbors
+from topicflow.tasks.topics.reduce import reduce_graph
 
 SIZES = (200, 500, 1_000, 1_500, 3_000, 10_000)
 SMALLEST = 10

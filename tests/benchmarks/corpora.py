@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from configs.models import LoadConfig, RuntimeConfig, SentenceTransformersEmbed
-from tasks.embed import embed
-from tasks.encoders import find_encoder, load_encoder
-from tasks.load import load
-from tasks.store import ArtifactRef, ArtifactStore
+from topicflow.configs.models import LoadConfig, RuntimeConfig, SentenceTransformersEmbed
+from topicflow.tasks.documents.load import load
+from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 

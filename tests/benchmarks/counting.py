@@ -29,10 +29,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from configs.models import CountConfig, LabelConfig
-from tasks import resources
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
+from topicflow.configs.models import CountConfig, LabelConfig
+from topicflow.tasks.store import resources
 
 N_WORDS = 10
 CHUNK_ROWS = 50_000
@@ -86,9 +86,9 @@ def of_topicflow(path: Path) -> tuple[float, float, int, list[list[tuple[str, fl
     """Return seconds, processor seconds, resident bytes before, and each topic's words by topicflow."""
     from scipy.sparse import csr_matrix
 
-    from tasks.count import count_texts
-    from tasks.label import weigh_words
-    from tasks.store import ArtifactWriter
+    from topicflow.tasks.store.artifact_store import ArtifactWriter
+    from topicflow.tasks.topics.count import count_texts
+    from topicflow.tasks.topics.label import weigh_words
 
     config = CountConfig(stop_words="none", token_pattern=r"(?u)\b\w\w+\b")
     weighting = LabelConfig(spread=0.0, exclusivity=0.0)

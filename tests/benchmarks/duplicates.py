@@ -33,16 +33,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from configs.duplicates import EmbeddingDeduplicate
-from configs.models import RuntimeConfig
-from tasks.core.alike import TwoCorpora, equal_firsts
-from tasks.core.blocks import workers
-from tasks.core.exact_pairs import exact_pairs, partners_of
-from tasks.core.pairs import Pairs, wilson_interval
-from tasks.pair import pair
-from tasks.store import ArtifactRef, ArtifactStore, Recipe
 from tests.benchmarks.corpora import CORPORA, embedded, reddit_vectors, result
 from tests.benchmarks.peer import machine
+from topicflow.configs.duplicates import EmbeddingDeduplicate
+from topicflow.configs.models import RuntimeConfig
+from topicflow.tasks.core.duplicates.exact_pairs import exact_pairs, partners_of
+from topicflow.tasks.core.duplicates.hashed_pairs import TwoCorpora, equal_firsts
+from topicflow.tasks.core.duplicates.pairs import Pairs, wilson_interval
+from topicflow.tasks.core.vectors.blocks import workers
+from topicflow.tasks.duplicates.similar_vectors import pair
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 
 SEED = 1
 MANY = 10_000

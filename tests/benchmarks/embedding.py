@@ -32,15 +32,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from configs.load import parse_config
-from configs.models import EmbedConfig, SentenceTransformersEmbed, StaticEmbed, TopicModelConfig
-from flows.start import start_topic_model
-from tasks.embed import CHUNK_TEXTS
-from tasks.encoder_cache import encoder_cache
-from tasks.encoders import Encoder, find_encoder, load_encoder
-from tasks.float_encoder import BLOCK_TEXTS, SentenceTransformersEncoder, any_shape, token_block
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
+from topicflow.configs.load import parse_config
+from topicflow.configs.models import EmbedConfig, SentenceTransformersEmbed, StaticEmbed, TopicModelConfig
+from topicflow.flows.running.start import start_topic_model
+from topicflow.tasks.encoding.embed import CHUNK_TEXTS
+from topicflow.tasks.encoding.encoder_cache import encoder_cache
+from topicflow.tasks.encoding.encoders import Encoder, find_encoder, load_encoder
+from topicflow.tasks.encoding.float_encoder import (
+    BLOCK_TEXTS,
+    SentenceTransformersEncoder,
+    any_shape,
+    token_block,
+)
 
 WAYS: dict[str, SentenceTransformersEmbed | StaticEmbed] = {
     "float32": SentenceTransformersEmbed(precision="float32"),

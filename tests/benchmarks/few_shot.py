@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from configs.classify import TrainClassifierConfig
-from configs.models import SentenceTransformersEmbed
-from tasks.contest import Examples, try_probe, try_setfit
-from tasks.core.scores import interval, score
-from tasks.core.splits import draw_shots
-from tasks.encoders import find_encoder, load_encoder
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
+from topicflow.configs.classify import TrainClassifierConfig
+from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.tasks.classify.compare_methods import Examples, try_probe, try_setfit
+from topicflow.tasks.core.learning.scores import interval, score
+from topicflow.tasks.core.learning.splits import draw_shots
+from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 
 CORPORA = {
     "sst5": ("sst5_train", "sst5_test", "label"),

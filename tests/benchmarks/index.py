@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from tasks.core.hnsw import Graph
-from tasks.core.nearest import Parts, exact_nearest
-from tasks.core.search import cell_index, search_neighbors
 from tests.benchmarks.corpora import reddit_vectors
 from tests.benchmarks.peer import machine
+from topicflow.tasks.core.vectors.hnsw import Graph
+from topicflow.tasks.core.vectors.nearest import Parts, exact_nearest
+from topicflow.tasks.core.vectors.search import cell_index, search_neighbors
 
 M, EF_CONSTRUCTION, K, TARGET, N_QUERIES = 16, 128, 10, 0.99, 1000
 EFS = (10, 16, 24, 32, 48, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024)

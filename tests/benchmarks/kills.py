@@ -29,11 +29,11 @@ from pathlib import Path
 
 import polars as pl
 
-from tasks.retention import list_artifacts, verify_artifacts
-from tasks.store import ArtifactStore, file_digest
 from tests.benchmarks.corpora import DATA
 from tests.commands import Outcome, clean_environment, command, run_apart, serving
 from tests.fakes import planted_corpus
+from topicflow.tasks.runs.retention import list_artifacts, verify_artifacts
+from topicflow.tasks.store.artifact_store import ArtifactStore, file_digest
 
 STAGES = """
 name = "killed"

@@ -22,24 +22,24 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import normalized_mutual_info_score
 
-from configs.models import (
+from tests.benchmarks.corpora import embedded, reddit_vectors, result
+from tests.benchmarks.peer import machine
+from topicflow.configs.models import (
     HdbscanCluster,
     NeighborsConfig,
     ParallelUmapReduce,
     RuntimeConfig,
     UmapReduce,
 )
-from tasks.cluster import cluster, cluster_points
-from tasks.core.fuzzy import fuzzy_graph
-from tasks.core.layout import parallel_layout
-from tasks.core.quality import neighbor_preservation, trustworthiness
-from tasks.core.seeded_layout import umap_layout
-from tasks.evaluate import read_classes
-from tasks.neighbors import find_neighbors, neighbors
-from tasks.reduce import reduce, start_positions
-from tasks.store import ArtifactStore, Recipe
-from tests.benchmarks.corpora import embedded, reddit_vectors, result
-from tests.benchmarks.peer import machine
+from topicflow.tasks.core.clusters.quality import neighbor_preservation, trustworthiness
+from topicflow.tasks.core.layout.fuzzy import fuzzy_graph
+from topicflow.tasks.core.layout.parallel_layout import parallel_layout
+from topicflow.tasks.core.layout.seeded_layout import umap_layout
+from topicflow.tasks.store.artifact_store import ArtifactStore, Recipe
+from topicflow.tasks.topics.cluster import cluster, cluster_points
+from topicflow.tasks.topics.evaluate import read_classes
+from topicflow.tasks.topics.neighbors import find_neighbors, neighbors
+from topicflow.tasks.topics.reduce import reduce, start_positions
 
 CLUSTERING = HdbscanCluster(min_cluster_size=10)
 

@@ -33,9 +33,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.core.descent import descent_neighbors
-from tasks.core.knn import exact_neighbors, pynndescent_neighbors, recall
 from tests.benchmarks.peer import machine
+from topicflow.tasks.core.vectors.descent import descent_neighbors
+from topicflow.tasks.core.vectors.knn import exact_neighbors, pynndescent_neighbors, recall
 
 K = 15
 SAMPLE = 1000
@@ -81,7 +81,7 @@ def measure_graph(method: str, path: Path, is_warm_up: bool) -> dict[str, Any]:
 
 def measure_search(path: Path, n_queries: int) -> dict[str, Any]:
     """Return what building the cells and searching them costs in this process, and the recall at 1."""
-    from tasks.core.search import cell_index, search_neighbors
+    from topicflow.tasks.core.vectors.search import cell_index, search_neighbors
 
     vectors = np.load(path)
     n_fitted = len(vectors) - max(1, len(vectors) // 10)
@@ -142,8 +142,8 @@ def prepared(source: Path, n_rows: int, target: Path) -> int:
 
 def arxiv_vectors(work: Path) -> Path:
     """Return the file with the embeddings of 100,000 arXiv titles, made now if they are not in the store."""
-    from tasks.store import ArtifactStore
     from tests.benchmarks.corpora import embedded
+    from topicflow.tasks.store.artifact_store import ArtifactStore
 
     store = ArtifactStore(work / "store")
     _, embeddings = embedded("arxiv_100k", store, work)

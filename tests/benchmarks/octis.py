@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from configs.models import CountConfig, EvaluateConfig, HdbscanCluster, LabelConfig
-from tasks.embed import text_parts
-from tasks.evaluate import measure
-from tasks.store import ArtifactStore
 from tests.benchmarks.corpora import embedded
 from tests.benchmarks.peer import fit_bertopic, machine
 from tests.benchmarks.quality import our_topics
+from topicflow.configs.models import CountConfig, EvaluateConfig, HdbscanCluster, LabelConfig
+from topicflow.tasks.encoding.embed import text_parts
+from topicflow.tasks.store.artifact_store import ArtifactStore
+from topicflow.tasks.topics.evaluate import measure
 
 COUNTING = CountConfig(stop_words="none")
 N_TOPICS = (10, 20, 30, 40, 50)

@@ -30,7 +30,7 @@ from tests.fakes import planted_corpus
 THROUGH_TEMPORARY_SERVER = """
 import os, sys
 from pathlib import Path
-from configs.load import load_config
+from topicflow.configs.load import load_config
 from flows import start
 for name, value in start.QUIET_PREFECT.items():
     os.environ.setdefault(name, value)
@@ -41,11 +41,11 @@ start._run_with_temporary_server(load_config(Path(sys.argv[1])), None)
 WITH_PREFECTS_OWN = """
 import os, sys
 from pathlib import Path
-from configs.load import load_config
+from topicflow.configs.load import load_config
 from flows import start
 for name, value in start.QUIET_PREFECT.items():
     os.environ.setdefault(name, value)
-from flows.topic_model import topic_model
+from topicflow.flows.topic_model import topic_model
 topic_model(load_config(Path(sys.argv[1])))
 """
 """The flow called with no server anywhere: Prefect starts one of its own accord."""

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.quality --store STORE --scratch DIR newsgroups bbc_news arxiv_100k
 
 Both sides cluster with min_cluster_size 10, BERTopic's default, over the seeds given; ours is otherwise the
-shipped default config. Every figure is computed by the same code on both sides (`tasks.evaluate.measure`), over
+shipped default config. Every figure is computed by the same code on both sides (`tasks.topics.evaluate.measure`), over
 all documents, outliers as a class of their own. The clock covers embeddings to topics, not the metrics; stages
 that the store holds already cost nothing, so compare seconds on a fresh store only.
 
@@ -24,7 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from configs.models import (
+from tests.benchmarks.corpora import embedded, result
+from tests.benchmarks.peer import fit_bertopic, machine
+from topicflow.configs.models import (
     CountConfig,
     EvaluateConfig,
     HdbscanCluster,
@@ -34,16 +36,14 @@ from configs.models import (
     RuntimeConfig,
     SentenceTransformersEmbed,
 )
-from tasks.cluster import cluster
-from tasks.count import count
-from tasks.embed import text_parts
-from tasks.evaluate import measure, read_classes, read_keywords
-from tasks.label import label
-from tasks.neighbors import neighbors
-from tasks.reduce import reduce
-from tasks.store import ArtifactRef, ArtifactStore
-from tests.benchmarks.corpora import embedded, result
-from tests.benchmarks.peer import fit_bertopic, machine
+from topicflow.tasks.encoding.embed import text_parts
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics.cluster import cluster
+from topicflow.tasks.topics.count import count
+from topicflow.tasks.topics.evaluate import measure, read_classes, read_keywords
+from topicflow.tasks.topics.label import label
+from topicflow.tasks.topics.neighbors import neighbors
+from topicflow.tasks.topics.reduce import reduce
 
 SHOWN = (
     "n_topics",

@@ -37,7 +37,7 @@ min_cluster_size = 50
 
 def run(work: Path, config: Path, *options: str) -> dict[str, Any]:
     """Return wall seconds of a run as a process, and its record's stages."""
-    command = [sys.executable, "-m", "flows.cli", "run", str(config), "--json", *options]
+    command = [sys.executable, "-m", "topicflow.flows.commands.cli", "run", str(config), "--json", *options]
     command += ["--store", str(work / "store"), "--runs", str(work / "runs")]
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)

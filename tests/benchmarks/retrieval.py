@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from configs.index import BuildIndexConfig
-from tasks.core.postings import fuse_ranks
-from tasks.search_index import DENSE_WEIGHT, DEPTH, FUSION_K, SearchIndex
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
 from tests.indexes import run
+from topicflow.configs.index import BuildIndexConfig
+from topicflow.tasks.core.vectors.postings import fuse_ranks
+from topicflow.tasks.search.index import DENSE_WEIGHT, DEPTH, FUSION_K, SearchIndex
 
 FUSIONS = (5.0, 10.0, 20.0, 30.0, 60.0, 100.0)
 WEIGHTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)

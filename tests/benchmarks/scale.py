@@ -89,7 +89,7 @@ def run_ours(settings: Settings, n_rows: int) -> dict[str, Any]:
     work.mkdir(parents=True)
     config = work / "config.toml"
     config.write_text(settings.config(n_rows), encoding="utf-8")
-    command = [sys.executable, "-m", "flows.cli", "run", str(config), "--json"]
+    command = [sys.executable, "-m", "topicflow.flows.commands.cli", "run", str(config), "--json"]
     command += ["--store", str(work / "store"), "--runs", str(work / "runs")]
     started = time.perf_counter()
     with settings.held():

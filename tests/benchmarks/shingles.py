@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from configs.duplicates import MinhashDeduplicate, VectorMatchConfig
-from configs.models import SentenceTransformersEmbed
-from tasks.core.blocks import workers
-from tasks.core.minhash import choose_bands, equal_sets, pairs_of_band, shingled, signed
-from tasks.core.pairs import Pairs, union
-from tasks.encoders import find_encoder, load_encoder
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
+from topicflow.configs.duplicates import MinhashDeduplicate, VectorMatchConfig
+from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.tasks.core.duplicates.minhash import choose_bands, equal_sets, pairs_of_band, shingled, signed
+from topicflow.tasks.core.duplicates.pairs import Pairs, union
+from topicflow.tasks.core.vectors.blocks import workers
+from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 
 SEED = 1
 EDITS = (0.01, 0.05, 0.1, 0.2)

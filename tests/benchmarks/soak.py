@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from configs.update import UpdateTopicsConfig
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
 from tests.fakes import planted_corpus
+from topicflow.configs.update import UpdateTopicsConfig
 
 
 def write_corpus(folder: Path, n: int) -> Path:
@@ -41,8 +41,8 @@ def write_corpus(folder: Path, n: int) -> Path:
     if source.exists():
         table = pl.read_parquet(source, columns=["title", "created"]).sort("created", "title").tail(n)
         texts = table["title"].to_list()
-        from configs.models import StaticEmbed
-        from tasks.encoders import find_encoder, load_encoder
+        from topicflow.configs.models import StaticEmbed
+        from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 
         config = StaticEmbed(method="static")
         vectors = load_encoder(find_encoder(config, "cpu"), config).encode(texts)[0]
@@ -110,9 +110,9 @@ def clean(folder: Path, keep: int) -> dict[str, Any]:
     Its own process, so that the one that forks starts no threads.
     """
     if (process := os.fork()) == 0:
-        from tasks.retention import collect_garbage, list_artifacts
-        from tasks.runs import list_runs
-        from tasks.store import ArtifactStore
+        from topicflow.tasks.runs.records import list_runs
+        from topicflow.tasks.runs.retention import collect_garbage, list_artifacts
+        from topicflow.tasks.store.artifact_store import ArtifactStore
 
         records = list_runs(folder / "runs", "soak")
         told = {"kept_ids": kept_ids(*records[:2]), "refit": records[0]["update"]["refit"]}

@@ -24,7 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from configs.models import (
+from tests.benchmarks.corpora import embedded, fresh_store, result
+from tests.benchmarks.peer import fit_bertopic, machine
+from topicflow.configs.models import (
     CountConfig,
     EvaluateConfig,
     HdbscanCluster,
@@ -34,16 +36,14 @@ from configs.models import (
     RuntimeConfig,
     SentenceTransformersEmbed,
 )
-from tasks.cluster import cluster
-from tasks.count import count
-from tasks.embed import text_parts
-from tasks.evaluate import measure, read_classes, read_keywords
-from tasks.label import label
-from tasks.neighbors import neighbors
-from tasks.reduce import reduce
-from tasks.store import ArtifactRef, ArtifactStore
-from tests.benchmarks.corpora import embedded, fresh_store, result
-from tests.benchmarks.peer import fit_bertopic, machine
+from topicflow.tasks.encoding.embed import text_parts
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics.cluster import cluster
+from topicflow.tasks.topics.count import count
+from topicflow.tasks.topics.evaluate import measure, read_classes, read_keywords
+from topicflow.tasks.topics.label import label
+from topicflow.tasks.topics.neighbors import neighbors
+from topicflow.tasks.topics.reduce import reduce
 
 SIDES = ("topicflow", "bertopic", "bertopic, unseeded")
 WARM = "arxiv_20k"

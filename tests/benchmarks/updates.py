@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from configs.update import UpdateTopicsConfig
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
 from tests.updates import tell as run_line
+from topicflow.configs.update import UpdateTopicsConfig
 
 CORPORA = {
     "arxiv_titles": ("title", "created", datetime(2009, 1, 1), 15),  # noqa: DTZ001
@@ -57,8 +57,8 @@ def write_slices(args: argparse.Namespace) -> Path:
     if args.vectors:
         vectors = np.load(args.vectors, mmap_mode="r")[told["place"].to_numpy()]
     else:
-        from configs.models import StaticEmbed
-        from tasks.encoders import find_encoder, load_encoder
+        from topicflow.configs.models import StaticEmbed
+        from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 
         config = StaticEmbed(method="static")
         vectors = load_encoder(find_encoder(config, "cpu"), config).encode(told["text"].to_list())[0]

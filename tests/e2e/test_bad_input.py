@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tasks.retention import verify_artifacts
-from tasks.store import FORMAT, ArtifactStore
 from tests.commands import Outcome, run_apart, write_config, write_corpus, write_table
 from tests.fakes import Corpus
+from topicflow.tasks.runs.retention import verify_artifacts
+from topicflow.tasks.store.artifact_store import FORMAT, ArtifactStore
 
 Topicflow = Callable[..., Outcome]
 
@@ -287,7 +287,7 @@ def test_an_error_that_nobody_foresaw_names_its_log(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("first line\nsecond line")
 
-    monkeypatch.setattr("tasks.cluster.cluster_points", broken)
+    monkeypatch.setattr("topicflow.tasks.topics.cluster.cluster_points", broken)
     outcome = topicflow("run", write_corpus(tmp_path, corpus))
     assert_refused(outcome, 1, "ZeroDivisionError: first line (not foreseen", "run.log")
     log = Path(outcome.errors[0].partition("the traceback is in ")[2].rstrip(")"))

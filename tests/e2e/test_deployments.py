@@ -11,7 +11,7 @@ import yaml
 from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 
-from configs.flows import FLOWS
+from topicflow.configs.flows import FLOWS
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENTS = yaml.safe_load((ROOT / "deployments/prefect.yaml").read_text())
@@ -25,7 +25,7 @@ def entries() -> dict[str, Any]:
 
 @pytest.mark.parametrize("flow", [*FLOWS, "clean_store"])
 def test_every_flow_is_deployed_by_module_and_loads(flow: str) -> None:
-    entry = entries()[f"flows.{flow}.{flow}"]
+    entry = entries()[f"topicflow.flows.{flow}.{flow}"]
     loaded: Flow[..., Any] = load_flow_from_entrypoint(entry["entrypoint"])
     assert (loaded.name, entry["name"]) == (flow, flow.replace("_", "-"))
     assert entry["description"]
@@ -34,7 +34,7 @@ def test_every_flow_is_deployed_by_module_and_loads(flow: str) -> None:
 
 
 def test_no_deployment_is_of_no_flow() -> None:
-    assert set(entries()) == {f"flows.{flow}.{flow}" for flow in (*FLOWS, "clean_store")}
+    assert set(entries()) == {f"topicflow.flows.{flow}.{flow}" for flow in (*FLOWS, "clean_store")}
 
 
 def test_the_schedules_in_comments_are_ready_to_use() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tasks.search_index import SearchIndex
 from tests.commands import Outcome, write_config
 from tests.indexes import documents_table
+from topicflow.tasks.search.index import SearchIndex
 
 Topicflow = Callable[..., Outcome]
 TABLE = documents_table(80).drop("vector")

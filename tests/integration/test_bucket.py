@@ -16,16 +16,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from configs.models import RuntimeConfig
-from tasks import bucket as module
-from tasks.bucket import Bucket
-from tasks.errors import ArtifactError, ConfigError
-from tasks.retention import collect_garbage, list_artifacts, verify_artifacts
-from tasks.store import ArtifactRef, ArtifactStore, Recipe, open_store
-from tasks.vectors import VectorStore, text_digests
 from tests.commands import Outcome, write_corpus
 from tests.fakes import Corpus
 from tests.unit.test_store import RECIPE, write
+from topicflow.configs.models import RuntimeConfig
+from topicflow.tasks.encoding.vector_store import VectorStore, text_digests
+from topicflow.tasks.errors import ArtifactError, ConfigError
+from topicflow.tasks.runs.retention import collect_garbage, list_artifacts, verify_artifacts
+from topicflow.tasks.store import bucket as module
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, open_store
+from topicflow.tasks.store.bucket import Bucket
 
 URL = "s3://artifacts/team/store"
 
@@ -100,7 +100,8 @@ def test_processes_that_share_a_cache_do_not_disturb_each_other(
     for recipe in recipes:
         write(remote("writer"), recipe)
     code = (
-        "import sys; from configs.models import RuntimeConfig; from tasks.store import Recipe, open_store\n"
+        "from topicflow.configs.models import RuntimeConfig\n"
+        "from topicflow.tasks.store.artifact_store import Recipe, open_store\n"
         f"store = open_store(RuntimeConfig(store={URL!r}, cache={str(tmp_path / 'shared')!r}))\n"
         "for version in range(8):\n"
         "    ref = store.find(Recipe('count', 'numbers', version))\n"
@@ -226,9 +227,9 @@ WRITER = """
 import os, signal, sys, time
 from pathlib import Path
 import numpy as np
-from configs.models import RuntimeConfig
-from tasks.bucket import Bucket
-from tasks.store import Recipe, open_store
+from topicflow.configs.models import RuntimeConfig
+from topicflow.tasks.store.bucket import Bucket
+from topicflow.tasks.store.artifact_store import Recipe, open_store
 
 point, url, cache, go = sys.argv[1:]
 put = Bucket._put

@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from configs.deduplicate import DeduplicateConfig
-from configs.load import load_config
-from configs.models import TopicModelConfig
-from flows.plan import plan_topic_model
 from tests.commands import QUICK_STAGES, Outcome, write_config
 from tests.fakes import Corpus
+from topicflow.configs.deduplicate import DeduplicateConfig
+from topicflow.configs.load import load_config
+from topicflow.configs.models import TopicModelConfig
+from topicflow.flows.planning.plan import plan_topic_model
 
 Topicflow = Callable[..., Outcome]
 

@@ -9,23 +9,25 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tasks.store import ArtifactStore
 from tests.benchmarks.kills import contents
 from tests.clusters import Cluster
 from tests.commands import Outcome, PrefectServer, clean_environment, command, write_table
 from tests.fakes import Corpus
+from topicflow.tasks.store.artifact_store import ArtifactStore
 
 Topicflow = Callable[..., Outcome]
 
 SMALL_PARTS = {
-    "tasks.pair.SIGNED_ROWS": 40, "tasks.pair.TABLES_A_PART": 3,
-    "tasks.shingle.SHINGLED_ROWS": 40, "tasks.shingle.BANDS_A_PART": 8,
-}  # fmt: skip
+    "topicflow.tasks.duplicates.similar_vectors.SIGNED_ROWS": 40,
+    "topicflow.tasks.duplicates.similar_vectors.TABLES_A_PART": 3,
+    "topicflow.tasks.duplicates.similar_texts.SHINGLED_ROWS": 40,
+    "topicflow.tasks.duplicates.similar_texts.BANDS_A_PART": 8,
+}
 """Four parts of signatures, four of shingles, four of tables and four of bands for 140 documents."""
 
 PRELOAD = f"""
 import importlib, os, sys, time
-from tasks.store import ArtifactStore
+from topicflow.tasks.store.artifact_store import ArtifactStore
 
 for name, value in {SMALL_PARTS}.items():
     module, _, constant = name.rpartition(".")
@@ -105,7 +107,7 @@ def kill_at_second(what: str, config: Path, server: PrefectServer) -> list[str]:
     log.write_text("")
     code = f"import sys; sys.argv = ['topicflow', *{[str(word) for word in words(config, 'store')]!r}]\n{PRELOAD}"
     process = subprocess.Popen(
-        [command()[0], "-c", f"{code}\nfrom flows.cli import main\nmain()"],
+        [command()[0], "-c", f"{code}\nfrom topicflow.flows.commands.cli import main\nmain()"],
         env=clean_environment(**server.environment, LOG=str(log), STOP=what),
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

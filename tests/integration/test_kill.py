@@ -14,7 +14,7 @@ from tests.fakes import Corpus
 
 SLOW_STAGE = """
 import sys, threading, time
-from tasks.store import ArtifactStore
+from topicflow.tasks.store.artifact_store import ArtifactStore
 
 commit = ArtifactStore._commit
 def slow(self, recipe, writer, usage):
@@ -23,7 +23,7 @@ def slow(self, recipe, writer, usage):
         time.sleep(600)
     commit(self, recipe, writer, usage)
 ArtifactStore._commit = slow
-from flows.cli import main
+from topicflow.flows.commands.cli import main
 main()
 """
 """A run that stops for good when a stage has written its files and not yet made them an artifact."""

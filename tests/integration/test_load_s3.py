@@ -8,11 +8,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from configs.models import LoadConfig, RuntimeConfig
-from tasks.errors import DataError
-from tasks.load import load
-from tasks.sources import find_documents
-from tasks.store import ArtifactStore
+from topicflow.configs.models import LoadConfig, RuntimeConfig
+from topicflow.tasks.documents.load import load
+from topicflow.tasks.documents.sources import find_documents
+from topicflow.tasks.errors import DataError
+from topicflow.tasks.store.artifact_store import ArtifactStore
 
 TABLE = pl.DataFrame({"id": ["a", "b", "c"], "text": ["one", "two", "three"]})
 

@@ -216,7 +216,7 @@ def test_what_answers_at_once_imports_nothing_heavy(
     config = write_corpus(tmp_path, corpus)
     words = [str(config) if word == "CONFIG" else word for word in arguments]
     code = (
-        f"import sys; sys.argv = ['topicflow', *{words!r}]; from flows.cli import main\n"
+        f"import sys; sys.argv = ['topicflow', *{words!r}]; from topicflow.flows.commands.cli import main\n"
         f"try: main()\nfinally: print([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
     )
     began = time.monotonic()

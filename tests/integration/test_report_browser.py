@@ -13,12 +13,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from configs.models import ReportConfig
-from tasks.deduplicate import WAYS
-from tasks.report import report
-from tasks.report_page import RUN_PLACE, finish_report
-from tasks.store import ArtifactRef, ArtifactStore, Recipe
 from tests.fakes import save_documents
+from topicflow.configs.models import ReportConfig
+from topicflow.tasks.duplicates.deduplicate import WAYS
+from topicflow.tasks.report.report import report
+from topicflow.tasks.report.report_page import RUN_PLACE, finish_report
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.load import parse_config
-from configs.models import TopicModelConfig
 from tests.commands import PrefectServer, run_apart, write_config
 from tests.fakes import Corpus
+from topicflow.configs.load import parse_config
+from topicflow.configs.models import TopicModelConfig
 
 PASSWORD = "hunter2-swordfish"
 SECRETS = {

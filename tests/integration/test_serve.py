@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from configs.flows import FLOWS
 from tests.commands import PrefectServer, clean_environment, command, run_apart, write_corpus
 from tests.fakes import Corpus
+from topicflow.configs.flows import FLOWS
 
 STUCK = """
 import os, pathlib, time
 if kind := os.environ.get("STUCK_IN"):
-    from tasks.folder import LocalFolder
+    from topicflow.tasks.store.local import LocalFolder
     commit = LocalFolder.commit
     def stuck(self, staging, found, key, manifest):
         if found == kind:
@@ -183,7 +183,7 @@ def test_a_stop_ends_a_run_that_was_just_being_started(
 def runs_at_work(folder: Path) -> list[str]:
     """Return the commands of the processes of runs that `serve` started in a folder."""
     found = processes_with("STUCK_FILE", folder / "stuck")
-    return [command for command in found if "flows.cli" not in command]
+    return [command for command in found if "topicflow.flows.commands.cli" not in command]
 
 
 def processes_with(variable: str, path: Path) -> list[str]:

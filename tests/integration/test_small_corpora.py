@@ -6,17 +6,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from configs.models import (
+from topicflow.configs.models import (
     HdbscanCluster,
     NeighborsConfig,
     ParallelUmapReduce,
     RuntimeConfig,
     SentenceTransformersEmbed,
 )
-from tasks.cluster import cluster_points
-from tasks.encoders import find_encoder, load_encoder
-from tasks.neighbors import find_neighbors
-from tasks.reduce import reduce_graph
+from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.topics.cluster import cluster_points
+from topicflow.tasks.topics.neighbors import find_neighbors
+from topicflow.tasks.topics.reduce import reduce_graph
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 

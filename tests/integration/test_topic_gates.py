@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from configs.load import load_config
-from configs.models import TopicModelConfig
-from flows import start
 from tests.commands import Outcome, PrefectServer, write_corpus
 from tests.fakes import Corpus
 from tests.integration.test_update_flow import events_of
+from topicflow.configs.load import load_config
+from topicflow.configs.models import TopicModelConfig
+from topicflow.flows.running import start
 
 Command = Callable[..., Outcome]
 

@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from configs.load import dump_config
 from tests.commands import Outcome, PrefectServer
 from tests.updates import N_FIRST, config_of, new_topic, story
+from topicflow.configs.load import dump_config
 
 Command = Callable[..., Outcome]
 

@@ -12,15 +12,16 @@ from typing import Any, Self
 import polars as pl
 import pytest
 
-from configs.models import RuntimeConfig
-from tasks import embed as stage
-from tasks import lookup, tally
-from tasks import workers as module
-from tasks.errors import ConfigError, StageError
-from tasks.store import ArtifactStore, open_store
-from tasks.workers import map_chunks, started
 from tests.clusters import Cluster
 from tests.commands import Outcome, PrefectServer, write_table
+from topicflow.configs.models import RuntimeConfig
+from topicflow.tasks.encoding import embed as stage
+from topicflow.tasks.errors import ConfigError, StageError
+from topicflow.tasks.execution import workers as module
+from topicflow.tasks.execution.workers import map_chunks, started
+from topicflow.tasks.store.artifact_store import ArtifactStore, open_store
+from topicflow.tasks.topics import count_parts as tally
+from topicflow.tasks.topics import nearest_fitted as lookup
 
 TEXTS = [f"w{i} x{i * 7}" + " more" * (i % 9) for i in range(150)] + ["w1 x7 more", "w2 x14 more more"]
 
@@ -30,7 +31,7 @@ PARTS = {"embed-chunks": 15, "neighbors-parts": 4, "count-parts": 4}
 PRELOAD = """
 import os, time
 from pathlib import Path
-from tasks.encoders import SentenceTransformersEncoder
+from topicflow.tasks.encoding.encoders import SentenceTransformersEncoder
 
 encode = getattr(SentenceTransformersEncoder, "whole", SentenceTransformersEncoder.encode)  # Dask may load this twice
 SentenceTransformersEncoder.whole = encode
@@ -265,7 +266,7 @@ def test_a_worker_with_another_model_says_so(
 ) -> None:
     from dataclasses import replace
 
-    from tasks.encoders import find_encoder
+    from topicflow.tasks.encoding.encoders import find_encoder
 
     monkeypatch.setattr(stage, "find_encoder", lambda *given: replace(find_encoder(*given), key="f" * 32))
     there = topicflow(*on_dask(config, cluster.address, "shared"))

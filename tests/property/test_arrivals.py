@@ -5,10 +5,10 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs.models import LoadConfig
-from configs.update import ArriveConfig
-from tasks.arrive import Sieve
-from tasks.sources import Source
+from topicflow.configs.models import LoadConfig
+from topicflow.configs.update import ArriveConfig
+from topicflow.tasks.documents.sources import Source
+from topicflow.tasks.updates.new_documents import Sieve
 
 HOUR = 3_600_000_000
 

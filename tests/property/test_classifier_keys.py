@@ -5,17 +5,23 @@ from typing import Any
 
 import pytest
 
-from configs.classify import CompareConfig, HeadConfig, PredictConfig, SetFitConfig, TrainClassifierConfig
-from tasks import recipes
-from tasks.store import Recipe
 from tests.property.test_keys import perturbed
+from topicflow.configs.classify import (
+    CompareConfig,
+    HeadConfig,
+    PredictConfig,
+    SetFitConfig,
+    TrainClassifierConfig,
+)
+from topicflow.tasks.classify import recipes
+from topicflow.tasks.store.artifact_store import Recipe
 
 BASE = TrainClassifierConfig(load={"path": "a", "label_column": "label"})
 RECIPES: dict[str, Callable[[TrainClassifierConfig], Recipe]] = {
     "trial": lambda c: recipes.trial(c, {"method": "setfit", "shots": 0, "number": 1}, "annotations", "body"),
-    "compare": lambda c: recipes.contest(c, "annotations", "body"),
-    "train": lambda c: recipes.train(c, "setfit", "annotations", "body"),
-    "predict": lambda c: recipes.predict(c.predict, "embeddings", "annotations", "classifier"),
+    "compare": lambda c: recipes.comparison(c, "annotations", "body"),
+    "train": lambda c: recipes.classifier(c, "setfit", "annotations", "body"),
+    "predict": lambda c: recipes.predictions(c.predict, "embeddings", "annotations", "classifier"),
 }
 MOVED = {
     "head": {"trial", "compare", "train"},
@@ -58,19 +64,25 @@ def test_how_it_is_judged_changes_the_comparison_and_no_training(changes: dict[s
 def test_the_method_is_in_the_classifiers_key_and_not_in_the_predictions(method: str) -> None:
     config = BASE.model_copy(update={"predict": PredictConfig(method=method)})
     assert RECIPES["predict"](config).key == RECIPES["predict"](BASE).key
-    assert recipes.train(BASE, method, "a", None).key != recipes.train(BASE, "other", "a", None).key
+    assert recipes.classifier(BASE, method, "a", None).key != recipes.classifier(BASE, "other", "a", None).key
 
 
 def test_a_probe_does_not_depend_on_setfit() -> None:
     config = BASE.model_copy(update={"setfit": SetFitConfig(n_steps=7)})
     probe = {"method": "probe", "shots": 0, "number": 1}
     assert recipes.trial(config, probe, "a", None).key == recipes.trial(BASE, probe, "a", None).key
-    assert recipes.train(config, "probe", "a", None).key == recipes.train(BASE, "probe", "a", None).key
+    assert (
+        recipes.classifier(config, "probe", "a", None).key == recipes.classifier(BASE, "probe", "a", None).key
+    )
 
 
-def test_inputs_seed_and_versions_change_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert recipes.train(BASE, "setfit", "a", "b").key != recipes.train(BASE, "setfit", "a", "c").key
-    assert recipes.train(BASE, "setfit", "a", "b").key != recipes.train(BASE, "setfit", "x", "b").key
+def test_inputs_seed_and_versions_change_keys(bump: Callable[..., None]) -> None:
+    assert (
+        recipes.classifier(BASE, "setfit", "a", "b").key != recipes.classifier(BASE, "setfit", "a", "c").key
+    )
+    assert (
+        recipes.classifier(BASE, "setfit", "a", "b").key != recipes.classifier(BASE, "setfit", "x", "b").key
+    )
     other = BASE.model_copy(update={"seed": 1})
     before = {stage: recipe(BASE).key for stage, recipe in RECIPES.items()}
     assert {s for s, recipe in RECIPES.items() if recipe(other).key != before[s]} == {
@@ -78,5 +90,5 @@ def test_inputs_seed_and_versions_change_keys(monkeypatch: pytest.MonkeyPatch) -
         "compare",
         "train",
     }
-    monkeypatch.setattr(recipes, "VERSIONS", dict.fromkeys(recipes.VERSIONS, 99))
+    bump("contest", "train", "predict", "annotate")
     assert all(recipe(BASE).key != before[stage] for stage, recipe in RECIPES.items())

@@ -15,14 +15,21 @@ from polars.testing import assert_frame_equal
 from polars.testing.parametric import dataframes
 from pydantic import BaseModel, ValidationError
 
-from configs import duplicates as d
-from configs import models as m
-from configs.index import IndexConfig
-from configs.models import TopicModelConfig
-from flows.plan import chain_recipes
-from tasks import recipes
-from tasks.store import ArtifactRef, ArtifactStore, Recipe
 from tests.fakes import save_documents
+from tests.record_stage_code import all_versions
+from topicflow.configs import duplicates as d
+from topicflow.configs import models as m
+from topicflow.configs.index import IndexConfig
+from topicflow.configs.models import TopicModelConfig
+from topicflow.flows.planning.plan import chain_recipes
+from topicflow.flows.planning.stages import STAGES
+from topicflow.tasks.documents import recipes as documents_recipes
+from topicflow.tasks.duplicates import recipes as duplicates
+from topicflow.tasks.encoding import recipes as encoding_recipes
+from topicflow.tasks.report import recipes as report_recipes
+from topicflow.tasks.search import recipes as search_recipes
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
+from topicflow.tasks.topics import recipes as topics
 
 SECTIONS: dict[str, list[BaseModel]] = {
     "load": [
@@ -55,20 +62,20 @@ SECTIONS: dict[str, list[BaseModel]] = {
 }  # fmt: skip
 
 RECIPES: dict[str, Callable[[Any], Recipe]] = {
-    "load": lambda c: recipes.load(c, "source"),
-    "embed": lambda c: recipes.embed(c, "texts", "encoder"),
+    "load": lambda c: documents_recipes.load(c, "source"),
+    "embed": lambda c: encoding_recipes.embed(c, "texts", "encoder"),
     "deduplicate": lambda c: grouped(c, "d"),
-    "pair": lambda c: recipes.pair(c, "e", None, 1),
-    "shingle": lambda c: recipes.shingle(c, "t", None, 1),
-    "neighbors": lambda c: recipes.neighbors(c, "e", 1),
-    "reduce": lambda c: recipes.reduce(c, "e", "n", 1),
-    "map": lambda c: recipes.reduce(recipes.map_reduce(c), "e", "n", 1),
-    "cluster": lambda c: recipes.cluster(c, "e", "n", "r", 1),
-    "count": lambda c: recipes.count(c, "texts"),
-    "label": lambda c: recipes.label(c, "d", "e", "l", "c", "encoder"),
-    "evaluate": lambda c: recipes.evaluate(c, {"topics": "t"}, m.CountConfig(), 1),
-    "report": lambda c: recipes.report(c, "name", {"topics": "t"}),
-    "index": lambda c: recipes.index(c, {"embeddings": "e"}, "space", 1),
+    "pair": lambda c: duplicates.similar_vectors(c, "e", None, 1),
+    "shingle": lambda c: duplicates.similar_texts(c, "t", None, 1),
+    "neighbors": lambda c: topics.neighbors(c, "e", 1),
+    "reduce": lambda c: topics.reduce(c, "e", "n", 1),
+    "map": lambda c: topics.reduce(topics.map_reduce(c), "e", "n", 1),
+    "cluster": lambda c: topics.cluster(c, "e", "n", "r", 1),
+    "count": lambda c: topics.count(c, "texts"),
+    "label": lambda c: topics.label(c, "d", "e", "l", "c", "encoder"),
+    "evaluate": lambda c: topics.evaluate(c, {"topics": "t"}, m.CountConfig(), 1),
+    "report": lambda c: report_recipes.report(c, "name", {"topics": "t"}),
+    "index": lambda c: search_recipes.index(c, {"embeddings": "e"}, "space", 1),
 }
 
 
@@ -76,10 +83,10 @@ def grouped(config: d.AnyDeduplicate, documents: str) -> Recipe:
     """Return the recipe of the duplicates on top of those of the pairs that its method takes."""
     pairs = {}
     if not isinstance(config, d.MinhashDeduplicate):
-        pairs["pair"] = recipes.pair(config, "e", None, 1).key
+        pairs["pair"] = duplicates.similar_vectors(config, "e", None, 1).key
     if not isinstance(config, d.EmbeddingDeduplicate):
-        pairs["shingle"] = recipes.shingle(config, "t", None, 1).key
-    return recipes.deduplicate(config, documents, pairs)
+        pairs["shingle"] = duplicates.similar_texts(config, "t", None, 1).key
+    return duplicates.deduplicate(config, documents, pairs)
 
 
 BESIDE_ANOTHER = {"keep_column"}
@@ -182,8 +189,14 @@ def test_the_column_to_keep_by_changes_the_key() -> None:
 def test_another_threshold_needs_no_other_search(field: str) -> None:
     config = d.BothDeduplicate(method="both")
     changed = config.model_copy(update={field: 0.95})
-    assert recipes.pair(config, "e", None, 1).key == recipes.pair(changed, "e", None, 1).key
-    assert recipes.shingle(config, "t", None, 1).key == recipes.shingle(changed, "t", None, 1).key
+    assert (
+        duplicates.similar_vectors(config, "e", None, 1).key
+        == duplicates.similar_vectors(changed, "e", None, 1).key
+    )
+    assert (
+        duplicates.similar_texts(config, "t", None, 1).key
+        == duplicates.similar_texts(changed, "t", None, 1).key
+    )
     assert grouped(config, "d").key != grouped(changed, "d").key
 
 
@@ -201,22 +214,22 @@ def test_every_section_of_a_topic_model_is_walked() -> None:
 @pytest.mark.parametrize("stage", ["pair", "shingle", "neighbors", "reduce", "map", "cluster", "evaluate"])
 def test_the_seed_changes_the_key_where_it_draws(stage: str) -> None:
     drawn = {
-        "pair": lambda seed: recipes.pair(d.VectorMatchConfig(), "e", None, seed),
-        "shingle": lambda seed: recipes.shingle(d.WordMatchConfig(), "t", None, seed),
-        "neighbors": lambda seed: recipes.neighbors(m.NeighborsConfig(), "e", seed),
-        "reduce": lambda seed: recipes.reduce(m.ParallelUmapReduce(), "e", "n", seed),
-        "map": lambda seed: recipes.reduce(recipes.map_reduce(m.MapConfig()), "e", "n", seed),
-        "cluster": lambda seed: recipes.cluster(m.KMeansCluster(method="kmeans"), "e", "n", "r", seed),
-        "evaluate": lambda seed: recipes.evaluate(m.EvaluateConfig(), {}, m.CountConfig(), seed),
+        "pair": lambda seed: duplicates.similar_vectors(d.VectorMatchConfig(), "e", None, seed),
+        "shingle": lambda seed: duplicates.similar_texts(d.WordMatchConfig(), "t", None, seed),
+        "neighbors": lambda seed: topics.neighbors(m.NeighborsConfig(), "e", seed),
+        "reduce": lambda seed: topics.reduce(m.ParallelUmapReduce(), "e", "n", seed),
+        "map": lambda seed: topics.reduce(topics.map_reduce(m.MapConfig()), "e", "n", seed),
+        "cluster": lambda seed: topics.cluster(m.KMeansCluster(method="kmeans"), "e", "n", "r", seed),
+        "evaluate": lambda seed: topics.evaluate(m.EvaluateConfig(), {}, m.CountConfig(), seed),
     }[stage]
     assert drawn(1).key != drawn(2).key
 
 
-@pytest.mark.parametrize("stage", sorted(recipes.VERSIONS.keys() & SECTIONS.keys()))
-def test_a_bumped_version_changes_the_key(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stage", sorted(all_versions().keys() & SECTIONS.keys()))
+def test_a_bumped_version_changes_the_key(stage: str, bump: Callable[..., None]) -> None:
     config = SECTIONS[stage][0]
     before = RECIPES[stage](config).key
-    monkeypatch.setattr(recipes, "VERSIONS", {**recipes.VERSIONS, stage: 99})
+    bump(stage)
     assert RECIPES[stage](config).key != before
 
 
@@ -249,8 +262,8 @@ def test_no_field_of_runtime_changes_any_key(
 
 CHANGES = {
     "seed": ({"seed": 1}, {"neighbors", "reduce", "map", "cluster", "label", "evaluate", "report"}),
-    "prompt": ({"embed": {"prompt": "p: "}}, set(recipes.STAGES) - {"load", "count"}),
-    "neighbors": ({"neighbors": {"n_neighbors": 9}}, set(recipes.STAGES) - {"load", "embed", "count"}),
+    "prompt": ({"embed": {"prompt": "p: "}}, set(STAGES) - {"load", "count"}),
+    "neighbors": ({"neighbors": {"n_neighbors": 9}}, set(STAGES) - {"load", "embed", "count"}),
     "reduce": ({"reduce": {"n_components": 3}}, {"reduce", "cluster", "label", "evaluate", "report"}),
     "map": ({"map": {"min_dist": 0.5}}, {"map", "report"}),
     "cluster": ({"cluster": {"min_cluster_size": 50}}, {"cluster", "label", "evaluate", "report"}),

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from configs import models as m
-from configs import update as u
-from configs.gates import GatesConfig
-from tasks import recipes
-from tasks.store import Recipe
-from tasks.update_steps import FITTED_BY, fit_settings
 from tests.property.test_keys import perturbed
+from topicflow.configs import models as m
+from topicflow.configs import update as u
+from topicflow.configs.gates import GatesConfig
+from topicflow.tasks.publish import recipes as publish_recipes
+from topicflow.tasks.store.artifact_store import Recipe
+from topicflow.tasks.updates import recipes as updates
+from topicflow.tasks.updates.update_steps import FITTED_BY, fit_settings
 
 LOAD = m.LoadConfig(path="a.csv")
 OVERVIEW = (m.EvaluateConfig(), m.CountConfig(), m.ReportConfig(), "name", {"batches": "b"}, "names")
@@ -23,15 +24,15 @@ SECTIONS: dict[str, BaseModel] = {
     "gate": GatesConfig(),
 }
 RECIPES: dict[str, Callable[[Any], Recipe]] = {
-    "arrive": lambda c: recipes.arrive(LOAD, c, "source", "state"),
-    "drift": lambda c: recipes.drift(c, {"labels": "l"}, 1),
-    "match": lambda c: recipes.match(c, {"labels": "l"}),
-    "gate": lambda c: recipes.gate(c, {"overview": "o"}, None),
+    "arrive": lambda c: updates.new_documents(LOAD, c, "source", "state"),
+    "drift": lambda c: updates.drift(c, {"labels": "l"}, 1),
+    "match": lambda c: updates.lineage(c, {"labels": "l"}),
+    "gate": lambda c: publish_recipes.gate(c, {"overview": "o"}, None),
 }
 BARE: dict[str, Callable[[], Recipe]] = {
-    "assign": lambda: recipes.assign({"cells": "c"}),
-    "gather": lambda: recipes.gather(["a", "b"]),
-    "overview": lambda: recipes.overview(*OVERVIEW),
+    "assign": lambda: updates.assign({"cells": "c"}),
+    "gather": lambda: updates.merged_batches(["a", "b"]),
+    "overview": lambda: updates.overview(*OVERVIEW),
 }
 OTHERS: dict[str, Any] = {
     "watermark": "u", "late": "leave", "since": "2024-02-01", "until": "2025-02-01", "on_drift": "warn",
@@ -57,24 +58,32 @@ def test_every_field_changes_the_key_but_whom_to_tell(stage: str, field: str) ->
 
 
 @pytest.mark.parametrize("stage", [*RECIPES, *BARE])
-def test_a_bumped_version_changes_the_key(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bumped_version_changes_the_key(stage: str, bump: Callable[..., None]) -> None:
     def key() -> str:
         return (RECIPES[stage](SECTIONS[stage]) if stage in RECIPES else BARE[stage]()).key
 
     before = key()
-    monkeypatch.setattr(recipes, "VERSIONS", {**recipes.VERSIONS, stage: 99})
+    bump(stage)
     assert key() != before
 
 
 def test_inputs_change_the_keys() -> None:
     config = u.ArriveConfig()
-    assert recipes.arrive(LOAD, config, "s", "").key != recipes.arrive(LOAD, config, "s", "state").key
-    assert recipes.arrive(LOAD, config, "s", "").key != recipes.arrive(LOAD, config, "t", "").key
+    assert (
+        updates.new_documents(LOAD, config, "s", "").key
+        != updates.new_documents(LOAD, config, "s", "state").key
+    )
+    assert (
+        updates.new_documents(LOAD, config, "s", "").key != updates.new_documents(LOAD, config, "t", "").key
+    )
     elsewhere = m.LoadConfig(path="b.csv")
-    assert recipes.arrive(elsewhere, config, "s", "").key == recipes.arrive(LOAD, config, "s", "").key
-    assert recipes.gather(["a", "b"]).key != recipes.gather(["b", "a"]).key
-    assert recipes.cells({"e": "1"}, 1).key != recipes.cells({"e": "1"}, 2).key
-    assert recipes.overview(*OVERVIEW).key != recipes.overview(*OVERVIEW[:5], "other names").key
+    assert (
+        updates.new_documents(elsewhere, config, "s", "").key
+        == updates.new_documents(LOAD, config, "s", "").key
+    )
+    assert updates.merged_batches(["a", "b"]).key != updates.merged_batches(["b", "a"]).key
+    assert updates.cells({"e": "1"}, 1).key != updates.cells({"e": "1"}, 2).key
+    assert updates.overview(*OVERVIEW).key != updates.overview(*OVERVIEW[:5], "other names").key
 
 
 @pytest.mark.parametrize("section", [m.EvaluateConfig(), m.ReportConfig(title="t")])
@@ -83,7 +92,7 @@ def test_every_field_of_the_sections_shown_changes_the_overviews_key(section: Ba
     for field, changed in perturbed(section):
         assert changed is not None, field
         both = [
-            recipes.overview(*(*OVERVIEW[:at], each, *OVERVIEW[at + 1 :])).key for each in (section, changed)
+            updates.overview(*(*OVERVIEW[:at], each, *OVERVIEW[at + 1 :])).key for each in (section, changed)
         ]
         assert both[0] != both[1], field
 

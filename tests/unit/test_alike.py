@@ -7,12 +7,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.core import alike, exact_pairs
-from tasks.core.alike import TwoCorpora, equal_firsts, pairs_of_table, pairs_of_tables, plan_tables
-from tasks.core.blocks import workers
-from tasks.core.pairs import Pairs, bounded, no_pairs, union, wilson_interval
-from tasks.core.signatures import hyperplanes, row_codes, sign_bits
-from tasks.core.tables import TablePlan, choose_tables, differing_probability, expected_recall, same_key
+from topicflow.tasks.core.duplicates import exact_pairs
+from topicflow.tasks.core.duplicates import hashed_pairs as alike
+from topicflow.tasks.core.duplicates.hashed_pairs import (
+    TwoCorpora,
+    equal_firsts,
+    pairs_of_table,
+    pairs_of_tables,
+    plan_tables,
+)
+from topicflow.tasks.core.duplicates.lsh_plan import (
+    TablePlan,
+    choose_tables,
+    differing_probability,
+    expected_recall,
+    same_key,
+)
+from topicflow.tasks.core.duplicates.pairs import Pairs, bounded, no_pairs, union, wilson_interval
+from topicflow.tasks.core.duplicates.signatures import hyperplanes, row_codes, sign_bits
+from topicflow.tasks.core.vectors.blocks import workers
 
 
 def units(rows: np.ndarray) -> np.ndarray:

@@ -7,13 +7,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from configs.classify import LabelsConfig
-from tasks.annotate import annotate
-from tasks.errors import ConfigError, DataError
-from tasks.label_sources import read_labels
-from tasks.spaces import check_space, space_of
-from tasks.store import ArtifactRef, ArtifactStore
 from tests.fakes import save, save_documents
+from topicflow.configs.classify import LabelsConfig
+from topicflow.tasks.classify.label_sources import read_labels
+from topicflow.tasks.classify.labelled_texts import annotate
+from topicflow.tasks.encoding.spaces import check_space, space_of
+from topicflow.tasks.errors import ConfigError, DataError
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 TEXTS = ["red cat", "blue dog", "green cat", "pink dog", "white bird", "red cat"]
 

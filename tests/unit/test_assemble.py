@@ -9,16 +9,22 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from configs.load import load_config
-from configs.models import CountConfig, LabelConfig, PrecomputedEmbed, RuntimeConfig, TopicModelConfig
-from tasks.assemble import join_passages, publish_run
-from tasks.count import count
-from tasks.errors import ArtifactError
-from tasks.label import label
-from tasks.report_page import RUN_PLACE
-from tasks.runs import RunId, find_run, published_metrics, run_folder, write_json
-from tasks.store import ArtifactRef, ArtifactStore, Recipe
 from tests.fakes import Corpus, save, save_documents
+from topicflow.configs.load import load_config
+from topicflow.configs.models import (
+    CountConfig,
+    LabelConfig,
+    PrecomputedEmbed,
+    RuntimeConfig,
+    TopicModelConfig,
+)
+from topicflow.tasks.errors import ArtifactError
+from topicflow.tasks.publish.topic_folder import join_passages, publish_run
+from topicflow.tasks.report.report_page import RUN_PLACE
+from topicflow.tasks.runs.records import RunId, find_run, published_metrics, run_folder, write_json
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
+from topicflow.tasks.topics.count import count
+from topicflow.tasks.topics.label import label
 
 
 def test_passages_are_joined_by_hand() -> None:

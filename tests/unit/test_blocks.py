@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tasks.core.blocks import n_cores
+from topicflow.tasks.core.vectors.blocks import n_cores
 
 ON_ONE_CORE = """
 import os
@@ -16,8 +16,8 @@ import openvino  # brings a TBB, which numba would take
 
 import numba
 import numpy as np
-from tasks.core.blocks import n_cores
-from tasks.core.fuzzy import fuzzy_graph
+from topicflow.tasks.core.vectors.blocks import n_cores
+from topicflow.tasks.core.layout.fuzzy import fuzzy_graph
 
 indices = np.array([[0, 1], [1, 2], [2, 0]], np.int32)
 fuzzy_graph(indices, np.array([[0, 0.1]] * 3, np.float32))

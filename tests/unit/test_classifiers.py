@@ -8,23 +8,23 @@ import polars as pl
 import pytest
 import torch
 
-from configs.classify import HeadConfig, PredictConfig, SetFitConfig, TrainClassifierConfig
-from configs.models import ClassesCluster, RuntimeConfig, SentenceTransformersEmbed
-from tasks.classes import number_classes
-from tasks.classifier_files import classifier_key
-from tasks.classifiers import Classifier, export_setfit, load_classifier
-from tasks.cluster import cluster
-from tasks.contest import Trial, contest, plan_trials, split_of, summarize
-from tasks.contrastive import embed_for_training, pair_loss, tune_body
-from tasks.core.heads import Head, fit_head
-from tasks.core.splits import draw_batch
-from tasks.encoders import find_encoder, load_body, load_encoder
-from tasks.errors import ArtifactError, ConfigError
-from tasks.predict import predict, sure_classes
-from tasks.store import ArtifactRef, ArtifactStore
-from tasks.train import train
-from tasks.vectors import text_digests
 from tests.fakes import Corpus, save, save_documents
+from topicflow.configs.classify import HeadConfig, PredictConfig, SetFitConfig, TrainClassifierConfig
+from topicflow.configs.models import ClassesCluster, RuntimeConfig, SentenceTransformersEmbed
+from topicflow.tasks.classify.class_topics import number_classes
+from topicflow.tasks.classify.classifier_files import classifier_key
+from topicflow.tasks.classify.classifiers import Classifier, export_setfit, load_classifier
+from topicflow.tasks.classify.compare_methods import Trial, contest, plan_trials, split_of, summarize
+from topicflow.tasks.classify.predict import predict, sure_classes
+from topicflow.tasks.classify.setfit_training import embed_for_training, pair_loss, tune_body
+from topicflow.tasks.classify.train import train
+from topicflow.tasks.core.learning.heads import Head, fit_head
+from topicflow.tasks.core.learning.splits import draw_batch
+from topicflow.tasks.encoding.encoders import find_encoder, load_body, load_encoder
+from topicflow.tasks.encoding.vector_store import text_digests
+from topicflow.tasks.errors import ArtifactError, ConfigError
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics.cluster import cluster
 
 QUICK = {"n_steps": 6, "batch_texts": 8, "judge_every": 2}
 NAMES = ["animals", "colours", "drinks"]

@@ -7,14 +7,14 @@ import pytest
 from prefect.states import State
 from sklearn.metrics import adjusted_rand_score
 
-from configs.models import HdbscanCluster, KMeansCluster, RuntimeConfig
-from tasks.cluster import check_size, cluster, cluster_points
-from tasks.core.assign import best_topics, bound_outliers, topic_centroids
-from tasks.core.clusters import Clustering, number_by_size
-from tasks.core.merge import merge_topics
-from tasks.errors import StageError
-from tasks.store import ArtifactRef, ArtifactStore
 from tests.fakes import Corpus, save
+from topicflow.configs.models import HdbscanCluster, KMeansCluster, RuntimeConfig
+from topicflow.tasks.core.clusters.assign import best_topics, bound_outliers, topic_centroids
+from topicflow.tasks.core.clusters.clustering import Clustering, number_by_size
+from topicflow.tasks.core.clusters.merge import merge_topics
+from topicflow.tasks.errors import StageError
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics.cluster import check_size, cluster, cluster_points
 
 BOTH = ["reference", "fast"]
 
@@ -341,7 +341,7 @@ def test_a_share_out_of_bounds_is_refused() -> None:
 
 
 def test_centroids_are_means_and_best_topics_their_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.core import assign
+    from topicflow.tasks.core.clusters import assign
 
     vectors, labels = outliers_of()
     with_noise = topic_centroids(vectors, labels, first=-1)

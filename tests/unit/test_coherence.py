@@ -10,8 +10,8 @@ from gensim.models import CoherenceModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.core import coherence
-from tasks.core.vocabulary import SCANNED
+from topicflow.tasks.core.words import coherence
+from topicflow.tasks.core.words.vocabulary import SCANNED
 
 PATTERN = r"(?u)\b\w\w+\b"
 WINDOWS = (coherence.NPMI_WINDOW, coherence.C_V_WINDOW)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from configs.flows import FLOWS
-from configs.load import apply_override, dump_config, explain, load_config, parse_config
-from configs.models import KMeansCluster, ParallelUmapReduce, PcaReduce, TopicModelConfig
+from topicflow.configs.flows import FLOWS
+from topicflow.configs.load import apply_override, dump_config, explain, load_config, parse_config
+from topicflow.configs.models import KMeansCluster, ParallelUmapReduce, PcaReduce, TopicModelConfig
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 LOAD: dict[str, Any] = {"path": "a.csv"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.console import print_runs
+from topicflow.flows.commands.console import print_runs
 
 RUN = {"name": "a", "run_id": "1", "flow": "update_topics", "state": "completed", "seconds": 12.34}
 

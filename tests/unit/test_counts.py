@@ -13,16 +13,16 @@ from prefect.states import State
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 
-from configs.models import CountConfig, LabelConfig, RuntimeConfig
-from tasks.core import counts as core_counts
-from tasks.core.counts import emphasize, top_words, topic_counts, weigh_classes
-from tasks.core.vocabulary import SCANNED, character_classes
-from tasks.count import count, read_counts
-from tasks.errors import ConfigError
-from tasks.label import weigh_words
-from tasks.store import ArtifactRef, ArtifactStore
-from tasks.words import stop_words, vectorizer_params
 from tests.fakes import Corpus, counted, save_documents
+from topicflow.configs.models import CountConfig, LabelConfig, RuntimeConfig
+from topicflow.tasks.core.words import counts as core_counts
+from topicflow.tasks.core.words.counts import emphasize, top_words, topic_counts, weigh_classes
+from topicflow.tasks.core.words.vocabulary import SCANNED, character_classes
+from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics.count import count, read_counts
+from topicflow.tasks.topics.label import weigh_words
+from topicflow.tasks.topics.tokenization import stop_words, vectorizer_params
 
 COUNTED = CountConfig(stop_words="none")
 WORD = st.sampled_from(

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from configs.duplicates import BothDeduplicate, EmbeddingDeduplicate, MinhashDeduplicate
-from configs.models import RuntimeConfig
-from tasks.core.minhash import shingled
-from tasks.deduplicate import deduplicate
-from tasks.docstrings import collect
-from tasks.pair import pair
-from tasks.shingle import shingle
-from tasks.store import ArtifactRef, ArtifactStore
 from tests.fakes import HashEncoder, save, save_documents
+from topicflow.configs.duplicates import BothDeduplicate, EmbeddingDeduplicate, MinhashDeduplicate
+from topicflow.configs.models import RuntimeConfig
+from topicflow.tasks.core.duplicates.minhash import shingled
+from topicflow.tasks.documents.docstrings import collect
+from topicflow.tasks.duplicates.deduplicate import deduplicate
+from topicflow.tasks.duplicates.similar_texts import shingle
+from topicflow.tasks.duplicates.similar_vectors import pair
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 RUNTIME = RuntimeConfig(device="cpu", n_threads=2)
 N_COPIES = 40

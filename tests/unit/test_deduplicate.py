@@ -7,16 +7,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from configs.duplicates import BothDeduplicate, EmbeddingDeduplicate, MinhashDeduplicate
-from configs.models import RuntimeConfig
-from tasks import pair as pair_module
-from tasks import shingle as shingle_module
-from tasks.deduplicate import WAYS, deduplicate, keep
-from tasks.errors import DataError
-from tasks.pair import pair, sign
-from tasks.shingle import shingle
-from tasks.store import ArtifactRef, ArtifactStore
 from tests.fakes import save, save_documents
+from topicflow.configs.duplicates import BothDeduplicate, EmbeddingDeduplicate, MinhashDeduplicate
+from topicflow.configs.models import RuntimeConfig
+from topicflow.tasks.duplicates import similar_texts as shingle_module
+from topicflow.tasks.duplicates import similar_vectors as pair_module
+from topicflow.tasks.duplicates.deduplicate import WAYS, deduplicate, keep
+from topicflow.tasks.duplicates.similar_texts import shingle
+from topicflow.tasks.duplicates.similar_vectors import pair, sign
+from topicflow.tasks.errors import DataError
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 RUNTIME = RuntimeConfig(device="cpu", n_threads=2)
 

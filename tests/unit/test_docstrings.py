@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.models import LoadConfig, RuntimeConfig
-from tasks import docstrings
-from tasks.docstrings import collect, fingerprint, packages_of, plain_summary
-from tasks.errors import DataError
-from tasks.load import load
-from tasks.store import ArtifactStore
+from topicflow.configs.models import LoadConfig, RuntimeConfig
+from topicflow.tasks.documents import docstrings
+from topicflow.tasks.documents.docstrings import collect, fingerprint, packages_of, plain_summary
+from topicflow.tasks.documents.load import load
+from topicflow.tasks.errors import DataError
+from topicflow.tasks.store.artifact_store import ArtifactStore
 
 LONG = "Return something that is described in more than forty characters"
 

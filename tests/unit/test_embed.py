@@ -7,13 +7,13 @@ import polars as pl
 import pytest
 from prefect.states import State
 
-from configs.models import PrecomputedEmbed, RuntimeConfig, SentenceTransformersEmbed
-from tasks import embed as stage
-from tasks.embed import embed, text_parts
-from tasks.encoders import SentenceTransformersEncoder
-from tasks.errors import DataError
-from tasks.store import ArtifactRef, ArtifactStore
 from tests.fakes import save_documents
+from topicflow.configs.models import PrecomputedEmbed, RuntimeConfig, SentenceTransformersEmbed
+from topicflow.tasks.encoding import embed as stage
+from topicflow.tasks.encoding.embed import embed, text_parts
+from topicflow.tasks.encoding.encoders import SentenceTransformersEncoder
+from topicflow.tasks.errors import DataError
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 TEXTS = ["ab cd", "a", "zz " * 30, "ab cd", *(f"w{i} x{i * 7}" for i in range(40))]
 RUNTIME = RuntimeConfig(device="cpu")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.encoder_cache import encoder_cache, kept
-from tasks.errors import ConfigError
-from tasks.store import ArtifactWriter, Recipe
+from topicflow.tasks.encoding.encoder_cache import encoder_cache, kept
+from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.store.artifact_store import ArtifactWriter, Recipe
 
 RECIPE = Recipe("embed", "toy", 1)
 

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from configs.models import SentenceTransformersEmbed
-from tasks import encoders
-from tasks.encoders import (
+from tests.fakes import HashEncoder, change_json, tiny_model
+from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.tasks.encoding import encoders
+from topicflow.tasks.encoding.encoders import (
     PACKAGED_SHA256,
     PRESETS,
     SentenceTransformersEncoder,
     find_encoder,
     load_encoder,
 )
-from tasks.errors import ConfigError, DataError, StageError
-from tasks.float_encoder import BATCH_TOKENS
-from tests.fakes import HashEncoder, change_json, tiny_model
+from topicflow.tasks.encoding.float_encoder import BATCH_TOKENS
+from topicflow.tasks.errors import ConfigError, DataError, StageError
 
 
 def config_of(folder: Path | str, **values: Any) -> SentenceTransformersEmbed:
@@ -79,7 +79,8 @@ def test_a_flipped_byte_of_the_packaged_model_is_refused(
 
 def test_finding_and_identifying_a_model_needs_no_torch(tiny: Path) -> None:
     code = (
-        "import sys; from tasks.encoders import find_encoder; from configs.models import SentenceTransformersEmbed\n"
+        "import sys; from topicflow.tasks.encoding.encoders import find_encoder\n"
+        "from topicflow.configs.models import SentenceTransformersEmbed\n"
         f"find_encoder(SentenceTransformersEmbed(model={str(tiny)!r}), 'cpu')\n"
         "print(sorted({'torch', 'sentence_transformers', 'prefect', 'transformers'} & set(sys.modules)))"
     )

@@ -10,10 +10,11 @@ import pytest
 from prefect import State
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from configs.models import CountConfig, EvaluateConfig
-from tasks.core import coherence, quality
-from tasks.evaluate import evaluate, measure, read_classes
-from tasks.store import ArtifactRef, ArtifactStore, Recipe
+from topicflow.configs.models import CountConfig, EvaluateConfig
+from topicflow.tasks.core.clusters import quality
+from topicflow.tasks.core.words import coherence
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
+from topicflow.tasks.topics.evaluate import evaluate, measure, read_classes
 
 WORDS = [["cat", "dog", "bird", "fish"], ["tea", "milk", "juice", "wine"], ["red", "blue", "green", "pink"]]
 FIXED_NAMES = {

@@ -9,10 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prefect.states import State
 
-from configs.models import RuntimeConfig
-from configs.tuning import ClassExamples, PairExamples, SplitExamples, TopicExamples, TripletExamples
-from tasks.errors import ConfigError, DataError
-from tasks.examples import (
+from tests.fakes import save_documents
+from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.tuning import (
+    ClassExamples,
+    PairExamples,
+    SplitExamples,
+    TopicExamples,
+    TripletExamples,
+)
+from topicflow.tasks.errors import ConfigError, DataError
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.tuning.examples import (
     ASIDE,
     HELD_OUT,
     TRAINING,
@@ -22,8 +30,6 @@ from tasks.examples import (
     examples,
     label_documents,
 )
-from tasks.store import ArtifactRef, ArtifactStore
-from tests.fakes import save_documents
 
 TEXTS = [f"text {i}" for i in range(40)]
 LABELS = ["x", "y"] * 20

@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tasks.errors import ConfigError
-from tasks.explore import atlas_command, explore_run
+from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.runs.explore import atlas_command, explore_run
 
 
 def write_run(folder: Path, *columns: str) -> dict[str, str]:

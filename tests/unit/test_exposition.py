@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tasks import resources
-from tasks.exposition import GAUGES, METRICS_FILE, write_metrics
-from tasks.runs import RunId, run_folder, write_json
+from topicflow.tasks.runs.prometheus import GAUGES, METRICS_FILE, write_metrics
+from topicflow.tasks.runs.records import RunId, run_folder, write_json
+from topicflow.tasks.store import resources
 
 STAGE = {
     "stage": "embed",

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.errors import ConfigError
-from tasks.filters import parse_filter
+from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.search.filters import parse_filter
 
 TABLE = pl.DataFrame(
     {

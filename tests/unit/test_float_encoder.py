@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from configs.models import SentenceTransformersEmbed
-from tasks import float_encoder
-from tasks.encoders import find_encoder, load_encoder
-from tasks.float_encoder import SentenceTransformersEncoder, token_block
-from tasks.tokens import TextTokens, ahead
 from tests.fakes import change_json, tiny_model
+from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.tasks.encoding import float_encoder
+from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder, token_block
+from topicflow.tasks.encoding.tokenizer import TextTokens, ahead
 
 TEXTS = ["ab cd", "a", "", "zz " * 30, "ab cd", "?!", *(f"w{i} x{i * 7}" for i in range(40))]
 

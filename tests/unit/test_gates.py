@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from configs.gates import GatesConfig
-from tasks import announce
-from tasks.errors import ConfigError
-from tasks.gate import check_gates, failed_gates, gate
-from tasks.store import ArtifactRef, ArtifactStore
-from tasks.topic_names import name_topics, read_names
-from tasks.topic_state import Name
 from tests.fakes import save
+from topicflow.configs.gates import GatesConfig
+from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.publish import announce
+from topicflow.tasks.publish.gate import check_gates, failed_gates, gate
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.updates.topic_names import name_topics, read_names
+from topicflow.tasks.updates.topic_state import Name
 
 METRICS = {"outlier_share": 0.4, "npmi": 0.1, "diversity": 0.8, "n_topics": 12}
 

@@ -5,8 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.core.groups import among, centrality, first_of_digests, group_documents, merged_firsts
-from tasks.core.pairs import Pairs, union
+from topicflow.tasks.core.duplicates.groups import (
+    among,
+    centrality,
+    first_of_digests,
+    group_documents,
+    merged_firsts,
+)
+from topicflow.tasks.core.duplicates.pairs import Pairs, union
 
 
 def pairs_of(values: dict[tuple[int, int], float]) -> Pairs:

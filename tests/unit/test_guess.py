@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from configs.load import load_config
-from configs.models import RuntimeConfig
-from tasks import guess as guess_module
-from tasks.errors import DataError
-from tasks.guess import Guess, guess_config, render_config
-from tasks.load import load
-from tasks.store import ArtifactStore
+from topicflow.configs.load import load_config
+from topicflow.configs.models import RuntimeConfig
+from topicflow.tasks.documents import guess as guess_module
+from topicflow.tasks.documents.guess import Guess, guess_config, render_config
+from topicflow.tasks.documents.load import load
+from topicflow.tasks.errors import DataError
+from topicflow.tasks.store.artifact_store import ArtifactStore
 
 N = 200
 WORDS = ["river", "stone", "market", "signal", "garden", "engine", "letter", "window"]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from tasks.core.class_head import (
+from topicflow.tasks.core.learning.class_head import (
     Examples,
     consistent_rows,
     fit_class_heads,
@@ -15,7 +15,7 @@ from tasks.core.class_head import (
     head_of,
     with_gate,
 )
-from tasks.core.metric_head import (
+from topicflow.tasks.core.learning.metric_head import (
     GATE_AT_START,
     Training,
     batch_contrastive_loss,
@@ -25,8 +25,13 @@ from tasks.core.metric_head import (
     train_head,
     triplet_loss,
 )
-from tasks.core.residual import ResidualHead
-from tasks.core.similarity import chance_share, ranking_quality, same_class_shares, triplet_accuracy
+from topicflow.tasks.core.learning.residual import ResidualHead
+from topicflow.tasks.core.learning.similarity import (
+    chance_share,
+    ranking_quality,
+    same_class_shares,
+    triplet_accuracy,
+)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

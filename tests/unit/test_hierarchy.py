@@ -8,8 +8,8 @@ import pytest
 from hdbscan._hdbscan_linkage import label
 from hdbscan._hdbscan_tree import compute_stability, condense_tree, get_clusters, outlier_scores
 
-from tasks.core.clusters import number_by_size
-from tasks.core.hierarchy import DENSEST, flat_clusters
+from topicflow.tasks.core.clusters.clustering import number_by_size
+from topicflow.tasks.core.clusters.hierarchy import DENSEST, flat_clusters
 
 
 def untied_tree(seed: int, n: int) -> np.ndarray:

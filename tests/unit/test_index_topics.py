@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tasks.errors import ConfigError
-from tasks.rerank import rerank_scores
-from tasks.runs import RunId, point_latest, run_folder, write_json
 from tests.fakes import tiny_model
 from tests.indexes import build, documents_table
+from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.runs.records import RunId, point_latest, run_folder, write_json
+from topicflow.tasks.search.rerank import rerank_scores
 
 TABLE = documents_table(60)
 VECTORS = np.array(TABLE["vector"].to_list(), np.float32)

@@ -4,12 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flows.interrupt import CANCEL_EXIT_CODE, CANCELLED
 from tests.commands import clean_environment
+from topicflow.flows.running.interrupt import CANCEL_EXIT_CODE, CANCELLED
 
 AT_WORK = """
 import os, pathlib, sys, threading, time
-from flows.interrupt import end_soon
+from topicflow.flows.running.interrupt import end_soon
 
 staging = pathlib.Path(sys.argv[1]) / ".staging"
 mine, other = staging / f"{os.getpid()}-mine", staging / "1-other"

@@ -13,18 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prefect.states import State
 
-from configs.models import (
+from tests.fakes import TOPIC_WORDS, Corpus, HashEncoder, counted, save, save_documents
+from topicflow.configs.models import (
     CountConfig,
     LabelConfig,
     PrecomputedEmbed,
     RuntimeConfig,
     SentenceTransformersEmbed,
 )
-from tasks.core.assign import best_topics, topic_centroids
-from tasks.core.keywords import closest_words, distinct_names, diverse_words
-from tasks.count import count
-from tasks.embed import embed
-from tasks.label import (
+from topicflow.tasks.core.clusters.assign import best_topics, topic_centroids
+from topicflow.tasks.core.words.keywords import closest_words, distinct_names, diverse_words
+from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics.count import count
+from topicflow.tasks.topics.label import (
     choose_keywords,
     closest_rows,
     label,
@@ -32,8 +34,6 @@ from tasks.label import (
     topics_table,
     weigh_words,
 )
-from tasks.store import ArtifactRef, ArtifactStore
-from tests.fakes import TOPIC_WORDS, Corpus, HashEncoder, counted, save, save_documents
 
 PRECOMPUTED = PrecomputedEmbed(method="precomputed", column="v")
 RUNTIME = RuntimeConfig(device="cpu")
@@ -248,11 +248,14 @@ def test_the_files_are_those_that_bertopic_saves_of_it(planted: Planted, tmp_pat
 
 def test_describing_topics_imports_no_bertopic() -> None:
     """It takes seconds, and brings umap, hdbscan and plotly with it."""
-    code = "import sys, tasks.label, tasks.model_files; print([m for m in ('bertopic', 'umap') if m in sys.modules])"
+    code = (
+        "import sys, topicflow.tasks.topics.label, topicflow.tasks.topics.bertopic_files\n"
+        "print([m for m in ('bertopic', 'umap') if m in sys.modules])"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
-    for module in ("label", "model_files"):
-        text = (Path(__file__).parents[2] / "tasks" / f"{module}.py").read_text(encoding="utf-8")
+    for module in ("label", "bertopic_files"):
+        text = (Path(__file__).parents[2] / "tasks" / "topics" / f"{module}.py").read_text(encoding="utf-8")
         assert "import bertopic" not in text
         assert "from bertopic" not in text
 
@@ -271,7 +274,7 @@ def test_transform_of_held_back_documents_is_our_own_assignment(planted: Planted
 
 
 def test_the_model_counts_words_as_the_run_did(planted: Planted) -> None:
-    from tasks.count import read_counts
+    from topicflow.tasks.topics.count import read_counts
 
     model = load_model(planted.store.path(planted.run(), "model"))
     counts, words = read_counts(planted.store, planted.counts)
@@ -322,7 +325,7 @@ def test_a_corpus_without_any_word_is_a_model_too(store: ArtifactStore, corpus: 
 def test_words_are_embedded_once_by_the_documents_encoder(
     store: ArtifactStore, corpus: Corpus, tiny: Path, representation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.encoders import SentenceTransformersEncoder
+    from topicflow.tasks.encoding.encoders import SentenceTransformersEncoder
 
     planted = Planted(store, corpus, corpus.truth)
     encoding = SentenceTransformersEmbed(model=str(tiny))

@@ -16,17 +16,24 @@ from sklearn.cluster import KMeans
 from sklearn.manifold import trustworthiness
 from sklearn.metrics import normalized_mutual_info_score
 
-from configs.models import NoReduce, ParallelUmapReduce, PcaReduce, RuntimeConfig, UmapReduce
-from tasks.core.components import principal_components
-from tasks.core.fuzzy import fuzzy_graph
-from tasks.core.knn import exact_neighbors
-from tasks.core.layout import BLOCK_ROWS, POOL, STRIDE, TASK_ROWS, curve_parameters, parallel_layout
-from tasks.progress import DETAILS
-from tasks.recipes import map_reduce
-from tasks.reduce import layout_engine, reduce, reduce_graph
-from tasks.resources import compiled_threads
-from tasks.store import ArtifactRef, ArtifactStore
 from tests.fakes import Corpus, save
+from topicflow.configs.models import NoReduce, ParallelUmapReduce, PcaReduce, RuntimeConfig, UmapReduce
+from topicflow.tasks.core.layout.components import principal_components
+from topicflow.tasks.core.layout.fuzzy import fuzzy_graph
+from topicflow.tasks.core.layout.parallel_layout import (
+    BLOCK_ROWS,
+    POOL,
+    STRIDE,
+    TASK_ROWS,
+    curve_parameters,
+    parallel_layout,
+)
+from topicflow.tasks.core.vectors.knn import exact_neighbors
+from topicflow.tasks.log import DETAILS
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.resources import compiled_threads
+from topicflow.tasks.topics.recipes import map_reduce
+from topicflow.tasks.topics.reduce import layout_engine, reduce, reduce_graph
 
 RUNTIME = RuntimeConfig(n_threads=2)
 
@@ -190,7 +197,7 @@ IN_SIMULATOR = """
 import sys
 import numpy as np
 from scipy import sparse
-from tasks.core.cuda_layout import cuda_layout, what_is_missing
+from topicflow.tasks.core.layout.cuda_layout import cuda_layout, what_is_missing
 
 assert what_is_missing() is None
 folder = sys.argv[1]
@@ -234,7 +241,7 @@ def test_the_kernel_of_a_gpu_moves_points_so_too(tmp_path: Path) -> None:
 def test_the_device_and_the_size_say_what_lays_out(
     device: str, n: int, missing: str | None, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.core.cuda_layout.what_is_missing", lambda: missing)
+    monkeypatch.setattr("topicflow.tasks.core.layout.cuda_layout.what_is_missing", lambda: missing)
     assert layout_engine(ParallelUmapReduce(), n, device) == engine
     assert layout_engine(UmapReduce(method="umap"), n, device) == "umap-learn"
 
@@ -412,15 +419,15 @@ def test_a_device_that_is_there_lays_out_and_the_log_says_so(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    from tasks import reduce as stage
+    from topicflow.tasks.topics import reduce as stage
 
     def on_a_gpu(*given: object) -> np.ndarray:
         return parallel_layout(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(stage, "CUDA_FROM", 100)
     monkeypatch.setattr(stage, "resolve_device", lambda _: "cuda")
-    monkeypatch.setattr("tasks.core.cuda_layout.what_is_missing", lambda: None)
-    monkeypatch.setattr("tasks.core.cuda_layout.cuda_layout", on_a_gpu)
+    monkeypatch.setattr("topicflow.tasks.core.layout.cuda_layout.what_is_missing", lambda: None)
+    monkeypatch.setattr("topicflow.tasks.core.layout.cuda_layout.cuda_layout", on_a_gpu)
     monkeypatch.setattr(DETAILS, "propagate", True)
     ref = reduce.fn(store, *inputs, ParallelUmapReduce(n_epochs=5), 1, RUNTIME)
     assert store.meta(ref)["engine"] == "cuda"
@@ -430,7 +437,7 @@ def test_a_device_that_is_there_lays_out_and_the_log_says_so(
 def test_the_map_is_a_two_dimensional_layout_of_the_same_graph(
     store: ArtifactStore, corpus: Corpus, inputs: tuple[ArtifactRef, ArtifactRef]
 ) -> None:
-    from configs.models import MapConfig
+    from topicflow.configs.models import MapConfig
 
     made = reduce.fn(store, *inputs, map_reduce(MapConfig(n_epochs=20)), 1, RUNTIME)
     expected = layout(corpus.embeddings, n_components=2, min_dist=0.1, n_epochs=20)

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks import leases
-from tasks.artifacts import ArtifactRef, Recipe
-from tasks.retention import collect_garbage
-from tasks.store import ArtifactStore
 from tests.commands import clean_environment
+from topicflow.tasks.runs.retention import collect_garbage
+from topicflow.tasks.store import leases
+from topicflow.tasks.store.artifact_store import ArtifactStore
+from topicflow.tasks.store.artifacts import ArtifactRef, Recipe
 
 RECIPE = Recipe(stage="cluster", kind="labels", version=1, config={"n": 1})
 OTHER = Recipe(stage="reduce", kind="reduced", version=1, config={"n": 2})
@@ -122,8 +122,8 @@ import sys, time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from tasks.artifacts import Recipe
-from tasks.store import ArtifactStore
+from topicflow.tasks.store.artifacts import Recipe
+from topicflow.tasks.store.artifact_store import ArtifactStore
 store = ArtifactStore(Path(sys.argv[1]))
 recipe = Recipe(stage="cluster", kind="labels", version=1, config={"n": 1})
 assert store.find(recipe) is None

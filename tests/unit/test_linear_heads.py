@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from tasks.core.heads import SURE, Head, fit_head
-from tasks.core.scores import calibration_error, interval, predicted, score
-from tasks.core.splits import draw_batch, draw_shots, rarest_class, stratified_split
-from tasks.core.suggest import margins, suggest_rows
+from topicflow.tasks.core.learning.heads import SURE, Head, fit_head
+from topicflow.tasks.core.learning.scores import calibration_error, interval, predicted, score
+from topicflow.tasks.core.learning.splits import draw_batch, draw_shots, rarest_class, stratified_split
+from topicflow.tasks.core.learning.suggest import margins, suggest_rows
 
 
 def labelled(n: int, n_classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -17,13 +17,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prefect.states import Failed
 
-from configs.models import LoadConfig, RuntimeConfig, SplitConfig
-from tasks import load as load_module
-from tasks.errors import DataError
-from tasks.folder import LEASES
-from tasks.load import Occurrences, content_ids, feed_column, load, may_help, rebatched, split_text
-from tasks.sources import find_documents
-from tasks.store import ArtifactRef, ArtifactStore
+from topicflow.configs.models import LoadConfig, RuntimeConfig, SplitConfig
+from topicflow.tasks.documents import load as load_module
+from topicflow.tasks.documents.load import (
+    Occurrences,
+    content_ids,
+    feed_column,
+    load,
+    may_help,
+    rebatched,
+    split_text,
+)
+from topicflow.tasks.documents.sources import find_documents
+from topicflow.tasks.errors import DataError
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.local import LEASES
 
 
 def run(
@@ -333,8 +341,10 @@ def test_replaced_bytes_are_counted(store: ArtifactStore, tmp_path: Path) -> Non
 def test_a_full_disk_is_one_line_and_leaves_nothing(store: ArtifactStore, tmp_path: Path) -> None:
     path = parquet(tmp_path, text=[f"{i * 7919 % 10007} {i}" for i in range(5000)])
     code = (
-        "import resource, signal, sys; from pathlib import Path; from configs.models import *\n"
-        "from tasks.load import load; from tasks.store import ArtifactStore; from tasks.errors import ArtifactError\n"
+        "import resource, signal, sys; from pathlib import Path; from topicflow.configs.models import *\n"
+        "from topicflow.tasks.documents.load import load\n"
+        "from topicflow.tasks.store.artifact_store import ArtifactStore\n"
+        "from topicflow.tasks.errors import ArtifactError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
         "try: load.fn(ArtifactStore(Path(sys.argv[2])), LoadConfig(path=sys.argv[1]), RuntimeConfig())\n"
         "except ArtifactError as error: print(error)"

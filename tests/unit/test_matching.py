@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from configs.update import DriftConfig
-from tasks.core.drifts import (
+from topicflow.configs.update import DriftConfig
+from topicflow.tasks.core.clusters.drifts import (
     N_BINS,
     distance_histogram,
     ks_statistic,
@@ -17,9 +17,9 @@ from tasks.core.drifts import (
     population_stability,
     topic_counts,
 )
-from tasks.core.matching import match_topics, shared_documents, topic_events
-from tasks.drift import Profile, drift_figures, over_thresholds
-from tasks.match import first_lineage, trace_topics
+from topicflow.tasks.core.clusters.matching import match_topics, shared_documents, topic_events
+from topicflow.tasks.updates.drift import Profile, drift_figures, over_thresholds
+from topicflow.tasks.updates.match_topics import first_lineage, trace_topics
 
 NO_VECTORS = np.empty((0, 0), np.float32)
 

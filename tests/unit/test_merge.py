@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from configs.models import HdbscanCluster, KMeansCluster
-from tasks.cluster import settle_topics
-from tasks.core.merge import merge_topics
+from topicflow.configs.models import HdbscanCluster, KMeansCluster
+from topicflow.tasks.core.clusters.merge import merge_topics
+from topicflow.tasks.topics.cluster import settle_topics
 
 ANGLES = np.deg2rad([0.0, 4.0, 90.0, 180.0])
 """Four topics on a circle; the first two are 4 degrees apart."""

@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.core.minhash import Bands, choose_bands, equal_sets, pairs_of_band, shingled, signed
-from tasks.core.pairs import union
+from topicflow.tasks.core.duplicates.minhash import (
+    Bands,
+    choose_bands,
+    equal_sets,
+    pairs_of_band,
+    shingled,
+    signed,
+)
+from topicflow.tasks.core.duplicates.pairs import union
 
 
 def shingles_of(text: str, width: int) -> set[tuple[str, ...]]:

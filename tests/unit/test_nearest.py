@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.core.hnsw import Graph
-from tasks.core.nearest import Parts, exact_nearest, rank_candidates
-from tasks.index_build import EF_LADDER, choose_ef, kth_similarities, recall_at
 from tests.indexes import brute, unit_vectors
+from topicflow.tasks.core.vectors.hnsw import Graph
+from topicflow.tasks.core.vectors.nearest import Parts, exact_nearest, rank_candidates
+from topicflow.tasks.search.index_build import EF_LADDER, choose_ef, kth_similarities, recall_at
 
 N, DIM = 4000, 32
 VECTORS = unit_vectors(N, DIM)

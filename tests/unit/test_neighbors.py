@@ -5,15 +5,15 @@ import pytest
 import torch
 from prefect.states import State
 
-from configs.models import NeighborsConfig, RuntimeConfig
-from tasks import neighbors as stage
-from tasks.core import descent, knn
-from tasks.core.cells import Cells, code_scale, encode, fill_cells, multiplied
-from tasks.core.descent import descent_neighbors
-from tasks.core.knn import compared_by_torch, exact_neighbors, pynndescent_neighbors, recall
-from tasks.neighbors import find_neighbors, neighbors
-from tasks.store import ArtifactRef, ArtifactStore
 from tests.fakes import save
+from topicflow.configs.models import NeighborsConfig, RuntimeConfig
+from topicflow.tasks.core.vectors import descent, knn
+from topicflow.tasks.core.vectors.cells import Cells, code_scale, encode, fill_cells, multiplied
+from topicflow.tasks.core.vectors.descent import descent_neighbors
+from topicflow.tasks.core.vectors.knn import compared_by_torch, exact_neighbors, pynndescent_neighbors, recall
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics import neighbors as stage
+from topicflow.tasks.topics.neighbors import find_neighbors, neighbors
 
 RUNTIME = RuntimeConfig(device="cpu")
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from configs.models import TopicModelConfig
-from flows.plan import chain_recipes, plan_topic_model
-from flows.steps import explain_miss
-from tasks import recipes
-from tasks.load import load
-from tasks.runs import RunId, run_folder, write_json
-from tasks.store import ArtifactStore, Recipe
+from topicflow.configs.models import TopicModelConfig
+from topicflow.flows.planning.plan import chain_recipes, plan_topic_model
+from topicflow.flows.planning.stages import STAGES, stages_of
+from topicflow.flows.planning.steps import explain_miss
+from topicflow.tasks.documents import recipes
+from topicflow.tasks.documents.load import load
+from topicflow.tasks.runs.records import RunId, run_folder, write_json
+from topicflow.tasks.store import recipe_parts
+from topicflow.tasks.store.artifact_store import ArtifactStore, Recipe
+from topicflow.tasks.topics.recipes import VERSIONS
 
-CHAIN = recipes.STAGES[1:]
+CHAIN = STAGES[1:]
 
 
 class Project:
@@ -65,7 +69,7 @@ class Project:
 
     def plan(self, **changes: Any) -> dict[str, str]:
         steps = plan_topic_model(self.config(**changes))
-        assert [step.stage for step in steps] == list(recipes.stages_of(self.config(**changes)))
+        assert [step.stage for step in steps] == list(stages_of(self.config(**changes)))
         assert all(step.is_hit == (step.reason == "hit") for step in steps)
         return {step.stage: step.reason for step in steps if not step.is_hit}
 
@@ -76,7 +80,7 @@ def project(tmp_path: Path, tiny: Path) -> Project:
 
 
 def test_a_first_run_computes_all(project: Project) -> None:
-    assert project.plan() == dict.fromkeys(recipes.STAGES, "first run")
+    assert project.plan() == dict.fromkeys(STAGES, "first run")
 
 
 def test_nothing_changed_is_all_hits(project: Project) -> None:
@@ -134,17 +138,16 @@ def test_a_changed_seed_is_told(project: Project) -> None:
     assert found["label"] == "input changed: labels"
 
 
-def test_a_changed_version_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_version_is_told(project: Project, bump: Callable[..., None]) -> None:
     project.run()
-    monkeypatch.setattr(recipes, "VERSIONS", {**recipes.VERSIONS, "cluster": recipes.VERSIONS["cluster"] + 1})
-    before = recipes.VERSIONS["cluster"] - 1
-    assert project.plan()["cluster"] == f"version changed: {before} -> {before + 1}"
+    bump("cluster", to=99)
+    assert project.plan()["cluster"] == f"version changed: {VERSIONS['cluster']} -> 99"
 
 
 def test_a_changed_library_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.run()
-    real = recipes.package_version
-    monkeypatch.setattr(recipes, "package_version", lambda name: "99.0" if name == "hdbscan" else real(name))
+    real = recipe_parts.version
+    monkeypatch.setattr(recipe_parts, "version", lambda name: "99.0" if name == "hdbscan" else real(name))
     assert project.plan()["cluster"] == f"version changed: hdbscan {real('hdbscan')} -> 99.0"
 
 
@@ -166,7 +169,7 @@ def test_what_is_gone_or_damaged_is_told_and_what_follows_stays_a_hit(project: P
 def test_a_changed_input_is_told(project: Project) -> None:
     project.run()
     project.write(["one text", "two texts", "three", "four"])
-    assert project.plan() == dict.fromkeys(recipes.STAGES, "input changed")
+    assert project.plan() == dict.fromkeys(STAGES, "input changed")
 
 
 def test_a_changed_value_of_load_is_told(project: Project) -> None:
@@ -217,8 +220,8 @@ def test_a_plan_imports_none_of_the_heavy_libraries(project: Project) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from configs.models import TopicModelConfig
-from flows.plan import plan_topic_model
+from topicflow.configs.models import TopicModelConfig
+from topicflow.flows.planning.plan import plan_topic_model
 config = Path({str(project.folder / "config.json")!r}).read_text()
 steps = plan_topic_model(TopicModelConfig.model_validate_json(config))
 assert all(step.is_hit for step in steps)

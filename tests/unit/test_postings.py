@@ -6,10 +6,10 @@ import bm25s
 import numpy as np
 import pytest
 
-from tasks.core.postings import Postings, bm25_scores, fuse_ranks
-from tasks.index_files import read_arrow, write_postings
-from tasks.store import ArtifactWriter
 from tests.indexes import documents_table
+from topicflow.tasks.core.vectors.postings import Postings, bm25_scores, fuse_ranks
+from topicflow.tasks.search.index_files import read_arrow, write_postings
+from topicflow.tasks.store.artifact_store import ArtifactWriter
 
 TEXTS = documents_table(200)["text"].to_list()
 QUERY = ["red", "horse", "n17", "unknown"]

@@ -11,7 +11,7 @@ from sklearn.manifold import trustworthiness as sklearn_trustworthiness
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.neighbors import NearestNeighbors
 
-from tasks.core import quality
+from topicflow.tasks.core.clusters import quality
 
 
 def unit_vectors(n: int, dim: int, seed: int = 0) -> np.ndarray:

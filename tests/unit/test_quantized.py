@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.models import SentenceTransformersEmbed
-from tasks import quantized
-from tasks.encoders import find_encoder, load_encoder
-from tasks.errors import ConfigError
-from tasks.quantized import Int8Encoder, pooling_mode
 from tests.fakes import change_json, tiny_model
+from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.tasks.encoding import int8_encoder as quantized
+from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.int8_encoder import Int8Encoder, pooling_mode
+from topicflow.tasks.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 
@@ -164,8 +164,8 @@ def test_the_graph_is_made_once_and_read_without_torch(
     np.testing.assert_array_equal(again.encode(texts)[1], n_tokens)
     assert (again.dim, again.cosine, again.max_tokens) == (32, first.cosine, 16)
     code = (
-        "import sys, numpy as np; from tasks.encoders import find_encoder, load_encoder\n"
-        "from configs.models import SentenceTransformersEmbed\n"
+        "import sys, numpy as np; from topicflow.tasks.encoding.encoders import find_encoder, load_encoder\n"
+        "from topicflow.configs.models import SentenceTransformersEmbed\n"
         f"config = SentenceTransformersEmbed(model={str(prompted)!r}, precision='int8')\n"
         f"np.save({str(tmp_path / 'found.npy')!r}, load_encoder(find_encoder(config), config).encode({texts!r})[0])\n"
         "print(sorted({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)))"
@@ -272,7 +272,7 @@ def test_the_key_holds_the_recipe_and_the_versions(tiny: Path, monkeypatch: pyte
 
 def test_openvino_is_imported_without_its_telemetry() -> None:
     code = (
-        "import sys; from tasks.quantized import openvino; openvino()\n"
+        "import sys; from topicflow.tasks.encoding.int8_encoder import openvino; openvino()\n"
         "print(sorted(name for name, module in sys.modules.items() if 'openvino_telemetry' in name and module))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

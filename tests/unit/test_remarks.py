@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
-from configs.models import ClassesCluster, HdbscanCluster, KMeansCluster
-from tasks.progress import LOG
-from tasks.remarks import remarks, say_remarks
+from topicflow.configs.models import ClassesCluster, HdbscanCluster, KMeansCluster
+from topicflow.tasks.log import LOG
+from topicflow.tasks.publish.remarks import remarks, say_remarks
 
 
 def test_a_crowd_is_said_with_the_key_to_turn() -> None:

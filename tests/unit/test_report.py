@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import re
+import tomllib
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
@@ -16,12 +17,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from configs.models import CountConfig, EvaluateConfig, ReportConfig
-from tasks import report as report_module
-from tasks.deduplicate import WAYS
-from tasks.errors import ArtifactError
-from tasks.evaluate import measure
-from tasks.report import (
+from tests.fakes import save_documents
+from topicflow.configs.models import CountConfig, EvaluateConfig, ReportConfig
+from topicflow.tasks.duplicates.deduplicate import WAYS
+from topicflow.tasks.duplicates.report_duplicates import COUNTS
+from topicflow.tasks.errors import ArtifactError
+from topicflow.tasks.report import report as report_module
+from topicflow.tasks.report.report import (
     MAX_BINS,
     MAX_SIMILAR,
     METRICS,
@@ -34,10 +36,15 @@ from tasks.report import (
     topic_similarity,
     topics_over_time,
 )
-from tasks.report_duplicates import COUNTS
-from tasks.report_page import PACKAGE_FILES, RUN_PLACE, build_page, finish_report, script_json
-from tasks.store import ArtifactRef, ArtifactStore, Recipe
-from tests.fakes import save_documents
+from topicflow.tasks.report.report_page import (
+    PACKAGE_FILES,
+    RUN_PLACE,
+    build_page,
+    finish_report,
+    script_json,
+)
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
+from topicflow.tasks.topics.evaluate import measure
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -298,11 +305,10 @@ def test_a_page_without_a_place_is_refused() -> None:
 
 
 def test_the_package_ships_the_files_of_the_page() -> None:
-    settings = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
-    patterns = re.search(r"^tasks = (\[.*?\])$", settings, re.MULTILINE)
-    assert patterns is not None
-    beside = resources.files("tasks")
-    shipped = {path.name for pattern in json.loads(patterns[1]) for path in Path(str(beside)).glob(pattern)}
+    settings = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["topicflow.tasks.report"]
+    beside = Path(str(resources.files("topicflow.tasks.report")))
+    shipped = {path.name for pattern in patterns for path in beside.glob(pattern)}
     assert set(PACKAGE_FILES) <= shipped
 
 

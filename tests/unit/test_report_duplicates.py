@@ -8,14 +8,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from configs.duplicates import AnyDeduplicate, BothDeduplicate, EmbeddingDeduplicate, MinhashDeduplicate
-from configs.models import RuntimeConfig
-from tasks.deduplicate import deduplicate
-from tasks.pair import pair
-from tasks.report_duplicates import N_LEAST, duplicate_block
-from tasks.shingle import shingle
-from tasks.store import ArtifactRef, ArtifactStore
 from tests.fakes import save, save_documents
+from topicflow.configs.duplicates import (
+    AnyDeduplicate,
+    BothDeduplicate,
+    EmbeddingDeduplicate,
+    MinhashDeduplicate,
+)
+from topicflow.configs.models import RuntimeConfig
+from topicflow.tasks.duplicates.deduplicate import deduplicate
+from topicflow.tasks.duplicates.report_duplicates import N_LEAST, duplicate_block
+from topicflow.tasks.duplicates.similar_texts import shingle
+from topicflow.tasks.duplicates.similar_vectors import pair
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 RUNTIME = RuntimeConfig(device="cpu", n_threads=2)
 

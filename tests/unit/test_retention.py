@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from configs.serving import RetentionConfig
-from tasks.retention import clean, collect_garbage, expired_runs, list_artifacts
-from tasks.runs import point_latest
-from tasks.store import ArtifactRef, ArtifactStore
 from tests.fakes import save
+from topicflow.configs.serving import RetentionConfig
+from topicflow.tasks.runs.records import point_latest
+from topicflow.tasks.runs.retention import clean, collect_garbage, expired_runs, list_artifacts
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 DAY_S = 86_400.0
 

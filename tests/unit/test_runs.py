@@ -7,10 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from configs.load import load_config
-from configs.models import TopicModelConfig
-from tasks.errors import ArtifactError, ConfigError
-from tasks.runs import (
+from topicflow.configs.load import load_config
+from topicflow.configs.models import TopicModelConfig
+from topicflow.tasks.errors import ArtifactError, ConfigError
+from topicflow.tasks.runs.records import (
     RunId,
     check_series,
     find_run,

@@ -4,22 +4,22 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from configs.models import (
+from tests.fakes import Corpus, planted_corpus, save
+from topicflow.configs.models import (
     HdbscanCluster,
     KMeansCluster,
     NeighborsConfig,
     ParallelUmapReduce,
     RuntimeConfig,
 )
-from tasks.cluster import cluster, scaled_down
-from tasks.core.assign import neighbor_weights, vote_topics, weighted_means
-from tasks.core.clusters import Clustering
-from tasks.core.knn import exact_neighbors
-from tasks.neighbors import neighbors
-from tasks.reduce import reduce
-from tasks.sample import FittedSample, draw_rows, read_sample
-from tasks.store import ArtifactRef, ArtifactStore
-from tests.fakes import Corpus, planted_corpus, save
+from topicflow.tasks.core.clusters.assign import neighbor_weights, vote_topics, weighted_means
+from topicflow.tasks.core.clusters.clustering import Clustering
+from topicflow.tasks.core.vectors.knn import exact_neighbors
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics.cluster import cluster, scaled_down
+from topicflow.tasks.topics.fitted_sample import FittedSample, draw_rows, read_sample
+from topicflow.tasks.topics.neighbors import neighbors
+from topicflow.tasks.topics.reduce import reduce
 
 RUNTIME = RuntimeConfig()
 

@@ -5,10 +5,10 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from tasks.core import search
-from tasks.core.knn import exact_neighbors
-from tasks.core.search import CellIndex, cell_index, search_neighbors
 from tests.unit.test_neighbors import clumps, sphere
+from topicflow.tasks.core.vectors import search
+from topicflow.tasks.core.vectors.knn import exact_neighbors
+from topicflow.tasks.core.vectors.search import CellIndex, cell_index, search_neighbors
 
 
 def nearest(fitted: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:

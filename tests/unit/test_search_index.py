@@ -11,21 +11,21 @@ import numpy as np
 import polars as pl
 import pytest
 
-from configs.models import SentenceTransformersEmbed
-from tasks import search_index
-from tasks.adapters import save_adapter
-from tasks.core.residual import ResidualHead
-from tasks.encoders import find_encoder
-from tasks.errors import ArtifactError, ConfigError
-from tasks.index_files import IndexFiles
-from tasks.index_runs import newest_index
-from tasks.outliers import find_outliers
-from tasks.retention import collect_garbage, verify_artifacts
-from tasks.search_index import SearchIndex
-from tasks.store import ArtifactStore, Recipe
 from tests.fakes import tiny_model
 from tests.indexes import brute, build, documents_table, index_config, run
 from tests.record_stage_code import ROOT
+from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.tasks.core.learning.residual import ResidualHead
+from topicflow.tasks.encoding.adapters import save_adapter
+from topicflow.tasks.encoding.encoders import find_encoder
+from topicflow.tasks.errors import ArtifactError, ConfigError
+from topicflow.tasks.runs.retention import collect_garbage, verify_artifacts
+from topicflow.tasks.search import index as search_index
+from topicflow.tasks.search.index import SearchIndex
+from topicflow.tasks.search.index_files import IndexFiles
+from topicflow.tasks.search.locate import newest_index
+from topicflow.tasks.search.outliers import find_outliers
+from topicflow.tasks.store.artifact_store import ArtifactStore, Recipe
 
 TABLE = documents_table(600)
 VECTORS = np.array(TABLE["vector"].to_list(), np.float32)
@@ -280,8 +280,8 @@ def test_a_change_that_is_cut_short_leaves_the_old_index(
 
 KILLED = """
 import sys, time
-from tasks.search_index import SearchIndex
-from tasks.store import ArtifactStore, Recipe
+from topicflow.tasks.search.index import SearchIndex
+from topicflow.tasks.store.artifact_store import ArtifactStore, Recipe
 
 def stop(*_):
     print("written", flush=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from configs.load import load_config
-from configs.serving import RetentionConfig, ServeConfig
-from flows import serving
-from tasks.errors import ConfigError, StageError
+from topicflow.configs.load import load_config
+from topicflow.configs.serving import RetentionConfig, ServeConfig
+from topicflow.flows.running import serving
+from topicflow.tasks.errors import ConfigError, StageError
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,7 +73,7 @@ def test_what_prefect_is_told(tmp_path: Path, overlap: str, strategy: str) -> No
     parameters = serving._parameters(schedule, tmp_path)
     made: Any = asyncio.run(serving._deployment(serving._flow("topic_model"), "a", schedule, parameters))
     assert made.parameters["config"]["seed"] == 7
-    assert made.entrypoint == "flows.topic_model.topic_model"
+    assert made.entrypoint == "topicflow.flows.topic_model.topic_model"
     assert (made.concurrency_limit, made.concurrency_options.collision_strategy.value) == (1, strategy)
     (when,) = made.schedules
     assert (when.schedule.cron, when.schedule.timezone) == ("0 3 * * *", "Europe/Berlin")

@@ -14,14 +14,14 @@ import polars as pl
 import pytest
 import sqlalchemy
 
-from configs.models import LoadConfig
-from tasks import database as databases
-from tasks import textfiles
-from tasks.errors import DataError
-from tasks.readable import readable
-from tasks.sources import find_documents, fingerprint, open_source
-from tasks.store import ArtifactStore
-from tasks.timestamps import Timestamps
+from topicflow.configs.models import LoadConfig
+from topicflow.tasks.documents import database as databases
+from topicflow.tasks.documents import text_files as textfiles
+from topicflow.tasks.documents.read_errors import readable
+from topicflow.tasks.documents.sources import find_documents, fingerprint, open_source
+from topicflow.tasks.documents.timestamps import Timestamps
+from topicflow.tasks.errors import DataError
+from topicflow.tasks.store.artifact_store import ArtifactStore
 
 
 def read(path: Path | str | None = None, chunk_rows: int = 100, **fields: Any) -> pl.DataFrame:
@@ -232,7 +232,8 @@ def test_remote_paths_have_no_fingerprint_and_no_hit(store: ArtifactStore, path:
 
 def test_finding_documents_imports_neither_prefect_nor_torch() -> None:
     code = (
-        "import sys, tasks.sources, tasks.guess; print({'prefect', 'torch', 'sqlalchemy'} & set(sys.modules))"
+        "import sys, topicflow.tasks.documents.sources, topicflow.tasks.documents.guess\n"
+        "print({'prefect', 'torch', 'sqlalchemy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
-from tasks.core.powers import power
-from tasks.core.spanning import BLOCK_ROWS, spanning_tree
+from topicflow.tasks.core.clusters.spanning import BLOCK_ROWS, spanning_tree
+from topicflow.tasks.core.vectors.vector_pow import power
 
 
 def mutual_reachability(points: np.ndarray, min_samples: int) -> np.ndarray:

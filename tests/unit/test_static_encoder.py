@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from prefect.states import State
 
-from configs.models import RuntimeConfig, SentenceTransformersEmbed, StaticEmbed
-from tasks import static_encoder
-from tasks.core.bags import distilled_table, sum_rows
-from tasks.embed import embed
-from tasks.encoder_cache import encoder_cache
-from tasks.encoders import find_encoder, load_encoder
-from tasks.errors import ConfigError
-from tasks.static_encoder import StaticEncoder
-from tasks.store import ArtifactStore
 from tests.fakes import save_documents
+from topicflow.configs.models import RuntimeConfig, SentenceTransformersEmbed, StaticEmbed
+from topicflow.tasks.core.words.token_sums import distilled_table, sum_rows
+from topicflow.tasks.encoding import static_encoder
+from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.encoding.encoder_cache import encoder_cache
+from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.static_encoder import StaticEncoder
+from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.store.artifact_store import ArtifactStore
 
 TEXTS = ["ab cd", "ba dc", "x1", "zz " * 400, "a", "", "?!"]
 

@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tasks.errors import ArtifactError
-from tasks.retention import list_artifacts, verify_artifacts
-from tasks.store import ArtifactRef, ArtifactStore, Recipe
+from topicflow.tasks.errors import ArtifactError
+from topicflow.tasks.runs.retention import list_artifacts, verify_artifacts
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 
 RECIPE = Recipe(stage="count", kind="numbers", version=1, config={"n": 3}, seed=7)
 
@@ -255,8 +255,8 @@ WRITER = """
 import os, signal, sys, time
 from pathlib import Path
 import numpy as np
-from tasks import folder, store as module
-from tasks.store import ArtifactStore, Recipe
+from topicflow.tasks.store import artifact_store as module, local as folder
+from topicflow.tasks.store.artifact_store import ArtifactStore, Recipe
 
 point, root = sys.argv[1], Path(sys.argv[2])
 

@@ -4,52 +4,62 @@ import ast
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from importlib.metadata import packages_distributions
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tasks.recipes import VERSIONS
-from tests.record_stage_code import ROOT, recorded, shape, stage_code, stage_files
+from tests.record_stage_code import STAGE_FILES, all_versions, recorded, shape, stage_code, stage_files
+from tests.structure import (
+    PACKAGES,
+    ROOT,
+    circles,
+    folder_graph,
+    folder_of,
+    import_graph,
+    imported,
+    module_of,
+    parse,
+    source_files,
+)
 
-PACKAGES = ("configs", "tasks", "flows", "deployments")
-FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+FILES = source_files()
 
-ALLOWED = {
-    "configs": {"configs"},
-    "tasks.core": {"tasks.core"},
-    "tasks": {"configs", "tasks.core", "tasks"},
-    "flows": {"configs", "tasks.core", "tasks", "flows"},
-    "deployments": {"configs", "tasks.core", "tasks", "flows", "deployments"},
-}
-"""What each layer may import of ours: tasks.core <- tasks <- flows <- deployments, configs beside tasks.core."""
+LEVELS: tuple[tuple[str, ...], ...] = (
+    ("deployments",),
+    ("flows.commands",),
+    ("flows",),
+    ("flows.running",),
+    ("flows.planning",),
+    ("tasks.publish",),
+    ("tasks.updates", "tasks.search", "tasks.tuning"),
+    ("tasks.topics", "tasks.report"),
+    ("tasks.duplicates", "tasks.classify"),
+    ("tasks.encoding",),
+    ("tasks.documents",),
+    ("tasks.execution", "tasks.runs"),
+    ("tasks.store",),
+    ("tasks",),
+    ("tasks.core.learning", "tasks.core.duplicates"),
+    ("tasks.core.words", "tasks.core.clusters", "tasks.core.layout"),
+    ("tasks.core.vectors",),
+    ("configs",),
+)
+"""Every folder of the product, from the top down: a file imports from its own folder and from lower levels."""
+
+FACES = {"tasks.search_index"}
+"""Former places of what users import, which only import it from its new one; they go with the next release."""
+
+GRAPH = {module: others for module, others in import_graph().items() if module not in FACES}
+
+MOST_FILES = 20
+"""Files of a folder; a fuller one is two families."""
 
 HEAVY = {
     "bertopic", "bm25s", "datasets", "gensim", "hdbscan", "openvino", "pandas", "plotly", "pynndescent",
     "sentence_transformers", "setfit", "sklearn", "torch", "transformers", "umap", "usearch",
 }  # fmt: skip
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-
-
-def layer_of(module: str) -> str:
-    return "tasks.core" if module.startswith("tasks.core") else module.partition(".")[0]
-
-
-def module_of(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
-
-
-def imported(tree: ast.AST) -> Iterator[str]:
-    """Yield the modules that a tree imports, each `from tasks import x` as tasks.x too."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports of ours are absolute"
-            yield str(node.module)
-            if node.module == "tasks":
-                yield from (f"tasks.{alias.name}" for alias in node.names)
 
 
 def at_module_level(tree: ast.Module) -> ast.Module:
@@ -65,33 +75,77 @@ def at_module_level(tree: ast.Module) -> ast.Module:
     return Outside().visit(tree)
 
 
-def parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def level_of(module: str) -> int:
+    """Return the level of a module's folder; a file that belongs nowhere fails here."""
+    folder = folder_of(module)
+    found = [level for level, folders in enumerate(LEVELS) if folder in folders]
+    assert found, (
+        f"{module}: its folder {folder!r} is in no level; put it where it belongs, or add the folder to LEVELS"
+    )
+    return found[0]
 
 
 def test_there_are_files() -> None:
-    assert {"configs.load", "tasks.store", "tasks.core.knn", "flows.cli"} <= {
-        module_of(path) for path in FILES
-    }
+    known = {"configs.load", "tasks.store.artifact_store", "tasks.core.vectors.knn", "flows.commands.cli"}
+    assert known <= {module_of(path) for path in FILES}
+
+
+@pytest.mark.parametrize(
+    ("module", "others"), sorted(GRAPH.items()), ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_imports_go_down(module: str, others: set[str]) -> None:
+    own = level_of(module)
+    upward = {other for other in others if folder_of(other) != folder_of(module) and level_of(other) <= own}
+    assert upward == set()
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)
-def test_imports_go_one_way(path: Path) -> None:
-    ours = {name for name in imported(parse(path)) if name.partition(".")[0] in (*PACKAGES, "tests")}
-    layer = layer_of(module_of(path))
-    assert {name for name in ours if layer_of(name) not in ALLOWED[layer] and name != "tasks"} == set()
+def test_the_product_does_not_import_its_tests_or_a_folder_by_its_bare_name(path: Path) -> None:
+    names = {
+        name.partition(".")[0]
+        for node in ast.walk(parse(path))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [str(node.module)]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert names & {*PACKAGES, "tests"} == set()  # ours are topicflow.tasks and so on
+
+
+def test_there_are_no_circles() -> None:
+    assert circles(GRAPH) == []
+    assert circles(folder_graph(GRAPH)) == []
+
+
+def test_circles_are_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set(), "e": {"e"}}) == [["a", "b", "c"]]
+
+
+def test_no_folder_is_too_full() -> None:
+    sizes = Counter(path.parent for path in FILES if path.stem != "__init__")
+    assert {folder: n for folder, n in sizes.items() if n > MOST_FILES} == {}
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
     found = {name.partition(".")[0] for name in imported(at_module_level(parse(path)))}
     assert found & HEAVY == set()
-    if layer_of(module_of(path)) in {"configs", "tasks.core"}:
+    if module_of(path).startswith(("configs.", "tasks.core.")):
         assert found & {"prefect", "logging", "time"} == set()
 
 
 @pytest.mark.parametrize(
-    "module", ["flows.cli", "flows.plan", "configs.load", "tasks.retention", "tasks.runs"]
+    "module",
+    [
+        "topicflow.flows.commands.cli",
+        "topicflow.flows.planning.plan",
+        "topicflow.configs.load",
+        "topicflow.tasks.runs.retention",
+        "topicflow.tasks.runs.records",
+    ],
 )
 def test_what_answers_at_once_imports_nothing_heavy(module: str) -> None:
     code = (
@@ -112,17 +166,10 @@ def test_nothing_is_pickled(path: Path) -> None:
             assert ast.unparse(node.func) not in {"torch.load", "torch.save", "pd.read_pickle"}
 
 
-def test_no_file_bears_the_name_of_a_library() -> None:
-    ours = {"configs", "deployments", "flows", "tasks", "tests"}
-    ours |= {
-        "evaluate"
-    }  # Hugging Face's comes with setfit; tasks/ is never on the path that it is imported from
-    installed = (set(packages_distributions()) | sys.stdlib_module_names) - ours
-    names = {path.stem for path in FILES if path.stem != "__init__" and path.parent.name != "core"}
-    assert names & installed == set()
-
-
 # --- versions ---
+
+
+VERSIONS = all_versions()
 
 
 @pytest.mark.parametrize("stage", VERSIONS)
@@ -136,30 +183,80 @@ def test_changed_code_of_a_stage_has_a_new_version(stage: str) -> None:
     )
 
 
-def test_the_record_has_no_stage_too_many() -> None:
-    assert set(recorded()) == set(VERSIONS)
+def test_every_stage_is_recorded_and_has_a_file() -> None:
+    assert set(recorded()) == set(VERSIONS) == set(STAGE_FILES)
 
 
-def test_a_stage_is_its_file_and_the_numerics_it_uses() -> None:
-    files = [path.relative_to(ROOT / "tasks").as_posix() for path in stage_files("cluster")]
-    assert files[0] == "cluster.py"
-    assert {"core/clusters.py", "core/assign.py"} <= set(files)
-    assert "core/coherence.py" not in files
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the product's code."""
+    root = tmp_path_factory.mktemp("copy")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return root
 
 
-def test_comments_and_docstrings_are_no_code_and_all_else_is(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "tasks", tmp_path / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
-    before = stage_code("cluster", tmp_path)
-    assert before == stage_code("cluster")
-    core = tmp_path / "tasks" / "core" / "clusters.py"
+CHANGED = [  # a line of a family's file, and a stage that computes with it, directly or not
+    ("tasks/core/clusters/clustering.py", "n_init=3", "n_init=4", "cluster"),
+    ("tasks/core/words/tokens.py", "import numpy as np\n", "import numpy as np\n\nLATER = 1\n", "evaluate"),
+    ("tasks/encoding/adapters.py", "import numpy as np\n", "import numpy as np\n\nLATER = 1\n", "embed"),
+    (
+        "tasks/tuning/example_files.py",
+        "import polars as pl\n",
+        "import polars as pl\n\nLATER = 1\n",
+        "examples",
+    ),
+    (
+        "tasks/classify/class_topics.py",
+        "import numpy as np\n",
+        "import numpy as np\n\nLATER = 1\n",
+        "cluster",
+    ),
+    (
+        "tasks/documents/timestamps.py",
+        "import polars as pl\n",
+        "import polars as pl\n\nLATER = 1\n",
+        "arrive",
+    ),
+    ("tasks/topics/fitted_sample.py", "import numpy as np\n", "import numpy as np\n\nLATER = 1\n", "assign"),
+    ("tasks/report/report_map.js", "\n", "\n\n", "overview"),
+]
+
+
+@pytest.mark.parametrize(("file", "before", "after", "stage"), CHANGED, ids=lambda value: str(value)[:40])
+def test_a_changed_line_anywhere_in_what_a_stage_computes_with_is_noticed(
+    copy: Path, file: str, before: str, after: str, stage: str
+) -> None:
+    text = (copy / file).read_text()
+    assert before in text
+    try:
+        (copy / file).write_text(text.replace(before, after, 1))
+        assert stage_code(stage, copy) != recorded()[stage]["code"]
+    finally:
+        (copy / file).write_text(text)
+    assert stage_code(stage, copy) == recorded()[stage]["code"]
+
+
+def test_a_change_elsewhere_is_not_noticed(copy: Path) -> None:
+    files = {path.relative_to(copy).as_posix() for path in stage_files("count", copy)}
+    assert {"tasks/topics/count.py", "tasks/core/words/tokens.py"} <= files
+    assert not any(file.startswith(("tasks/core/clusters", "tasks/store", "configs")) for file in files)
+
+
+def test_comments_docstrings_and_places_of_imports_are_no_code(copy: Path) -> None:
+    core = copy / "tasks/core/clusters/clustering.py"
     text = core.read_text()
+    moved = text.replace(
+        "from topicflow.tasks.core.clusters.hierarchy", "from topicflow.tasks.core.clusters.spanning"
+    )
+    assert moved != text
     core.write_text(text.replace('"""Return', '"""Really return').replace("\n\n\n", "\n\n\n# a comment\n"))
     assert core.read_text() != text
-    assert stage_code("cluster", tmp_path) == before
-    core.write_text(text.replace("n_init=3", "n_init=4"))
-    assert core.read_text() != text
-    assert stage_code("cluster", tmp_path) != before
-    assert stage_code("count", tmp_path) == stage_code("count")
+    assert stage_code("cluster", copy) == recorded()["cluster"]["code"]
+    assert shape(ast.parse(moved)) == shape(
+        ast.parse(text)
+    )  # a file may move; what it holds is hashed with it
+    core.write_text(text)
 
 
 def test_the_shape_of_code_has_neither_places_nor_empty_fields() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.tokens import LengthBatches, TextTokens, token_matrix
+from topicflow.tasks.encoding.tokenizer import LengthBatches, TextTokens, token_matrix
 
 
 @pytest.fixture(scope="module")

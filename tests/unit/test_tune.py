@@ -11,14 +11,15 @@ import polars as pl
 import pytest
 from prefect.states import State
 
-from configs.models import (
+from tests.fakes import planted_corpus, save_documents, tiny_model
+from topicflow.configs.models import (
     LabelConfig,
     PrecomputedEmbed,
     RuntimeConfig,
     SentenceTransformersEmbed,
     TopicModelConfig,
 )
-from configs.tuning import (
+from topicflow.configs.tuning import (
     AdapterTune,
     ClassExamples,
     FullTune,
@@ -28,23 +29,22 @@ from configs.tuning import (
     TripletExamples,
     TuneEmbeddingsConfig,
 )
-from flows.plan import chain_recipes
-from tasks import label as labelling
-from tasks.adapters import find_adapter, load_adapter, save_adapter
-from tasks.core.residual import ResidualHead
-from tasks.embed import embed, embed_texts
-from tasks.encoders import find_encoder, load_encoder
-from tasks.errors import ConfigError
-from tasks.example_set import read_examples
-from tasks.examples import HELD_OUT, examples
-from tasks.float_encoder import SentenceTransformersEncoder
-from tasks.judge import judge, measure_space
-from tasks.retention import collect_garbage
-from tasks.runs import RunId
-from tasks.store import ArtifactRef, ArtifactStore, Recipe
-from tasks.tune import tune
-from tasks.tuned_run import publish_tuned_run, tuned_encoding
-from tests.fakes import planted_corpus, save_documents, tiny_model
+from topicflow.flows.planning.plan import chain_recipes
+from topicflow.tasks.core.learning.residual import ResidualHead
+from topicflow.tasks.encoding.adapters import find_adapter, load_adapter, save_adapter
+from topicflow.tasks.encoding.embed import embed, embed_texts
+from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
+from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.publish.tuning import publish_tuned_run, tuned_encoding
+from topicflow.tasks.runs.records import RunId
+from topicflow.tasks.runs.retention import collect_garbage
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
+from topicflow.tasks.topics import label as labelling
+from topicflow.tasks.tuning.example_set import read_examples
+from topicflow.tasks.tuning.examples import HELD_OUT, examples
+from topicflow.tasks.tuning.measure_spaces import judge, measure_space
+from topicflow.tasks.tuning.tune import tune
 
 CORPUS = planted_corpus(n_per_topic=50, n_noise=0, seed=1)
 LABELS = [str(topic) for topic in CORPUS.truth]
@@ -157,7 +157,7 @@ def test_held_out_documents_are_never_trained_on(line: Line) -> None:
     chosen = stages["examples"]
     held = np.flatnonzero(np.asarray(line.store.array(chosen, "roles")) == HELD_OUT)
     found = read_examples(line.store, chosen, stages["embed"], line.config.embed, line.runtime)
-    from tasks.tune import fit_adapter
+    from topicflow.tasks.tuning.tune import fit_adapter
 
     blind = np.array(found.vectors)
     blind[held] = 0.0
@@ -205,9 +205,9 @@ def test_a_plan_resolves_an_adapter_without_torch(line: Line) -> None:
     }  # fmt: skip
     code = (
         "import json, sys\n"
-        "from configs.models import TopicModelConfig\n"
-        "from flows.plan import chain_recipes\n"
-        "from tasks.store import ArtifactRef, open_store\n"
+        "from topicflow.configs.models import TopicModelConfig\n"
+        "from topicflow.flows.planning.plan import chain_recipes\n"
+        "from topicflow.tasks.store.artifact_store import ArtifactRef, open_store\n"
         f"config = TopicModelConfig(**json.loads({json.dumps(config)!r}))\n"
         f"documents = ArtifactRef('documents', {line.documents.key!r}, 'load')\n"
         "chain = chain_recipes(open_store(config.runtime), config, documents)\n"

@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 import polars as pl
 import pytest
 
-from configs.update import UpdateTopicsConfig
-from flows.backfill import due_periods
-from tasks.compare import compare_runs
-from tasks.errors import ArtifactError, DataError
-from tasks.retention import collect_garbage
-from tasks.runs import find_run, list_runs
-from tasks.store import ArtifactStore
 from tests.updates import N_FIRST, config_of, documents_of, new_topic, story, tell
+from topicflow.configs.update import UpdateTopicsConfig
+from topicflow.flows.planning.backfill import due_periods
+from topicflow.tasks.errors import ArtifactError, DataError
+from topicflow.tasks.runs.compare import compare_runs
+from topicflow.tasks.runs.records import find_run, list_runs
+from topicflow.tasks.runs.retention import collect_garbage
+from topicflow.tasks.store.artifact_store import ArtifactStore
 
 Record = dict[str, Any]
 

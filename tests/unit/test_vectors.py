@@ -4,12 +4,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tasks.embed import check_vectors, embed_missing
-from tasks.errors import DataError
-from tasks.retention import list_artifacts
-from tasks.store import ArtifactStore
-from tasks.vectors import VectorStore, text_digests
 from tests.fakes import HashEncoder
+from topicflow.tasks.encoding.embed import check_vectors, embed_missing
+from topicflow.tasks.encoding.vector_store import VectorStore, text_digests
+from topicflow.tasks.errors import DataError
+from topicflow.tasks.runs.retention import list_artifacts
+from topicflow.tasks.store.artifact_store import ArtifactStore
 
 TEXTS = [f"word{i} " * (1 + i % 7) for i in range(100)]
 

@@ -1,0 +1,72 @@
+"""The command line: arguments -> a plan, a run, or a look at past ones; `flows.commands` holds the commands.
+
+Nothing heavy is imported before it is needed: `--help` and `plan` answer in under a second.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from topicflow.flows.commands import (
+    classify,
+    config,
+    duplicates,
+    search,
+    serve,
+    store,
+    topics,
+    tuning,
+    update,
+)
+from topicflow.tasks.errors import ConfigError, PipelineError
+
+app = typer.Typer(
+    name="topicflow",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(topics.app)
+app.add_typer(classify.app)
+app.add_typer(duplicates.app)
+app.add_typer(serve.app)
+app.add_typer(update.app)
+app.add_typer(search.app)
+app.add_typer(tuning.app)
+app.add_typer(store.app, name="store")
+app.add_typer(config.app, name="config")
+
+
+def main() -> None:
+    """Run the command line; exit 0 on success, 1 on a failed run, 2 on a bad config or argument."""
+    try:
+        app()
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except BrokenPipeError:  # `topicflow runs | head`
+        sys.stderr.close()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"topicflow {version('topicflow')}")
+        raise typer.Exit
+
+
+@app.callback()
+def topicflow(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """From a corpus of text to topics: every stage kept, nothing computed twice, quality measured."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+"""Console: records of runs -> what a person reads in the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from topicflow.tasks.runs.records import RunRecord
+
+if TYPE_CHECKING:
+    from topicflow.tasks.runs.compare import Comparison
+
+SHOWN_TOPICS = 20
+SHOWN_CHARACTERS = 160
+SHOWN_MOVES = 8
+EVENTS = ("continued", "split", "merged", "born", "died")
+METRICS = (
+    "n_documents",
+    "n_topics",
+    "outlier_share",
+    "npmi",
+    "c_v",
+    "diversity",
+    "trustworthiness",
+    "dbcv",
+    "nmi",
+    "ari",
+    "purity",
+)
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+
+
+def print_run(record: RunRecord, runs: Path) -> None:
+    """Print a run's topics or figures, where its report is, what an update told, and which gates held it back."""
+    folder = Path(record.get("folder", runs / record["name"] / record["run_id"]))
+    console = _console()
+    if record.get("state") == "failed":
+        console.print(f"{record['name']}/{record['run_id']} failed: {record['error']}", markup=False)
+        return
+    if record.get("flow") == "train_classifier":
+        from topicflow.flows.commands.console_classes import print_classifier
+
+        print_classifier(record, folder)
+        return
+    if record.get("flow", "topic_model") == "topic_model":
+        _print_topics(console, record, folder)
+    else:
+        if record["flow"] == "deduplicate":
+            _print_duplicates(console, record, folder)
+        _print_figures(console, record, folder)
+    if "update" in record:
+        _print_told(record)
+    if not record.get("published", True):
+        print("not published: " + "; ".join(record["gates"]["failed"]))
+
+
+def _print_topics(console: Console, record: RunRecord, folder: Path) -> None:
+    """Print a run's topics, its metrics in one line, and where its report is."""
+    topics = pl.read_parquet(folder / "topics.parquet", columns=["topic", "size", "keywords"])
+    table = Table(
+        "topic",
+        "size",
+        "keywords",
+        title=f"{record['n_topics']:,} topics in {record['n_documents']:,} documents",
+        title_justify="left",
+    )
+    for topic, size, keywords in topics.head(SHOWN_TOPICS).iter_rows():
+        table.add_row(str(topic), f"{size:,}", Text(", ".join(keywords)))
+    console.print(table)
+    if topics.height > SHOWN_TOPICS:
+        console.print(f"… and {topics.height - SHOWN_TOPICS:,} more in {folder / 'topics.csv'}", markup=False)
+    known = {name: record["metrics"].get(name) for name in METRICS}
+    print("  ".join(f"{name} {_short(value)}" for name, value in known.items() if value is not None))
+    print(f"report: {folder / 'report.html'}")
+
+
+def print_remarks(record: RunRecord) -> None:
+    """Print what a person should know before reading a run's topics; a run says it itself while it is at work."""
+    for remark in record.get("remarks", []):
+        print(f"note: {remark}")
+
+
+def _print_duplicates(console: Console, record: RunRecord, folder: Path) -> None:
+    """Print how similar the pairs are, what other thresholds would keep, and the least similar duplicates."""
+    figures = json.loads((folder / "metrics.json").read_bytes())
+    most = max((line["pairs"] for line in figures["histogram"]), default=0)
+    table = Table("similarity", "pairs", "", title="Pairs that were found", title_justify="left")
+    for line in figures["histogram"]:
+        bar = "█" * round(30 * line["pairs"] / most) if most else ""
+        table.add_row(f"{line['from']:.3f} to {line['to']:.3f}", f"{line['pairs']:,}", bar)
+    console.print(table)
+    if kept_at := figures.get("kept_at"):
+        shown = "  ".join(f"{line['threshold']:.3f}: {line['n_kept']:,}" for line in kept_at)
+        print(f"kept at other thresholds (star groups): {shown}")
+    if not record["least_similar"]:
+        return
+    table = Table(
+        "similarity",
+        "duplicate",
+        "kept in its place",
+        title="The least similar duplicates",
+        title_justify="left",
+    )
+    for line in record["least_similar"]:
+        texts = [" ".join(str(line[name]).split())[:SHOWN_CHARACTERS] for name in ("text", "kept_text")]
+        table.add_row(f"{line['similarity']:.4f}", *map(Text, texts))
+    console.print(table)
+
+
+def print_update(record: RunRecord, runs: Path) -> None:
+    """Print the run of an update, or that there was nothing new."""
+    if record["state"] == "unchanged":
+        print(f"nothing new; the latest run is {record['name']}/{record['latest']}")
+        return
+    print_run(record, runs)
+
+
+def _print_told(record: RunRecord) -> None:
+    """Print how many documents an update told, to which topics, and what became of these."""
+    told, born = record["update"], record["lineage"]
+    fitted = f"fitted anew ({told['reason']})" if told["refit"] else "told to the topics there are"
+    print(f"update {told['number']}: {told['n_new']:,} new documents, {fitted}")
+    if born and told["previous"]:
+        print("topics: " + ", ".join(f"{born[event]:,} {event}" for event in EVENTS if born[event]))
+
+
+def _print_figures(console: Console, record: RunRecord, folder: Path) -> None:
+    """Print what a side flow's run measured, raw beside tuned where it has both, and where its files are."""
+    metrics = record.get("metrics", {})
+    both = [name.removeprefix("raw_") for name in metrics if name.startswith("raw_")]
+    if both:
+        _print_side_by_side(console, metrics, both)
+    table = Table(
+        "", "", title=f"{record['name']}: {record['flow']}", title_justify="left", show_header=False
+    )
+    for name, value in metrics.items():
+        if name.removeprefix("raw_") not in both and name.removeprefix("tuned_") not in both:
+            table.add_row(
+                name, _short(value) if isinstance(value, int | float) or value is None else str(value)
+            )
+    console.print(table)
+    print(f"run: {folder}")
+
+
+def _print_side_by_side(console: Console, metrics: RunRecord, names: Sequence[str]) -> None:
+    """Print figures of raw and tuned vectors beside each other; those that neither has are left out."""
+    table = Table("", "raw", "tuned", "gain")
+    for name in names:
+        raw, tuned = metrics[f"raw_{name}"], metrics[f"tuned_{name}"]
+        if raw is not None or tuned is not None:
+            gain = "" if raw is None or tuned is None else f"{tuned - raw:+.3f}"
+            table.add_row(name, _short(raw), _short(tuned), gain)
+    console.print(table)
+
+
+def print_stages(record: RunRecord) -> None:
+    """Print what each stage of a run took; nothing for a run that failed."""
+    if not record.get("stages"):
+        return
+    table = Table("stage", "state", "seconds", "peak memory", "rows", "artifact")
+    for stage in record.get("stages", []):
+        peak = human_bytes(stage["peak_rss_bytes"]) if stage["peak_rss_bytes"] else ""
+        artifact = f"{stage['kind']}/{stage['key'][:12]}"
+        table.add_row(
+            stage["stage"], stage["state"], f"{stage['seconds']:.1f}", peak, f"{stage['rows']:,}", artifact
+        )
+    _console().print(table)
+
+
+def print_runs(records: Sequence[RunRecord]) -> None:
+    """Print one line a run."""
+    table = Table("run", "flow", "state", "gate", "documents", "topics", "outliers", "computed", "seconds")
+    for record in records:
+        metrics, stages = record.get("metrics", {}), record.get("stages", [])
+        outliers = metrics.get("outlier_share")
+        table.add_row(
+            Text(f"{record['name']}/{record['run_id']}"),
+            record.get("flow", "topic_model"),
+            record["state"],
+            _gate(record),
+            _count(record.get("n_documents")),
+            _count(record.get("n_topics")),
+            "" if outliers is None else f"{outliers:.1%}",
+            f"{sum(stage['state'] == 'computed' for stage in stages)} of {len(stages)}",
+            f"{record['seconds']:.1f}",
+        )
+    _console().print(table)
+
+
+def _gate(record: RunRecord) -> str:
+    """Return whether a run passed its gates, or the first that held it back; nothing where it has none."""
+    if "published" not in record:
+        return ""
+    gates = record.get("gates") or record.get("gate")
+    failed = gates.get("failed", []) if isinstance(gates, dict) else []
+    return "passed" if record["published"] else f"held: {failed[0].split(' ')[0]}" if failed else "held"
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def print_comparison(first: RunRecord, second: RunRecord) -> None:
+    """Print the metrics of two runs side by side, and the config lines that differ."""
+    table = Table("", first["run_id"], second["run_id"])
+    names = [
+        *first.get("metrics", {}),
+        *(n for n in second.get("metrics", {}) if n not in first.get("metrics", {})),
+    ]
+    for name in names:
+        table.add_row(
+            name, _short(first.get("metrics", {}).get(name)), _short(second.get("metrics", {}).get(name))
+        )
+    _console().print(table)
+    before, after = first["config"].splitlines(), second["config"].splitlines()
+    for line in before:
+        if line not in after:
+            print(f"- {line}")
+    for line in after:
+        if line not in before:
+            print(f"+ {line}")
+
+
+def print_topic_changes(changes: Comparison) -> None:
+    """Print which topics of two runs are the same, which have no counterpart, and where documents went."""
+    console = _console()
+    table = Table(
+        "topic", "", "size", "", "shared", "similarity", "name", title="matched topics", title_justify="left"
+    )
+    for row in changes.matched.head(SHOWN_TOPICS).iter_rows(named=True):
+        same = row["name_first"] == row["name_second"]
+        name = row["name_first"] if same else f"{row['name_first']} → {row['name_second']}"
+        table.add_row(
+            str(row["first"]), str(row["second"]), f"{row['size_first']:,}", f"{row['size_second']:,}",
+            f"{row['n_shared']:,}", f"{row['similarity']:.2f}", Text(name),
+        )  # fmt: skip
+    console.print(table)
+    if changes.matched.height > SHOWN_TOPICS:
+        print(f"… and {changes.matched.height - SHOWN_TOPICS:,} more (--json shows all)")
+    for title, topics in (("first", changes.only_first), ("second", changes.only_second)):
+        for topic, size, name in topics.head(SHOWN_MOVES).iter_rows():
+            console.print(f"only in the {title}: {topic} ({size:,}) {name}", markup=False)
+        if topics.height > SHOWN_MOVES:
+            print(f"… and {topics.height - SHOWN_MOVES:,} more only in the {title}")
+    for one, other, n in changes.moves.head(SHOWN_MOVES).iter_rows():
+        print(f"{n:,} documents moved from {_topic(one)} to {_topic(other)}")
+    share = f" ({changes.n_moved / changes.n_shared:.1%})" if changes.n_shared else ""
+    print(
+        f"{changes.n_moved:,} of {changes.n_shared:,} documents of both moved{share}; {changes.n_only_first:,} only in "
+        f"the first, {changes.n_only_second:,} only in the second"
+    )
+
+
+def _topic(number: int) -> str:
+    return "no topic" if number < 0 else f"topic {number}"
+
+
+def human_bytes(n: float) -> str:
+    """Return a size as people read it, in powers of 1024."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(n) < 1024:
+            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
+        n /= 1024
+    return f"{n:.1f} TiB"
+
+
+def _short(value: float | None) -> str:
+    """Return a metric in a few characters; counts in full."""
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"

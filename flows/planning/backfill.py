@@ -1,0 +1,86 @@
+"""Backfill: a series and its input -> the configs of its last periods, one run each, those that are told left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from topicflow.configs.update import UpdateTopicsConfig
+from topicflow.tasks.documents.sources import open_source
+from topicflow.tasks.documents.timestamps import Timestamps
+from topicflow.tasks.errors import ConfigError, DataError
+from topicflow.tasks.updates.topic_state import published_runs
+
+
+def due_periods(config: UpdateTopicsConfig, n: int) -> Iterator[UpdateTopicsConfig]:
+    """Yield the config of each of the last `n` periods that no published run has told yet, oldest first.
+
+    Each is the config with `arrive.until` at the period's end, so that its run takes what came before that; the first
+    of a series takes all that is older, too, as far as `arrive.since` lets it. Given again after a kill, the periods
+    that are told are left out, and the run that was killed goes on where it was.
+
+    Raises
+    ------
+    ConfigError
+        When the config names no `arrive.watermark`, or bounds it by `until` already.
+    DataError
+        When the input has no date in that column.
+    """
+    if config.arrive.watermark is None or config.arrive.until is not None:
+        wrong = (
+            "no arrive.watermark, the column of times" if config.arrive.watermark is None else "arrive.until"
+        )
+        msg = f"--backfill makes its own periods, and the config has {wrong}; mend that"
+        raise ConfigError(msg)
+    told = [r["update"]["until"] for r in published_runs(Path(config.runtime.runs), config.name)]
+    reached = max((until for until in told if until), default="")
+    for end in period_ends(newest(config), config.period, n):
+        until = f"{end:%Y-%m-%d}" if f"{end:%H%M}" == "0000" else f"{end:%Y-%m-%dT%H:%M:%S}"
+        since = config.arrive.since
+        if until <= reached or (since is not None and until <= since):
+            continue
+        yield config.model_copy(update={"arrive": config.arrive.model_copy(update={"until": until})})
+
+
+def period_ends(last: datetime, period: str, n: int) -> list[datetime]:
+    """Return the ends, exclusive, of the `n` periods of which the last holds the time `last`, ascending.
+
+    Periods are those of the calendar: months begin with the 1st, weeks with Monday.
+    """
+    start = pl.Series([last]).dt.truncate(period)
+    ends = [start.dt.offset_by(f"{_times(1 - i, period)}")[0] for i in range(n)]
+    return list(reversed(ends))
+
+
+def _times(n: int, period: str) -> str:
+    """Return `n` times a period as polars writes it."""
+    amount = period.rstrip("hdwmoqy")
+    unit = period[len(amount) :]
+    return f"{n * int(amount)}{unit}"
+
+
+def newest(config: UpdateTopicsConfig) -> datetime:
+    """Return the latest time in the input's watermark column; the input is read once."""
+    column = str(config.arrive.watermark)
+    latest: datetime | None = None
+    with open_source(config.load, config.runtime.chunk_rows) as source:
+        times = Timestamps(f"load: {source.name}: column {column!r}")
+        if column not in source.schema:
+            there = ", ".join(repr(name) for name in source.schema)
+            msg = f"load: {source.name}: no column {column!r} (arrive.watermark); there are: {there}"
+            raise DataError(msg)
+        n = 0
+        for chunk in source.chunks:
+            numbers = pl.Series(np.arange(n, n + chunk.height, dtype=np.uint32))
+            top = times.parse(chunk[column], numbers).max()
+            n += chunk.height
+            if isinstance(top, datetime):
+                latest = max(latest or top, top)
+    if latest is None:
+        msg = f"load: {source.name}: column {column!r} (arrive.watermark) holds no date, so there are no periods"
+        raise DataError(msg)
+    return latest

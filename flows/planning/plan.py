@@ -1,0 +1,142 @@
+"""Plan: a topic model's config and its store -> for each stage, whether it is a hit or would be computed, and why.
+
+It walks the same recipes as the flow and imports neither Prefect nor a numeric library, so that it answers at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from topicflow.configs.deduplicate import DeduplicateConfig
+from topicflow.configs.duplicates import (
+    AnyDeduplicate,
+    BothDeduplicate,
+    EmbeddingDeduplicate,
+    MinhashDeduplicate,
+)
+from topicflow.configs.models import TopicModelConfig
+from topicflow.flows.planning.stages import stages_of
+from topicflow.flows.planning.steps import Step, embed_recipe, last_stages, load_step, step_of, steps_after
+from topicflow.tasks.duplicates import recipes as duplicates_recipes
+from topicflow.tasks.publish import recipes as publish_recipes
+from topicflow.tasks.report import recipes as report_recipes
+from topicflow.tasks.runs.records import published_metrics
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, open_store
+from topicflow.tasks.topics import recipes as topics_recipes
+from topicflow.tasks.topics.recipes import map_reduce
+
+
+def plan_topic_model(config: TopicModelConfig) -> list[Step]:
+    """Return the steps of a topic model in order.
+
+    Parameters
+    ----------
+    config : TopicModelConfig
+        The resolved config; `runtime.store` and `runtime.runs` say where to look.
+
+    Raises
+    ------
+    PipelineError
+        When an input file or the encoder cannot be found.
+    """
+    store, last, stages = open_store(config.runtime), last_stages(config), stages_of(config)
+    loading = load_step(store, config.load, last)
+    if (documents := loading.found) is None:
+        return steps_after([loading], stages, "input changed" if last else "first run")
+    before = {stage: record["recipe"] for stage, record in last.items()}
+    steps, duplicates = [loading], None
+    if (section := config.deduplicate) is not None:
+        searching = duplicate_recipes(store, config, section, documents, None, "embed_all")
+        searching["keep"] = duplicates_recipes.keep(documents.key, searching["deduplicate"].key)
+        steps += [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in searching.items()]
+        if (kept := steps[-1].found) is None:  # what is kept decides what all that follows is made of
+            return steps_after(steps, stages, "input changed: documents" if last else "first run")
+        documents, duplicates = kept, searching["deduplicate"].key
+    chain = chain_recipes(store, config, documents, duplicates)
+    steps += [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in chain.items()]
+    return steps
+
+
+def duplicate_recipes(
+    store: ArtifactStore,
+    config: TopicModelConfig | DeduplicateConfig,
+    section: AnyDeduplicate,
+    documents: ArtifactRef,
+    against: ArtifactRef | None,
+    embed_name: str,
+) -> dict[str, Recipe]:
+    """Return the recipe of every stage from the documents to their groups of duplicates.
+
+    Parameters
+    ----------
+    section : the section `deduplicate`
+    documents, against : ArtifactRef
+        The corpus, and the one it is compared with, if any.
+    embed_name : str
+        What the documents' embedding is called in records.
+    """
+    found: dict[str, Recipe] = {}
+    pairs: dict[str, Recipe] = {}
+    if isinstance(section, EmbeddingDeduplicate | BothDeduplicate):
+        found[embed_name] = embed_recipe(store, documents, config.embed, config.runtime)[0]
+        base = None
+        if against is not None:
+            found["embed_against"] = embed_recipe(store, against, config.embed, config.runtime)[0]
+            base = found["embed_against"].key
+        pairs["pair"] = duplicates_recipes.similar_vectors(section, found[embed_name].key, base, config.seed)
+    if isinstance(section, MinhashDeduplicate | BothDeduplicate):
+        texts = [store.meta(each)["texts"] for each in (documents, against) if each is not None]
+        pairs["shingle"] = duplicates_recipes.similar_texts(
+            section, texts[0], texts[1] if against else None, config.seed
+        )
+    keys = {name: recipe.key for name, recipe in pairs.items()}
+    group = duplicates_recipes.deduplicate(section, documents.key, keys, against.key if against else None)
+    return {**found, **pairs, "deduplicate": group}
+
+
+def chain_recipes(
+    store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef, duplicates: str | None = None
+) -> dict[str, Recipe]:
+    """Return the recipe of every stage that takes the documents, which follow without computing anything.
+
+    `duplicates` is the key of those that were left out of them.
+    """
+    embed, encoder = embed_recipe(store, documents, config.embed, config.runtime)
+    neighbors = topics_recipes.neighbors(config.neighbors, embed.key, config.seed)
+    reduce = topics_recipes.reduce(config.reduce, embed.key, neighbors.key, config.seed)
+    layout = topics_recipes.reduce(map_reduce(config.map), embed.key, neighbors.key, config.seed)
+    cluster = topics_recipes.cluster(config.cluster, embed.key, neighbors.key, reduce.key, config.seed)
+    count = topics_recipes.count(config.count, store.meta(documents)["texts"])
+    label = topics_recipes.label(config.label, documents.key, embed.key, cluster.key, count.key, encoder)
+    measured = {
+        "documents": documents.key,
+        "embeddings": embed.key,
+        "reduced": reduce.key,
+        "labels": cluster.key,
+        "topics": label.key,
+    }
+    evaluate = topics_recipes.evaluate(config.evaluate, measured, config.count, config.seed)
+    shown = {
+        "documents": documents.key,
+        "layout": layout.key,
+        "labels": cluster.key,
+        "topics": label.key,
+        "metrics": evaluate.key,
+    }
+    shown |= {"duplicates": duplicates} if duplicates else {}
+    report = report_recipes.report(config.report, config.name, shown)
+    chain = {
+        "embed": embed,
+        "neighbors": neighbors,
+        "reduce": reduce,
+        "map": layout,
+        "cluster": cluster,
+        "count": count,
+        "label": label,
+        "evaluate": evaluate,
+        "report": report,
+    }
+    if config.gates is not None:
+        before = published_metrics(Path(config.runtime.runs), config.name)
+        chain["gate"] = publish_recipes.gate(config.gates, {"evaluate": evaluate.key}, before)
+    return chain

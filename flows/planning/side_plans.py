@@ -1,0 +1,74 @@
+"""Side plans: configs of other flows -> plans as of a topic model, where recipes follow before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from topicflow.configs.deduplicate import DeduplicateConfig
+from topicflow.configs.index import BuildIndexConfig
+from topicflow.flows.planning.plan import duplicate_recipes, plan_topic_model
+from topicflow.flows.planning.steps import Step, embed_recipe, last_stages, load_step, step_of, steps_after
+from topicflow.tasks.duplicates.recipes import searches
+from topicflow.tasks.store.artifact_store import open_store
+
+
+def plan_deduplicate(config: DeduplicateConfig) -> list[Step]:
+    """Return the steps of a search for near-duplicates in order; raise PipelineError as `plan_topic_model` does."""
+    store, last = open_store(config.runtime), last_stages(config)
+    steps = [load_step(store, config.load, last)]
+    if config.against is not None:
+        steps.append(load_step(store, config.against, last, "load_against"))
+    documents, against = steps[0].found, steps[-1].found if config.against is not None else None
+    if documents is None or steps[-1].found is None:
+        return steps_after(steps, _duplicate_stages(config), "input changed" if last else "first run")
+    chain = duplicate_recipes(store, config, config.deduplicate, documents, against, "embed")
+    before = {stage: record["recipe"] for stage, record in last.items()}
+    return steps + [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in chain.items()]
+
+
+def _duplicate_stages(config: DeduplicateConfig) -> list[str]:
+    """Return the steps in order: with `against` both corpora are loaded and embedded."""
+    searched = ["embed" if stage == "embed_all" else stage for stage in searches(config.deduplicate)]
+    twice = {"load", "embed"} if config.against is not None else set()
+    stages = ("load", *searched, "deduplicate")
+    return [
+        name for stage in stages for name in (stage, f"{stage}_against") if name == stage or stage in twice
+    ]
+
+
+def plan_index(config: BuildIndexConfig) -> list[Step]:
+    """Return the steps of an index in order; raise PipelineError as `plan_topic_model` does.
+
+    Where documents changed they are read, and so are those of the last index: how many did decides whether it is gone
+    on from.
+    """
+    from topicflow.tasks.search.index_generation import next_generation
+    from topicflow.tasks.search.index_topics import find_topics
+
+    store, last = open_store(config.runtime), last_stages(config)
+    steps, stages = [load_step(store, config.load, last)], ("load", "embed", "index")
+    after = "input changed" if last else "first run"
+    if (documents := steps[0].found) is None:
+        return steps_after(steps, stages, after)
+    before = {stage: record["recipe"] for stage, record in last.items()}
+    embedding = embed_recipe(store, documents, config.embed, config.runtime)[0]
+    steps.append(step_of(store, "embed", embedding, before.get("embed")))
+    if (embeddings := steps[1].found) is None:
+        return steps_after(steps, stages, after)
+    runs, named = Path(config.runtime.runs), config.index.topics
+    topics = None if named is None else find_topics(runs, named)
+    key = str(last["index"]["key"]) if last else None
+    made = next_generation(store, documents, embeddings, config.index, config.embed, config.seed, topics, key)
+    if made.current is not None:
+        return [*steps, Step("index", made.current, "hit")]
+    return [*steps, step_of(store, "index", made.recipe, before.get("index"))]
+
+
+PLANS: Mapping[str, Callable[[Any], list[Step]]] = {
+    "topic_model": plan_topic_model,
+    "deduplicate": plan_deduplicate,
+    "build_index": plan_index,
+}
+"""Of the others what a stage is made by stands in what an earlier one computes: drift, a comparison, an adapter."""

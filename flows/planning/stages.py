@@ -1,0 +1,16 @@
+"""Stages: the steps of a topic model, in order, by its config."""
+
+from __future__ import annotations
+
+from topicflow.configs.models import TopicModelConfig
+from topicflow.tasks.duplicates.recipes import searches
+
+STAGES = ("load", "embed", "neighbors", "reduce", "map", "cluster", "count", "label", "evaluate", "report")
+"""The steps of a topic model, in order; `map` is the reduce stage in two dimensions."""
+
+
+def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
+    """Return the steps of a topic model with this config: with `deduplicate` only its kept documents are modelled."""
+    section = config.deduplicate
+    found = () if section is None else (*searches(section), "deduplicate", "keep")
+    return ("load", *found, *STAGES[1:], *(() if config.gates is None else ("gate",)))

@@ -1,0 +1,136 @@
+"""Steps: what a plan is made of: a stage, whether its artifact is there, and why it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from topicflow.configs.models import (
+    EmbedConfig,
+    FlowConfig,
+    ImagesEmbed,
+    LoadConfig,
+    PrecomputedEmbed,
+    RuntimeConfig,
+)
+from topicflow.tasks.documents import recipes as documents_recipes
+from topicflow.tasks.documents.sources import find_documents, fingerprint
+from topicflow.tasks.encoding import recipes as encoding_recipes
+from topicflow.tasks.encoding.adapters import find_adapter
+from topicflow.tasks.encoding.encoders import find_encoder, precomputed_digest
+from topicflow.tasks.encoding.images import image_recipe
+from topicflow.tasks.runs.records import last_record
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a plan: its artifact where it is a hit, and why it is not."""
+
+    stage: str
+    found: ArtifactRef | None
+    reason: str
+
+    @property
+    def is_hit(self) -> bool:
+        """True when nothing is to be computed."""
+        return self.found is not None
+
+
+def last_stages(config: FlowConfig) -> dict[str, Mapping[str, Any]]:
+    """Return what the last completed run of the config's name recorded of each of its stages; none before the first."""
+    last = last_record(Path(config.runtime.runs), config.name)
+    return {} if last is None else {stage["stage"]: stage for stage in last["stages"]}
+
+
+def load_step(
+    store: ArtifactStore, config: LoadConfig, last: Mapping[str, Mapping[str, Any]], stage: str = "load"
+) -> Step:
+    """Return the step that reads documents; `last` are the stages of the last run."""
+    source = fingerprint(config)
+    documents = find_documents(store, config, source)
+    if documents is not None:
+        return Step(stage, documents, "hit")
+    before = last.get(stage)
+    return Step(
+        stage, None, "first run" if before is None else _explain_documents(store, config, source, before)
+    )
+
+
+def steps_after(steps: Sequence[Step], stages: Sequence[str], reason: str) -> list[Step]:
+    """Return the steps and, of all `stages` that are not among them, that they would be computed."""
+    return [*steps, *(Step(stage, None, reason) for stage in stages[len(steps) :])]
+
+
+def embed_recipe(
+    store: ArtifactStore, documents: ArtifactRef, config: EmbedConfig, runtime: RuntimeConfig
+) -> tuple[Recipe, str]:
+    """Return the recipe of the embeddings of documents, and the key of the encoder that embeds words too."""
+    if isinstance(config, ImagesEmbed):
+        return image_recipe(store, documents, config, runtime.device), "precomputed"
+    if isinstance(config, PrecomputedEmbed):
+        encoder, of, vectors = "precomputed", documents.key, precomputed_digest(config)
+    else:
+        encoder = vectors = find_encoder(config, runtime.device).key
+        of = store.meta(documents)["texts"]
+    adapter = find_adapter(store, config, encoder, runtime)
+    return encoding_recipes.embed(config, of, vectors, adapter.key if adapter else None), encoder
+
+
+def _explain_documents(
+    store: ArtifactStore, config: LoadConfig, source: str | None, before: Mapping[str, Any]
+) -> str:
+    """Return why there are no documents, from the source's record and from what the last run read."""
+    if source is None:
+        return "remote input is read anew in each run"
+    record = documents_recipes.load(config, source)
+    state = store.state(record.kind, record.key)
+    if state == "hit":  # this very input was loaded before; its documents are gone or damaged
+        named = store.json(ArtifactRef(record.kind, record.key, record.stage), "documents")
+        return store.state("documents", named["documents"])
+    if state != "missing":
+        return state
+    changed = explain_miss(documents_recipes.documents(config), before["recipe"])
+    if changed != "missing":
+        return changed
+    return "input changed" if store.state("documents", before["key"]) == "hit" else "missing"
+
+
+def step_of(store: ArtifactStore, stage: str, recipe: Recipe, before: Mapping[str, Any] | None) -> Step:
+    """Return the step of a stage with this recipe; `before` is the one that the stage had in the last run."""
+    state = store.state(recipe.kind, recipe.key)
+    if state == "hit":
+        return Step(stage, store.find(recipe, claim=False), "hit")
+    return Step(stage, None, state if state != "missing" else explain_miss(recipe, before))
+
+
+def explain_miss(recipe: Recipe, before: Mapping[str, Any] | None) -> str:
+    """Return why an artifact is not there, from the recipe of the same stage in the last run."""
+    if before is None:
+        return "first run"
+    now = recipe.as_dict()
+    if now == before:
+        return "missing"
+    changes = [
+        f"{name} {old if old is not None else 'unset'} -> {new if new is not None else 'unset'}"
+        for name, old, new in _differences(before["config"], now["config"])
+    ]
+    if before["seed"] != now["seed"]:
+        changes.append(f"seed {before['seed']} -> {now['seed']}")
+    reasons = [f"config changed: {', '.join(changes)}"] if changes else []
+    if before["version"] != now["version"]:
+        reasons.append(f"version changed: {before['version']} -> {now['version']}")
+    moved = [f"{name} {old} -> {new}" for name, old, new in _differences(before["identity"], now["identity"])]
+    if moved:
+        reasons.append(f"version changed: {', '.join(moved)}")
+    inputs = [name for name, _, _ in _differences(before["inputs"], now["inputs"])]
+    if inputs and not reasons:
+        reasons.append(f"input changed: {', '.join(inputs)}")
+    return "; ".join(reasons)
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    names = [*now, *(name for name in before if name not in now)]
+    return [(name, before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)]

@@ -1,0 +1,120 @@
+"""Run log: everything a run and its libraries say -> our lines on the screen, all of it in run.log in its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from topicflow.configs.models import FlowConfig
+from topicflow.tasks.errors import ArtifactError, PipelineError, StageError
+from topicflow.tasks.log import DETAILS, LOG
+from topicflow.tasks.runs.records import RunId, RunRecord, list_runs, record_failure
+
+
+class _Screen(logging.Handler):
+    """Writes lines to standard error as it is at the moment; bars that are shown stay below them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"{self.format(record)}\n")
+
+
+class RunLog:
+    """The log file of a run while it has no folder yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._screen, self._file = _Screen(), logging.FileHandler(path, encoding="utf-8")
+        self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+
+    def open(self) -> None:
+        """Begin to take our lines and Python's warnings."""
+        LOG.setLevel(logging.INFO)
+        LOG.propagate = False
+        LOG.addHandler(self._screen)
+        for logger in (LOG, DETAILS):
+            logger.addHandler(self._file)
+        logging.captureWarnings(capture=True)
+        self.take_libraries()
+
+    def take_libraries(self) -> None:
+        """Take what other loggers say; to be called again after Prefect, which replaces the handlers it finds."""
+        for name in (None, "py.warnings"):
+            logger = logging.getLogger(name)
+            logger.removeHandler(self._file)
+            logger.addHandler(self._file)
+        logging.getLogger("py.warnings").propagate = False
+
+    def close(self) -> None:
+        """Take nothing any more."""
+        for name in (LOG.name, DETAILS.name, "py.warnings", None):
+            logging.getLogger(name).removeHandler(self._file)
+        LOG.removeHandler(self._screen)
+        logging.captureWarnings(capture=False)
+        self._file.close()
+
+    def keep(self, folder: Path) -> None:
+        """Copy the log into a run's folder."""
+        if folder.is_dir():
+            shutil.copyfile(self.path, folder / "run.log")
+
+
+@contextlib.contextmanager
+def quiet_run_log(config: FlowConfig) -> Iterator[RunLog]:
+    """Yield the log of a run that is about to start; one that fails leaves its record, log and traceback.
+
+    Raises
+    ------
+    PipelineError
+        Whatever failed, as one line.
+    """
+    started = RunId.new(config.name)
+    with tempfile.TemporaryDirectory(prefix="topicflow-") as folder:
+        log = RunLog(Path(folder) / "run.log")
+        log.open()
+        try:
+            yield log
+        except PipelineError as error:
+            _keep_failure(log, config, started, str(error))
+            raise
+        except Exception as error:
+            first_line = (str(error).splitlines() or [""])[0]
+            said = f"{type(error).__name__}: {first_line}"
+            kept = _keep_failure(log, config, started, said)
+            msg = f"{said} (not foreseen; the traceback is in {kept})"
+            raise StageError(msg) from error
+        finally:
+            log.close()
+
+
+def _keep_failure(log: RunLog, config: FlowConfig, started: RunId, error: str) -> Path:
+    """Return where the log with its traceback is: with the record that the flow left, or one made here.
+
+    Where runs cannot be written, it stays in the folder for temporary files.
+    """
+    with log.path.open("a", encoding="utf-8") as file:
+        file.write(traceback.format_exc())
+    try:
+        folder = _failed_since(config, started) or record_failure(config, started, error)
+        log.keep(folder)
+    except (OSError, ArtifactError):
+        folder = Path(tempfile.gettempdir()) / f"topicflow-{started.run_id}"
+        folder.mkdir()
+        log.keep(folder)
+    return folder / "run.log"
+
+
+def _failed_since(config: FlowConfig, started: RunId) -> Path | None:
+    """Return the folder of the failed run that began at `started` or later and has no log."""
+
+    def is_ours(record: RunRecord) -> bool:
+        in_time = record["run_id"][:15] >= started.run_id[:15]  # both begin with the second
+        return in_time and record.get("state") == "failed" and not Path(record["folder"], "run.log").exists()
+
+    records = list_runs(Path(config.runtime.runs), config.name)
+    return next((Path(record["folder"]) for record in records if is_ours(record)), None)

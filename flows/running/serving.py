@@ -1,0 +1,321 @@
+"""Serving: every flow on this machine, startable from the Prefect UI, and configs that run by schedule, until a signal.
+
+Prefect's runner asks the server for runs that are due and starts each in a process of its own. A stop ends them within
+seconds; what they finished is kept, and the next run goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from uuid import UUID
+
+from topicflow.configs.flows import FLOWS
+from topicflow.configs.load import load_config
+from topicflow.configs.serving import ScheduleConfig, ServeConfig, When
+from topicflow.flows.running.server import START_S
+from topicflow.flows.running.start import QUIET_PREFECT, server_errors_in_one_line, server_is_configured
+from topicflow.tasks.errors import ConfigError, StageError, first_line
+
+if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.runner import Runner
+
+SERVED = "served"
+"""Name of the deployment of each flow that has no schedule and is started from the UI."""
+
+POLL_S = 2.0
+"""Seconds between two questions to the server: for runs that are due, and for what to say of runs at work."""
+
+STOP_S = 20.0
+"""Seconds that the server has to end after a signal."""
+
+RUNS_STOP_S = 45.0
+"""Seconds that runs have to end after a signal; Prefect kills one that has not ended 30 s after it was told."""
+
+
+def serve(config: ServeConfig, folder: Path) -> None:
+    """Serve every flow and run the schedules until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    config : ServeConfig
+        What runs when.
+    folder : Path
+        What the paths of configs are relative to.
+
+    Raises
+    ------
+    ConfigError
+        When a schedule names no flow, or a config that cannot be read.
+    StageError
+        When there is no server and none can be started.
+    """
+    schedules = [(schedule, _parameters(schedule, folder)) for schedule in config.schedules]
+    for name, value in QUIET_PREFECT.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", str(POLL_S))
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    with _server(config.port):
+        from prefect.runner import Runner
+
+        runner = Runner(name="topicflow", limit=config.at_once, pause_on_shutdown=True)
+        since = datetime.now(UTC)  # a run may be due before the last deployment is registered
+        with server_errors_in_one_line():
+            names = asyncio.run(_register(runner, config, schedules))
+        _say("serving; Ctrl-C or SIGTERM stops")
+        _run_until(stopped, runner, _Told(names, since))
+    _say("stopped; runs that were at work go on from what they finished when they are run again")
+
+
+# --- what is served -----------------------------------------------------------------------------------------
+
+
+def _parameters(schedule: ScheduleConfig, folder: Path) -> dict[str, Any]:
+    """Return the parameters of a schedule's runs: its config, resolved."""
+    if schedule.flow not in FLOWS:
+        msg = f"schedule {schedule.name}: no flow {schedule.flow!r}; there are: {', '.join(FLOWS)}"
+        raise ConfigError(msg)
+    try:
+        config = load_config(folder / schedule.config, schedule.set, FLOWS[schedule.flow])
+    except ValueError as error:
+        msg = f"schedule {schedule.name}: {error}"
+        raise ConfigError(msg) from None
+    return {"config": config.model_dump(mode="json", exclude_none=True)}
+
+
+async def _register(
+    runner: Runner, config: ServeConfig, schedules: Iterable[tuple[ScheduleConfig, dict[str, Any]]]
+) -> dict[UUID, str]:
+    """Return the names of the deployments by id after telling the server of each, and saying so."""
+    served: list[tuple[str, str, When | None, dict[str, Any]]] = [(name, SERVED, None, {}) for name in FLOWS]
+    served += [(schedule.flow, schedule.name, schedule, values) for schedule, values in schedules]
+    if config.retention is not None:
+        policy = config.retention.policy.model_dump(mode="json", exclude_none=True)
+        served.append(("clean_store", "retention", config.retention, {"config": policy}))
+    names = {}
+    for flow, name, when, parameters in served:
+        deployment = await _deployment(_flow(flow), name, when, parameters)
+        names[await runner.aadd_deployment(deployment)] = f"{flow}/{name}"
+        _say(f"{flow}/{name}: {_when(when) if when else 'from the UI'}")
+    return names
+
+
+def _flow(name: str) -> Flow[..., Any]:
+    flow: Flow[..., Any] = getattr(importlib.import_module(f"topicflow.flows.{name}"), name)
+    return flow
+
+
+async def _deployment(
+    flow: Flow[..., Any], name: str, when: When | None, parameters: dict[str, Any]
+) -> RunnerDeployment:
+    """Return a deployment of a flow; one by schedule runs one at a time; `overlap` tells what the next does."""
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+    from prefect.schedules import Cron, Interval
+    from prefect.types.entrypoint import EntrypointType
+
+    schedule = limit = None
+    if when is not None:
+        skips = when.overlap == "skip"
+        strategy = ConcurrencyLimitStrategy.CANCEL_NEW if skips else ConcurrencyLimitStrategy.ENQUEUE
+        limit = ConcurrencyLimitConfig(limit=1, collision_strategy=strategy)
+        if when.cron is not None:
+            schedule = Cron(when.cron, timezone=when.timezone)
+        else:
+            schedule = Interval(timedelta(seconds=when.every_s or 0.0), timezone=when.timezone)
+    return await flow.ato_deployment(
+        name=name, schedule=schedule, parameters=parameters, concurrency_limit=limit, paused=False,
+        tags=["topicflow"], entrypoint_type=EntrypointType.MODULE_PATH,
+    )  # fmt: skip
+
+
+def _when(when: When) -> str:
+    often = f"cron {when.cron} ({when.timezone})" if when.cron else f"every {when.every_s:g} s"
+    return f"{often}, overlapping runs {'skipped' if when.overlap == 'skip' else 'queued'}"
+
+
+# --- running ------------------------------------------------------------------------------------------------
+
+
+def _run_until(stopped: threading.Event, runner: Runner, told: _Told) -> None:
+    """Run what is due until `stopped`, and say what becomes of each run.
+
+    The runner works in a thread of its own: in the main one it would end the process at a signal, amid its own work.
+    """
+    failed: list[Exception] = []
+
+    def work() -> None:
+        try:
+            asyncio.run(_start(stopped, runner))
+        except Exception as error:  # noqa: BLE001  (raised below, in the main thread)
+            failed.append(error)
+
+    at_work = threading.Thread(target=work, name="runner", daemon=True)
+    at_work.start()
+    while at_work.is_alive() and not stopped.wait(POLL_S):
+        told.look()
+    if stopped.is_set():
+        _say("stopping")
+    at_work.join(RUNS_STOP_S)
+    told.look()
+    if failed:
+        msg = f"serve: Prefect's runner ended ({first_line(failed[0])}); start it again"
+        raise StageError(msg) from failed[0]
+
+
+async def _start(stopped: threading.Event, runner: Runner) -> None:
+    """Start the runner and stop it, with the runs at work, when `stopped`."""
+    running = asyncio.create_task(runner.start())
+    while not stopped.is_set() and not running.done():
+        await asyncio.sleep(0.1)
+    if not running.done():
+        if runner.started:
+            await _cancel_runs(runner)
+            await runner.astop()
+        else:
+            running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+async def _cancel_runs(runner: Runner) -> None:
+    """Cancel every run, those too whose processes are just coming up, and return when none is left.
+
+    The runner's own stop cancels the runs whose processes it knows at that moment, and waits for the others to end by
+    themselves.
+    """
+    poller = runner._scheduled_run_poller  # noqa: SLF001  (nothing public tells of runs that are being started)
+    poller.stopping = True
+    while poller._submitting_flow_run_ids:  # noqa: SLF001
+        await runner.cancel_all()
+        await asyncio.sleep(0.1)
+
+
+class _Told:
+    """What was said of each run, so that a change of its state is said once."""
+
+    def __init__(self, names: dict[UUID, str], since: datetime) -> None:
+        self.names, self.since = names, since
+        self.states = dict[UUID, str]()
+
+    def look(self) -> None:
+        """Ask the server for the deployments' runs that were due since then and say which began and which ended."""
+        from prefect.client.schemas.objects import StateType
+
+        for run in self._runs():
+            state = run.state
+            if state is None or state.type in {StateType.SCHEDULED, StateType.PENDING}:
+                continue
+            if run.deployment_id is None or self.states.get(run.id) == state.name:
+                continue
+            self.states[run.id] = str(state.name)
+            if "concurrency limit" in (state.message or ""):
+                _say(f"{self.names[run.deployment_id]} {run.name}: skipped, the run before is at work")
+                continue
+            took = f" in {run.total_run_time.total_seconds():.0f} s" if state.is_completed() else ""
+            why = f": {first_line(state.message)}" if state.message and state.is_final() else ""
+            _say(f"{self.names[run.deployment_id]} {run.name}: {state.name}{took}{why}")
+
+    def _runs(self) -> list[FlowRun]:
+        """Return the runs that were due since the start, first due first; none where the server gives no answer."""
+        import httpx
+        from prefect.client.orchestration import get_client
+        from prefect.client.schemas.filters import (
+            FlowRunFilter,
+            FlowRunFilterDeploymentId,
+            FlowRunFilterExpectedStartTime,
+        )
+        from prefect.client.schemas.sorting import FlowRunSort
+        from prefect.exceptions import PrefectException
+
+        ours = FlowRunFilterDeploymentId(any_=list(self.names))
+        since = FlowRunFilterExpectedStartTime(after_=self.since)
+        wanted = FlowRunFilter(deployment_id=ours, expected_start_time=since)
+        with (
+            contextlib.suppress(httpx.HTTPError, PrefectException),
+            get_client(sync_client=True) as client,
+        ):
+            return client.read_flow_runs(flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_ASC)
+        return []
+
+
+def _say(line: str) -> None:
+    """Print a line with the time of day."""
+    print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)  # noqa: T201  (a command's output)
+
+
+# --- the server ---------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _server(port: int) -> Iterator[None]:
+    """Say which Prefect server is configured; where none is, start one with its UI, and stop it at the end."""
+    if server_is_configured():
+        from prefect.settings import PREFECT_API_URL
+
+        _say(f"server: {PREFECT_API_URL.value()}")
+        yield
+        return
+    address = f"http://127.0.0.1:{port}"
+    _check_free(port)
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    settings = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_SERVER_LOGGING_LEVEL": "ERROR"}
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(  # noqa: S603
+            command, env={**settings, **os.environ}, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for us, who end the server when the runs have ended
+        )  # fmt: skip
+        os.environ["PREFECT_API_URL"] = f"{address}/api"
+        try:
+            _wait_for(f"{address}/api", process, output)
+            _say(f"server: {address}, started here")
+            yield
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_S)
+            process.kill()
+
+
+def _check_free(port: int) -> None:
+    """Raise StageError where something listens at a port of this machine."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        msg = (
+            f"serve: port {port} is taken; if that is a Prefect server, name it: "
+            f"PREFECT_API_URL=http://127.0.0.1:{port}/api; else choose another `port`"
+        )
+        raise StageError(msg) from None
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
+    """Return when a server that was started answers; raise StageError where it ends instead, or is silent too long."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    until = time.monotonic() + START_S
+    while process.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(OSError), opener.open(f"{url}/health", timeout=5):
+            return
+        time.sleep(0.2)
+    output.seek(0)
+    said = output.read().decode(errors="replace").strip().splitlines() or ["no answer"]
+    msg = f"serve: Prefect's server did not start ({said[-1].strip()}); choose another PREFECT_HOME or port"
+    raise StageError(msg)

@@ -1,0 +1,164 @@
+"""Start: how the command line meets Prefect.
+
+Seconds that a run of ten cached stages takes beyond its own work, importing Prefect and the stages among them (132
+documents, two cores at a load of 2, 2026-11-21, median of 3; tests/benchmarks/orchestration.py):
+
+| way | seconds |
+|---|---|
+| a server that runs already | 3.0 |
+| our temporary server; on a fresh PREFECT_HOME, whose database it makes | 6.4; 9.2 |
+| the temporary server that Prefect starts of its own accord | 8.8 |
+| a background server: its start, once, after which it is one that runs, and stays | 2.4 |
+| no server, nothing to compute: the folder is written directly, 0.5 s in all | 0 |
+
+So:
+
+- A server is configured (environment, Prefect profile, settings file): the run goes through it, always.
+- None is, and something is to be computed: a temporary server (`flows.running.server`) on the user's PREFECT_HOME,
+  where a server that is started later shows the run.
+- None is, and the plan says that everything is there, and no gate failed: the folder is written without Prefect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from topicflow.configs.models import FlowConfig, TopicModelConfig
+from topicflow.flows.planning.plan import plan_topic_model
+from topicflow.flows.running.log import RunLog
+from topicflow.flows.running.server import temporary_server
+from topicflow.tasks.errors import PipelineError, StageError
+from topicflow.tasks.execution.progress import display, say, waiting
+from topicflow.tasks.runs.records import RunId, RunRecord, check_series
+from topicflow.tasks.store.artifact_store import ArtifactRef, open_store
+
+if TYPE_CHECKING:
+    from prefect import Flow
+
+QUIET_PREFECT = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the run log has it all
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "topicflow",  # our lines show in the UI
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+}
+"""Settings of a run from the command line; what the user's environment sets is left as it is."""
+
+_SETTINGS_FILES = ("prefect.toml", "pyproject.toml", ".env")
+"""Where, beside the environment and the profile, Prefect looks for its settings."""
+
+
+def start_topic_model(config: TopicModelConfig, log: RunLog | None = None) -> RunRecord:
+    """Return the record of a run of a topic model; without Prefect where no server is configured and all is a hit.
+
+    Raises
+    ------
+    PipelineError
+        When the run fails; the message is one line.
+    """
+    if not server_is_configured():
+        steps = plan_topic_model(config)
+        found = {step.stage: step.found for step in steps if step.found is not None}
+        if len(found) == len(steps) and _passed(config, found):
+            return _publish(config, found)
+    return start_flow(config, log)
+
+
+def start_flow(config: FlowConfig, log: RunLog | None = None) -> RunRecord:
+    """Return the record of a run of the flow that `config` is of, through the server configured or a temporary one.
+
+    Raises
+    ------
+    PipelineError
+        When the run fails; the message is one line.
+    """
+    for name, value in QUIET_PREFECT.items():
+        os.environ.setdefault(name, value)
+    if server_is_configured():
+        with server_errors_in_one_line():
+            return _flow(config.flow, log)(config)
+    return _run_with_temporary_server(config, log)
+
+
+def server_is_configured() -> bool:
+    """True when the environment, the active Prefect profile or a settings file names a server."""
+    if os.environ.get("PREFECT_API_URL"):
+        return True
+    home = Path(os.environ.get("PREFECT_HOME", Path.home() / ".prefect"))
+    if not any(path.exists() for path in (home / "profiles.toml", *map(Path, _SETTINGS_FILES))):
+        return False  # without the second that it takes to import Prefect
+    from prefect.settings import PREFECT_API_URL
+
+    return bool(PREFECT_API_URL.value())
+
+
+@contextlib.contextmanager
+def server_errors_in_one_line() -> Iterator[None]:
+    """Turn what Prefect's client says of a server that is away, foreign or of another version into a StageError."""
+    try:
+        yield
+    except PipelineError:
+        raise
+    except Exception as error:
+        if (reason := _server_reason(error)) is None:
+            raise
+        from prefect.settings import PREFECT_API_URL
+
+        msg = f"Prefect server {PREFECT_API_URL.value()} {reason}; start or upgrade it, or unset PREFECT_API_URL"
+        raise StageError(msg) from error
+
+
+def _server_reason(error: Exception) -> str | None:
+    """Return what is wrong with the server in a few words, or None where the error is not about it."""
+    import httpx
+    from prefect.exceptions import PrefectException
+
+    said = (str(error).splitlines() or [""])[0]
+    if "Failed to reach API" in said or isinstance(error, httpx.TransportError):
+        return "does not answer"
+    if "incompatible versions" in said or isinstance(error, httpx.HTTPStatusError | PrefectException):
+        return f"said: {said.rstrip('.')}"
+    return None
+
+
+def _flow(name: str, log: RunLog | None) -> Flow[[FlowConfig], RunRecord]:
+    """Return a flow after importing Prefect and every stage; the log goes on with what they say."""
+    found: Flow[[FlowConfig], RunRecord] = getattr(importlib.import_module(f"topicflow.flows.{name}"), name)
+    if log is not None:
+        log.take_libraries()
+    return found
+
+
+def _run_with_temporary_server(config: FlowConfig, log: RunLog | None) -> RunRecord:
+    """Return the record of a run; its stages are imported while the server starts."""
+    with temporary_server() as server:
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        run = _flow(config.flow, log)
+        with display(), waiting("server"):
+            server.wait()
+        with temporary_settings({PREFECT_API_URL: server.url}):
+            try:
+                return run(config)
+            finally:  # what they still hold, the server has to take before it ends
+                EventsWorker.drain_all()
+                APILogWorker.drain_all()
+
+
+def _passed(config: TopicModelConfig, found: Mapping[str, ArtifactRef]) -> bool:
+    """True when no gate holds the run back: one that is held back is told by an event, which takes a server."""
+    return "gate" not in found or not open_store(config.runtime).meta(found["gate"])["failed"]
+
+
+def _publish(config: TopicModelConfig, found: Mapping[str, ArtifactRef]) -> RunRecord:
+    from topicflow.tasks.publish.topic_folder import publish_run
+
+    check_series(Path(config.runtime.runs), config.name, config.flow)
+    for stage, ref in found.items():
+        say(stage, ref)
+    return publish_run(open_store(config.runtime), config, found, RunId.new(config.name))

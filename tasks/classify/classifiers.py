@@ -1,0 +1,173 @@
+"""Classifiers: what was trained -> a folder without pickle, and back to the same probabilities.
+
+classifier.json                     method, names of the classes, multilabel, the space that it reads, how it was made
+coefficients.npy, intercepts.npy    the head, float64
+body/                               of SetFit the tuned encoder: safetensors, tokenizer and JSON
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.tasks.core.learning.heads import FloatArray, Head
+from topicflow.tasks.encoding.spaces import Space
+from topicflow.tasks.errors import ArtifactError, ConfigError, first_line
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained classifier.
+
+    Attributes
+    ----------
+    method : str
+        `probe` or `setfit`.
+    names : list of str
+        The classes, in the order of the head's rows.
+    head : Head
+    space : dict
+        The space of the vectors that the head reads.
+    """
+
+    method: str
+    names: list[str]
+    head: Head
+    space: Space
+
+    def probabilities(self, vectors: FloatArray) -> FloatArray:
+        """Return the probability of each class (n, n_classes) float32 for vectors (n, dim) of its space."""
+        return self.head.probabilities(vectors)
+
+    def save(self, folder: Path, made: dict[str, Any]) -> None:
+        """Write the classifier but for its body into a folder; `made` says how it was made."""
+        folder.mkdir(parents=True, exist_ok=True)
+        described = {
+            "format": FORMAT,
+            "method": self.method,
+            "names": self.names,
+            "multilabel": self.head.multilabel,
+            "space": self.space,
+            "made": made,
+        }
+        text = json.dumps(described, indent=2, ensure_ascii=False)
+        (folder / "classifier.json").write_text(text, encoding="utf-8")
+        np.save(folder / "coefficients.npy", self.head.coefficients, allow_pickle=False)
+        np.save(folder / "intercepts.npy", self.head.intercepts, allow_pickle=False)
+
+
+def load_classifier(folder: Path) -> Classifier:
+    """Return the classifier of a folder; raise ArtifactError where it cannot be read or is of a newer version."""
+    try:
+        described = json.loads((folder / "classifier.json").read_bytes())
+        if described["format"] > FORMAT:
+            msg = f"{folder}: classifier of format {described['format']}, this version reads up to {FORMAT}; upgrade"
+            raise ArtifactError(msg)
+        coefficients = np.load(folder / "coefficients.npy", allow_pickle=False)
+        intercepts = np.load(folder / "intercepts.npy", allow_pickle=False)
+        head = Head(coefficients, intercepts, bool(described["multilabel"]))
+        return Classifier(described["method"], described["names"], head, described["space"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = (
+            f"{folder}: no classifier that can be read ({first_line(error)}); name a run of train_classifier"
+        )
+        raise ArtifactError(msg) from None
+
+
+def body_config(embed: SentenceTransformersEmbed, body: Path) -> SentenceTransformersEmbed:
+    """Return how texts are embedded with a tuned body: as before, but never in 8-bit integers."""
+    precision = "auto" if embed.precision == "int8" else embed.precision
+    return embed.model_copy(
+        update={"model": str(body), "revision": None, "precision": precision, "adapter": None}
+    )
+
+
+def export_setfit(folder: Path, embed: Any, target: Path) -> None:  # noqa: ANN401  (any section of embed)
+    """Write a classifier as `SetFitModel.from_pretrained` reads it; SetFit itself pickles the head.
+
+    Parameters
+    ----------
+    folder : Path
+        A classifier's.
+    embed : SentenceTransformersEmbed, StaticEmbed or PrecomputedEmbed
+        How the vectors were made; the body of a probe is the encoder itself.
+    target : Path
+        A folder that is not there, or empty.
+
+    Raises
+    ------
+    ConfigError
+        When SetFit is not installed, the folder is taken, or SetFit cannot hold what was trained.
+    """
+    classifier = load_classifier(folder)
+    if not isinstance(embed, SentenceTransformersEmbed) or "adapter" in classifier.space:
+        msg = "--export-setfit: SetFit holds an encoder and a head; this classifier reads other vectors"
+        raise ConfigError(msg)
+    if target.exists() and any(target.iterdir()):
+        msg = f"--export-setfit: {target} is not empty; name a new folder"
+        raise ConfigError(msg)
+    try:
+        from setfit import SetFitModel
+    except ImportError:
+        msg = "--export-setfit: SetFit is not installed; pip install 'topicflow[setfit]'"
+        raise ConfigError(msg) from None
+    from topicflow.tasks.encoding.encoders import find_encoder, load_body
+
+    own = body_config(embed, folder / "body") if classifier.method == "setfit" else embed
+    body = _unit_body(load_body(find_encoder(own, "cpu"), own), own)
+    SetFitModel(
+        model_body=body, model_head=_sklearn_head(classifier), labels=classifier.names,
+        multi_target_strategy="one-vs-rest" if classifier.head.multilabel else None,
+    ).save_pretrained(str(target))  # fmt: skip
+
+
+def _unit_body(body: SentenceTransformer, embed: SentenceTransformersEmbed) -> SentenceTransformer:
+    """Return the encoder with what ours does around it: its prompt, and vectors of unit length."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize
+
+    from topicflow.tasks.encoding.encoders import document_prompt
+
+    prompt = document_prompt(body, embed)
+    if not any(isinstance(module, Normalize) for module in body):
+        body = SentenceTransformer(modules=[*body, Normalize()], device="cpu")
+    if prompt:
+        body.prompts, body.default_prompt_name = {"document": prompt}, "document"
+    return body
+
+
+def _sklearn_head(classifier: Classifier) -> Any:  # noqa: ANN401
+    """Return the head as scikit-learn's own, fitted."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.preprocessing import LabelBinarizer
+
+    def one(coefficients: Any, intercepts: Any, classes: Any) -> Any:  # noqa: ANN401
+        model = LogisticRegression()
+        model.coef_, model.intercept_ = np.atleast_2d(coefficients), np.atleast_1d(intercepts)
+        model.classes_, model.n_features_in_ = np.asarray(classes), model.coef_.shape[1]
+        model.n_iter_ = np.array([0], np.int32)
+        return model
+
+    head, n = classifier.head, len(classifier.names)
+    if head.multilabel:
+        many = OneVsRestClassifier(LogisticRegression())
+        many.estimators_ = [
+            one(w, b, [0, 1]) for w, b in zip(head.coefficients, head.intercepts, strict=True)
+        ]
+        many.label_binarizer_ = LabelBinarizer(sparse_output=True).fit(np.eye(n, dtype=int))
+        many.n_features_in_ = head.coefficients.shape[1]
+        return many
+    if n == 2:
+        return one(np.diff(head.coefficients, axis=0), np.diff(head.intercepts), [0, 1])
+    return one(head.coefficients, head.intercepts, np.arange(n))

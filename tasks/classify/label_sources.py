@@ -1,0 +1,97 @@
+"""Label sources: a column, files of doc_id and label, or the topics of a run -> a table of doc_id and label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from topicflow.configs.classify import LabelsConfig
+from topicflow.tasks.errors import ConfigError, DataError, first_line
+from topicflow.tasks.runs.records import find_run
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+
+
+def read_labels(
+    store: ArtifactStore, documents: ArtifactRef, config: LabelsConfig, runs: Path
+) -> pl.DataFrame:
+    """Return the labels as given: one row a document and label, doc_id and label as text, none of them blank.
+
+    Parameters
+    ----------
+    store, documents
+        The documents, whose column `label` is taken where `config` names no other source.
+    config : LabelsConfig
+    runs : Path
+        Where `config.run` is looked for.
+
+    Raises
+    ------
+    ConfigError
+        When the run is not there.
+    DataError
+        When a file cannot be read, or a column is missing, or no label is left.
+    """
+    if config.path is not None:
+        paths = (config.path,) if isinstance(config.path, str) else config.path
+        tables = [_doc_labels(path) for path in paths]
+        where = ", ".join(paths)
+    elif config.run is not None:
+        tables = [topic_labels(find_run(runs, config.run)["folder"], config)]
+        where = f"{config.run} and {config.topics}"
+    else:
+        tables = [store.table(documents, "documents").select("doc_id", "label").collect()]
+        where = "load.label_column"
+    found = pl.concat(tables)
+    if config.separator is not None:
+        found = found.with_columns(pl.col("label").str.split(config.separator)).explode("label")
+    found = found.with_columns(pl.col("label").str.strip_chars()).filter(
+        (pl.col("label") != "") & pl.col("doc_id").is_not_null()
+    )
+    if found.is_empty():
+        msg = f"labels: {where}: no labels; label some documents of two classes or more"
+        raise DataError(msg)
+    return found.unique(maintain_order=True)
+
+
+def topic_labels(folder: str, config: LabelsConfig) -> pl.DataFrame:
+    """Return the documents of a topic run with the class that their topic stands for.
+
+    Documents below `min_probability` and those that `cluster.max_outlier_share` reassigned are left out.
+    """
+    path = Path(folder) / "documents.parquet"
+    if not path.exists():
+        msg = f"labels.run: {folder} has no documents.parquet; name a completed run of topic_model"
+        raise ConfigError(msg)
+    classes = read_table(str(config.topics), ("topic", "class"))
+    classes = classes.select(pl.col("topic").cast(pl.Int64, strict=False), label=pl.col("class"))
+    classes = classes.filter(pl.col("topic").is_not_null() & pl.col("label").is_not_null())
+    placed = pl.read_parquet(path, columns=["doc_id", "topic", "probability", "reassigned"])
+    unknown = set(classes["topic"]) - set(placed["topic"])
+    if unknown:
+        msg = f"labels.topics: {config.topics}: topic {min(unknown)} is none of {folder} ({len(unknown):,} such rows)"
+        raise DataError(msg)
+    sure = placed.filter((pl.col("probability") >= config.min_probability) & ~pl.col("reassigned"))
+    return (
+        sure.with_columns(pl.col("topic").cast(pl.Int64)).join(classes, on="topic").select("doc_id", "label")
+    )
+
+
+def read_table(path: str, columns: tuple[str, str]) -> pl.DataFrame:
+    """Return two columns of a CSV or Parquet file as text; raise DataError where it cannot be read or has them not."""
+    try:
+        is_parquet = Path(path).suffix == ".parquet"
+        table = pl.read_parquet(path) if is_parquet else pl.read_csv(path, infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = first_line(getattr(error, "strerror", None) or error).lower()
+        msg = f"labels: {path}: cannot be read ({reason}); give a CSV or Parquet file with {' and '.join(columns)}"
+        raise DataError(msg) from None
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        msg = f"labels: {path}: no column {missing[0]!r}; there are: {', '.join(table.columns)}"
+        raise DataError(msg)
+    return table.select(pl.col(name).cast(pl.String) for name in columns)
+
+
+def _doc_labels(path: str) -> pl.DataFrame:
+    return read_table(path, ("doc_id", "label"))

@@ -1,0 +1,164 @@
+"""Annotate: documents, their embeddings and labels -> the distinct labelled texts with vectors and classes.
+
+texts.parquet   text, digest of each distinct labelled text
+vectors.npy     (n_labelled, dim) float32, classes.npy (n_labelled, n_classes) bool
+names.json      the classes' names, sorted; beside it in the manifest the space that the vectors are in
+
+The key is that content: a corpus that grows around the same labelled texts gives the same annotations, and what was
+trained on them stays a hit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from topicflow.configs.classify import LabelsConfig
+from topicflow.tasks.classify import recipes
+from topicflow.tasks.classify.label_sources import read_labels
+from topicflow.tasks.core.learning.heads import Classes
+from topicflow.tasks.encoding.spaces import space_of
+from topicflow.tasks.encoding.vector_store import text_digests
+from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, canonical_json
+
+SHOWN = 5
+"""Documents that a message lists."""
+
+
+def settle_labels(
+    labels: pl.DataFrame, documents: pl.DataFrame, config: LabelsConfig
+) -> tuple[pl.DataFrame, list[str], int]:
+    """Return the labelled rows with their classes, the classes' names, and how many texts contradicted themselves.
+
+    Parameters
+    ----------
+    labels : pl.DataFrame
+        doc_id, label: one row a document and label.
+    documents : pl.DataFrame
+        row, doc_id, text of all documents.
+    config : LabelsConfig
+        Whether a document has one label, and what is done with contradictions.
+
+    Returns
+    -------
+    labelled : pl.DataFrame
+        row, text, label (list), one row a distinct text, in the documents' order.
+    names : list of str
+        Sorted.
+    n_dropped : int
+
+    Raises
+    ------
+    DataError
+        When a label names no document, a text has two labels where one is meant, or too few classes are left.
+    """
+    strangers = labels.join(documents, on="doc_id", how="anti")
+    if not strangers.is_empty():
+        listed = ", ".join(repr(name) for name in strangers["doc_id"].unique(maintain_order=True)[:SHOWN])
+        n = strangers["doc_id"].n_unique()
+        more = " …" if n > SHOWN else ""
+        msg = f"labels: {n:,} labels name no document: {listed}{more}; check doc_id and load.id_column"
+        raise DataError(msg)
+    found = documents.join(labels, on="doc_id", maintain_order="left")
+    grouped = found.group_by("text", maintain_order=True).agg(
+        pl.col("row").first(), pl.col("doc_id").first(), pl.col("label").unique().sort()
+    )
+    n_dropped = 0
+    if config.separator is None:
+        contradicted = grouped.filter(pl.col("label").list.len() > 1)
+        n_dropped = contradicted.height
+        if n_dropped and config.contradictions == "refuse":
+            _refuse(contradicted)
+        grouped = grouped.filter(pl.col("label").list.len() == 1)
+    names = sorted(grouped["label"].explode().unique().to_list())
+    _check_classes(grouped, names)
+    return grouped.select("row", "text", "label"), names, n_dropped
+
+
+def _refuse(contradicted: pl.DataFrame) -> None:
+    rows = contradicted.head(SHOWN).iter_rows(named=True)
+    listed = "; ".join(f"{row['doc_id']}: {' / '.join(row['label'])}" for row in rows)
+    more = " …" if contradicted.height > SHOWN else ""
+    msg = (
+        f"labels: {contradicted.height:,} texts have different labels: {listed}{more}; mend them, or set "
+        'labels.contradictions = "drop", or labels.separator where a document may have several'
+    )
+    raise DataError(msg)
+
+
+def _check_classes(grouped: pl.DataFrame, names: list[str]) -> None:
+    """Raise DataError where there is one class only, or a class with one example."""
+    if len(names) < 2:
+        msg = (
+            f"labels: one class only ({names[0]!r}); a classifier needs two"
+            if names
+            else "labels: none is left"
+        )
+        raise DataError(msg)
+    sizes = grouped["label"].explode().value_counts()
+    few = sizes.filter(pl.col("count") < 2).sort("label")["label"].to_list()
+    if few:
+        listed = ", ".join(map(repr, few[:SHOWN])) + (" …" if len(few) > SHOWN else "")
+        msg = f"labels: one example only of {listed}; label another of each, or leave these classes out"
+        raise DataError(msg)
+
+
+def class_matrix(labels: pl.Series, names: list[str]) -> Classes:
+    """Return which classes each row has (n, n_classes) bool."""
+    places = {name: i for i, name in enumerate(names)}
+    classes = np.zeros((len(labels), len(names)), bool)
+    for row, own in enumerate(labels.to_list()):
+        classes[row, [places[name] for name in own]] = True
+    return classes
+
+
+@task(name="annotate", cache_policy=NO_CACHE, persist_result=False)
+def annotate(
+    store: ArtifactStore, documents: ArtifactRef, embeddings: ArtifactRef, config: LabelsConfig, runs: Path
+) -> ArtifactRef:
+    """Return the annotations; labels are read anew in each run, and kept where they are new."""
+    given = read_labels(store, documents, config, runs)
+    # "row" of the documents counts input rows, empty texts among them; vectors go by the documents' own order
+    table = store.table(documents, "documents").select("doc_id", "text").with_row_index("row").collect()
+    labelled, names, n_dropped = settle_labels(given, table, config)
+    classes = class_matrix(labelled["label"], names)
+    vectors = np.asarray(store.array(embeddings, "embeddings")[labelled["row"].to_numpy()])
+    space = space_of(store, embeddings)
+    digests = text_digests(labelled["text"])
+    order = np.lexsort((digests[:, 1], digests[:, 0]))  # the same whatever the order of the corpus
+    labelled, classes, vectors, digests = labelled[order], classes[order], vectors[order], digests[order]
+    recipe = recipes.labelled_texts(config, _content(digests, vectors, classes, names), space)
+    if found := store.find(recipe):
+        return cached(found)
+    with store.writing(recipe) as writer:
+        writer.save_table("texts", labelled.select("text"))
+        writer.save_array("digests", digests)
+        writer.save_array("vectors", vectors)
+        writer.save_array("classes", classes)
+        writer.save_json("names", names)
+        writer.rows = len(classes)
+        writer.meta = {
+            "space": space,
+            "multilabel": config.separator is not None,
+            "n_classes": len(names),
+            "n_contradictory": n_dropped,
+            "sizes": dict(zip(names, classes.sum(axis=0).tolist(), strict=True)),
+        }
+    return store.committed(recipe, writer)
+
+
+def _content(
+    digests: NDArray[np.uint64], vectors: NDArray[np.float32], classes: Classes, names: list[str]
+) -> str:
+    hasher = hashlib.blake2b(canonical_json(names), digest_size=16)
+    for array in (digests, vectors, classes):
+        hasher.update(np.ascontiguousarray(array).tobytes())
+    return hasher.hexdigest()

@@ -1,0 +1,111 @@
+"""Predict: a classifier and embeddings of its space -> class and probability of each document, what to label next.
+
+classes.npy (n_docs, n_classes) bool, empty rows are unsure; best.npy, second.npy (n_docs,) int32; probability.npy,
+margin.npy (n_docs,) float32; probabilities.npy (n_docs, n_classes) float32; suggested.npy rows to label next.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from topicflow.configs.classify import PredictConfig
+from topicflow.tasks.classify import recipes
+from topicflow.tasks.classify.classifiers import load_classifier
+from topicflow.tasks.core.learning.heads import CHUNK_ROWS, FloatArray
+from topicflow.tasks.core.learning.suggest import margins, suggest_rows
+from topicflow.tasks.encoding.embed import text_parts
+from topicflow.tasks.encoding.spaces import check_space, space_of
+from topicflow.tasks.encoding.vector_store import text_digests
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+
+
+def sure_classes(probabilities: FloatArray, threshold: float, *, multilabel: bool) -> NDArray[np.bool_]:
+    """Return the classes (n, n_classes) that a document is given; a row of none is unsure.
+
+    Each class from `threshold` on where multilabel; else the likeliest, where it reaches `threshold`.
+    """
+    reached = probabilities >= threshold
+    if multilabel:
+        return reached
+    first = np.zeros(probabilities.shape, bool)
+    first[np.arange(len(first)), probabilities.argmax(axis=1)] = True
+    return first & reached
+
+
+@task(name="predict", cache_policy=NO_CACHE, persist_result=False)
+def predict(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    embeddings: ArtifactRef,
+    annotations: ArtifactRef,
+    trained: ArtifactRef,
+    config: PredictConfig,
+) -> ArtifactRef:
+    """Return the predictions' artifact, computing it on a miss.
+
+    Raises
+    ------
+    ConfigError
+        When the embeddings are of another space than the classifier's.
+    """
+    recipe = recipes.predictions(config, embeddings.key, annotations.key, trained.key)
+    if found := store.find(recipe):
+        return cached(found)
+    classifier = load_classifier(store.path(trained, "classifier.json").parent)
+    check_space(classifier.space, space_of(store, embeddings), "predict: the classifier")
+    vectors, multilabel = store.array(embeddings, "embeddings"), classifier.head.multilabel
+    n_docs, n_classes = len(vectors), len(classifier.names)
+    with store.writing(recipe) as writer:
+        everything = writer.open_array("probabilities", (n_docs, n_classes), "float32")
+        classes = writer.open_array("classes", (n_docs, n_classes), "bool")
+        best, second = np.zeros(n_docs, np.int32), np.zeros(n_docs, np.int32)
+        probability, sure = np.zeros(n_docs, np.float32), np.zeros(n_docs, np.float32)
+        for start in range(0, n_docs, CHUNK_ROWS):
+            found_here = classifier.probabilities(np.asarray(vectors[start : start + CHUNK_ROWS]))
+            rows = slice(start, start + len(found_here))
+            everything[rows] = found_here
+            classes[rows] = sure_classes(found_here, config.threshold, multilabel=multilabel)
+            order = np.argsort(-found_here, axis=1, kind="stable")
+            best[rows], second[rows] = order[:, 0], order[:, 1]
+            probability[rows] = found_here.max(axis=1)
+            sure[rows] = margins(found_here, multilabel=multilabel)
+        for name, array in (
+            ("best", best),
+            ("second", second),
+            ("probability", probability),
+            ("margin", sure),
+        ):
+            writer.save_array(name, array)
+        suggested, n_labelled = _suggest(store, documents, annotations, vectors, sure, config.n_suggestions)
+        writer.save_array("suggested", suggested)
+        writer.rows = n_docs
+        writer.meta = {
+            "unsure_share": float((~classes.any(axis=1)).mean()),
+            "n_labelled": n_labelled,
+            "sizes": dict(zip(classifier.names, classes.sum(axis=0).tolist(), strict=True)),
+        }
+    return store.committed(recipe, writer)
+
+
+def _suggest(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    annotations: ArtifactRef,
+    vectors: FloatArray,
+    sure: FloatArray,
+    n: int,
+) -> tuple[NDArray[np.int64], int]:
+    """Return the rows to label next, each of a text of its own that has no label, and how many documents have one."""
+    digests = np.concatenate([text_digests(part) for part in text_parts(store, documents)])
+    known = np.ascontiguousarray(store.array(annotations, "digests"))
+    wide = np.dtype((np.void, digests.itemsize * 2))
+    own = np.ascontiguousarray(digests).view(wide).ravel()
+    labelled = np.isin(own, known.view(wide).ravel())
+    _, first = np.unique(own, return_index=True)
+    candidates = np.sort(first[~labelled[first]])
+    anchors = np.asarray(vectors[first[labelled[first]]])
+    return suggest_rows(sure, vectors, candidates, anchors, n), int(labelled.sum())

@@ -1,0 +1,134 @@
+"""Assign: what is known of fitted documents -> topics and positions of others, by centroids or by neighbours."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
+
+CHUNK_ROWS = 16_384
+"""Rows multiplied at a time: 16,384 x 5,000 topics are 330 MB of similarities."""
+
+SAME_TEXT = 1e-3
+"""Added to distances before they are inverted: at distance 0 a neighbour has a thousand votes, at .2 five."""
+
+
+def topic_centroids(embeddings: FloatArray, labels: LabelArray, first: int = 0) -> FloatArray:
+    """Return the mean embedding (n_topics, dim) float32 of each topic from `first` (0, or -1 for noise too).
+
+    Parameters
+    ----------
+    embeddings : ndarray of shape (n, dim), float32
+        May be memory-mapped; read in chunks.
+    labels : ndarray of shape (n,), int32
+        Topic of each row, -1 for none.
+    first : int
+        The lowest label that gets a row.
+    """
+    n_topics = int(labels.max(initial=first - 1)) + 1 - first
+    sums = np.zeros((n_topics, embeddings.shape[1]), np.float64)
+    for start in range(0, len(labels), CHUNK_ROWS):
+        part = labels[start : start + CHUNK_ROWS] - first
+        rows = np.flatnonzero(part >= 0)
+        members = csr_matrix((np.ones(len(rows)), (part[rows], rows)), shape=(n_topics, len(part)))
+        sums += members @ np.asarray(embeddings[start : start + CHUNK_ROWS], dtype=np.float64)
+    sizes = np.bincount(labels[labels >= first] - first, minlength=n_topics)[:, None]
+    return (sums / np.maximum(sizes, 1)).astype(np.float32)
+
+
+def best_topics(embeddings: FloatArray, centroids: FloatArray) -> tuple[LabelArray, FloatArray]:
+    """Return each row's nearest centroid by cosine (n,) int32 and the similarity (n,) float32.
+
+    `BERTopic.transform` of a loaded model applies the same rule.
+    """
+    directions = (centroids / np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-12)).T
+    topics = np.empty(len(embeddings), np.int32)
+    similarity = np.empty(len(embeddings), np.float32)
+    for start in range(0, len(embeddings), CHUNK_ROWS):
+        part = np.asarray(embeddings[start : start + CHUNK_ROWS])
+        products = part @ directions
+        best = products.argmax(axis=1)
+        topics[start : start + CHUNK_ROWS] = best
+        norms = np.linalg.norm(part, axis=1)
+        similarity[start : start + CHUNK_ROWS] = products[np.arange(len(part)), best] / np.maximum(
+            norms, 1e-12
+        )
+    return topics, similarity
+
+
+def bound_outliers(
+    embeddings: FloatArray, labels: LabelArray, max_share: float
+) -> tuple[LabelArray, NDArray[np.bool_]]:
+    """Return labels with at most `max_share` outliers, and which rows (n,) bool were given a topic for it.
+
+    The outliers most similar to their best topic's centroid are given to it; without any topic nothing changes.
+
+    Raises
+    ------
+    ValueError
+        When `max_share` is outside [0, 1].
+    """
+    if not 0.0 <= max_share <= 1.0:
+        msg = f"max_share={max_share} must be within 0 and 1"
+        raise ValueError(msg)
+    reassigned = np.zeros(len(labels), bool)
+    outliers = np.flatnonzero(labels < 0)
+    allowed = int(np.floor(max_share * len(labels) + 1e-9))  # .29 * 100 is 28.999…
+    surplus = len(outliers) - allowed
+    if surplus <= 0 or len(outliers) == len(labels):
+        return labels, reassigned
+    topics, similarity = best_topics(embeddings[outliers], topic_centroids(embeddings, labels))
+    surest = np.argsort(-similarity, kind="stable")[:surplus]
+    bounded = labels.copy()
+    bounded[outliers[surest]] = topics[surest]
+    reassigned[outliers[surest]] = True
+    return bounded, reassigned
+
+
+def neighbor_weights(distances: FloatArray) -> FloatArray:
+    """Return the say (m, k) float32 that each of a row's fitted neighbours has, from cosine distances (m, k); sum 1.
+
+    It falls with the distance, and a neighbour at distance 0, the same text, outweighs all others together.
+    """
+    weights = 1.0 / (np.maximum(distances, 0.0) + SAME_TEXT)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+
+
+def vote_topics(
+    labels: LabelArray, nearest: NDArray[np.int32], weights: FloatArray
+) -> tuple[LabelArray, FloatArray]:
+    """Return the topic (m,) int32 that a row's fitted neighbours vote for, and its share of the vote (m,) float32.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_fitted,), int32
+        Topics of the fitted documents; noise, -1, is voted for like a topic.
+    nearest : ndarray of shape (m, k), int32
+        Fitted neighbours of each row, nearest first.
+    weights : ndarray of shape (m, k), float32
+        What `neighbor_weights` returned.
+
+    Notes
+    -----
+    O(m k^2) time, CHUNK_ROWS k^2 floats of memory. Among topics with equal votes the nearest neighbour's wins.
+    """
+    topics, shares = np.empty(len(nearest), np.int32), np.empty(len(nearest), np.float32)
+    for start in range(0, len(nearest), CHUNK_ROWS):
+        part = slice(start, start + CHUNK_ROWS)
+        voted = labels[nearest[part]]
+        votes = np.einsum("mj,mjk->mk", weights[part], voted[:, :, None] == voted[:, None, :])
+        best = votes.argmax(axis=1)
+        rows = np.arange(len(best))
+        topics[part], shares[part] = voted[rows, best], votes[rows, best]
+    return topics, np.minimum(shares, 1.0)
+
+
+def weighted_means(values: FloatArray, nearest: NDArray[np.int32], weights: FloatArray) -> FloatArray:
+    """Return the neighbours' weighted mean (m, …) float32 of fitted values (n_fitted, …), positions or scores."""
+    means = np.empty((len(nearest), *values.shape[1:]), np.float32)
+    for start in range(0, len(nearest), CHUNK_ROWS):
+        part = slice(start, start + CHUNK_ROWS)
+        means[part] = np.einsum("mk,mk...->m...", weights[part], values[nearest[part]])
+    return means

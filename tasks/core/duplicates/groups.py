@@ -1,0 +1,148 @@
+"""Groups: pairs of similar documents and an order of preference -> which is kept for which.
+
+Documents that are equal are one to the pairs: `first` names for each the first that equals it, and pairs are of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from topicflow.tasks.core.duplicates.pairs import Pairs, union
+
+RowArray = NDArray[np.int32]
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """For each of n documents the one that is kept for it, itself where it is kept.
+
+    Attributes
+    ----------
+    kept : ndarray of shape (n,), int32
+    similarity : ndarray of shape (n,), float32
+        To the kept one: 1 of itself and of its equals, NaN where the two are linked through others alone.
+    """
+
+    kept: RowArray
+    similarity: FloatArray
+
+    @property
+    def is_kept(self) -> NDArray[np.bool_]:
+        """Which documents are kept."""
+        kept: NDArray[np.bool_] = self.kept == np.arange(len(self.kept))
+        return kept
+
+
+def group_documents(first: RowArray, pairs: Pairs, order: RowArray, *, star: bool) -> Groups:
+    """Return who is kept for whom.
+
+    Parameters
+    ----------
+    first : ndarray of shape (n,), int32
+        The first document that each equals, itself where there is none before.
+    pairs : Pairs
+        Duplicates among the firsts.
+    order : ndarray of shape (n,), int32
+        All documents, those that are rather kept first.
+    star : bool
+        Groups around the kept document; else all that are linked by pairs, however long the chain.
+
+    Notes
+    -----
+    Equals count as the one among them that comes first in `order`. O(n log n + n_pairs).
+    """
+    n = len(first)
+    place = np.empty(n, np.int32)
+    place[order] = np.arange(n, dtype=np.int32)
+    best = np.empty(n, np.int32)
+    best[first[order[::-1]]] = order[::-1]  # of equals the first in order is written last
+    distinct = np.flatnonzero(first == np.arange(n)).astype(np.int32)
+    ranked = distinct[np.argsort(place[best[distinct]], kind="stable")]
+    kept, similarity = (_stars if star else _components)(n, pairs, ranked)
+    own = kept[first]
+    return Groups(best[own], np.where(own == first, np.float32(1.0), similarity[first]))
+
+
+def merged_firsts(*firsts: RowArray) -> RowArray:
+    """Return the first document (n,) that each equals in any of several senses, or through others that do."""
+    if len(firsts) == 1:
+        return firsts[0]
+    n = len(firsts[0])
+    links = [np.stack([first, np.arange(n, dtype=np.int32)], axis=1) for first in firsts]
+    component = _component_of(n, np.concatenate(links))
+    heads = np.full(int(component.max(initial=-1)) + 1, n, np.int32)
+    np.minimum.at(heads, component, np.arange(n, dtype=np.int32))
+    merged: RowArray = heads[component]
+    return merged
+
+
+def among(first: RowArray, pairs: Pairs) -> Pairs:
+    """Return the pairs as pairs of those that their documents equal, each once."""
+    rows = np.sort(first[pairs.rows], axis=1)
+    distinct = rows[:, 0] != rows[:, 1]
+    return union([Pairs(rows[distinct], pairs.similarities[distinct])])
+
+
+def centrality(first: RowArray, pairs: Pairs) -> NDArray[np.float64]:
+    """Return how much each document (n,) is like others: the sum of its similarities to its duplicates and equals."""
+    n = len(first)
+    sizes = np.bincount(first, minlength=n)
+    sums = np.maximum(sizes - 1.0, 0.0)
+    for side in (0, 1):
+        partners = sizes[pairs.rows[:, 1 - side]]
+        sums += np.bincount(pairs.rows[:, side], pairs.similarities * partners, minlength=n)
+    central: NDArray[np.float64] = sums[first]
+    return central
+
+
+def first_of_digests(digests: NDArray[np.uint64]) -> RowArray:
+    """Return for each digest (n, 2) the first row with the same, (n,)."""
+    order = np.lexsort((digests[:, 1], digests[:, 0]))
+    ordered = digests[order]
+    is_new = np.ones(len(order), bool)
+    is_new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    first = np.empty(len(order), np.int32)
+    first[order] = order[is_new][
+        np.cumsum(is_new) - 1
+    ]  # lexsort is stable: the first of equals has the lowest row
+    return first
+
+
+def _stars(n: int, pairs: Pairs, ranked: RowArray) -> tuple[RowArray, FloatArray]:
+    from topicflow.tasks.core.duplicates.group_kernels import stars
+
+    rows = np.concatenate([pairs.rows[:, 0], pairs.rows[:, 1]])
+    partners = np.concatenate([pairs.rows[:, 1], pairs.rows[:, 0]])
+    by_row = np.argsort(rows, kind="stable")
+    offsets = np.searchsorted(rows[by_row], np.arange(n + 1)).astype(np.int64)
+    similarities = np.concatenate([pairs.similarities, pairs.similarities])[by_row]
+    kept, similarity = np.full(n, -1, np.int32), np.ones(n, np.float32)
+    stars(offsets, partners[by_row], similarities, ranked, kept, similarity)
+    return kept, similarity
+
+
+def _components(n: int, pairs: Pairs, ranked: RowArray) -> tuple[RowArray, FloatArray]:
+    component = _component_of(n, pairs.rows)
+    best = np.full(int(component.max(initial=-1)) + 1, -1, np.int32)
+    best[component[ranked[::-1]]] = ranked[::-1]  # the first in order is written last
+    kept = best[component]
+    similarity = np.full(n, np.nan, np.float32)
+    similarity[kept == np.arange(n)] = 1.0
+    for side in (0, 1):
+        to_kept = kept[pairs.rows[:, side]] == pairs.rows[:, 1 - side]
+        similarity[pairs.rows[to_kept, side]] = pairs.similarities[to_kept]
+    return kept, similarity
+
+
+def _component_of(n: int, links: RowArray) -> RowArray:
+    """Return the number (n,) of the component that each row is in."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(links), np.int8), (links[:, 0], links[:, 1])), shape=(n, n))
+    component: RowArray = connected_components(graph, directed=False)[1]
+    return component

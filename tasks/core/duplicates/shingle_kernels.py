@@ -1,0 +1,182 @@
+"""Kernels of MinHash: texts -> sets of shingle hashes, their signatures, and pairs that share a band.
+
+A module of its own because numba compiles what is decorated: import it inside the functions that use it. Each kernel
+is single-threaded and releases the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from topicflow.tasks.core.words.tokens import decode_point
+
+WordArray = NDArray[np.uint64]
+FloatArray = NDArray[np.float32]
+
+_FNV_OFFSET = np.uint64(14695981039346656037)
+_FNV_PRIME = np.uint64(1099511628211)
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio
+_STIR = np.uint64(0xD6E8FEB86659FD93)
+_HALF = np.uint64(32)
+_ROW = np.uint64(0xFFFFFFFF)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def stir(value: np.uint64) -> np.uint64:
+    """Return a value whose bits all depend on all bits of another."""
+    value = (value ^ (value >> _HALF)) * _STIR
+    value = (value ^ (value >> _HALF)) * _STIR
+    return value ^ (value >> _HALF)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def shingle_sets(  # noqa: C901 - a scanner and what becomes of its words, on the same arrays
+    text: NDArray[np.uint8], bounds: NDArray[np.int64], classes: NDArray[np.uint8], width: int
+) -> tuple[WordArray, NDArray[np.int64]]:
+    r"""Return the distinct hashes of each document's runs of `width` words, ascending, and each document's range.
+
+    Parameters
+    ----------
+    text : ndarray
+        UTF-8 of all documents, one behind the other, (n_bytes,) uint8.
+    bounds : ndarray
+        Document i is `text[bounds[i]:bounds[i + 1]]`, (n_docs + 1,) int64.
+    classes : ndarray
+        Class of each code point, (0x110000,) uint8; a word is a longest run of characters whose class is not 0.
+    width : int
+        Words of a shingle; a document with fewer is one shingle, one without words has none.
+    """
+    n_docs = len(bounds) - 1
+    shingles = np.empty(
+        len(text) // 2 + n_docs + 1, np.uint64
+    )  # a word and what parts it have two bytes or more
+    words = np.empty(len(text) // 2 + 2, np.uint64)
+    ranges = np.zeros(n_docs + 1, np.int64)
+    n = 0
+    for document in range(n_docs):
+        at, stop = bounds[document], bounds[document + 1]
+        n_words, inside, running = 0, False, _FNV_OFFSET
+        while at < stop:
+            point, step = decode_point(text, at)
+            if classes[point] != 0:
+                inside = True
+                for place in range(at, at + step):
+                    running = (running ^ np.uint64(text[place])) * _FNV_PRIME
+            elif inside:
+                words[n_words] = stir(running)
+                n_words, inside, running = n_words + 1, False, _FNV_OFFSET
+            at += step
+        if inside:
+            words[n_words] = stir(running)
+            n_words += 1
+        start = n
+        for first in range(max(0, n_words - width + 1) or min(1, n_words)):
+            value = np.uint64(0)
+            for word in words[first : min(n_words, first + width)]:
+                value = stir(value * _MIX + word)
+            shingles[n] = value
+            n += 1
+        own = shingles[start:n]
+        own.sort()
+        n = start
+        for i in range(len(own)):
+            if i == 0 or own[i] != shingles[n - 1]:
+                shingles[n] = own[i]
+                n += 1
+        ranges[document + 1] = n
+    return shingles[:n].copy(), ranges
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def minhash_signatures(
+    shingles: WordArray,
+    ranges: NDArray[np.int64],
+    factors: WordArray,
+    addends: WordArray,
+    signatures: NDArray[np.uint32],
+) -> None:
+    """Write the least of each hash (n_docs, n_hashes) uint32 over a document's shingles; the largest for none.
+
+    Hash p of a shingle x is the high half of `factors[p]` x + `addends[p]`, factors odd.
+    """
+    for document in range(len(ranges) - 1):
+        least = signatures[document]
+        least[:] = 0xFFFFFFFF
+        for at in range(ranges[document], ranges[document + 1]):
+            x = shingles[at]
+            for p in range(len(factors)):
+                least[p] = min(least[p], np.uint32((x * factors[p] + addends[p]) >> _HALF))
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def band_entries(
+    signatures: NDArray[np.uint32], rows: NDArray[np.int32], first: int, stop: int, entries: WordArray
+) -> None:
+    """Write one entry (n,) uint64 for each of `rows`: 32 bits of its band's hash, and in the low half the row."""
+    for place in range(rows.shape[0]):
+        value = np.uint64(0)
+        for p in range(first, stop):
+            value = stir(value * _MIX + np.uint64(signatures[rows[place], p]))
+        entries[place] = (value & ~_ROW) | np.uint64(rows[place])
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def jaccard(a: WordArray, b: WordArray) -> np.float32:
+    """Return the share of common values of two ascending sets; 0 where both are empty."""
+    i, j, common = 0, 0, 0
+    while i < len(a) and j < len(b):
+        x, y = a[i], b[j]
+        common += x == y
+        i += x <= y
+        j += y <= x
+    return np.float32(common / max(1, len(a) + len(b) - common))
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def compare_band(
+    entries: WordArray,
+    at: int,
+    window: int,
+    n_base: int,
+    shingles: WordArray,
+    ranges: NDArray[np.int64],
+    floor: np.float32,
+    partners: NDArray[np.int32],
+    max_partners: int,
+    pairs: NDArray[np.int32],
+    similarities: FloatArray,
+    counts: NDArray[np.int64],
+) -> int:
+    """Return the place in sorted `entries` that was reached, after comparing those of one bucket by exact Jaccard.
+
+    Parameters as of `pair_kernels.compare_entries`, where documents are sets: `shingles[ranges[i]:ranges[i + 1]]`.
+    """
+    n = entries.shape[0]
+    for i in range(at, n):
+        if counts[0] + window > pairs.shape[0]:
+            return int(i)
+        bucket, row = entries[i] >> _HALF, np.int64(entries[i] & _ROW)
+        mine = shingles[ranges[row] : ranges[row + 1]]
+        for j in range(i + 1, min(n, i + 1 + window)):
+            if entries[j] >> _HALF != bucket:
+                break
+            other = np.int64(entries[j] & _ROW)
+            if max(row, other) < n_base:
+                continue
+            if partners[row] >= max_partners and partners[other] >= max_partners:
+                continue
+            theirs = shingles[ranges[other] : ranges[other + 1]]
+            shorter, longer = min(len(mine), len(theirs)), max(len(mine), len(theirs))
+            if np.float32(shorter / max(1, longer)) < floor:  # even if one holds the other
+                continue
+            counts[1] += 1
+            found = jaccard(mine, theirs)
+            if found >= floor:
+                partners[row] += 1
+                partners[other] += 1
+                pairs[counts[0], 0], pairs[counts[0], 1] = min(row, other), max(row, other)
+                similarities[counts[0]] = found
+                counts[0] += 1
+    return int(n)

@@ -1,0 +1,118 @@
+"""Equals: rows with the same bits are one item to a search; candidates are ranked in float32, equal rows told apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from topicflow.tasks.core.vectors.blocks import Workers
+
+FloatArray = NDArray[np.float32]
+IndexArray = NDArray[np.int32]
+
+BLOCK_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class EqualRows:
+    """Groups of equal rows: group (n,) of each row, offsets (n_groups + 1,) into members (n,), ascending in each.
+
+    Groups are numbered by their first row.
+    """
+
+    group: IndexArray
+    offsets: NDArray[np.int64]
+    members: IndexArray
+
+    @property
+    def n_groups(self) -> int:
+        """Number of distinct rows."""
+        return len(self.offsets) - 1
+
+    def first_rows(self, start: int, stop: int) -> IndexArray:
+        """Return the first row of each group from `start` up to `stop`."""
+        return self.members[self.offsets[start:stop]]
+
+
+def equal_rows(vectors: FloatArray, run: Workers) -> EqualRows:
+    """Return the groups of rows (n, dim) with the same bits; O(n dim) time, 30 bytes a row."""
+    from topicflow.tasks.core.vectors.knn_kernels import first_equal
+
+    hashes = row_hashes(vectors, run)
+    order = np.argsort(hashes, kind="stable")
+    first = np.empty(len(vectors), np.int32)
+    first_equal(vectors.view(np.uint32), order, hashes, first)
+    firsts = np.flatnonzero(first == np.arange(len(first)))
+    group = np.searchsorted(firsts, first).astype(np.int32)
+    members = np.argsort(group, kind="stable").astype(np.int32)
+    offsets = np.searchsorted(group[members], np.arange(len(firsts) + 1)).astype(np.int64)
+    return EqualRows(group, offsets, members)
+
+
+def row_hashes(vectors: FloatArray, run: Workers) -> NDArray[np.uint64]:
+    """Return a hash (n,) of the bits of each row (n, dim)."""
+    from topicflow.tasks.core.vectors.knn_kernels import hash_rows
+
+    words = vectors.view(np.uint32)
+    hashes = np.empty(len(vectors), np.uint64)
+    run(lambda start, stop: hash_rows(words[start:stop], hashes[start:stop]), len(vectors), BLOCK_ROWS)
+    return hashes
+
+
+def rank(
+    vectors: FloatArray,
+    queries: FloatArray,
+    candidates: IndexArray,
+    slot: NDArray[np.integer],
+    equal: EqualRows,
+    k: int,
+    run: Workers,
+    own: NDArray[np.int64] | None = None,
+    visit: NDArray[np.int64] | None = None,
+) -> tuple[IndexArray, FloatArray]:
+    """Return the `k` nearest candidates of each query (m, k), distances ascending, ties by index.
+
+    Parameters
+    ----------
+    vectors, queries : ndarray of shape (n, dim) and (m, dim), float32
+        Unit vectors.
+    candidates : ndarray of shape (n_lists, kept), int32
+        Groups of equal rows; -1 = none. A list holds at least k rows, those equal to the query itself counted.
+    slot : ndarray of shape (m,), integer
+        Which list is whose.
+    equal : EqualRows
+        Equal rows of `vectors`.
+    k : int
+    run : Workers
+    own : ndarray of shape (m,), int64, optional
+        The row of `vectors` that each query is; it comes first, then those equal to it.
+    visit : ndarray of shape (m,), int64, optional
+        Order of the work: queries with the same candidates one after another find them in the cache.
+
+    Returns
+    -------
+    indices : ndarray of shape (m, k), int32
+    distances : ndarray of shape (m, k), float32
+        Half the squared difference, which for unit vectors is the cosine distance; exactly 0 for equal rows.
+    """
+    from topicflow.tasks.core.vectors.knn_kernels import rank_candidates
+
+    indices = np.empty((len(queries), k), np.int32)
+    distances = np.empty((len(queries), k), np.float32)
+    visit = np.arange(len(queries)) if visit is None else visit
+    itself = np.full(len(queries), -1) if own is None else own
+
+    def block(start: int, stop: int) -> None:
+        visited = visit[start:stop]
+        asked = candidates[slot[visited]]
+        if own is not None:
+            group = equal.group[own[visited]][:, None]
+            asked = np.concatenate([group, np.where(asked == group, -1, asked)], axis=1)
+        rank_candidates(
+            vectors, queries, visited, itself, asked, equal.offsets, equal.members, indices, distances
+        )
+
+    run(block, len(queries), BLOCK_ROWS)
+    return indices, distances

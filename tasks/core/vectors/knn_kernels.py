@@ -1,0 +1,303 @@
+"""Kernels of the neighbour search: loops over rows that numba compiles once and keeps on disk.
+
+Imported inside the functions that use them, since importing numba takes half a second. Each is single-threaded and
+releases the interpreter's lock, so that `tasks.core.vectors.blocks` can run it on several blocks at once; a kernel
+writes only to rows that its caller owns, so the number of threads changes no bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+IndexArray = NDArray[np.int32]
+CodeArray = NDArray[np.int8]
+FlagArray = NDArray[np.bool_]
+Products = NDArray[np.int32] | NDArray[np.float32]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def dot(a: CodeArray, b: CodeArray) -> np.int32:
+    """Return the product of two codes (dim,); sums of int16 products in int32 become one multiply-add per 32."""
+    total = np.int32(0)
+    for t in range(a.shape[0]):
+        total = np.int32(total + np.int32(np.int16(a[t]) * np.int16(b[t])))
+    return total
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def keep_best(
+    products: Products, first: int, rows: NDArray[np.int64], best: Products, ids: IndexArray
+) -> None:
+    """Put each product (m, w) of item `first + column` among the best (n, kept) of row `rows[i]`, descending.
+
+    Equal products stay in the order they come in. Products int32 or float32, `best` likewise.
+    """
+    m, w = products.shape
+    last = best.shape[1] - 1
+    for i in range(m):
+        row = rows[i]
+        line = products[i]
+        bar = best[row, last]
+        for start in range(0, w, 16):
+            if start + 16 <= w:  # sixteen compared at once: most hold nothing better
+                better = False
+                for j in range(16):
+                    better |= line[start + j] > bar
+                if not better:
+                    continue
+            for j in range(start, min(w, start + 16)):
+                product = line[j]
+                if product > bar:
+                    at = last
+                    while at > 0 and best[row, at - 1] < product:
+                        best[row, at] = best[row, at - 1]
+                        ids[row, at] = ids[row, at - 1]
+                        at -= 1
+                    best[row, at] = product
+                    ids[row, at] = first + j
+                    bar = best[row, last]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def add_to_cells(codes: CodeArray, cell: IndexArray, sums: NDArray[np.int64]) -> None:
+    """Add each code (n, dim) to the sum (n_cells, dim) of its cell: integers, so in any order the same."""
+    for i in range(codes.shape[0]):
+        c = cell[i]
+        for t in range(codes.shape[1]):
+            sums[c, t] += codes[i, t]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def reverse_lists(ids: IndexArray, width: int, reverse: IndexArray, counts: IndexArray) -> None:
+    """Write to `reverse` (n, cap) who names each row among its first `width`, those that rank it highest first."""
+    n, cap = reverse.shape
+    for rank in range(width):
+        for i in range(n):
+            named = ids[i, rank]
+            if named >= 0 and named != i and counts[named] < cap:
+                reverse[named, counts[named]] = i
+                counts[named] += 1
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def insert(best: IndexArray, ids: IndexArray, fresh: FlagArray, row: int, product: int, item: int) -> None:
+    """Put an item with a product above the row's last one into its list, marked as new."""
+    at = best.shape[1] - 1
+    while at > 0 and best[row, at - 1] < product:
+        best[row, at] = best[row, at - 1]
+        ids[row, at] = ids[row, at - 1]
+        fresh[row, at] = fresh[row, at - 1]
+        at -= 1
+    best[row, at] = product
+    ids[row, at] = item
+    fresh[row, at] = True
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def descend(  # noqa: C901, PLR0912 - one loop over four ways to a candidate, all on the same eleven arrays
+    codes: CodeArray,
+    start: int,
+    stop: int,
+    old_ids: IndexArray,
+    old_fresh: FlagArray,
+    reverse: IndexArray,
+    counts: IndexArray,
+    width: int,
+    best: IndexArray,
+    ids: IndexArray,
+    fresh: FlagArray,
+) -> int:
+    """Return how many entries are new after comparing rows start..stop with the neighbours of their neighbours.
+
+    Reads the lists of the round before (`old_ids`, `old_fresh`), writes `best`, `ids`, `fresh` of its own rows. A
+    pair is looked at only if one of the two steps that lead to it is new.
+    """
+    n, kept = old_ids.shape
+    seen = np.full(n, -1, np.int32)
+    n_new = 0
+    for u in range(start, stop):
+        seen[u] = u
+        for j in range(kept):
+            if old_ids[u, j] >= 0:
+                seen[old_ids[u, j]] = u
+        for j in range(width + counts[u]):
+            if j < width:
+                v = old_ids[u, j]
+                if v < 0 or v == u:
+                    continue
+                step_is_new = old_fresh[u, j]
+            else:
+                v = reverse[u, j - width]
+                step_is_new = True
+                if seen[v] != u:
+                    seen[v] = u
+                    product = dot(codes[u], codes[v])
+                    if product > best[u, kept - 1]:
+                        insert(best, ids, fresh, u, product, v)
+            for rank in range(width):
+                w = old_ids[v, rank]
+                if w < 0 or seen[w] == u or not (step_is_new or old_fresh[v, rank]):
+                    continue
+                seen[w] = u
+                product = dot(codes[u], codes[w])
+                if product > best[u, kept - 1]:
+                    insert(best, ids, fresh, u, product, w)
+        for j in range(kept):
+            n_new += fresh[u, j]
+    return n_new
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def walk(
+    queries: CodeArray,
+    codes: CodeArray,
+    links: IndexArray,
+    cell: IndexArray,
+    probes: IndexArray,
+    n_steps: int,
+    best: IndexArray,
+    ids: IndexArray,
+) -> None:
+    """Improve each query's list (m, kept) of products and places by the links of the nearest places, `n_steps` of them.
+
+    `codes` (n, dim), `links` (n, n_links) and `cell` (n,) are by place; what lies in a cell that the query has probed
+    (m, n_probe) was compared there. `ids` holds -1 where a list is not full. A step takes the nearest place whose links
+    have not been followed yet; a walk ends where there is none.
+    """
+    kept = best.shape[1]
+    seen = np.full(codes.shape[0], -1, np.int32)
+    probed = np.full(cell.max() + 1, -1, np.int32)
+    left = np.empty(kept, np.bool_)
+    for q in range(queries.shape[0]):
+        left[:] = False
+        for c in probes[q]:
+            probed[c] = q
+        at = 0
+        steps = 0
+        while at < kept and steps < n_steps and ids[q, at] >= 0:
+            if left[at]:
+                at += 1
+                continue
+            left[at] = True
+            steps += 1
+            place = ids[q, at]
+            at += 1
+            for other in links[place]:
+                if probed[cell[other]] == q or seen[other] == q:
+                    continue
+                seen[other] = q
+                product = dot(queries[q], codes[other])
+                if product > best[q, kept - 1]:
+                    slot = kept - 1
+                    while slot > 0 and best[q, slot - 1] < product:
+                        best[q, slot] = best[q, slot - 1]
+                        ids[q, slot] = ids[q, slot - 1]
+                        left[slot] = left[slot - 1]
+                        slot -= 1
+                    best[q, slot] = product
+                    ids[q, slot] = other
+                    left[slot] = False
+                    at = min(at, slot)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def hash_rows(words: NDArray[np.uint32], hashes: NDArray[np.uint64]) -> None:
+    """Write a hash of the bits of each row (n, dim) to `hashes` (n,)."""
+    for i in range(words.shape[0]):
+        total = np.uint64(14695981039346656037)
+        for t in range(words.shape[1]):
+            total = (total ^ np.uint64(words[i, t])) * np.uint64(1099511628211)
+            total ^= total >> np.uint64(29)
+        hashes[i] = total
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def first_equal(
+    words: NDArray[np.uint32], order: NDArray[np.int64], hashes: NDArray[np.uint64], first: IndexArray
+) -> None:
+    """Write to `first` (n,) the lowest row with the same bits; `order` sorts the hashes, stably.
+
+    Two different rows with one hash (1 in 10^7 corpora of a million) stand for themselves.
+    """
+    head = order[0]
+    for at in range(order.shape[0]):
+        row = order[at]
+        if hashes[row] != hashes[head]:
+            head = row
+        same = True
+        for t in range(words.shape[1]):
+            same = same and words[row, t] == words[head, t]
+        first[row] = head if same else row
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
+def half_squared_difference(a: FloatArray, b: FloatArray) -> np.float32:
+    """Return half the squared difference of two vectors (dim,)."""
+    total = np.float32(0.0)
+    for t in range(a.shape[0]):
+        difference = a[t] - b[t]
+        total += difference * difference
+    return np.float32(0.5) * total
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def rank_candidates(
+    vectors: FloatArray,
+    queries: FloatArray,
+    visited: NDArray[np.int64],
+    own: NDArray[np.int64],
+    candidates: IndexArray,
+    group_offsets: NDArray[np.int64],
+    members: IndexArray,
+    indices: IndexArray,
+    distances: FloatArray,
+) -> None:
+    """Write the nearest rows among the candidates of the queries `visited`, by float32, ties by index.
+
+    `candidates` (n_visited, kept) are groups of equal rows (-1 = none): group g is the rows
+    `members[group_offsets[g]:group_offsets[g + 1]]`, ascending. `own[i]` is the row that the query is, or -1; it
+    comes first. Half the squared difference of unit vectors is their cosine distance, is exactly 0 for equal ones
+    and loses no digits for near ones.
+    """
+    k = indices.shape[1]
+    for place in range(visited.shape[0]):
+        i = visited[place]
+        found = 0
+        low = 0
+        if own[i] >= 0:
+            indices[i, 0] = own[i]
+            distances[i, 0] = 0.0
+            found = 1
+            low = 1
+        for j in range(candidates.shape[1]):
+            group = candidates[place, j]
+            if group < 0:
+                continue
+            representative = members[group_offsets[group]]
+            distance = half_squared_difference(queries[i], vectors[representative])
+            for at in range(
+                group_offsets[group], min(group_offsets[group + 1], group_offsets[group] + k + 1)
+            ):
+                row = members[at]
+                if row == own[i]:
+                    continue
+                if found == k:
+                    if distance > distances[i, k - 1] or (
+                        distance == distances[i, k - 1] and row > indices[i, k - 1]
+                    ):
+                        break
+                else:
+                    found += 1
+                slot = found - 1
+                while slot > low and (
+                    distances[i, slot - 1] > distance
+                    or (distances[i, slot - 1] == distance and indices[i, slot - 1] > row)
+                ):
+                    distances[i, slot] = distances[i, slot - 1]
+                    indices[i, slot] = indices[i, slot - 1]
+                    slot -= 1
+                distances[i, slot] = distance
+                indices[i, slot] = row

@@ -1,0 +1,303 @@
+"""Counts: texts -> sparse word counts (n_docs, n_words); counts and labels -> c-TF-IDF (n_topics, n_words)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from topicflow.tasks.core.words.vocabulary import Vocabulary
+
+SLICE_CHARACTERS = 1 << 20
+"""Characters cut at a time: a million, 15 MB of words' places, so that long texts need no more than short ones."""
+
+
+@dataclass
+class WordTotals:
+    """What is known of each word number after all texts; grows as numbers do.
+
+    Attributes
+    ----------
+    document_frequency : ndarray
+        Documents that hold the word, (n_numbers or more,) int64.
+    totals : ndarray
+        Occurrences of the word, the same shape.
+    """
+
+    document_frequency: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1024, np.int64))
+    totals: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1024, np.int64))
+
+    def reach(self, n_numbers: int) -> None:
+        """Make room for numbers below `n_numbers`."""
+        missing = n_numbers - len(self.totals)
+        if missing > 0:
+            room = np.zeros(max(missing, len(self.totals)), np.int64)
+            self.document_frequency = np.concatenate([self.document_frequency, room])
+            self.totals = np.concatenate([self.totals, room])
+
+
+@dataclass(frozen=True)
+class Block:
+    """Words of some documents: numbers (n,) int64 ascending in each, counts (n,) int32, ranges (n_docs + 1,) int64."""
+
+    numbers: NDArray[np.int64]
+    counts: NDArray[np.int32]
+    ranges: NDArray[np.int64]
+
+
+def count_blocks(
+    parts: Iterable[Sequence[str]], vocabulary: Vocabulary, totals: WordTotals, n_threads: int
+) -> Iterator[Block]:
+    """Yield the word counts of texts that come in parts, block by block in their order, adding up `totals`.
+
+    Parameters
+    ----------
+    parts : iterable of sequences of str
+        The texts.
+    vocabulary : Vocabulary
+        Cuts the texts and numbers the words.
+    totals : WordTotals
+        Added to.
+    n_threads : int
+        Threads that cut; numbers are given by the one that calls, so that they are the same for any number.
+
+    Notes
+    -----
+    Memory is `n_threads` + 1 slices of SLICE_CHARACTERS, the vocabulary, and 16 bytes a word number.
+    """
+    from topicflow.tasks.core.words import tokens
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        waiting: deque[Future[Any]] = deque()
+        for texts in _slices(parts):
+            waiting.append(pool.submit(vocabulary.cut, texts))
+            if len(waiting) <= n_threads:
+                continue
+            yield _block(vocabulary, waiting.popleft().result(), totals, tokens.tally)
+        while waiting:
+            yield _block(vocabulary, waiting.popleft().result(), totals, tokens.tally)
+
+
+def _block(vocabulary: Vocabulary, cut: Any, totals: WordTotals, tally: Callable[..., Any]) -> Block:  # noqa: ANN401
+    numbers, bounds = vocabulary.number(cut)
+    totals.reach(vocabulary.n_numbers)
+    return Block(*tally(numbers, bounds, totals.document_frequency, totals.totals))
+
+
+def _slices(parts: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
+    """Yield the texts in slices of about SLICE_CHARACTERS, one text at least."""
+    for texts in parts:
+        ends = np.cumsum([len(text) for text in texts])
+        start = 0
+        while start < len(texts):
+            before = int(ends[start - 1]) if start else 0
+            end = max(start + 1, int(np.searchsorted(ends, before + SLICE_CHARACTERS, side="right")))
+            yield texts[start:end]
+            start = end
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The words that count.
+
+    Attributes
+    ----------
+    words : pl.Series of shape (n_words,), String
+        Sorted by code point; a word's place is its column.
+    columns : ndarray of shape (n_numbers or more,), int32
+        Column of each word number, -1 for none.
+    n_counts, n_tokens : int
+        Entries of the matrix of counts, and their sum.
+    """
+
+    words: pl.Series
+    columns: NDArray[np.int32]
+    n_counts: int
+    n_tokens: int
+
+
+def select_words(
+    spell: Callable[[NDArray[np.int64]], pl.Series], totals: WordTotals, min_df: int, max_features: int | None
+) -> Selection:
+    """Return the words that count; `spell` gives the words of numbers.
+
+    These are the words that occur in at least `min_df` documents, of them the `max_features` most frequent, ties by
+    order. Where no word occurs in `min_df` documents all are kept: a tiny corpus still gets keywords.
+    """
+    kept = np.flatnonzero(totals.document_frequency >= min_df)
+    if not len(kept):
+        kept = np.flatnonzero(totals.document_frequency)
+    words = spell(kept)
+    order = words.arg_sort().to_numpy()
+    if max_features is not None and len(kept) > max_features:
+        frequent = np.argsort(-totals.totals[kept[order]], kind="stable")[:max_features]
+        order = order[np.sort(frequent)]
+    chosen = kept[order]
+    columns = np.full(len(totals.totals), -1, np.int32)
+    columns[chosen] = np.arange(len(chosen), dtype=np.int32)
+    n_counts, n_tokens = (int(each[chosen].sum()) for each in (totals.document_frequency, totals.totals))
+    return Selection(words.gather(order).alias("word"), columns, n_counts, n_tokens)
+
+
+def place_words(
+    blocks: Iterable[tuple[Block, NDArray[np.int32]]],
+    data: NDArray[np.int32],
+    indices: NDArray[np.int32],
+    indptr: NDArray[np.int64],
+) -> None:
+    """Fill the arrays of a sparse matrix (n_docs, n_words), rows sorted, from its blocks in order.
+
+    Parameters
+    ----------
+    blocks : iterable of (Block, ndarray)
+        As `count_blocks` gave them, with the column of each of the block's word numbers, -1 for none.
+    data, indices, indptr : ndarray
+        Filled; may be memory-mapped.
+    """
+    from topicflow.tasks.core.words import tokens
+
+    row = 0
+    indptr[0] = 0
+    for block, columns in blocks:
+        n_docs = len(block.ranges) - 1
+        tokens.place_columns(
+            block.numbers, block.counts, block.ranges, columns,
+            np.asarray(data), np.asarray(indices), np.asarray(indptr)[row : row + n_docs + 1],
+        )  # fmt: skip
+        row += n_docs
+
+
+def topic_counts(counts: csr_matrix, labels: NDArray[np.int32], first: int) -> tuple[csr_matrix, csr_matrix]:
+    """Return how often, and in how many documents, each word stands in each topic from label `first` on.
+
+    Parameters
+    ----------
+    counts : sparse matrix of shape (n_docs, n_words), int32
+        Word counts of the documents; may be memory-mapped.
+    labels : ndarray of shape (n_docs,), int32
+        Topic of each document.
+    first : int
+        Label of row 0: 0, or -1 where noise is counted too.
+
+    Returns
+    -------
+    occurrences, documents : sparse matrices of shape (n_topics, n_words), int64 and int32
+        Both with the same entries, columns ascending.
+
+    Notes
+    -----
+    Two passes over the counts, each entry read in the order of topics; memory is 16 bytes an entry of the result.
+    """
+    from topicflow.tasks.core.words import topic_sums as joins
+
+    n_topics = int(labels.max(initial=first - 1)) + 1 - first
+    rows = np.argsort(labels, kind="stable")
+    bounds = np.searchsorted(labels[rows], np.arange(first, first + n_topics + 1))
+    sums, numbers, columns, ranges = joins.join_rows(
+        counts.data, counts.indices, counts.indptr, rows[: bounds[-1]], bounds, counts.shape[1]
+    )
+    shape = (n_topics, counts.shape[1])
+    occurrences = csr_matrix((sums, columns, ranges), shape=shape)
+    return occurrences, csr_matrix((numbers, occurrences.indices, occurrences.indptr), shape=shape)
+
+
+def weigh_classes(
+    classes: csr_matrix, *, bm25_weighting: bool, reduce_frequent_words: bool
+) -> tuple[csr_matrix, NDArray[np.float64]]:
+    """Return the c-TF-IDF (n_topics, n_words) float64 of word occurrences by topic, and the idf (n_words,).
+
+    Parameters
+    ----------
+    classes : sparse matrix of shape (n_topics, n_words)
+        Occurrences; each word stands in one topic at least.
+    bm25_weighting : bool
+        Divide by the word's frequency as BM25 does.
+    reduce_frequent_words : bool
+        Take the square root of the term frequency.
+
+    References
+    ----------
+    Grootendorst (2022), BERTopic, section 3.3; bertopic 0.17.4, ClassTfidfTransformer, whose figures these are.
+    """
+    frequency = np.bincount(classes.indices, weights=classes.data, minlength=classes.shape[1])
+    lengths = np.asarray(classes.sum(axis=1)).ravel()
+    average = int(lengths.mean())
+    idf = (
+        np.log(1 + (average - frequency + 0.5) / (frequency + 0.5))
+        if bm25_weighting
+        else np.log(average / frequency + 1)
+    )
+    weights = classes.data / np.repeat(lengths, np.diff(classes.indptr))
+    if reduce_frequent_words:
+        np.sqrt(weights, out=weights)
+    weights *= idf[classes.indices]
+    return csr_matrix((weights, classes.indices, classes.indptr), shape=classes.shape), idf
+
+
+def emphasize(
+    weights: csr_matrix,
+    classes: csr_matrix,
+    present: csr_matrix,
+    sizes: NDArray[np.int64],
+    spread: float,
+    exclusivity: float,
+) -> csr_matrix:
+    """Return c-TF-IDF weights (n_topics, n_words) raised for words that mark a topic as a whole, and it alone.
+
+    A weight is multiplied by `p**spread`, p the share of the topic's documents that hold the word, and by
+    `q**exclusivity`, q the share of the word's occurrences that fall into the topic.
+
+    Parameters
+    ----------
+    weights : sparse matrix of shape (n_topics, n_words)
+        c-TF-IDF.
+    classes, present : sparse matrices of shape (n_topics, n_words)
+        Occurrences of each word in each topic, and documents that hold it; with the entries of `weights`.
+    sizes : ndarray of shape (n_topics,)
+        Documents of each topic.
+    spread, exclusivity : float
+        Exponents; with both 0 the weights come back as they are.
+
+    Notes
+    -----
+    c-TF-IDF counts occurrences, so in a small topic one document that repeats a word outweighs a word that all share.
+
+    References
+    ----------
+    Bischof, Airoldi: Summarizing topical content with word frequency and exclusivity (ICML 2012) for the idea of
+    weighing both.
+    """
+    if not spread and not exclusivity:
+        return weights
+    raised = weights.data.copy()
+    if spread:
+        raised *= (present.data / np.repeat(np.maximum(sizes, 1), np.diff(weights.indptr))) ** spread
+    if exclusivity:
+        totals = np.bincount(classes.indices, weights=classes.data, minlength=classes.shape[1])
+        raised *= (classes.data / totals[classes.indices]) ** exclusivity
+    return csr_matrix((raised, weights.indices, weights.indptr), shape=weights.shape)
+
+
+def top_words(weights: csr_matrix, n: int) -> list[tuple[NDArray[np.int32], NDArray[np.float64]]]:
+    """Return columns and values of the `n` largest positive weights of each row, largest first, ties by column.
+
+    `weights` has its columns ascending.
+    """
+    best = []
+    for start, end in pairwise(weights.indptr.tolist()):
+        values, columns = weights.data[start:end], weights.indices[start:end]
+        if end - start > 4 * n:  # nothing below the n-th largest can be among them
+            near = np.flatnonzero(values >= np.partition(values, -n)[-n])
+            values, columns = values[near], columns[near]
+        order = np.argsort(-values, kind="stable")[:n]
+        order = order[values[order] > 0]
+        best.append((columns[order], values[order]))
+    return best

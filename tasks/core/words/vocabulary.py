@@ -1,0 +1,323 @@
+"""Vocabulary: texts -> numbers of their words and phrases by document; numbers -> the words.
+
+Two ways to the same words, those of scikit-learn's CountVectorizer: a compiled scanner for the two patterns that it
+can honour exactly, and the analyzer itself for any other.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Numbered = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Word numbers of documents, one behind the other, and each document's range of them (n_docs + 1,)."""
+
+Analyzer = Callable[[str], list[str]]
+
+_Scanned = tuple[
+    NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]
+]
+"""Bytes; where words begin and end in them; the words' hashes; each document's range of words."""
+
+_T = TypeVar("_T", bound=np.generic)
+
+_HYPHENATED, _PLAIN = r"\b\w[\w-]*\w\b", r"\b\w\w+\b"
+
+SCANNED = {_HYPHENATED: True, f"(?u){_HYPHENATED}": True, _PLAIN: False, f"(?u){_PLAIN}": False}
+"""Patterns that the scanner honours, and whether hyphens inside a word are part of it."""
+
+
+class Vocabulary(Protocol):
+    """Numbers words and phrases; the order of numbers means nothing."""
+
+    def cut(self, texts: Sequence[str]) -> Any:  # noqa: ANN401  (what `number` of the same class takes)
+        """Return texts cut into words; several threads may do this at once."""
+
+    def number(self, cut: Any) -> Numbered:  # noqa: ANN401
+        """Return the numbers of the words and phrases, giving new ones the next; one thread at a time."""
+
+    @property
+    def n_numbers(self) -> int:
+        """All numbers given so far are below."""
+
+    def words(self, numbers: NDArray[np.int64]) -> pl.Series:
+        """Return the words and phrases with these numbers."""
+
+
+class AnalyzedWords:
+    """Words as an analyzer cuts them.
+
+    Notes
+    -----
+    Python, 7 µs a title, on one core whatever the number of threads.
+    """
+
+    def __init__(self, analyze: Analyzer) -> None:
+        self._analyze = analyze
+        self._numbers: dict[str, int] = {}
+
+    def cut(self, texts: Sequence[str]) -> list[list[str]]:
+        """Return each text's words."""
+        return [self._analyze(text) for text in texts]
+
+    def number(self, cut: list[list[str]]) -> Numbered:
+        """Return the words' numbers."""
+        numbers = self._numbers
+        found = [numbers.setdefault(word, len(numbers)) for words in cut for word in words]
+        return np.array(found, np.int64), _ranges([len(words) for words in cut])
+
+    @property
+    def n_numbers(self) -> int:
+        """Distinct words so far."""
+        return len(self._numbers)
+
+    def words(self, numbers: NDArray[np.int64]) -> pl.Series:
+        """Return the words with these numbers."""
+        return pl.Series("word", list(self._numbers), dtype=pl.String).gather(numbers)
+
+
+class ScannedWords:
+    """Words as the compiled scanner cuts them, and phrases of `shortest` to `longest` words.
+
+    Parameters
+    ----------
+    pattern : str
+        One of `SCANNED`.
+    lowercase : bool
+        Fold case first, as Python does.
+    stop_words : sequence of str
+        Words that are left out before phrases are made.
+    shortest, longest : int
+        Words of a phrase.
+
+    Notes
+    -----
+    A phrase of n words has the number of its first n - 1 and of its last: 20 bytes each, whatever its letters. A
+    number is made of that and of the phrase's length, so that all lengths share one space.
+    """
+
+    def __init__(
+        self, pattern: str, *, lowercase: bool, stop_words: Sequence[str], shortest: int, longest: int
+    ) -> None:
+        self._lowercase = lowercase
+        self._classes = character_classes(hyphens=SCANNED[pattern])
+        self._shortest, self._n_lengths = shortest, longest
+        self._words = _WordTable()
+        self._phrases = [_PairTable() for _ in range(longest - 1)]
+        stopped = _scan(stop_words, self._classes)
+        self._words.number(*stopped[:4])
+        self._n_stopped = self._words.size
+
+    def cut(self, texts: Sequence[str]) -> _Scanned:
+        """Return the texts' bytes with the places of their words."""
+        return _scan([text.lower() for text in texts] if self._lowercase else texts, self._classes)
+
+    def number(self, cut: _Scanned) -> Numbered:
+        """Return the words' and phrases' numbers."""
+        from topicflow.tasks.core.words import tokens
+
+        words, bounds = tokens.leave_out(self._words.number(*cut[:4]), cut[4], self._n_stopped)
+        if self._n_lengths == 1:
+            return words, bounds
+        documents = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+        phrases = words
+        found = [(words * self._n_lengths, documents)] if self._shortest == 1 else []
+        for width, table in enumerate(self._phrases, start=1):
+            phrases = table.number(tokens.lengthen(phrases, words, bounds, width))
+            there = phrases >= 0
+            if width + 1 >= self._shortest:
+                found.append((phrases[there] * self._n_lengths + width, documents[there]))
+        rows = np.concatenate([rows for _, rows in found])
+        order = np.argsort(rows, kind="stable")
+        numbers = np.concatenate([numbers for numbers, _ in found])[order]
+        return numbers, _ranges(np.bincount(rows, minlength=len(bounds) - 1))
+
+    @property
+    def n_numbers(self) -> int:
+        """The bound of all numbers given so far."""
+        return self._n_lengths * max(self._words.size, *(table.size for table in self._phrases), 0)
+
+    def words(self, numbers: NDArray[np.int64]) -> pl.Series:
+        """Return the words and phrases with these numbers."""
+        words = self._words.words()
+        found = pl.DataFrame({"number": numbers}).with_row_index("row")
+        parts = []
+        for width in range(self._n_lengths):
+            own = found.filter(pl.col("number") % self._n_lengths == width)
+            spelled = self._spell((own["number"] // self._n_lengths).to_numpy(), width, words)
+            parts.append(own.select("row", word=spelled))
+        return pl.concat(parts).sort("row")["word"]
+
+    def _spell(self, numbers: NDArray[np.int64], width: int, words: pl.Series) -> pl.Series:
+        """Return the phrases of `width` + 1 words with these numbers in their table."""
+        if width == 0:
+            return words.gather(numbers)
+        pairs = self._phrases[width - 1].known[numbers]
+        before = self._spell((pairs >> np.uint64(32)).astype(np.int64), width - 1, words)
+        last = words.gather((pairs & np.uint64(0xFFFFFFFF)).astype(np.int64))
+        return pl.select(pl.concat_str(before, last, separator=" ")).to_series()
+
+
+class KnownWords:
+    """A fixed set of words that the scanner finds in texts.
+
+    Parameters
+    ----------
+    words : mapping of str to int
+        The number of each word; a text that the pattern does not cut as one word is never found.
+    pattern : str
+        One of `SCANNED`.
+    lowercase : bool
+        Fold the texts' case first, as Python does.
+    """
+
+    def __init__(self, words: Mapping[str, int], pattern: str, *, lowercase: bool) -> None:
+        self._lowercase = lowercase
+        self._classes = character_classes(hyphens=SCANNED[pattern])
+        whole = re.compile(pattern).fullmatch
+        found = [word for word in words if whole(word)]
+        self._table = _WordTable()
+        self._table.number(*_scan(found, self._classes)[:4])
+        self._numbers = np.array(
+            [*(words[word] for word in found), -1], np.int32
+        )  # -1, not found, is the last
+
+    def find(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return the number of every word of the texts, -1 for unknown ones, and each text's range of them."""
+        cut = _scan([text.lower() for text in texts] if self._lowercase else texts, self._classes)
+        return self._numbers[self._table.find(*cut[:4])], cut[4]
+
+
+def _scan(texts: Sequence[str], classes: NDArray[np.uint8]) -> _Scanned:
+    from topicflow.tasks.core.words import tokens
+
+    encoded = [text.encode() for text in texts]
+    text = np.frombuffer(b"".join(encoded), np.uint8)
+    return text, *tokens.scan(text, _ranges([len(one) for one in encoded]), classes)
+
+
+class _WordTable:
+    """Numbers of words; 24 bytes a word beside its letters."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._letters = np.empty(1 << 16, np.uint8)
+        self._bounds = np.zeros(1 << 13, np.int64)
+        self._known = np.empty(1 << 13, np.uint64)
+        self._slots = np.full(1 << 14, -1, np.int32)
+
+    def number(
+        self,
+        text: NDArray[np.uint8],
+        starts: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        hashes: NDArray[np.uint64],
+    ) -> NDArray[np.int64]:
+        """Return the numbers of words in some bytes, giving new ones the next."""
+        from topicflow.tasks.core.words import tokens
+
+        numbers = np.empty(len(starts), np.int64)
+        done = 0
+        while done < len(starts):
+            done, self.size = tokens.number_words(
+                text, starts, ends, hashes, numbers, done,
+                self._letters, self._bounds, self._known, self._slots, self.size,
+            )  # fmt: skip
+            if done < len(starts):
+                self._grow(int(ends[done] - starts[done]))
+        return numbers
+
+    def find(
+        self,
+        text: NDArray[np.uint8],
+        starts: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        hashes: NDArray[np.uint64],
+    ) -> NDArray[np.int64]:
+        """Return the numbers of words in some bytes, -1 for those that have none."""
+        from topicflow.tasks.core.words import tokens
+
+        found: NDArray[np.int64] = tokens.find_words(
+            text, starts, ends, hashes, self._letters, self._bounds, self._known, self._slots
+        )
+        return found
+
+    def _grow(self, length: int) -> None:
+        """Make room for a word of `length` bytes: twice as much of what is full."""
+        from topicflow.tasks.core.words import tokens
+
+        if self._bounds[self.size] + length + 1 > len(self._letters):
+            self._letters = _longer(self._letters, 2 * len(self._letters) + length)
+        if self.size + 1 >= len(self._bounds):
+            self._bounds = _longer(self._bounds, 2 * len(self._bounds))
+            self._known = _longer(self._known, 2 * len(self._known))
+        if 2 * self.size >= len(self._slots):
+            self._slots = np.full(2 * len(self._slots), -1, np.int32)
+            tokens.fill_slots(self._known, self.size, self._slots)
+
+    def words(self) -> pl.Series:
+        """Return all words in the order of their numbers."""
+        text = self._letters[: self._bounds[self.size]].tobytes().decode()
+        return pl.Series("word", text.split("\n")[: self.size], dtype=pl.String)
+
+
+class _PairTable:
+    """Numbers of pairs of numbers; 16 bytes a pair."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.known = np.empty(1 << 13, np.uint64)
+        self._slots = np.full(1 << 14, -1, np.int32)
+
+    def number(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the numbers of pairs, giving new ones the next; -1 for -1."""
+        from topicflow.tasks.core.words import tokens
+
+        numbers = np.empty(len(pairs), np.int64)
+        done = 0
+        while done < len(pairs):
+            done, self.size = tokens.number_pairs(pairs, numbers, done, self.known, self._slots, self.size)
+            if done < len(pairs):
+                self.known = _longer(self.known, 2 * len(self.known))
+                self._slots = np.full(2 * len(self._slots), -1, np.int32)
+                tokens.fill_slots(self.known, self.size, self._slots)
+        return numbers
+
+
+@functools.cache
+def character_classes(*, hyphens: bool) -> NDArray[np.uint8]:
+    r"""Return each code point's class for the scanner, (0x110000,) uint8, asking Python itself what `\w` is.
+
+    Rust's `\w`, which polars has, differs from Python's in some 12,900 code points (3.11): it takes combining marks for
+    letters, and leaves out digits like ².
+    """
+    from topicflow.tasks.core.words import tokens
+
+    classes = np.zeros(sys.maxunicode + 1, np.uint8)
+    everything = "".join(map(chr, range(sys.maxunicode + 1)))
+    for run in re.finditer(r"\w+", everything):
+        classes[run.start() : run.end()] = tokens.WORD
+    if hyphens:
+        classes[ord("-")] = tokens.HYPHEN
+    return classes
+
+
+def _longer(array: NDArray[_T], size: int) -> NDArray[_T]:
+    """Return an array of `size` that begins with `array`."""
+    longer: NDArray[_T] = np.empty(size, array.dtype)
+    longer[: len(array)] = array
+    return longer
+
+
+def _ranges(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the bounds (n + 1,) of n ranges that follow each other."""
+    bounds = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(np.asarray(lengths, np.int64), out=bounds[1:])
+    return bounds

@@ -1,0 +1,364 @@
+"""Guess: a file of documents -> a short commented config that runs on it as it is, with the reason of each choice.
+
+The head of the file suggests text, id, time and label columns by name, type and content; one pass over the
+whole file confirms ids and times, so that the run does not stop at row 900,000.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import tomli_w
+
+from topicflow.configs.models import LoadConfig
+from topicflow.tasks.documents.sources import open_source
+from topicflow.tasks.documents.timestamps import Timestamps
+from topicflow.tasks.errors import DataError
+
+HEAD_ROWS = 5_000
+"""Rows looked at to choose columns."""
+
+_CHUNK_ROWS = 50_000
+
+_TEXT_NAMES = {
+    "text", "texts", "body", "content", "contents", "review", "reviews", "message", "comment", "comments",
+    "abstract", "description", "document", "tweet", "post", "article", "question", "answer", "summary",
+    "sentence", "utterance", "feedback", "note", "notes", "transcript",
+}  # fmt: skip
+_TITLE_NAMES = {"title", "subject", "headline", "heading"}
+_ID_NAMES = {"id", "ids", "uuid", "guid", "identifier", "docid", "key", "url", "uri", "doi", "isbn"}
+_TIME_NAMES = {
+    "date",
+    "time",
+    "datetime",
+    "timestamp",
+    "created",
+    "published",
+    "posted",
+    "at",
+    "year",
+    "day",
+    "ts",
+}
+_LABEL_NAMES = {
+    "label", "labels", "category", "categories", "cat", "class", "topic", "target", "genre", "section", "intent",
+    "subreddit", "newsgroup", "group", "package", "tag", "department", "product",
+}  # fmt: skip
+_NO_LABEL_NAMES = {"split", "fold", "set", "lang", "language", "author", "user", "source", "file"}
+
+_LONG_WORDS = 250
+"""Mean words from which much of a text lies beyond what the encoder reads (about 180 words)."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a file's columns seem to hold.
+
+    Attributes
+    ----------
+    path, name : str
+        The file as given, and a name for the series of runs.
+    text_columns : tuple of str
+        One, or a title and the text that are joined.
+    id_column, timestamp_column, label_column : str or None
+        None where no column convinces.
+    encoding_errors : str
+        `replace` where the file holds bytes that are not UTF-8.
+    n_rows : int
+        Rows of the file.
+    min_cluster_size : int
+        A fifth of the square root of the rows, at least 5: 5 for hundreds, 60 for 100,000, 200 for a million.
+    is_long : bool
+        Whether texts are so long that passages are worth a thought.
+    reasons : tuple of str
+        A sentence for each choice.
+    """
+
+    path: str
+    name: str
+    text_columns: tuple[str, ...]
+    id_column: str | None
+    timestamp_column: str | None
+    label_column: str | None
+    encoding_errors: str
+    n_rows: int
+    min_cluster_size: int
+    is_long: bool
+    reasons: tuple[str, ...]
+
+
+def guess_config(path: str | Path) -> Guess:
+    """Return what the columns of a file (or folder, or glob) seem to hold, and why.
+
+    Raises
+    ------
+    DataError
+        When the file cannot be read or no column holds text.
+    """
+    errors = _encoding_errors(str(path))
+    head, n_rows, is_files = _head(LoadConfig(path=str(path), encoding_errors=errors, limit=HEAD_ROWS))
+    texts, text_reason = _guess_text(head, str(path))
+    rest = [column for column in head.columns if column not in texts]
+    candidates = {
+        "id": None if is_files else _guess_id(head, rest),
+        "time": _guess_time(head, rest),
+    }
+    refused, n_rows = _confirm(LoadConfig(path=str(path), encoding_errors=errors), candidates)
+    id_column, time_column = (None if key in refused else candidates[key] for key in ("id", "time"))
+    label, label_reason = _guess_label(
+        head, [column for column in rest if column not in {id_column, time_column}]
+    )
+    size = max(5, round(0.2 * n_rows**0.5))
+    n_words = _mean_words(head, texts)
+    reasons = (
+        f"rows: {n_rows:,}, {len(head.columns)} columns",
+        text_reason,
+        "id: the file's name below the folder" if is_files else _id_reason(candidates["id"], refused.get("id")),
+        _time_reason(candidates["time"], refused.get("time")),
+        label_reason,
+        f"min_cluster_size: {size}, a fifth of the square root of {n_rows:,} rows; smaller finds more topics",
+        *([] if errors == "strict" else ["encoding: some bytes are not UTF-8; they become U+FFFD and are counted"]),
+        *([f"length: {n_words:,.0f} words on average, more than an encoder reads; see load.split"]
+          if n_words >= _LONG_WORDS else []),
+    )  # fmt: skip
+    return Guess(
+        path=str(path),
+        name=_name_of(str(path)),
+        text_columns=texts,
+        id_column=id_column,
+        timestamp_column=time_column,
+        label_column=label,
+        encoding_errors=errors,
+        n_rows=n_rows,
+        min_cluster_size=size,
+        is_long=n_words >= _LONG_WORDS,
+        reasons=reasons,
+    )
+
+
+def render_config(guess: Guess) -> str:
+    """Return a short commented TOML config that `configs.load.load_config` accepts as it is."""
+    one_text = len(guess.text_columns) == 1
+    text = _toml(guess.text_columns[0]) if one_text else f"[{', '.join(map(_toml, guess.text_columns))}]"
+    optional = [
+        ("id_column", guess.id_column, "unique ids"),
+        ("timestamp_column", guess.timestamp_column, "for topics over time"),
+        ("label_column", guess.label_column, "known classes, to measure against"),
+    ]
+    lines = [
+        "# Written by `topicflow init`; every key: `topicflow config explain`",
+        *(f"# {reason}" for reason in guess.reasons),
+        "",
+        f"name = {_toml(guess.name)}",
+        "",
+        "[load]",
+        f"path = {_toml(guess.path)}",
+        f"text_column = {text}",
+        *(f"{key} = {_toml(column)}  # {why}" for key, column, why in optional if column is not None),
+        *(['encoding_errors = "replace"'] if guess.encoding_errors == "replace" else []),
+        *(
+            ["", "# [load.split]  # split long texts into passages", "# max_words = 180"]
+            if guess.is_long
+            else []
+        ),
+        "",
+        "[cluster]",
+        f"min_cluster_size = {guess.min_cluster_size}  # smallest topic, in documents",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: str) -> str:
+    """Return a string as TOML on one line, whatever it holds."""
+    return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")
+
+
+def _name_of(path: str) -> str:
+    """Return a path's stem as a name for runs: letters, digits, dot, dash, underscore."""
+    stem = Path(path.rstrip("/")).name.split(".")[0]
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:100] or "topics"
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+def _encoding_errors(path: str) -> Any:  # noqa: ANN401  (a literal of LoadConfig)
+    """Return how a file's bytes must be read: strict where they are UTF-8."""
+    try:
+        _head(LoadConfig(path=path, limit=HEAD_ROWS))
+    except DataError as error:
+        if "encoding_errors" in str(error):
+            return "replace"
+        raise
+    return "strict"
+
+
+def _head(config: LoadConfig) -> tuple[pl.DataFrame, int, bool]:
+    """Return the first rows, their number, and whether the source is a folder of text files."""
+    with open_source(config, HEAD_ROWS) as source:
+        frames = list(source.chunks)
+        frame = pl.concat(frames) if frames else pl.DataFrame(schema=source.schema)
+        return frame.head(HEAD_ROWS), frame.height, source.id_column is not None
+
+
+def _confirm(config: LoadConfig, candidates: dict[str, str | None]) -> tuple[dict[str, str], int]:
+    """Return why a candidate does not hold over the whole file, and the number of rows."""
+    hashes, refused, n_rows = [], {}, 0
+    times = Timestamps("init")
+    with open_source(config, _CHUNK_ROWS) as source:
+        for chunk in source.chunks:
+            if (id_column := candidates["id"]) is not None:
+                hashes.append(chunk[id_column].cast(pl.String).hash().to_numpy())
+                if chunk[id_column].null_count():
+                    refused["id"] = "some rows have none"
+            if (time_column := candidates["time"]) is not None and "time" not in refused:
+                try:
+                    times.parse(chunk[time_column], pl.Series(range(n_rows, n_rows + chunk.height)))
+                except DataError as error:
+                    refused["time"] = str(error).split("; ")[0].removeprefix("init: ")
+            n_rows += chunk.height
+    if hashes and len(np.unique(np.concatenate(hashes))) < n_rows:
+        refused.setdefault("id", "it repeats")
+    return refused, n_rows
+
+
+# --- choosing -----------------------------------------------------------------------------------------------
+
+
+def _words_of(name: str) -> set[str]:
+    """Return the words of a column name: `createdAt`, `created_at` and `Created At` have the same."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return {word.lower() for word in re.split(r"[\W_]+", spaced) if word}
+
+
+def _guess_text(head: pl.DataFrame, path: str) -> tuple[tuple[str, ...], str]:
+    """Return the text column, or title and text, and the reason."""
+    scores = {column: _text_score(head[column]) for column in head.columns if head[column].dtype == pl.String}
+    best = max(scores, key=lambda column: scores[column], default=None)
+    if best is None or scores[best] == 0:
+        there = ", ".join(repr(column) for column in head.columns)
+        msg = f"init: {path}: no column of text among its {head.height:,} first rows; there are: {there}"
+        raise DataError(msg)
+    length = _mean_length(head[best])
+    why = "its name says so and " if _words_of(best) & (_TEXT_NAMES | _TITLE_NAMES) else ""
+    reason = f"text: column {best!r}, because {why}its texts have {length:,.0f} characters on average"
+    for title in scores:
+        if title != best and _words_of(title) & _TITLE_NAMES and _is_title(head[title]):
+            return (title, best), f"{reason}; {title!r} is put before it, as a title says much in few words"
+    return (best,), reason
+
+
+def _text_score(values: pl.Series) -> float:
+    """Return how much a column looks like text: mean length, times factors for name, words and variety."""
+    filled = values.drop_nulls()
+    if not len(filled):
+        return 0.0
+    named = 5.0 if _words_of(values.name) & _TEXT_NAMES else 1.0
+    prose = max(_share(filled, r"\S\s+\S"), _share(filled, r"[\u3040-\u30ff\u4e00-\u9fff]{4}"))
+    links = _share(filled, r"^\s*(?:https?://|/|[A-Za-z]:\\)\S*$")
+    variety = filled.n_unique() / len(filled)
+    return _mean_length(values) * named * (0.02 + prose) * (1.01 - links) * variety
+
+
+def _share(values: pl.Series, pattern: str) -> float:
+    """Return the share of strings that match."""
+    return int(values.str.contains(pattern).sum()) / max(1, len(values))
+
+
+def _mean_length(values: pl.Series) -> float:
+    return int(values.str.len_chars().sum()) / max(1, len(values))
+
+
+def _mean_words(head: pl.DataFrame, texts: tuple[str, ...]) -> float:
+    return sum(int(head[column].str.count_matches(r"\S+").sum()) for column in texts) / max(1, head.height)
+
+
+def _is_title(values: pl.Series) -> bool:
+    filled = values.drop_nulls()
+    return bool(len(filled)) and 5 <= _mean_length(filled) <= 200 and filled.n_unique() > len(filled) / 2
+
+
+def _first(
+    head: pl.DataFrame, columns: list[str], names: set[str], fits: Callable[[pl.Series], bool]
+) -> str | None:
+    """Return the first fitting column that is named so, the ones named exactly so before all."""
+    named = [column for column in columns if _words_of(column) & names]
+    exact = [column for column in named if _words_of(column) <= names]
+    return next((column for column in itertools.chain(exact, named) if fits(head[column])), None)
+
+
+def _guess_id(head: pl.DataFrame, columns: list[str]) -> str | None:
+    def fits(values: pl.Series) -> bool:
+        is_key = values.dtype == pl.String or values.dtype.is_integer()
+        return is_key and not values.null_count() and values.n_unique() == len(values)
+
+    return _first(head, columns, _ID_NAMES, fits)
+
+
+def _id_reason(column: str | None, refused: str | None) -> str:
+    if column is None:
+        return "id: none of the columns is named like one and unique; ids are made from the texts"
+    if refused is not None:
+        return f"id: column {column!r} is named like one, but {refused}; ids are made from the texts"
+    return f"id: column {column!r}, because it is named like one and unique in every row"
+
+
+def _guess_time(head: pl.DataFrame, columns: list[str]) -> str | None:
+    """Return a column of times: of such a type, or read as such; numbers only where the name says so."""
+    named = _first(head, columns, _TIME_NAMES, _reads_as_time)
+    other = (
+        column
+        for column in columns
+        if head[column].dtype.is_temporal()
+        or (head[column].dtype == pl.String and not head[column].str.contains(r"^\s*[\d.]+\s*$").any())
+    )
+    return named or next((column for column in other if _reads_as_time(head[column])), None)
+
+
+def _reads_as_time(values: pl.Series) -> bool:
+    if values.dtype.is_nested() or values.dtype == pl.Boolean or values.null_count() == len(values):
+        return False
+    with contextlib.suppress(DataError):
+        times = Timestamps("init").parse(values, pl.Series(range(len(values))))
+        return times.count() * 2 > len(values)
+    return False
+
+
+def _time_reason(column: str | None, refused: str | None) -> str:
+    if column is None:
+        return "time: no column reads as dates or times"
+    if refused is not None:
+        return f"time: column {column!r} looked like it, but {refused}"
+    return f"time: column {column!r}, because all its values read as dates or times"
+
+
+def _guess_label(head: pl.DataFrame, columns: list[str]) -> tuple[str | None, str]:
+    """Return a column of classes, and the reason."""
+    named = _first(head, columns, _LABEL_NAMES, lambda values: _is_label(values, most=len(values) // 2))
+    plain = [column for column in columns if not _words_of(column) & _NO_LABEL_NAMES]
+    strings = (column for column in plain if head[column].dtype == pl.String)
+    column = named or next((c for c in strings if _is_label(head[c], most=min(50, len(head) // 10))), None)
+    if column is None:
+        return None, "label: no column holds few values that recur"
+    n_values = head[column].drop_nulls().n_unique()
+    why = "its name says so and " if named else ""
+    return (
+        column,
+        f"label: column {column!r}, because {why}it holds {n_values:,} values in {len(head):,} rows",
+    )
+
+
+def _is_label(values: pl.Series, most: int) -> bool:
+    if not (values.dtype in {pl.String, pl.Boolean} or values.dtype.is_integer()):
+        return False
+    filled = values.drop_nulls()
+    short = values.dtype != pl.String or _mean_length(filled) <= 60
+    return len(filled) * 10 >= len(values) * 9 and short and 2 <= filled.n_unique() <= most

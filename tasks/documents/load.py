@@ -1,0 +1,429 @@
+"""Load: rows of an input -> documents (row, doc_id, text, …) in parts, keyed by their content.
+
+documents/part-*.parquet  row (UInt32), doc_id, text, and where configured label, timestamp, parent
+columns/part-*.parquet    the input's own columns, row for row
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+
+from topicflow.configs.models import LoadConfig, RuntimeConfig, SplitConfig
+from topicflow.tasks.documents import recipes
+from topicflow.tasks.documents.sources import (
+    Source,
+    check_columns,
+    find_documents,
+    fingerprint,
+    open_source,
+    text_columns,
+)
+from topicflow.tasks.documents.timestamps import Timestamps
+from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.progress import track
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter, canonical_json
+from topicflow.tasks.store.digests import text_digests
+from topicflow.tasks.store.resources import measured
+
+PART_ROWS = 20_000
+"""Input rows of a part. A constant, because what `runtime` says must not change an artifact's bytes."""
+
+_CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_WORD = re.compile(rf"[{_CJK}]|[^\s{_CJK}]+")
+"""A word: a run without white space; Chinese and Japanese, which have none, count by character."""
+
+_TEXT_AS_STRING = (pl.Categorical, pl.Enum, pl.Decimal, pl.Int128, pl.UInt128)
+"""Types whose memory layout says nothing, or that NumPy lacks: digested as text."""
+
+
+# --- texts and ids ------------------------------------------------------------------------------------------
+
+
+def join_texts(columns: Sequence[str], separator: str) -> pl.Expr:
+    """Return the expression of the text: columns joined without null and blank ones; null where all are."""
+    texts = [pl.col(column).cast(pl.String) for column in columns]
+    if len(texts) == 1:
+        return texts[0]
+    filled = [pl.when(text.str.strip_chars() != "").then(text) for text in texts]
+    return pl.concat_str(filled, separator=separator, ignore_nulls=True)
+
+
+def split_text(text: str, config: SplitConfig) -> list[str]:
+    """Return the passages of a text, each cut out as it stands; a text that is short enough stays whole.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+    config : SplitConfig
+        Longest passage and overlap, in words.
+
+    Returns
+    -------
+    list of str
+        Passages of at most `max_words` words; each but the first begins with the last `overlap_words` of the
+        one before.
+    """
+    words = [match.span() for match in _WORD.finditer(text)]
+    if len(words) <= config.max_words:
+        return [text]
+    passages, start = [], 0
+    while True:
+        end = min(start + config.max_words, len(words))
+        passages.append(text[words[start][0] : words[end - 1][1]])
+        if end == len(words):
+            return passages
+        start = end - config.overlap_words
+
+
+def split_documents(documents: pl.DataFrame, config: SplitConfig) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+    """Return passages, with the document's id as `parent`, and the position of each one's document."""
+    passages = [split_text(text, config) for text in documents["text"]]
+    counts = [len(found) for found in passages]
+    places = np.repeat(np.arange(len(counts)), counts)
+    numbers = pl.Series([str(number) for count in counts for number in range(count)], dtype=pl.String)
+    repeated = documents[places]
+    return repeated.with_columns(
+        doc_id=repeated["doc_id"] + "#" + numbers,
+        text=pl.Series([passage for found in passages for passage in found], dtype=pl.String),
+        parent=repeated["doc_id"],
+    ), places
+
+
+@dataclass
+class Occurrences:
+    """Counts how often a 64-bit digest came before, in 8 bytes a digest.
+
+    Notes
+    -----
+    Sorted runs, merged as they grow equal: O(n log² n) time in all. Two texts of one digest (at ten million,
+    odds of 3 in a million) only get ids that look like those of repeats.
+    """
+
+    runs: list[NDArray[np.uint64]] = field(default_factory=list)
+
+    def count(self, digests: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return for each digest how many equal ones came before it, and take them all in."""
+        frame = pl.DataFrame({"digest": digests})
+        earlier = frame.select(pl.int_range(pl.len()).over("digest")).to_series().to_numpy().astype(np.int64)
+        for run in self.runs:
+            earlier += np.searchsorted(run, digests, "right") - np.searchsorted(run, digests, "left")
+        self.runs.append(np.sort(digests))
+        while len(self.runs) > 1 and len(self.runs[-2]) <= len(self.runs[-1]):
+            self.runs.append(np.sort(np.concatenate([self.runs.pop(), self.runs.pop()])))
+        return earlier
+
+    def any_twice(self) -> bool:
+        """Return whether any digest came more than once."""
+        digests = np.sort(np.concatenate(self.runs)) if self.runs else np.empty(0, np.uint64)
+        return bool((digests[1:] == digests[:-1]).any())
+
+
+def content_ids(digests: NDArray[np.uint64], earlier: NDArray[np.int64]) -> list[str]:
+    """Return ids made of text digests: 16 hexadecimal digits, and -2, -3, … for a text that came before."""
+    names = digests.astype("<u8").tobytes().hex()
+    return [
+        names[16 * i : 16 * i + 16] + (f"-{count + 1}" if count else "")
+        for i, count in enumerate(earlier.tolist())
+    ]
+
+
+# --- content digest -----------------------------------------------------------------------------------------
+
+
+def feed_column(hasher: hashlib.blake2b, column: pl.Series) -> None:
+    """Put a column's name, type and values into a hash; unequal columns put in unequal bytes.
+
+    Notes
+    -----
+    Values, lengths and nulls go in apart, from the column's meaning and not its buffers, so that neither the
+    chunks it came in nor what lies under a null matters. NaN is one value, whatever its bits.
+    """
+    hasher.update(canonical_json([column.name, str(column.dtype), len(column)]))
+    _feed_values(hasher, column)
+
+
+def _feed_values(hasher: hashlib.blake2b, column: pl.Series) -> None:
+    hasher.update(column.is_null().to_numpy().tobytes())
+    dtype = column.dtype
+    if isinstance(dtype, _TEXT_AS_STRING):
+        _feed_values(hasher, column.cast(pl.String))
+    elif isinstance(dtype, pl.String):
+        hasher.update(column.str.len_bytes().fill_null(0).to_numpy().tobytes())
+        hasher.update(column.str.join("").item().encode())
+    elif isinstance(dtype, pl.Binary):
+        hasher.update(column.bin.size().fill_null(0).to_numpy().tobytes())
+        hasher.update(b"".join(column.drop_nulls()))
+    elif isinstance(dtype, pl.Struct):
+        for name in [each.name for each in dtype.fields]:
+            feed_column(hasher, column.struct.field(name))
+    elif isinstance(dtype, pl.Array):
+        _feed_values(hasher, column.arr.to_list())
+    elif isinstance(dtype, pl.List):
+        hasher.update(column.list.len().fill_null(0).to_numpy().tobytes())
+        _feed_values(hasher, column.explode(empty_as_null=False, keep_nulls=False))
+    elif not isinstance(dtype, pl.Null):
+        _feed_numbers(hasher, column)
+
+
+def _feed_numbers(hasher: hashlib.blake2b, column: pl.Series) -> None:
+    """Put numbers, booleans or times into a hash; what lies under a null goes in as zero."""
+    if column.dtype.is_float():
+        column = column.fill_nan(float("nan"))
+    column = column.cast(pl.UInt8) if isinstance(column.dtype, pl.Boolean) else column.to_physical()
+    hasher.update(column.fill_null(0).to_numpy().tobytes())
+
+
+# --- rows to documents --------------------------------------------------------------------------------------
+
+
+def rebatched(chunks: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """Yield the same rows in frames of exactly `rows`, the last one shorter."""
+    pending: list[pl.DataFrame] = []
+    n_pending = 0
+    for chunk in chunks:
+        pending.append(chunk)
+        n_pending += chunk.height
+        if n_pending < rows:
+            continue
+        frame = pl.concat(pending)
+        n_whole = n_pending - n_pending % rows
+        for start in range(0, n_whole, rows):
+            yield frame.slice(start, rows).rechunk()
+        pending, n_pending = [frame.slice(n_whole)], n_pending - n_whole
+    if n_pending:
+        yield pl.concat(pending).rechunk()
+
+
+@dataclass
+class DocumentParts:
+    """Makes documents of input rows part by part, and keeps what spans parts: counts, ids, digests."""
+
+    config: LoadConfig
+    source: Source
+    n_input_rows: int = 0
+    n_empty: int = 0
+    n_replaced: int = 0
+    n_documents: int = 0
+    own_columns: tuple[str, ...] = ()
+    occurrences: Occurrences = field(default_factory=Occurrences)
+    texts: hashlib.blake2b = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
+    content: hashlib.blake2b = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
+
+    def __post_init__(self) -> None:
+        config = self.config
+        self.own_columns = tuple(self.source.schema) if config.columns is None else config.columns
+        self.timestamps = Timestamps(f"load: {self.source.name}: column {config.timestamp_column!r}")
+
+    @property
+    def id_column(self) -> str | None:
+        """The column that holds the ids, where they are given."""
+        return self.config.id_column or self.source.id_column
+
+    def part(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the documents of the next input rows, and their own columns, aligned.
+
+        Raises
+        ------
+        DataError
+            When an id is missing or a timestamp cannot be read.
+        """
+        config = self.config
+        numbers = np.arange(self.n_input_rows, self.n_input_rows + rows.height, dtype=np.uint32)
+        texts = rows.select(join_texts(text_columns(config), config.text_separator)).to_series()
+        kept = (texts.str.strip_chars() != "").fill_null(value=False)
+        self.n_input_rows += rows.height
+        rows, texts, numbers = rows.filter(kept), texts.filter(kept), numbers[kept.to_numpy()]
+        self.n_empty += len(kept) - rows.height
+        self.n_documents += rows.height
+        if config.encoding_errors == "replace":
+            self.n_replaced += int(texts.str.contains("\ufffd", literal=True).sum())
+        documents = self._documents(rows, texts, pl.Series("row", numbers, dtype=pl.UInt32))
+        own = rows.select(self.own_columns).with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+        if config.split is not None:
+            documents, places = split_documents(documents, config.split)
+            own = own[places]
+        self._digest(documents, own)
+        return documents.rechunk(), own.rechunk()
+
+    def _documents(self, rows: pl.DataFrame, texts: pl.Series, numbers: pl.Series) -> pl.DataFrame:
+        columns = [numbers, self._ids(rows, texts, numbers).alias("doc_id"), texts.alias("text")]
+        if self.config.label_column is not None:
+            columns.append(rows[self.config.label_column].cast(pl.String).alias("label"))
+        if self.config.timestamp_column is not None:
+            times = self.timestamps.parse(rows[self.config.timestamp_column], numbers)
+            columns.append(times.alias("timestamp"))
+        return pl.DataFrame(columns)
+
+    def _ids(self, rows: pl.DataFrame, texts: pl.Series, numbers: pl.Series) -> pl.Series:
+        """Return ids as given, or made of the texts."""
+        if self.id_column is None:
+            digests = text_digests(texts)[:, 0]
+            return pl.Series(content_ids(digests, self.occurrences.count(digests)), dtype=pl.String)
+        ids = rows[self.id_column].cast(pl.String)
+        blank = (ids.str.strip_chars() == "").fill_null(value=True)
+        if blank.any():
+            row = numbers.filter(blank)[0]
+            msg = (
+                f"load: {self.source.name}: column {self.id_column!r}: no id in row {row:,}; "
+                "fill it, or leave load.id_column out to have ids made of the texts"
+            )
+            raise DataError(msg)
+        self.occurrences.count(ids.hash().to_numpy())
+        return ids
+
+    def _digest(self, documents: pl.DataFrame, own: pl.DataFrame) -> None:
+        self.texts.update(text_digests(documents["text"]).tobytes())
+        for column in (*documents, *own):
+            feed_column(self.content, column)
+
+    def finished(self) -> tuple[str, dict[str, Any]]:
+        """Return the content key and what is recorded about the documents.
+
+        The record is part of the key: documents of equal rows whose inputs had another number of rows are not
+        the same to vectors that come in the input's order.
+        """
+        columns = text_columns(self.config)
+        meta = {
+            "texts": self.texts.hexdigest(),
+            "n_input_rows": self.n_input_rows,
+            "n_empty": self.n_empty,
+            "n_replaced": self.n_replaced,
+            "n_documents": self.n_documents,
+            "text_column": columns[0] if len(columns) == 1 else "text",
+            "has_label": self.config.label_column is not None,
+            "has_timestamp": self.config.timestamp_column is not None,
+            "has_passages": self.config.split is not None,
+            "columns": list(self.own_columns),
+        }
+        self.content.update(canonical_json(meta))
+        return self.content.hexdigest(), meta
+
+
+# --- writing ------------------------------------------------------------------------------------------------
+
+
+def write_documents(
+    store: ArtifactStore, config: LoadConfig, source: Source, taken: Sequence[NDArray[np.uint64]] = ()
+) -> ArtifactRef:
+    """Return the documents artifact made of a source's rows.
+
+    Parameters
+    ----------
+    store : ArtifactStore
+        Where it is written.
+    config : LoadConfig
+        Which columns hold what.
+    source : Source
+        The opened input.
+    taken : sequence of ndarray, uint64
+        Sorted digests of texts that have ids already: ids made of texts go on counting from them.
+
+    Raises
+    ------
+    DataError
+        When a column is missing or of no use, an id missing or repeated, or no document left.
+
+    Notes
+    -----
+    Memory is that of a part and of a chunk, and 8 bytes a document for its id.
+    """
+    check_columns(source, config)
+    recipe = recipes.documents(config)
+    parts = DocumentParts(config, source, occurrences=Occurrences(list(taken)))
+    with store.writing(recipe) as writer, contextlib.ExitStack() as stack:
+        progress = stack.enter_context(track("load", source.n_rows, unit="rows")) if source.n_rows else None
+        for number, rows in enumerate(rebatched(source.chunks, PART_ROWS)):
+            documents, own = parts.part(rows)
+            _write_part(writer, "documents", number, documents)
+            _write_part(writer, "columns", number, own)
+            writer.rows += documents.height
+            if progress is not None:
+                progress.advance(rows.height)
+        _check_whole(writer, parts)
+        writer.key, writer.meta = parts.finished()
+    return store.committed(recipe, writer)
+
+
+def _write_part(writer: ArtifactWriter, name: str, number: int, part: pl.DataFrame) -> None:
+    """Write a part by way of memory: polars, writing itself, hides a full disk in an error without a number."""
+    buffer = io.BytesIO()
+    part.write_parquet(buffer, compression="zstd")
+    writer.path(f"{name}/part-{number:05d}.parquet").write_bytes(buffer.getbuffer())
+
+
+def _check_whole(writer: ArtifactWriter, parts: DocumentParts) -> None:
+    """Raise DataError where there is no document, or an id repeats."""
+    name = parts.source.name
+    if not writer.rows:
+        columns = ", ".join(repr(column) for column in text_columns(parts.config))
+        msg = (
+            f"load: {name}: no documents: {parts.n_input_rows:,} rows, {parts.n_empty:,} without text "
+            f"in column {columns}; check load.text_column and the input"
+        )
+        raise DataError(msg)
+    if parts.id_column is not None and parts.occurrences.any_twice():
+        _refuse_repeats(writer.folder, parts)
+
+
+def _refuse_repeats(folder: Path, parts: DocumentParts) -> None:
+    """Raise DataError naming the first id that repeats; none may, where two ids only shared a hash."""
+    column = "parent" if parts.config.split is not None else "doc_id"
+    documents = pl.scan_parquet(sorted((folder / "documents").glob("*.parquet")), glob=False)
+    rows = documents.group_by(column).agg(n=pl.col("row").n_unique(), first=pl.col("row").min())
+    repeats = rows.filter(pl.col("n") > 1).sort("first").collect()
+    if repeats.is_empty():
+        return
+    n_rows = int(repeats["n"].sum()) - repeats.height
+    msg = (
+        f"load: {parts.source.name}: column {parts.id_column!r} repeats an id in {n_rows:,} rows, first "
+        f"{repeats[column][0]!r}; name a column of unique ids, or leave load.id_column out to have them made"
+    )
+    raise DataError(msg)
+
+
+# --- the task -----------------------------------------------------------------------------------------------
+
+
+def may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Return whether trying again may help: the failure is one of input or output."""
+    error = state.result(raise_on_failure=False)
+    cause = error.__cause__ if isinstance(error, DataError) else error
+    return isinstance(cause, OSError)
+
+
+@task(
+    name="load",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=may_help,
+)
+def load(store: ArtifactStore, config: LoadConfig, runtime: RuntimeConfig) -> ArtifactRef:
+    """Return the documents artifact, reading the input only where it is new or changed."""
+    before = fingerprint(config)
+    if found := find_documents(store, config, before, claim=True):
+        return cached(found)
+    with measured() as usage, open_source(config, runtime.chunk_rows) as source:
+        documents = write_documents(store, config, source)
+    if before is not None and fingerprint(config) == before:  # else it changed meanwhile and is read again
+        with store.writing(recipes.load(config, before)) as writer:
+            writer.save_json("documents", {"documents": documents.key})
+            writer.rows = documents.rows
+    return replace(documents, seconds=usage.seconds)  # opening a source may take longer than writing its rows

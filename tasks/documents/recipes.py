@@ -1,0 +1,32 @@
+"""Recipes of documents: how they are read and what they are -> recipes.
+
+The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from topicflow.configs.models import LoadConfig
+from topicflow.tasks.store.artifacts import Recipe
+from topicflow.tasks.store.recipe_parts import fields_of
+
+VERSIONS: Mapping[str, int] = {"load": 1}
+"""Bump a stage's number when equal inputs and config must give a different artifact."""
+
+
+def load(config: LoadConfig, source: str) -> Recipe:
+    """Return the recipe of the source record that names the documents of a `source` fingerprint.
+
+    The path is not part of it: the same bytes elsewhere are the same documents.
+    """
+    fields = fields_of(config, leave_out={"path", "connection_env"})
+    return Recipe(
+        stage="load", kind="sources", version=VERSIONS["load"], config=fields, identity={"source": source}
+    )
+
+
+def documents(config: LoadConfig) -> Recipe:
+    """Return the recipe under which the documents are written; their key is their content, set by `load`."""
+    fields = fields_of(config, leave_out={"path", "connection_env"})
+    return Recipe(stage="load", kind="documents", version=VERSIONS["load"], config=fields)

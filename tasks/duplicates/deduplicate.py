@@ -1,0 +1,332 @@
+"""Deduplicate: documents and pairs of similar ones -> which are kept, (n_docs,), and the documents that are.
+
+duplicates/
+    kept.npy (n,) bool; kept_row.npy (n,) int32, the document kept in its place, -1 where that is one of [against];
+    base_row.npy (n,) int32, that one, or -1; similarity.npy (n,) float32 to it, 1 of a kept one, NaN where they are
+    linked through others alone; way.npy (n,) uint8, a place in `WAYS`; figures.json
+documents/  as the load stage writes them, with the kept rows alone
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from topicflow.configs.duplicates import AnyDeduplicate, GroupingConfig
+from topicflow.tasks.core.duplicates.groups import (
+    among,
+    centrality,
+    first_of_digests,
+    group_documents,
+    merged_firsts,
+)
+from topicflow.tasks.core.duplicates.pairs import Pairs, union, wilson_interval
+from topicflow.tasks.duplicates import recipes
+from topicflow.tasks.duplicates.similar_vectors import read_plan
+from topicflow.tasks.encoding.embed import text_parts
+from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.digests import text_digests
+
+WAYS = ("kept", "text", "embedding", "minhash")
+"""How a document is known for a duplicate: by an equal text, or by a method."""
+
+N_THRESHOLDS = 7
+"""Thresholds, from the floor to 1, at which it is counted how many documents would be kept."""
+
+PART_ROWS = 65_536
+"""Rows of the kept documents written at a time."""
+
+RowArray = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one method found: the first document (n_base + n,) that each equals, pairs of firsts, its threshold."""
+
+    method: str
+    first: RowArray
+    pairs: Pairs
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """What is kept of n documents, as the artifact's files say it."""
+
+    kept: NDArray[np.bool_]
+    kept_row: RowArray
+    base_row: RowArray
+    similarity: NDArray[np.float32]
+    way: NDArray[np.uint8]
+
+
+@task(name="deduplicate", cache_policy=NO_CACHE, persist_result=False)
+def deduplicate(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    pairs: Mapping[str, ArtifactRef],
+    against: ArtifactRef | None,
+    config: AnyDeduplicate,
+) -> ArtifactRef:
+    """Return the duplicates' artifact, grouping on a miss; `pairs` by search, `pair` and `shingle`."""
+    keys = {name: ref.key for name, ref in pairs.items()}
+    recipe = recipes.deduplicate(config, documents.key, keys, against.key if against else None)
+    if found := store.find(recipe):
+        return cached(found)
+    with store.writing(recipe) as writer:
+        n_base = against.rows if against else 0
+        digests = np.concatenate([_digests(store, ref) for ref in (against, documents) if ref is not None])
+        equal = first_of_digests(digests)
+        methods = [read_found(store, name, ref, config) for name, ref in pairs.items()]
+        first = merged_firsts(equal, *(found.first for found in methods))
+        similar = among(first, union(found.pairs.at_least(found.threshold) for found in methods))
+        order = keep_order(store, documents, config, similar, first, n_base)
+        duplicates = find_duplicates(first, similar, order, n_base, star=config.grouping == "star")
+        duplicates.way[:] = _ways(duplicates, equal, methods, n_base)
+        for name, values in vars(duplicates).items():
+            writer.save_array(name, values)
+        figures = _figures(store, duplicates, methods, first, order, pairs, n_base)
+        writer.save_json("figures", figures)
+        writer.rows = documents.rows
+        writer.meta = {name: value for name, value in figures.items() if not isinstance(value, list)}
+    return store.committed(recipe, writer)
+
+
+def read_found(store: ArtifactStore, name: str, ref: ArtifactRef, config: AnyDeduplicate) -> Found:
+    """Return the pairs of an artifact of `pair` or `shingle`."""
+    pairs = Pairs(np.asarray(store.array(ref, "pairs")), np.asarray(store.array(ref, "similarities")))
+    method, field = ("embedding", "threshold") if name == "pair" else ("minhash", "jaccard_threshold")
+    return Found(method, np.asarray(store.array(ref, "first")), pairs, float(getattr(config, field)))
+
+
+def find_duplicates(first: RowArray, pairs: Pairs, order: RowArray, n_base: int, *, star: bool) -> Duplicates:
+    """Return what is kept of the documents behind the first `n_base`, which are not asked about.
+
+    Parameters
+    ----------
+    first : ndarray of shape (n_base + n,), int32
+        The first document that each equals.
+    pairs : Pairs
+        Duplicates among the firsts.
+    order : ndarray of shape (n,), int32
+        Documents, counted without the first `n_base`, those that are rather kept first.
+    n_base : int
+        Documents of the corpus that is only compared with.
+    star : bool
+        As of `groups.group_documents`.
+
+    Notes
+    -----
+    A document like one of that corpus goes, with the most similar one there in its place; what is left is grouped.
+    """
+    n = len(first) - n_base
+    match, likeness = _nearest_in_base(first, pairs, n_base)
+    base_row = match[first[n_base:]]
+    known = base_row >= 0
+    inside = (pairs.rows >= n_base).all(axis=1) & (match[pairs.rows] < 0).all(axis=1)
+    own = Pairs(pairs.rows[inside] - n_base, pairs.similarities[inside])
+    groups = group_documents(
+        np.where(known, np.arange(n), first[n_base:] - n_base).astype(np.int32), own, order, star=star
+    )
+    kept = groups.is_kept & ~known
+    return Duplicates(
+        kept=kept,
+        kept_row=np.where(known, -1, groups.kept).astype(np.int32),
+        base_row=base_row,
+        similarity=np.where(known, likeness[first[n_base:]], groups.similarity).astype(np.float32),
+        way=np.zeros(n, np.uint8),
+    )
+
+
+def _nearest_in_base(first: RowArray, pairs: Pairs, n_base: int) -> tuple[RowArray, NDArray[np.float32]]:
+    """Return for each row (n_base + n,) the most similar of the first `n_base`, -1 where it is a pair with none."""
+    match, likeness = np.full(len(first), -1, np.int32), np.zeros(len(first), np.float32)
+    match[:n_base], likeness[:n_base] = np.arange(n_base), 1.0  # what equals a row of it
+    across = np.flatnonzero((pairs.rows[:, 0] < n_base) & (pairs.rows[:, 1] >= n_base))
+    rising = across[np.lexsort((-pairs.rows[across, 0], pairs.similarities[across]))]
+    match[pairs.rows[rising, 1]] = pairs.rows[rising, 0]  # the most similar is written last
+    likeness[pairs.rows[rising, 1]] = pairs.similarities[rising]
+    return match, likeness
+
+
+def keep_order(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    config: GroupingConfig,
+    pairs: Pairs,
+    first: RowArray,
+    n_base: int,
+) -> RowArray:
+    """Return the documents (n,), those that are rather kept first; among equals the first in the input.
+
+    Raises
+    ------
+    DataError
+        When the column to go by is not there or cannot be ordered.
+    """
+    if config.keep == "first":
+        return np.arange(documents.rows, dtype=np.int32)
+    if config.keep == "central":
+        values = pl.Series(centrality(first, pairs)[n_base:])
+    elif config.keep == "longest":
+        table = store.table(documents, "documents").select(pl.col("text").str.len_chars())
+        values = table.collect().to_series()
+    elif config.keep == "newest":
+        values = store.table(documents, "documents").select("timestamp").collect().to_series()
+    else:
+        values = _column(store, documents, str(config.keep_column))
+    order: RowArray = values.arg_sort(descending=True, nulls_last=True).to_numpy().astype(np.int32)
+    ranked = values.gather(order).rle_id().to_numpy()
+    return order[np.lexsort((order, ranked))]  # polars does not promise which of equals comes first
+
+
+def _column(store: ArtifactStore, documents: ArtifactRef, name: str) -> pl.Series:
+    columns = store.table(documents, "columns")
+    schema = columns.collect_schema()
+    if name not in schema:
+        msg = f"deduplicate: no column {name!r} in the documents; there are: {', '.join(schema)}"
+        raise DataError(msg)
+    if schema[name].is_nested():
+        msg = f"deduplicate: keep_column={name!r} is {schema[name]}, expected numbers, dates or text"
+        raise DataError(msg)
+    return columns.select(name).collect()[name]
+
+
+def _digests(store: ArtifactStore, documents: ArtifactRef) -> NDArray[np.uint64]:
+    return np.concatenate([text_digests(texts) for texts in text_parts(store, documents)])
+
+
+def _ways(duplicates: Duplicates, equal: RowArray, methods: list[Found], n_base: int) -> NDArray[np.uint8]:
+    """Return how each document (n,) is known for a duplicate: by its text, else by the first method that found it."""
+    rows = np.arange(len(duplicates.kept)) + n_base
+    other = np.where(duplicates.base_row >= 0, duplicates.base_row, duplicates.kept_row + n_base)
+    way = np.full(len(rows), WAYS.index(methods[-1].method), np.uint8)
+    for found in methods[-2::-1]:  # both methods: what embeddings did not find, words did
+        pairs = np.sort(np.stack([found.first[rows], found.first[other]], axis=1), axis=1)
+        codes = (pairs[:, 0].astype(np.int64) << 32) | pairs[:, 1]
+        by_it = (pairs[:, 0] == pairs[:, 1]) | np.isin(codes, found.pairs.at_least(found.threshold).codes)
+        way[by_it] = WAYS.index(found.method)
+    way[equal[rows] == equal[other]] = WAYS.index("text")
+    way[duplicates.kept] = 0
+    return way
+
+
+# --- figures ------------------------------------------------------------------------------------------------
+
+
+def _figures(
+    store: ArtifactStore,
+    duplicates: Duplicates,
+    methods: list[Found],
+    first: RowArray,
+    order: RowArray,
+    pairs: Mapping[str, ArtifactRef],
+    n_base: int,
+) -> dict[str, Any]:
+    """Return counts, measured recall, the histogram of similarities, and what other thresholds would keep."""
+    own = duplicates.kept_row[duplicates.kept_row >= 0]
+    sizes = np.bincount(own, minlength=1)
+    n, n_kept = len(duplicates.kept), int(duplicates.kept.sum())
+    figures: dict[str, Any] = {
+        "n_documents": n,
+        "n_kept": n_kept,
+        "n_duplicates": n - n_kept,
+        "duplicate_share": (n - n_kept) / n,
+        "n_equal_texts": int((duplicates.way == WAYS.index("text")).sum()),
+        "n_in_against": int((duplicates.base_row >= 0).sum()),
+        "n_groups": int((sizes > 1).sum()),
+        "largest_group": int(sizes.max()),
+    }
+    for found in methods:
+        figures |= _measured(store, found, pairs)
+    found = methods[0]
+    floor = float(
+        store.manifest("pairs", next(iter(pairs.values())).key)["recipe"]["config"][
+            "floor" if found.method == "embedding" else "jaccard_floor"
+        ]
+    )
+    counts, edges = np.histogram(found.pairs.similarities, bins=np.linspace(floor, 1.0, 16))
+    figures["histogram"] = [
+        {"from": round(float(low), 4), "to": round(float(high), 4), "pairs": int(count)}
+        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
+    ]
+    if len(methods) == 1:
+        figures["kept_at"] = [
+            {
+                "threshold": round(float(at), 4),
+                "n_kept": int(_kept_at(found, first, order, n_base, float(at))),
+            }
+            for at in np.linspace(floor, 1.0, N_THRESHOLDS)
+        ]
+    return figures
+
+
+def _kept_at(found: Found, first: RowArray, order: RowArray, n_base: int, threshold: float) -> int:
+    pairs = among(first, found.pairs.at_least(threshold))
+    return int(find_duplicates(first, pairs, order, n_base, star=True).kept.sum())
+
+
+def _measured(store: ArtifactStore, found: Found, pairs: Mapping[str, ArtifactRef]) -> dict[str, Any]:
+    """Return how many pairs a method has at its threshold, and of embeddings the recall on the sample."""
+    n_pairs = {
+        f"n_pairs_{found.method}": int((found.pairs.similarities >= np.float32(found.threshold)).sum())
+    }
+    if found.method != "embedding":
+        return n_pairs
+    ref = pairs["pair"]
+    exact = np.asarray(store.array(ref, "sample_similarities")) >= np.float32(found.threshold)
+    n_exact = int(exact.sum())
+    n_found = int(np.asarray(store.array(ref, "sample_found"))[exact].sum())
+    low, high = wilson_interval(n_found, n_exact)
+    meta = store.meta(ref)
+    plan = read_plan(meta)
+    return {
+        **n_pairs,
+        "search": meta["search"],
+        "recall": n_found / n_exact if n_exact else None,
+        "recall_low": low,
+        "recall_high": high,
+        "recall_pairs": n_exact,
+        "recall_expected": 1.0 if plan is None else plan.recall(found.threshold),
+    }
+
+
+# --- the kept documents -------------------------------------------------------------------------------------
+
+
+@task(name="keep", cache_policy=NO_CACHE, persist_result=False)
+def keep(store: ArtifactStore, documents: ArtifactRef, duplicates: ArtifactRef) -> ArtifactRef:
+    """Return the documents artifact of the kept rows, which every later stage takes as it takes that of `load`."""
+    recipe = recipes.keep(documents.key, duplicates.key)
+    if found := store.find(recipe):
+        return cached(found)
+    kept = np.asarray(store.array(duplicates, "kept"))
+    texts = hashlib.blake2b(digest_size=16)
+    with store.writing(recipe) as writer:
+        for name in ("documents", "columns"):
+            table = store.table(documents, name)
+            for number, start in enumerate(range(0, documents.rows, PART_ROWS)):
+                rows = kept[start : start + PART_ROWS]
+                part = table.slice(start, PART_ROWS).collect()
+                part = (
+                    part.filter(pl.Series(rows)) if part.width else part
+                )  # no column of the input was carried
+                writer.save_table(f"{name}/part-{number:05d}", part)
+                if name == "documents":
+                    texts.update(text_digests(part["text"]).tobytes())
+        writer.rows = int(kept.sum())
+        writer.meta = {
+            **store.meta(documents), "texts": texts.hexdigest(), "n_documents": writer.rows,
+            "n_duplicates": documents.rows - writer.rows,
+        }  # fmt: skip
+    return store.committed(recipe, writer)

@@ -1,0 +1,228 @@
+"""Shingle: texts of n_docs documents -> pairs with a Jaccard similarity of `jaccard_floor` and more, by MinHash.
+
+Rows, `pairs`, `similarities` and `first` as of `tasks.duplicates.similar_vectors`; equal are here documents with the
+same shingles.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from topicflow.configs.duplicates import WordMatchConfig
+from topicflow.configs.models import RuntimeConfig
+from topicflow.tasks.core.duplicates.minhash import (
+    Bands,
+    choose_bands,
+    equal_sets,
+    pairs_of_band,
+    shingled,
+    signed,
+)
+from topicflow.tasks.core.duplicates.pairs import Pairs, bounded, union
+from topicflow.tasks.core.vectors.blocks import workers
+from topicflow.tasks.duplicates import recipes
+from topicflow.tasks.execution.parts import discard_all, made_parts
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
+
+SHINGLED_ROWS = 2**15
+"""Documents shingled between two commits: a second of work for messages of 200 words."""
+
+SLICE_ROWS = 2**10
+"""Documents that a thread shingles at a time."""
+
+BANDS_A_PART = 8
+"""Bands searched between two commits."""
+
+Sets = tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.int64]]
+"""Signatures (n, n_hashes), shingles, and each document's range of them (n + 1,)."""
+
+
+@task(name="shingle", cache_policy=NO_CACHE, persist_result=False)
+def shingle(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    against: ArtifactRef | None,
+    config: WordMatchConfig,
+    seed: int,
+    runtime: RuntimeConfig,
+) -> ArtifactRef:
+    """Return the pairs' artifact, searching on a miss."""
+    texts = [str(store.meta(ref)["texts"]) for ref in (documents, against) if ref is not None]
+    recipe = recipes.similar_texts(config, texts[0], texts[1] if against else None, seed)
+    if found := store.find(recipe):
+        return cached(found)
+    bands = choose_bands(config.jaccard_floor, config.jaccard_recall, config.n_hashes)
+    with store.writing(recipe) as writer:
+        started = time.perf_counter()
+        corpora = tuple(
+            shingle_texts(store, ref, config.shingle_words, bands.n_hashes, seed, runtime)
+            for ref in (against, documents)
+            if ref is not None
+        )
+        _, shingles, ranges = open_sets(store, corpora)
+        first = equal_sets(shingles, ranges)
+        n_base = against.rows if against else 0
+        pairs, parts = _search_bands(store, corpora, first, n_base, bands, config, runtime)
+        writer.save_array("pairs", pairs.rows)
+        writer.save_array("similarities", pairs.similarities)
+        writer.save_array("first", first)
+        writer.rows = documents.rows
+        writer.meta = {
+            "bands": vars(bands),
+            "n_base": n_base,
+            "n_pairs": len(pairs),
+            "beside": [[ref.kind, ref.key] for ref in corpora],
+            "search_s": time.perf_counter() - started,
+        }
+    discard_all(store, parts)
+    return store.committed(recipe, writer)
+
+
+def open_sets(store: ArtifactStore, corpora: tuple[ArtifactRef, ...]) -> Sets:
+    """Return the sets of one corpus, mapped, or of two, one behind the other."""
+    found: list[Sets] = [
+        (store.array(ref, "signatures"), store.array(ref, "shingles"), store.array(ref, "ranges"))
+        for ref in corpora
+    ]
+    if len(found) == 1:
+        return found[0]
+    (signatures, shingles, ranges), (more_signatures, more_shingles, more_ranges) = found
+    return (
+        np.concatenate([signatures, more_signatures]),
+        np.concatenate([shingles, more_shingles]),
+        np.concatenate([ranges, more_ranges[1:] + ranges[-1]]),
+    )
+
+
+# --- bands --------------------------------------------------------------------------------------------------
+
+
+def _search_bands(
+    store: ArtifactStore,
+    corpora: tuple[ArtifactRef, ...],
+    first: NDArray[np.int32],
+    n_base: int,
+    bands: Bands,
+    config: WordMatchConfig,
+    runtime: RuntimeConfig,
+) -> tuple[Pairs, list[ArtifactRef]]:
+    """Return the pairs that share a band, and the parts that the work is kept in."""
+    inputs = {str(number): ref.key for number, ref in enumerate(corpora)}
+    recipe = Recipe("shingle", "band-plans", recipes.VERSIONS["shingle"], vars(bands), inputs)
+    with store.writing(recipe) as writer:
+        writer.save_array("first", first)
+        writer.rows = len(first)
+    planned = store.committed(recipe, writer)
+    make = partial(search_part, store, planned, corpora, n_base, bands, config, runtime.n_threads)
+    parts = made_parts("shingle", make, -(-bands.n_bands // BANDS_A_PART), runtime, unit="bands")
+    found = union(
+        Pairs(*(np.asarray(store.array(part, name)) for name in ("pairs", "similarities"))) for part in parts
+    )
+    return bounded(found, len(first), config.jaccard_max_partners), [planned, *parts]
+
+
+def search_part(
+    store: ArtifactStore,
+    planned: ArtifactRef,
+    corpora: tuple[ArtifactRef, ...],
+    n_base: int,
+    bands: Bands,
+    config: WordMatchConfig,
+    n_threads: int | None,
+    number: int,
+) -> ArtifactRef:
+    """Return the artifact of the pairs that a part's bands find."""
+    chosen = range(number * BANDS_A_PART, min(bands.n_bands, (number + 1) * BANDS_A_PART))
+    fields = config.model_dump(
+        mode="json", include={"jaccard_floor", "jaccard_window", "jaccard_max_partners"}
+    )
+    where = {"bands": [chosen.start, chosen.stop], **fields}
+    recipe = Recipe("shingle", "pair-parts", recipes.VERSIONS["shingle"], where, {"plan": planned.key})
+    if found := store.find(recipe):
+        return found
+    with store.writing(recipe) as writer, workers(n_threads) as run:
+        signatures, shingles, ranges = open_sets(store, corpora)
+        first = np.asarray(store.array(planned, "first"))
+        rows = np.flatnonzero((first == np.arange(len(first))) & (np.diff(ranges) > 0)).astype(np.int32)
+
+        def find(band: int, _stop: int) -> Pairs:
+            return pairs_of_band(
+                signatures, shingles, ranges, rows, n_base, bands, chosen.start + band, config.jaccard_floor,
+                config.jaccard_window, config.jaccard_max_partners,
+            )  # fmt: skip
+
+        pairs = union(run(find, len(chosen), 1))
+        writer.save_array("pairs", pairs.rows)
+        writer.save_array("similarities", pairs.similarities)
+        writer.rows = len(pairs)
+    return store.committed(recipe, writer)
+
+
+# --- sets ---------------------------------------------------------------------------------------------------
+
+
+def shingle_texts(
+    store: ArtifactStore, documents: ArtifactRef, width: int, n_hashes: int, seed: int, runtime: RuntimeConfig
+) -> ArtifactRef:
+    """Return the artifact of the documents' sets, which later corpora are compared with as well."""
+    recipe = recipes.text_shingles(width, n_hashes, str(store.meta(documents)["texts"]), seed)
+    if found := store.find(recipe):
+        return found
+    with store.writing(recipe) as writer:
+        make = partial(shingle_part, store, documents, width, n_hashes, seed, runtime.n_threads)
+        parts = made_parts("shingle", make, -(-documents.rows // SHINGLED_ROWS), runtime)
+        sizes = [len(found) for found in store.arrays(parts, "shingles")]
+        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        signatures = writer.open_array("signatures", (documents.rows, n_hashes), "uint32")
+        shingles = writer.open_array("shingles", (int(starts[-1]),), "uint64")
+        ranges = writer.open_array("ranges", (documents.rows + 1,), "int64")
+        for number, part in enumerate(parts):
+            row = number * SHINGLED_ROWS
+            own = store.array(part, "ranges")
+            signatures[row : row + SHINGLED_ROWS] = store.array(part, "signatures")
+            shingles[starts[number] : starts[number + 1]] = store.array(part, "shingles")
+            ranges[row : row + len(own)] = own + starts[number]
+        writer.rows = documents.rows
+    discard_all(store, parts)
+    return store.committed(recipe, writer)
+
+
+def shingle_part(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    width: int,
+    n_hashes: int,
+    seed: int,
+    n_threads: int | None,
+    number: int,
+) -> ArtifactRef:
+    """Return the artifact of a part's sets."""
+    start, stop = number * SHINGLED_ROWS, min(documents.rows, (number + 1) * SHINGLED_ROWS)
+    recipe = Recipe(
+        "shingle", "shingle-parts", recipes.VERSIONS["shingle"],
+        {"shingle_words": width, "n_hashes": n_hashes, "rows": [start, stop]}, {"documents": documents.key}, seed=seed,
+    )  # fmt: skip
+    if found := store.find(recipe):
+        return found
+    table = store.table(documents, "documents").select("text").slice(start, stop - start)
+    texts = table.collect()["text"]
+    with store.writing(recipe) as writer, workers(n_threads) as run:
+
+        def make(start: int, stop: int) -> Sets:
+            shingles, ranges = shingled(texts.slice(start, stop - start).to_list(), width)
+            return signed(shingles, ranges, n_hashes, seed), shingles, ranges
+
+        made = run(make, len(texts), SLICE_ROWS)
+        counts = np.concatenate([np.diff(ranges) for _, _, ranges in made])
+        writer.save_array("signatures", np.concatenate([signatures for signatures, _, _ in made]))
+        writer.save_array("shingles", np.concatenate([shingles for _, shingles, _ in made]))
+        writer.save_array("ranges", np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+        writer.rows = len(texts)
+    return store.committed(recipe, writer)

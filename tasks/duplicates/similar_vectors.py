@@ -1,0 +1,316 @@
+"""Pair: embeddings (n_docs, dim) -> pairs of documents of cosine `floor` and more, (n_pairs, 2) int32 and float32.
+
+With a corpus `against`, its n_base rows come first and the documents' behind them; no pair has both rows in it. The
+artifact holds `pairs`, `similarities`, `first` (n_base + n_docs,), the first row with the same vector, whose pairs are
+also its own, and of a sample the exact pairs (`sample_similarities`) with whether they were found (`sample_found`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from topicflow.configs.duplicates import VectorMatchConfig
+from topicflow.configs.models import RuntimeConfig
+from topicflow.tasks.core.duplicates.exact_pairs import exact_pairs, exact_pairs_by_torch, partners_of
+from topicflow.tasks.core.duplicates.hashed_pairs import (
+    TwoCorpora,
+    equal_firsts,
+    pairs_of_table,
+    pairs_of_tables,
+    plan_tables,
+)
+from topicflow.tasks.core.duplicates.lsh_plan import TablePlan
+from topicflow.tasks.core.duplicates.pairs import Pairs, bounded, union
+from topicflow.tasks.core.duplicates.signatures import hyperplanes, sign_bits
+from topicflow.tasks.core.vectors.blocks import workers
+from topicflow.tasks.duplicates import recipes
+from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.devices import resolve_device
+from topicflow.tasks.execution.parts import discard_all, made_parts
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
+
+EXACT_UP_TO = {"cpu": 20_000, "mps": 20_000, "cuda": 2_000_000}
+"""Documents up to which `auto` compares all pairs: on two CPU cores 20,000 x 384 take a second, about what the tables
+take; on an H100 the products of 2,000,000 are reckoned at a minute."""
+
+SIGNED_ROWS = 2**18
+"""Rows signed between two commits: a second of work on one core."""
+
+TABLES_A_PART = 8
+"""Tables searched between two commits: 1 to 2 s of work at a million documents."""
+
+
+@task(name="pair", cache_policy=NO_CACHE, persist_result=False)
+def pair(
+    store: ArtifactStore,
+    embeddings: ArtifactRef,
+    against: ArtifactRef | None,
+    config: VectorMatchConfig,
+    seed: int,
+    runtime: RuntimeConfig,
+) -> ArtifactRef:
+    """Return the pairs' artifact, searching on a miss."""
+    recipe = recipes.similar_vectors(config, embeddings.key, against.key if against else None, seed)
+    if found := store.find(recipe):
+        return cached(found)
+    with store.writing(recipe) as writer:
+        corpora = open_corpora(store, embeddings, against)
+        started = time.perf_counter()
+        with workers(runtime.n_threads) as run:
+            first = equal_firsts(corpora, run)
+        rows = np.flatnonzero(first == np.arange(len(first))).astype(np.int32)
+        device = resolve_device(runtime.device)
+        parts: list[ArtifactRef]
+        signed: tuple[ArtifactRef, ...]
+        if is_exact(config, len(rows), device):
+            pairs, plan = _compare_all(corpora, rows, config, device, runtime), None
+            parts, signed = [], ()
+        else:
+            signed = _signed(store, (embeddings, against), config.n_bits, seed, runtime)
+            pairs, plan, parts = _search_tables(
+                store, (embeddings, against), signed, corpora, first, config, seed, runtime
+            )
+        searched = time.perf_counter()
+        _save_pairs(writer.save_array, pairs, first)
+        exact, found_too = _sampled(corpora, rows, pairs, config, seed, runtime)
+        writer.save_array("sample_similarities", exact)
+        writer.save_array("sample_found", found_too)
+        writer.rows = embeddings.rows
+        writer.meta = {
+            "search": "exact" if plan is None else "lsh",
+            "device": device if plan is None else "cpu",
+            "plan": vars(plan) if plan else None,
+            "n_base": corpora.n_base,
+            "n_distinct": len(rows),
+            "n_pairs": len(pairs),
+            "beside": [[ref.kind, ref.key] for ref in signed],
+            "search_s": searched - started,
+            "sample_s": time.perf_counter() - searched,
+        }
+    discard_all(store, parts)
+    return store.committed(recipe, writer)
+
+
+def is_exact(config: VectorMatchConfig, n_rows: int, device: str) -> bool:
+    """Return whether all pairs of so many distinct vectors are compared."""
+    return config.search == "exact" or (config.search == "auto" and n_rows <= EXACT_UP_TO[device])
+
+
+def read_plan(meta: Mapping[str, Any]) -> TablePlan | None:
+    """Return the tables that an artifact's pairs were found with; None of exact search."""
+    return TablePlan(**meta["plan"]) if meta["plan"] else None
+
+
+def open_corpora(store: ArtifactStore, embeddings: ArtifactRef, against: ArtifactRef | None) -> TwoCorpora:
+    """Return the vectors of the documents and of those they are compared with.
+
+    Raises
+    ------
+    DataError
+        When the two have not one dimension.
+    """
+    own = store.array(embeddings, "embeddings")
+    if against is None:
+        return TwoCorpora(np.empty((0, own.shape[1]), np.float32), own)
+    base = store.array(against, "embeddings")
+    if base.shape[1] != own.shape[1]:
+        msg = f"pair: vectors have {own.shape[1]} dimensions, those of [against] {base.shape[1]}; embed both alike"
+        raise DataError(msg)
+    return TwoCorpora(base, own)
+
+
+def check_directions(vectors: NDArray[np.float32], start: int, where: str) -> None:
+    """Raise DataError where a vector has no direction: only zeros, NaN or infinite values."""
+    largest = np.abs(vectors).max(axis=1, initial=0.0)
+    bad = np.flatnonzero(~np.isfinite(largest) | (largest == 0))
+    if len(bad):
+        found = "only zeros" if largest[bad[0]] == 0 else "NaN or infinite values"
+        msg = f"pair: {where} row {start + int(bad[0]):,} holds {found}; mend or leave out that document"
+        raise DataError(msg)
+
+
+def _compare_all(
+    corpora: TwoCorpora,
+    rows: NDArray[np.int32],
+    config: VectorMatchConfig,
+    device: str,
+    runtime: RuntimeConfig,
+) -> Pairs:
+    for where, vectors in (("against", corpora.base), ("embeddings", corpora.own)):
+        for start in range(0, len(vectors), SIGNED_ROWS):
+            check_directions(vectors[start : start + SIGNED_ROWS], start, where)
+    if device == "cuda":
+        return exact_pairs_by_torch(corpora, rows, config.floor, config.max_partners, device, half=True)
+    with workers(runtime.n_threads) as run:
+        return exact_pairs(corpora, rows, config.floor, config.max_partners, run)
+
+
+# --- tables -------------------------------------------------------------------------------------------------
+
+
+def _search_tables(
+    store: ArtifactStore,
+    embeddings: tuple[ArtifactRef, ArtifactRef | None],
+    signed: tuple[ArtifactRef, ...],
+    corpora: TwoCorpora,
+    first: NDArray[np.int32],
+    config: VectorMatchConfig,
+    seed: int,
+    runtime: RuntimeConfig,
+) -> tuple[Pairs, TablePlan, list[ArtifactRef]]:
+    """Return the pairs that the tables find, the tables, and the parts that the work is kept in."""
+    own, against = embeddings
+    rows = np.flatnonzero(first == np.arange(len(first))).astype(np.int32)
+    signatures = _joined_signatures(store, signed)
+    plan = plan_tables(signatures, rows, config.floor, config.recall, corpora.n_pairs(), seed)
+    del signatures
+    inputs = {"embeddings": own.key} | ({"against": against.key} if against else {})
+    recipe = Recipe("pair", "table-plans", recipes.VERSIONS["pair"], vars(plan), inputs, seed=seed)
+    with store.writing(recipe) as writer:
+        writer.save_array("rows", rows)
+        writer.rows = len(rows)
+    planned = store.committed(recipe, writer)
+    make = partial(search_part, store, planned, embeddings, signed, plan, config, seed, runtime.n_threads)
+    parts = made_parts("pair", make, -(-plan.n_tables // TABLES_A_PART), runtime, unit="tables")
+    found = union(
+        Pairs(*(np.asarray(store.array(part, name)) for name in ("pairs", "similarities"))) for part in parts
+    )
+    return bounded(found, corpora.n_rows, config.max_partners), plan, [planned, *parts]
+
+
+def search_part(
+    store: ArtifactStore,
+    planned: ArtifactRef,
+    embeddings: tuple[ArtifactRef, ArtifactRef | None],
+    signed: tuple[ArtifactRef, ...],
+    plan: TablePlan,
+    config: VectorMatchConfig,
+    seed: int,
+    n_threads: int | None,
+    number: int,
+) -> ArtifactRef:
+    """Return the artifact of the pairs that a part's tables find."""
+    tables = range(number * TABLES_A_PART, min(plan.n_tables, (number + 1) * TABLES_A_PART))
+    fields = config.model_dump(mode="json", include={"floor", "window", "max_partners"})
+    where = {"tables": [tables.start, tables.stop], **fields}
+    recipe = Recipe("pair", "pair-parts", recipes.VERSIONS["pair"], where, {"plan": planned.key}, seed=seed)
+    if found := store.find(recipe):
+        return found
+    with store.writing(recipe) as writer, workers(n_threads) as run:
+        corpora = open_corpora(store, *embeddings)
+        signatures, rows = _joined_signatures(store, signed), np.asarray(store.array(planned, "rows"))
+
+        def find(bits: NDArray[np.int64]) -> Pairs:
+            return pairs_of_table(
+                corpora, signatures, rows, bits, plan, config.floor, config.window, config.max_partners
+            )
+
+        pairs = pairs_of_tables(tables, plan, seed, find, run)
+        writer.save_array("pairs", pairs.rows)
+        writer.save_array("similarities", pairs.similarities)
+        writer.rows = len(pairs)
+    return store.committed(recipe, writer)
+
+
+def _signed(
+    store: ArtifactStore,
+    embeddings: tuple[ArtifactRef, ArtifactRef | None],
+    n_bits: int,
+    seed: int,
+    runtime: RuntimeConfig,
+) -> tuple[ArtifactRef, ...]:
+    """Return the signatures of the corpus looked up, where there is one, and of the documents."""
+    own, against = embeddings
+    corpora = (("against", against), ("embeddings", own))
+    return tuple(sign(store, ref, n_bits, seed, runtime, where) for where, ref in corpora if ref is not None)
+
+
+def _joined_signatures(store: ArtifactStore, signed: tuple[ArtifactRef, ...]) -> NDArray[np.uint64]:
+    """Return the signatures of all rows; mapped where there is one corpus."""
+    found: list[NDArray[np.uint64]] = [store.array(ref, "signatures") for ref in signed]
+    return found[0] if len(found) == 1 else np.concatenate(found)
+
+
+# --- signatures ---------------------------------------------------------------------------------------------
+
+
+def sign(
+    store: ArtifactStore,
+    embeddings: ArtifactRef,
+    n_bits: int,
+    seed: int,
+    runtime: RuntimeConfig,
+    where: str = "embeddings",
+) -> ArtifactRef:
+    """Return the signatures' artifact (n_docs, n_bits / 64) uint64, which later corpora are compared with as well."""
+    recipe = recipes.vector_signatures(n_bits, embeddings.key, seed)
+    if found := store.find(recipe):
+        return found
+    with store.writing(recipe) as writer:
+        make = partial(sign_part, store, embeddings, n_bits, seed, runtime.n_threads, where)
+        parts = made_parts("sign", make, -(-embeddings.rows // SIGNED_ROWS), runtime)
+        signatures = writer.open_array("signatures", (embeddings.rows, n_bits // 64), "uint64")
+        for number, part in enumerate(parts):
+            signatures[number * SIGNED_ROWS : (number + 1) * SIGNED_ROWS] = store.array(part, "signatures")
+        writer.rows = embeddings.rows
+    discard_all(store, parts)
+    return store.committed(recipe, writer)
+
+
+def sign_part(
+    store: ArtifactStore,
+    embeddings: ArtifactRef,
+    n_bits: int,
+    seed: int,
+    n_threads: int | None,
+    where: str,
+    number: int,
+) -> ArtifactRef:
+    """Return the artifact of a part's signatures; `where` names the vectors in an error."""
+    start, stop = number * SIGNED_ROWS, min(embeddings.rows, (number + 1) * SIGNED_ROWS)
+    recipe = Recipe(
+        "pair", "signature-parts", recipes.VERSIONS["pair"], {"n_bits": n_bits, "rows": [start, stop]},
+        {"embeddings": embeddings.key}, seed=seed,
+    )  # fmt: skip
+    if found := store.find(recipe):
+        return found
+    with store.writing(recipe) as writer, workers(n_threads) as run:
+        vectors = np.asarray(store.array(embeddings, "embeddings")[start:stop])
+        check_directions(vectors, start, where)
+        writer.save_array("signatures", sign_bits(vectors, hyperplanes(vectors.shape[1], n_bits, seed), run))
+        writer.rows = len(vectors)
+    return store.committed(recipe, writer)
+
+
+# --- recall -------------------------------------------------------------------------------------------------
+
+
+def _sampled(
+    corpora: TwoCorpora,
+    rows: NDArray[np.int32],
+    pairs: Pairs,
+    config: VectorMatchConfig,
+    seed: int,
+    runtime: RuntimeConfig,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the cosines of all pairs of a random sample of documents, by exact search, and whether they were found."""
+    own = rows[rows >= corpora.n_base]
+    sample = np.sort(np.random.default_rng((seed, len(own))).permutation(own)[: config.recall_sample])
+    with workers(runtime.n_threads) as run:
+        exact = partners_of(corpora, rows, sample, config.floor, config.max_partners, run)
+    return exact.similarities, np.isin(exact.codes, pairs.codes, assume_unique=True)
+
+
+def _save_pairs(save: Any, pairs: Pairs, first: NDArray[np.int32]) -> None:  # noqa: ANN401  (a bound method)
+    save("pairs", pairs.rows)
+    save("similarities", pairs.similarities)
+    save("first", first)

@@ -1,0 +1,331 @@
+"""Embed: texts of n_docs documents -> embeddings (n_docs, dim) float32, unit length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from topicflow.configs.models import (
+    ImagesEmbed,
+    PrecomputedEmbed,
+    RuntimeConfig,
+    SentenceTransformersEmbed,
+    StaticEmbed,
+)
+from topicflow.tasks.encoding import recipes
+from topicflow.tasks.encoding.adapters import AdapterFiles, apply_adapter, find_adapter, load_adapter
+from topicflow.tasks.encoding.embed_on_workers import embed_on_workers, missing_rows
+from topicflow.tasks.encoding.encoders import (
+    Encoder,
+    EncoderFiles,
+    find_encoder,
+    load_encoder,
+    precomputed_digest,
+)
+from topicflow.tasks.encoding.images import embed_images
+from topicflow.tasks.encoding.int8_encoder import Int8Encoder
+from topicflow.tasks.encoding.static_encoder import StaticEncoder
+from topicflow.tasks.encoding.vector_store import VectorStore, text_digests
+from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.progress import Progress, track
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
+
+CHUNK_TEXTS = {"cpu": 1024, "mps": 4096, "cuda": 131_072}
+"""Texts embedded between two commits: some seconds of work, which is what a kill costs."""
+
+PART_TEXTS = {"cpu": 65_536, "mps": 65_536, "cuda": 524_288}
+"""Documents sorted by length at a time: a GPU's batches hold texts of one length, and it takes many at once."""
+
+
+def embed_missing(
+    texts: pl.Series, vectors: VectorStore, encoder: Encoder, chunk_texts: int, on_done: Callable[[int], None]
+) -> int:
+    """Return how many texts were embedded after adding to `vectors` every text it lacks.
+
+    Texts are taken in order of length, so that a batch holds little padding, and in an order that a killed run
+    takes up again exactly: the chunks that are there are a prefix of it. A chunk is committed while the next is
+    embedded.
+
+    Parameters
+    ----------
+    texts : pl.Series
+        Texts, str, duplicates allowed.
+    vectors : VectorStore
+        Where vectors are looked up and kept.
+    encoder : Encoder
+        What embeds.
+    chunk_texts : int
+        Texts between two commits.
+    on_done : callable
+        Told the number of texts after each chunk.
+    """
+    digests = text_digests(texts)
+    missing = missing_rows(texts, digests, lambda found: vectors.locate(found)[:, 0] >= 0)
+    with ThreadPoolExecutor(1, "commit") as commits:
+        last: Future[None] | None = None
+        for start in range(0, len(missing), chunk_texts):
+            rows = missing[start : start + chunk_texts]
+            found, n_tokens = encoder.encode(texts.gather(rows).to_list())
+            if last is not None:
+                last.result()
+                on_done(chunk_texts)
+            last = commits.submit(vectors.add, digests[rows], found, n_tokens)
+        if last is not None:
+            last.result()
+            on_done(len(rows))
+    return len(missing)
+
+
+def check_vectors(
+    vectors: NDArray[np.floating], n_rows: int, where: str, rows: NDArray[np.integer] | None = None
+) -> NDArray[np.float32]:
+    """Return precomputed vectors (n_rows, dim) as unit float32.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_rows, dim), floating
+        As the user gives them.
+    n_rows : int
+        Rows expected.
+    where : str
+        File or column, for messages.
+    rows : ndarray of shape (n_docs,), optional
+        Rows that became documents; the others, of empty texts, are neither checked nor returned. All if None.
+
+    Raises
+    ------
+    DataError
+        When shape, type, or a row (NaN, infinite or zero) cannot be used; the message names `where`.
+    """
+    if vectors.ndim != 2 or not np.issubdtype(vectors.dtype, np.floating):
+        msg = f"embed: {where} has shape {vectors.shape} of {vectors.dtype}, expected (rows, dim) of floats"
+        raise DataError(msg)
+    if len(vectors) != n_rows:
+        msg = f"embed: {where} has {len(vectors):,} rows, the input has {n_rows:,}; one vector a row, in the same order"
+        raise DataError(msg)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is named below
+        values = np.asarray(vectors if rows is None else vectors[rows], dtype=np.float32)
+        norms = np.linalg.norm(values, axis=1)
+    bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
+    if len(bad):
+        found = "only zeros" if norms[bad[0]] == 0 else "NaN or infinite values"
+        row = bad[0] if rows is None else rows[bad[0]]
+        msg = f"embed: {where} row {row} holds {found} ({len(bad):,} such rows); mend or leave out these documents"
+        raise DataError(msg)
+    unit: NDArray[np.float32] = values / norms[:, None]
+    return unit
+
+
+@task(name="embed", cache_policy=NO_CACHE, persist_result=False)
+def embed(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    config: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed | ImagesEmbed,
+    runtime: RuntimeConfig,
+) -> ArtifactRef:
+    """Return the embeddings artifact, embedding only texts that this encoder has never met."""
+    if isinstance(config, PrecomputedEmbed):
+        return _take_precomputed(store, documents, config, runtime)
+    if isinstance(config, ImagesEmbed):
+        of_images = embed_images(store, documents, config, runtime)
+        return cached(of_images) if of_images.cached else of_images
+    files = find_encoder(config, runtime.device)
+    adapter = find_adapter(store, config, files.key, runtime)
+    recipe = recipes.embed(
+        config, store.meta(documents)["texts"], files.key, adapter.key if adapter else None
+    )
+    if found := store.find(recipe):
+        return cached(found)
+    with store.writing(recipe) as writer:
+        with track("embed", documents.rows, unit="documents") as progress:
+            n_embedded = _embed_all(store, documents, files, config, runtime, progress)
+        vectors = VectorStore(store, files.key)
+        n_truncated, chunks = _gather(store, documents, vectors, writer, files.max_tokens, adapter)
+        writer.meta = {
+            "encoder": files.key,
+            "model": files.name,
+            "revision": files.revision,
+            "device": files.device,
+            "precision": files.precision,
+            "n_embedded": n_embedded,
+            "truncated_share": n_truncated / max(1, documents.rows),
+            "chunks": chunks,
+            **_named(adapter),
+        }
+    return store.committed(recipe, writer)
+
+
+def _embed_all(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    files: EncoderFiles,
+    config: SentenceTransformersEmbed | StaticEmbed,
+    runtime: RuntimeConfig,
+    progress: Progress,
+) -> int:
+    """Return how many texts were embedded, here or on workers, after every text has a vector."""
+    if runtime.engine != "threads":
+        own = {
+            "int8": Int8Encoder.chunk_texts,
+            "static": StaticEncoder.chunk_texts,
+        }  # without loading one here
+        chunk_texts = own.get(files.precision)
+        parts = text_parts(store, documents, PART_TEXTS[files.device])
+        return embed_on_workers(
+            store,
+            documents,
+            parts,
+            files,
+            config,
+            runtime,
+            chunk_texts or CHUNK_TEXTS[files.device],
+            progress.advance,
+        )
+    vectors = VectorStore(store, files.key)
+    encoder, n_embedded, n_done = None, 0, 0
+    for texts in text_parts(store, documents, PART_TEXTS[files.device]):
+        if (vectors.locate(text_digests(texts))[:, 0] < 0).any():
+            encoder = encoder or load_encoder(files, config, runtime.n_threads)
+            chunk_texts = encoder.chunk_texts or CHUNK_TEXTS[files.device]
+            n_embedded += embed_missing(texts, vectors, encoder, chunk_texts, progress.advance)
+        n_done += len(texts)
+        progress.reach(n_done)
+    return n_embedded
+
+
+def embed_texts(
+    store: ArtifactStore,
+    texts: pl.Series,
+    config: SentenceTransformersEmbed | StaticEmbed,
+    runtime: RuntimeConfig,
+) -> NDArray[np.float32]:
+    """Return unit vectors (n_texts, dim) of any texts as `config` means them, embedding only those never met."""
+    files = find_encoder(config, runtime.device)
+    adapter = find_adapter(store, config, files.key, runtime)
+    vectors = VectorStore(store, files.key)
+    digests = text_digests(texts)
+    if (vectors.locate(digests)[:, 0] < 0).any():
+        encoder = load_encoder(files, config, runtime.n_threads)
+        embed_missing(
+            texts, vectors, encoder, encoder.chunk_texts or CHUNK_TEXTS[files.device], lambda _: None
+        )
+    found = np.empty((len(texts), vectors.dim), np.float32)
+    vectors.gather(vectors.locate(digests), found)
+    return apply_adapter(store, adapter, found)
+
+
+def text_parts(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    rows: int = 65_536,
+    *,
+    start: int = 0,
+    length: int | None = None,
+) -> Iterator[pl.Series]:
+    """Yield the documents' texts in order, in parts of at most `rows`; of `length` documents from `start` on."""
+    texts = store.table(documents, "documents").select("text").slice(start, length)
+    for part in texts.collect_batches(chunk_size=rows):
+        for first in range(0, part.height, rows):
+            yield part["text"].slice(first, rows)
+
+
+def _gather(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    vectors: VectorStore,
+    writer: ArtifactWriter,
+    max_tokens: int | None,
+    adapter: AdapterFiles | None,
+) -> tuple[int, list[str]]:
+    """Write the documents' vectors in their order; return how many are truncated and the chunks they came from.
+
+    An adapter moves them on their way: what is kept by text are the encoder's own, which all adapters share.
+    """
+    head = load_adapter(store, adapter.ref) if adapter else None
+    embeddings = writer.open_array("embeddings", (documents.rows, vectors.dim), "float32")
+    writer.rows = documents.rows
+    used: set[int] = set()
+    start = n_truncated = 0
+    for texts in text_parts(store, documents):
+        places = vectors.locate(text_digests(texts))
+        part = embeddings[start : start + len(texts)]
+        n_tokens = vectors.gather(places, part)
+        if head is not None:
+            part[:] = head.apply(part)
+        n_truncated += int((n_tokens > max_tokens).sum()) if max_tokens else 0
+        used.update(np.unique(places[:, 0]).tolist())
+        start += len(texts)
+    return n_truncated, vectors.keys(sorted(used))
+
+
+def _named(adapter: AdapterFiles | None) -> dict[str, str]:
+    """Return the adapter's key as an artifact's `meta` holds it; nothing where there is none."""
+    return {} if adapter is None else {"adapter": adapter.key}
+
+
+def _take_precomputed(
+    store: ArtifactStore, documents: ArtifactRef, config: PrecomputedEmbed, runtime: RuntimeConfig
+) -> ArtifactRef:
+    """Return the embeddings artifact made of vectors that the user already has."""
+    adapter = find_adapter(store, config, "precomputed", runtime)
+    recipe = recipes.embed(
+        config, documents.key, precomputed_digest(config), adapter.key if adapter else None
+    )
+    if found := store.find(recipe):
+        return cached(found)
+    with store.writing(recipe) as writer:
+        rows = store.table(documents, "documents").select("row").collect()["row"].to_numpy()
+        if config.path:
+            n_rows = store.meta(documents)["n_input_rows"]
+            vectors = check_vectors(_read_npy(Path(config.path)), n_rows, config.path, rows)
+        else:
+            vectors = check_vectors(
+                _read_column(store, documents, str(config.column)), len(rows), f"column {config.column!r}"
+            )
+        if adapter is not None:
+            vectors = apply_adapter(store, adapter, vectors)
+        writer.save_array("embeddings", vectors)
+        writer.rows = len(rows)
+        writer.meta = {"encoder": "precomputed", "truncated_share": None, **_named(adapter)}
+    return store.committed(recipe, writer)
+
+
+def _read_npy(path: Path) -> NDArray[np.floating]:
+    try:
+        loaded: NDArray[np.floating] = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError) as error:
+        msg = f"embed: {path} is not a .npy array ({str(error).splitlines()[0]}); write it with numpy.save"
+        raise DataError(msg) from None
+    return loaded
+
+
+def _read_column(store: ArtifactStore, documents: ArtifactRef, column: str) -> NDArray[np.floating]:
+    """Return a list or array column of the input as (n_docs, dim)."""
+    columns = store.table(documents, "columns")
+    schema = columns.collect_schema()
+    if column not in schema:
+        msg = f"embed: no column {column!r} in the documents; there are: {', '.join(schema)}"
+        raise DataError(msg)
+    values = columns.select(column).collect()[column]
+    if not isinstance(values.dtype, pl.List | pl.Array) or not values.dtype.inner.is_numeric():
+        msg = f"embed: column {column!r} is {values.dtype}, expected a list of floats"
+        raise DataError(msg)
+    widths = (
+        values.list.len()
+        if isinstance(values.dtype, pl.List)
+        else pl.Series([values.dtype.size] * len(values))
+    )
+    if values.null_count() or widths.n_unique() > 1:
+        found = f"{values.null_count():,} nulls and {widths.n_unique()} widths"
+        msg = f"embed: column {column!r} holds {found}, expected vectors of one width"
+        raise DataError(msg)
+    width = int(widths[0])
+    return values.cast(pl.Array(pl.Float32, width)).to_numpy().reshape(len(values), width)

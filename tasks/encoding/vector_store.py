@@ -1,0 +1,115 @@
+"""Vectors: one vector per distinct text and encoder, ever, in append-only chunks beside the artifacts.
+
+A chunk is an artifact of kind `vectors-<encoder key>` with three aligned files: `digests` (n, 2) uint64, `vectors`
+(n, dim) float32 and `n_tokens` (n,) int32. A text is known by the 128-bit BLAKE2b digest of its UTF-8 bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
+from topicflow.tasks.store.digests import DigestIndex, Digests, text_digests
+
+__all__ = ["Digests", "VectorStore", "chunk_recipe", "save_chunk", "text_digests"]
+
+
+def chunk_recipe(encoder: str, digests: Digests) -> Recipe:
+    """Return the recipe of the chunk of an encoder's vectors for the texts with `digests` (n, 2)."""
+    content = hashlib.blake2b(np.ascontiguousarray(digests).tobytes(), digest_size=16).hexdigest()
+    return Recipe("embed", f"vectors-{encoder}", 1, inputs={"texts": content}, identity={"encoder": encoder})
+
+
+def save_chunk(
+    store: ArtifactStore,
+    encoder: str,
+    digests: Digests,
+    vectors: NDArray[np.float32],
+    n_tokens: NDArray[np.int32],
+) -> str:
+    """Return the key of a chunk after committing its digests (n, 2), vectors (n, dim) and token counts (n,)."""
+    with store.writing(chunk_recipe(encoder, digests)) as writer:
+        writer.rows = len(digests)
+        writer.save_array("digests", digests)
+        writer.save_array("vectors", vectors)
+        writer.save_array("n_tokens", n_tokens)
+    return writer.key
+
+
+@dataclass
+class VectorStore:
+    """The vectors of one encoder.
+
+    Parameters
+    ----------
+    store : ArtifactStore
+        Where the chunks are.
+    encoder : str
+        The encoder's key.
+    """
+
+    store: ArtifactStore
+    encoder: str
+    _chunks: list[ArtifactRef] = field(default_factory=list)
+    _places: DigestIndex = field(default_factory=DigestIndex)
+
+    def __post_init__(self) -> None:
+        """Read the digests of the chunks that are there; what is damaged is left out and so computed again."""
+        self.refresh()
+
+    @property
+    def kind(self) -> str:
+        """The artifacts' kind."""
+        return f"vectors-{self.encoder}"
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors; 0 where there are none yet."""
+        return int(self.store.array(self._chunks[0], "vectors").shape[1]) if self._chunks else 0
+
+    def refresh(self) -> None:
+        """Take in chunks that this or another process has written since."""
+        known = {chunk.key for chunk in self._chunks}
+        self._index([self._ref(key) for key in self.store.hits(self.kind, leave_out=known)])
+
+    def add(self, digests: Digests, vectors: NDArray[np.float32], n_tokens: NDArray[np.int32]) -> None:
+        """Keep the vectors (n, dim) and token counts (n,) of the texts with `digests` (n, 2), durably."""
+        self._index([self._ref(save_chunk(self.store, self.encoder, digests, vectors, n_tokens))])
+
+    def locate(self, digests: Digests) -> NDArray[np.int64]:
+        """Return places (n, 2) of texts as (chunk, row), with (-1, -1) for texts that are not there."""
+        return self._places.locate(digests)
+
+    def gather(self, places: NDArray[np.int64], out: NDArray[np.float32]) -> NDArray[np.int32]:
+        """Write the vectors at `places` (n, 2) into `out` (n, dim) and return their token counts (n,)."""
+        n_tokens = np.empty(len(places), np.int32)
+        for chunk in np.unique(places[:, 0]):
+            rows = np.flatnonzero(places[:, 0] == chunk)
+            inside = places[rows, 1]
+            out[rows] = self.store.array(self._chunks[chunk], "vectors")[inside]
+            n_tokens[rows] = self.store.array(self._chunks[chunk], "n_tokens")[inside]
+        return n_tokens
+
+    def keys(self, chunks: Sequence[int]) -> list[str]:
+        """Return the keys of chunks, sorted, so that an artifact can say which it was gathered from."""
+        return sorted(self._chunks[chunk].key for chunk in chunks)
+
+    def _ref(self, key: str) -> ArtifactRef:
+        return ArtifactRef(self.kind, key, stage="embed")
+
+    def _index(self, fresh: Sequence[ArtifactRef]) -> None:
+        """Take the digests of `fresh` chunks into the index."""
+        if not fresh:
+            return
+        found, places = [], []
+        for ref, digests in zip(fresh, self.store.arrays(fresh, "digests"), strict=True):
+            found.append(np.asarray(digests))
+            rows = np.arange(len(digests), dtype=np.int64)
+            places.append(np.column_stack([np.full(len(digests), len(self._chunks), np.int64), rows]))
+            self._chunks.append(ref)
+        self._places.add(np.concatenate(found), np.concatenate(places))

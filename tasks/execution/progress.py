@@ -1,0 +1,157 @@
+"""Progress: what a stage has done so far -> a bar for a person, lines for a log, an artifact in Prefect."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from topicflow.tasks.log import LOG
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+    from topicflow.tasks.store.artifact_store import ArtifactRef
+
+_TELL_EVERY_S = 2.0
+"""Seconds between two messages to Prefect; each is a request."""
+
+_LINE_EVERY_S = 15.0
+"""Seconds between two lines where nobody watches a bar."""
+
+_bars: Bars | None = None
+"""The bars on the screen while `display` is open; one process has one terminal."""
+
+
+@contextlib.contextmanager
+def display() -> Iterator[None]:
+    """Show bars on standard error while the block runs, where a person watches it."""
+    global _bars  # noqa: PLW0603  (one terminal, one display)
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<9}"),
+        BarColumn(bar_width=30),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[amount]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        _bars = bars
+        try:
+            yield
+        finally:
+            _bars = None
+
+
+@contextlib.contextmanager
+def waiting(stage: str) -> Iterator[None]:
+    """Show that a stage is at work, until the block ends."""
+    bars = _bars
+    if bars is None:
+        yield
+        return
+    shown = bars.add_task(stage, total=None, amount="")
+    try:
+        yield
+    finally:
+        bars.remove_task(shown)
+
+
+def _line_of(stage: str) -> TaskID | None:
+    """Return the line of a stage that is shown as at work, or None."""
+    tasks = _bars.tasks if _bars is not None else []
+    return next((task.id for task in tasks if task.description == stage), None)
+
+
+def say(stage: str, ref: ArtifactRef) -> None:
+    """Log one line about a finished stage."""
+    state = "cached" if ref.cached else "computed"
+    LOG.info("%-9s  %-8s  %9s rows  %7.1f s", stage, state, f"{ref.rows:,}", ref.seconds)
+
+
+class Progress:
+    """Counts units done out of `total` and passes the share on."""
+
+    def __init__(self, stage: str, total: int, unit: str) -> None:
+        self.stage = stage
+        self.total = max(1, total)
+        self.unit = unit
+        self.done = 0
+        self._started = self._told = self._line = time.monotonic()
+        self._bars = _bars
+        self._shown = _line_of(stage)
+        self._artifact: UUID | None = None
+
+    def advance(self, n: int) -> None:
+        """Add `n` units."""
+        self.reach(self.done + n)
+
+    def reach(self, done: int) -> None:
+        """Set the units done so far; never goes back."""
+        self.done = max(self.done, min(done, self.total))
+        now = time.monotonic()
+        if self._bars is not None and self._shown is not None:
+            amount = f"{self.done:,} of {self.total:,} {self.unit}"
+            self._bars.update(self._shown, completed=self.done, total=self.total, amount=amount)
+        elif now - self._line >= _LINE_EVERY_S:
+            self._line = now
+            rate = self.done / (now - self._started)
+            LOG.info(
+                "%-9s  %s of %s %s, %.0f a second",
+                self.stage,
+                f"{self.done:,}",
+                f"{self.total:,}",
+                self.unit,
+                rate,
+            )
+        if now - self._told >= _TELL_EVERY_S:
+            self._told = now
+            self._tell_prefect()
+
+    def close(self) -> None:
+        """Take the amount away and tell Prefect the end."""
+        if self._bars is not None and self._shown is not None:
+            self._bars.update(self._shown, amount="")
+        if self._artifact is not None:
+            self._tell_prefect()
+
+    def _tell_prefect(self) -> None:
+        """Make or update the progress artifact, where this runs inside a Prefect task."""
+        from prefect.artifacts import create_progress_artifact, update_progress_artifact
+        from prefect.runtime import task_run
+
+        if not task_run.id:
+            return
+        percent = 100.0 * self.done / self.total
+        if self._artifact is None:
+            made = create_progress_artifact(
+                percent, key=f"{self.stage}-progress", description=f"{self.stage}: {self.total:,} {self.unit}"
+            )
+            self._artifact = made if isinstance(made, UUID) else None
+        else:
+            update_progress_artifact(self._artifact, percent)
+
+
+@contextlib.contextmanager
+def track(stage: str, total: int, unit: str) -> Iterator[Progress]:
+    """Yield a Progress for `total` units of work in `stage`."""
+    progress = Progress(stage, total, unit)
+    try:
+        yield progress
+    finally:
+        progress.close()

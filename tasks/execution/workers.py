@@ -1,0 +1,251 @@
+"""Workers: chunks of a stage's work -> their results in order, here or on a Dask or Ray cluster.
+
+A stage runs where the flow runs; what it maps over chunks goes out through one of Prefect's task runners, opened inside
+the stage, so that the chunks show as task runs below it. The flow itself stays on its own runner: the stages between
+(neighbours, layout, clusters) need the whole corpus on one machine, and a cluster of small workers could not take them.
+Only references travel; data goes through the store, which every worker must reach.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from typing import Any, TypeVar
+
+from topicflow.configs.models import RuntimeConfig
+from topicflow.tasks.core.vectors.blocks import n_cores
+from topicflow.tasks.errors import ConfigError, StageError, first_line
+from topicflow.tasks.execution.devices import resolve_device
+
+MAX_TASKS = 256
+"""Task runs of one stage at most: each is some kilobytes in Prefect's database and some requests to its server."""
+
+CONNECT_S = 10
+"""Seconds that a cluster has to answer."""
+
+WORKERS_S = 60
+"""Seconds that a cluster without workers has to get one."""
+
+_Chunk = TypeVar("_Chunk")
+_Out = TypeVar("_Out")
+
+
+@contextlib.contextmanager
+def started(runtime: RuntimeConfig) -> Iterator[RuntimeConfig]:
+    """Yield `runtime` with the address of its cluster, starting one on this machine where it names none.
+
+    A cluster of this machine has a worker for each GPU, or for every four cores, each with one thread; it is stopped
+    when the block ends.
+
+    Raises
+    ------
+    ConfigError
+        When the engine's package is not installed.
+    StageError
+        When the cluster does not answer or has no workers.
+    """
+    if runtime.engine == "threads":
+        yield runtime
+        return
+    if find_spec(f"prefect_{runtime.engine}") is None:
+        msg = (
+            f"runtime.engine='{runtime.engine}' needs the package prefect-{runtime.engine}; "
+            f"pip install 'topicflow[{runtime.engine}]'"
+        )
+        raise ConfigError(msg)
+    with (_dask if runtime.engine == "dask" else _ray)(runtime) as address:
+        yield runtime.model_copy(update={"address": address})
+
+
+def map_chunks(
+    name: str, function: Callable[[_Chunk], _Out], chunks: Sequence[_Chunk], runtime: RuntimeConfig
+) -> Iterator[_Out]:
+    """Yield `function` of each chunk in order: one after the other on threads, on all workers of a cluster.
+
+    Parameters
+    ----------
+    name : str
+        What the task runs are called.
+    function : callable
+        A function of a module, or a `functools.partial` of one: it travels by name. It uses the cores it has by
+        itself, reads from the store and writes to it, and finds what an earlier try of the same chunk has left.
+    chunks : sequence
+        What it is called with: numbers or references, a few bytes each.
+    runtime : RuntimeConfig
+        As `started` yields it; without an address the work is done here.
+
+    Raises
+    ------
+    StageError
+        When a chunk's workers die again and again; what the function raises is raised as it is.
+    """
+    if runtime.engine == "threads" or runtime.address is None:
+        yield from map(function, chunks)
+        return
+    from prefect import task
+    from prefect.cache_policies import NO_CACHE
+
+    work = task(name=name, cache_policy=NO_CACHE, persist_result=False)(_each)
+    size = -(-len(chunks) // MAX_TASKS) or 1
+    groups = [tuple(chunks[start : start + size]) for start in range(0, len(chunks), size)]
+    with _runner(runtime) as runner, _worker_errors_in_one_line(name), _gpu_of_its_own(runtime):
+        futures = [runner.submit(work, {"function": function, "chunks": group}) for group in groups]
+        for future in futures:
+            yield from _awaited(future, name, runtime)
+
+
+def _awaited(future: Any, name: str, runtime: RuntimeConfig) -> Any:  # noqa: ANN401  (a future of either package)
+    """Return a future's result; raise StageError where the cluster has had no worker for a whole WORKERS_S."""
+    while True:
+        try:
+            return future.result(timeout=WORKERS_S)
+        except TimeoutError:
+            if _has_workers(runtime):
+                continue
+        with contextlib.suppress(TimeoutError):
+            return future.result(timeout=WORKERS_S)  # a supervisor may start them anew
+        if not _has_workers(runtime):
+            msg = (
+                f"{name}: the cluster at {runtime.address} has had no worker for {WORKERS_S} s; start some, then run "
+                "the same command again: what they finished is kept"
+            )
+            raise StageError(msg)
+
+
+def _has_workers(runtime: RuntimeConfig) -> bool:
+    """True when the cluster has a worker; Ray's head says so itself, by failing the task."""
+    if runtime.engine != "dask":
+        return True
+    import distributed
+
+    with distributed.Client(runtime.address, timeout=CONNECT_S, set_as_default=False) as client:
+        return bool(client.scheduler_info()["workers"])
+
+
+def _each(function: Callable[[_Chunk], _Out], chunks: tuple[_Chunk, ...]) -> list[_Out]:
+    return [function(chunk) for chunk in chunks]
+
+
+def _runner(runtime: RuntimeConfig) -> Any:  # noqa: ANN401  (neither package is there without its extra)
+    """Return Prefect's runner for the cluster at the runtime's address."""
+    if runtime.engine == "dask":
+        from prefect_dask import DaskTaskRunner
+
+        return DaskTaskRunner(address=runtime.address, client_kwargs={"timeout": CONNECT_S})
+    from prefect_ray import RayTaskRunner
+
+    return RayTaskRunner(address=runtime.address)
+
+
+@contextlib.contextmanager
+def _dask(runtime: RuntimeConfig) -> Iterator[str]:
+    """Yield the address of a Dask scheduler that answers and has a worker."""
+    import distributed
+
+    with contextlib.ExitStack() as stack:
+        address = runtime.address or stack.enter_context(_local_dask(runtime)).scheduler_address
+        try:
+            with distributed.Client(address, timeout=CONNECT_S, set_as_default=False) as client:
+                client.wait_for_workers(1, timeout=WORKERS_S)
+        except TimeoutError:
+            msg = (
+                f"runtime.address: the Dask scheduler {address} has no worker after {WORKERS_S} s; start some"
+            )
+            raise StageError(msg) from None
+        except (OSError, ValueError) as error:
+            msg = (
+                f"runtime.address: no Dask scheduler answers at {address} ({first_line(error)}); start one there, or "
+                "leave runtime.address out for a cluster of this machine"
+            )
+            raise StageError(msg) from None
+        yield address
+
+
+def _local_dask(runtime: RuntimeConfig) -> Any:  # noqa: ANN401  (distributed has no types)
+    """Return a Dask cluster of this machine: processes of one thread, each with a GPU or its share of the cores."""
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    n_gpus = _n_gpus(runtime)
+    cores = n_cores()
+    n_workers = runtime.n_workers or n_gpus or max(1, cores // 4)
+    threads = str(runtime.n_threads or max(1, cores // n_workers))
+    shares = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+
+    def worker(number: int) -> dict[str, Any]:
+        gpu = {"CUDA_VISIBLE_DEVICES": str(number % n_gpus)} if n_gpus else {}
+        options = {"nthreads": 1, "memory_limit": 0, "env": {**shares, **gpu}, "silence_logs": logging.ERROR}
+        return {"cls": Nanny, "options": options}
+
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+    return SpecCluster(
+        scheduler=scheduler,
+        workers={number: worker(number) for number in range(n_workers)},
+        silence_logs=False,
+    )
+
+
+@contextlib.contextmanager
+def _ray(runtime: RuntimeConfig) -> Iterator[str]:
+    """Yield the address of the Ray cluster that this process is connected to while the block runs."""
+    import ray
+
+    local = {"num_cpus": runtime.n_workers or max(1, n_cores() // 4), "include_dashboard": False}
+    try:
+        context = ray.init(
+            address=runtime.address or "local", namespace="prefect", log_to_driver=False, logging_level="ERROR",
+            **({} if runtime.address else local),
+        )  # fmt: skip
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        msg = (
+            f"runtime.address: no Ray cluster answers at {runtime.address} ({first_line(error)}); start one there, or "
+            "leave runtime.address out for a cluster of this machine"
+        )
+        raise StageError(msg) from None
+    try:
+        yield runtime.address or str(context.address_info["address"])
+    finally:
+        ray.shutdown()
+
+
+def _n_gpus(runtime: RuntimeConfig) -> int:
+    """Return how many GPUs this machine has for the encoder; 0 where it runs on the CPU."""
+    if resolve_device(runtime.device) != "cuda":
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
+@contextlib.contextmanager
+def _gpu_of_its_own(runtime: RuntimeConfig) -> Iterator[None]:
+    """Let each task of Ray have a GPU for itself; a worker of Dask was started with its own."""
+    if runtime.engine != "ray" or not _n_gpus(runtime):
+        yield
+        return
+    from prefect_ray.context import remote_options
+
+    with remote_options(num_gpus=1):
+        yield
+
+
+@contextlib.contextmanager
+def _worker_errors_in_one_line(name: str) -> Iterator[None]:
+    """Turn what a scheduler says of workers that died or left into a StageError."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ not in {
+            "KilledWorker",
+            "WorkerCrashedError",
+            "CancelledError",
+            "NoValidWorkerError",
+        }:
+            raise
+        msg = (
+            f"{name}: the workers that took a chunk died ({first_line(error)[:200]}); look at their memory and logs, "
+            "then run the same command again: what they finished is kept"
+        )
+        raise StageError(msg) from error

@@ -1,0 +1,103 @@
+"""Announce: a run that failed its gates -> a Prefect event and a POST to a webhook that say why.
+
+The webhook's URL, which may hold a token, comes from an environment variable or a Prefect Secret block at the moment it
+is needed, and is in no message.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import urlsplit
+
+from topicflow.configs.gates import GatesConfig
+from topicflow.tasks.log import LOG
+from topicflow.tasks.runs.records import RunRecord, is_published
+
+EVENT = "topicflow.run.rejected"
+"""The event's name, for automations."""
+
+TRIES, TIMEOUT_S = 3, 10.0
+"""Tries of the webhook, with 1 and 2 seconds between them."""
+
+
+def rejection(record: RunRecord) -> dict[str, Any]:
+    """Return what is told of a run that failed its gates: JSON values, no text of a document."""
+    told = {
+        "event": EVENT,
+        "name": record["name"],
+        "run_id": record["run_id"],
+        "flow": record["flow"],
+        "failed": record["gates"]["failed"],
+        "checks": record["gates"]["checks"],
+        "n_documents": record["n_documents"],
+    }
+    return told | ({"n_new": record["update"]["n_new"]} if "update" in record else {})
+
+
+def announce(record: RunRecord, config: GatesConfig | None) -> None:
+    """Tell of a run that failed its gates, of no other; what cannot be delivered is logged and harms nothing."""
+    if config is None or is_published(record):
+        return
+    told = rejection(record)
+    emit(told)
+    url = webhook_url(config)
+    if url:
+        if problem := post(url, told):
+            LOG.warning("gate: the webhook was not told: %s", problem)
+        else:
+            LOG.info("gate: the webhook was told")
+
+
+def webhook_url(config: GatesConfig) -> str | None:
+    """Return the webhook's URL, None where none is asked for or it is not set, which is logged."""
+    if config.webhook_env is not None:
+        if not (url := os.environ.get(config.webhook_env)):
+            LOG.warning(
+                "gate: the environment variable %s (gates.webhook_env) is not set", config.webhook_env
+            )
+        return url or None
+    if config.webhook_block is None:
+        return None
+    from prefect.blocks.system import Secret
+
+    try:
+        return str(Secret.load(config.webhook_block).get())  # type: ignore[union-attr]
+    except ValueError:
+        LOG.warning("gate: there is no Prefect Secret block %r (gates.webhook_block)", config.webhook_block)
+        return None
+
+
+def post(url: str, message: dict[str, Any]) -> str:
+    """Return why a JSON message could not be posted, in words without the URL; empty when it was taken."""
+    if urlsplit(url).scheme not in {"http", "https"}:
+        return "its URL is neither http nor https"
+    request = urllib.request.Request(  # noqa: S310  (the scheme was looked at)
+        url, json.dumps(message).encode(), {"Content-Type": "application/json"}, method="POST"
+    )
+    problem = ""
+    for number in range(TRIES):
+        if number:
+            time.sleep(2.0 ** (number - 1))
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
+                return ""
+        except urllib.error.HTTPError as error:
+            problem = f"it answered {error.code}"
+            if error.code < 500:  # asking again changes nothing
+                return problem
+        except (OSError, ValueError) as error:
+            problem = f"it cannot be reached ({type(getattr(error, 'reason', error)).__name__})"
+    return problem
+
+
+def emit(told: dict[str, Any]) -> None:
+    """Emit the Prefect event, which automations can wait for."""
+    from prefect.events import emit_event
+
+    resource = {"prefect.resource.id": f"topicflow.run.{told['name']}.{told['run_id']}", "name": told["name"]}
+    emit_event(event=EVENT, resource=resource, payload=told)

@@ -1,0 +1,173 @@
+"""Classifier run: the artifacts of a finished train_classifier -> its folder.
+
+predictions.parquet   doc_id, class (unsure: null), probability, second, margin, text, the input's own columns
+suggestions.csv       doc_id, label (to be filled in), guess, probability, text: what to label next
+scores.csv            each training of the comparison; metrics.json its summary
+classifier/           the classifier with README.md, its model card; run.json, config.toml
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from topicflow.configs.classify import TrainClassifierConfig
+from topicflow.tasks.classify.classifiers import load_classifier
+from topicflow.tasks.publish.model_card import model_card
+from topicflow.tasks.publish.run_record import describe_run
+from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+
+
+@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+def publish_classifier(
+    store: ArtifactStore, config: TrainClassifierConfig, stages: Mapping[str, ArtifactRef], run: RunId
+) -> RunRecord:
+    """Return the run's record after writing its folder and pointing `latest` at it."""
+    record = describe_run(store, config, stages, run)
+    comparison = store.json(stages["contest"], "summary")
+    record["metrics"] = metrics(store, stages, comparison)
+    record["comparison"] = comparison
+    record["seconds_of_training"] = seconds_of_training(store, stages["contest"])
+    record["n_documents"] = stages["load"].rows
+    runs = Path(config.runtime.runs)
+    with run_folder(runs, run) as folder:
+        names = store.json(stages["annotate"], "names")
+        predictions = predictions_table(store, stages, names)
+        predictions.write_parquet(folder / "predictions.parquet")
+        suggestions_table(store, stages, predictions).write_csv(folder / "suggestions.csv")
+        scores_with_seconds(store, stages["contest"]).write_csv(folder / "scores.csv")
+        copy_classifier(store, stages["train"], folder / "classifier", comparison, config)
+        write_json(folder / "metrics.json", record["metrics"])
+        write_json(folder / "run.json", record)
+        (folder / "config.toml").write_text(record["config"], encoding="utf-8")
+    point_latest(runs / run.name, run.run_id)
+    leave_artifacts(record)
+    return record
+
+
+def metrics(
+    store: ArtifactStore, stages: Mapping[str, ArtifactRef], comparison: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the run's figures by name: the mean scores of both methods over the splits, and what was predicted."""
+    annotated, predicted = store.meta(stages["annotate"]), store.meta(stages["predict"])
+    scores = {
+        f"{row['method']}_{name}": row[name]["mean"]
+        for row in comparison["rows"]
+        if row["shots"] == 0
+        for name in ("accuracy", "macro_f1", "calibration_error")
+    }
+    return {
+        "n_documents": stages["load"].rows,
+        "n_labelled": predicted["n_labelled"],
+        "n_examples": stages["annotate"].rows,
+        "n_contradictory": annotated["n_contradictory"],
+        "n_classes": annotated["n_classes"],
+        **scores,
+        "method": store.meta(stages["train"])["method"],
+        "unsure_share": predicted["unsure_share"],
+    }
+
+
+def seconds_of_training(store: ArtifactStore, comparison: ArtifactRef) -> list[dict[str, Any]]:
+    """Return the mean seconds of a training, by examples a class and method."""
+    seconds = pl.DataFrame(store.meta(comparison)["train_s"])
+    means = seconds.group_by("shots", "method").agg(pl.col("seconds").mean().round(3)).sort("shots", "method")
+    return means.to_dicts()
+
+
+def scores_with_seconds(store: ArtifactStore, comparison: ArtifactRef) -> pl.DataFrame:
+    """Return one row a training: method, shots, number, sizes, scores, seconds."""
+    scores = store.table(comparison, "trials").collect()
+    seconds = pl.DataFrame(store.meta(comparison)["train_s"]).rename({"seconds": "train_s"})
+    return scores.join(seconds, on=["method", "shots", "number"], how="left", maintain_order="left")
+
+
+def predictions_table(
+    store: ArtifactStore, stages: Mapping[str, ArtifactRef], names: list[str]
+) -> pl.DataFrame:
+    """Return one row a document; of several labels the column `classes` is a list, and `class` the likeliest."""
+    predicted = stages["predict"]
+    array = {
+        name: np.asarray(store.array(predicted, name)) for name in ("best", "second", "probability", "margin")
+    }
+    classes = store.array(predicted, "classes")
+    known = pl.Series(names, dtype=pl.String)
+    sure = np.asarray(classes).any(axis=1)
+    table = store.table(stages["load"], "documents").select("doc_id", "text").collect()
+    columns = [
+        pl.select(pl.when(pl.Series(sure)).then(known.gather(array["best"])).alias("class")).to_series(),
+        pl.Series("probability", array["probability"]),
+        known.gather(array["best"]).alias("likeliest"),
+        known.gather(array["second"]).alias("second"),
+        pl.Series("margin", array["margin"]),
+    ]
+    if store.meta(stages["annotate"])["multilabel"]:
+        several = [known.filter(pl.Series(row)).to_list() for row in np.asarray(classes)]
+        columns.append(pl.Series("classes", several, dtype=pl.List(pl.String)))
+    found = pl.DataFrame([table["doc_id"], *columns, table["text"]])
+    own = store.table(stages["load"], "columns").collect()
+    taken = set(found.columns)
+    kept = [
+        name for name in own.columns if not (name in {"doc_id", "text"} and own[name].equals(found[name]))
+    ]
+    return found.hstack([own[name].alias(f"{name}_input" if name in taken else name) for name in kept])
+
+
+def suggestions_table(
+    store: ArtifactStore, stages: Mapping[str, ArtifactRef], predictions: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the documents to label next with an empty label, the classifier's guess beside it."""
+    rows = np.asarray(store.array(stages["predict"], "suggested"))
+    chosen = predictions[rows]
+    return chosen.select(
+        "doc_id",
+        pl.lit(None, pl.String).alias("label"),
+        pl.col("likeliest").alias("guess"),
+        pl.col("second").alias("second_guess"),
+        pl.col("probability").round(3),
+        "text",
+    )
+
+
+def copy_classifier(
+    store: ArtifactStore,
+    trained: ArtifactRef,
+    target: Path,
+    comparison: Mapping[str, Any],
+    config: TrainClassifierConfig,
+) -> None:
+    """Write the classifier's folder with its model card."""
+    target.mkdir()
+    for name in ("classifier.json", "coefficients.npy", "intercepts.npy"):
+        shutil.copy(store.path(trained, name), target / name)
+    if store.meta(trained)["method"] == "setfit":
+        shutil.copytree(store.path(trained, "body"), target / "body")
+    made = json.loads((target / "classifier.json").read_bytes())["made"]
+    card = model_card(load_classifier(target), made, comparison, config)
+    (target / "README.md").write_text(card, encoding="utf-8")
+
+
+def leave_artifacts(record: RunRecord) -> None:
+    """Leave the metrics and the config in the Prefect UI, inside a task run."""
+    from prefect.artifacts import create_markdown_artifact, create_table_artifact
+    from prefect.runtime import task_run
+
+    if not task_run.id:
+        return
+    name = "".join(c if c.isalnum() else "-" for c in record["name"].lower()).strip("-")
+    rows = [{"metric": key, "value": value} for key, value in record["metrics"].items()]
+    create_table_artifact(
+        rows, key=f"{name}-metrics", description="Scores over the splits, and the predictions"
+    )
+    create_markdown_artifact(
+        f"```toml\n{record['config']}\n```", key=f"{name}-config", description="Resolved config"
+    )

@@ -1,0 +1,223 @@
+"""Assemble: the artifacts of a finished run -> its folder, which is what the user reads.
+
+Imports no Prefect: where every stage is a hit, the command line writes the folder by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from topicflow.configs.models import EmbedConfig, LoadConfig, SentenceTransformersEmbed, TopicModelConfig
+from topicflow.tasks.encoding.encoders import find_encoder
+from topicflow.tasks.publish.remarks import remarks, say_remarks
+from topicflow.tasks.publish.run_record import describe_run
+from topicflow.tasks.report.report_page import finish_report
+from topicflow.tasks.runs.records import RunId, RunRecord, is_published, point_latest, run_folder, write_json
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+
+
+def publish_run(
+    store: ArtifactStore, config: TopicModelConfig, stages: Mapping[str, ArtifactRef], run: RunId
+) -> RunRecord:
+    """Return the record of a run after writing its folder and pointing `latest` at it where no gate holds it back.
+
+    Parameters
+    ----------
+    store : ArtifactStore
+        Where the artifacts are.
+    config : TopicModelConfig
+        The resolved config.
+    stages : mapping of str to ArtifactRef
+        The artifact of each stage in order, as `flows.planning.stages` names them.
+    run : RunId
+        Name, number and start of the run.
+
+    Raises
+    ------
+    ArtifactError
+        When the folder cannot be written.
+    """
+    record = _record(store, config, stages, run)
+    with run_folder(Path(config.runtime.runs), run) as folder:
+        documents = documents_table(store, stages, config.load)
+        documents.sink_parquet(folder / "documents.parquet")
+        placed = pl.scan_parquet(folder / "documents.parquet").select("topic").collect()
+        topics = topics_table(store, stages, placed["topic"])
+        topics.write_parquet(folder / "topics.parquet")
+        flat_topics(topics).write_csv(folder / "topics.csv")
+        record["n_documents"] = placed.height
+        record["n_topics"] = topics.height
+        write_json(folder / "metrics.json", record["metrics"])
+        write_json(folder / "run.json", record)
+        (folder / "config.toml").write_text(record["config"], encoding="utf-8")
+        page = store.path(stages["report"], "report.html").read_text(encoding="utf-8")
+        (folder / "report.html").write_text(finish_report(page, record), encoding="utf-8")
+        shutil.copytree(store.path(stages["label"], "model"), folder / "model")
+        name_encoder(folder / "model", config.embed, config.runtime.device)
+    say_remarks(record)
+    if is_published(record):
+        point_latest(Path(config.runtime.runs) / run.name, run.run_id)
+    return record
+
+
+def documents_of(stages: Mapping[str, ArtifactRef]) -> ArtifactRef:
+    """Return the documents that were modelled: those that were loaded, or what was kept of them."""
+    return stages.get("keep", stages["load"])
+
+
+def topics_table(store: ArtifactStore, stages: Mapping[str, ArtifactRef], labels: pl.Series) -> pl.DataFrame:
+    """Return one row a topic; of split documents, sizes and examples count documents and not passages."""
+    centroids = store.address(stages["label"], "centroids.npy")
+    topics = store.table(stages["label"], "topics").collect()
+    topics = topics.with_columns(pl.format("{}#{}", pl.lit(centroids), "centroid").alias("centroid"))
+    if not store.meta(documents_of(stages))["has_passages"]:
+        return topics.drop("representative_rows")
+    sizes = labels.to_frame().group_by("topic").agg(pl.len().cast(pl.UInt32).alias("size"))
+    whole = (
+        pl.col("representative")
+        .list.eval(pl.element().str.replace(r"#\d+$", ""))
+        .list.unique(maintain_order=True)
+    )
+    return (
+        topics.drop("representative_rows")
+        .rename({"size": "n_passages"})
+        .join(sizes, on="topic", how="left", maintain_order="left")
+        .with_columns(pl.col("size").fill_null(0), whole)
+        .select("topic", "size", pl.exclude("topic", "size"))
+    )
+
+
+def documents_table(
+    store: ArtifactStore, stages: Mapping[str, ArtifactRef], loading: LoadConfig
+) -> pl.LazyFrame:
+    """Return one row a document: id, topic, probability, outlier score, place on the map, the input's own columns.
+
+    Lazy: written out it streams, so that texts are never held at once; only documents split into passages are joined
+    in memory.
+    """
+    documents, labels = documents_of(stages), stages["cluster"]
+    layout = store.array(stages["map"], "reduced")
+    table = store.table(documents, "documents")
+    placed = pl.DataFrame(
+        {
+            "topic": np.asarray(store.array(labels, "labels")),
+            "probability": np.asarray(store.array(labels, "probabilities")),
+            "outlier_score": np.asarray(store.array(labels, "outlier_scores")),
+            "reassigned": np.asarray(store.array(labels, "reassigned")),
+            "x": np.ascontiguousarray(layout[:, 0]),
+            "y": np.ascontiguousarray(layout[:, 1]),
+        }
+    )
+    own = store.table(documents, "columns")
+    if not store.meta(documents)["has_passages"]:
+        beside = pl.concat([table.select("doc_id"), placed.lazy()], how="horizontal")
+        return with_own_columns(beside, table.select("text"), own)
+    passages, columns = table.collect(), own.collect()
+    joined = join_passages(passages.select(pl.col("parent").alias("doc_id")).hstack(placed))
+    first = passages.with_row_index("at").group_by("parent", maintain_order=True).first()["at"]
+    texts = _whole_texts(passages[first], columns[first], loading)
+    return with_own_columns(joined.lazy(), texts.lazy(), columns[first].lazy())
+
+
+def join_passages(passages: pl.DataFrame) -> pl.DataFrame:
+    """Return one row a document from one row a passage (doc_id of the document, topic, probability, …).
+
+    A document has the topic with the largest summed probability among its passages, and none only where no
+    passage has one; its probability is that sum over all its passages; its place is the mean of the topic's
+    passages, its outlier score the mean of all.
+    """
+    order = passages.group_by("doc_id", maintain_order=True).agg(
+        pl.len().alias("n"), pl.col("outlier_score").mean()
+    )
+    best = (
+        passages.with_columns((pl.col("topic") >= 0).alias("real"))
+        .group_by("doc_id", "real", "topic", maintain_order=True)
+        .agg(pl.col("probability").sum(), pl.col("reassigned").any(), pl.col("x").mean(), pl.col("y").mean())
+        .sort("real", "probability", "topic", descending=[True, True, False], maintain_order=True)
+        .group_by("doc_id", maintain_order=True)
+        .first()
+    )
+    joined = order.join(best, on="doc_id", how="left", maintain_order="left")
+    share = (pl.col("probability") / pl.col("n")).alias("probability")
+    return joined.with_columns(share).select(
+        "doc_id", "topic", "probability", "outlier_score", "reassigned", "x", "y"
+    )
+
+
+def _record(
+    store: ArtifactStore, config: TopicModelConfig, stages: Mapping[str, ArtifactRef], run: RunId
+) -> RunRecord:
+    metrics = store.json(stages["evaluate"], "metrics")
+    if "deduplicate" in stages:
+        metrics["n_duplicates"] = store.meta(stages["deduplicate"])["n_duplicates"]
+    return {
+        **describe_run(store, config, stages, run),
+        "metrics": metrics,
+        "remarks": remarks(metrics, config.cluster),
+        "graph": store.meta(stages["neighbors"]),
+    }
+
+
+def _whole_texts(passages: pl.DataFrame, own: pl.DataFrame, loading: LoadConfig) -> pl.DataFrame:
+    """Return the documents' texts from the input's own columns; the first passages where these were not carried."""
+    names = [loading.text_column] if isinstance(loading.text_column, str) else list(loading.text_column)
+    if not set(names) <= set(own.columns):
+        return passages.select("text")
+    joined = pl.concat_str(
+        [pl.col(name).cast(pl.String) for name in names], separator=loading.text_separator, ignore_nulls=True
+    )
+    return own.select(joined.alias("text"))
+
+
+def with_own_columns(placed: pl.LazyFrame, texts: pl.LazyFrame, own: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the table with the input's own columns beside it; those whose name is taken get `_input` behind it."""
+    theirs = own.collect_schema().names()
+    named = own.rename({name: f"{_OWN}{name}" for name in theirs})
+    table = pl.concat([placed, texts, named], how="horizontal")
+    kept = [name for name in theirs if not (name in {"text", "doc_id"} and _repeats(table, name))]
+    names = [*placed.collect_schema().names(), *texts.collect_schema().names()]
+    columns = [pl.col(name) for name in names]
+    for own_name in kept:
+        name = own_name
+        while name in names or (name != own_name and name in kept):
+            name = f"{name}_input"
+        columns.append(pl.col(f"{_OWN}{own_name}").alias(name))
+        names.append(name)
+    return table.select(columns)
+
+
+_OWN = "own\0"
+"""Before the names of the input's own columns while both stand side by side; no file's column has it."""
+
+
+def _repeats(table: pl.LazyFrame, name: str) -> bool:
+    """Return whether the input's own column `name` holds what the table's does."""
+    schema = table.collect_schema()
+    if schema[name] != schema[f"{_OWN}{name}"]:
+        return False
+    same = pl.col(name).eq_missing(pl.col(f"{_OWN}{name}")).all()
+    return bool(table.select(same).collect(engine="streaming").item())
+
+
+def flat_topics(topics: pl.DataFrame) -> pl.DataFrame:
+    """Return the topics with their lists joined, as a CSV file holds them."""
+    rounded = pl.col("weights").list.eval(pl.element().round(4).cast(pl.String)).list.join(" ")
+    return topics.with_columns(
+        pl.col("keywords").list.join(", "), rounded, pl.col("representative").list.join(" ")
+    )
+
+
+def name_encoder(model: Path, config: EmbedConfig, device: str) -> None:
+    """Write into the BERTopic model where this machine has its encoder, so that `BERTopic.load` finds it."""
+    if not isinstance(config, SentenceTransformersEmbed) or config.adapter is not None:
+        return  # BERTopic would compare the encoder's own vectors with centroids of moved ones
+    path = model / "config.json"
+    settings = json.loads(path.read_bytes())
+    settings["embedding_model"] = find_encoder(config, device).loadable_name
+    write_json(path, settings)

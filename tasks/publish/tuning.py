@@ -1,0 +1,136 @@
+"""Tuned run: the artifacts of a finished tuning -> its run folder, and what the Prefect UI shows of it.
+
+RUNS/<name>/<run id>/    examples.parquet contradictory.csv metrics.json run.json config.toml run.log
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.configs.tuning import AdapterTune, TuneEmbeddingsConfig
+from topicflow.tasks.publish.run_record import describe_run
+from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.tuning.example_files import MEMBERS
+from topicflow.tasks.tuning.example_set import AnyEmbed
+from topicflow.tasks.tuning.examples import ASIDE, HELD_OUT, TRAINING, UNLABELLED, VALIDATION
+
+ROLES = {
+    TRAINING: "training",
+    VALIDATION: "validation",
+    HELD_OUT: "held out",
+    UNLABELLED: "unlabelled",
+    ASIDE: "left aside",
+}
+
+
+def tuned_encoding(store: ArtifactStore, config: TuneEmbeddingsConfig, tuned: ArtifactRef) -> AnyEmbed:
+    """Return the embed section that gives the tuned vectors: the same with the adapter, or with the tuned model."""
+    if isinstance(config.tune, AdapterTune):
+        return config.embed.model_copy(update={"adapter": tuned.key})
+    assert isinstance(config.embed, SentenceTransformersEmbed)
+    return config.embed.model_copy(update={"model": str(store.path(tuned, "model")), "revision": None})
+
+
+def publish_tuned_run(
+    store: ArtifactStore, config: TuneEmbeddingsConfig, stages: Mapping[str, ArtifactRef], run: RunId
+) -> RunRecord:
+    """Return the record of a run after writing its folder and pointing `latest` at it.
+
+    Parameters
+    ----------
+    store : ArtifactStore
+        Where the artifacts are.
+    config : TuneEmbeddingsConfig
+        The resolved config.
+    stages : mapping of str to ArtifactRef
+        The artifacts of load, examples, embed, tune, re-embed and judge.
+    run : RunId
+        Name, number and start of the run.
+
+    Raises
+    ------
+    ArtifactError
+        When the folder cannot be written.
+    """
+    tuned = stages["tune"]
+    record = {
+        **describe_run(store, config, stages, run),
+        "n_documents": stages["load"].rows,
+        "metrics": store.json(stages["judge"], "metrics"),
+        "tuned": store.meta(tuned),
+    }
+    record |= (
+        {"adapter": tuned.key} if tuned.kind == "adapters" else {"model": str(store.path(tuned, "model"))}
+    )
+    with run_folder(Path(config.runtime.runs), run) as folder:
+        table = examples_table(store, stages)
+        table.write_parquet(folder / "examples.parquet")
+        if "contradictory" in table.columns and table["contradictory"].any():
+            table.filter("contradictory").select("doc_id", "label", "text").write_csv(
+                folder / "contradictory.csv"
+            )
+        write_json(folder / "metrics.json", record["metrics"])
+        write_json(folder / "run.json", record)
+        (folder / "config.toml").write_text(record["config"], encoding="utf-8")
+    point_latest(Path(config.runtime.runs) / run.name, run.run_id)
+    return record
+
+
+def examples_table(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> pl.DataFrame:
+    """Return one row an example with its role: documents with their label, or the members of a pair or triplet."""
+    chosen, about = stages["examples"], store.meta(stages["examples"])
+    documents = store.table(stages["load"], "documents")
+    roles = np.asarray(store.array(chosen, "roles" if about["kind"] == "classes" else "link_roles"))
+    named = pl.Series("role", [ROLES[role] for role in roles.tolist()], dtype=pl.String)
+    rows = np.asarray(store.array(chosen, "rows"))
+    if about["kind"] == "classes":
+        names = np.array([*about["classes"], None], dtype=object)
+        contradictory = np.zeros(len(rows), bool)
+        contradictory[np.asarray(store.array(chosen, "contradictory"))] = True
+        columns = ["doc_id", "text", *(["label"] if "label" in documents.collect_schema() else [])]
+        table = documents.select(columns).collect()
+        classes = pl.Series(
+            "class", names[np.asarray(store.array(chosen, "classes"))].tolist(), dtype=pl.String
+        )
+        own = table["label"] if "label" in table.columns else classes.alias("label")
+        return table.select("doc_id").with_columns(
+            named, classes, own, table["text"], pl.Series("contradictory", contradictory)
+        )
+    links, similar = np.asarray(store.array(chosen, "links")), np.asarray(store.array(chosen, "similar"))
+    items = (
+        store.table(chosen, "texts").collect()["text"]
+        if about["by_text"]
+        else documents.select("doc_id").collect()["doc_id"].gather(rows)
+    )
+    members = [items.gather(links[:, place]).alias(name) for place, name in enumerate(MEMBERS[about["kind"]])]
+    beside = [pl.Series("similar", similar)] if len(similar) else []
+    return pl.DataFrame([*members, *beside, named])
+
+
+@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+def publish_tuned(
+    store: ArtifactStore, config: TuneEmbeddingsConfig, stages: Mapping[str, ArtifactRef], run: RunId
+) -> RunRecord:
+    """Return the run's record after writing its folder and leaving its figures and its config in the UI."""
+    from prefect.artifacts import create_markdown_artifact, create_table_artifact
+    from prefect.runtime import task_run
+
+    record = publish_tuned_run(store, config, stages, run)
+    if task_run.id:
+        name = "".join(c if c.isalnum() else "-" for c in record["name"].lower()).strip("-")
+        rows = [{"metric": metric, "value": value} for metric, value in record["metrics"].items()]
+        create_table_artifact(
+            rows, key=f"{name}-metrics", description="Raw beside tuned, on held-out examples"
+        )
+        create_markdown_artifact(
+            f"```toml\n{record['config']}\n```", key=f"{name}-config", description="Resolved config"
+        )
+    return record

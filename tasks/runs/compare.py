@@ -1,0 +1,159 @@
+"""Compare: the folders of two runs -> which of their topics are the same, and which documents moved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
+from topicflow.tasks.core.clusters.matching import match_topics
+from topicflow.tasks.errors import DataError
+from topicflow.tasks.runs.records import RunRecord
+
+MIN_SIMILARITY = 0.3
+"""Least similarity of two topics that are shown as one; lower than in updates, for a person judges it here."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs side by side.
+
+    Attributes
+    ----------
+    matched : pl.DataFrame
+        first, second (topic numbers), name_first, name_second, size_first, size_second, n_shared, similarity.
+    only_first, only_second : pl.DataFrame
+        topic, size, name of topics without a counterpart.
+    moves : pl.DataFrame
+        first, second, n: documents by the topics they left and reached, where these are no match; most first. -1 is
+        none, and a topic without a counterpart is none of the other run's.
+    n_shared, n_moved : int
+        Documents of both runs, and those of them that moved.
+    n_only_first, n_only_second : int
+        Documents of one run alone.
+    """
+
+    matched: pl.DataFrame
+    only_first: pl.DataFrame
+    only_second: pl.DataFrame
+    moves: pl.DataFrame
+    n_shared: int
+    n_moved: int
+    n_only_first: int
+    n_only_second: int
+
+
+def compare_runs(first: RunRecord, second: RunRecord) -> Comparison:
+    """Return what changed from one run's topics to another's.
+
+    Topics are matched by the documents that both hold and by their centroids, where both have the same encoder.
+
+    Raises
+    ------
+    DataError
+        When one of them has no documents or topics, because it failed or is another kind of run.
+
+    Notes
+    -----
+    Documents are known by doc_id; some 40 bytes a document are held.
+    """
+    topics = [_read(record, "topics.parquet") for record in (first, second)]
+    documents = [_read(record, "documents.parquet", ["doc_id", "topic"]) for record in (first, second)]
+    both = documents[0].join(documents[1], on="doc_id", suffix="_second")
+    places = [dict(zip(table["topic"], range(table.height), strict=True)) for table in topics]
+    old, new = (
+        _places(both[name], place) for name, place in zip(("topic", "topic_second"), places, strict=True)
+    )
+    centroids = [_centroids(record, table) for record, table in zip((first, second), topics, strict=True)]
+    if first.get("embedding", {}).get("encoder") != second.get("embedding", {}).get("encoder"):
+        centroids = [np.empty((table.height, 0), np.float32) for table in topics]
+    matching = match_topics(old, new, centroids[0], centroids[1], min_similarity=MIN_SIMILARITY)
+    pairs = [(int(o), n) for n, o in enumerate(matching.old_of) if o >= 0]
+    follows = np.append(
+        np.full(topics[0].height, -2, np.int64), -1
+    )  # where a topic's documents belong; noise: -1
+    for one, other in pairs:
+        follows[one] = other
+    moved = new != follows[old]
+    return Comparison(
+        _matched(topics, pairs, matching.shared, matching.similarity),
+        _left(topics[0], {one for one, _ in pairs}),
+        _left(topics[1], {other for _, other in pairs}),
+        both.filter(moved)
+        .group_by(pl.col("topic").alias("first"), pl.col("topic_second").alias("second"))
+        .agg(pl.len().alias("n"))
+        .sort("n", "first", "second", descending=[True, False, False]),
+        both.height,
+        int(moved.sum()),
+        documents[0].height - both.height,
+        documents[1].height - both.height,
+    )
+
+
+def _matched(
+    topics: list[pl.DataFrame],
+    pairs: list[tuple[int, int]],
+    shared: NDArray[np.int64],
+    similarity: NDArray[np.float64],
+) -> pl.DataFrame:
+    rows = [
+        (
+            *(topics[side]["topic"][pair[side]] for side in (0, 1)),
+            *(topics[side]["name"][pair[side]] for side in (0, 1)),
+            *(topics[side]["size"][pair[side]] for side in (0, 1)),
+            int(shared[pair]),
+            float(similarity[pair]),
+        )
+        for pair in pairs
+    ]
+    names = (
+        "first",
+        "second",
+        "name_first",
+        "name_second",
+        "size_first",
+        "size_second",
+        "n_shared",
+        "similarity",
+    )
+    table = pl.DataFrame(rows, schema=names, orient="row")
+    return table.sort("size_first", "first", descending=[True, False])
+
+
+def _left(topics: pl.DataFrame, matched: set[int]) -> pl.DataFrame:
+    rows = [row for row in range(topics.height) if row not in matched]
+    return topics[rows].select("topic", "size", "name")
+
+
+def _places(topics: pl.Series, places: dict[int, int]) -> LabelArray:
+    """Return the row of each document's topic in its run's table, -1 for none."""
+    return topics.replace_strict(places, default=-1, return_dtype=pl.Int32).to_numpy()
+
+
+def _centroids(record: RunRecord, topics: pl.DataFrame) -> FloatArray:
+    """Return the topics' centroids in the order of their table; noise has the first row where there is any."""
+    from safetensors.numpy import load_file
+
+    path = Path(record["folder"]) / "model" / "topic_embeddings.safetensors"
+    if not path.exists():
+        return np.empty((topics.height, 0), np.float32)
+    vectors: FloatArray = load_file(path)["topic_embeddings"]
+    numbers = topics["model_topic" if "model_topic" in topics.columns else "topic"].to_numpy()
+    n_topics = int(numbers.max(initial=-1)) + 1
+    own: FloatArray = vectors[len(vectors) - n_topics :][numbers]
+    return own
+
+
+def _read(record: RunRecord, name: str, columns: list[str] | None = None) -> pl.DataFrame:
+    path = Path(record["folder"]) / name
+    if not path.exists():
+        msg = (
+            f"compare: {record['name']}/{record['run_id']} has no {name} (flow {record.get('flow', 'topic_model')}, "
+            f"{record.get('state')}); name two completed runs with topics"
+        )
+        raise DataError(msg)
+    return pl.read_parquet(path, columns=columns)

@@ -1,0 +1,70 @@
+"""Explore: a run's folder -> its documents in Apple's Embedding Atlas, for maps too large for the report."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from topicflow.tasks.errors import ConfigError
+
+PROGRAM = "embedding-atlas"
+COLUMNS = ("text", "x", "y")
+"""Columns of documents.parquet that the atlas draws; the rest it offers as filters."""
+
+
+def explore_run(run: Mapping[str, Any]) -> None:
+    """Open a run's documents in Embedding Atlas and return when it is stopped (control-C).
+
+    Parameters
+    ----------
+    run : mapping
+        The run's record; `folder` is where it lies.
+
+    Raises
+    ------
+    ConfigError
+        When the run has no documents to show, the atlas is not installed, or it fails.
+    """
+    documents = Path(run["folder"]) / "documents.parquet"
+    check_documents(documents)
+    command = atlas_command(find_program(), documents)
+    try:
+        subprocess.run(command, check=True)  # noqa: S603  (a list of our own making, no shell)
+    except KeyboardInterrupt:
+        return
+    except (OSError, subprocess.CalledProcessError) as error:
+        msg = f"explore: {PROGRAM} ended with an error ({error}); what it printed above says why"
+        raise ConfigError(msg) from None
+
+
+def atlas_command(program: str, documents: Path) -> list[str]:
+    """Return the command line that shows `documents` where the run placed them, embedding nothing anew."""
+    text, x, y = COLUMNS
+    return [program, str(documents.resolve()), "--text", text, "--x", x, "--y", y]
+
+
+def check_documents(documents: Path) -> None:
+    """Raise ConfigError where the file is not one that the atlas can draw."""
+    if not documents.is_file():
+        msg = f"explore: {documents} is not there; only a completed run has one"
+        raise ConfigError(msg)
+    missing = sorted(set(COLUMNS) - set(pl.read_parquet_schema(documents)))
+    if missing:
+        msg = f"explore: {documents} lacks the columns {', '.join(missing)}; run the pipeline again to write them"
+        raise ConfigError(msg)
+
+
+def find_program() -> str:
+    """Return the path of Embedding Atlas, on the path or beside this Python; raise ConfigError where it is absent."""
+    beside = Path(sys.executable).parent
+    found = shutil.which(PROGRAM) or shutil.which(PROGRAM, path=str(beside))
+    if not found:
+        msg = f"explore: {PROGRAM} is not installed; install it with: pip install 'topicflow[explore]'"
+        raise ConfigError(msg)
+    return found

@@ -1,0 +1,68 @@
+"""Index: documents and embeddings (n_docs, dim) -> what is searched: vectors, an HNSW graph over their codes, postings.
+
+Where an index of the same name is there already and little has changed, the new one goes on from it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from topicflow.configs.index import IndexConfig
+from topicflow.configs.models import EmbedConfig, RuntimeConfig
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.search.index_build import write_index
+from topicflow.tasks.search.index_generation import next_generation
+from topicflow.tasks.search.index_topics import TopicsOfRun, write_topics
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+
+
+@task(name="index", cache_policy=NO_CACHE, persist_result=False)
+def index(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    embeddings: ArtifactRef,
+    config: IndexConfig,
+    embedding: EmbedConfig,
+    seed: int,
+    runtime: RuntimeConfig,
+    topics: TopicsOfRun | None = None,
+    last: str | None = None,
+) -> ArtifactRef:
+    """Return the index's artifact, computing it on a miss: from the `last` one's key where little has changed.
+
+    Parameters
+    ----------
+    store, documents, embeddings, config, seed, runtime
+        As every stage.
+    embedding : EmbedConfig
+        How the vectors were made, which is how queries are.
+    topics : TopicsOfRun, optional
+        The run whose topics are shown.
+    last : str, optional
+        Key of the last index of this name; one that is gone, of another space or config, is not gone on from.
+    """
+    made = next_generation(store, documents, embeddings, config, embedding, seed, topics, last)
+    if found := made.current or store.find(made.recipe):
+        return cached(found)
+    path = store.path(embeddings, "embeddings.npy")
+    with store.writing(made.recipe) as writer:
+        if made.base is not None:
+            chosen = pl.col("__row").is_in(made.fresh)
+            rows = made.documents.with_row_index("__row").filter(chosen).drop("__row")
+            vectors = np.load(path, mmap_mode="r")[made.fresh]
+            write_index(writer, made.base, rows, vectors, made.gone, config, seed, runtime)
+        else:
+            write_index(writer, None, made.documents, path, made.gone, config, seed, runtime)
+        writer.meta |= {
+            "space": made.space,
+            "embed": embedding.model_dump(mode="json"),
+            "documents": documents.key,
+            "topic_keys": topics.keys if topics else {},
+            "config": config.model_dump(mode="json"),
+        }
+        if topics is not None:
+            write_topics(writer, topics)
+    return store.committed(made.recipe, writer)

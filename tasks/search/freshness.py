@@ -1,0 +1,56 @@
+"""Freshness: the record of a run -> whether the documents of its index have changed since."""
+
+from __future__ import annotations
+
+import contextlib
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from topicflow.configs.models import LoadConfig
+from topicflow.tasks.documents import recipes as documents_recipes
+from topicflow.tasks.errors import PipelineError
+from topicflow.tasks.runs.records import (
+    RunRecord,
+)
+from topicflow.tasks.store.artifact_store import (
+    ArtifactRef,
+    ArtifactStore,
+)
+
+
+def source_files(load: LoadConfig) -> list[list[Any]]:
+    """Return path, bytes and time of change of each local input file; none for other sources."""
+    from topicflow.tasks.documents import docstrings
+    from topicflow.tasks.documents.sources import find_files, is_remote
+
+    if load.path is None or is_remote(load.path) or docstrings.is_docstrings(load.path):
+        return []
+    files = find_files(load)
+    stats = [(path, path.stat()) for path in files.paths]
+    return [[str(path.absolute()), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
+
+
+def changed_since(record: RunRecord, store: ArtifactStore, meta: Mapping[str, Any]) -> str | None:
+    """Return the input that has other documents now than when the index was built, or None.
+
+    Notes
+    -----
+    Files are read only where size or time of change differ: then their digests decide.
+    """
+    known = record.get("source_files")
+    if not known or meta.get("documents") is None:
+        return None
+    load = LoadConfig.model_validate(tomllib.loads(record["config"])["load"])
+    with contextlib.suppress(PipelineError, OSError):  # an input that is gone says nothing about the index
+        if source_files(load) == known:
+            return None
+        from topicflow.tasks.documents.sources import fingerprint
+
+        named = documents_recipes.load(load, str(fingerprint(load)))
+        if store.state("sources", named.key) == "hit":
+            documents = store.json(ArtifactRef("sources", named.key, stage="load"), "documents")["documents"]
+            if documents == meta["documents"]:
+                return None
+        return str(load.path)
+    return None

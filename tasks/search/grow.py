@@ -1,0 +1,199 @@
+"""Grow: an index and documents to add or rows to remove -> its next generation, named by a run."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from topicflow.configs.index import IndexConfig
+from topicflow.configs.models import RuntimeConfig
+from topicflow.tasks.errors import ArtifactError, ConfigError
+from topicflow.tasks.runs.records import (
+    RunId,
+    RunRecord,
+)
+from topicflow.tasks.search import recipes
+from topicflow.tasks.search.index_build import write_index
+from topicflow.tasks.search.index_files import IndexFiles, take_file
+from topicflow.tasks.search.queries import QueryEncoder, check_vector
+from topicflow.tasks.search.run_folder import index_figures, write_run
+from topicflow.tasks.store.artifact_store import (
+    ArtifactRef,
+    ArtifactStore,
+    ArtifactWriter,
+    canonical_json,
+    digest,
+)
+from topicflow.tasks.store.digests import text_digests
+
+
+@dataclass(frozen=True)
+class Base:
+    """The index that grows: its files, its documents, what opens its encoder, and its run's record."""
+
+    files: IndexFiles
+    documents: pl.DataFrame
+    queries: Callable[[], QueryEncoder]
+    record: RunRecord | None
+
+
+def grow(
+    index: Base,
+    documents: Sequence[Mapping[str, Any]] | pl.DataFrame | None,
+    vectors: NDArray[np.floating] | None,
+    removed: Sequence[int],
+) -> tuple[IndexFiles, RunRecord | None]:
+    """Return files and record of the next generation, with documents added and rows removed, named by a run.
+
+    Raises
+    ------
+    ConfigError
+        When the documents do not fit the index.
+    ArtifactError
+        When another has changed the index meanwhile, or it cannot be written.
+    """
+    started = time.perf_counter()
+    files = index.files
+    fresh = _fresh(index, documents)
+    again = index.documents["doc_id"].is_in(fresh["doc_id"].implode()).to_numpy()
+    replaced = np.flatnonzero(again & ~np.asarray(files.array("removed")))
+    gone = np.union1d(np.asarray(removed, np.int64), replaced)
+    embedded = _embedded(index, fresh, vectors)
+    config = IndexConfig.model_validate(files.meta["config"])
+    with _alone(index.record):
+        ref = _write(files, fresh, embedded, gone, config)
+        record = None if index.record is None else _next_run(index.record, files.store, ref, started)
+    return IndexFiles.open(files.store, ref.key), record
+
+
+def _write(
+    files: IndexFiles,
+    fresh: pl.DataFrame,
+    vectors: NDArray[np.float32],
+    gone: NDArray[np.int64],
+    config: IndexConfig,
+) -> ArtifactRef:
+    """Return the next generation's artifact."""
+    recipe = files.store.manifest("indexes", files.ref.key)["recipe"]
+    content = digest(
+        canonical_json([fresh.write_ndjson(), gone.tolist(), digest(np.ascontiguousarray(vectors).tobytes())])
+    )
+    seed = int(recipe["seed"])
+    grown = recipes.index(
+        config, {"base": files.ref.key, "changes": content}, files.meta["space"]["encoder"], seed
+    )
+    if (found := files.store.find(grown)) is not None:
+        return found
+    with files.store.writing(grown) as writer:
+        write_index(writer, files, fresh.lazy(), vectors, gone, config, seed, RuntimeConfig())
+        kept = ("space", "embed", "topics", "topic_keys", "config")
+        writer.meta |= {name: files.meta[name] for name in kept} | {"documents": None}
+        if files.meta["topics"] is not None:
+            _take_topics(writer, files, len(fresh))
+    return files.store.committed(grown, writer)
+
+
+def _take_topics(writer: ArtifactWriter, files: IndexFiles, n_fresh: int) -> None:
+    """Keep the topics; fresh documents have none until the topic model has seen them."""
+    writer.save_array("topics", np.append(files.array("topics"), np.full(n_fresh, -1, np.int32)))
+    for name in ("topics.parquet", "topic_vectors.npy"):
+        take_file(writer, files.path(name), name)
+
+
+def _fresh(index: Base, documents: Sequence[Mapping[str, Any]] | pl.DataFrame | None) -> pl.DataFrame:
+    """Return the documents to add with the index's columns."""
+    schema = index.documents.schema
+    if documents is None or not len(documents):
+        return pl.DataFrame(schema=schema)
+    given = pl.DataFrame(documents, infer_schema_length=None)
+    if unknown := [name for name in given.columns if name not in schema]:
+        msg = f"index: the documents to add have a column {unknown[0]!r}, the index has: {', '.join(schema)}"
+        raise ConfigError(msg)
+    if (
+        "text" not in given.columns
+        or given["text"].is_null().any()
+        or (given["text"].str.strip_chars() == "").any()
+    ):
+        msg = "index: each document to add needs a text"
+        raise ConfigError(msg)
+    if "doc_id" not in given.columns:
+        ids = text_digests(given["text"])[:, 0].astype("<u8").tobytes().hex()
+        given = given.with_columns(doc_id=pl.Series([ids[16 * i : 16 * i + 16] for i in range(given.height)]))
+    given = given.with_columns(pl.col("doc_id").cast(pl.String))
+    if given["doc_id"].is_null().any() or given["doc_id"].is_duplicated().any():
+        repeated = given["doc_id"].filter(given["doc_id"].is_duplicated()).head(1).to_list()
+        what = f"repeat the id {repeated[0]!r}" if repeated else "lack an id"
+        msg = f"index: the documents to add {what}; each needs one of its own"
+        raise ConfigError(msg)
+    own = set(given.columns)
+    filled = [
+        pl.col(name).cast(dtype) if name in own else pl.lit(None, dtype).alias(name)
+        for name, dtype in schema.items()
+    ]
+    try:
+        return given.select(filled)
+    except pl.exceptions.PolarsError as error:
+        msg = f"index: the documents to add do not fit the index's columns: {str(error).splitlines()[0]}"
+        raise ConfigError(msg) from None
+
+
+def _embedded(index: Base, fresh: pl.DataFrame, vectors: NDArray[np.floating] | None) -> NDArray[np.float32]:
+    """Return unit vectors (n_fresh, dim) of the documents to add, given or embedded."""
+    dim = index.files.meta["dim"]
+    if not fresh.height:
+        return np.zeros((0, dim), np.float32)
+    if vectors is None:
+        return index.queries().encode_documents(fresh["text"].to_list())
+    if len(vectors) != fresh.height:
+        msg = f"index: {len(vectors):,} vectors for {fresh.height:,} documents to add; one each"
+        raise ConfigError(msg)
+    return np.stack([check_vector(vector, dim) for vector in vectors])
+
+
+@contextlib.contextmanager
+def _alone(record: RunRecord | None) -> Iterator[None]:
+    """Hold the lock of a name's updates; raise ArtifactError where `latest` is no longer the run that was opened."""
+    if record is None:
+        yield
+        return
+    series = Path(record["folder"]).parent
+    with (series / ".update.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        latest = (series / "latest").resolve().name
+        if latest != record["run_id"]:
+            msg = f"index: {series} was changed meanwhile (latest is {latest}); open it again and repeat the change"
+            raise ArtifactError(msg)
+        yield
+
+
+def _next_run(record: RunRecord, store: ArtifactStore, ref: ArtifactRef, started: float) -> RunRecord:
+    """Return the record of the run that names a new generation, its folder written and `latest` pointing at it."""
+    run = RunId.new(record["name"])
+    folder = Path(record["folder"]).parent
+    manifest = store.manifest(ref.kind, ref.key)
+    stage = {
+        "stage": "index", "kind": ref.kind, "key": ref.key, "state": "computed", "seconds": round(ref.seconds, 3),
+        "peak_rss_bytes": ref.peak_rss_bytes, "rows": ref.rows, "recipe": manifest["recipe"],
+    }  # fmt: skip
+    others = {"state": "cached", "seconds": 0.0}
+    stages = [stage if each["stage"] == "index" else {**each, **others} for each in record["stages"]]
+    grown = {
+        **{name: value for name, value in record.items() if name != "folder"},
+        "run_id": run.run_id,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": time.perf_counter() - started,
+        "stages": stages,
+        **index_figures(manifest["meta"]),
+    }
+    write_run(folder.parent, run, grown)
+    return {**grown, "folder": str(folder / run.run_id)}

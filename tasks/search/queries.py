@@ -1,0 +1,162 @@
+"""Queries: text -> a unit vector (dim,) in an index's space, and the refusal of one from another space.
+
+The one place where a query becomes a vector: encoder, query prompt, adapter, normalisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from topicflow.configs.index import IndexConfig
+from topicflow.configs.models import EmbedConfig, ImagesEmbed, PrecomputedEmbed, SentenceTransformersEmbed
+from topicflow.tasks.encoding.adapters import KIND, AdapterFiles, apply_adapter
+from topicflow.tasks.encoding.encoders import Encoder, find_encoder, load_encoder
+from topicflow.tasks.encoding.images import as_text_model
+from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+
+HALVES = {"float16", "bfloat16"}
+
+_EMBED: TypeAdapter[Any] = TypeAdapter(EmbedConfig)
+
+
+def space_of(
+    store: ArtifactStore, embeddings: ArtifactRef, embedding: EmbedConfig, config: IndexConfig
+) -> dict[str, Any]:
+    """Return what says what vectors mean: encoder, revision, prompts, precision, normalisation, adapter, width."""
+    meta = store.meta(embeddings)
+    recipe = store.manifest(embeddings.kind, embeddings.key)["recipe"]
+    return {
+        "encoder": recipe["identity"]["encoder"],
+        "model": meta.get("model", "precomputed"),
+        "revision": meta.get("revision"),
+        "precision": meta.get("precision"),
+        "prompt": getattr(embedding, "prompt", None),
+        "query_prompt": config.query_prompt,
+        "query_model": config.query_model,
+        "normalized": True,
+        "adapter": meta.get("adapter"),
+        "dim": int(store.array(embeddings, "embeddings").shape[1]),
+    }
+
+
+@dataclass(frozen=True)
+class QueryEncoder:
+    """What turns the text of a query into a vector of an index's space."""
+
+    store: ArtifactStore
+    adapter: AdapterFiles | None
+    encoder: Encoder
+    prompt: str | None
+    max_tokens: int | None
+    dim: int
+
+    def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return unit vectors (n, dim) and which texts (n,) are longer than the encoder reads."""
+        vectors, n_tokens = self.encoder.encode_queries(texts, self.prompt)
+        if vectors.shape[1] != self.dim:
+            msg = (
+                f"index: the model of queries gives {vectors.shape[1]} dimensions, the index has {self.dim}: another "
+                "space; name the model that the vectors were made with"
+            )
+            raise ConfigError(msg)
+        vectors = apply_adapter(self.store, self.adapter, vectors)
+        too_long = n_tokens > self.max_tokens if self.max_tokens else np.zeros(len(texts), bool)
+        return vectors, too_long
+
+    def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit vectors (n, dim) of documents that are added."""
+        return apply_adapter(self.store, self.adapter, self.encoder.encode(texts)[0])
+
+
+def open_queries(
+    store: ArtifactStore, meta: dict[str, Any], device: str = "auto", n_threads: int | None = None
+) -> QueryEncoder:
+    """Return the encoder of queries of an index, loaded.
+
+    Parameters
+    ----------
+    store : ArtifactStore
+        Where the adapter is that the embeddings were moved by, if they were.
+    meta : dict
+        The index's manifest.
+    device : str
+        Where it runs.
+    n_threads : int or None
+        CPU threads.
+
+    Raises
+    ------
+    ConfigError
+        When there is none, or the model found here gives vectors of another space.
+    """
+    space, embedding = meta["space"], _EMBED.validate_python(meta["embed"])
+    if isinstance(embedding, PrecomputedEmbed):
+        if space["query_model"] is None:
+            msg = (
+                "index: its vectors are precomputed and no model is named for queries; set index.query_model and run "
+                "`topicflow index` again, or ask with a vector"
+            )
+            raise ConfigError(msg)
+        embedding = SentenceTransformersEmbed(model=space["query_model"])
+    elif isinstance(embedding, ImagesEmbed):
+        embedding = _same_space(as_text_model(embedding), space)
+    else:
+        embedding = _same_space(embedding, space)
+    files = find_encoder(embedding, device)
+    if (
+        isinstance(embedding, SentenceTransformersEmbed)
+        and files.precision in HALVES
+        and files.device == "cpu"
+    ):
+        embedding = embedding.model_copy(update={"precision": "float32"})  # of one space, and a CPU's own
+        files = find_encoder(embedding, device)
+    encoder = load_encoder(files, embedding, n_threads)
+    adapter = _adapter(store, space["adapter"])
+    return QueryEncoder(store, adapter, encoder, space["query_prompt"], files.max_tokens, int(space["dim"]))
+
+
+def _adapter(store: ArtifactStore, key: str | None) -> AdapterFiles | None:
+    """Return the adapter that the embeddings were moved by, which moves queries too; raise where it is gone."""
+    if key is None:
+        return None
+    if store.state(KIND, key) != "hit":
+        msg = f"index: its vectors were moved by the adapter {key[:12]}, which is not in the store; tune it again"
+        raise ConfigError(msg)
+    ref = ArtifactRef(KIND, key, stage="tune")
+    about = store.json(ref, "adapter")
+    return AdapterFiles(ref, about["encoder"], int(about["dim"]))
+
+
+def _same_space(embedding: Any, space: dict[str, Any]) -> Any:  # noqa: ANN401  (one of the embed sections)
+    """Return the config of the encoder that the documents had; raise where this machine's is another."""
+    if isinstance(embedding, SentenceTransformersEmbed):
+        embedding = embedding.model_copy(update={"precision": space["precision"]})
+    found = find_encoder(embedding, "cpu" if space["precision"] == "int8" else "auto")
+    if found.key != space["encoder"]:
+        msg = (
+            f"index: its documents were embedded by {space['model']} (encoder {space['encoder'][:8]}), the model of "
+            f"that name here is another ({found.key[:8]}): another space; restore the model or index again"
+        )
+        raise ConfigError(msg)
+    return embedding
+
+
+def check_vector(vector: NDArray[np.floating], dim: int) -> NDArray[np.float32]:
+    """Return a query's vector (dim,) as unit float32; raise ConfigError where it cannot be of a space of `dim`."""
+    found = np.asarray(vector, np.float32)
+    if found.shape != (dim,):
+        shape = "×".join(map(str, found.shape)) or "no"
+        msg = f"search: the query's vector has {shape} dimensions, the index {dim}: another space"
+        raise ConfigError(msg)
+    norm = float(np.linalg.norm(found))
+    if not np.isfinite(norm) or norm == 0.0:
+        msg = f"search: the query's vector holds {'only zeros' if norm == 0 else 'NaN or infinite values'}"
+        raise ConfigError(msg)
+    return found / np.float32(norm)

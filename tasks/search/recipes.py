@@ -1,0 +1,33 @@
+"""Recipe of an index.
+
+The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from topicflow.configs.index import IndexConfig
+from topicflow.tasks.store.artifacts import Recipe
+from topicflow.tasks.store.recipe_parts import fields_of, library_versions
+
+VERSIONS: Mapping[str, int] = {"index": 1}
+"""Bump a stage's number when equal inputs and config must give a different artifact."""
+
+
+def index(config: IndexConfig, inputs: Mapping[str, str], space: str, seed: int) -> Recipe:
+    """Return the recipe of an index; `inputs` are documents, embeddings, and perhaps topics and the index before.
+
+    `space` says what the vectors mean: the encoder's key, or the digest of precomputed ones. A topics' run is known by
+    its artifacts and not by its name.
+    """
+    recipe = Recipe(
+        stage="index",
+        kind="indexes",
+        version=VERSIONS["index"],
+        config=fields_of(config, leave_out={"topics"}),
+        inputs=dict(inputs),
+        identity=library_versions("numpy", "numba", "scipy", "usearch"),
+        seed=seed,
+    )
+    return Recipe(**{**vars(recipe), "identity": {**recipe.identity, "space": space}})

@@ -1,0 +1,19 @@
+"""Recipe parts: a section of the config, and libraries -> what a recipe holds of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import BaseModel
+
+
+def fields_of(config: BaseModel, leave_out: Collection[str] = ()) -> dict[str, Any]:
+    """Return the fields of a section as JSON values, but for those that do not decide the result."""
+    return config.model_dump(mode="json", exclude=set(leave_out))
+
+
+def library_versions(*names: str) -> dict[str, str]:
+    """Return the installed versions of the libraries that decide the numbers of a stage."""
+    return {name: version(name) for name in names}

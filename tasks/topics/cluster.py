@@ -1,0 +1,163 @@
+"""Cluster: reduced (n_docs, n_components) -> labels (n_docs,) int32, -1 for noise, with probabilities and scores."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from topicflow.configs.models import ClassesCluster, HdbscanCluster, KMeansCluster, RuntimeConfig
+from topicflow.tasks.classify.class_topics import write_classes
+from topicflow.tasks.core.clusters.assign import bound_outliers
+from topicflow.tasks.core.clusters.clustering import (
+    Clustering,
+    hdbscan_clusters,
+    kmeans_clusters,
+    number_by_size,
+    parallel_hdbscan_clusters,
+)
+from topicflow.tasks.core.clusters.merge import merge_topics
+from topicflow.tasks.errors import StageError
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.resources import compiled_threads
+from topicflow.tasks.topics import recipes
+from topicflow.tasks.topics.fitted_sample import read_sample
+
+AnyCluster = HdbscanCluster | KMeansCluster
+
+REFERENCE_UP_TO = 10_000
+"""Points up to which `auto` takes the hdbscan package: ours is faster from the second run of a machine on, but compiles
+for eight seconds in the first, which a first look at a small corpus should not wait for."""
+
+
+def check_size(config: AnyCluster | ClassesCluster, n_docs: int) -> None:
+    """Raise StageError where there are too few documents for the smallest topic or the number of topics."""
+    if isinstance(config, ClassesCluster):
+        return
+    if isinstance(config, KMeansCluster):
+        if config.n_clusters > n_docs:
+            msg = (
+                f"cluster: n_clusters={config.n_clusters} exceeds n_docs={n_docs}; set it to {n_docs} or less"
+            )
+            raise StageError(msg)
+    elif config.min_cluster_size > n_docs:
+        ways = f"set it to {n_docs} or less" if n_docs >= 2 else "a topic model needs two documents or more"
+        msg = f"cluster: min_cluster_size={config.min_cluster_size} exceeds n_docs={n_docs}; {ways}"
+        raise StageError(msg)
+
+
+def cluster_points(
+    reduced: NDArray[np.float32], config: AnyCluster, seed: int, n_threads: int | None = None
+) -> Clustering:
+    """Return the clusters of the points, numbered by falling size.
+
+    Parameters
+    ----------
+    reduced : ndarray of shape (n_docs, n_components), float32
+        The points.
+    config : HdbscanCluster or KMeansCluster
+        Method and its parameters.
+    seed : int
+        Seed of k-means; HDBSCAN draws nothing.
+    n_threads : int, optional
+        Threads of core distances.
+
+    Raises
+    ------
+    StageError
+        When there are fewer documents than the method needs.
+
+    Notes
+    -----
+    Points that are all equal are one cluster of probability 1: HDBSCAN sees no density to tell apart.
+    """
+    check_size(config, len(reduced))
+    if len(reduced) and np.all(reduced == reduced[0]):
+        n = len(reduced)
+        return Clustering(np.zeros(n, np.int32), np.ones(n, np.float32), np.zeros(n, np.float32))
+    points = np.asarray(reduced)
+    if isinstance(config, KMeansCluster):
+        return kmeans_clusters(points, config.n_clusters, seed)
+    min_samples = min(config.min_samples or config.min_cluster_size, len(points) - 1)
+    implementation = config.implementation
+    if implementation == "auto":
+        implementation = "reference" if len(points) <= REFERENCE_UP_TO else "fast"
+    clusters = parallel_hdbscan_clusters if implementation == "fast" else hdbscan_clusters
+    settings = (
+        config.min_cluster_size,
+        min_samples,
+        config.selection,
+        config.epsilon,
+        config.max_topic_share,
+    )
+    return clusters(points, *settings, n_threads)
+
+
+def scaled_down(config: AnyCluster, share: float) -> AnyCluster:
+    """Return the config with which a share of the documents is clustered: a topic has that share of its documents."""
+    if isinstance(config, KMeansCluster) or share == 1.0:
+        return config
+    sizes = {"min_cluster_size": max(2, round(config.min_cluster_size * share))}
+    if config.min_samples is not None:
+        sizes["min_samples"] = max(1, round(config.min_samples * share))
+    return config.model_copy(update=sizes)
+
+
+def settle_topics(
+    labels: NDArray[np.int32], embeddings: NDArray[np.float32], config: AnyCluster
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Return the labels with topics joined and outliers bounded as `config` says, and which rows were reassigned.
+
+    Both go by centroids in the embedding space; topics are numbered by falling size afterwards.
+    """
+    reassigned = np.zeros(len(labels), bool)
+    if isinstance(config, KMeansCluster):
+        return labels, reassigned
+    if config.n_topics is not None:
+        labels = merge_topics(embeddings, labels, config.n_topics)
+    if config.max_outlier_share is not None:
+        labels, reassigned = bound_outliers(embeddings, labels, config.max_outlier_share)
+    return number_by_size(labels), reassigned
+
+
+@task(name="cluster", cache_policy=NO_CACHE, persist_result=False)
+def cluster(
+    store: ArtifactStore,
+    embeddings: ArtifactRef,
+    neighbors: ArtifactRef,
+    reduced: ArtifactRef,
+    config: AnyCluster | ClassesCluster,
+    seed: int,
+    runtime: RuntimeConfig,
+) -> ArtifactRef:
+    """Return the labels' artifact, computing it on a miss."""
+    recipe = recipes.cluster(config, embeddings.key, neighbors.key, reduced.key, seed)
+    if found := store.find(recipe):
+        return cached(found)
+    if isinstance(config, ClassesCluster):
+        with store.writing(recipe) as writer:
+            write_classes(store, writer, embeddings, config)
+        return store.committed(recipe, writer)
+    with store.writing(recipe) as writer, compiled_threads(runtime.n_threads):
+        points, sample = store.array(reduced, "reduced"), read_sample(store, neighbors)
+        if sample is None:
+            clustering = cluster_points(points, config, seed, runtime.n_threads)
+        else:
+            fitted = cluster_points(
+                points[sample.rows], scaled_down(config, sample.share), seed, runtime.n_threads
+            )
+            clustering = sample.extend(fitted)
+        labels, reassigned = settle_topics(clustering.labels, store.array(embeddings, "embeddings"), config)
+        writer.save_array("labels", labels)
+        writer.save_array("probabilities", clustering.probabilities)
+        writer.save_array("outlier_scores", clustering.outlier_scores)
+        writer.save_array("reassigned", reassigned)
+        writer.rows = len(labels)
+        writer.meta = {
+            "n_topics": int(labels.max(initial=-1)) + 1,
+            "outlier_share": float((labels < 0).mean()),
+            "outlier_share_before": float((clustering.labels < 0).mean()),
+        }
+    return store.committed(recipe, writer)

@@ -1,0 +1,115 @@
+"""Count: texts of n_docs documents -> word counts (n_docs, n_words), one sparse matrix for every relabelling."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from scipy.sparse import csr_matrix
+
+from topicflow.configs.models import CountConfig, RuntimeConfig
+from topicflow.tasks.core.vectors.blocks import n_cores
+from topicflow.tasks.core.words.counts import (
+    Block,
+    Selection,
+    WordTotals,
+    count_blocks,
+    place_words,
+    select_words,
+)
+from topicflow.tasks.encoding.embed import text_parts
+from topicflow.tasks.execution.parts import discard_all
+from topicflow.tasks.execution.progress import track
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
+from topicflow.tasks.topics import recipes
+from topicflow.tasks.topics.count_parts import join_tallies, make_tallies
+from topicflow.tasks.topics.tokenization import vocabulary_of
+
+
+def count_texts(
+    parts: Iterable[Sequence[str]], config: CountConfig, writer: ArtifactWriter, n_threads: int | None = None
+) -> None:
+    """Write the counts (n_docs, n_words) int32 and the words of texts that come in parts, as an artifact's files.
+
+    Notes
+    -----
+    Two passes: word numbers, which only the last text completes, go to an unnamed file beside the artifact; then
+    they are read back and become columns. Memory is a few slices of texts and the vocabulary.
+    """
+    vocabulary, totals = vocabulary_of(config), WordTotals()
+    sizes: list[tuple[int, int]] = []
+    with tempfile.TemporaryFile(dir=writer.folder) as spilled:
+        for block in count_blocks(parts, vocabulary, totals, n_threads or n_cores()):
+            spilled.write(block.numbers.tobytes() + block.counts.tobytes() + block.ranges.tobytes())
+            sizes.append((len(block.numbers), len(block.ranges)))
+        selection = select_words(vocabulary.words, totals, config.min_df, config.max_features)
+        del vocabulary, totals
+        spilled.seek(0)
+        blocks = ((block, selection.columns) for block in _read_back(spilled, sizes))
+        save_counts(writer, selection, blocks, n_docs=sum(n_ranges - 1 for _, n_ranges in sizes))
+
+
+def save_counts(
+    writer: ArtifactWriter,
+    selection: Selection,
+    blocks: Iterable[tuple[Block, NDArray[np.int32]]],
+    n_docs: int,
+) -> None:
+    """Write the words and the counts (n_docs, n_words) int32, placed from blocks with the columns of their numbers."""
+    place_words(
+        blocks,
+        data=writer.open_array("data", (selection.n_counts,), "int32"),
+        indices=writer.open_array("indices", (selection.n_counts,), "int32"),
+        indptr=writer.open_array("indptr", (n_docs + 1,), "int64"),
+    )
+    writer.save_table("words", selection.words.to_frame())
+    writer.rows = n_docs
+    writer.meta = {"n_words": len(selection.words), "n_tokens": selection.n_tokens}
+
+
+def _read_back(spilled: IO[bytes], sizes: Iterable[tuple[int, int]]) -> Iterator[Block]:
+    for n_numbers, n_ranges in sizes:
+        yield Block(
+            np.frombuffer(spilled.read(8 * n_numbers), np.int64),
+            np.frombuffer(spilled.read(4 * n_numbers), np.int32),
+            np.frombuffer(spilled.read(8 * n_ranges), np.int64),
+        )
+
+
+@task(name="count", cache_policy=NO_CACHE, persist_result=False)
+def count(
+    store: ArtifactStore, documents: ArtifactRef, config: CountConfig, runtime: RuntimeConfig
+) -> ArtifactRef:
+    """Return the counts' artifact, computing it on a miss."""
+    recipe = recipes.count(config, store.meta(documents)["texts"])
+    if found := store.find(recipe):
+        return cached(found)
+    parts: list[ArtifactRef] = []
+    with store.writing(recipe) as writer:
+        if runtime.address is None:
+            count_texts(_watched(store, documents, runtime.chunk_rows), config, writer, runtime.n_threads)
+        else:
+            parts = make_tallies(store, documents, config, runtime)
+            save_counts(writer, *join_tallies(store, parts, config), n_docs=documents.rows)
+    discard_all(store, parts)
+    return store.committed(recipe, writer)
+
+
+def read_counts(store: ArtifactStore, counts: ArtifactRef) -> tuple[csr_matrix, list[str]]:
+    """Return the counts (n_docs, n_words) and the words of an artifact."""
+    words = store.table(counts, "words").collect()["word"].to_list()
+    parts = (store.array(counts, "data"), store.array(counts, "indices"), store.array(counts, "indptr"))
+    return csr_matrix(parts, shape=(counts.rows, len(words)), copy=False), words
+
+
+def _watched(store: ArtifactStore, documents: ArtifactRef, rows: int) -> Iterator[list[str]]:
+    with track("count", documents.rows, unit="documents") as progress:
+        for texts in text_parts(store, documents, rows):
+            yield texts.to_list()
+            progress.advance(len(texts))

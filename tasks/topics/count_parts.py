@@ -1,0 +1,92 @@
+"""Tally: texts -> word counts (n_docs, n_words) in parts that workers share; each part numbers the words it meets.
+
+Joined, the parts give the bits that one process makes: columns follow from the words themselves, not from numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from topicflow.configs.models import CountConfig, RuntimeConfig
+from topicflow.tasks.core.vectors.blocks import n_cores
+from topicflow.tasks.core.words.counts import Block, Selection, WordTotals, count_blocks, select_words
+from topicflow.tasks.encoding.embed import text_parts
+from topicflow.tasks.execution.parts import made_parts
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics import recipes
+from topicflow.tasks.topics.tokenization import vocabulary_of
+
+PART_ROWS = 2**18
+"""Documents counted between two commits: a second of work on two cores for titles."""
+
+
+def make_tallies(
+    store: ArtifactStore, documents: ArtifactRef, config: CountConfig, runtime: RuntimeConfig
+) -> list[ArtifactRef]:
+    """Return the parts of the word counts of all documents, in their order."""
+    make = partial(tally_part, store, documents, config, runtime, PART_ROWS)
+    return made_parts("count", make, -(-documents.rows // PART_ROWS), runtime)
+
+
+def join_tallies(
+    store: ArtifactStore, parts: list[ArtifactRef], config: CountConfig
+) -> tuple[Selection, Iterator[tuple[Block, NDArray[np.int32]]]]:
+    """Return the words that count, and each part's counts with the columns of its numbers.
+
+    Notes
+    -----
+    Memory is the vocabularies of all parts; counts are mapped from the store.
+    """
+    spelled = [store.table(part, "words").collect() for part in parts]
+    joined = pl.concat(spelled).group_by("word").sum().sort("word")
+    totals = WordTotals(joined["document_frequency"].to_numpy(), joined["total"].to_numpy())
+    selection = select_words(joined["word"].gather, totals, config.min_df, config.max_features)
+    columns = joined.select("word", column=selection.columns)
+    own = [table.join(columns, on="word", how="left", maintain_order="left")["column"] for table in spelled]
+    return selection, zip(_blocks(store, parts), (each.to_numpy() for each in own), strict=True)
+
+
+def tally_part(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    config: CountConfig,
+    runtime: RuntimeConfig,
+    n_rows: int,
+    number: int,
+) -> ArtifactRef:
+    """Return the artifact of a part's words and of how often each document has them; parts have `n_rows` documents."""
+    start = number * n_rows
+    recipe = recipes.count_part(config, store.meta(documents)["texts"], (start, start + n_rows))
+    if found := store.find(recipe):
+        return found
+    with store.writing(recipe) as writer:
+        vocabulary, totals = vocabulary_of(config), WordTotals()
+        texts = text_parts(store, documents, runtime.chunk_rows, start=start, length=n_rows)
+        n_threads = runtime.n_threads or n_cores()
+        blocks = list(count_blocks((part.to_list() for part in texts), vocabulary, totals, n_threads))
+        met = np.flatnonzero(totals.document_frequency)
+        position = np.full(len(totals.totals), -1, np.int64)
+        position[met] = np.arange(len(met))
+        counted = {"document_frequency": totals.document_frequency[met], "total": totals.totals[met]}
+        writer.save_table("words", pl.DataFrame({"word": vocabulary.words(met), **counted}))
+        writer.save_array("numbers", position[np.concatenate([block.numbers for block in blocks])])
+        writer.save_array("counts", np.concatenate([block.counts for block in blocks]))
+        writer.save_array("ranges", _joined_ranges(blocks))
+        writer.rows = sum(len(block.ranges) - 1 for block in blocks)
+    return store.committed(recipe, writer)
+
+
+def _joined_ranges(blocks: list[Block]) -> NDArray[np.int64]:
+    """Return where each document's words begin and end when the blocks lie one behind the other, (n_docs + 1,)."""
+    sizes = np.concatenate([np.diff(block.ranges) for block in blocks])
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def _blocks(store: ArtifactStore, parts: list[ArtifactRef]) -> Iterator[Block]:
+    for part in parts:
+        yield Block(*(np.asarray(store.array(part, name)) for name in ("numbers", "counts", "ranges")))

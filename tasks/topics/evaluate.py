@@ -1,0 +1,206 @@
+"""Evaluate: documents, vectors, layout, labels and topics -> the figures of a topic model, by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from topicflow.configs.models import CountConfig, EvaluateConfig
+from topicflow.tasks.core.clusters import quality
+from topicflow.tasks.core.words import coherence
+from topicflow.tasks.encoding.embed import text_parts
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics import recipes
+
+PART_ROWS = 16_384
+"""Documents tokenised at a time."""
+
+Metrics = dict[str, float | int | None]
+"""Figures by name; None where a figure is not defined for the input."""
+
+
+def measure(
+    texts: Iterable[Iterable[str]],
+    keywords: Sequence[Sequence[str]],
+    labels: NDArray[np.int32],
+    embeddings: NDArray[np.float32] | None,
+    reduced: NDArray[np.float32] | None,
+    classes: NDArray[np.int64] | None,
+    config: EvaluateConfig,
+    counting: CountConfig,
+    seed: int,
+) -> Metrics:
+    """Return every figure that can be computed from a topic model, None where it is not defined.
+
+    Parameters
+    ----------
+    texts : iterable of iterable of str
+        The texts of n_docs documents in order, in parts; read once.
+    keywords : sequence of sequence of str
+        Keywords of each topic, best first.
+    labels : ndarray
+        Topic of each document (n_docs,) int32, -1 for none.
+    embeddings : ndarray or None
+        Unit vectors (n_docs, dim) float32; only sampled rows are read.
+    reduced : ndarray or None
+        What was clustered (n_docs, d) float32; only sampled rows are read. Without these two, trustworthiness and
+        DBCV, which judge a layout, are left out.
+    classes : ndarray or None
+        Known class of each document (n_docs,) int64, -1 where not known; None where there are no classes.
+    config : EvaluateConfig
+        Words per topic and the size of the sample.
+    counting : CountConfig
+        What a word is.
+    seed : int
+        Seed of the sample.
+
+    Notes
+    -----
+    Coherence is linear in tokens; trustworthiness and DBCV are quadratic in `config.sample`.
+    """
+    metrics: dict[str, float | int] = {
+        **_sizes(labels),
+        **_coherence(texts, keywords, config, counting),
+        **(
+            _shape(labels, embeddings, reduced, config.sample, seed)
+            if embeddings is not None and reduced is not None
+            else {}
+        ),
+        **(_agreement(labels, classes) if classes is not None else {}),
+    }
+    return {name: _defined(value) for name, value in metrics.items()}
+
+
+def _defined(value: float) -> float | int | None:
+    """Return a figure as JSON holds it: None for NaN; nine digits, the same on any number of threads."""
+    if isinstance(value, int):
+        return value
+    return None if math.isnan(value) else round(float(value), 9)
+
+
+def _sizes(labels: NDArray[np.int32]) -> dict[str, float | int]:
+    _, sizes = np.unique(labels[labels >= 0], return_counts=True)
+    return {
+        "n_documents": len(labels),
+        "n_topics": len(sizes),
+        "outlier_share": quality.outlier_share(labels),
+        "median_topic_size": float(np.median(sizes)) if len(sizes) else math.nan,
+        "largest_topic_share": float(sizes.max() / len(labels)) if len(sizes) else math.nan,
+    }
+
+
+def _coherence(
+    texts: Iterable[Iterable[str]],
+    keywords: Sequence[Sequence[str]],
+    config: EvaluateConfig,
+    counting: CountConfig,
+) -> dict[str, float | int]:
+    topics = coherence.split_keywords(keywords, config.top_n_words)
+    words = coherence.index_words(topics)
+    parts = (
+        coherence.word_ids(part, words.vocabulary, counting.token_pattern, lowercase=counting.lowercase)
+        for part in (texts if words.n_words else ())
+    )
+    near, far = coherence.count_windows(parts, words, (coherence.NPMI_WINDOW, coherence.C_V_WINDOW))
+    return {
+        "npmi": coherence.defined_mean(coherence.npmi(words, near)),
+        "c_v": coherence.defined_mean(coherence.c_v(words, far)),
+        "diversity": coherence.topic_diversity(topics),
+    }
+
+
+def _shape(
+    labels: NDArray[np.int32],
+    embeddings: NDArray[np.float32],
+    reduced: NDArray[np.float32],
+    sample: int,
+    seed: int,
+) -> dict[str, float | int]:
+    rows = quality.sample_rows(len(labels), sample, seed)
+    clustered = quality.sample_clusters(labels, sample, seed)
+    return {
+        "trustworthiness": quality.trustworthiness(embeddings[rows], reduced[rows]),
+        "dbcv": quality.dbcv(reduced[clustered], labels[clustered], labels),
+    }
+
+
+def _agreement(labels: NDArray[np.int32], classes: NDArray[np.int64]) -> dict[str, float | int]:
+    known = classes >= 0
+    clustered = known & (labels >= 0)
+    within = quality.agreement(labels[clustered], classes[clustered])
+    return {
+        "n_labelled": int(known.sum()),
+        **quality.agreement(labels[known], classes[known]),
+        **{f"{name}_clustered": value for name, value in within.items()},
+    }
+
+
+@task(name="evaluate", cache_policy=NO_CACHE, persist_result=False)
+def evaluate(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    embeddings: ArtifactRef,
+    reduced: ArtifactRef,
+    labels: ArtifactRef,
+    topics: ArtifactRef,
+    config: EvaluateConfig,
+    counting: CountConfig,
+    seed: int,
+) -> ArtifactRef:
+    """Return the metrics artifact, measuring on a miss."""
+    inputs = {
+        "documents": documents,
+        "embeddings": embeddings,
+        "reduced": reduced,
+        "labels": labels,
+        "topics": topics,
+    }
+    recipe = recipes.evaluate(config, {name: ref.key for name, ref in inputs.items()}, counting, seed)
+    if found := store.find(recipe):
+        return cached(found)
+    with store.writing(recipe) as writer:
+        metrics = measure(
+            text_parts(store, documents, PART_ROWS),
+            read_keywords(store, topics),
+            store.array(labels, "labels"),
+            store.array(embeddings, "embeddings"),
+            store.array(reduced, "reduced"),
+            read_classes(store, documents),
+            config,
+            counting,
+            seed,
+        )
+        metrics["outlier_share_before"] = store.meta(labels)["outlier_share_before"]
+        metrics["truncated_share"] = store.meta(embeddings)["truncated_share"]
+        metrics["n_empty"] = store.meta(documents)["n_empty"]
+        writer.rows = documents.rows
+        writer.save_json("metrics", metrics)
+    return store.committed(recipe, writer)
+
+
+def read_keywords(store: ArtifactStore, topics: ArtifactRef) -> list[list[str]]:
+    """Return the keywords of each topic in order, best first; documents without a topic are no topic."""
+    table = store.table(topics, "topics").filter(pl.col("topic") >= 0).sort("topic").select("keywords")
+    keywords: list[list[str]] = table.collect()["keywords"].to_list()
+    return keywords
+
+
+def read_classes(store: ArtifactStore, documents: ArtifactRef) -> NDArray[np.int64] | None:
+    """Return the documents' known classes (n_docs,) int64, -1 for null; None where no column holds them."""
+    return known_classes(store.table(documents, "documents"))
+
+
+def known_classes(table: pl.LazyFrame) -> NDArray[np.int64] | None:
+    """Return the known classes (n_docs,) int64 of a documents' table, -1 for null; None without such a column."""
+    if "label" not in table.collect_schema():
+        return None
+    codes = table.select(pl.col("label").rank("dense").cast(pl.Int64).fill_null(0) - 1).collect()["label"]
+    classes: NDArray[np.int64] = codes.to_numpy()
+    return classes

@@ -1,0 +1,91 @@
+"""Sample: a corpus beyond `neighbors.fit_limit` -> the rows that are fitted, and how the others follow from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from topicflow.tasks.core.clusters.assign import neighbor_weights, vote_topics, weighted_means
+from topicflow.tasks.core.clusters.clustering import Clustering
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+
+N_NEAREST = 8
+"""Fitted neighbours by which a document gets its topic and its place."""
+
+
+@dataclass(frozen=True)
+class FittedSample:
+    """The fitted rows of a corpus and every document's nearest among them.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_fitted,), int64
+        Fitted rows, ascending.
+    nearest : ndarray of shape (n_docs, N_NEAREST), int32
+        Positions in `rows` of each document's nearest fitted documents.
+    weights : ndarray of shape (n_docs, N_NEAREST), float32
+        Their say.
+    """
+
+    rows: NDArray[np.int64]
+    nearest: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+    @property
+    def share(self) -> float:
+        """Share of the documents that are fitted."""
+        return len(self.rows) / len(self.nearest)
+
+    def place(self, fitted: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the positions (n_docs, dim) of all documents: the fitted ones' own, the others amid their nearest."""
+        positions = self.means(fitted)
+        positions[self.rows] = fitted
+        return positions
+
+    def means(self, fitted: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return where (n_docs, dim) all documents would be, were none of them fitted."""
+        return weighted_means(fitted, self.nearest, self.weights)
+
+    def extend(self, fitted: Clustering) -> Clustering:
+        """Return the clustering of all documents: the fitted ones' own, the others by the vote of their nearest."""
+        voted = self.vote(fitted)
+        for everyone, own in (
+            (voted.labels, fitted.labels),
+            (voted.probabilities, fitted.probabilities),
+            (voted.outlier_scores, fitted.outlier_scores),
+        ):
+            everyone[self.rows] = own
+        return voted
+
+    def vote(self, fitted: Clustering) -> Clustering:
+        """Return the clustering of all documents by the vote of their nearest fitted ones, were none of them fitted.
+
+        A voted probability is the vote's share times the voters' mean probability.
+        """
+        labels, shares = vote_topics(fitted.labels, self.nearest, self.weights)
+        probabilities = shares * weighted_means(fitted.probabilities, self.nearest, self.weights)
+        scores = weighted_means(fitted.outlier_scores, self.nearest, self.weights)
+        probabilities[labels < 0] = 0.0
+        return Clustering(labels, probabilities, scores)
+
+
+def draw_rows(n_docs: int, limit: int, seed: int) -> NDArray[np.int64]:
+    """Return `limit` of `n_docs` rows, ascending, each as likely as any other: dense regions stay dense."""
+    return np.sort(np.random.default_rng(seed).choice(n_docs, size=limit, replace=False)).astype(np.int64)
+
+
+def sample_of(store: ArtifactStore, neighbors: ArtifactRef) -> ArtifactRef | None:
+    """Return the artifact that names the fitted `rows` of a neighbour graph; None where it holds every document."""
+    return neighbors if store.meta(neighbors).get("sampled", False) else None
+
+
+def read_sample(store: ArtifactStore, neighbors: ArtifactRef) -> FittedSample | None:
+    """Return the sample that a neighbour graph was made on, or None where it holds every document."""
+    if sample_of(store, neighbors) is None:
+        return None
+    weights = neighbor_weights(np.asarray(store.array(neighbors, "nearest_distances")))
+    return FittedSample(
+        np.asarray(store.array(neighbors, "rows")), np.asarray(store.array(neighbors, "nearest")), weights
+    )

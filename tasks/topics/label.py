@@ -1,0 +1,318 @@
+"""Label: labels (n_docs,), counts (n_docs, n_words), embeddings (n_docs, dim) -> topics with keywords, names, examples.
+
+The topics are a BERTopic model too: `BERTopic.load` reads what is saved here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from scipy.sparse import csr_matrix
+
+from topicflow.configs.models import (
+    CountConfig,
+    ImagesEmbed,
+    LabelConfig,
+    PrecomputedEmbed,
+    RuntimeConfig,
+    SentenceTransformersEmbed,
+    StaticEmbed,
+)
+from topicflow.tasks.core.clusters.assign import CHUNK_ROWS, topic_centroids
+from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
+from topicflow.tasks.core.words.counts import emphasize, top_words, topic_counts, weigh_classes
+from topicflow.tasks.core.words.keywords import closest_words, distinct_names, diverse_words
+from topicflow.tasks.encoding.adapters import apply_adapter, find_adapter
+from topicflow.tasks.encoding.embed import embed_missing, text_parts
+from topicflow.tasks.encoding.encoders import EncoderFiles, find_encoder, load_encoder
+from topicflow.tasks.encoding.vector_store import VectorStore, text_digests
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
+from topicflow.tasks.topics import recipes
+from topicflow.tasks.topics.bertopic_files import save_model
+from topicflow.tasks.topics.count import read_counts
+from topicflow.tasks.topics.tokenization import vectorizer_params
+
+Keywords = list[list[tuple[str, float]]]
+"""For each topic its words with weights, best first."""
+
+
+@dataclass(frozen=True)
+class TopicWords:
+    """c-TF-IDF of the topics.
+
+    Attributes
+    ----------
+    weights : sparse matrix of shape (n_topics + n_noise, n_words), float64
+        c-TF-IDF; row 0 is noise where there is any.
+    scores : sparse matrix of shape (n_topics + n_noise, n_words), float64
+        The weights as `spread` and `exclusivity` raise them; they rank the keywords.
+    words : list of str
+        The words of the columns.
+    idf : ndarray of shape (n_words,), float64
+        What multiplies a word's share of its topic.
+    first : int
+        Label of row 0: -1 with noise, else 0.
+    """
+
+    weights: csr_matrix
+    scores: csr_matrix
+    words: list[str]
+    idf: NDArray[np.float64]
+    first: int
+
+    def candidates(self, n: int) -> Keywords:
+        """Return the `n` best words of each topic with their scores, noise left out."""
+        return [
+            [(self.words[i], weight) for i, weight in zip(columns.tolist(), weights.tolist(), strict=True)]
+            for columns, weights in top_words(self.scores[-self.first :], n)
+        ]
+
+
+def weigh_words(counts: csr_matrix, words: list[str], labels: LabelArray, config: LabelConfig) -> TopicWords:
+    """Return the c-TF-IDF of the topics, with BERTopic's figures.
+
+    Parameters
+    ----------
+    counts : sparse matrix of shape (n_docs, n_words), int32
+        Word counts of the documents.
+    words : list of str
+        The words of its columns.
+    labels : ndarray of shape (n_docs,), int32
+        Topic of each document, -1 for none; noise is a class of its own, as in BERTopic.
+    config : LabelConfig
+        Weighting.
+
+    Notes
+    -----
+    O(non-zero counts), however large the topics are.
+    """
+    first = int(min(labels.min(initial=0), 0))
+    classes, present = topic_counts(counts, labels, first)
+    if 0 in classes.shape:
+        empty = classes.astype(np.float64)
+        return TopicWords(empty, empty, words, np.empty(0), first)
+    weights, idf = weigh_classes(
+        classes, bm25_weighting=config.bm25_weighting, reduce_frequent_words=config.reduce_frequent_words
+    )
+    sizes = np.bincount(labels - first, minlength=classes.shape[0])
+    scores = emphasize(weights, classes, present, sizes, config.spread, config.exclusivity)
+    return TopicWords(weights, scores, words, idf, first)
+
+
+def choose_keywords(
+    candidates: Keywords, centroids: FloatArray, vectors: Mapping[str, FloatArray], config: LabelConfig
+) -> Keywords:
+    """Return each topic's keywords: of its candidates those closest to it (keybert) or most different (mmr).
+
+    Parameters
+    ----------
+    candidates : list of lists of (str, float)
+        c-TF-IDF words of each topic with weights, best first.
+    centroids : ndarray of shape (n_topics, dim), float32
+        Mean embeddings of the topics.
+    vectors : mapping of str to ndarray of shape (dim,)
+        Unit vectors of the candidate words.
+    config : LabelConfig
+        Representation and number of words.
+    """
+    chosen: Keywords = []
+    for topic, words in enumerate(candidates):
+        if not words:
+            chosen.append([])
+            continue
+        stacked = np.stack([vectors[word] for word, _ in words])
+        if config.representation == "keybert":
+            rows, similarity = closest_words(stacked, centroids[topic], config.top_n_words)
+            chosen.append([(words[i][0], float(s)) for i, s in zip(rows, similarity, strict=True)])
+        else:
+            weights = np.array([weight for _, weight in words], np.float32)
+            rows = diverse_words(stacked, weights / weights.max(), config.top_n_words, config.diversity)
+            chosen.append([words[i] for i in rows])
+    return chosen
+
+
+def closest_rows(
+    embeddings: FloatArray, labels: LabelArray, centroids: FloatArray, n: int
+) -> list[NDArray[np.int64]]:
+    """Return for each topic the rows of the `n` documents closest to its centroid, closest first."""
+    similarity = np.zeros(len(labels), np.float32)
+    directions = centroids / np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-12)
+    for start in range(0, len(labels), CHUNK_ROWS):
+        part = labels[start : start + CHUNK_ROWS]
+        own = directions[part] if len(directions) else np.zeros((len(part), embeddings.shape[1]), np.float32)
+        similarity[start : start + len(part)] = np.einsum(
+            "ij,ij->i", embeddings[start : start + len(part)], own
+        )
+    order = np.lexsort((np.arange(len(labels)), -similarity, labels))
+    bounds = np.searchsorted(labels[order], np.arange(len(centroids) + 1))
+    return [order[low : min(high, low + n)] for low, high in pairwise(bounds.tolist())]
+
+
+def distinct_rows(
+    candidates: Sequence[NDArray[np.int64]], rows: NDArray[np.int64], digests: NDArray[np.void], n: int
+) -> list[list[int]]:
+    """Return for each topic the first `n` of its candidates, no text twice.
+
+    Parameters
+    ----------
+    candidates : sequence of ndarray
+        Rows of each topic, best first.
+    rows : ndarray of shape (n_rows,), int64
+        All rows that are candidates of any topic, ascending.
+    digests : ndarray of shape (n_rows,)
+        Digests of their texts.
+    n : int
+        Rows wanted of each topic.
+    """
+    chosen = []
+    for own in candidates:
+        taken: dict[bytes, int] = {}
+        for row, place in zip(own.tolist(), np.searchsorted(rows, own).tolist(), strict=True):
+            taken.setdefault(digests[place].tobytes(), row)
+            if len(taken) == n:
+                break
+        chosen.append(list(taken.values()))
+    return chosen
+
+
+def representative_rows(
+    store: ArtifactStore, documents: ArtifactRef, candidates: Sequence[NDArray[np.int64]], n: int
+) -> list[list[int]]:
+    """Return for each topic the first `n` of its candidates, no text twice, reading the documents part by part.
+
+    16 bytes a candidate are held, however long the texts are.
+    """
+    rows = np.sort(np.concatenate([*candidates, np.empty(0, np.int64)]))
+    digests, start, low = [text_digests([])], 0, 0
+    for texts in text_parts(store, documents):
+        high = int(np.searchsorted(rows, start + len(texts)))
+        digests.append(text_digests(texts.gather(rows[low:high] - start)))
+        start, low = start + len(texts), high
+    return distinct_rows(candidates, rows, np.concatenate(digests), n)
+
+
+def topics_table(
+    keywords: Keywords,
+    labels: LabelArray,
+    representatives: list[list[int]],
+    doc_ids: pl.Series,
+    config: LabelConfig,
+) -> pl.DataFrame:
+    """Return the topics as a table: topic, size, name, keywords, weights, representatives, row of the centroid."""
+    words = [[word for word, _ in one] for one in keywords]
+    sizes = np.bincount(labels[labels >= 0], minlength=len(keywords))
+    schema: dict[str, pl.DataType | type[pl.DataType]] = {
+        "topic": pl.Int32,
+        "size": pl.UInt32,
+        "name": pl.String,
+        "keywords": pl.List(pl.String),
+        "weights": pl.List(pl.Float32),
+        "representative": pl.List(pl.String),
+        "representative_rows": pl.List(pl.UInt32),
+        "centroid": pl.UInt32,
+    }
+    return pl.DataFrame(
+        {
+            "topic": list(range(len(keywords))),
+            "size": sizes.tolist(),
+            "name": distinct_names(words, config.n_name_words),
+            "keywords": words,
+            "weights": [[weight for _, weight in one] for one in keywords],
+            "representative": [doc_ids.gather(rows).to_list() for rows in representatives],
+            "representative_rows": representatives,
+            "centroid": list(range(len(keywords))),
+        },
+        schema=schema,
+    )
+
+
+@task(name="label", cache_policy=NO_CACHE, persist_result=False)
+def label(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    embeddings: ArtifactRef,
+    labels: ArtifactRef,
+    counts: ArtifactRef,
+    config: LabelConfig,
+    counting: CountConfig,
+    encoding: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed | ImagesEmbed,
+    runtime: RuntimeConfig,
+) -> ArtifactRef:
+    """Return the topics' artifact, computing it on a miss."""
+    files = (
+        None
+        if isinstance(encoding, PrecomputedEmbed | ImagesEmbed)
+        else find_encoder(encoding, runtime.device)
+    )
+    recipe = recipes.label(
+        config, documents.key, embeddings.key, labels.key, counts.key, files.key if files else "precomputed"
+    )
+    if found := store.find(recipe):
+        return cached(found)
+    with store.writing(recipe) as writer:
+        vectors, topics = store.array(embeddings, "embeddings"), np.asarray(store.array(labels, "labels"))
+        topic_words = weigh_words(*read_counts(store, counts), topics, config)
+        everything = topic_centroids(vectors, topics, first=topic_words.first)
+        centroids = everything[-topic_words.first :]
+        keywords = topic_words.candidates(config.top_n_words)
+        if (
+            config.representation != "ctfidf"
+            and files
+            and not isinstance(encoding, PrecomputedEmbed | ImagesEmbed)
+        ):
+            candidates = topic_words.candidates(config.n_candidates)
+            words = _embed_words(store, writer, candidates, files, encoding, runtime)
+            keywords = choose_keywords(candidates, centroids, words, config)
+        # a topic of copies has fewer examples, not a longer search
+        closest = closest_rows(vectors, topics, centroids, 20 * config.n_representative)
+        rows = representative_rows(store, documents, closest, config.n_representative)
+        doc_ids = store.table(documents, "documents").select("doc_id").collect()["doc_id"]
+        described = topics_table(keywords, topics, rows, doc_ids, config)
+        if names := store.meta(labels).get("names"):  # a classifier's classes
+            described = described.with_columns(pl.Series("name", names, dtype=pl.String))
+        writer.save_table("topics", described)
+        writer.save_array("centroids", centroids)
+        save_model(
+            writer.folder / "model",
+            topics,
+            everything,
+            described,
+            topic_words.weights,
+            topic_words.idf,
+            topic_words.words,
+            config,
+            vectorizer_params(counting),
+        )
+        writer.rows = described.height
+        writer.meta["representation"] = config.representation
+    return store.committed(recipe, writer)
+
+
+def _embed_words(
+    store: ArtifactStore,
+    writer: ArtifactWriter,
+    candidates: Keywords,
+    files: EncoderFiles,
+    encoding: SentenceTransformersEmbed | StaticEmbed,
+    runtime: RuntimeConfig,
+) -> dict[str, FloatArray]:
+    """Return the unit vectors of all candidate words, embedding only those never met, and record their chunks."""
+    words = pl.Series("word", sorted({word for topic in candidates for word, _ in topic}), dtype=pl.String)
+    vectors = VectorStore(store, files.key)
+    digests = text_digests(words)
+    if (vectors.locate(digests)[:, 0] < 0).any():
+        embed_missing(words, vectors, load_encoder(files, encoding, runtime.n_threads), 8192, lambda _: None)
+    found = np.empty((len(words), vectors.dim), np.float32)
+    places = vectors.locate(digests)
+    vectors.gather(places, found)
+    moved = apply_adapter(store, find_adapter(store, encoding, files.key, runtime), found)
+    writer.meta |= {"encoder": files.key, "chunks": vectors.keys(sorted(set(places[:, 0].tolist())))}
+    return dict(zip(words, moved, strict=True))

@@ -1,0 +1,158 @@
+"""Recipes of topics: vectors, graph, layout, labels and counts -> recipes.
+
+The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from topicflow.configs.models import (
+    ClassesCluster,
+    CountConfig,
+    EvaluateConfig,
+    HdbscanCluster,
+    KMeansCluster,
+    LabelConfig,
+    MapConfig,
+    NeighborsConfig,
+    NoReduce,
+    ParallelUmapReduce,
+    PcaReduce,
+    UmapReduce,
+)
+from topicflow.tasks.classify.classifier_files import classifier_key
+from topicflow.tasks.store.artifacts import Recipe
+from topicflow.tasks.store.recipe_parts import fields_of, library_versions
+
+VERSIONS: Mapping[str, int] = {
+    "neighbors": 4,
+    "reduce": 4,
+    "cluster": 5,
+    "count": 1,
+    "label": 2,
+    "evaluate": 1,
+}
+"""Bump a stage's number when equal inputs and config must give a different artifact."""
+
+
+def map_reduce(config: MapConfig) -> ParallelUmapReduce:
+    """Return the reduction that draws the two-dimensional map."""
+    return ParallelUmapReduce(n_components=2, min_dist=config.min_dist, n_epochs=config.n_epochs)
+
+
+def neighbors(config: NeighborsConfig, embeddings: str, seed: int) -> Recipe:
+    """Return the recipe of the neighbour graph."""
+    return Recipe(
+        stage="neighbors",
+        kind="neighbors",
+        version=VERSIONS["neighbors"],
+        config=fields_of(config),
+        inputs={"embeddings": embeddings},
+        identity=library_versions("numpy", "numba", "pynndescent"),
+        seed=seed,
+    )
+
+
+def reduce(
+    config: ParallelUmapReduce | UmapReduce | PcaReduce | NoReduce,
+    embeddings: str,
+    neighbors: str,
+    seed: int,
+) -> Recipe:
+    """Return the recipe of the reduced vectors."""
+    inputs = (
+        {"embeddings": embeddings, "neighbors": neighbors}
+        if config.method in {"parallel_umap", "umap"}
+        else {"embeddings": embeddings}
+    )
+    return Recipe(
+        stage="reduce",
+        kind="reduced",
+        version=VERSIONS["reduce"],
+        config=fields_of(config),
+        inputs=dict(inputs),
+        identity=library_versions("numpy", "umap-learn", "numba"),
+        seed=seed,
+    )
+
+
+def cluster(
+    config: HdbscanCluster | KMeansCluster | ClassesCluster,
+    embeddings: str,
+    neighbors: str,
+    reduced: str,
+    seed: int,
+) -> Recipe:
+    """Return the recipe of the labels; the neighbours' say which documents are fitted and where others belong.
+
+    A classifier's classes come of the embeddings alone, and its content stands for its path.
+    """
+    if isinstance(config, ClassesCluster):
+        fields = fields_of(config, leave_out={"classifier"})
+        identity = {"classifier": classifier_key(config.classifier)}
+        return Recipe("cluster", "labels", VERSIONS["cluster"], fields, {"embeddings": embeddings}, identity)
+    return Recipe(
+        stage="cluster",
+        kind="labels",
+        version=VERSIONS["cluster"],
+        config=fields_of(config),
+        inputs={"embeddings": embeddings, "neighbors": neighbors, "reduced": reduced},
+        identity=library_versions("hdbscan", "scikit-learn", "numba"),
+        seed=seed,
+    )
+
+
+def count(config: CountConfig, texts: str) -> Recipe:
+    """Return the recipe of the word counts."""
+    return Recipe(
+        stage="count",
+        kind="counts",
+        version=VERSIONS["count"],
+        config=fields_of(config),
+        inputs={"texts": texts},
+        identity=library_versions("scikit-learn"),
+    )
+
+
+def count_part(config: CountConfig, texts: str, rows: tuple[int, int]) -> Recipe:
+    """Return the recipe of a part of the word counts, of the documents from one row to another."""
+    whole = count(config, texts)
+    return Recipe(**{**vars(whole), "kind": "tally-parts", "config": {**whole.config, "rows": list(rows)}})
+
+
+def label(
+    config: LabelConfig, documents: str, embeddings: str, labels: str, counts: str, encoder: str
+) -> Recipe:
+    """Return the recipe of the topics; `encoder` matters only to representations that embed words."""
+    recipe = Recipe(
+        stage="label",
+        kind="topics",
+        version=VERSIONS["label"],
+        config=fields_of(config),
+        inputs={"documents": documents, "embeddings": embeddings, "labels": labels, "counts": counts},
+        identity=library_versions("bertopic", "scikit-learn"),
+    )
+    if config.representation == "ctfidf":
+        return recipe
+    return Recipe(**{**vars(recipe), "identity": {**recipe.identity, "encoder": encoder}})
+
+
+def evaluate(config: EvaluateConfig, inputs: Mapping[str, str], counting: CountConfig, seed: int) -> Recipe:
+    """Return the recipe of the metrics; coherence reads words as `counting` does."""
+    recipe = Recipe(
+        stage="evaluate",
+        kind="metrics",
+        version=VERSIONS["evaluate"],
+        config=fields_of(config),
+        inputs=dict(inputs),
+        identity=library_versions("numpy", "scikit-learn", "scipy", "numba"),
+        seed=seed,
+    )
+    return Recipe(**{**vars(recipe), "config": {**recipe.config, "token_pattern": counting.token_pattern}})
+
+
+def lookup_part(stage: str, version: int, queries: str, cells: str, rows: tuple[int, int]) -> Recipe:
+    """Return the recipe of a part of a stage's lookups, of the vectors from one row to another."""
+    inputs = {"embeddings": queries, "cells": cells}
+    return Recipe(stage, "lookup-parts", version, {"rows": list(rows)}, inputs)

@@ -1,0 +1,149 @@
+"""Reduce: neighbour graph and embeddings (n_docs, dim) -> reduced (n_docs, n_components) float32."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from topicflow.configs.models import NoReduce, ParallelUmapReduce, PcaReduce, RuntimeConfig, UmapReduce
+from topicflow.tasks.core.layout.components import principal_components
+from topicflow.tasks.core.layout.fuzzy import fuzzy_graph
+from topicflow.tasks.core.layout.parallel_layout import EXTENT, parallel_layout
+from topicflow.tasks.core.layout.seeded_layout import umap_layout
+from topicflow.tasks.execution.devices import resolve_device
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.log import DETAILS
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.resources import compiled_threads
+from topicflow.tasks.topics import recipes
+from topicflow.tasks.topics.fitted_sample import read_sample
+
+AnyReduce = ParallelUmapReduce | UmapReduce | PcaReduce | NoReduce
+
+CUDA_FROM = 50_000
+"""Points from which a CUDA device lays out: loading its kernel takes a second, 100,000 points on two cores three."""
+
+
+def layout_engine(config: ParallelUmapReduce | UmapReduce, n_points: int, device: str) -> str:
+    """Return what lays out so many points: `umap-learn`, `cuda` on a device that can, or `numba` on the CPU."""
+    if isinstance(config, UmapReduce):
+        return "umap-learn"
+    if device != "cuda" or n_points < CUDA_FROM:
+        return "numba"
+    from topicflow.tasks.core.layout.cuda_layout import what_is_missing
+
+    if (missing := what_is_missing()) is None:
+        return "cuda"
+    DETAILS.warning("the CPU lays out, as numba finds no CUDA here (%s); topicflow[gpu] brings it", missing)
+    return "numba"
+
+
+def reduce_graph(
+    indices: NDArray[np.int32],
+    distances: NDArray[np.float32],
+    embeddings: NDArray[np.float32],
+    config: ParallelUmapReduce | UmapReduce,
+    seed: int,
+    n_threads: int | None = None,
+    engine: str = "numba",
+) -> NDArray[np.float32]:
+    """Return UMAP's layout (n_docs, n_components) float32 of the neighbour graph.
+
+    Parameters
+    ----------
+    indices, distances : ndarray of shape (n_docs, k)
+        The graph, each row itself first.
+    embeddings : ndarray of shape (n_docs, dim), float32
+        Unit vectors.
+    config : ParallelUmapReduce or UmapReduce
+        Dimensions, least distance, passes, start; and whose layout.
+    seed : int
+        Seed of the layout.
+    n_threads : int, optional
+        Threads of our own layout; all cores if None.
+    engine : str
+        What computes our own layout, as `layout_engine` says.
+
+    Notes
+    -----
+    One or two documents have no layout; they lie at the origin, as do documents that are all equal.
+    """
+    if len(indices) < 3 or _all_equal(embeddings):  # nothing to pull apart
+        return np.zeros((len(indices), config.n_components), np.float32)
+    graph = fuzzy_graph(indices, distances)
+    if isinstance(config, UmapReduce):
+        return umap_layout(
+            graph,
+            np.asarray(embeddings),
+            config.n_components,
+            config.min_dist,
+            config.n_epochs,
+            config.init,
+            seed,
+        )
+    begin = start_positions(embeddings, config.n_components, config.init, seed, n_threads)
+    if engine == "cuda":
+        from topicflow.tasks.core.layout.cuda_layout import cuda_layout
+
+        return cuda_layout(graph, begin, config.min_dist, config.n_epochs, seed)
+    return parallel_layout(graph, begin, config.min_dist, config.n_epochs, seed, n_threads)
+
+
+def start_positions(
+    embeddings: NDArray[np.float32], n_components: int, init: str, seed: int, n_threads: int | None = None
+) -> NDArray[np.float32]:
+    """Return where a layout starts, (n_docs, n_components) float32, each side EXTENT wide.
+
+    Principal components, with noise of a millionth of the extent, since points that coincide are never pushed apart;
+    random where `init` says so or where there are fewer rows or columns than dimensions.
+    """
+    rng = np.random.default_rng(seed)
+    if init == "random" or min(embeddings.shape) < n_components:
+        return rng.uniform(0.0, EXTENT, (len(embeddings), n_components)).astype(np.float32)
+    components = principal_components(embeddings, n_components, n_threads)
+    components -= components.min(axis=0)
+    components *= EXTENT / np.maximum(components.max(axis=0), np.finfo(np.float32).tiny)
+    noise = rng.normal(scale=1e-6 * EXTENT, size=components.shape)
+    return (components + noise).astype(np.float32)
+
+
+def _all_equal(vectors: NDArray[np.float32]) -> bool:
+    """True when all rows are the same; stops at the first 4,096 in which two differ."""
+    parts = (vectors[start : start + 4096] for start in range(0, len(vectors), 4096))
+    return all(bool((part == vectors[0]).all()) for part in parts)
+
+
+@task(name="reduce", cache_policy=NO_CACHE, persist_result=False)
+def reduce(
+    store: ArtifactStore,
+    embeddings: ArtifactRef,
+    neighbors: ArtifactRef,
+    config: AnyReduce,
+    seed: int,
+    runtime: RuntimeConfig,
+) -> ArtifactRef:
+    """Return the reduced vectors' artifact, computing it on a miss."""
+    recipe = recipes.reduce(config, embeddings.key, neighbors.key, seed)
+    if found := store.find(recipe):
+        return cached(found)
+    with store.writing(recipe) as writer, compiled_threads(runtime.n_threads):
+        vectors = store.array(embeddings, "embeddings")
+        laid_out: dict[str, str] = {}
+        if isinstance(config, ParallelUmapReduce | UmapReduce):
+            indices, distances = store.array(neighbors, "indices"), store.array(neighbors, "distances")
+            sample = read_sample(store, neighbors)
+            fitted = vectors if sample is None else vectors[sample.rows]
+            laid_out["engine"] = engine = layout_engine(config, len(fitted), resolve_device(runtime.device))
+            DETAILS.info("layout of %s points by %s", f"{len(fitted):,}", engine)
+            reduced = reduce_graph(indices, distances, fitted, config, seed, runtime.n_threads, engine)
+            reduced = reduced if sample is None else sample.place(reduced)
+        elif isinstance(config, PcaReduce):
+            reduced = principal_components(vectors, config.n_components, runtime.n_threads)
+        else:
+            reduced = np.asarray(vectors)
+        writer.save_array("reduced", reduced)
+        writer.rows = len(reduced)
+        writer.meta = {"method": config.method, "n_components": reduced.shape[1], **laid_out}
+    return store.committed(recipe, writer)

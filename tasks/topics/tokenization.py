@@ -1,0 +1,83 @@
+"""Words: the counting config -> how texts are cut into words, and which are left out."""
+
+from __future__ import annotations
+
+import re
+
+from topicflow.configs.models import CountConfig
+from topicflow.tasks.core.words.vocabulary import SCANNED, AnalyzedWords, ScannedWords, Vocabulary
+from topicflow.tasks.errors import ConfigError
+
+
+def stop_words(config: CountConfig) -> list[str]:
+    """Return the words left out, sorted; raise ConfigError where a language is unknown.
+
+    English is scikit-learn's list (318 words), the other languages the stop-words package's.
+    """
+    from stop_words import AVAILABLE_LANGUAGES, get_stop_words
+
+    names = [config.stop_words] if isinstance(config.stop_words, str) else list(config.stop_words)
+    words = set(config.extra_stop_words)
+    for name in names:
+        if name == "none":
+            continue
+        if name == "english":
+            from sklearn.feature_extraction.text import (
+                ENGLISH_STOP_WORDS,  # 90 MB, so only where it is wanted
+            )
+
+            words |= ENGLISH_STOP_WORDS
+        elif name in AVAILABLE_LANGUAGES:
+            words |= set(get_stop_words(name))
+        else:
+            msg = f"count.stop_words: no list for {name!r}; there are: none, {', '.join(sorted(AVAILABLE_LANGUAGES))}"
+            raise ConfigError(msg)
+    return sorted(words)
+
+
+def left_out(config: CountConfig) -> list[str]:
+    """Return the stop words as they stand in cut texts, sorted.
+
+    They are cut by the same pattern as the texts, so that "don't" leaves out the "don" it becomes.
+
+    Raises
+    ------
+    ConfigError
+        When the pattern cannot be used or a language is unknown.
+    """
+    try:
+        pattern = re.compile(config.token_pattern)
+    except re.error as error:
+        msg = f"count.token_pattern: not a regular expression: {error}"
+        raise ConfigError(msg) from None
+    if pattern.groups > 1:
+        msg = f"count.token_pattern: has {pattern.groups} groups, expected one or none; write (?:…) for the others"
+        raise ConfigError(msg)
+    words = (word.lower() if config.lowercase else word for word in stop_words(config))
+    return sorted({piece for word in words for piece in pattern.findall(word)})
+
+
+def vectorizer_params(config: CountConfig) -> dict[str, object]:
+    """Return the parameters of the scikit-learn CountVectorizer that counts as `config` says."""
+    return {
+        "lowercase": config.lowercase,
+        "ngram_range": config.ngram_range,
+        "token_pattern": config.token_pattern,
+        "stop_words": left_out(config) or None,
+    }
+
+
+def vocabulary_of(config: CountConfig) -> Vocabulary:
+    """Return the empty vocabulary that cuts texts as `config` says: compiled where the pattern allows it."""
+    if config.token_pattern in SCANNED:
+        shortest, longest = config.ngram_range
+        return ScannedWords(
+            config.token_pattern,
+            lowercase=config.lowercase,
+            stop_words=left_out(config),
+            shortest=shortest,
+            longest=longest,
+        )
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    return AnalyzedWords(CountVectorizer(**vectorizer_params(config)).build_analyzer())

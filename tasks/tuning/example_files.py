@@ -1,0 +1,222 @@
+"""Example files: labels, topics of a run, pairs, triplets as given -> tables with nothing contradictory in them.
+
+Tables of labels have columns doc_id and label; tables of pairs and triplets name their members by doc_id or by text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.tuning import ClassExamples, PairExamples, TopicExamples, TripletExamples
+from topicflow.tasks.errors import ConfigError, DataError, first_line
+from topicflow.tasks.runs.records import RunRecord, find_run
+from topicflow.tasks.store.artifact_store import canonical_json, digest, file_digest
+
+AnyExamples = ClassExamples | TopicExamples | PairExamples | TripletExamples
+
+LISTED = 5
+"""Names that a message lists before it only counts."""
+
+MEMBERS = {"pairs": ("a", "b"), "triplets": ("anchor", "positive", "negative")}
+
+
+@dataclass(frozen=True)
+class GivenLinks:
+    """Pairs or triplets as given: one column a member (ids or texts), `similar` beside pairs, and which of the two."""
+
+    table: pl.DataFrame
+    by_text: bool
+    members: tuple[str, ...]
+
+
+def source_digest(config: AnyExamples, runtime: RuntimeConfig) -> str:
+    """Return what stands for the examples in their key: the file's digest, the topics' keys, or the documents alone.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such file or run.
+    """
+    if isinstance(config, TopicExamples):
+        record = _topic_run(config, runtime)
+        keys = {stage["stage"]: stage["key"] for stage in record["stages"]}
+        return digest(canonical_json({"documents": keys["load"], "labels": keys["cluster"]}))
+    if config.path is None:
+        return "label_column"
+    try:
+        return file_digest(Path(config.path))
+    except OSError as error:
+        msg = f"examples: {config.path}: {(error.strerror or str(error)).lower()}; examples.path names a file"
+        raise ConfigError(msg) from None
+
+
+def read_labels(path: str, known: pl.Series) -> pl.DataFrame:
+    """Return doc_id and label of a file, each document once.
+
+    Parameters
+    ----------
+    path : str
+        A file with these two columns; rows without a label are left out.
+    known : pl.Series
+        The ids of the documents there are.
+
+    Raises
+    ------
+    DataError
+        When columns are missing, an id is no document's, or a document has two labels.
+    """
+    table = _read(path, ("doc_id", "label"))
+    table = table.select(pl.col("doc_id", "label").cast(pl.String)).drop_nulls().unique(maintain_order=True)
+    _refuse_unknown(path, table["doc_id"], known)
+    twice = table.group_by("doc_id", maintain_order=True).agg("label").filter(pl.col("label").list.len() > 1)
+    if twice.height:
+        named = _listed([f"{doc} is {' and '.join(sorted(labels))}" for doc, labels in twice.iter_rows()])
+        msg = f"examples: {path}: contradictory labels of {twice.height:,} documents: {named}; leave one of each"
+        raise DataError(msg)
+    return table
+
+
+def read_topics(config: TopicExamples, runtime: RuntimeConfig) -> pl.DataFrame:
+    """Return doc_id and label, the topic, of the documents of a run that have one.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such run, or it is none of topics.
+    """
+    record = _topic_run(config, runtime)
+    documents = pl.read_parquet(Path(record["folder"]) / "documents.parquet", columns=["doc_id", "topic"])
+    placed = documents.filter(pl.col("topic") >= 0)
+    return placed.select("doc_id", pl.col("topic").cast(pl.String).str.zfill(6).alias("label"))
+
+
+def read_links(config: PairExamples | TripletExamples, known: pl.Series) -> GivenLinks:
+    """Return the pairs or triplets of a file, each once.
+
+    Raises
+    ------
+    DataError
+        When columns are missing, a member is empty or no document, `similar` is neither 1 nor 0, or two rows say
+        opposite things.
+    """
+    names = MEMBERS[config.method]
+    found = _read(config.path, ())
+    by_text = {f"text_{name}" for name in names} <= set(found.columns)
+    members = tuple(f"{'text' if by_text else 'id'}_{name}" for name in names)
+    wanted = (*members, "similar") if config.method == "pairs" else members
+    table = _read(config.path, wanted).select(pl.col(members).cast(pl.String), *wanted[len(members) :])
+    _refuse_empty(config.path, table, members)
+    if not by_text:
+        for member in members:
+            _refuse_unknown(config.path, table[member], known)
+    if config.method == "pairs":
+        return GivenLinks(_checked_pairs(config.path, table, members), by_text, members)
+    return GivenLinks(_checked_triplets(config.path, table, members), by_text, members)
+
+
+def _checked_pairs(path: str, table: pl.DataFrame, members: Sequence[str]) -> pl.DataFrame:
+    """Return the pairs with `similar` as a boolean, each once whatever the order of its members."""
+    given = table["similar"].cast(pl.String).str.to_lowercase().str.strip_suffix(".0")
+    similar = given.replace_strict({"1": True, "true": True, "0": False, "false": False}, default=None)
+    if similar.null_count():
+        row = int(similar.is_null().arg_max() or 0)
+        msg = f"examples: {path}: row {row:,}: similar is {table['similar'][row]!r}, expected 1 or 0"
+        raise DataError(msg)
+    a, b = pl.col(members[0]), pl.col(members[1])
+    ordered = table.with_columns(
+        pl.when(a <= b).then(a).otherwise(b).alias(members[0]),
+        pl.when(a <= b).then(b).otherwise(a).alias(members[1]),
+        similar=similar.cast(pl.Boolean),
+    ).unique(maintain_order=True)
+    both = ordered.group_by(members, maintain_order=True).len().filter(pl.col("len") > 1)
+    _refuse_contradictions(path, both, members, "pairs are similar and not")
+    return ordered.filter(a != b)
+
+
+def _checked_triplets(path: str, table: pl.DataFrame, members: Sequence[str]) -> pl.DataFrame:
+    """Return the triplets, each once; none whose opposite is there too."""
+    anchor, positive, negative = members
+    table = table.unique(maintain_order=True)
+    _refuse_contradictions(
+        path,
+        table.filter(pl.col(positive) == pl.col(negative)),
+        members,
+        "triplets have one text on both sides",
+    )
+    opposite = table.join(
+        table, left_on=[anchor, positive, negative], right_on=[anchor, negative, positive], how="semi"
+    )
+    _refuse_contradictions(path, opposite, members, "triplets are given both ways")
+    return table
+
+
+def _refuse_contradictions(path: str, found: pl.DataFrame, members: Sequence[str], what: str) -> None:
+    if found.height:
+        named = _listed(
+            [" / ".join(str(value)[:40] for value in row) for row in found.select(members).iter_rows()]
+        )
+        msg = f"examples: {path}: contradictory: {found.height:,} {what}: {named}; leave one of each"
+        raise DataError(msg)
+
+
+def _refuse_empty(path: str, table: pl.DataFrame, members: Sequence[str]) -> None:
+    for member in members:
+        blank = (table[member].str.strip_chars() == "").fill_null(value=True)
+        if blank.any():
+            msg = (
+                f"examples: {path}: {member} of row {blank.arg_max():,} is empty ({blank.sum():,} such rows); "
+                "fill or leave out these rows"
+            )
+            raise DataError(msg)
+
+
+def _refuse_unknown(path: str, ids: pl.Series, known: pl.Series) -> None:
+    unknown = ids.filter(~ids.is_in(known.implode())).unique(maintain_order=True)
+    if len(unknown):
+        msg = (
+            f"examples: {path}: {len(unknown):,} of {ids.n_unique():,} ids name no document: "
+            f"{_listed(unknown.to_list())}; ids are those of load.id_column, and documents of empty text have none"
+        )
+        raise DataError(msg)
+
+
+def _read(path: str, columns: Sequence[str]) -> pl.DataFrame:
+    """Return a table of a Parquet, CSV or NDJSON file that has `columns`."""
+    ending = Path(path).suffix.lower()
+    try:
+        if ending == ".parquet":
+            table = pl.read_parquet(path)
+        elif ending == ".csv":
+            table = pl.read_csv(path, infer_schema=False)  # an id 007 is no number
+        elif ending in {".ndjson", ".jsonl"}:
+            table = pl.read_ndjson(path)
+        else:
+            msg = f"examples: {path}: expected a .parquet, .csv, .ndjson or .jsonl file"
+            raise ConfigError(msg)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        msg = f"examples: {path} cannot be read: {first_line(error)}"
+        raise DataError(msg) from None
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        msg = f"examples: {path}: no column {', '.join(missing)}; there are: {', '.join(table.columns)}"
+        raise DataError(msg)
+    return table
+
+
+def _topic_run(config: TopicExamples, runtime: RuntimeConfig) -> RunRecord:
+    record = find_run(Path(runtime.runs), config.run)
+    if record.get("flow") != "topic_model" or record.get("state") != "completed":
+        found = f"a {record.get('state')} run of {record.get('flow')}"
+        msg = f"examples.run: {config.run} is {found}, expected a completed one of topic_model"
+        raise ConfigError(msg)
+    return record
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f", and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

@@ -1,0 +1,102 @@
+"""Example set: the artifacts of examples and embeddings -> examples with vectors or texts, as training takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from topicflow.configs.models import PrecomputedEmbed, RuntimeConfig, SentenceTransformersEmbed, StaticEmbed
+from topicflow.tasks.core.learning.residual import FloatArray
+from topicflow.tasks.encoding.embed import embed_texts
+from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.tuning.examples import Numbers, Roles
+
+AnyEmbed = SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed
+
+
+@dataclass(frozen=True)
+class ExampleSet:
+    """The examples' arrays, as `tasks.tuning.examples` describes them, and their items' vectors.
+
+    `vectors` is (n_items, dim) float32.
+    """
+
+    vectors: FloatArray
+    roles: Roles
+    classes: Numbers
+    links: Numbers | None = None
+    link_roles: Roles | None = None
+    similar: NDArray[np.bool_] | None = None
+
+    def rows(self, role: int) -> Numbers:
+        """Return the items of a role."""
+        return np.flatnonzero(self.roles == role)
+
+    def of(self, role: int) -> tuple[FloatArray, Numbers]:
+        """Return the vectors and classes of a role's items."""
+        rows = self.rows(role)
+        return np.asarray(self.vectors[rows]), self.classes[rows]
+
+    def linked(self, role: int) -> tuple[Numbers, NDArray[np.bool_]]:
+        """Return the links of a role (n, m), and which are similar (n,); all are where they are no pairs."""
+        assert self.links is not None
+        assert self.link_roles is not None
+        rows = np.flatnonzero(self.link_roles == role)
+        pairs = self.similar is not None and len(self.similar)
+        return self.links[rows], self.similar[rows] if pairs else np.ones(len(rows), bool)  # type: ignore[index]
+
+
+def read_examples(
+    store: ArtifactStore,
+    chosen: ArtifactRef,
+    embeddings: ArtifactRef,
+    config: AnyEmbed,
+    runtime: RuntimeConfig,
+) -> ExampleSet:
+    """Return the examples with the vectors of their items: those of the documents, or of texts, embedded where new.
+
+    Raises
+    ------
+    ConfigError
+        When texts are to be embedded and the vectors are precomputed.
+    """
+    rows = np.asarray(store.array(chosen, "rows"))
+    if store.meta(chosen).get("by_text"):
+        if isinstance(config, PrecomputedEmbed):
+            msg = "examples: pairs of texts need an encoder; embed.method='precomputed' has none: give ids of documents"
+            raise ConfigError(msg)
+        texts = store.table(chosen, "texts").collect()["text"]
+        vectors = embed_texts(store, texts, config, runtime)
+    else:
+        vectors = store.array(embeddings, "embeddings")
+        if store.meta(chosen)["kind"] != "classes":  # whose items are the documents in their order
+            vectors = vectors[rows]
+    links: dict[str, Any] = {}
+    if store.meta(chosen)["kind"] != "classes":
+        links = {name: np.asarray(store.array(chosen, name)) for name in ("links", "link_roles", "similar")}
+    return ExampleSet(
+        vectors, np.asarray(store.array(chosen, "roles")), np.asarray(store.array(chosen, "classes")), **links
+    )
+
+
+def read_roles(store: ArtifactStore, chosen: ArtifactRef) -> ExampleSet:
+    """Return the examples without vectors, which full tuning has no use for."""
+    rows = store.array(chosen, "rows")
+    links: dict[str, Any] = {}
+    if store.meta(chosen)["kind"] != "classes":
+        links = {name: np.asarray(store.array(chosen, name)) for name in ("links", "link_roles", "similar")}
+    roles, classes = np.asarray(store.array(chosen, "roles")), np.asarray(store.array(chosen, "classes"))
+    return ExampleSet(np.empty((len(rows), 0), np.float32), roles, classes, **links)
+
+
+def read_texts(store: ArtifactStore, documents: ArtifactRef, chosen: ArtifactRef) -> pl.Series:
+    """Return the texts of the examples' items."""
+    if store.meta(chosen).get("by_text"):
+        return store.table(chosen, "texts").collect()["text"]
+    texts = store.table(documents, "documents").select("text").collect()["text"]
+    return texts.gather(np.asarray(store.array(chosen, "rows")))

@@ -1,0 +1,194 @@
+"""Full tuning: texts and what is similar among them -> a folder of a sentence-transformers model, all weights trained.
+
+By sentence-transformers' own trainer and losses: batch-hard triplets for classes, online contrastive for pairs,
+triplets for triplets. No checkpoints are written, whose optimizer states would be pickled; the best weights are kept
+in memory.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from topicflow.configs.models import RuntimeConfig, SentenceTransformersEmbed
+from topicflow.configs.tuning import FullTune
+from topicflow.tasks.encoding.encoders import find_encoder
+from topicflow.tasks.errors import ConfigError, StageError, first_line
+from topicflow.tasks.tuning.example_set import ExampleSet
+from topicflow.tasks.tuning.examples import TRAINING, VALIDATION
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+TRIPLET_MARGIN = 0.2
+"""Cosine distance by which the similar text must be nearer, of given triplets."""
+
+
+def tune_encoder(
+    folder: Path,
+    texts: pl.Series,
+    examples: ExampleSet,
+    encoding: SentenceTransformersEmbed,
+    config: FullTune,
+    seed: int,
+    runtime: RuntimeConfig,
+) -> dict[str, Any]:
+    """Return how an encoder was trained after writing the tuned model to a folder, weights as safetensors.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the model goes.
+    texts : pl.Series
+        Texts of the examples' items.
+    examples : ExampleSet
+        Roles, classes and links; what is held out is not looked at.
+    encoding : SentenceTransformersEmbed
+        The encoder that is trained, in float32 whatever its precision.
+    config : FullTune
+        Passes, batch and step.
+    seed : int
+        Seed of the order of batches.
+    runtime : RuntimeConfig
+        Device and threads.
+
+    Raises
+    ------
+    ConfigError
+        When the trainer's libraries are not installed.
+    StageError
+        When training fails.
+
+    Notes
+    -----
+    Minutes for thousands of short texts on a CPU: three passes' work for each text and epoch. The bits depend on device
+    and threads.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("accelerate", "datasets")):
+        msg = "tune.method='full' needs sentence-transformers' trainer: pip install 'topicflow[full]'"
+        raise ConfigError(msg)
+    import torch
+
+    if runtime.n_threads:
+        torch.set_num_threads(runtime.n_threads)
+    model = _load(encoding, runtime)
+    training, validation = _columns(texts, examples, TRAINING), _columns(texts, examples, VALIDATION)
+    try:
+        losses = _train(
+            model, training, validation, examples, config, seed, on_cpu=str(model.device) == "cpu"
+        )
+    except (RuntimeError, ValueError) as error:
+        msg = f"tune: training {encoding.model} failed: {first_line(error)}"
+        raise StageError(msg) from error
+    model.save(str(folder), safe_serialization=True, create_model_card=False)
+    return {"loss": _loss_name(examples), "losses": losses, "max_seq_length": model.max_seq_length}
+
+
+def _load(encoding: SentenceTransformersEmbed, runtime: RuntimeConfig) -> SentenceTransformer:
+    from sentence_transformers import SentenceTransformer
+
+    files = find_encoder(encoding, runtime.device)
+    model = SentenceTransformer(
+        str(files.folder), device=files.device, local_files_only=True, trust_remote_code=False
+    )
+    if encoding.max_seq_length:
+        model.max_seq_length = encoding.max_seq_length
+    return model
+
+
+def _columns(texts: pl.Series, examples: ExampleSet, role: int) -> dict[str, list[Any]]:
+    """Return the columns that the trainer reads of the examples of a role, texts before labels."""
+
+    def of(rows: NDArray[np.int64]) -> list[str]:
+        return list(texts.gather(rows).to_list())
+
+    if examples.links is None:
+        rows = examples.rows(role)
+        return {"text": of(rows), "label": examples.classes[rows].tolist()}
+    links, similar = examples.linked(role)
+    columns: dict[str, list[Any]] = {f"text_{place}": of(members) for place, members in enumerate(links.T)}
+    return columns if links.shape[1] == 3 else {**columns, "label": similar.astype(int).tolist()}
+
+
+def _loss_name(examples: ExampleSet) -> str:
+    if examples.links is None:
+        return "batch_hard_triplet"
+    return "online_contrastive" if examples.links.shape[1] == 2 else "triplet"
+
+
+def _train(
+    model: SentenceTransformer,
+    training: dict[str, list[Any]],
+    validation: dict[str, list[Any]],
+    examples: ExampleSet,
+    config: FullTune,
+    seed: int,
+    *,
+    on_cpu: bool,
+) -> list[float]:
+    """Return the validation loss of each pass after leaving the model with the weights of the best one."""
+    from datasets import Dataset, disable_progress_bars
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from sentence_transformers.base.sampler import BatchSamplers
+    from sentence_transformers.sentence_transformer import losses
+    from transformers import TrainerCallback
+
+    disable_progress_bars()
+    makers = {
+        "batch_hard_triplet": lambda: losses.BatchHardSoftMarginTripletLoss(model),
+        "online_contrastive": lambda: losses.OnlineContrastiveLoss(model),
+        "triplet": lambda: losses.TripletLoss(
+            model, losses.TripletDistanceMetric.COSINE, triplet_margin=TRIPLET_MARGIN
+        ),
+    }
+    found: list[float] = []
+    best: dict[str, Any] = {}
+
+    class KeepBest(TrainerCallback):
+        """Keeps the weights of the pass whose validation loss is the least."""
+
+        def on_evaluate(self, args: object, state: object, control: object, **given: object) -> None:  # noqa: ARG002
+            """Take in the loss of a pass."""
+            metrics: Any = given["metrics"]
+            found.append(round(float(metrics["eval_loss"]), 6))
+            if found[-1] <= min(found):
+                best.update({name: value.detach().clone() for name, value in model.state_dict().items()})
+
+    by_label = examples.links is None
+    held = _is_enough(validation, by_label=by_label)
+    with tempfile.TemporaryDirectory() as scratch:
+        arguments = SentenceTransformerTrainingArguments(
+            output_dir=scratch, num_train_epochs=config.epochs, max_steps=config.max_steps or -1,
+            per_device_train_batch_size=config.batch_size, per_device_eval_batch_size=config.batch_size,
+            learning_rate=config.learning_rate, warmup_steps=0.1, seed=seed, use_cpu=on_cpu, report_to="none",
+            disable_tqdm=True, logging_strategy="no", save_strategy="no", eval_strategy="epoch" if held else "no",
+            batch_sampler=BatchSamplers.GROUP_BY_LABEL if by_label else BatchSamplers.BATCH_SAMPLER,
+            dataloader_pin_memory=not on_cpu, prompts=None,
+        )  # fmt: skip
+        trainer = SentenceTransformerTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=Dataset.from_dict(training),
+            eval_dataset=Dataset.from_dict(validation) if held else None,
+            loss=makers[_loss_name(examples)](),
+            callbacks=[KeepBest()],
+        )
+        trainer.train()
+    if best:
+        model.load_state_dict(best)
+    model.eval()
+    return found
+
+
+def _is_enough(columns: dict[str, list[Any]], *, by_label: bool) -> bool:
+    """Return whether a loss can be measured on these examples: of classes, two with two texts each."""
+    if not by_label:
+        return len(next(iter(columns.values()))) > 0
+    sizes = np.unique(columns["label"], return_counts=True)[1]
+    return int((sizes >= 2).sum()) >= 2

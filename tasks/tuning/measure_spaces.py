@@ -1,0 +1,165 @@
+"""Judge: the raw and the tuned vectors of held-out examples -> figures of both, side by side.
+
+Nothing that was trained on is measured on: neighbours are sought among held-out documents, the probe is fitted on the
+training part and tested on the held-out part, topics are found anew among held-out documents.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from topicflow.configs.models import HdbscanCluster, NeighborsConfig, ParallelUmapReduce, RuntimeConfig
+from topicflow.configs.tuning import JudgeConfig
+from topicflow.tasks.core.clusters.clustering import kmeans_clusters
+from topicflow.tasks.core.clusters.quality import agreement
+from topicflow.tasks.core.learning.class_head import Examples, fit_softmax
+from topicflow.tasks.core.learning.residual import FloatArray
+from topicflow.tasks.core.learning.similarity import (
+    chance_share,
+    ranking_quality,
+    same_class_shares,
+    triplet_accuracy,
+)
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.resources import compiled_threads, one_torch_thread
+from topicflow.tasks.topics.cluster import cluster_points
+from topicflow.tasks.topics.neighbors import find_neighbors
+from topicflow.tasks.topics.reduce import reduce_graph
+from topicflow.tasks.tuning import recipes
+from topicflow.tasks.tuning.example_set import AnyEmbed, ExampleSet, read_examples
+from topicflow.tasks.tuning.examples import HELD_OUT, TRAINING
+
+PROBE_STRENGTH = 10.0
+"""C of the classifier that is fitted on top, on unit vectors; the same for raw and tuned ones."""
+
+Figures = dict[str, float | int | None]
+
+
+def measure_space(found: ExampleSet, config: JudgeConfig, seed: int, runtime: RuntimeConfig) -> Figures:
+    """Return the figures of one space by name, on the held-out examples; None where a figure is not defined.
+
+    Parameters
+    ----------
+    found : ExampleSet
+        Examples with the vectors of the space.
+    config : JudgeConfig
+        Numbers of neighbours, sample, topics.
+    seed : int
+        Seed of the sample and of the topics.
+    runtime : RuntimeConfig
+        Threads.
+
+    Notes
+    -----
+    O(sample × n_held_out × dim) for the neighbours, beside the probe and the topics.
+    """
+    if found.links is not None:
+        return {name: _defined(value) for name, value in _of_links(found).items()}
+    vectors, classes = found.of(HELD_OUT)
+    shares = same_class_shares(vectors, classes, config.neighbors, config.sample, seed)
+    figures: dict[str, float] = {f"top_{k}": shares.get(k, math.nan) for k in sorted(config.neighbors)}
+    figures |= _probe(found, vectors, classes)
+    if config.topics != "none":
+        labels = _topics(vectors, classes, config, seed, runtime)
+        figures["nmi"] = agreement(labels, classes)["nmi"]
+        if config.topics == "pipeline":
+            figures["outlier_share"] = float((labels < 0).mean())
+    return {name: _defined(value) for name, value in figures.items()}
+
+
+def _of_links(found: ExampleSet) -> dict[str, float]:
+    """Return how well cosines of held-out pairs or triplets say what is similar."""
+    links, similar = found.linked(HELD_OUT)
+    members = [np.asarray(found.vectors[rows]) for rows in links.T]
+    if len(members) == 3:
+        return {"triplet_accuracy": triplet_accuracy(members[0], members[1], members[2])}
+    cosines = np.einsum("ij,ij->i", members[0], members[1])
+    means = {
+        f"{name}_cosine": float(cosines[rows].mean()) if rows.any() else math.nan
+        for name, rows in (("similar", similar), ("dissimilar", ~similar))
+    }
+    return {"roc_auc": ranking_quality(cosines, similar), **means}
+
+
+def _probe(found: ExampleSet, vectors: FloatArray, classes: NDArray[np.int64]) -> dict[str, float]:
+    """Return accuracy and macro F1 of a softmax regression on the training part, over held-out documents.
+
+    Of classes that the training part has; NaN where none of these is held out.
+    """
+    trained, their_classes = found.of(TRAINING)
+    names, numbers = np.unique(their_classes, return_inverse=True)
+    known = np.isin(classes, names)
+    if not known.any():
+        return {"probe_accuracy": math.nan, "probe_macro_f1": math.nan}
+    fitted = fit_softmax(Examples(trained, numbers.reshape(-1), np.ones(len(numbers))), PROBE_STRENGTH)
+    predicted = names[fitted.probabilities(vectors[known]).argmax(axis=1)]
+    truth = classes[known]
+    scores = []
+    for name in np.unique(truth):
+        hits = float(((predicted == name) & (truth == name)).sum())
+        scores.append(2.0 * hits / float((predicted == name).sum() + (truth == name).sum()))
+    return {"probe_accuracy": float((predicted == truth).mean()), "probe_macro_f1": float(np.mean(scores))}
+
+
+def _topics(
+    vectors: FloatArray, classes: NDArray[np.int64], config: JudgeConfig, seed: int, runtime: RuntimeConfig
+) -> NDArray[np.int32]:
+    """Return topics (n_held_out,) of the held-out vectors, -1 for none: k-means, or the stages of a topic model."""
+    n_classes = len(np.unique(classes))
+    if config.topics == "kmeans":
+        return kmeans_clusters(np.ascontiguousarray(vectors), n_classes, seed).labels
+    clustering = HdbscanCluster(min_cluster_size=max(2, min(15, len(vectors) // (2 * n_classes))))
+    with compiled_threads(runtime.n_threads):
+        graph = find_neighbors(vectors, NeighborsConfig(), seed, runtime)
+        reduced = reduce_graph(graph.indices, graph.distances, vectors, ParallelUmapReduce(), seed)
+        return cluster_points(reduced, clustering, seed, runtime.n_threads).labels
+
+
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 9)
+
+
+def side_by_side(raw: Figures, tuned: Figures, chance: float | None = None) -> dict[str, Any]:
+    """Return the figures as a run records them: raw_<name> and tuned_<name>, and what chance gives."""
+    figures: dict[str, Any] = {} if chance is None else {"chance": round(chance, 9)}
+    for name in raw:
+        figures |= {f"raw_{name}": raw[name], f"tuned_{name}": tuned[name]}
+    return figures
+
+
+@task(name="judge", cache_policy=NO_CACHE, persist_result=False)
+def judge(
+    store: ArtifactStore,
+    chosen: ArtifactRef,
+    raw: ArtifactRef,
+    tuned: ArtifactRef,
+    encodings: tuple[AnyEmbed, AnyEmbed],
+    config: JudgeConfig,
+    seed: int,
+    runtime: RuntimeConfig,
+) -> ArtifactRef:
+    """Return the artifact of the figures of raw beside tuned vectors, measuring on a miss.
+
+    `encodings` are the sections that `raw` and `tuned` were embedded with: texts of pairs are embedded by them too.
+    """
+    recipe = recipes.measured_spaces(config, chosen.key, raw.key, tuned.key, seed)
+    if found := store.find(recipe):
+        return cached(found)
+    with store.writing(recipe) as writer:
+        measured: list[Figures] = []
+        for embeddings, encoding in zip((raw, tuned), encodings, strict=True):
+            examples = read_examples(store, chosen, embeddings, encoding, runtime)
+            with one_torch_thread():
+                measured.append(measure_space(examples, config, seed, runtime))
+        counts = {name: value for name, value in store.meta(chosen).items() if name.startswith("n_")}
+        chance = chance_share(examples.of(HELD_OUT)[1]) if examples.links is None else None
+        writer.save_json("metrics", {**counts, **side_by_side(measured[0], measured[1], chance)})
+        writer.rows = counts["n_held_out"]
+    return store.committed(recipe, writer)

@@ -1,0 +1,77 @@
+"""Recipes of tuned embeddings: examples, vectors and settings -> recipes.
+
+The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from topicflow.configs.tuning import (
+    AdapterTune,
+    ClassExamples,
+    FullTune,
+    JudgeConfig,
+    PairExamples,
+    SplitExamples,
+    TopicExamples,
+    TripletExamples,
+)
+from topicflow.tasks.store.artifacts import Recipe
+from topicflow.tasks.store.recipe_parts import fields_of, library_versions
+
+VERSIONS: Mapping[str, int] = {"examples": 1, "tune": 1, "judge": 2}
+"""Bump a stage's number when equal inputs and config must give a different artifact."""
+
+
+def examples(
+    config: ClassExamples | TopicExamples | PairExamples | TripletExamples,
+    split: SplitExamples,
+    documents: str,
+    source: str,
+    seed: int,
+) -> Recipe:
+    """Return the recipe of the examples; `source` is the digest of the file or the key of the labels they come from."""
+    fields = {**fields_of(config, leave_out={"path", "run"}), "split": fields_of(split)}
+    return Recipe(
+        stage="examples",
+        kind="examples",
+        version=VERSIONS["examples"],
+        config=fields,
+        inputs={"documents": documents},
+        identity={"source": source},
+        seed=seed,
+    )
+
+
+def tune(config: AdapterTune | FullTune, embeddings: str, examples: str, encoder: str, seed: int) -> Recipe:
+    """Return the recipe of the adapter, or of the tuned model, of the encoder with key `encoder`."""
+    libraries = (
+        ("torch",) if isinstance(config, AdapterTune) else ("torch", "sentence-transformers", "transformers")
+    )
+    recipe = Recipe(
+        stage="tune",
+        kind="adapters",
+        version=VERSIONS["tune"],
+        config=fields_of(config),
+        inputs={"embeddings": embeddings, "examples": examples},
+        identity=library_versions(*libraries),
+        seed=seed,
+    )
+    kind = "adapters" if isinstance(config, AdapterTune) else "models"
+    return Recipe(**{**vars(recipe), "kind": kind, "identity": {**recipe.identity, "encoder": encoder}})
+
+
+def measured_spaces(config: JudgeConfig, examples: str, raw: str, tuned: str, seed: int) -> Recipe:
+    """Return the recipe of the figures of raw beside tuned vectors."""
+    inputs = {"examples": examples, "raw": raw, "tuned": tuned}
+    libraries = ("numpy", "scikit-learn", "torch", "hdbscan", "numba")
+    return Recipe(
+        stage="judge",
+        kind="judgements",
+        version=VERSIONS["judge"],
+        config=fields_of(config),
+        inputs=dict(inputs),
+        identity=library_versions(*libraries),
+        seed=seed,
+    )

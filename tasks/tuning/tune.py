@@ -1,0 +1,185 @@
+"""Tune: examples and the vectors of n_docs documents -> an adapter for these vectors, or a tuned model.
+
+adapters: adapter.safetensors and adapter.json; models: the folder `model`, which sentence-transformers loads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from topicflow.configs.models import PrecomputedEmbed, RuntimeConfig, SentenceTransformersEmbed
+from topicflow.configs.tuning import AdapterTune, FullTune
+from topicflow.tasks.core.learning import metric_head
+from topicflow.tasks.core.learning.class_head import fit_class_heads, with_gate
+from topicflow.tasks.core.learning.residual import ResidualHead
+from topicflow.tasks.core.learning.similarity import same_class_shares
+from topicflow.tasks.encoding.adapters import save_adapter
+from topicflow.tasks.encoding.encoders import find_encoder
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.resources import one_torch_thread
+from topicflow.tasks.tuning import recipes
+from topicflow.tasks.tuning.example_set import AnyEmbed, ExampleSet, read_examples, read_roles, read_texts
+from topicflow.tasks.tuning.examples import TRAINING, UNLABELLED, VALIDATION, Numbers
+from topicflow.tasks.tuning.full_tuning import tune_encoder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+GATES = (0.5, 1.0, 2.0, 4.0)
+DEFAULT_GATE = 1.0
+VALIDATE_FROM = 50
+"""Validation documents from which on gate and round are chosen by them: of fewer, the share of the same class among
+neighbours is mostly chance."""
+
+VALIDATION_NEIGHBORS = 0.5
+"""Neighbours looked at, as a share of the validation part's mean class: more than a class has cannot all be of it."""
+
+
+def fit_adapter(found: ExampleSet, config: AdapterTune, seed: int) -> tuple[ResidualHead, dict[str, Any]]:
+    """Return the head trained on the examples that are not held out, and how it was.
+
+    Parameters
+    ----------
+    found : ExampleSet
+        Items and their vectors; those that are held out are not looked at.
+    config : AdapterTune
+        Loss and its bounds.
+    seed : int
+        Seed of folds and batches.
+
+    Notes
+    -----
+    Seconds for thousands of examples: O(steps × n × dim × n_classes), or O(epochs × n × dim²) of the other losses.
+    """
+    loss = config.loss
+    if found.links is not None:
+        loss = "contrastive" if found.links.shape[1] == 2 else "triplet"
+        trained = _fit_links(found, config, seed)
+    elif loss in {"auto", "softmax"}:
+        return _fit_classes(found, config, seed)
+    else:
+        trained = _fit_groups(found, config, seed)
+    about = {
+        "loss": loss,
+        "epoch": trained.epoch,
+        "losses": [round(value, 6) for value in trained.losses],
+        "gate": trained.head.gate,
+    }
+    return trained.head, about
+
+
+def _fit_classes(found: ExampleSet, config: AdapterTune, seed: int) -> tuple[ResidualHead, dict[str, Any]]:
+    """Return the head of a softmax regression; gate and round by the validation part where it is large enough."""
+    vectors, classes = found.of(TRAINING)
+    numbers = np.unique(classes, return_inverse=True)[1].reshape(-1)  # a class may have no training document
+    unlabelled = found.of(UNLABELLED)[0]
+    heads, n_doubted = fit_class_heads(
+        vectors, numbers, unlabelled, seed, config.rounds, check=config.check_labels
+    )
+    held, truth = found.of(VALIDATION)
+    gates = GATES if config.gate is None else (config.gate,)
+    about: dict[str, Any] = {"loss": "softmax", "n_doubted": n_doubted}
+    if len(held) < VALIDATE_FROM:
+        gate = config.gate or DEFAULT_GATE
+        return with_gate(heads[-1], gate), {
+            **about,
+            "round": len(heads) - 1,
+            "gate": gate,
+            "chosen_by": "default",
+        }
+    k = max(1, round(VALIDATION_NEIGHBORS * len(held) / len(np.unique(truth))))
+    shares = {
+        (number, gate): same_class_shares(with_gate(head, gate).apply(held), truth, (k,), len(held), seed)[k]
+        for number, head in enumerate(heads)
+        for gate in gates
+    }
+    (number, gate), share = max(
+        shares.items(), key=lambda item: (round(item[1], 6), -item[0][0], -item[0][1])
+    )
+    chosen = {"round": number, "gate": gate, "chosen_by": "validation", "validation_share": round(share, 6)}
+    return with_gate(heads[number], gate), {**about, **chosen}
+
+
+def _fit_groups(found: ExampleSet, config: AdapterTune, seed: int) -> metric_head.Trained:
+    """Return the head of a loss on batches of classes."""
+    import torch
+
+    training, validation = found.rows(TRAINING), found.rows(VALIDATION)
+    classes = torch.from_numpy(found.classes[np.concatenate([training, validation])])
+
+    def loss(moved: Tensor, numbers: Numbers) -> Tensor:
+        batch, its_classes = moved[:, 0], classes[torch.from_numpy(numbers)]
+        if config.loss == "group":
+            return metric_head.group_loss(batch, its_classes, config.temperature)
+        if config.loss == "triplet":
+            return metric_head.batch_hard_loss(batch, its_classes, config.margin)
+        return metric_head.batch_contrastive_loss(batch, its_classes, config.margin)
+
+    rows = (training[:, None], validation[:, None])
+    return metric_head.train_head(found.vectors, *rows, loss, _training(config, seed))
+
+
+def _fit_links(found: ExampleSet, config: AdapterTune, seed: int) -> metric_head.Trained:
+    """Return the head of a loss on given pairs or triplets."""
+    import torch
+
+    (training, similar), (validation, also_similar) = found.linked(TRAINING), found.linked(VALIDATION)
+    likes = torch.from_numpy(np.concatenate([similar, also_similar]))
+
+    def loss(moved: Tensor, numbers: Numbers) -> Tensor:
+        if moved.shape[1] == 2:
+            like = likes[torch.from_numpy(numbers)]
+            return metric_head.pair_loss(moved[:, 0], moved[:, 1], like)
+        return metric_head.triplet_loss(moved[:, 0], moved[:, 1], moved[:, 2], config.margin)
+
+    return metric_head.train_head(found.vectors, training, validation, loss, _training(config, seed))
+
+
+def _training(config: AdapterTune, seed: int) -> metric_head.Training:
+    return metric_head.Training(config.epochs, config.patience, config.batch_size, config.learning_rate, seed)
+
+
+@task(name="tune", cache_policy=NO_CACHE, persist_result=False)
+def tune(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    embeddings: ArtifactRef,
+    chosen: ArtifactRef,
+    encoding: AnyEmbed,
+    config: AdapterTune | FullTune,
+    seed: int,
+    runtime: RuntimeConfig,
+) -> ArtifactRef:
+    """Return the artifact of the adapter or of the tuned model, training it on a miss."""
+    encoder, model = "precomputed", "precomputed vectors"
+    if not isinstance(encoding, PrecomputedEmbed):
+        encoder, model = find_encoder(encoding, runtime.device).key, encoding.model
+    recipe = recipes.tune(config, embeddings.key, chosen.key, encoder, seed)
+    if found := store.find(recipe):
+        return cached(found)
+    with store.writing(recipe) as writer:
+        about: dict[str, Any] = {"encoder": encoder, "model": model, "method": config.method, "seed": seed}
+        about |= {
+            name: value
+            for name, value in store.meta(chosen).items()
+            if name.startswith("n_") or name == "kind"
+        }
+        if isinstance(config, FullTune):
+            assert isinstance(encoding, SentenceTransformersEmbed)
+            items = read_texts(store, documents, chosen)
+            about |= tune_encoder(
+                writer.folder / "model", items, read_roles(store, chosen), encoding, config, seed, runtime
+            )
+        else:
+            examples = read_examples(store, chosen, embeddings, encoding, runtime)
+            with one_torch_thread():
+                head, how = fit_adapter(examples, config, seed)
+            about |= how
+            save_adapter(writer, head, about)
+        writer.rows, writer.meta = int(about["n_training"]), about
+    return store.committed(recipe, writer)

@@ -1,0 +1,109 @@
+"""Assign: new embeddings (n, dim) and a fit -> labels (n,) int32 in the fit's numbers, places (n, 2), distances (n,).
+
+The rule is the fit's own for documents beyond its sample (`tasks.topics.fitted_sample`): the vote of the nearest
+fitted ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from topicflow.configs.models import RuntimeConfig
+from topicflow.tasks.core.clusters.assign import neighbor_weights
+from topicflow.tasks.core.clusters.clustering import Clustering
+from topicflow.tasks.core.clusters.drifts import distance_histogram, own_distances, topic_counts
+from topicflow.tasks.execution.parts import discard_all
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics.fitted_sample import FittedSample, sample_of
+from topicflow.tasks.topics.nearest_fitted import Fitted, fitted_vectors, look_up, read_lookups, save_cells
+from topicflow.tasks.updates import recipes
+from topicflow.tasks.updates.topic_state import Fit
+
+
+@task(name="cells", cache_policy=NO_CACHE, persist_result=False)
+def cells(
+    store: ArtifactStore,
+    embeddings: ArtifactRef,
+    neighbors: ArtifactRef,
+    labels: ArtifactRef,
+    topics: ArtifactRef,
+    seed: int,
+    runtime: RuntimeConfig,
+) -> ArtifactRef:
+    """Return the fitted vectors' cells with the sizes and distances of the fit's topics, made on a miss."""
+    inputs = {"embeddings": embeddings, "neighbors": neighbors, "labels": labels, "topics": topics}
+    recipe = recipes.cells({name: ref.key for name, ref in inputs.items()}, seed)
+    if found := store.find(recipe):
+        return cached(found)
+    with store.writing(recipe) as writer:
+        sample = sample_of(store, neighbors)
+        fitted = fitted_vectors(store, embeddings, sample)
+        save_cells(writer, fitted, store.array(neighbors, "indices"), seed, runtime.n_threads)
+        own, centroids = np.asarray(store.array(labels, "labels")), store.array(topics, "centroids")
+        distances = own_distances(store.array(embeddings, "embeddings"), own, centroids)
+        writer.save_array("topic_counts", topic_counts(own, len(centroids)))
+        writer.save_array("histogram", distance_histogram(distances))
+        writer.rows = len(fitted)
+        writer.meta = {"n_fitted": len(fitted), "sampled": sample is not None}
+    return store.committed(recipe, writer)
+
+
+@task(name="assign", cache_policy=NO_CACHE, persist_result=False)
+def assign(store: ArtifactStore, embeddings: ArtifactRef, fit: Fit, runtime: RuntimeConfig) -> ArtifactRef:
+    """Return the labels of new documents as the fit has it, with their places and distances, computed on a miss."""
+    recipe = recipes.assign({"embeddings": embeddings.key, "cells": fit.cells, "layout": fit.layout})
+    if found := store.find(recipe):
+        return cached(found)
+    with store.writing(recipe) as writer:
+        sample = sample_of(store, _ref("neighbors", fit.neighbors))
+        vectors, index = _ref("embeddings", fit.embeddings), _ref("cells", fit.cells)
+        fitted = Fitted(vectors, sample, index, "assign", recipes.VERSIONS["assign"])
+        parts = look_up(store, embeddings, fitted, runtime)
+        clustering, layout = _fitted_results(store, fit, sample)
+        told = [_told(*found, clustering, layout) for found in read_lookups(store, parts)]
+        labels, probabilities, scores, places = (np.concatenate(each) for each in zip(*told, strict=True))
+        writer.save_array("labels", labels)
+        writer.save_array("probabilities", probabilities)
+        writer.save_array("outlier_scores", scores)
+        writer.save_array("reassigned", np.zeros(len(labels), bool))
+        writer.save_array("reduced", places)
+        centroids = store.array(_ref("topics", fit.topics), "centroids")
+        writer.save_array(
+            "distances", own_distances(store.array(embeddings, "embeddings"), labels, centroids)
+        )
+        writer.rows = len(labels)
+        writer.meta = {"outlier_share": float((labels < 0).mean())}
+    discard_all(store, parts)
+    return store.committed(recipe, writer)
+
+
+def _fitted_results(
+    store: ArtifactStore, fit: Fit, sample: ArtifactRef | None
+) -> tuple[Clustering, NDArray[np.float32]]:
+    """Return the clustering (n_fitted,) and the places (n_fitted, 2) of the fitted documents."""
+    rows = slice(None) if sample is None else store.array(sample, "rows")
+    names = ("labels", "probabilities", "outlier_scores")
+    own = (np.asarray(store.array(_ref("labels", fit.labels), name))[rows] for name in names)
+    return Clustering(*own), np.asarray(store.array(_ref("reduced", fit.layout), "reduced"))[rows]
+
+
+def _told(
+    nearest: NDArray[np.int32],
+    distances: NDArray[np.float32],
+    clustering: Clustering,
+    layout: NDArray[np.float32],
+) -> tuple[NDArray[Any], ...]:
+    """Return labels, probabilities, outlier scores (m,) and places (m, 2) by the vote of the nearest (m, k)."""
+    voters = FittedSample(np.empty(0, np.int64), nearest, neighbor_weights(distances))
+    found = voters.vote(clustering)
+    return found.labels, found.probabilities, found.outlier_scores, voters.means(layout)
+
+
+def _ref(kind: str, key: str) -> ArtifactRef:
+    return ArtifactRef(kind, key, kind)

@@ -1,0 +1,120 @@
+"""Overview: all documents so far, batch by batch, with their topics -> their metrics and the report's page.
+
+overviews: `metrics.json` as `evaluate` has them, but for the figures of a layout; `report.html` with lasting ids.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from topicflow.configs.update import UpdateTopicsConfig
+from topicflow.tasks.encoding.embed import text_parts
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.report.report import pack, report_blocks
+from topicflow.tasks.report.report_page import build_page
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, canonical_json, digest
+from topicflow.tasks.topics.evaluate import PART_ROWS, known_classes, measure, read_keywords
+from topicflow.tasks.updates import recipes
+from topicflow.tasks.updates.topic_state import Batch, Name, batch_stages, documents_of
+
+
+def read_batches(store: ArtifactStore, batches: Sequence[Batch], stage: str, name: str) -> NDArray[Any]:
+    """Return an array of all batches in order, e.g. ("cluster", "labels"); some bytes a document are held."""
+    return np.concatenate([store.array(batch_stages(batch)[stage], name) for batch in batches])
+
+
+def renumber(blocks: Mapping[str, Any], ids: NDArray[np.int32], names: Mapping[int, Name]) -> dict[str, Any]:
+    """Return a report's blocks with lasting ids and names in place of the numbers of the fit.
+
+    Parameters
+    ----------
+    blocks : mapping
+        What `report_blocks` returned.
+    ids : ndarray of shape (n_topics,), int32
+        Lasting id of each topic.
+    names : mapping of int to Name
+        Their names.
+    """
+    summary, points = dict(blocks["summary"]), dict(blocks["points"])
+    summary["topics"] = [
+        {**entry, "topic": int(ids[entry["topic"]]), "name": names[int(ids[entry["topic"]])].name}
+        for entry in summary["topics"]
+    ]
+    for part in ("similarity", "timeline"):
+        if summary[part] is not None:
+            summary[part] = {**summary[part], "topics": [int(ids[t]) for t in summary[part]["topics"]]}
+    numbers = np.frombuffer(base64.b64decode(points["topic"]), "<i4")
+    points["topic"] = pack(lasting(numbers, ids))
+    return {**blocks, "summary": summary, "points": points}
+
+
+def lasting(labels: NDArray[np.int32], ids: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the lasting ids (n,) int32 of labels in the numbers of a fit; -1 stays."""
+    return np.append(ids, -1).astype(np.int32)[labels]
+
+
+@task(name="overview", cache_policy=NO_CACHE, persist_result=False)
+def overview(
+    store: ArtifactStore,
+    config: UpdateTopicsConfig,
+    batches: Sequence[Batch],
+    topics: ArtifactRef,
+    ids: Sequence[int],
+    names: Mapping[int, Name],
+) -> ArtifactRef:
+    """Return metrics and page of all documents so far, made on a miss.
+
+    Notes
+    -----
+    Reads every text once to count words that occur together, and holds 21 bytes a document; writes a page whose size
+    is bounded by `report.max_points`. This grows with all documents, not with the new ones.
+    """
+    keys = digest(canonical_json([vars(batch) for batch in batches]))
+    named = digest(canonical_json([[number, vars(names[number])] for number in ids]))
+    inputs = {"batches": keys, "topics": topics.key}
+    recipe = recipes.overview(config.evaluate, config.count, config.report, config.name, inputs, named)
+    if found := store.find(recipe):
+        return cached(found)
+    with store.writing(recipe) as writer:
+        labels = read_batches(store, batches, "cluster", "labels")
+        documents = pl.concat(
+            [store.table(documents_of(batch), "documents") for batch in batches], how="diagonal_relaxed"
+        )
+        metrics = measure(
+            _texts(store, batches), read_keywords(store, topics), labels, None, None, known_classes(documents),
+            config.evaluate, config.count, config.seed,
+        )  # fmt: skip
+        layout = read_batches(store, batches, "map", "reduced")
+        arrays = {
+            name: read_batches(store, batches, "cluster", name) for name in ("probabilities", "reassigned")
+        }
+        title = config.report.title or config.name
+        told, centroids = sized_topics(store, topics, labels), store.array(topics, "centroids")
+        blocks = report_blocks(
+            documents, layout, {"labels": labels, **arrays}, told, centroids, metrics, config.report, title
+        )
+        page = build_page(title, renumber(blocks, np.asarray(ids, np.int32), names))
+        writer.save_json("metrics", metrics)
+        writer.path("report.html").write_text(page, encoding="utf-8")
+        writer.rows = len(labels)
+    return store.committed(recipe, writer)
+
+
+def sized_topics(store: ArtifactStore, topics: ArtifactRef, labels: NDArray[np.int32]) -> pl.DataFrame:
+    """Return the fit's topics with the sizes that they have by now."""
+    table = store.table(topics, "topics").collect().sort("topic")
+    sizes = np.bincount(labels[labels >= 0], minlength=table.height).astype(np.uint32)
+    return table.with_columns(pl.Series("size", sizes))
+
+
+def _texts(store: ArtifactStore, batches: Sequence[Batch]) -> Iterator[pl.Series]:
+    for batch in batches:
+        yield from text_parts(store, documents_of(batch), PART_ROWS)

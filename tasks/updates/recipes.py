@@ -1,0 +1,95 @@
+"""Recipes of updates: a state and what is new -> recipes.
+
+The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from topicflow.configs.models import CountConfig, EvaluateConfig, LoadConfig, ReportConfig
+from topicflow.configs.update import ArriveConfig, DriftConfig, MatchConfig
+from topicflow.tasks.documents import recipes as documents
+from topicflow.tasks.report import recipes as report
+from topicflow.tasks.store.artifacts import Recipe
+from topicflow.tasks.store.recipe_parts import fields_of, library_versions
+from topicflow.tasks.topics import recipes as topics
+
+VERSIONS: Mapping[str, int] = {"arrive": 1, "assign": 2, "drift": 1, "gather": 1, "match": 1, "overview": 2}
+"""Bump a stage's number when equal inputs and config must give a different artifact."""
+
+
+def new_documents(loading: LoadConfig, config: ArriveConfig, source: str, state: str) -> Recipe:
+    """Return the recipe of what is new in a `source` fingerprint to the state with that key, empty before the first."""
+    fields = {**fields_of(loading, leave_out={"path", "connection_env"}), "arrive": fields_of(config)}
+    identity = {
+        "source": source,
+        "load": str(documents.VERSIONS["load"]),
+    }  # its documents are made by load's code
+    return Recipe("arrive", "arrivals", VERSIONS["arrive"], fields, {"state": state}, identity)
+
+
+def cells(inputs: Mapping[str, str], seed: int) -> Recipe:
+    """Return the recipe of the fitted vectors' cells, by which new documents find their nearest."""
+    identity = library_versions("numpy", "numba")
+    return Recipe("assign", "cells", VERSIONS["assign"], {}, dict(inputs), identity, seed)
+
+
+def assign(inputs: Mapping[str, str]) -> Recipe:
+    """Return the recipe of the labels of new documents; their cells stand for the fit."""
+    identity = library_versions("numpy", "numba")
+    return Recipe("assign", "labels", VERSIONS["assign"], {}, dict(inputs), identity)
+
+
+def drift(config: DriftConfig, inputs: Mapping[str, str], n_updates: int) -> Recipe:
+    """Return the recipe of the drift figures after `n_updates` runs since the fit."""
+    fields = {**fields_of(config), "n_updates": n_updates}
+    return Recipe("drift", "drifts", VERSIONS["drift"], fields, dict(inputs), library_versions("numpy"))
+
+
+def merged_batches(batches: Sequence[str]) -> Recipe:
+    """Return the recipe of the documents of several batches as one."""
+    inputs = {str(number): key for number, key in enumerate(batches)}
+    return Recipe("gather", "documents", VERSIONS["gather"], {}, inputs)
+
+
+def lineage(config: MatchConfig, inputs: Mapping[str, str]) -> Recipe:
+    """Return the recipe of the lineage of a new fit's topics."""
+    return Recipe(
+        stage="match",
+        kind="lineages",
+        version=VERSIONS["match"],
+        config=fields_of(config),
+        inputs=dict(inputs),
+        identity=library_versions("numpy", "scipy"),
+    )
+
+
+def overview(
+    evaluating: EvaluateConfig,
+    counting: CountConfig,
+    reporting: ReportConfig,
+    name: str,
+    inputs: Mapping[str, str],
+    names: str,
+) -> Recipe:
+    """Return the recipe of metrics and page of all documents so far; `names` is the digest of ids and names."""
+    fields = {
+        "evaluate": fields_of(evaluating),
+        "report": fields_of(reporting.model_copy(update={"title": reporting.title or name})),
+        "token_pattern": counting.token_pattern,
+        "lowercase": counting.lowercase,
+    }
+    identity = {
+        "names": names,
+        "evaluate": str(topics.VERSIONS["evaluate"]),
+        "report": str(report.VERSIONS["report"]),
+    }
+    identity |= library_versions("numpy", "scikit-learn", "plotly")
+    return Recipe("overview", "overviews", VERSIONS["overview"], fields, dict(inputs), identity)
+
+
+def state(values: Mapping[str, Any]) -> Recipe:
+    """Return the recipe of a state, which is its content."""
+    return Recipe("publish", "states", 1, dict(values))

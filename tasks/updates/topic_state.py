@@ -1,0 +1,211 @@
+"""Topic state: what an update leaves to the next one, as one artifact of references; and the run that left the last.
+
+A state names every artifact that stands for the documents so far, so that each run can be taken up by itself, whatever
+became of the runs before it. Its manifest lists them (`refers_to`), which is what `gc` goes by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from topicflow.tasks.errors import ArtifactError
+from topicflow.tasks.log import LOG
+from topicflow.tasks.runs.records import RunRecord, list_runs
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.updates import recipes
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Keys of documents that came together, of their vectors, labels (numbers of the fit) and places on the map."""
+
+    documents: str
+    embeddings: str
+    labels: str
+    layout: str
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Keys of the fit that new documents are told to."""
+
+    embeddings: str
+    neighbors: str
+    labels: str
+    layout: str
+    counts: str
+    topics: str
+    cells: str
+    settings: str
+    """Digest of the config that fitted it: another one asks for another fit."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """A topic's name and who gave it: `keywords` or `person`."""
+
+    name: str
+    by: str = "keywords"
+
+
+@dataclass(frozen=True)
+class Update:
+    """One link of the chain: what came with it, and whether topics were fitted anew."""
+
+    number: int
+    watermark: str | None
+    n_new: int
+    n_late: int
+    refit: bool
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """Where a series of updates stands; `ids[i]` is the lasting id of topic i of the fit.
+
+    `lineages` are the numbers of the runs that fitted anew, with the keys of what became of the topics then.
+    """
+
+    fit: Fit
+    batches: tuple[Batch, ...]
+    arrivals: tuple[str, ...]
+    ids: tuple[int, ...]
+    names: Mapping[int, Name]
+    next_id: int
+    watermark: str | None
+    schema: Mapping[str, str]
+    updates: tuple[Update, ...]
+    lineages: tuple[tuple[int, str], ...] = ()
+    drift: str | None = None
+    key: str = field(default="", compare=False)
+
+    @property
+    def number(self) -> int:
+        """How many runs have told it documents."""
+        return self.updates[-1].number
+
+    @property
+    def n_since_fit(self) -> int:
+        """Runs since the last that fitted."""
+        return next(i for i, update in enumerate(reversed(self.updates)) if update.refit)
+
+    @property
+    def refers_to(self) -> list[list[str]]:
+        """Kind and key of every artifact that the state stands on."""
+        fit = self.fit
+        named = [
+            ("embeddings", fit.embeddings), ("neighbors", fit.neighbors), ("labels", fit.labels),
+            ("reduced", fit.layout), ("counts", fit.counts), ("topics", fit.topics), ("cells", fit.cells),
+        ]  # fmt: skip
+        for batch in self.batches:
+            named += [("documents", batch.documents), ("embeddings", batch.embeddings)]
+            named += [("labels", batch.labels), (_layout_kind(batch), batch.layout)]
+        named += [("arrivals", key) for key in self.arrivals]
+        named += [("lineages", key) for _, key in self.lineages]
+        named += [("drifts", self.drift)] if self.drift else []
+        return [list(pair) for pair in dict.fromkeys(named)]
+
+
+def _layout_kind(batch: Batch) -> str:
+    """Return the kind of a batch's places: assigned documents have theirs beside their labels."""
+    return "labels" if batch.layout == batch.labels else "reduced"
+
+
+def documents_of(batch: Batch) -> ArtifactRef:
+    """Return the reference of a batch's documents."""
+    return ArtifactRef("documents", batch.documents, "load")
+
+
+def batch_stages(batch: Batch) -> dict[str, ArtifactRef]:
+    """Return a batch's artifacts by the stages of a topic model that make such ones."""
+    return {
+        "load": documents_of(batch),
+        "embed": ArtifactRef("embeddings", batch.embeddings, "embed"),
+        "cluster": ArtifactRef("labels", batch.labels, "cluster"),
+        "map": ArtifactRef(_layout_kind(batch), batch.layout, "reduce"),
+    }
+
+
+def save_state(store: ArtifactStore, state: TopicState) -> ArtifactRef:
+    """Return the state's artifact, written where it is not there."""
+    values = {name: value for name, value in asdict(state).items() if name != "key"}
+    values["names"] = {str(number): vars(name) for number, name in state.names.items()}
+    recipe = recipes.state(values)
+    if found := store.find(recipe):
+        return found
+    with store.writing(recipe) as writer:
+        writer.save_json("state", values)
+        writer.rows = sum(update.n_new for update in state.updates)
+        writer.meta = {"refers_to": state.refers_to}
+    return store.committed(recipe, writer)
+
+
+def read_state(store: ArtifactStore, key: str) -> TopicState:
+    """Return the state kept under a key.
+
+    Raises
+    ------
+    ArtifactError
+        When it, or an artifact that it stands on, is not in the store.
+    """
+    if store.state("states", key) != "hit":
+        raise ArtifactError(f"store: {store.name}: states/{key} is {store.state('states', key)}")
+    values: dict[str, Any] = store.json(ArtifactRef("states", key, "publish"), "state")
+    state = TopicState(
+        fit=Fit(**values["fit"]),
+        batches=tuple(Batch(**batch) for batch in values["batches"]),
+        arrivals=tuple(values["arrivals"]),
+        ids=tuple(values["ids"]),
+        names={int(number): Name(**name) for number, name in values["names"].items()},
+        next_id=values["next_id"],
+        watermark=values["watermark"],
+        schema=values["schema"],
+        updates=tuple(Update(**update) for update in values["updates"]),
+        lineages=tuple((number, lineage) for number, lineage in values["lineages"]),
+        drift=values["drift"],
+    )
+    for kind, own in state.refers_to:
+        if (found := store.state(kind, own)) != "hit":
+            raise ArtifactError(f"store: {store.name}: {kind}/{own} is {found}")
+    return replace(state, key=key)
+
+
+def published_runs(runs: Path, name: str) -> list[RunRecord]:
+    """Return the records of a series' published updates, the last link of the chain first.
+
+    The chain counts, not the clock: a clock that was set back gives a later run an earlier number.
+    """
+    records = [r for r in list_runs(runs, name) if r.get("state") == "completed" and r.get("published")]
+    return sorted(records, key=lambda record: int(record["update"]["number"]), reverse=True)
+
+
+def last_published(store: ArtifactStore, runs: Path, name: str) -> tuple[RunRecord, TopicState] | None:
+    """Return the last published run whose state is whole, with it; None where there is no run yet.
+
+    A run that was deleted, or whose artifacts are gone, is passed over: its documents are new again.
+
+    Raises
+    ------
+    ArtifactError
+        When there are published runs and of none of them everything is in the store.
+    """
+    problems = []
+    for record in published_runs(runs, name):
+        try:
+            state = read_state(store, record["update"]["state"])
+        except ArtifactError as error:
+            problems.append(f"{record['run_id']} ({error})")
+            continue
+        if problems:
+            LOG.warning("going on from %s; passed over: %s", record["run_id"], "; ".join(problems))
+        return record, state
+    if not problems:
+        return None
+    msg = (
+        f"{runs / name}: the state of no run is whole in the store, last {problems[0]}; name the right --store, "
+        "restore it, or give the config another name to begin anew"
+    )
+    raise ArtifactError(msg)

@@ -1,0 +1,95 @@
+"""Update steps: a state and what a run made -> the next state; and why topics must be fitted anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from topicflow.configs.update import UpdateTopicsConfig
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, canonical_json, digest
+from topicflow.tasks.updates.topic_names import name_topics
+from topicflow.tasks.updates.topic_state import Batch, Fit, TopicState, Update
+
+FITTED_BY = ("seed", "embed", "neighbors", "reduce", "map", "cluster", "count", "label")
+"""Sections that a fit is made by: where one of them changes, the next run fits anew."""
+
+
+def fit_settings(config: UpdateTopicsConfig) -> str:
+    """Return the digest of all that a fit is made by."""
+    return digest(canonical_json(config.model_dump(mode="json", include=set(FITTED_BY))))
+
+
+def why_refit(store: ArtifactStore, state: TopicState, vectors: ArtifactRef, settings: str) -> str:
+    """Return why new documents cannot be told to the fit there is, or an empty text where they can."""
+    fitted = ArtifactRef("embeddings", state.fit.embeddings, "embed")
+    then, now = (store.meta(ref)["encoder"] for ref in (fitted, vectors))
+    width = [store.array(ref, "embeddings").shape[1] for ref in (fitted, vectors)]
+    if then != now or width[0] != width[1]:
+        return "the encoder is another one (or its arithmetic is)"
+    return "the config that fits is another one" if settings != state.fit.settings else ""
+
+
+def extended(
+    store: ArtifactStore,
+    state: TopicState,
+    batch: Batch,
+    arrivals: ArtifactRef,
+    drifted: ArtifactRef,
+    given: Mapping[int, str],
+) -> TopicState:
+    """Return the state with one more batch told to the fit there is."""
+    return replace(
+        _with_arrivals(store, state, arrivals, refit=False),
+        batches=(*state.batches, batch),
+        names=name_topics(state.ids, keyword_names(store, state.fit), state.names, given),
+        drift=drifted.key,
+    )
+
+
+def refitted(
+    store: ArtifactStore,
+    state: TopicState | None,
+    fit: Fit,
+    batch: Batch,
+    arrivals: ArtifactRef,
+    lineage: ArtifactRef,
+    given: Mapping[int, str],
+) -> TopicState:
+    """Return the state of a new fit, whose one batch holds all documents."""
+    traced = store.json(lineage, "matching")
+    ids = tuple(traced["ids"])
+    names = name_topics(ids, keyword_names(store, fit), state.names if state else {}, given)
+    before = state or TopicState(fit, (batch,), (), ids, names, traced["next_id"], None, {}, ())
+    told = _with_arrivals(store, before, arrivals, refit=True)
+    return replace(
+        told,
+        fit=fit,
+        batches=(batch,),
+        ids=ids,
+        names=names,
+        next_id=traced["next_id"],
+        lineages=(*before.lineages, (told.number, lineage.key)),
+        drift=None,
+    )
+
+
+def keyword_names(store: ArtifactStore, fit: Fit) -> list[str]:
+    """Return the names that a fit made of its topics' keywords, in the order of its numbers."""
+    topics = store.table(ArtifactRef("topics", fit.topics, "label"), "topics").sort("topic")
+    names: list[str] = topics.select("name").collect()["name"].to_list()
+    return names
+
+
+def _with_arrivals(
+    store: ArtifactStore, state: TopicState, arrivals: ArtifactRef, *, refit: bool
+) -> TopicState:
+    told = store.meta(arrivals)
+    number = state.number + 1 if state.updates else 1
+    link = Update(number, told["watermark"], told["n_new"], told["n_late"], refit)
+    return replace(
+        state,
+        arrivals=(*state.arrivals, arrivals.key),
+        watermark=told["watermark"],
+        schema=told["schema"],
+        updates=(*state.updates, link),
+    )

@@ -1,0 +1,1 @@
+"""topicflow: topics of a corpus, every night."""
