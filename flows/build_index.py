@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from topicflow.configs.index import BuildIndexConfig
+from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed

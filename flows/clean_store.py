@@ -7,8 +7,8 @@ from typing import Any
 
 from prefect import flow
 
-from topicflow.configs.models import RuntimeConfig
-from topicflow.configs.serving import RetentionConfig
+from topicflow.configs.flows.serving import RetentionConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.log import LOG
 from topicflow.tasks.runs.retention import clean
 from topicflow.tasks.store.artifact_store import open_store

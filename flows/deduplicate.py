@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from topicflow.configs.deduplicate import DeduplicateConfig
+from topicflow.configs.flows.deduplicate import DeduplicateConfig
 from topicflow.flows.running.duplicate_stages import duplicate_stages
 from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run
 from topicflow.tasks.documents.load import load

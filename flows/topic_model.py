@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from topicflow.configs.models import TopicModelConfig
+from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.flows.planning.stages import STAGES
 from topicflow.flows.running.duplicate_stages import duplicate_stages
 from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run

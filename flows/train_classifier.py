@@ -6,8 +6,8 @@ from pathlib import Path
 
 from prefect import flow
 
-from topicflow.configs.classify import TrainClassifierConfig
-from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.configs.flows.train_classifier import TrainClassifierConfig
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run
 from topicflow.tasks.classify.classifiers import body_config
 from topicflow.tasks.classify.compare_methods import contest

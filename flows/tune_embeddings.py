@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from topicflow.configs.tuning import TuneEmbeddingsConfig
+from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
 from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed

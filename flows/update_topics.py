@@ -8,8 +8,8 @@ from typing import Any
 
 from prefect import flow
 
-from topicflow.configs.models import RuntimeConfig
-from topicflow.configs.update import UpdateTopicsConfig
+from topicflow.configs.flows.update_topics import UpdateTopicsConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.log import LOG

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_matrix
 
-from topicflow.configs.models import CountConfig
+from topicflow.configs.sections.count import CountConfig
 from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter, Recipe
 from topicflow.tasks.topics.count import count_texts

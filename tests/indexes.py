@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from topicflow.configs.index import BuildIndexConfig
+from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.publish.index import publish_index

@@ -11,7 +11,7 @@ import polars as pl
 
 import topicflow.flows.update_topics as line
 from tests.fakes import TOPIC_WORDS, Corpus, planted_corpus
-from topicflow.configs.update import UpdateTopicsConfig
+from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 
 N_FIRST = 120
 """Documents of the first day's run."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from topicflow.configs.classify import TrainClassifierConfig
+from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.flows.commands.options import (
     AsJson,
     ConfigFile,

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from topicflow.configs.flows import FLOWS
-from topicflow.configs.load import explain
+from topicflow.configs.flows.names import FLOWS
+from topicflow.configs.read import explain
 from topicflow.tasks.errors import ConfigError
 
 app = typer.Typer(help="Explain the config.", no_args_is_help=True)

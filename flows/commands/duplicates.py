@@ -36,7 +36,7 @@ def dedup(
     as_json: AsJson = False,
 ) -> None:
     """Find near-duplicates and keep one of each, computing only what the store lacks."""
-    from topicflow.configs.deduplicate import DeduplicateConfig
+    from topicflow.configs.flows.deduplicate import DeduplicateConfig
 
     settings = read_config(config, DeduplicateConfig, overrides, store, runs)
     if against is not None:

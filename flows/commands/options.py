@@ -9,8 +9,9 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from topicflow.configs.load import load_config
-from topicflow.configs.models import FlowConfig, RuntimeConfig
+from topicflow.configs.flows.base import FlowConfig
+from topicflow.configs.read import load_config
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.errors import ConfigError
 
 ConfigT = TypeVar("ConfigT", bound=FlowConfig)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from topicflow.configs.load import load_config
-from topicflow.configs.serving import ServeConfig
+from topicflow.configs.flows.serving import ServeConfig
+from topicflow.configs.read import load_config
 from topicflow.tasks.errors import ConfigError
 
 app = typer.Typer()

@@ -69,7 +69,7 @@ def store_gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
     """Remove runs beyond the policy, artifacts that no run refers to, and what killed runs left behind."""
-    from topicflow.configs.serving import RetentionConfig
+    from topicflow.configs.flows.serving import RetentionConfig
     from topicflow.flows.commands.console import human_bytes
     from topicflow.tasks.runs.retention import clean
 

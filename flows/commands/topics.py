@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from topicflow.configs.flows import FLOWS
-from topicflow.configs.models import TopicModelConfig
+from topicflow.configs.flows.names import FLOWS
+from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.flows.commands.options import (
     AsJson,
     ConfigFile,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from topicflow.configs.tuning import TuneEmbeddingsConfig
+from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
 from topicflow.flows.commands.options import (
     AsJson,
     ConfigFile,

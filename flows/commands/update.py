@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from topicflow.configs.update import UpdateTopicsConfig
+from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.flows.commands.options import (
     AsJson,
     ConfigFile,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from topicflow.configs.update import UpdateTopicsConfig
+from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.tasks.documents.sources import open_source
 from topicflow.tasks.documents.timestamps import Timestamps
 from topicflow.tasks.errors import ConfigError, DataError

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from topicflow.configs.deduplicate import DeduplicateConfig
-from topicflow.configs.duplicates import (
+from topicflow.configs.flows.deduplicate import DeduplicateConfig
+from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.sections.deduplicate import (
     AnyDeduplicate,
     BothDeduplicate,
     EmbeddingDeduplicate,
     MinhashDeduplicate,
 )
-from topicflow.configs.models import TopicModelConfig
 from topicflow.flows.planning.stages import stages_of
 from topicflow.flows.planning.steps import Step, embed_recipe, last_stages, load_step, step_of, steps_after
 from topicflow.tasks.duplicates import recipes as duplicates_recipes

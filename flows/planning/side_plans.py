@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from topicflow.configs.deduplicate import DeduplicateConfig
-from topicflow.configs.index import BuildIndexConfig
+from topicflow.configs.flows.build_index import BuildIndexConfig
+from topicflow.configs.flows.deduplicate import DeduplicateConfig
 from topicflow.flows.planning.plan import duplicate_recipes, plan_topic_model
 from topicflow.flows.planning.steps import Step, embed_recipe, last_stages, load_step, step_of, steps_after
 from topicflow.tasks.duplicates.recipes import searches

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from topicflow.configs.models import TopicModelConfig
+from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.tasks.duplicates.recipes import searches
 
 STAGES = ("load", "embed", "neighbors", "reduce", "map", "cluster", "count", "label", "evaluate", "report")

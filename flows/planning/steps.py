@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from topicflow.configs.models import (
-    EmbedConfig,
-    FlowConfig,
-    ImagesEmbed,
-    LoadConfig,
-    PrecomputedEmbed,
-    RuntimeConfig,
-)
+from topicflow.configs.flows.base import FlowConfig
+from topicflow.configs.sections.embed import EmbedConfig, ImagesEmbed, PrecomputedEmbed
+from topicflow.configs.sections.load import LoadConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents import recipes as documents_recipes
 from topicflow.tasks.documents.sources import find_documents, fingerprint
 from topicflow.tasks.encoding import recipes as encoding_recipes

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from topicflow.configs.duplicates import (
+from topicflow.configs.sections.deduplicate import (
     AnyDeduplicate,
     BothDeduplicate,
     EmbeddingDeduplicate,
     MinhashDeduplicate,
 )
-from topicflow.configs.models import EmbedConfig, RuntimeConfig
+from topicflow.configs.sections.embed import EmbedConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.flows.running.frame import finished
 from topicflow.tasks.duplicates.deduplicate import deduplicate
 from topicflow.tasks.duplicates.similar_texts import shingle

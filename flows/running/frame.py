@@ -13,7 +13,8 @@ from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from topicflow.configs.models import FlowConfig, RuntimeConfig
+from topicflow.configs.flows.base import FlowConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.flows.running.interrupt import end_soon
 from topicflow.tasks.errors import ArtifactError
 from topicflow.tasks.execution.progress import display, say, waiting

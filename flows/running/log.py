@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from topicflow.configs.models import FlowConfig
+from topicflow.configs.flows.base import FlowConfig
 from topicflow.tasks.errors import ArtifactError, PipelineError, StageError
 from topicflow.tasks.log import DETAILS, LOG
 from topicflow.tasks.runs.records import RunId, RunRecord, list_runs, record_failure

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from uuid import UUID
 
-from topicflow.configs.flows import FLOWS
-from topicflow.configs.load import load_config
-from topicflow.configs.serving import ScheduleConfig, ServeConfig, When
+from topicflow.configs.flows.names import FLOWS
+from topicflow.configs.flows.serving import ScheduleConfig, ServeConfig, When
+from topicflow.configs.read import load_config
 from topicflow.flows.running.server import START_S
 from topicflow.flows.running.start import QUIET_PREFECT, server_errors_in_one_line, server_is_configured
 from topicflow.tasks.errors import ConfigError, StageError, first_line

@@ -28,7 +28,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from topicflow.configs.models import FlowConfig, TopicModelConfig
+from topicflow.configs.flows.base import FlowConfig
+from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.flows.planning.plan import plan_topic_model
 from topicflow.flows.running.log import RunLog
 from topicflow.flows.running.server import temporary_server

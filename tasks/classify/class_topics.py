@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.configs.models import ClassesCluster
+from topicflow.configs.sections.cluster import ClassesCluster
 from topicflow.tasks.classify.classifier_files import find_classifier
 from topicflow.tasks.classify.classifiers import load_classifier
 from topicflow.tasks.core.clusters.clustering import LabelArray, number_by_size

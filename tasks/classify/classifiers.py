@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.core.learning.heads import FloatArray, Head
 from topicflow.tasks.encoding.spaces import Space
 from topicflow.tasks.errors import ArtifactError, ConfigError, first_line

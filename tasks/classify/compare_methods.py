@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.classify import CompareConfig, TrainClassifierConfig
-from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.configs.flows.train_classifier import TrainClassifierConfig
+from topicflow.configs.sections.classify import CompareConfig
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.classify import recipes
 from topicflow.tasks.classify.setfit_training import tune_body
 from topicflow.tasks.core.learning.heads import Classes, FloatArray, fit_head

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from topicflow.configs.classify import LabelsConfig
+from topicflow.configs.sections.classify import LabelsConfig
 from topicflow.tasks.errors import ConfigError, DataError, first_line
 from topicflow.tasks.runs.records import find_run
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.classify import LabelsConfig
+from topicflow.configs.sections.classify import LabelsConfig
 from topicflow.tasks.classify import recipes
 from topicflow.tasks.classify.label_sources import read_labels
 from topicflow.tasks.core.learning.heads import Classes

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.classify import PredictConfig
+from topicflow.configs.sections.classify import PredictConfig
 from topicflow.tasks.classify import recipes
 from topicflow.tasks.classify.classifiers import load_classifier
 from topicflow.tasks.core.learning.heads import CHUNK_ROWS, FloatArray

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from topicflow.configs.classify import LabelsConfig, PredictConfig, TrainClassifierConfig
+from topicflow.configs.flows.train_classifier import TrainClassifierConfig
+from topicflow.configs.sections.classify import LabelsConfig, PredictConfig
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 

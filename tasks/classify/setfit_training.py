@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from topicflow.configs.classify import HeadConfig, SetFitConfig
+from topicflow.configs.sections.classify import HeadConfig, SetFitConfig
 from topicflow.tasks.core.learning.heads import Classes, FloatArray, fit_head
 from topicflow.tasks.core.learning.splits import Rows, draw_batch, stratified_split
 

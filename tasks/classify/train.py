@@ -7,8 +7,8 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.classify import TrainClassifierConfig
-from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.configs.flows.train_classifier import TrainClassifierConfig
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.classify import recipes
 from topicflow.tasks.classify.classifiers import Classifier, body_config
 from topicflow.tasks.classify.compare_methods import Examples, body_arithmetic, body_key, read_examples

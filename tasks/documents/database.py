@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from topicflow.configs.models import LoadConfig
+from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.errors import DataError, first_line
 
 _QUERY_ROWS = 20_000

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 import tomli_w
 
-from topicflow.configs.models import LoadConfig
+from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.sources import open_source
 from topicflow.tasks.documents.timestamps import Timestamps
 from topicflow.tasks.errors import DataError
@@ -145,7 +145,7 @@ def guess_config(path: str | Path) -> Guess:
 
 
 def render_config(guess: Guess) -> str:
-    """Return a short commented TOML config that `configs.load.load_config` accepts as it is."""
+    """Return a short commented TOML config that `configs.read.load_config` accepts as it is."""
     one_text = len(guess.text_columns) == 1
     text = _toml(guess.text_columns[0]) if one_text else f"[{', '.join(map(_toml, guess.text_columns))}]"
     optional = [

@@ -22,7 +22,8 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from topicflow.configs.models import LoadConfig, RuntimeConfig, SplitConfig
+from topicflow.configs.sections.load import LoadConfig, SplitConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents import recipes
 from topicflow.tasks.documents.sources import (
     Source,

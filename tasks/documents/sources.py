@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
-from topicflow.configs.models import LoadConfig
+from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents import docstrings, recipes
 from topicflow.tasks.documents.database import read_query
 from topicflow.tasks.documents.read_errors import readable

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.duplicates import AnyDeduplicate, GroupingConfig
+from topicflow.configs.sections.deduplicate import AnyDeduplicate, GroupingConfig
 from topicflow.tasks.core.duplicates.groups import (
     among,
     centrality,

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from topicflow.configs.duplicates import AnyDeduplicate, GroupingConfig, VectorMatchConfig, WordMatchConfig
+from topicflow.configs.sections.deduplicate import (
+    AnyDeduplicate,
+    GroupingConfig,
+    VectorMatchConfig,
+    WordMatchConfig,
+)
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import library_versions
 

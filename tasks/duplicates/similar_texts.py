@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.duplicates import WordMatchConfig
-from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.sections.deduplicate import WordMatchConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.duplicates.minhash import (
     Bands,
     choose_bands,

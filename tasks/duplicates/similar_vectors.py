@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.duplicates import VectorMatchConfig
-from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.sections.deduplicate import VectorMatchConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.duplicates.exact_pairs import exact_pairs, exact_pairs_by_torch, partners_of
 from topicflow.tasks.core.duplicates.hashed_pairs import (
     TwoCorpora,

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from topicflow.configs.models import PrecomputedEmbed, RuntimeConfig, SentenceTransformersEmbed, StaticEmbed
+from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransformersEmbed, StaticEmbed
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.learning.residual import FloatArray, ResidualHead
 from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.runs.records import find_run, last_record

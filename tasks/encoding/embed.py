@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.models import (
+from topicflow.configs.sections.embed import (
     ImagesEmbed,
     PrecomputedEmbed,
-    RuntimeConfig,
     SentenceTransformersEmbed,
     StaticEmbed,
 )
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding import recipes
 from topicflow.tasks.encoding.adapters import AdapterFiles, apply_adapter, find_adapter, load_adapter
 from topicflow.tasks.encoding.embed_on_workers import embed_on_workers, missing_rows

@@ -18,7 +18,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from topicflow.configs.models import RuntimeConfig, SentenceTransformersEmbed, StaticEmbed
+from topicflow.configs.sections.embed import SentenceTransformersEmbed, StaticEmbed
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding.encoders import EncoderFiles, find_encoder, load_encoder
 from topicflow.tasks.encoding.vector_store import VectorStore, chunk_recipe, save_chunk
 from topicflow.tasks.errors import StageError

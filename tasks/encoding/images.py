@@ -14,7 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from topicflow.configs.models import ImagesEmbed, RuntimeConfig, SentenceTransformersEmbed
+from topicflow.configs.sections.embed import ImagesEmbed, SentenceTransformersEmbed
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents.read_errors import readable
 from topicflow.tasks.encoding import recipes
 from topicflow.tasks.encoding.encoders import EncoderFiles, find_encoder, load_model

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from topicflow.configs.models import ImagesEmbed, PrecomputedEmbed, SentenceTransformersEmbed, StaticEmbed
+from topicflow.configs.sections.embed import (
+    ImagesEmbed,
+    PrecomputedEmbed,
+    SentenceTransformersEmbed,
+    StaticEmbed,
+)
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of
 

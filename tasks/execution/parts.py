@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.execution.progress import track
 from topicflow.tasks.execution.workers import map_chunks
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore

@@ -14,7 +14,7 @@ import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
-from topicflow.configs.gates import GatesConfig
+from topicflow.configs.sections.gates import GatesConfig
 from topicflow.tasks.log import LOG
 from topicflow.tasks.runs.records import RunRecord, is_published
 

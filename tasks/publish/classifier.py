@@ -19,7 +19,7 @@ import polars as pl
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.classify import TrainClassifierConfig
+from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.tasks.classify.classifiers import load_classifier
 from topicflow.tasks.publish.model_card import model_card
 from topicflow.tasks.publish.run_record import describe_run

@@ -18,7 +18,7 @@ import polars as pl
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.deduplicate import DeduplicateConfig
+from topicflow.configs.flows.deduplicate import DeduplicateConfig
 from topicflow.tasks.duplicates.deduplicate import WAYS
 from topicflow.tasks.duplicates.report_duplicates import N_LEAST
 from topicflow.tasks.publish.run_record import describe_run

@@ -8,7 +8,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.gates import GatesConfig
+from topicflow.configs.sections.gates import GatesConfig
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import LOG
 from topicflow.tasks.publish import recipes

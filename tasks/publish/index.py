@@ -8,7 +8,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.index import BuildIndexConfig
+from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.runs.records import RunId, RunRecord
 from topicflow.tasks.search.freshness import source_files

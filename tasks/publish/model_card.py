@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from topicflow.configs.classify import TrainClassifierConfig
+from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.tasks.classify.classifiers import Classifier
 from topicflow.tasks.encoding.spaces import describe
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from topicflow.configs.models import ClassesCluster, ClusterConfig, KMeansCluster
+from topicflow.configs.sections.cluster import ClassesCluster, ClusterConfig, KMeansCluster
 from topicflow.tasks.log import LOG
 
 CROWD = 0.5

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from topicflow.configs.load import dump_config
-from topicflow.configs.models import FlowConfig
+from topicflow.configs.flows.base import FlowConfig
+from topicflow.configs.read import dump_config
 from topicflow.tasks.core.vectors.blocks import n_cores
 from topicflow.tasks.runs.records import RunId, RunRecord, library_versions
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from topicflow.configs.models import EmbedConfig, LoadConfig, SentenceTransformersEmbed, TopicModelConfig
+from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed
+from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.encoding.encoders import find_encoder
 from topicflow.tasks.publish.remarks import remarks, say_remarks
 from topicflow.tasks.publish.run_record import describe_run

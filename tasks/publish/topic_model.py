@@ -9,7 +9,7 @@ import polars as pl
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.models import TopicModelConfig
+from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.tasks.publish.announce import announce
 from topicflow.tasks.publish.topic_folder import publish_run
 from topicflow.tasks.runs.records import RunId, RunRecord

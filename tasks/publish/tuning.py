@@ -13,8 +13,9 @@ import polars as pl
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.models import SentenceTransformersEmbed
-from topicflow.configs.tuning import AdapterTune, TuneEmbeddingsConfig
+from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
+from topicflow.configs.sections.tuning import AdapterTune
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.update import UpdateTopicsConfig
+from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.tasks.publish.announce import announce
 from topicflow.tasks.publish.remarks import remarks, say_remarks
 from topicflow.tasks.publish.run_record import describe_run

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.models import ReportConfig
+from topicflow.configs.sections.report import ReportConfig
 from topicflow.tasks.duplicates.report_duplicates import duplicate_block
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.report import recipes

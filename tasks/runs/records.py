@@ -21,8 +21,8 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
-from topicflow.configs.load import dump_config
-from topicflow.configs.models import FlowConfig
+from topicflow.configs.flows.base import FlowConfig
+from topicflow.configs.read import dump_config
 from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.runs.prometheus import write_metrics
 from topicflow.tasks.store.artifact_store import disk_failure

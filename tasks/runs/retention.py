@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from topicflow.configs.serving import RetentionConfig
+from topicflow.configs.flows.serving import RetentionConfig
 from topicflow.tasks.errors import ArtifactError
 from topicflow.tasks.runs.records import RunRecord, is_published, list_runs
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore

@@ -10,8 +10,9 @@ import polars as pl
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.index import IndexConfig
-from topicflow.configs.models import EmbedConfig, RuntimeConfig
+from topicflow.configs.sections.embed import EmbedConfig
+from topicflow.configs.sections.index import IndexConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.search.index_build import write_index
 from topicflow.tasks.search.index_generation import next_generation

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-from topicflow.configs.models import LoadConfig
+from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents import recipes as documents_recipes
 from topicflow.tasks.errors import PipelineError
 from topicflow.tasks.runs.records import (

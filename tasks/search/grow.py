@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from topicflow.configs.index import IndexConfig
-from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.sections.index import IndexConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.runs.records import (
     RunId,

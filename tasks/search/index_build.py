@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from topicflow.configs.index import IndexConfig
-from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.sections.index import IndexConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.vectors.hnsw import Graph
 from topicflow.tasks.core.vectors.nearest import Parts, RowArray, exact_nearest
 from topicflow.tasks.search.index_files import (

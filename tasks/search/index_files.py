@@ -26,7 +26,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from topicflow.configs.models import CountConfig
+from topicflow.configs.sections.count import CountConfig
 from topicflow.tasks.core.vectors.nearest import Parts
 from topicflow.tasks.core.vectors.postings import Postings, transpose_counts
 from topicflow.tasks.errors import ArtifactError

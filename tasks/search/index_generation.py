@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from topicflow.configs.index import IndexConfig
-from topicflow.configs.models import EmbedConfig, PrecomputedEmbed
+from topicflow.configs.sections.embed import EmbedConfig, PrecomputedEmbed
+from topicflow.configs.sections.index import IndexConfig
 from topicflow.tasks.core.vectors.nearest import RowArray
 from topicflow.tasks.search import recipes
 from topicflow.tasks.search.index_files import IndexFiles

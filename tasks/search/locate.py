@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.runs.records import (
     RunRecord,

@@ -13,8 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from topicflow.configs.index import IndexConfig
-from topicflow.configs.models import EmbedConfig, ImagesEmbed, PrecomputedEmbed, SentenceTransformersEmbed
+from topicflow.configs.sections.embed import (
+    EmbedConfig,
+    ImagesEmbed,
+    PrecomputedEmbed,
+    SentenceTransformersEmbed,
+)
+from topicflow.configs.sections.index import IndexConfig
 from topicflow.tasks.encoding.adapters import KIND, AdapterFiles, apply_adapter
 from topicflow.tasks.encoding.encoders import Encoder, find_encoder, load_encoder
 from topicflow.tasks.encoding.images import as_text_model

@@ -26,7 +26,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.errors import ArtifactError
 from topicflow.tasks.store import leases, resources
 from topicflow.tasks.store.artifacts import (

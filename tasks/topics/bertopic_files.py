@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_matrix
 
-from topicflow.configs.models import LabelConfig
+from topicflow.configs.sections.label import LabelConfig
 from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
 from topicflow.tasks.core.words.counts import top_words
 

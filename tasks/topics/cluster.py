@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.models import ClassesCluster, HdbscanCluster, KMeansCluster, RuntimeConfig
+from topicflow.configs.sections.cluster import ClassesCluster, HdbscanCluster, KMeansCluster
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.classify.class_topics import write_classes
 from topicflow.tasks.core.clusters.assign import bound_outliers
 from topicflow.tasks.core.clusters.clustering import (

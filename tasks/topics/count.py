@@ -12,7 +12,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from scipy.sparse import csr_matrix
 
-from topicflow.configs.models import CountConfig, RuntimeConfig
+from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.vectors.blocks import n_cores
 from topicflow.tasks.core.words.counts import (
     Block,

@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from topicflow.configs.models import CountConfig, RuntimeConfig
+from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.vectors.blocks import n_cores
 from topicflow.tasks.core.words.counts import Block, Selection, WordTotals, count_blocks, select_words
 from topicflow.tasks.encoding.embed import text_parts

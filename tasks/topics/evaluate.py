@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.models import CountConfig, EvaluateConfig
+from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.tasks.core.clusters import quality
 from topicflow.tasks.core.words import coherence
 from topicflow.tasks.encoding.embed import text_parts

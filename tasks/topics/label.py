@@ -16,15 +16,15 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from scipy.sparse import csr_matrix
 
-from topicflow.configs.models import (
-    CountConfig,
+from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.embed import (
     ImagesEmbed,
-    LabelConfig,
     PrecomputedEmbed,
-    RuntimeConfig,
     SentenceTransformersEmbed,
     StaticEmbed,
 )
+from topicflow.configs.sections.label import LabelConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.clusters.assign import CHUNK_ROWS, topic_centroids
 from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
 from topicflow.tasks.core.words.counts import emphasize, top_words, topic_counts, weigh_classes

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.models import NeighborsConfig, RuntimeConfig
+from topicflow.configs.sections.neighbors import NeighborsConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.vectors.descent import descent_neighbors
 from topicflow.tasks.core.vectors.knn import exact_neighbors, pynndescent_neighbors, recall
 from topicflow.tasks.execution.devices import resolve_device

@@ -7,20 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from topicflow.configs.models import (
-    ClassesCluster,
-    CountConfig,
-    EvaluateConfig,
-    HdbscanCluster,
-    KMeansCluster,
-    LabelConfig,
-    MapConfig,
-    NeighborsConfig,
-    NoReduce,
-    ParallelUmapReduce,
-    PcaReduce,
-    UmapReduce,
-)
+from topicflow.configs.sections.cluster import ClassesCluster, HdbscanCluster, KMeansCluster
+from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.evaluate import EvaluateConfig
+from topicflow.configs.sections.label import LabelConfig
+from topicflow.configs.sections.neighbors import NeighborsConfig
+from topicflow.configs.sections.reduce import MapConfig, NoReduce, ParallelUmapReduce, PcaReduce, UmapReduce
 from topicflow.tasks.classify.classifier_files import classifier_key
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.models import NoReduce, ParallelUmapReduce, PcaReduce, RuntimeConfig, UmapReduce
+from topicflow.configs.sections.reduce import NoReduce, ParallelUmapReduce, PcaReduce, UmapReduce
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.layout.components import principal_components
 from topicflow.tasks.core.layout.fuzzy import fuzzy_graph
 from topicflow.tasks.core.layout.parallel_layout import EXTENT, parallel_layout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from topicflow.configs.models import CountConfig
+from topicflow.configs.sections.count import CountConfig
 from topicflow.tasks.core.words.vocabulary import SCANNED, AnalyzedWords, ScannedWords, Vocabulary
 from topicflow.tasks.errors import ConfigError
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import polars as pl
 
-from topicflow.configs.models import RuntimeConfig
-from topicflow.configs.tuning import ClassExamples, PairExamples, TopicExamples, TripletExamples
+from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.tuning import ClassExamples, PairExamples, TopicExamples, TripletExamples
 from topicflow.tasks.errors import ConfigError, DataError, first_line
 from topicflow.tasks.runs.records import RunRecord, find_run
 from topicflow.tasks.store.artifact_store import canonical_json, digest, file_digest

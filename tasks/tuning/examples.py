@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.models import RuntimeConfig
-from topicflow.configs.tuning import (
+from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.tuning import (
     ClassExamples,
     PairExamples,
     SplitExamples,

@@ -16,8 +16,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from topicflow.configs.models import RuntimeConfig, SentenceTransformersEmbed
-from topicflow.configs.tuning import FullTune
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
+from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.tuning import FullTune
 from topicflow.tasks.encoding.encoders import find_encoder
 from topicflow.tasks.errors import ConfigError, StageError, first_line
 from topicflow.tasks.tuning.example_set import ExampleSet

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.models import HdbscanCluster, NeighborsConfig, ParallelUmapReduce, RuntimeConfig
-from topicflow.configs.tuning import JudgeConfig
+from topicflow.configs.sections.cluster import HdbscanCluster
+from topicflow.configs.sections.neighbors import NeighborsConfig
+from topicflow.configs.sections.reduce import ParallelUmapReduce
+from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.tuning import JudgeConfig
 from topicflow.tasks.core.clusters.clustering import kmeans_clusters
 from topicflow.tasks.core.clusters.quality import agreement
 from topicflow.tasks.core.learning.class_head import Examples, fit_softmax

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from topicflow.configs.tuning import (
+from topicflow.configs.sections.tuning import (
     AdapterTune,
     ClassExamples,
     FullTune,

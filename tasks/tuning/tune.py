@@ -11,8 +11,9 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.models import PrecomputedEmbed, RuntimeConfig, SentenceTransformersEmbed
-from topicflow.configs.tuning import AdapterTune, FullTune
+from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransformersEmbed
+from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.tuning import AdapterTune, FullTune
 from topicflow.tasks.core.learning import metric_head
 from topicflow.tasks.core.learning.class_head import fit_class_heads, with_gate
 from topicflow.tasks.core.learning.residual import ResidualHead

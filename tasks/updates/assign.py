@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.clusters.assign import neighbor_weights
 from topicflow.tasks.core.clusters.clustering import Clustering
 from topicflow.tasks.core.clusters.drifts import distance_histogram, own_distances, topic_counts

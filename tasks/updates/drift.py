@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.update import DriftConfig
+from topicflow.configs.sections.update import DriftConfig
 from topicflow.tasks.core.clusters.drifts import (
     distance_histogram,
     ks_statistic,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.update import MatchConfig
+from topicflow.configs.sections.update import MatchConfig
 from topicflow.tasks.core.clusters.matching import (
     BORN,
     CONTINUED,

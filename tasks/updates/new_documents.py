@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.models import LoadConfig, RuntimeConfig
-from topicflow.configs.update import ArriveConfig
+from topicflow.configs.sections.load import LoadConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.update import ArriveConfig
 from topicflow.tasks.documents.load import Occurrences, join_texts, may_help, write_documents
 from topicflow.tasks.documents.sources import Source, check_columns, fingerprint, open_source, text_columns
 from topicflow.tasks.documents.timestamps import Timestamps

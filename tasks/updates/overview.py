@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.update import UpdateTopicsConfig
+from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.report.report import pack, report_blocks

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from topicflow.configs.models import CountConfig, EvaluateConfig, LoadConfig, ReportConfig
-from topicflow.configs.update import ArriveConfig, DriftConfig, MatchConfig
+from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.evaluate import EvaluateConfig
+from topicflow.configs.sections.load import LoadConfig
+from topicflow.configs.sections.report import ReportConfig
+from topicflow.configs.sections.update import ArriveConfig, DriftConfig, MatchConfig
 from topicflow.tasks.documents import recipes as documents
 from topicflow.tasks.report import recipes as report
 from topicflow.tasks.store.artifacts import Recipe

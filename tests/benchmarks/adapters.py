@@ -5,7 +5,7 @@
 agnews_weak: trained on records of the weakly labelled train file, measured on the hard rest, the test file: the share
 of the same class among the 10, 100 and 1,000 nearest of every test query, over all test documents, exact. The other
 records of the train file are there without their labels, as they are in a corpus of which little is labelled; no test
-document is seen. Defaults throughout (`configs.tuning.AdapterTune`), whose constants were chosen on the val file. Where
+document is seen. Defaults throughout (`AdapterTune`), whose constants were chosen on the val file. Where
 there are 334 records or more the flow's validation part (15 %) chooses gate and round, below that the defaults stand.
 
 banking77, unseen intents: tuned on the training questions of a random half of the intents, measured on the test
@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
-from topicflow.configs.models import RuntimeConfig, SentenceTransformersEmbed
-from topicflow.configs.tuning import AdapterTune, SplitExamples
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
+from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.tuning import AdapterTune, SplitExamples
 from topicflow.tasks.core.learning.class_head import Examples, fit_softmax
 from topicflow.tasks.core.learning.residual import FloatArray, ResidualHead
 from topicflow.tasks.core.learning.similarity import chance_share, same_class_shares

@@ -26,7 +26,10 @@ import polars as pl
 
 from tests.benchmarks.corpora import reddit_vectors
 from tests.benchmarks.peer import machine
-from topicflow.configs.models import HdbscanCluster, NeighborsConfig, ParallelUmapReduce, RuntimeConfig
+from topicflow.configs.sections.cluster import HdbscanCluster
+from topicflow.configs.sections.neighbors import NeighborsConfig
+from topicflow.configs.sections.reduce import ParallelUmapReduce
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.clusters.assign import neighbor_weights, vote_topics
 from topicflow.tasks.core.vectors.nearest import Parts, exact_nearest
 from topicflow.tasks.core.vectors.search import CellIndex, cell_index, search_neighbors

@@ -22,7 +22,10 @@ import numpy as np
 
 from tests.benchmarks.corpora import embedded
 from tests.benchmarks.peer import machine
-from topicflow.configs.models import HdbscanCluster, NeighborsConfig, ParallelUmapReduce, RuntimeConfig
+from topicflow.configs.sections.cluster import HdbscanCluster
+from topicflow.configs.sections.neighbors import NeighborsConfig
+from topicflow.configs.sections.reduce import ParallelUmapReduce
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.store.artifact_store import ArtifactStore
 from topicflow.tasks.topics.cluster import cluster_points
 from topicflow.tasks.topics.neighbors import find_neighbors

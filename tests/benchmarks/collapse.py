@@ -25,13 +25,11 @@ from sklearn.metrics import normalized_mutual_info_score
 
 from tests.benchmarks.corpora import Corpus, result
 from tests.benchmarks.peer import machine
-from topicflow.configs.models import (
-    HdbscanCluster,
-    NeighborsConfig,
-    ParallelUmapReduce,
-    RuntimeConfig,
-    SentenceTransformersEmbed,
-)
+from topicflow.configs.sections.cluster import HdbscanCluster
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
+from topicflow.configs.sections.neighbors import NeighborsConfig
+from topicflow.configs.sections.reduce import ParallelUmapReduce
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.store.artifact_store import ArtifactStore

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from topicflow.configs.models import LoadConfig, RuntimeConfig, SentenceTransformersEmbed
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
+from topicflow.configs.sections.load import LoadConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder

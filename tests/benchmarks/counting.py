@@ -31,7 +31,8 @@ import polars as pl
 
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
-from topicflow.configs.models import CountConfig, LabelConfig
+from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.label import LabelConfig
 from topicflow.tasks.store import resources
 
 N_WORDS = 10

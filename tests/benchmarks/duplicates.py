@@ -35,8 +35,8 @@ from numpy.typing import NDArray
 
 from tests.benchmarks.corpora import CORPORA, embedded, reddit_vectors, result
 from tests.benchmarks.peer import machine
-from topicflow.configs.duplicates import EmbeddingDeduplicate
-from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.sections.deduplicate import EmbeddingDeduplicate
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.duplicates.exact_pairs import exact_pairs, partners_of
 from topicflow.tasks.core.duplicates.hashed_pairs import TwoCorpora, equal_firsts
 from topicflow.tasks.core.duplicates.pairs import Pairs, wilson_interval

@@ -34,8 +34,9 @@ import polars as pl
 
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
-from topicflow.configs.load import parse_config
-from topicflow.configs.models import EmbedConfig, SentenceTransformersEmbed, StaticEmbed, TopicModelConfig
+from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.read import parse_config
+from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed, StaticEmbed
 from topicflow.flows.running.start import start_topic_model
 from topicflow.tasks.encoding.embed import CHUNK_TEXTS
 from topicflow.tasks.encoding.encoder_cache import encoder_cache

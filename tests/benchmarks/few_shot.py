@@ -23,8 +23,8 @@ import polars as pl
 
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
-from topicflow.configs.classify import TrainClassifierConfig
-from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.configs.flows.train_classifier import TrainClassifierConfig
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.classify.compare_methods import Examples, try_probe, try_setfit
 from topicflow.tasks.core.learning.scores import interval, score
 from topicflow.tasks.core.learning.splits import draw_shots

@@ -24,13 +24,10 @@ from sklearn.metrics import normalized_mutual_info_score
 
 from tests.benchmarks.corpora import embedded, reddit_vectors, result
 from tests.benchmarks.peer import machine
-from topicflow.configs.models import (
-    HdbscanCluster,
-    NeighborsConfig,
-    ParallelUmapReduce,
-    RuntimeConfig,
-    UmapReduce,
-)
+from topicflow.configs.sections.cluster import HdbscanCluster
+from topicflow.configs.sections.neighbors import NeighborsConfig
+from topicflow.configs.sections.reduce import ParallelUmapReduce, UmapReduce
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.clusters.quality import neighbor_preservation, trustworthiness
 from topicflow.tasks.core.layout.fuzzy import fuzzy_graph
 from topicflow.tasks.core.layout.parallel_layout import parallel_layout

@@ -21,7 +21,10 @@ import numpy as np
 from tests.benchmarks.corpora import embedded
 from tests.benchmarks.peer import fit_bertopic, machine
 from tests.benchmarks.quality import our_topics
-from topicflow.configs.models import CountConfig, EvaluateConfig, HdbscanCluster, LabelConfig
+from topicflow.configs.sections.cluster import HdbscanCluster
+from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.evaluate import EvaluateConfig
+from topicflow.configs.sections.label import LabelConfig
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.store.artifact_store import ArtifactStore
 from topicflow.tasks.topics.evaluate import measure

@@ -30,7 +30,7 @@ from tests.fakes import planted_corpus
 THROUGH_TEMPORARY_SERVER = """
 import os, sys
 from pathlib import Path
-from topicflow.configs.load import load_config
+from topicflow.configs.read import load_config
 from flows import start
 for name, value in start.QUIET_PREFECT.items():
     os.environ.setdefault(name, value)
@@ -41,7 +41,7 @@ start._run_with_temporary_server(load_config(Path(sys.argv[1])), None)
 WITH_PREFECTS_OWN = """
 import os, sys
 from pathlib import Path
-from topicflow.configs.load import load_config
+from topicflow.configs.read import load_config
 from flows import start
 for name, value in start.QUIET_PREFECT.items():
     os.environ.setdefault(name, value)

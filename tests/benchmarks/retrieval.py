@@ -22,7 +22,7 @@ import polars as pl
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
 from tests.indexes import run
-from topicflow.configs.index import BuildIndexConfig
+from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.tasks.core.vectors.postings import fuse_ranks
 from topicflow.tasks.search.index import DENSE_WEIGHT, DEPTH, FUSION_K, SearchIndex
 

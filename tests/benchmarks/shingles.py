@@ -27,8 +27,8 @@ import polars as pl
 
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
-from topicflow.configs.duplicates import MinhashDeduplicate, VectorMatchConfig
-from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.configs.sections.deduplicate import MinhashDeduplicate, VectorMatchConfig
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.core.duplicates.minhash import choose_bands, equal_sets, pairs_of_band, shingled, signed
 from topicflow.tasks.core.duplicates.pairs import Pairs, union
 from topicflow.tasks.core.vectors.blocks import workers

@@ -29,7 +29,7 @@ import polars as pl
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
 from tests.fakes import planted_corpus
-from topicflow.configs.update import UpdateTopicsConfig
+from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 
 
 def write_corpus(folder: Path, n: int) -> Path:
@@ -41,7 +41,7 @@ def write_corpus(folder: Path, n: int) -> Path:
     if source.exists():
         table = pl.read_parquet(source, columns=["title", "created"]).sort("created", "title").tail(n)
         texts = table["title"].to_list()
-        from topicflow.configs.models import StaticEmbed
+        from topicflow.configs.sections.embed import StaticEmbed
         from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 
         config = StaticEmbed(method="static")

@@ -26,16 +26,14 @@ import numpy as np
 
 from tests.benchmarks.corpora import embedded, fresh_store, result
 from tests.benchmarks.peer import fit_bertopic, machine
-from topicflow.configs.models import (
-    CountConfig,
-    EvaluateConfig,
-    HdbscanCluster,
-    LabelConfig,
-    NeighborsConfig,
-    ParallelUmapReduce,
-    RuntimeConfig,
-    SentenceTransformersEmbed,
-)
+from topicflow.configs.sections.cluster import HdbscanCluster
+from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
+from topicflow.configs.sections.evaluate import EvaluateConfig
+from topicflow.configs.sections.label import LabelConfig
+from topicflow.configs.sections.neighbors import NeighborsConfig
+from topicflow.configs.sections.reduce import ParallelUmapReduce
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.cluster import cluster

@@ -30,7 +30,7 @@ import polars as pl
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
 from tests.updates import tell as run_line
-from topicflow.configs.update import UpdateTopicsConfig
+from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 
 CORPORA = {
     "arxiv_titles": ("title", "created", datetime(2009, 1, 1), 15),  # noqa: DTZ001
@@ -57,7 +57,7 @@ def write_slices(args: argparse.Namespace) -> Path:
     if args.vectors:
         vectors = np.load(args.vectors, mmap_mode="r")[told["place"].to_numpy()]
     else:
-        from topicflow.configs.models import StaticEmbed
+        from topicflow.configs.sections.embed import StaticEmbed
         from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 
         config = StaticEmbed(method="static")

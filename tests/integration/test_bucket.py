@@ -19,7 +19,7 @@ import pytest
 from tests.commands import Outcome, write_corpus
 from tests.fakes import Corpus
 from tests.unit.test_store import RECIPE, write
-from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding.vector_store import VectorStore, text_digests
 from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.runs.retention import collect_garbage, list_artifacts, verify_artifacts
@@ -100,7 +100,7 @@ def test_processes_that_share_a_cache_do_not_disturb_each_other(
     for recipe in recipes:
         write(remote("writer"), recipe)
     code = (
-        "from topicflow.configs.models import RuntimeConfig\n"
+        "from topicflow.configs.sections.runtime import RuntimeConfig\n"
         "from topicflow.tasks.store.artifact_store import Recipe, open_store\n"
         f"store = open_store(RuntimeConfig(store={URL!r}, cache={str(tmp_path / 'shared')!r}))\n"
         "for version in range(8):\n"
@@ -227,7 +227,7 @@ WRITER = """
 import os, signal, sys, time
 from pathlib import Path
 import numpy as np
-from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.store.bucket import Bucket
 from topicflow.tasks.store.artifact_store import Recipe, open_store
 

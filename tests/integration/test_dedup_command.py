@@ -11,9 +11,9 @@ import pytest
 
 from tests.commands import QUICK_STAGES, Outcome, write_config
 from tests.fakes import Corpus
-from topicflow.configs.deduplicate import DeduplicateConfig
-from topicflow.configs.load import load_config
-from topicflow.configs.models import TopicModelConfig
+from topicflow.configs.flows.deduplicate import DeduplicateConfig
+from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.read import load_config
 from topicflow.flows.planning.plan import plan_topic_model
 
 Topicflow = Callable[..., Outcome]

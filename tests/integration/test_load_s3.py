@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from topicflow.configs.models import LoadConfig, RuntimeConfig
+from topicflow.configs.sections.load import LoadConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.documents.sources import find_documents
 from topicflow.tasks.errors import DataError

@@ -16,7 +16,7 @@ import pytest
 
 from tests.commands import PrefectServer, clean_environment, run_apart, serving, write_corpus
 from tests.fakes import Corpus
-from topicflow.configs.load import load_config
+from topicflow.configs.read import load_config
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys

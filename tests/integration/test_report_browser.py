@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from tests.fakes import save_documents
-from topicflow.configs.models import ReportConfig
+from topicflow.configs.sections.report import ReportConfig
 from topicflow.tasks.duplicates.deduplicate import WAYS
 from topicflow.tasks.report.report import report
 from topicflow.tasks.report.report_page import RUN_PLACE, finish_report

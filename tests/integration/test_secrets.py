@@ -10,8 +10,8 @@ import pytest
 
 from tests.commands import PrefectServer, run_apart, write_config
 from tests.fakes import Corpus
-from topicflow.configs.load import parse_config
-from topicflow.configs.models import TopicModelConfig
+from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.read import parse_config
 
 PASSWORD = "hunter2-swordfish"
 SECRETS = {

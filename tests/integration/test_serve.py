@@ -15,7 +15,7 @@ import pytest
 
 from tests.commands import PrefectServer, clean_environment, command, run_apart, write_corpus
 from tests.fakes import Corpus
-from topicflow.configs.flows import FLOWS
+from topicflow.configs.flows.names import FLOWS
 
 STUCK = """
 import os, pathlib, time

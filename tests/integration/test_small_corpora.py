@@ -6,13 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from topicflow.configs.models import (
-    HdbscanCluster,
-    NeighborsConfig,
-    ParallelUmapReduce,
-    RuntimeConfig,
-    SentenceTransformersEmbed,
-)
+from topicflow.configs.sections.cluster import HdbscanCluster
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
+from topicflow.configs.sections.neighbors import NeighborsConfig
+from topicflow.configs.sections.reduce import ParallelUmapReduce
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.topics.cluster import cluster_points
 from topicflow.tasks.topics.neighbors import find_neighbors

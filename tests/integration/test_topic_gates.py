@@ -12,8 +12,8 @@ import pytest
 from tests.commands import Outcome, PrefectServer, write_corpus
 from tests.fakes import Corpus
 from tests.integration.test_update_flow import events_of
-from topicflow.configs.load import load_config
-from topicflow.configs.models import TopicModelConfig
+from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.read import load_config
 from topicflow.flows.running import start
 
 Command = Callable[..., Outcome]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.commands import Outcome, PrefectServer
 from tests.updates import N_FIRST, config_of, new_topic, story
-from topicflow.configs.load import dump_config
+from topicflow.configs.read import dump_config
 
 Command = Callable[..., Outcome]
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.clusters import Cluster
 from tests.commands import Outcome, PrefectServer, write_table
-from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding import embed as stage
 from topicflow.tasks.errors import ConfigError, StageError
 from topicflow.tasks.execution import workers as module

@@ -5,8 +5,8 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topicflow.configs.models import LoadConfig
-from topicflow.configs.update import ArriveConfig
+from topicflow.configs.sections.load import LoadConfig
+from topicflow.configs.sections.update import ArriveConfig
 from topicflow.tasks.documents.sources import Source
 from topicflow.tasks.updates.new_documents import Sieve
 

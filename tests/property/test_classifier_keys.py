@@ -6,13 +6,8 @@ from typing import Any
 import pytest
 
 from tests.property.test_keys import perturbed
-from topicflow.configs.classify import (
-    CompareConfig,
-    HeadConfig,
-    PredictConfig,
-    SetFitConfig,
-    TrainClassifierConfig,
-)
+from topicflow.configs.flows.train_classifier import TrainClassifierConfig
+from topicflow.configs.sections.classify import CompareConfig, HeadConfig, PredictConfig, SetFitConfig
 from topicflow.tasks.classify import recipes
 from topicflow.tasks.store.artifact_store import Recipe
 

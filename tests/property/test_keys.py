@@ -17,10 +17,31 @@ from pydantic import BaseModel, ValidationError
 
 from tests.fakes import save_documents
 from tests.record_stage_code import all_versions
-from topicflow.configs import duplicates as d
-from topicflow.configs import models as m
-from topicflow.configs.index import IndexConfig
-from topicflow.configs.models import TopicModelConfig
+from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.sections.cluster import HdbscanCluster, KMeansCluster
+from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.deduplicate import (
+    AnyDeduplicate,
+    BothDeduplicate,
+    EmbeddingDeduplicate,
+    MinhashDeduplicate,
+    VectorMatchConfig,
+    WordMatchConfig,
+)
+from topicflow.configs.sections.embed import (
+    ImagesEmbed,
+    PrecomputedEmbed,
+    SentenceTransformersEmbed,
+    StaticEmbed,
+)
+from topicflow.configs.sections.evaluate import EvaluateConfig
+from topicflow.configs.sections.index import IndexConfig
+from topicflow.configs.sections.label import LabelConfig
+from topicflow.configs.sections.load import LoadConfig, SplitConfig
+from topicflow.configs.sections.neighbors import NeighborsConfig
+from topicflow.configs.sections.reduce import MapConfig, NoReduce, ParallelUmapReduce, PcaReduce, UmapReduce
+from topicflow.configs.sections.report import ReportConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.flows.planning.plan import chain_recipes
 from topicflow.flows.planning.stages import STAGES
 from topicflow.tasks.documents import recipes as documents_recipes
@@ -33,31 +54,31 @@ from topicflow.tasks.topics import recipes as topics
 
 SECTIONS: dict[str, list[BaseModel]] = {
     "load": [
-        m.LoadConfig(path="a.csv"),
-        m.LoadConfig(query="select 1", connection_env="DB"),
-        m.LoadConfig(path="a.csv", split=m.SplitConfig()),
+        LoadConfig(path="a.csv"),
+        LoadConfig(query="select 1", connection_env="DB"),
+        LoadConfig(path="a.csv", split=SplitConfig()),
     ],
     "embed": [
-        m.SentenceTransformersEmbed(),
-        m.StaticEmbed(method="static"),
-        m.PrecomputedEmbed(method="precomputed", column="v"),
-        m.ImagesEmbed(method="images", model="clip"),
+        SentenceTransformersEmbed(),
+        StaticEmbed(method="static"),
+        PrecomputedEmbed(method="precomputed", column="v"),
+        ImagesEmbed(method="images", model="clip"),
     ],
     "deduplicate": [
-        d.EmbeddingDeduplicate(), d.MinhashDeduplicate(method="minhash"), d.BothDeduplicate(method="both"),
+        EmbeddingDeduplicate(), MinhashDeduplicate(method="minhash"), BothDeduplicate(method="both"),
     ],
-    "pair": [d.VectorMatchConfig()],
-    "shingle": [d.WordMatchConfig()],
-    "neighbors": [m.NeighborsConfig()],
+    "pair": [VectorMatchConfig()],
+    "shingle": [WordMatchConfig()],
+    "neighbors": [NeighborsConfig()],
     "reduce": [
-        m.ParallelUmapReduce(), m.UmapReduce(method="umap"), m.PcaReduce(method="pca"), m.NoReduce(method="none"),
+        ParallelUmapReduce(), UmapReduce(method="umap"), PcaReduce(method="pca"), NoReduce(method="none"),
     ],
-    "map": [m.MapConfig()],
-    "cluster": [m.HdbscanCluster(), m.KMeansCluster(method="kmeans")],
-    "count": [m.CountConfig()],
-    "label": [m.LabelConfig(), m.LabelConfig(representation="mmr")],
-    "evaluate": [m.EvaluateConfig()],
-    "report": [m.ReportConfig()],
+    "map": [MapConfig()],
+    "cluster": [HdbscanCluster(), KMeansCluster(method="kmeans")],
+    "count": [CountConfig()],
+    "label": [LabelConfig(), LabelConfig(representation="mmr")],
+    "evaluate": [EvaluateConfig()],
+    "report": [ReportConfig()],
     "index": [IndexConfig()],
 }  # fmt: skip
 
@@ -73,18 +94,18 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "cluster": lambda c: topics.cluster(c, "e", "n", "r", 1),
     "count": lambda c: topics.count(c, "texts"),
     "label": lambda c: topics.label(c, "d", "e", "l", "c", "encoder"),
-    "evaluate": lambda c: topics.evaluate(c, {"topics": "t"}, m.CountConfig(), 1),
+    "evaluate": lambda c: topics.evaluate(c, {"topics": "t"}, CountConfig(), 1),
     "report": lambda c: report_recipes.report(c, "name", {"topics": "t"}),
     "index": lambda c: search_recipes.index(c, {"embeddings": "e"}, "space", 1),
 }
 
 
-def grouped(config: d.AnyDeduplicate, documents: str) -> Recipe:
+def grouped(config: AnyDeduplicate, documents: str) -> Recipe:
     """Return the recipe of the duplicates on top of those of the pairs that its method takes."""
     pairs = {}
-    if not isinstance(config, d.MinhashDeduplicate):
+    if not isinstance(config, MinhashDeduplicate):
         pairs["pair"] = duplicates.similar_vectors(config, "e", None, 1).key
-    if not isinstance(config, d.EmbeddingDeduplicate):
+    if not isinstance(config, EmbeddingDeduplicate):
         pairs["shingle"] = duplicates.similar_texts(config, "t", None, 1).key
     return duplicates.deduplicate(config, documents, pairs)
 
@@ -129,7 +150,7 @@ def perturbed(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, BaseMo
     given_values = config.model_dump()
     for name in type(config).model_fields:
         value = getattr(config, name)
-        if name == "method" and not isinstance(config, m.NeighborsConfig):
+        if name == "method" and not isinstance(config, NeighborsConfig):
             continue  # another variant of the union; compared below
         found = None
         for other in other_values(value):
@@ -180,14 +201,14 @@ def test_the_fields_walked_are_all_there_are() -> None:
 
 def test_the_column_to_keep_by_changes_the_key() -> None:
     keys = {
-        grouped(d.EmbeddingDeduplicate(keep="column", keep_column=column), "d").key for column in ("a", "b")
+        grouped(EmbeddingDeduplicate(keep="column", keep_column=column), "d").key for column in ("a", "b")
     }
     assert len(keys) == 2
 
 
 @pytest.mark.parametrize("field", sorted(CHOSEN_BY))
 def test_another_threshold_needs_no_other_search(field: str) -> None:
-    config = d.BothDeduplicate(method="both")
+    config = BothDeduplicate(method="both")
     changed = config.model_copy(update={field: 0.95})
     assert (
         duplicates.similar_vectors(config, "e", None, 1).key
@@ -214,13 +235,13 @@ def test_every_section_of_a_topic_model_is_walked() -> None:
 @pytest.mark.parametrize("stage", ["pair", "shingle", "neighbors", "reduce", "map", "cluster", "evaluate"])
 def test_the_seed_changes_the_key_where_it_draws(stage: str) -> None:
     drawn = {
-        "pair": lambda seed: duplicates.similar_vectors(d.VectorMatchConfig(), "e", None, seed),
-        "shingle": lambda seed: duplicates.similar_texts(d.WordMatchConfig(), "t", None, seed),
-        "neighbors": lambda seed: topics.neighbors(m.NeighborsConfig(), "e", seed),
-        "reduce": lambda seed: topics.reduce(m.ParallelUmapReduce(), "e", "n", seed),
-        "map": lambda seed: topics.reduce(topics.map_reduce(m.MapConfig()), "e", "n", seed),
-        "cluster": lambda seed: topics.cluster(m.KMeansCluster(method="kmeans"), "e", "n", "r", seed),
-        "evaluate": lambda seed: topics.evaluate(m.EvaluateConfig(), {}, m.CountConfig(), seed),
+        "pair": lambda seed: duplicates.similar_vectors(VectorMatchConfig(), "e", None, seed),
+        "shingle": lambda seed: duplicates.similar_texts(WordMatchConfig(), "t", None, seed),
+        "neighbors": lambda seed: topics.neighbors(NeighborsConfig(), "e", seed),
+        "reduce": lambda seed: topics.reduce(ParallelUmapReduce(), "e", "n", seed),
+        "map": lambda seed: topics.reduce(topics.map_reduce(MapConfig()), "e", "n", seed),
+        "cluster": lambda seed: topics.cluster(KMeansCluster(method="kmeans"), "e", "n", "r", seed),
+        "evaluate": lambda seed: topics.evaluate(EvaluateConfig(), {}, CountConfig(), seed),
     }[stage]
     assert drawn(1).key != drawn(2).key
 
@@ -247,7 +268,7 @@ RUNTIME = [
 
 
 def test_all_fields_of_runtime_are_tried() -> None:
-    assert {name for values in RUNTIME for name in values} == set(m.RuntimeConfig.model_fields)
+    assert {name for values in RUNTIME for name in values} == set(RuntimeConfig.model_fields)
 
 
 @pytest.mark.parametrize("runtime", RUNTIME, ids=lambda values: next(iter(values)))
@@ -256,7 +277,7 @@ def test_no_field_of_runtime_changes_any_key(
 ) -> None:
     documents = save_documents(store, ["a b", "c d"])
     config = TopicModelConfig(load={"path": "a"}, embed={"model": str(tiny), "precision": "float32"})
-    changed = config.model_copy(update={"runtime": m.RuntimeConfig(**runtime)})
+    changed = config.model_copy(update={"runtime": RuntimeConfig(**runtime)})
     assert chain(store, documents, changed) == chain(store, documents, config)
 
 

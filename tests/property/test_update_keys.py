@@ -7,20 +7,24 @@ import pytest
 from pydantic import BaseModel
 
 from tests.property.test_keys import perturbed
-from topicflow.configs import models as m
-from topicflow.configs import update as u
-from topicflow.configs.gates import GatesConfig
+from topicflow.configs.flows.update_topics import UpdateTopicsConfig
+from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.evaluate import EvaluateConfig
+from topicflow.configs.sections.gates import GatesConfig
+from topicflow.configs.sections.load import LoadConfig
+from topicflow.configs.sections.report import ReportConfig
+from topicflow.configs.sections.update import ArriveConfig, DriftConfig, MatchConfig
 from topicflow.tasks.publish import recipes as publish_recipes
 from topicflow.tasks.store.artifact_store import Recipe
 from topicflow.tasks.updates import recipes as updates
 from topicflow.tasks.updates.update_steps import FITTED_BY, fit_settings
 
-LOAD = m.LoadConfig(path="a.csv")
-OVERVIEW = (m.EvaluateConfig(), m.CountConfig(), m.ReportConfig(), "name", {"batches": "b"}, "names")
+LOAD = LoadConfig(path="a.csv")
+OVERVIEW = (EvaluateConfig(), CountConfig(), ReportConfig(), "name", {"batches": "b"}, "names")
 SECTIONS: dict[str, BaseModel] = {
-    "arrive": u.ArriveConfig(watermark="t", since="2024-01-01", until="2025-01-01"),
-    "drift": u.DriftConfig(),
-    "match": u.MatchConfig(),
+    "arrive": ArriveConfig(watermark="t", since="2024-01-01", until="2025-01-01"),
+    "drift": DriftConfig(),
+    "match": MatchConfig(),
     "gate": GatesConfig(),
 }
 RECIPES: dict[str, Callable[[Any], Recipe]] = {
@@ -68,7 +72,7 @@ def test_a_bumped_version_changes_the_key(stage: str, bump: Callable[..., None])
 
 
 def test_inputs_change_the_keys() -> None:
-    config = u.ArriveConfig()
+    config = ArriveConfig()
     assert (
         updates.new_documents(LOAD, config, "s", "").key
         != updates.new_documents(LOAD, config, "s", "state").key
@@ -76,7 +80,7 @@ def test_inputs_change_the_keys() -> None:
     assert (
         updates.new_documents(LOAD, config, "s", "").key != updates.new_documents(LOAD, config, "t", "").key
     )
-    elsewhere = m.LoadConfig(path="b.csv")
+    elsewhere = LoadConfig(path="b.csv")
     assert (
         updates.new_documents(elsewhere, config, "s", "").key
         == updates.new_documents(LOAD, config, "s", "").key
@@ -86,9 +90,9 @@ def test_inputs_change_the_keys() -> None:
     assert updates.overview(*OVERVIEW).key != updates.overview(*OVERVIEW[:5], "other names").key
 
 
-@pytest.mark.parametrize("section", [m.EvaluateConfig(), m.ReportConfig(title="t")])
+@pytest.mark.parametrize("section", [EvaluateConfig(), ReportConfig(title="t")])
 def test_every_field_of_the_sections_shown_changes_the_overviews_key(section: BaseModel) -> None:
-    at = 0 if isinstance(section, m.EvaluateConfig) else 2
+    at = 0 if isinstance(section, EvaluateConfig) else 2
     for field, changed in perturbed(section):
         assert changed is not None, field
         both = [
@@ -98,7 +102,7 @@ def test_every_field_of_the_sections_shown_changes_the_overviews_key(section: Ba
 
 
 def test_what_a_fit_is_made_by_asks_for_another_and_nothing_else_does() -> None:
-    base = u.UpdateTopicsConfig(load={"path": "a.csv"})
+    base = UpdateTopicsConfig(load={"path": "a.csv"})
     changes: dict[str, Any] = {
         "seed": 1, "embed": {"prompt": "p"}, "neighbors": {"n_neighbors": 9}, "reduce": {"n_components": 3},
         "map": {"min_dist": 0.5}, "cluster": {"min_cluster_size": 50}, "count": {"lowercase": False},
@@ -106,11 +110,10 @@ def test_what_a_fit_is_made_by_asks_for_another_and_nothing_else_does() -> None:
         "arrive": {"late": "leave", "watermark": "t"}, "drift": {"max_psi": 9.0}, "match": {"weight": 0.1},
         "evaluate": {"sample": 50}, "report": {"title": "t"}, "gates": {"min_topics": 2}, "runtime": {"store": "s"},
     }  # fmt: skip
-    assert set(changes) == set(u.UpdateTopicsConfig.model_fields)
+    assert set(changes) == set(UpdateTopicsConfig.model_fields)
     moved = {
         name
         for name, value in changes.items()
-        if fit_settings(u.UpdateTopicsConfig(**{"load": {"path": "a.csv"}, name: value}))
-        != fit_settings(base)
+        if fit_settings(UpdateTopicsConfig(**{"load": {"path": "a.csv"}, name: value})) != fit_settings(base)
     }
     assert moved == set(FITTED_BY)

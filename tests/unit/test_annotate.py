@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from tests.fakes import save, save_documents
-from topicflow.configs.classify import LabelsConfig
+from topicflow.configs.sections.classify import LabelsConfig
 from topicflow.tasks.classify.label_sources import read_labels
 from topicflow.tasks.classify.labelled_texts import annotate
 from topicflow.tasks.encoding.spaces import check_space, space_of

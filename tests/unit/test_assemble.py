@@ -10,14 +10,12 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from tests.fakes import Corpus, save, save_documents
-from topicflow.configs.load import load_config
-from topicflow.configs.models import (
-    CountConfig,
-    LabelConfig,
-    PrecomputedEmbed,
-    RuntimeConfig,
-    TopicModelConfig,
-)
+from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.read import load_config
+from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.embed import PrecomputedEmbed
+from topicflow.configs.sections.label import LabelConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.errors import ArtifactError
 from topicflow.tasks.publish.topic_folder import join_passages, publish_run
 from topicflow.tasks.report.report_page import RUN_PLACE

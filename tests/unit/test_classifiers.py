@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from tests.fakes import Corpus, save, save_documents
-from topicflow.configs.classify import HeadConfig, PredictConfig, SetFitConfig, TrainClassifierConfig
-from topicflow.configs.models import ClassesCluster, RuntimeConfig, SentenceTransformersEmbed
+from topicflow.configs.flows.train_classifier import TrainClassifierConfig
+from topicflow.configs.sections.classify import HeadConfig, PredictConfig, SetFitConfig
+from topicflow.configs.sections.cluster import ClassesCluster
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.classify.class_topics import number_classes
 from topicflow.tasks.classify.classifier_files import classifier_key
 from topicflow.tasks.classify.classifiers import Classifier, export_setfit, load_classifier

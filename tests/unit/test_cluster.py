@@ -8,7 +8,8 @@ from prefect.states import State
 from sklearn.metrics import adjusted_rand_score
 
 from tests.fakes import Corpus, save
-from topicflow.configs.models import HdbscanCluster, KMeansCluster, RuntimeConfig
+from topicflow.configs.sections.cluster import HdbscanCluster, KMeansCluster
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.clusters.assign import best_topics, bound_outliers, topic_centroids
 from topicflow.tasks.core.clusters.clustering import Clustering, number_by_size
 from topicflow.tasks.core.clusters.merge import merge_topics

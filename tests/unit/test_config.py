@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from topicflow.configs.flows import FLOWS
-from topicflow.configs.load import apply_override, dump_config, explain, load_config, parse_config
-from topicflow.configs.models import KMeansCluster, ParallelUmapReduce, PcaReduce, TopicModelConfig
+from topicflow.configs.flows.names import FLOWS
+from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.read import apply_override, dump_config, explain, load_config, parse_config
+from topicflow.configs.sections.cluster import KMeansCluster
+from topicflow.configs.sections.reduce import ParallelUmapReduce, PcaReduce
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 LOAD: dict[str, Any] = {"path": "a.csv"}

@@ -14,7 +14,9 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 
 from tests.fakes import Corpus, counted, save_documents
-from topicflow.configs.models import CountConfig, LabelConfig, RuntimeConfig
+from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.label import LabelConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.words import counts as core_counts
 from topicflow.tasks.core.words.counts import emphasize, top_words, topic_counts, weigh_classes
 from topicflow.tasks.core.words.vocabulary import SCANNED, character_classes

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.fakes import HashEncoder, save, save_documents
-from topicflow.configs.duplicates import BothDeduplicate, EmbeddingDeduplicate, MinhashDeduplicate
-from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.sections.deduplicate import BothDeduplicate, EmbeddingDeduplicate, MinhashDeduplicate
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.duplicates.minhash import shingled
 from topicflow.tasks.documents.docstrings import collect
 from topicflow.tasks.duplicates.deduplicate import deduplicate

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from tests.fakes import save, save_documents
-from topicflow.configs.duplicates import BothDeduplicate, EmbeddingDeduplicate, MinhashDeduplicate
-from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.sections.deduplicate import BothDeduplicate, EmbeddingDeduplicate, MinhashDeduplicate
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.duplicates import similar_texts as shingle_module
 from topicflow.tasks.duplicates import similar_vectors as pair_module
 from topicflow.tasks.duplicates.deduplicate import WAYS, deduplicate, keep

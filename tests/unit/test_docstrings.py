@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from topicflow.configs.models import LoadConfig, RuntimeConfig
+from topicflow.configs.sections.load import LoadConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents import docstrings
 from topicflow.tasks.documents.docstrings import collect, fingerprint, packages_of, plain_summary
 from topicflow.tasks.documents.load import load

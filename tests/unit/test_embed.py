@@ -8,7 +8,8 @@ import pytest
 from prefect.states import State
 
 from tests.fakes import save_documents
-from topicflow.configs.models import PrecomputedEmbed, RuntimeConfig, SentenceTransformersEmbed
+from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransformersEmbed
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding import embed as stage
 from topicflow.tasks.encoding.embed import embed, text_parts
 from topicflow.tasks.encoding.encoders import SentenceTransformersEncoder

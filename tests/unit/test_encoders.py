@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.fakes import HashEncoder, change_json, tiny_model
-from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.encoding import encoders
 from topicflow.tasks.encoding.encoders import (
     PACKAGED_SHA256,
@@ -80,7 +80,7 @@ def test_a_flipped_byte_of_the_packaged_model_is_refused(
 def test_finding_and_identifying_a_model_needs_no_torch(tiny: Path) -> None:
     code = (
         "import sys; from topicflow.tasks.encoding.encoders import find_encoder\n"
-        "from topicflow.configs.models import SentenceTransformersEmbed\n"
+        "from topicflow.configs.sections.embed import SentenceTransformersEmbed\n"
         f"find_encoder(SentenceTransformersEmbed(model={str(tiny)!r}), 'cpu')\n"
         "print(sorted({'torch', 'sentence_transformers', 'prefect', 'transformers'} & set(sys.modules)))"
     )

@@ -10,7 +10,8 @@ import pytest
 from prefect import State
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from topicflow.configs.models import CountConfig, EvaluateConfig
+from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.tasks.core.clusters import quality
 from topicflow.tasks.core.words import coherence
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe

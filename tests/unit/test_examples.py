@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from prefect.states import State
 
 from tests.fakes import save_documents
-from topicflow.configs.models import RuntimeConfig
-from topicflow.configs.tuning import (
+from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.tuning import (
     ClassExamples,
     PairExamples,
     SplitExamples,

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.fakes import change_json, tiny_model
-from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.encoding import float_encoder
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder, token_block

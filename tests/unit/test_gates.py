@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import save
-from topicflow.configs.gates import GatesConfig
+from topicflow.configs.sections.gates import GatesConfig
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.publish import announce
 from topicflow.tasks.publish.gate import check_gates, failed_gates, gate

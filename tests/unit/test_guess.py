@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from topicflow.configs.load import load_config
-from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.read import load_config
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents import guess as guess_module
 from topicflow.tasks.documents.guess import Guess, guess_config, render_config
 from topicflow.tasks.documents.load import load

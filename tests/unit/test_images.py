@@ -9,7 +9,8 @@ from PIL import Image
 
 from tests.fakes import save_documents, tiny_clip, tiny_model
 from tests.indexes import build, result
-from topicflow.configs.models import ImagesEmbed, RuntimeConfig
+from topicflow.configs.sections.embed import ImagesEmbed
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.encoding.images import as_text_model, encode_images, find_image_encoder, load_model
 from topicflow.tasks.errors import ConfigError, DataError
@@ -76,7 +77,7 @@ def test_images_are_searched_by_text_and_clustered(tmp_path: Path, clip: Path, p
     ]
     assert {hit.doc_id[:3] for hit in index.similar("red0.png", 3)} == {"red"}
     assert hits[0].fields["image"] == hits[0].doc_id
-    from topicflow.configs.models import KMeansCluster
+    from topicflow.configs.sections.cluster import KMeansCluster
 
     labels = cluster_points(vectors, KMeansCluster(method="kmeans", n_clusters=3), 0).labels
     assert len({tuple(labels[start : start + 4]) for start in (0, 4, 8)}) == 3

@@ -14,13 +14,10 @@ from hypothesis import strategies as st
 from prefect.states import State
 
 from tests.fakes import TOPIC_WORDS, Corpus, HashEncoder, counted, save, save_documents
-from topicflow.configs.models import (
-    CountConfig,
-    LabelConfig,
-    PrecomputedEmbed,
-    RuntimeConfig,
-    SentenceTransformersEmbed,
-)
+from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransformersEmbed
+from topicflow.configs.sections.label import LabelConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.clusters.assign import best_topics, topic_centroids
 from topicflow.tasks.core.words.keywords import closest_words, distinct_names, diverse_words
 from topicflow.tasks.encoding.embed import embed

@@ -17,7 +17,8 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import normalized_mutual_info_score
 
 from tests.fakes import Corpus, save
-from topicflow.configs.models import NoReduce, ParallelUmapReduce, PcaReduce, RuntimeConfig, UmapReduce
+from topicflow.configs.sections.reduce import NoReduce, ParallelUmapReduce, PcaReduce, UmapReduce
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.layout.components import principal_components
 from topicflow.tasks.core.layout.fuzzy import fuzzy_graph
 from topicflow.tasks.core.layout.parallel_layout import (
@@ -437,7 +438,7 @@ def test_a_device_that_is_there_lays_out_and_the_log_says_so(
 def test_the_map_is_a_two_dimensional_layout_of_the_same_graph(
     store: ArtifactStore, corpus: Corpus, inputs: tuple[ArtifactRef, ArtifactRef]
 ) -> None:
-    from topicflow.configs.models import MapConfig
+    from topicflow.configs.sections.reduce import MapConfig
 
     made = reduce.fn(store, *inputs, map_reduce(MapConfig(n_epochs=20)), 1, RUNTIME)
     expected = layout(corpus.embeddings, n_components=2, min_dist=0.1, n_epochs=20)

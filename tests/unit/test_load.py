@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prefect.states import Failed
 
-from topicflow.configs.models import LoadConfig, RuntimeConfig, SplitConfig
+from topicflow.configs.sections.load import LoadConfig, SplitConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents import load as load_module
 from topicflow.tasks.documents.load import (
     Occurrences,
@@ -341,7 +342,9 @@ def test_replaced_bytes_are_counted(store: ArtifactStore, tmp_path: Path) -> Non
 def test_a_full_disk_is_one_line_and_leaves_nothing(store: ArtifactStore, tmp_path: Path) -> None:
     path = parquet(tmp_path, text=[f"{i * 7919 % 10007} {i}" for i in range(5000)])
     code = (
-        "import resource, signal, sys; from pathlib import Path; from topicflow.configs.models import *\n"
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from topicflow.configs.sections.load import LoadConfig\n"
+        "from topicflow.configs.sections.runtime import RuntimeConfig\n"
         "from topicflow.tasks.documents.load import load\n"
         "from topicflow.tasks.store.artifact_store import ArtifactStore\n"
         "from topicflow.tasks.errors import ArtifactError\n"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from topicflow.configs.update import DriftConfig
+from topicflow.configs.sections.update import DriftConfig
 from topicflow.tasks.core.clusters.drifts import (
     N_BINS,
     distance_histogram,

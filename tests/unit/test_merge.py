@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from topicflow.configs.models import HdbscanCluster, KMeansCluster
+from topicflow.configs.sections.cluster import HdbscanCluster, KMeansCluster
 from topicflow.tasks.core.clusters.merge import merge_topics
 from topicflow.tasks.topics.cluster import settle_topics
 

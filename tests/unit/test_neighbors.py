@@ -6,7 +6,8 @@ import torch
 from prefect.states import State
 
 from tests.fakes import save
-from topicflow.configs.models import NeighborsConfig, RuntimeConfig
+from topicflow.configs.sections.neighbors import NeighborsConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.vectors import descent, knn
 from topicflow.tasks.core.vectors.cells import Cells, code_scale, encode, fill_cells, multiplied
 from topicflow.tasks.core.vectors.descent import descent_neighbors

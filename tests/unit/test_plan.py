@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from topicflow.configs.models import TopicModelConfig
+from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.flows.planning.plan import chain_recipes, plan_topic_model
 from topicflow.flows.planning.stages import STAGES, stages_of
 from topicflow.flows.planning.steps import explain_miss
@@ -220,7 +220,7 @@ def test_a_plan_imports_none_of_the_heavy_libraries(project: Project) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from topicflow.configs.models import TopicModelConfig
+from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.flows.planning.plan import plan_topic_model
 config = Path({str(project.folder / "config.json")!r}).read_text()
 steps = plan_topic_model(TopicModelConfig.model_validate_json(config))

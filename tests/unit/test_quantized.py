@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.fakes import change_json, tiny_model
-from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.encoding import int8_encoder as quantized
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder, pooling_mode
@@ -165,7 +165,7 @@ def test_the_graph_is_made_once_and_read_without_torch(
     assert (again.dim, again.cosine, again.max_tokens) == (32, first.cosine, 16)
     code = (
         "import sys, numpy as np; from topicflow.tasks.encoding.encoders import find_encoder, load_encoder\n"
-        "from topicflow.configs.models import SentenceTransformersEmbed\n"
+        "from topicflow.configs.sections.embed import SentenceTransformersEmbed\n"
         f"config = SentenceTransformersEmbed(model={str(prompted)!r}, precision='int8')\n"
         f"np.save({str(tmp_path / 'found.npy')!r}, load_encoder(find_encoder(config), config).encode({texts!r})[0])\n"
         "print(sorted({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)))"

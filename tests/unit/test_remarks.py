@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from topicflow.configs.models import ClassesCluster, HdbscanCluster, KMeansCluster
+from topicflow.configs.sections.cluster import ClassesCluster, HdbscanCluster, KMeansCluster
 from topicflow.tasks.log import LOG
 from topicflow.tasks.publish.remarks import remarks, say_remarks
 

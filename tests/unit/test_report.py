@@ -18,7 +18,9 @@ import polars as pl
 import pytest
 
 from tests.fakes import save_documents
-from topicflow.configs.models import CountConfig, EvaluateConfig, ReportConfig
+from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.evaluate import EvaluateConfig
+from topicflow.configs.sections.report import ReportConfig
 from topicflow.tasks.duplicates.deduplicate import WAYS
 from topicflow.tasks.duplicates.report_duplicates import COUNTS
 from topicflow.tasks.errors import ArtifactError

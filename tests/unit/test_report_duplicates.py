@@ -9,13 +9,13 @@ import polars as pl
 import pytest
 
 from tests.fakes import save, save_documents
-from topicflow.configs.duplicates import (
+from topicflow.configs.sections.deduplicate import (
     AnyDeduplicate,
     BothDeduplicate,
     EmbeddingDeduplicate,
     MinhashDeduplicate,
 )
-from topicflow.configs.models import RuntimeConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.duplicates.deduplicate import deduplicate
 from topicflow.tasks.duplicates.report_duplicates import N_LEAST, duplicate_block
 from topicflow.tasks.duplicates.similar_texts import shingle

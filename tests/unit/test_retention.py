@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.fakes import save
-from topicflow.configs.serving import RetentionConfig
+from topicflow.configs.flows.serving import RetentionConfig
 from topicflow.tasks.runs.records import point_latest
 from topicflow.tasks.runs.retention import clean, collect_garbage, expired_runs, list_artifacts
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore

@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from topicflow.configs.load import load_config
-from topicflow.configs.models import TopicModelConfig
+from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.read import load_config
 from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.runs.records import (
     RunId,

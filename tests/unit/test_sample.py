@@ -5,13 +5,10 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from tests.fakes import Corpus, planted_corpus, save
-from topicflow.configs.models import (
-    HdbscanCluster,
-    KMeansCluster,
-    NeighborsConfig,
-    ParallelUmapReduce,
-    RuntimeConfig,
-)
+from topicflow.configs.sections.cluster import HdbscanCluster, KMeansCluster
+from topicflow.configs.sections.neighbors import NeighborsConfig
+from topicflow.configs.sections.reduce import ParallelUmapReduce
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.clusters.assign import neighbor_weights, vote_topics, weighted_means
 from topicflow.tasks.core.clusters.clustering import Clustering
 from topicflow.tasks.core.vectors.knn import exact_neighbors

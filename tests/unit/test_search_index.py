@@ -14,7 +14,7 @@ import pytest
 from tests.fakes import tiny_model
 from tests.indexes import brute, build, documents_table, index_config, run
 from tests.record_stage_code import ROOT
-from topicflow.configs.models import SentenceTransformersEmbed
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.core.learning.residual import ResidualHead
 from topicflow.tasks.encoding.adapters import save_adapter
 from topicflow.tasks.encoding.encoders import find_encoder

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from topicflow.configs.load import load_config
-from topicflow.configs.serving import RetentionConfig, ServeConfig
+from topicflow.configs.flows.serving import RetentionConfig, ServeConfig
+from topicflow.configs.read import load_config
 from topicflow.flows.running import serving
 from topicflow.tasks.errors import ConfigError, StageError
 

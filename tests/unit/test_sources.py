@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 import sqlalchemy
 
-from topicflow.configs.models import LoadConfig
+from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents import database as databases
 from topicflow.tasks.documents import text_files as textfiles
 from topicflow.tasks.documents.read_errors import readable

@@ -8,7 +8,8 @@ import pytest
 from prefect.states import State
 
 from tests.fakes import save_documents
-from topicflow.configs.models import RuntimeConfig, SentenceTransformersEmbed, StaticEmbed
+from topicflow.configs.sections.embed import SentenceTransformersEmbed, StaticEmbed
+from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.words.token_sums import distilled_table, sum_rows
 from topicflow.tasks.encoding import static_encoder
 from topicflow.tasks.encoding.embed import embed

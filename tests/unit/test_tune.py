@@ -12,14 +12,12 @@ import pytest
 from prefect.states import State
 
 from tests.fakes import planted_corpus, save_documents, tiny_model
-from topicflow.configs.models import (
-    LabelConfig,
-    PrecomputedEmbed,
-    RuntimeConfig,
-    SentenceTransformersEmbed,
-    TopicModelConfig,
-)
-from topicflow.configs.tuning import (
+from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
+from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransformersEmbed
+from topicflow.configs.sections.label import LabelConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.tuning import (
     AdapterTune,
     ClassExamples,
     FullTune,
@@ -27,7 +25,6 @@ from topicflow.configs.tuning import (
     PairExamples,
     SplitExamples,
     TripletExamples,
-    TuneEmbeddingsConfig,
 )
 from topicflow.flows.planning.plan import chain_recipes
 from topicflow.tasks.core.learning.residual import ResidualHead
@@ -205,7 +202,7 @@ def test_a_plan_resolves_an_adapter_without_torch(line: Line) -> None:
     }  # fmt: skip
     code = (
         "import json, sys\n"
-        "from topicflow.configs.models import TopicModelConfig\n"
+        "from topicflow.configs.flows.topic_model import TopicModelConfig\n"
         "from topicflow.flows.planning.plan import chain_recipes\n"
         "from topicflow.tasks.store.artifact_store import ArtifactRef, open_store\n"
         f"config = TopicModelConfig(**json.loads({json.dumps(config)!r}))\n"

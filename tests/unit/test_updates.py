@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from tests.updates import N_FIRST, config_of, documents_of, new_topic, story, tell
-from topicflow.configs.update import UpdateTopicsConfig
+from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.flows.planning.backfill import due_periods
 from topicflow.tasks.errors import ArtifactError, DataError
 from topicflow.tasks.runs.compare import compare_runs

@@ -17,7 +17,7 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from topicflow.configs.models import TopicModelConfig
+from topicflow.configs.flows.topic_model import TopicModelConfig
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 

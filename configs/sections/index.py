@@ -1,20 +1,12 @@
-"""Config of the flow `build_index`: from a corpus to an index that is searched by meaning and by words."""
+"""Section `index`: how an index is built."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from topicflow.configs.models import (
-    EmbedConfig,
-    FlowConfig,
-    LoadConfig,
-    RunName,
-    RuntimeConfig,
-    Section,
-    SentenceTransformersEmbed,
-)
+from topicflow.configs.sections.base import Section
 
 
 class IndexConfig(Section):
@@ -76,15 +68,3 @@ class IndexConfig(Section):
         default="add",
         description="add takes the last index of this name and adds and removes what changed; rebuild starts anew.",
     )
-
-
-class BuildIndexConfig(FlowConfig):
-    """An index: from a corpus to semantic and hybrid search over it."""
-
-    model_config = ConfigDict(title="build_index")
-
-    name: RunName = "search"
-    load: LoadConfig
-    embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)
-    index: IndexConfig = Field(default_factory=IndexConfig)
-    runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)

@@ -1,4 +1,4 @@
-"""Serving: what one machine runs by itself and when, and which runs it keeps."""
+"""Config of `topicflow serve`: what one machine runs and when, and which runs it keeps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from zoneinfo import available_timezones
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from topicflow.configs.models import RunName, Section
+from topicflow.configs.flows.base import RunName
+from topicflow.configs.sections.base import Section
 
 
 def _known_zone(value: str) -> str:

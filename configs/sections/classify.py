@@ -1,20 +1,12 @@
-"""Config of `train_classifier`: where labels come from, what is trained, how it is compared, what is predicted."""
+"""Sections of a classifier: labels, head, SetFit, comparison and predictions."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from topicflow.configs.models import (
-    EmbedConfig,
-    FlowConfig,
-    LoadConfig,
-    RunName,
-    RuntimeConfig,
-    Section,
-    SentenceTransformersEmbed,
-)
+from topicflow.configs.sections.base import Section
 
 
 class LabelsConfig(Section):
@@ -154,38 +146,3 @@ class PredictConfig(Section):
     n_suggestions: int = Field(
         default=20, ge=0, le=100_000, description="Documents suggested to be labelled next."
     )
-
-
-class TrainClassifierConfig(FlowConfig):
-    """A classifier from few labels: SetFit beside a linear probe."""
-
-    model_config = ConfigDict(title="train_classifier")
-
-    name: RunName = "classes"
-    load: LoadConfig
-    embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)
-    labels: LabelsConfig = Field(default_factory=LabelsConfig)
-    head: HeadConfig = Field(default_factory=HeadConfig)
-    setfit: SetFitConfig = Field(default_factory=SetFitConfig)
-    compare: CompareConfig = Field(default_factory=CompareConfig)
-    predict: PredictConfig = Field(default_factory=PredictConfig)
-    runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
-
-    @model_validator(mode="after")
-    def _sections_fit(self) -> TrainClassifierConfig:
-        if self.load.split is not None:
-            msg = "load.split cuts documents into passages; a classifier learns from whole documents: leave it out"
-            raise ValueError(msg)
-        if self.labels.path is None and self.labels.run is None and self.load.label_column is None:
-            msg = "no labels: give load.label_column, labels.path, or labels.run with labels.topics"
-            raise ValueError(msg)
-        if self.setfit.enabled and self.embed.method != "sentence-transformers":
-            msg = (
-                f"setfit trains an encoder and embed.method={self.embed.method!r} has none that can be trained: "
-                "set setfit.enabled = false for the probe alone"
-            )
-            raise ValueError(msg)
-        if self.predict.method == "setfit" and not self.setfit.enabled:
-            msg = "predict.method='setfit' needs setfit.enabled = true"
-            raise ValueError(msg)
-        return self

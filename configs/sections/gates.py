@@ -1,10 +1,10 @@
-"""Gates: what a run of topics must reach to be published, and who is told of one that does not."""
+"""Section `gates`: what a run must reach to be published, and who is told of one that does not."""
 
 from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from topicflow.configs.sections import Section
+from topicflow.configs.sections.base import Section
 
 
 class GatesConfig(Section):

@@ -1,35 +1,12 @@
-"""Config of update_topics: a topic model that is told new documents, run after run, and keeps its topics' ids."""
+"""Sections of an update: what is new, when topics are fitted anew, and how they are matched."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from topicflow.configs.gates import GatesConfig
-from topicflow.configs.models import (
-    ClusterConfig,
-    CountConfig,
-    EmbedConfig,
-    EvaluateConfig,
-    FlowConfig,
-    HdbscanCluster,
-    LabelConfig,
-    LoadConfig,
-    MapConfig,
-    NeighborsConfig,
-    ParallelUmapReduce,
-    PrecomputedEmbed,
-    ReduceConfig,
-    ReportConfig,
-    RunName,
-    RuntimeConfig,
-    Section,
-    SentenceTransformersEmbed,
-)
-
-DURATION = r"^[1-9][0-9]{0,3}(h|d|w|mo|q|y)$"
-"""A length of time as polars writes it: 12h, 1d, 1w, 1mo, 1q, 1y."""
+from topicflow.configs.sections.base import Section
 
 
 class ArriveConfig(Section):
@@ -137,43 +114,3 @@ class MatchConfig(Section):
         description="Share of a topic's documents that must have gone to (come from) one topic for it to be called "
         "merged (split).",
     )
-
-
-class UpdateTopicsConfig(FlowConfig):
-    """Topics that go on: new documents are told to the last run's topics, which keep their ids."""
-
-    model_config = ConfigDict(title="update_topics")
-
-    name: RunName = "updates"
-    period: str = Field(
-        default="1mo", pattern=DURATION, description="Length of a period of --backfill: 1d, 1w, 1mo, 1q, 1y."
-    )
-    load: LoadConfig
-    arrive: ArriveConfig = Field(default_factory=ArriveConfig)
-    embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)
-    drift: DriftConfig = Field(default_factory=DriftConfig)
-    match: MatchConfig = Field(default_factory=MatchConfig)
-    neighbors: NeighborsConfig = Field(default_factory=NeighborsConfig)
-    reduce: ReduceConfig = Field(default_factory=ParallelUmapReduce)
-    map: MapConfig = Field(default_factory=MapConfig)
-    cluster: ClusterConfig = Field(default_factory=HdbscanCluster)
-    count: CountConfig = Field(default_factory=CountConfig)
-    label: LabelConfig = Field(default_factory=LabelConfig)
-    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
-    report: ReportConfig = Field(default_factory=ReportConfig)
-    gates: GatesConfig = Field(default_factory=GatesConfig)
-    runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
-
-    @model_validator(mode="after")
-    def _can_go_on(self) -> UpdateTopicsConfig:
-        if self.load.split is not None:
-            msg = "load.split: update_topics reads whole documents; leave the section out"
-            raise ValueError(msg)
-        if isinstance(self.embed, PrecomputedEmbed):
-            if self.embed.path is not None:
-                msg = "embed.path names rows of one input; in updates give vectors in a column (embed.column)"
-                raise ValueError(msg)
-            if self.label.representation != "ctfidf":
-                msg = f"label.representation={self.label.representation!r} needs an encoder; use 'ctfidf'"
-                raise ValueError(msg)
-        return self

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from topicflow.configs.classify import TrainClassifierConfig
-from topicflow.configs.deduplicate import DeduplicateConfig
-from topicflow.configs.index import BuildIndexConfig
-from topicflow.configs.models import FlowConfig, TopicModelConfig
-from topicflow.configs.tuning import TuneEmbeddingsConfig
-from topicflow.configs.update import UpdateTopicsConfig
+from topicflow.configs.flows.base import FlowConfig
+from topicflow.configs.flows.build_index import BuildIndexConfig
+from topicflow.configs.flows.deduplicate import DeduplicateConfig
+from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.flows.train_classifier import TrainClassifierConfig
+from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
+from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 
 FLOWS: Mapping[str, type[FlowConfig]] = {
     "topic_model": TopicModelConfig,

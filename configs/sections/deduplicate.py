@@ -1,4 +1,4 @@
-"""Config of near-duplicate removal: the section `deduplicate`, in a topic model or in a flow of its own."""
+"""Section `deduplicate`: what counts as a near-duplicate, and which document is kept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, Tag, model_validator
 
-from topicflow.configs.sections import AnyOf, Section, method_or
+from topicflow.configs.sections.base import AnyOf, Section, method_or
+from topicflow.configs.sections.load import LoadConfig
 
 
 class GroupingConfig(Section):
@@ -177,6 +178,7 @@ class BothDeduplicate(GroupingConfig, WordMatchConfig, VectorMatchConfig):
 
 AnyDeduplicate = EmbeddingDeduplicate | MinhashDeduplicate | BothDeduplicate
 
+
 DeduplicateSection = Annotated[
     Annotated[EmbeddingDeduplicate, Tag("embedding")]
     | Annotated[MinhashDeduplicate, Tag("minhash")]
@@ -184,3 +186,10 @@ DeduplicateSection = Annotated[
     method_or("embedding"),
     AnyOf(),
 ]
+
+
+def check_keep(section: GroupingConfig | None, load: LoadConfig) -> None:
+    """Raise ValueError where the newest document is to be kept and no column says when one was written."""
+    if section is not None and section.keep == "newest" and load.timestamp_column is None:
+        msg = "deduplicate.keep='newest' needs load.timestamp_column, the column of dates or times"
+        raise ValueError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, GetJsonSchemaHandler
@@ -85,3 +86,11 @@ def method_or(default: str) -> Discriminator:
         return str(found)
 
     return Discriminator(method)
+
+
+def without_credentials(value: str | None) -> str | None:
+    """Return a path or URL; raise ValueError where it holds a user's name, as configs and records are shown around."""
+    if value is not None and re.match(r"[a-z0-9]+://[^/]*@", value):
+        msg = "expected a URL without credentials, which belong into the environment (AWS_ACCESS_KEY_ID, …)"
+        raise ValueError(msg)
+    return value

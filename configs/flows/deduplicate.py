@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field, model_validator
 
-from topicflow.configs.duplicates import DeduplicateSection, EmbeddingDeduplicate
-from topicflow.configs.models import (
-    EmbedConfig,
-    FlowConfig,
-    LoadConfig,
-    PrecomputedEmbed,
-    RunName,
-    RuntimeConfig,
-    SentenceTransformersEmbed,
-    check_keep,
-)
+from topicflow.configs.flows.base import FlowConfig, RunName
+from topicflow.configs.sections.deduplicate import DeduplicateSection, EmbeddingDeduplicate, check_keep
+from topicflow.configs.sections.embed import EmbedConfig, PrecomputedEmbed, SentenceTransformersEmbed
+from topicflow.configs.sections.load import LoadConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
 
 
 class DeduplicateConfig(FlowConfig):

@@ -1,0 +1,36 @@
+"""What the configs of all flows have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from topicflow.configs.sections.base import Section
+from topicflow.configs.sections.runtime import RuntimeConfig
+
+RunName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        description="Name of the series of runs: letters, digits, dot, dash, underscore.",
+    ),
+]
+
+
+class FlowConfig(Section):
+    """What the config of every flow has: a name for its runs, a seed, and a section `runtime`."""
+
+    name: RunName
+    seed: int = Field(default=42, ge=0, le=2**31 - 1, description="Seed of everything random.")
+
+    if TYPE_CHECKING:  # a field of each flow's own, so that forms and files show it last
+
+        @property
+        def runtime(self) -> RuntimeConfig:
+            """Where and how the work is done."""
+
+    @property
+    def flow(self) -> str:
+        """The name of the flow that this configures."""
+        return str(self.model_config["title"])

@@ -1,0 +1,23 @@
+"""Config of the flow `build_index`: from a corpus to an index."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from topicflow.configs.flows.base import FlowConfig, RunName
+from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed
+from topicflow.configs.sections.index import IndexConfig
+from topicflow.configs.sections.load import LoadConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
+
+
+class BuildIndexConfig(FlowConfig):
+    """An index: from a corpus to semantic and hybrid search over it."""
+
+    model_config = ConfigDict(title="build_index")
+
+    name: RunName = "search"
+    load: LoadConfig
+    embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)
+    index: IndexConfig = Field(default_factory=IndexConfig)
+    runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)

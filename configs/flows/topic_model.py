@@ -1,0 +1,43 @@
+"""Config of the flow `topic_model`: from a corpus to topics."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field, model_validator
+
+from topicflow.configs.flows.base import RunName
+from topicflow.configs.flows.topic_sections import TopicSections
+from topicflow.configs.sections.deduplicate import DeduplicateSection, check_keep
+from topicflow.configs.sections.gates import GatesConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
+
+
+class TopicModelConfig(TopicSections):
+    """A topic model: from a corpus to topics."""
+
+    model_config = ConfigDict(title="topic_model")
+
+    name: RunName = "topics"
+    deduplicate: DeduplicateSection | None = Field(
+        default=None,
+        description="Model only one of near-duplicate documents (off unless the section is given).",
+    )
+    gates: GatesConfig | None = Field(
+        default=None,
+        description="What a run must reach for `latest` to move to it (off unless the section is given).",
+    )
+    runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
+
+    @model_validator(mode="after")
+    def _words_need_an_encoder(self) -> TopicModelConfig:
+        if self.label.representation != "ctfidf" and self.embed.method in {"precomputed", "images"}:
+            msg = (
+                f"label.representation={self.label.representation!r} embeds words and needs an encoder; "
+                f"embed.method={self.embed.method!r} has none: use 'ctfidf'"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _newest_needs_times(self) -> TopicModelConfig:
+        check_keep(self.deduplicate, self.load)
+        return self

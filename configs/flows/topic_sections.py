@@ -1,0 +1,31 @@
+"""The sections that a topic model has, whether it is fitted once or updated."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from topicflow.configs.flows.base import FlowConfig
+from topicflow.configs.sections.cluster import ClusterConfig, HdbscanCluster
+from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed
+from topicflow.configs.sections.evaluate import EvaluateConfig
+from topicflow.configs.sections.label import LabelConfig
+from topicflow.configs.sections.load import LoadConfig
+from topicflow.configs.sections.neighbors import NeighborsConfig
+from topicflow.configs.sections.reduce import MapConfig, ParallelUmapReduce, ReduceConfig
+from topicflow.configs.sections.report import ReportConfig
+
+
+class TopicSections(FlowConfig):
+    """From documents to a report of their topics."""
+
+    load: LoadConfig
+    embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)
+    neighbors: NeighborsConfig = Field(default_factory=NeighborsConfig)
+    reduce: ReduceConfig = Field(default_factory=ParallelUmapReduce)
+    map: MapConfig = Field(default_factory=MapConfig)
+    cluster: ClusterConfig = Field(default_factory=HdbscanCluster)
+    count: CountConfig = Field(default_factory=CountConfig)
+    label: LabelConfig = Field(default_factory=LabelConfig)
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    report: ReportConfig = Field(default_factory=ReportConfig)

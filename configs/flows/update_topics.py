@@ -1,0 +1,45 @@
+"""Config of the flow `update_topics`: topics that stay while documents arrive."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field, model_validator
+
+from topicflow.configs.flows.base import RunName
+from topicflow.configs.flows.topic_sections import TopicSections
+from topicflow.configs.sections.embed import PrecomputedEmbed
+from topicflow.configs.sections.gates import GatesConfig
+from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.update import ArriveConfig, DriftConfig, MatchConfig
+
+DURATION = r"^[1-9][0-9]{0,3}(h|d|w|mo|q|y)$"
+"""A length of time as polars writes it: 12h, 1d, 1w, 1mo, 1q, 1y."""
+
+
+class UpdateTopicsConfig(TopicSections):
+    """Topics that go on: new documents are told to the last run's topics, which keep their ids."""
+
+    model_config = ConfigDict(title="update_topics")
+
+    name: RunName = "updates"
+    period: str = Field(
+        default="1mo", pattern=DURATION, description="Length of a period of --backfill: 1d, 1w, 1mo, 1q, 1y."
+    )
+    arrive: ArriveConfig = Field(default_factory=ArriveConfig)
+    drift: DriftConfig = Field(default_factory=DriftConfig)
+    match: MatchConfig = Field(default_factory=MatchConfig)
+    gates: GatesConfig = Field(default_factory=GatesConfig)
+    runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
+
+    @model_validator(mode="after")
+    def _can_go_on(self) -> UpdateTopicsConfig:
+        if self.load.split is not None:
+            msg = "load.split: update_topics reads whole documents; leave the section out"
+            raise ValueError(msg)
+        if isinstance(self.embed, PrecomputedEmbed):
+            if self.embed.path is not None:
+                msg = "embed.path names rows of one input; in updates give vectors in a column (embed.column)"
+                raise ValueError(msg)
+            if self.label.representation != "ctfidf":
+                msg = f"label.representation={self.label.representation!r} needs an encoder; use 'ctfidf'"
+                raise ValueError(msg)
+        return self

@@ -1,0 +1,127 @@
+"""Section `embed`: what makes vectors of documents."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, Tag, model_validator
+
+from topicflow.configs.sections.base import AnyOf, Section, method_or
+
+
+class SentenceTransformersEmbed(Section):
+    """Embed with a sentence-transformers model; each distinct text once per encoder, ever."""
+
+    model_config = ConfigDict(title="sentence-transformers")
+
+    method: Literal["sentence-transformers"] = Field(
+        default="sentence-transformers", description="Embed with a model."
+    )
+    model: str = Field(
+        default="all-MiniLM-L6-v2",
+        description="A preset (all-MiniLM-L6-v2, all-mpnet-base-v2, msmarco-distilbert, LaBSE, "
+        "paraphrase-multilingual-mpnet-base-v2), a local folder, or a hub name.",
+    )
+    revision: str | None = Field(default=None, description="Hub revision: a commit, tag or branch.")
+    prompt: str | None = Field(
+        default=None,
+        description="Text put before each document, for instruction models; the model's own if none.",
+    )
+    max_seq_length: int | None = Field(
+        default=None, ge=8, le=131072, description="Longest input in tokens; the model's own if none."
+    )
+    precision: Literal["auto", "float32", "float16", "bfloat16", "int8"] = Field(
+        default="auto",
+        description="Arithmetic of the encoder; auto is float16 on CUDA and float32 elsewhere. int8 is for CPUs: "
+        "OpenVINO, pip install 'topicflow[int8]', mean cosine .998 to float32 (tests/benchmarks).",
+    )
+    adapter: str | None = Field(
+        default=None,
+        description="An adapter that moves the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
+        "artifact's key.",
+    )
+
+
+class StaticEmbed(Section):
+    """Embed with a table of token vectors distilled here from a sentence-transformers model: quick, for drafts."""
+
+    model_config = ConfigDict(title="static")
+
+    method: Literal["static"] = Field(description="Embed by summing token vectors.")
+    model: str = Field(
+        default="all-MiniLM-L6-v2",
+        description="What it is distilled from: a preset, a local folder, or a hub name, as with "
+        "sentence-transformers.",
+    )
+    revision: str | None = Field(default=None, description="Hub revision: a commit, tag or branch.")
+    dim: int = Field(
+        default=256,
+        ge=2,
+        le=4096,
+        description="Dimensions of the vectors, or the model's where it has fewer (model2vec: 256).",
+    )
+    adapter: str | None = Field(
+        default=None,
+        description="An adapter that moves the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
+        "artifact's key.",
+    )
+
+
+class PrecomputedEmbed(Section):
+    """Take vectors that exist already, from a .npy file or a list column of the documents."""
+
+    model_config = ConfigDict(title="precomputed")
+
+    method: Literal["precomputed"] = Field(description="Take vectors that are there.")
+    path: str | None = Field(
+        default=None,
+        description="A .npy file of shape (rows of the input, dim), float; row i belongs to input row i.",
+    )
+    column: str | None = Field(default=None, description="A list or array column of the documents.")
+    adapter: str | None = Field(
+        default=None,
+        description="An adapter that moves the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
+        "artifact's key.",
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> PrecomputedEmbed:
+        if (self.path is None) == (self.column is None):
+            msg = "give either path (a .npy file) or column (of the documents)"
+            raise ValueError(msg)
+        return self
+
+
+class ImagesEmbed(Section):
+    """Embed images beside the text, with a model that reads both (CLIP): they are clustered, and searched by text."""
+
+    model_config = ConfigDict(title="images")
+
+    method: Literal["images"] = Field(description="Embed a column of image files.")
+    model: str = Field(
+        description="A CLIP model that sentence-transformers loads: a local folder, or a hub name such as "
+        "openai/clip-vit-base-patch32.",
+    )
+    revision: str | None = Field(default=None, description="Hub revision: a commit, tag or branch.")
+    column: str = Field(default="image", description="Column that holds the paths of the image files.")
+    root: str = Field(default=".", description="Folder that the paths are relative to.")
+
+
+TextEmbedConfig = Annotated[
+    Annotated[SentenceTransformersEmbed, Tag("sentence-transformers")]
+    | Annotated[StaticEmbed, Tag("static")]
+    | Annotated[PrecomputedEmbed, Tag("precomputed")],
+    method_or("sentence-transformers"),
+    AnyOf(),
+]
+"""What flows that read texts alone embed with."""
+
+
+EmbedConfig = Annotated[
+    Annotated[SentenceTransformersEmbed, Tag("sentence-transformers")]
+    | Annotated[StaticEmbed, Tag("static")]
+    | Annotated[PrecomputedEmbed, Tag("precomputed")]
+    | Annotated[ImagesEmbed, Tag("images")],
+    method_or("sentence-transformers"),
+    AnyOf(),
+]
