@@ -49,10 +49,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
 )
 """Every folder of the product, from the top down: a file imports from its own folder and from lower levels."""
 
-FACES = {"tasks.search_index"}
-"""Former places of what users import, which only import it from its new one; they go with the next release."""
-
-GRAPH = {module: others for module, others in import_graph().items() if module not in FACES}
+GRAPH = import_graph()
 
 MOST_FILES = 20
 """Files of a folder; a fuller one is two families."""
