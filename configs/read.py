@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.paths import absolute_paths
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
@@ -45,6 +46,10 @@ def load_config(
     ------
     ValueError
         When the file is missing or not TOML, or a key or value is wrong; the message is one line a problem.
+
+    Notes
+    -----
+    Paths in the file, and those of overrides, are relative to the file's folder; they come back absolute.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -60,7 +65,7 @@ def load_config(
         raise ValueError(msg) from None
     for override in overrides:
         apply_override(values, override, model)
-    return parse_config(values, model, source=str(path))
+    return absolute_paths(parse_config(values, model, source=str(path)), path.parent)
 
 
 def parse_config(values: Mapping[str, Any], model: type[ConfigT], source: str) -> ConfigT:

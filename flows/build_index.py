@@ -38,7 +38,7 @@ def build_index(config: BuildIndexConfig) -> RunRecord:
     PipelineError
         When the input, the config or the store does not allow a result; the message says what to do.
     """
-    run = begin(config)
+    config, run = begin(config)
     store, runs = open_store(config.runtime), Path(config.runtime.runs)
     read = load.with_options(retries=config.runtime.retries)
     topics = None if config.index.topics is None else find_topics(runs, config.index.topics)

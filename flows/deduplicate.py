@@ -33,7 +33,7 @@ def deduplicate(config: DeduplicateConfig) -> RunRecord:
     PipelineError
         When the input, the config or the store does not allow a result; the message says what to do.
     """
-    run = begin(config)
+    config, run = begin(config)
     store, read = open_store(config.runtime), load.with_options(retries=config.runtime.retries)
     against = None
     with at_work(config) as runtime:

@@ -47,7 +47,7 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
     PipelineError
         When the input, the config or the store does not allow a result; the message says what to do.
     """
-    run = begin(config)
+    config, run = begin(config)
     store, seed = open_store(config.runtime), config.seed
     read, draw = load.with_options(retries=config.runtime.retries), reduce.with_options(name="map")
 

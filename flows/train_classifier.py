@@ -41,7 +41,7 @@ def train_classifier(config: TrainClassifierConfig) -> RunRecord:
     PipelineError
         When the input, the labels, the config or the store does not allow a result; the message says what to do.
     """
-    run = begin(config)
+    config, run = begin(config)
     store, runs = open_store(config.runtime), Path(config.runtime.runs)
     read, again = load.with_options(retries=config.runtime.retries), embed.with_options(name="reembed")
 

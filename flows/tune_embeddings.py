@@ -39,7 +39,7 @@ def tune_embeddings(config: TuneEmbeddingsConfig) -> RunRecord:
     PipelineError
         When the input, the config or the store does not allow a result; the message says what to do.
     """
-    run = begin(config)
+    config, run = begin(config)
     store, seed = open_store(config.runtime), config.seed
     read, again = load.with_options(retries=config.runtime.retries), embed.with_options(name="re-embed")
 

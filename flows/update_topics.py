@@ -56,7 +56,8 @@ def update_topics(config: UpdateTopicsConfig) -> RunRecord:
     PipelineError
         When the input, the config or the store does not allow a result; the message says what to do.
     """
-    run, runs = begin(config), Path(config.runtime.runs)
+    config, run = begin(config)
+    runs = Path(config.runtime.runs)
     store, given = open_store(config.runtime), read_names(runs / config.name)
     last = last_published(store, runs, config.name)
     before = last[1] if last else None

@@ -17,7 +17,6 @@ from typing import Any
 import polars as pl
 
 from tests.fakes import Corpus
-from topicflow.flows.commands import cli
 
 QUICK_STAGES = """
 [embed]
@@ -89,13 +88,17 @@ def run_apart(*arguments: object, cwd: Path, **environment: str) -> Outcome:
 
 def command(*arguments: object) -> list[str]:
     """Return the words that start the command line."""
-    return [sys.executable, "-m", "topicflow.flows.commands.cli", *map(str, arguments)]
+    return [sys.executable, "-P", "-m", "topicflow", *map(str, arguments)]  # -P: as the installed script does
 
 
 def clean_environment(**changes: str) -> dict[str, str]:
     """Return the environment without Prefect's settings and the tests' own, with `changes`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "PYTEST"))}
-    return {**kept, "PYTHONPATH": str(Path(cli.__file__).parents[1]), **changes}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PREFECT", "PYTEST", "PYTHONSAFE"))
+    }
+    return {**kept, **changes}
 
 
 # --- a server -----------------------------------------------------------------------------------------------

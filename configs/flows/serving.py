@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from topicflow.configs.flows.base import RunName
-from topicflow.configs.sections.base import Section
+from topicflow.configs.sections.base import IsPath, Section
 
 
 def _known_zone(value: str) -> str:
@@ -76,8 +76,8 @@ class RetentionConfig(Section):
 
     model_config = ConfigDict(title="clean_store")
 
-    store: str = Field(default="store", description="Folder or URL of the artifacts.")
-    runs: tuple[str, ...] = Field(
+    store: Annotated[str, IsPath()] = Field(default="store", description="Folder or URL of the artifacts.")
+    runs: Annotated[tuple[str, ...], IsPath()] = Field(
         default=("runs",),
         min_length=1,
         description="Folders of the runs, of every machine that shares the store.",

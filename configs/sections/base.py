@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
+
+
+@dataclass(frozen=True)
+class IsPath:
+    """Mark of a field that holds a path or URL; `configs.paths` makes relative ones absolute.
+
+    Attributes
+    ----------
+    default_too : bool
+        The field's default is relative to the config's file, too; else that of the folder where a command is started.
+    """
+
+    default_too: bool = False
 
 
 class Section(BaseModel):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from topicflow.configs.sections.base import Section
+from topicflow.configs.sections.base import IsPath, Section
 
 
 class LabelsConfig(Section):
     """Where the labels come from: load.label_column, files of doc_id and label, or the topics of a run."""
 
-    path: str | tuple[str, ...] | None = Field(
+    path: Annotated[str | tuple[str, ...] | None, IsPath()] = Field(
         default=None,
         description="A CSV or Parquet file with the columns doc_id and label, or a list of them; rows without a label "
         "are left out. load.label_column is read if neither this nor run is given.",
@@ -21,7 +21,7 @@ class LabelsConfig(Section):
         default=None,
         description="A run of topic_model whose topics become classes: its name, id or folder; needs topics.",
     )
-    topics: str | None = Field(
+    topics: Annotated[str | None, IsPath()] = Field(
         default=None,
         description="A CSV or Parquet file with the columns topic and class, as topics.csv with a column class filled "
         "in; topics without a class are left out.",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, Tag
 
-from topicflow.configs.sections.base import AnyOf, Section, method_or
+from topicflow.configs.sections.base import AnyOf, IsPath, Section, method_or
 
 
 class HdbscanCluster(Section):
@@ -76,7 +76,7 @@ class ClassesCluster(Section):
     model_config = ConfigDict(title="classes")
 
     method: Literal["classes"] = Field(description="A classifier's classes.")
-    classifier: str = Field(
+    classifier: Annotated[str, IsPath()] = Field(
         description="Folder of a run of train_classifier, as runs/classes/latest; its encoder must be that of [embed]."
     )
     threshold: float = Field(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, Tag, model_validator
 
-from topicflow.configs.sections.base import AnyOf, Section, method_or
+from topicflow.configs.sections.base import AnyOf, IsPath, Section, method_or
 
 
 class SentenceTransformersEmbed(Section):
@@ -73,7 +73,7 @@ class PrecomputedEmbed(Section):
     model_config = ConfigDict(title="precomputed")
 
     method: Literal["precomputed"] = Field(description="Take vectors that are there.")
-    path: str | None = Field(
+    path: Annotated[str | None, IsPath()] = Field(
         default=None,
         description="A .npy file of shape (rows of the input, dim), float; row i belongs to input row i.",
     )
@@ -104,7 +104,9 @@ class ImagesEmbed(Section):
     )
     revision: str | None = Field(default=None, description="Hub revision: a commit, tag or branch.")
     column: str = Field(default="image", description="Column that holds the paths of the image files.")
-    root: str = Field(default=".", description="Folder that the paths are relative to.")
+    root: Annotated[str, IsPath(default_too=True)] = Field(
+        default=".", description="Folder that the paths are relative to."
+    )
 
 
 TextEmbedConfig = Annotated[

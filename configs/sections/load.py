@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from topicflow.configs.sections.base import Section, without_credentials
+from topicflow.configs.sections.base import IsPath, Section, without_credentials
 
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 """What the names of environment variables look like."""
@@ -38,7 +38,7 @@ class SplitConfig(Section):
 class LoadConfig(Section):
     """Where the documents come from and which columns hold what."""
 
-    path: str | None = Field(
+    path: Annotated[str | None, IsPath()] = Field(
         default=None,
         description="A Parquet, CSV or NDJSON file, a folder of .txt files, a glob of any of these, an hf:// or "
         "s3:// path, or docstrings://package,package for the docstrings of installed Python packages.",

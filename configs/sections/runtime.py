@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from topicflow.configs.sections.base import Section, without_credentials
+from topicflow.configs.sections.base import IsPath, Section, without_credentials
 
 
 class RuntimeConfig(Section):
     """Where and how the work is done; nothing here changes a result or a key."""
 
-    store: str = Field(
+    store: Annotated[str, IsPath()] = Field(
         default="store",
         description="Folder of the artifacts, or a URL: s3://bucket/prefix (gs://, az://). Credentials come from the "
         "environment alone.",
     )
-    cache: str | None = Field(
+    cache: Annotated[str | None, IsPath()] = Field(
         default=None,
         description="Folder on this machine for copies of artifacts of a store that has a URL; the user's folder for "
         "caches if none.",
     )
-    runs: str = Field(default="runs", description="Folder of the runs.")
+    runs: Annotated[str, IsPath()] = Field(default="runs", description="Folder of the runs.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         default="auto", description="Where the encoder runs; auto takes CUDA, then MPS, then the CPU."
     )

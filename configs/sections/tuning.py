@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, Tag, field_validator
 
-from topicflow.configs.sections.base import AnyOf, Section, method_or
+from topicflow.configs.sections.base import AnyOf, IsPath, Section, method_or
 
 
 class ClassExamples(Section):
@@ -15,7 +15,7 @@ class ClassExamples(Section):
     model_config = ConfigDict(title="classes")
 
     method: Literal["classes"] = Field(default="classes", description="Labelled documents.")
-    path: str | None = Field(
+    path: Annotated[str | None, IsPath()] = Field(
         default=None,
         description="A Parquet, CSV or NDJSON file with columns doc_id and label; the load section's label_column if "
         "none. Documents that it does not name stay unlabelled.",
@@ -37,7 +37,7 @@ class PairExamples(Section):
     model_config = ConfigDict(title="pairs")
 
     method: Literal["pairs"] = Field(description="Pairs of documents or texts.")
-    path: str = Field(
+    path: Annotated[str, IsPath()] = Field(
         description="A Parquet, CSV or NDJSON file with columns id_a and id_b (doc_ids of the corpus), or text_a and "
         "text_b, and similar (1 or 0)."
     )
@@ -49,7 +49,7 @@ class TripletExamples(Section):
     model_config = ConfigDict(title="triplets")
 
     method: Literal["triplets"] = Field(description="Triplets of documents or texts.")
-    path: str = Field(
+    path: Annotated[str, IsPath()] = Field(
         description="A Parquet, CSV or NDJSON file with columns id_anchor, id_positive and id_negative (doc_ids of the "
         "corpus), or text_anchor, text_positive and text_negative."
     )

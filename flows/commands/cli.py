@@ -22,6 +22,7 @@ from topicflow.flows.commands import (
     tuning,
     update,
 )
+from topicflow.flows.running.modules import trust_no_folder
 from topicflow.tasks.errors import ConfigError, PipelineError
 
 app = typer.Typer(
@@ -44,6 +45,7 @@ app.add_typer(config.app, name="config")
 
 def main() -> None:
     """Run the command line; exit 0 on success, 1 on a failed run, 2 on a bad config or argument."""
+    trust_no_folder()
     try:
         app()
     except PipelineError as error:

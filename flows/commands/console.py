@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from topicflow.flows.commands.terminal import near, terminal
 from topicflow.tasks.runs.records import RunRecord
 
 if TYPE_CHECKING:
@@ -37,14 +37,10 @@ METRICS = (
 )
 
 
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-
-
 def print_run(record: RunRecord, runs: Path) -> None:
     """Print a run's topics or figures, where its report is, what an update told, and which gates held it back."""
     folder = Path(record.get("folder", runs / record["name"] / record["run_id"]))
-    console = _console()
+    console = terminal()
     if record.get("state") == "failed":
         console.print(f"{record['name']}/{record['run_id']} failed: {record['error']}", markup=False)
         return
@@ -79,10 +75,12 @@ def _print_topics(console: Console, record: RunRecord, folder: Path) -> None:
         table.add_row(str(topic), f"{size:,}", Text(", ".join(keywords)))
     console.print(table)
     if topics.height > SHOWN_TOPICS:
-        console.print(f"… and {topics.height - SHOWN_TOPICS:,} more in {folder / 'topics.csv'}", markup=False)
+        console.print(
+            f"… and {topics.height - SHOWN_TOPICS:,} more in {near(folder / 'topics.csv')}", markup=False
+        )
     known = {name: record["metrics"].get(name) for name in METRICS}
     print("  ".join(f"{name} {_short(value)}" for name, value in known.items() if value is not None))
-    print(f"report: {folder / 'report.html'}")
+    print(f"report: {near(folder / 'report.html')}")
 
 
 def print_remarks(record: RunRecord) -> None:
@@ -150,7 +148,7 @@ def _print_figures(console: Console, record: RunRecord, folder: Path) -> None:
                 name, _short(value) if isinstance(value, int | float) or value is None else str(value)
             )
     console.print(table)
-    print(f"run: {folder}")
+    print(f"run: {near(folder)}")
 
 
 def _print_side_by_side(console: Console, metrics: RunRecord, names: Sequence[str]) -> None:
@@ -175,7 +173,7 @@ def print_stages(record: RunRecord) -> None:
         table.add_row(
             stage["stage"], stage["state"], f"{stage['seconds']:.1f}", peak, f"{stage['rows']:,}", artifact
         )
-    _console().print(table)
+    terminal().print(table)
 
 
 def print_runs(records: Sequence[RunRecord]) -> None:
@@ -195,7 +193,7 @@ def print_runs(records: Sequence[RunRecord]) -> None:
             f"{sum(stage['state'] == 'computed' for stage in stages)} of {len(stages)}",
             f"{record['seconds']:.1f}",
         )
-    _console().print(table)
+    terminal().print(table)
 
 
 def _gate(record: RunRecord) -> str:
@@ -222,7 +220,7 @@ def print_comparison(first: RunRecord, second: RunRecord) -> None:
         table.add_row(
             name, _short(first.get("metrics", {}).get(name)), _short(second.get("metrics", {}).get(name))
         )
-    _console().print(table)
+    terminal().print(table)
     before, after = first["config"].splitlines(), second["config"].splitlines()
     for line in before:
         if line not in after:
@@ -234,7 +232,7 @@ def print_comparison(first: RunRecord, second: RunRecord) -> None:
 
 def print_topic_changes(changes: Comparison) -> None:
     """Print which topics of two runs are the same, which have no counterpart, and where documents went."""
-    console = _console()
+    console = terminal()
     table = Table(
         "topic", "", "size", "", "shared", "similarity", "name", title="matched topics", title_justify="left"
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import polars as pl
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from topicflow.flows.commands.terminal import near, terminal
 from topicflow.tasks.runs.records import RunRecord
 
 SHOWN = 50
@@ -34,21 +33,18 @@ def print_classifier(record: RunRecord, folder: Path) -> None:
             for name in ("accuracy", "macro_f1", "calibration_error")
         ]
         table.add_row(trained, row["method"], *cells, f"{seconds[row['shots'], row['method']]:.2f}")
-    _console().print(table)
+    terminal().print(table)
     print(verdict(comparison))
     print(
         f"{metrics['n_documents']:,} documents predicted by {metrics['method']}, {metrics['unsure_share']:.1%} unsure: "
-        f"{folder / 'predictions.parquet'}"
+        f"{near(folder / 'predictions.parquet')}"
     )
     if metrics["n_contradictory"]:
         print(f"{metrics['n_contradictory']:,} texts with different labels were left out")
     print(
-        f"what to label next: {folder / 'suggestions.csv'}; the classifier and its card: {folder / 'classifier'}"
+        f"what to label next: {near(folder / 'suggestions.csv')}; "
+        f"the classifier and its card: {near(folder / 'classifier')}"
     )
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 
 
 def print_suggestions(path: Path) -> None:
@@ -66,5 +62,5 @@ def print_suggestions(path: Path) -> None:
             row["probability"],
             Text(words[:80]),
         )
-    _console().print(table)
+    terminal().print(table)
     print(f"fill in the column label of {path} and add the file to labels.path")

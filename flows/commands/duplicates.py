@@ -40,7 +40,9 @@ def dedup(
 
     settings = read_config(config, DeduplicateConfig, overrides, store, runs)
     if against is not None:
-        other = settings.load.model_copy(update={"path": str(against), "query": None, "connection_env": None})
+        other = settings.load.model_copy(
+            update={"path": str(against.absolute()), "query": None, "connection_env": None}
+        )
         settings = settings.model_copy(update={"against": other})
     record = run_flow(settings)
     if as_json:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from topicflow.configs.flows.base import FlowConfig
+from topicflow.configs.paths import in_work_folder
 from topicflow.configs.read import load_config
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.errors import ConfigError
@@ -38,14 +39,19 @@ def read_config(
     """Return the config of a file with the options of a command applied; raise ConfigError where it is wrong."""
     changes = list(overrides or [])
     changes += [
-        f"runtime.{name}={json.dumps(str(value))}"
+        f"runtime.{name}={json.dumps(_from_here(str(value)))}"
         for name, value in (("store", store), ("runs", runs))
         if value
     ]
     try:
-        return load_config(path, changes, model)
+        return in_work_folder(load_config(path, changes, model))
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+def _from_here(path: str) -> str:
+    """Return a path of an option, which is relative to where the command is started; a URL stays."""
+    return path if "://" in path else str(Path(path).absolute())
 
 
 def run_flow(config: FlowConfig, start: Callable[..., dict[str, Any]] | None = None) -> dict[str, Any]:

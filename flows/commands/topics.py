@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -93,6 +95,8 @@ def init(
     if target.exists() and not force:
         msg = f"{target} exists already; --force writes over it, --output names another"
         raise ConfigError(msg)
+    if "://" not in guess.path:  # a path in a config is relative to the config's file
+        guess = replace(guess, path=os.path.relpath(file, target.absolute().parent))
     target.write_text(render_config(guess), encoding="utf-8")
     for line in guess.reasons:
         print(line)

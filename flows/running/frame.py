@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
@@ -14,25 +14,32 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from topicflow.configs.flows.base import FlowConfig
+from topicflow.configs.paths import in_work_folder
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.flows.running.interrupt import end_soon
-from topicflow.tasks.errors import ArtifactError
+from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.execution.progress import display, say, waiting
 from topicflow.tasks.execution.workers import started
 from topicflow.tasks.runs.records import RunId, check_series, record_failure
 from topicflow.tasks.store.artifact_store import ArtifactRef, local_folder
 
+ConfigT = TypeVar("ConfigT", bound=FlowConfig)
 
-def begin(config: FlowConfig) -> RunId:
-    """Return the id of a run that begins now.
+
+def begin(config: ConfigT) -> tuple[ConfigT, RunId]:
+    """Return the config with absolute paths, and the id of a run that begins now.
 
     Raises
     ------
     ConfigError
-        When runs of this name are another flow's.
+        When runs of this name are another flow's, or a relative path has no folder that stays.
     """
+    try:
+        config = in_work_folder(config)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     check_series(Path(config.runtime.runs), config.name, config.flow)
-    return RunId.new(config.name)
+    return config, RunId.new(config.name)
 
 
 @contextlib.contextmanager
@@ -66,6 +73,8 @@ def record_failed_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]
     """Write the record of a run that failed; where even that fails the log has said why."""
     model: type[FlowConfig] = get_type_hints(flow.fn)["config"]
     config = model.model_validate(flow_run.parameters["config"])
+    with contextlib.suppress(ValueError):  # a relative path without a folder: that is why the run failed
+        config = in_work_folder(config)
     error = state.result(raise_on_failure=False)
     with contextlib.suppress(ArtifactError):
         record_failure(config, RunId.new(config.name), str(error))

@@ -19,6 +19,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 
+from topicflow.flows.running.modules import in_empty_folder
 from topicflow.tasks.errors import StageError
 
 SERVER_SETTINGS = {
@@ -112,12 +113,13 @@ def _end_with_input() -> None:
 def main() -> None:
     """Serve Prefect's API on the listening socket whose file number is the first argument."""
     threading.Thread(target=_end_with_input, daemon=True).start()
-    import uvicorn
-    from prefect.server.api.server import create_app
+    with in_empty_folder():
+        import uvicorn
+        from prefect.server.api.server import create_app
 
-    app = create_app(ephemeral=True, final=True)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
-    server.run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
+        app = create_app(ephemeral=True, final=True)
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
+        server.run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 
 
 if __name__ == "__main__":

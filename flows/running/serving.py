@@ -26,7 +26,9 @@ from uuid import UUID
 
 from topicflow.configs.flows.names import FLOWS
 from topicflow.configs.flows.serving import ScheduleConfig, ServeConfig, When
+from topicflow.configs.paths import WORK_FOLDER
 from topicflow.configs.read import load_config
+from topicflow.flows.running.modules import in_empty_folder
 from topicflow.flows.running.server import START_S
 from topicflow.flows.running.start import QUIET_PREFECT, server_errors_in_one_line, server_is_configured
 from topicflow.tasks.errors import ConfigError, StageError, first_line
@@ -71,10 +73,11 @@ def serve(config: ServeConfig, folder: Path) -> None:
     for name, value in QUIET_PREFECT.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", str(POLL_S))
+    os.environ.setdefault(WORK_FOLDER, str(Path.cwd()))
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    with _server(config.port):
+    with in_empty_folder(), _server(config.port):
         from prefect.runner import Runner
 
         runner = Runner(name="topicflow", limit=config.at_once, pause_on_shutdown=True)

@@ -1,6 +1,7 @@
 """Fixtures of the tests that run against real servers."""
 
 import logging
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,8 +19,15 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def deployment(prefect_server: PrefectServer) -> str:
+def deployed_from(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder where the deployments are made."""
+    return tmp_path_factory.mktemp("deployed")
+
+
+@pytest.fixture(scope="module")
+def deployment(prefect_server: PrefectServer, deployed_from: Path) -> str:
     """The id of the deployment that deployments/prefect.yaml describes, on the server."""
+    shutil.copy(ROOT / "deployments/prefect.yaml", deployed_from / "prefect.yaml")
     deploy = [
         sys.executable,
         "-m",
@@ -27,8 +35,6 @@ def deployment(prefect_server: PrefectServer) -> str:
         "--no-prompt",
         "deploy",
         "--all",
-        "--prefect-file",
-        "deployments/prefect.yaml",
     ]
     pool = [
         sys.executable,
@@ -43,8 +49,8 @@ def deployment(prefect_server: PrefectServer) -> str:
     ]
     for command in (pool, deploy):
         done = subprocess.run(
-            command, cwd=ROOT, env=clean_environment(**prefect_server.environment), capture_output=True, text=True,
-            timeout=120, check=False,
+            command, cwd=deployed_from, capture_output=True, text=True, timeout=120, check=False,
+            env=clean_environment(**prefect_server.environment, PWD=str(deployed_from)),
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
     return str(prefect_server.ask("deployments/name/topic_model/topic-model")["id"])

@@ -1,5 +1,6 @@
 """The flow in a real Prefect server: states, artifacts, refusals, schema, deployments."""
 
+import json
 import os
 import signal
 import subprocess
@@ -161,29 +162,64 @@ def test_the_api_refuses_bad_parameters(
     assert named in str(refused.value)
 
 
-def test_a_deployed_run(
-    prefect_server: PrefectServer, deployment: str, tmp_path: Path, corpus: Corpus
-) -> None:
+def deployed_config(corpus: Corpus, folder: Path) -> dict[str, Any]:
+    """Return the parameters of a run with relative paths, after writing its documents into `folder`."""
     rows = pl.DataFrame({"text": corpus.texts, "vector": corpus.embeddings.tolist()})
-    rows.write_parquet(tmp_path / "documents.parquet")
-    config = {
-        "name": "deployed", "load": {"path": str(tmp_path / "documents.parquet")},
+    rows.write_parquet(folder / "documents.parquet")
+    return {
+        "name": "deployed", "load": {"path": "documents.parquet"},
         "embed": {"method": "precomputed", "column": "vector"}, "reduce": {"method": "pca"},
         "cluster": {"method": "kmeans", "n_clusters": 3}, "map": {"n_epochs": 5},
-        "runtime": {"store": str(tmp_path / "store"), "runs": str(tmp_path / "runs")},
     }  # fmt: skip
-    run = prefect_server.ask(f"deployments/{deployment}/create_flow_run", {"parameters": {"config": config}})
+
+
+def run_by_worker(server: PrefectServer, deployment: str, config: Any, cwd: Path, **changes: str) -> str:
+    """Return how a deployed run ended, and its message, with a worker that is started in `cwd` for it."""
+    run = server.ask(f"deployments/{deployment}/create_flow_run", {"parameters": {"config": config}})
     worker = subprocess.Popen(
         [sys.executable, "-m", "prefect", "worker", "start", "--pool", "topicflow", "--run-once"],
-        cwd=tmp_path, env=clean_environment(**prefect_server.environment), stdout=subprocess.PIPE,
+        cwd=cwd, env=clean_environment(**server.environment, **changes), stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
     try:
-        state = _final_state(prefect_server, run["id"])
+        return _final_state(server, run["id"])
     finally:
         os.killpg(worker.pid, signal.SIGTERM)
-        said, _ = worker.communicate(timeout=60)
-    assert state == "Completed", said
+        worker.communicate(timeout=60)
+
+
+def test_a_deployed_run_keeps_its_results_where_it_was_deployed(
+    prefect_server: PrefectServer, deployment: str, deployed_from: Path, tmp_path: Path, corpus: Corpus
+) -> None:
+    config = deployed_config(corpus, deployed_from)
+    for name in ("tasks.py", "numpy.py", "flows.py"):  # the user's own, beside the data
+        (deployed_from / name).write_text("import os\nos._exit(77)\n")
+    assert run_by_worker(prefect_server, deployment, config, tmp_path) == "Completed"
+    first = deployed_from / "runs/deployed/latest"
+    assert (first / "report.html").exists()
+    before = first.resolve()
+    assert run_by_worker(prefect_server, deployment, config, tmp_path) == "Completed"
+    assert first.resolve() != before
+    record = json.loads((first / "run.json").read_text())
+    assert {stage["state"] for stage in record["stages"]} == {"cached"}
+    assert record["config"].count(str(deployed_from)) >= 3  # the documents, the store, the runs
+
+
+def test_a_worker_whose_folder_is_deleted_refuses_relative_paths(
+    prefect_server: PrefectServer, deployment: str, tmp_path: Path, corpus: Corpus
+) -> None:
+    """Prefect's worker deletes the folder that it starts a run in; results would go with it."""
+    entry = prefect_server.ask(f"deployments/{deployment}")
+    asked = {"name": "nowhere", "flow_id": entry["flow_id"], "entrypoint": entry["entrypoint"],
+             "work_pool_name": "topicflow"}  # fmt: skip
+    nowhere = prefect_server.ask("deployments/", asked)["id"]
+    config = deployed_config(corpus, tmp_path)
+    assert run_by_worker(prefect_server, nowhere, config, tmp_path) == "Failed"
+    state = prefect_server.newest_flow_run("deployed")["state"]
+    assert "a temporary folder that its worker deletes; give absolute paths" in state["message"]
+    places = {"store": str(tmp_path / "store"), "runs": str(tmp_path / "runs")}
+    absolute = {**config, "load": {"path": str(tmp_path / "documents.parquet")}, "runtime": places}
+    assert run_by_worker(prefect_server, nowhere, absolute, tmp_path) == "Completed"
     assert (tmp_path / "runs/deployed/latest/report.html").exists()
 
 

@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 from tests.fakes import Corpus, save, save_documents
 from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.paths import absolute_paths
 from topicflow.configs.read import load_config
 from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.embed import PrecomputedEmbed
@@ -109,7 +110,7 @@ def test_the_folder_holds_what_the_contract_says(published: Published) -> None:
         "topics.parquet",
     ]  # fmt: skip
     assert (folder.parent / "latest").resolve() == folder
-    assert load_config(folder / "config.toml") == published.config
+    assert load_config(folder / "config.toml") == absolute_paths(published.config, folder)
     assert json.loads((folder / "metrics.json").read_text()) == {"n_topics": 3, "npmi": None}
 
 

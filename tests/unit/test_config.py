@@ -9,6 +9,8 @@ import pytest
 
 from topicflow.configs.flows.names import FLOWS
 from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.flows.train_classifier import TrainClassifierConfig
+from topicflow.configs.paths import WORK_FOLDER, absolute_paths, in_work_folder
 from topicflow.configs.read import apply_override, dump_config, explain, load_config, parse_config
 from topicflow.configs.sections.cluster import KMeansCluster
 from topicflow.configs.sections.reduce import ParallelUmapReduce, PcaReduce
@@ -224,7 +226,7 @@ def test_a_method_that_is_no_union_changes_nothing_else() -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_each_shipped_config_loads_and_survives_being_written(path: Path, tmp_path: Path) -> None:
     model = next((model for flow, model in FLOWS.items() if path.stem.startswith(flow)), TopicModelConfig)
-    config = load_config(path, model=model)
+    config = in_work_folder(load_config(path, model=model))
     (tmp_path / "config.toml").write_text(dump_config(config), encoding="utf-8")
     assert load_config(tmp_path / "config.toml", model=model) == config
 
@@ -241,6 +243,7 @@ def test_every_kind_of_value_survives_being_written(tmp_path: Path) -> None:
         cluster={"method": "hdbscan", "implementation": "fast", "epsilon": 1e-9, "max_outlier_share": 0.0},
         count={"stop_words": ["english", "german"], "ngram_range": [1, 3], "token_pattern": r'(?u)"\w+"'},
     )  # fmt: skip
+    config = in_work_folder(config)
     (tmp_path / "config.toml").write_text(dump_config(config), encoding="utf-8")
     assert load_config(tmp_path / "config.toml") == config
 
@@ -301,3 +304,51 @@ def test_explain_lists_every_field() -> None:
     assert described["cluster.max_outlier_share"] == ("number 0.0..1.0", "None")
     assert described["load.split.max_words"] == ("integer 10..5000", "180")
     assert described["neighbors.method"] == ("'auto' | 'exact' | 'descent' | 'pynndescent'", "auto")
+
+
+# --- paths ---
+
+
+def test_paths_in_a_file_are_relative_to_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nightly").mkdir()
+    file = tmp_path / "nightly/reviews.toml"
+    file.write_text('[load]\npath = "../data/*.csv"\n[runtime]\nruns = "runs"\n')
+    monkeypatch.chdir("/")
+    config = load_config(file, ["embed.method=precomputed", "embed.path=vectors.npy"])
+    assert config.load.path == f"{tmp_path}/data/*.csv"
+    assert config.runtime.runs == f"{tmp_path}/nightly/runs"
+    assert config.embed.path == f"{tmp_path}/nightly/vectors.npy"
+    assert config.runtime.store == "store"  # not given: where the command is started
+    assert in_work_folder(config).runtime.store == "/store"
+
+
+@pytest.mark.parametrize(
+    "path", ["s3://b/a.parquet", "docstrings://numpy", "hf://datasets/a/b.csv", "/data/a.csv"]
+)
+def test_urls_and_absolute_paths_stay(path: str) -> None:
+    assert absolute_paths(parse(load={"path": path}), Path("/elsewhere")).load.path == path
+
+
+def test_a_list_of_paths_and_sections_in_sections_are_placed() -> None:
+    labels = {"path": ["a.csv", "/b.csv"]}
+    config = TrainClassifierConfig(load={"path": "d.csv"}, labels=labels)
+    placed = absolute_paths(config, Path("/here"))
+    assert (placed.load.path, placed.labels.path) == ("/here/d.csv", ("/here/a.csv", "/b.csv"))
+    images = {"method": "images", "model": "clip"}
+    assert absolute_paths(parse(embed=images), Path("/here")).embed.root == "/here"
+
+
+def test_the_work_folder_is_the_one_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WORK_FOLDER, str(tmp_path))
+    assert in_work_folder(parse()).runtime.store == str(tmp_path / "store")
+
+
+def test_a_folder_that_a_worker_deletes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(WORK_FOLDER, raising=False)
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "some-run")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="a temporary folder that its worker deletes; give absolute paths"):
+        in_work_folder(parse())
+    monkeypatch.chdir("/")
+    assert in_work_folder(parse()).runtime.runs == "/runs"

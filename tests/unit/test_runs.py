@@ -80,7 +80,7 @@ def test_a_failed_run_leaves_its_error_and_its_config(tmp_path: Path) -> None:
     record = find_run(tmp_path)
     assert (record["state"], record["error"]) == ("failed", "load: a.csv: no such file")
     assert record["folder"] == str(run.folder(tmp_path))
-    assert load_config(run.folder(tmp_path) / "config.toml").load.path == "a.csv"
+    assert load_config(run.folder(tmp_path) / "config.toml").load.path == str(run.folder(tmp_path) / "a.csv")
     assert last_record(tmp_path, "topics") is None
 
 
