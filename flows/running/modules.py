@@ -8,12 +8,18 @@ PYTHONSAFEPATH, and where Prefect loads anything the process works in an empty f
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 SAFE_PATH = "PYTHONSAFEPATH"
+
+SETTINGS_FILES = ("prefect.toml", "pyproject.toml", ".env")
+"""Where, beside the environment and the profile, Prefect looks for its settings: in the working folder."""
 
 
 def trust_no_folder() -> None:
@@ -24,14 +30,10 @@ def trust_no_folder() -> None:
 @contextlib.contextmanager
 def in_empty_folder() -> Iterator[None]:
     """Work in an empty folder for the length of a block, with Prefect's settings as they are in this one."""
-    from prefect.settings import get_current_settings
-
     if home := os.environ.get("PREFECT_HOME"):
         os.environ["PREFECT_HOME"] = str(Path(home).absolute())
-    for name, value in get_current_settings().to_environment_variables(exclude_unset=True).items():
-        os.environ.setdefault(
-            name, value
-        )  # what prefect.toml and .env say, which are looked for in the folder
+    for name, value in _settings_of_files().items():
+        os.environ.setdefault(name, value)
     before = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="topicflow-") as empty:
         os.chdir(empty)
@@ -39,3 +41,19 @@ def in_empty_folder() -> Iterator[None]:
             yield
         finally:
             os.chdir(before)
+
+
+def _settings_of_files() -> dict[str, str]:
+    """Return the settings that Prefect reads in the working folder, as variables; a process of its own reads them.
+
+    This process must not: once it has read its settings, a server that is started later is not seen.
+    """
+    if not any(Path(name).exists() for name in SETTINGS_FILES):
+        return {}
+    code = (
+        "import json; from prefect.settings import get_current_settings as current\n"
+        "print(json.dumps(current().to_environment_variables(exclude_unset=True)))"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+    found: dict[str, str] = json.loads(done.stdout) if done.returncode == 0 else {}
+    return found

@@ -32,6 +32,7 @@ from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.flows.planning.plan import plan_topic_model
 from topicflow.flows.running.log import RunLog
+from topicflow.flows.running.modules import SETTINGS_FILES
 from topicflow.flows.running.server import temporary_server
 from topicflow.tasks.errors import PipelineError, StageError
 from topicflow.tasks.execution.progress import display, say, waiting
@@ -47,9 +48,6 @@ QUIET_PREFECT = {
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
 """Settings of a run from the command line; what the user's environment sets is left as it is."""
-
-_SETTINGS_FILES = ("prefect.toml", "pyproject.toml", ".env")
-"""Where, beside the environment and the profile, Prefect looks for its settings."""
 
 
 def start_topic_model(config: TopicModelConfig, log: RunLog | None = None) -> RunRecord:
@@ -89,7 +87,7 @@ def server_is_configured() -> bool:
     if os.environ.get("PREFECT_API_URL"):
         return True
     home = Path(os.environ.get("PREFECT_HOME", Path.home() / ".prefect"))
-    if not any(path.exists() for path in (home / "profiles.toml", *map(Path, _SETTINGS_FILES))):
+    if not any(path.exists() for path in (home / "profiles.toml", *map(Path, SETTINGS_FILES))):
         return False  # without the second that it takes to import Prefect
     from prefect.settings import PREFECT_API_URL
 

@@ -183,7 +183,7 @@ def test_a_stop_ends_a_run_that_was_just_being_started(
 def runs_at_work(folder: Path) -> list[str]:
     """Return the commands of the processes of runs that `serve` started in a folder."""
     found = processes_with("STUCK_FILE", folder / "stuck")
-    return [command for command in found if "topicflow.flows.commands.cli" not in command]
+    return [command for command in found if "-m topicflow" not in command]
 
 
 def processes_with(variable: str, path: Path) -> list[str]:
