@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv quickstart check format test test-slow record-stages clean
+.PHONY: help venv quickstart check format test test-slow record-stages config-page clean
 
 help:  ## Say what each target does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,6 +35,9 @@ test-slow: venv  ## The tests that take minutes each
 
 record-stages: venv  ## Record the stages' code after bumping a version, or when results are the same
 	$(BIN)/python tests/record_stage_code.py
+
+config-page: venv  ## Make docs/configuration.md, and the drawing of imports in docs/architecture.md, from the code
+	$(BIN)/python -m tests.made_pages
 
 clean:  ## Remove .venv and caches; store and runs stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info build

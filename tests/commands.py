@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -43,7 +44,7 @@ class Outcome:
 
     @property
     def errors(self) -> list[str]:
-        """The lines of standard error that are not a stage's."""
+        """The lines of standard error that are not a stage's, nor its progress, which slow machines show."""
         return [line for line in self.err.splitlines() if not _is_stage_line(line)]
 
     @property
@@ -54,6 +55,8 @@ class Outcome:
 
 def _is_stage_line(line: str) -> bool:
     words = line.split()
+    if re.search(r" of [\d,]+ \w+, [\d,]+ a second$", line):
+        return True
     return len(words) == 6 and words[1] in {"computed", "cached"} and words[3] == "rows" and words[5] == "s"
 
 

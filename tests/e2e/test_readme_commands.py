@@ -28,6 +28,14 @@ def _in_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
 
 
+def test_what_is_no_error() -> None:
+    lines = [
+        "embed      computed        180 rows      7.8 s",
+        "embed      180 of 1,800 documents, 6 a second",
+    ]
+    assert Outcome(0, "", "\n".join([*lines, "embed failed"])).errors == ["embed failed"]
+
+
 def good(outcome: Outcome) -> str:
     assert (outcome.code, outcome.errors) == (0, [])
     return outcome.out
