@@ -360,7 +360,7 @@ def test_topics_of_the_pipeline_are_measured_too(line: Line) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, "no labels; give load.label_column, or examples.path"),
+        ({}, "no labels; set load.label_column, or examples.path"),
         (
             {"examples": ClassExamples(path="l.csv"), "embed": {"adapter": "a"}},
             "tuning starts from the encoder's own",
@@ -383,7 +383,7 @@ def test_topics_of_the_pipeline_are_measured_too(line: Line) -> None:
         ),
         (
             {"split": SplitExamples(), "judge": {"neighbors": (0,)}},
-            "must be one or more different numbers from 1",
+            "must be one or more different numbers of at least 1",
         ),
     ],
 )
