@@ -24,14 +24,14 @@ class Section(BaseModel):
             for variant in (field, *field.get("anyOf", [])):
                 low, high = variant.get("minimum"), variant.get("maximum")
                 if low is not None or high is not None:
-                    said = (
+                    bounds = (
                         f"at least {low}"
                         if high is None
                         else f"at most {high}"
                         if low is None
                         else f"{low} to {high}"
                     )
-                    field["description"] = f"{field.get('description', '')} [{said}]".strip()
+                    field["description"] = f"{field.get('description', '')} [{bounds}]".strip()
         return json_schema
 
 

@@ -164,8 +164,8 @@ def _lasting(tree: CondensedTree, most: int) -> NDArray[np.bool_]:
     n_inside = np.zeros(len(mass), np.int64)
     for child in range(len(mass) - 1, 0, -1):
         parent = tree.parent[child]
-        crowd = tree.size[child] > most and n_inside[child] > 1 and inside[child] >= INSIDE * mass[child]
-        chosen[child] = inside[child] <= mass[child] and not crowd
+        oversized = tree.size[child] > most and n_inside[child] > 1 and inside[child] >= INSIDE * mass[child]
+        chosen[child] = inside[child] <= mass[child] and not oversized
         inside[parent] += mass[child] if chosen[child] else inside[child]
         n_inside[parent] += 1 if chosen[child] else n_inside[child]
     topmost: NDArray[np.bool_] = _topmost(tree, chosen)

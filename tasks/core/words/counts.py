@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 from topicflow.tasks.core.words.vocabulary import Vocabulary
 
 SLICE_CHARACTERS = 1 << 20
-"""Characters tokenized at a time: a million, 15 MB of word positions; long texts need no more memory than short ones."""
+"""Characters tokenized at a time: a million, 15 MB of word positions; long texts need no more memory."""
 
 
 @dataclass
