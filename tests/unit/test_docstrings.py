@@ -163,11 +163,11 @@ def test_installed_packages_have_versions() -> None:
 
 def test_unknown_packages_are_one_line() -> None:
     with pytest.raises(
-        DataError, match="no Python sources of a package 'numpyy' are installed; did you mean 'numpy'"
+        DataError, match="the Python sources of a package 'numpyy' are not installed; did you mean 'numpy'"
     ):
         fingerprint(["numpyy"])
     for name in ("../etc", "sys", "numpy.nothing_here"):
-        with pytest.raises(DataError, match="no Python sources of a package"):
+        with pytest.raises(DataError, match="the Python sources of a package"):
             collect([name])
     with pytest.raises(DataError, match="names no package"):
         packages_of("docstrings:// , ")
