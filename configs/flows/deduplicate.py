@@ -12,7 +12,7 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 
 
 class DeduplicateConfig(FlowConfig):
-    """Near-duplicates: which documents say the same, which one is kept, and which are also in another corpus."""
+    """Near-duplicates: groups of similar documents, which one is kept, and which are also in another corpus."""
 
     model_config = ConfigDict(title="deduplicate")
 

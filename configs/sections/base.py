@@ -52,7 +52,7 @@ class AnyOf:
         variants = [handler.resolve_ref_schema(ref) for ref in refs]
         if variants:
             json_schema["anyOf"] = [_without_bounds(variant) for variant in variants]
-            chain: dict[str, Any] = {}  # if, then, else: an `allOf` hides the tabs
+            chain: dict[str, Any] = {}  # `if`/`then`/`else`, because an `allOf` hides the tabs
             for variant, ref in reversed(list(zip(variants, refs, strict=True))):
                 chain = {**_asked_for(variant, ref), **({"else": chain} if chain else {})}
             json_schema |= chain

@@ -97,7 +97,7 @@ class VectorMatchConfig(Section):
     def _floor_is_below(self) -> VectorMatchConfig:
         if self.floor > self.threshold:
             msg = (
-                f"threshold={self.threshold} is below floor={self.floor}, the least similarity of the "
+                f"threshold={self.threshold} is below floor={self.floor}, the minimum similarity of the "
                 "search; lower floor too"
             )
             raise ValueError(msg)
@@ -153,8 +153,8 @@ class WordMatchConfig(Section):
     def _jaccard_floor_is_below(self) -> WordMatchConfig:
         if self.jaccard_floor > self.jaccard_threshold:
             msg = (
-                f"jaccard_threshold={self.jaccard_threshold} is below jaccard_floor={self.jaccard_floor}, the least "
-                "similarity of the search; lower jaccard_floor too"
+                f"jaccard_threshold={self.jaccard_threshold} is below jaccard_floor={self.jaccard_floor}, the "
+                "minimum similarity of the search; lower jaccard_floor too"
             )
             raise ValueError(msg)
         return self

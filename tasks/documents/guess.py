@@ -256,7 +256,7 @@ def _guess_text(head: pl.DataFrame, path: str) -> tuple[tuple[str, ...], str]:
             return (
                 title,
                 best,
-            ), f"{reason}; {title!r} is put before it, because a title says much in few words"
+            ), f"{reason}; {title!r} is put before it, because a title is a short summary"
     return (best,), reason
 
 

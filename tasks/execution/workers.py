@@ -1,9 +1,9 @@
 """Workers: chunks of a stage's work -> their results in order, here or on a Dask or Ray cluster.
 
-A stage runs in the process of the flow. Work over chunks goes out through one of Prefect's task runners, opened inside
+A stage runs in the process of the flow. Work over chunks is sent through one of Prefect's task runners, opened inside
 the stage, so that the chunks appear as task runs below it. The flow itself keeps its own runner: the stages in between
 (neighbours, layout, clusters) need the whole corpus on one machine, which small workers could not provide. Only
-references travel; data goes through the store, which every worker must reach.
+references travel; data is exchanged through the store, which every worker must reach.
 """
 
 from __future__ import annotations

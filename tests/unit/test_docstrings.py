@@ -169,7 +169,7 @@ def test_unknown_packages_are_one_line() -> None:
     for name in ("../etc", "sys", "numpy.nothing_here"):
         with pytest.raises(DataError, match="the Python sources of a package"):
             collect([name])
-    with pytest.raises(DataError, match="names no package"):
+    with pytest.raises(DataError, match="no package name"):
         packages_of("docstrings:// , ")
     assert packages_of("docstrings://numpy, scipy,numpy") == ("numpy", "scipy")
 

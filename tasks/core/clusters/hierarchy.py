@@ -209,7 +209,7 @@ def _topmost(tree: CondensedTree, chosen: NDArray[np.bool_]) -> NDArray[np.bool_
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _nearest_chosen(tree: CondensedTree, chosen: NDArray[np.bool_]) -> Indices:
-    """Return each cluster (n_clusters,) itself if selected, else the selected cluster around it; 0 if there is none."""
+    """Return each cluster (n_clusters,) if selected, otherwise the selected cluster around it; 0 if there is none."""
     nearest = np.zeros(len(chosen), np.int64)
     for cluster in range(1, len(chosen)):
         nearest[cluster] = cluster if chosen[cluster] else nearest[tree.parent[cluster]]

@@ -146,7 +146,7 @@ def settle_edges(
 def node_components(
     starts: LongArray, stops: LongArray, is_leaf: FlagArray, component: IndexArray, of_node: IndexArray
 ) -> None:
-    """Write the component of each node if all its points are in one component, else -1."""
+    """Write the component of each node if all its points are in one component, otherwise -1."""
     for node in range(starts.shape[0] - 1, -1, -1):
         if is_leaf[node]:
             own = component[starts[node]]

@@ -119,7 +119,7 @@ def pairs_of_table(
     Notes
     -----
     Rows are sorted by the table's 32 bits, and each row is compared with those after it in its bucket. In a bucket
-    larger than `window` it is thus compared with the rows whose other bits are most alike. O(n (log n + window)) at
+    larger than `window` it is thus compared with the rows whose other bits are most similar. O(n (log n + window)) at
     worst; 12 bytes for each row.
     """
     from topicflow.tasks.core.duplicates.pair_kernels import compare_entries, table_entries

@@ -97,7 +97,7 @@ def minhash_signatures(
     addends: WordArray,
     signatures: NDArray[np.uint32],
 ) -> None:
-    """Write the minimum of each hash (n_docs, n_hashes) uint32 over a document's shingles; the maximum value if none.
+    """Write the minimum of each hash (n_docs, n_hashes) uint32 over a document's shingles; the maximum if it has none.
 
     Hash p of a shingle x is the high half of `factors[p]` x + `addends[p]`; factors are odd.
     """

@@ -31,8 +31,8 @@ def principal_components(vectors: FloatArray, n_components: int, n_threads: int 
     Notes
     -----
     O(min(n, FIT_ROWS) dim^2 + n dim n_components). A layout that starts here amplifies the last bits. Each chunk is
-    therefore multiplied by one thread, and the sums are taken in the order of the chunks, so that the result does not
-    depend on the number of threads. The largest weight of a component sets its sign, independent of the eigensolver.
+    therefore multiplied by one thread, and the sums are added up in the order of the chunks, so that the result does
+    not depend on the number of threads. The largest weight of a component sets its sign, whatever the eigensolver.
     """
     from threadpoolctl import threadpool_limits
 

@@ -64,7 +64,8 @@ def descent_neighbors(
     -----
     Equal rows count as one item. Each item is compared with its `N_PROBE` nearest cells by int8 products and keeps half
     as many again as requested. Then each round compares it with the neighbours of its neighbours, and of the rows that
-    have it as neighbour, as of the previous round, while that finds new ones. The kept items are ranked in float32.
+    have it as neighbour, in the lists of the previous round, while that finds new ones. The kept items are ranked in
+    float32.
     About O(n) time at a given size of cells, plus O(n^2) with a small constant up to a million rows for finding the
     cells; dim + 18 k bytes for each row in addition to the vectors.
 

@@ -22,7 +22,7 @@ def count_windows(
 ) -> int:
     """Add the window counts of some documents to `occurrences` and `together`; return the number of windows.
 
-    A word is followed from the window where it enters to the one where it leaves. Only then its windows are counted,
+    A word is followed from the window that it enters to the one that it leaves. Only then its windows are counted,
     all at once, alone and with every word still present. A leaving token removes its word even if the window contains
     the word a second time, as in gensim's accumulator (see `tasks.core.words.coherence`).
 
