@@ -1,7 +1,7 @@
-"""Config files: TOML and dotted overrides -> a validated config, or one line that says what is wrong.
+"""Config files: TOML and dotted overrides -> a validated config, or one line for each problem.
 
-This module imports nothing of ours but the models, so its errors are `ValueError`s; the command line and the
-flows turn them into `ConfigError`.
+This module imports nothing of the project except the config models, so its errors are `ValueError`s; the command line
+and the flows turn them into `ConfigError`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from topicflow.configs.paths import absolute_paths
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 _TYPE_TAGS = {"str", "tuple[str, ...]", "function-after"}
-"""What pydantic puts into an error's location for the types of a union; no key of ours is called so."""
+"""Names that pydantic puts into an error's location for the types of a union; no config key has these names."""
 
 
 def load_config(
@@ -38,14 +38,14 @@ def load_config(
     path : Path
         A TOML file.
     overrides : iterable of str
-        Dotted keys with TOML values, as in `cluster.min_cluster_size=50`; a value that is not TOML is a string.
+        Dotted keys with TOML values, such as `cluster.min_cluster_size=50`; a value that is not TOML is a string.
     model : type
         The pydantic model that the file must fit.
 
     Raises
     ------
     ValueError
-        When the file is missing or not TOML, or a key or value is wrong; the message is one line a problem.
+        When the file is missing or not TOML, or a key or value is wrong; the message has one line for each problem.
 
     Notes
     -----
@@ -69,7 +69,7 @@ def load_config(
 
 
 def parse_config(values: Mapping[str, Any], model: type[ConfigT], source: str) -> ConfigT:
-    """Return `values` as a `model`; raise ValueError with one line a problem, naming `source`."""
+    """Return `values` as a `model`; raise ValueError with one line for each problem that names `source`."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -78,13 +78,14 @@ def parse_config(values: Mapping[str, Any], model: type[ConfigT], source: str) -
 
 
 def apply_override(values: dict[str, Any], override: str, model: type[BaseModel] = TopicModelConfig) -> None:
-    """Set one dotted `key=value` in `values` in place; raise ValueError where it has no `=`.
+    """Set one dotted `key=value` in `values` in place; raise ValueError if it has no `=`.
 
-    Another `method` has other fields: those that it does not share with the old one go, which would be refused.
+    Another `method` has other fields. Fields of the old method that the new one lacks are deleted, because the model
+    would reject them.
     """
     key, equals, raw = override.partition("=")
     if not equals or not key.strip():
-        msg = f"--set {override}: expected key=value, as in cluster.min_cluster_size=50"
+        msg = f"--set {override}: expected key=value, such as cluster.min_cluster_size=50"
         raise ValueError(msg)
     parts = key.strip().split(".")
     section = values
@@ -118,7 +119,7 @@ def _toml_value(raw: str) -> Any:  # noqa: ANN401  (a TOML value has any type)
 
 
 def _fields_of_method(section: list[str], method: str, model: type[BaseModel]) -> set[str]:
-    """Return the fields of one variant of a section that is a union on `method`; none where it is not."""
+    """Return the fields of one variant of a section that is a union on `method`; empty for other sections."""
     schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
     node = schema
@@ -129,7 +130,7 @@ def _fields_of_method(section: list[str], method: str, model: type[BaseModel]) -
 
 
 def _one_a_value(errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Return the errors without those of a union's other types: of one value the error that lies deepest."""
+    """Return the deepest error of each value; the other errors come from the other types of a union."""
     deepest: dict[tuple[str, ...], ErrorDetails] = {}
     for error in errors:
         cut = next((i for i, part in enumerate(error["loc"]) if part in _TYPE_TAGS), len(error["loc"]))
@@ -184,21 +185,21 @@ def _section_of(location: list[str], model: type[BaseModel]) -> tuple[list[str],
 
 
 def _variants(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the variants of a union: those of a tagged one with their bounds, which stand beside its `anyOf`."""
+    """Return the variants of a union; a tagged union has its bounds in `if`/`then`/`else` and not in `anyOf`."""
     if "then" not in node:
         return list(node.get("anyOf", []))
     return [node["then"], *(_variants(node["else"]) if "else" in node else [])]
 
 
 def _tag_of(variant: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
-    """Return how pydantic names a variant of a union in an error's location."""
+    """Return the name that pydantic gives a variant of a union in an error's location."""
     resolved = _resolve(variant, definitions)
     method = resolved.get("properties", {}).get("method", {})
     return str(method.get("const", resolved.get("title", resolved.get("type", ""))))
 
 
 def _resolve(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `node` with its `$ref` followed, and an optional section taken for the section itself."""
+    """Return `node` with its `$ref` followed; an optional section becomes the section itself."""
     if "$ref" in node:
         return dict(definitions[node["$ref"].rsplit("/", 1)[-1]])
     if "anyOf" in node:
@@ -218,7 +219,7 @@ def _explain_object(
             yield f"{prefix}{name}", "section", "", str(resolved.get("description", ""))
             yield from _explain_object(resolved, definitions, f"{prefix}{name}.")
         elif any("properties" in v for v in variants):
-            for variant in variants:  # a section that is a choice; null, where it may be left out, is none
+            for variant in variants:  # a choice of methods, without the null of an optional section
                 yield (
                     f"{prefix}{name}",
                     f"section, method = {variant['title']}",
@@ -231,9 +232,7 @@ def _explain_object(
                 f"{prefix}{name}",
                 _kind(resolved),
                 str(field.get("default", "")),
-                re.sub(
-                    r" \[[^]]*\]$", "", str(field.get("description", ""))
-                ),  # the bounds stand with the type
+                re.sub(r" \[[^]]*\]$", "", str(field.get("description", ""))),  # the type shows the bounds
             )
 
 

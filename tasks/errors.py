@@ -1,15 +1,15 @@
-"""Errors: what a run can fail with, each message one line that says where, what was found, what to do.
+"""Errors of a run. Each message is one line: where, what was found, what was expected, what to do.
 
-PipelineError            anything this package raises on purpose
+PipelineError            every error that this package raises on purpose
 ├── ConfigError          the config or an argument is wrong (exit 2)
 ├── DataError            the documents or vectors are not usable
-├── ArtifactError        the store holds something that cannot be read or written
+├── ArtifactError        something in the store cannot be read or written
 └── StageError           a stage cannot produce its result from valid inputs
 """
 
 
 class PipelineError(Exception):
-    """Base of every error raised on purpose; its text is shown to the user as it is."""
+    """Base of every error raised on purpose; the user sees its text unchanged."""
 
 
 class ConfigError(PipelineError):
@@ -25,9 +25,9 @@ class ArtifactError(PipelineError):
 
 
 class StageError(PipelineError):
-    """A stage has valid inputs and still no result."""
+    """A stage cannot produce its result from valid inputs."""
 
 
 def first_line(error: object) -> str:
-    """Return the first line of an error's text, or its type's name where it has none."""
+    """Return the first line of an error's text, or the name of its type if it has no text."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""Log: where every part of the project says what it does; the screen, run.log and Prefect listen."""
+"""Log: the logger of all parts of the project; the screen, run.log and Prefect read it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import logging
 LOG = logging.getLogger("topicflow")
 
 DETAILS = logging.getLogger("topicflow_details")
-"""What only run.log is told: which of several ways a stage took."""
+"""Logger of details that only run.log shows, such as the method that a stage chose."""
 DETAILS.setLevel(logging.INFO)
 DETAILS.propagate = False

@@ -1,4 +1,4 @@
-"""What the configs of all flows have."""
+"""Parts that the configs of all flows share."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ RunName = Annotated[
 
 
 class FlowConfig(Section):
-    """What the config of every flow has: a name for its runs, a seed, and a section `runtime`."""
+    """Base of every flow's config: a name for its runs, a seed, and the section `runtime`."""
 
     name: RunName
-    seed: int = Field(default=42, ge=0, le=2**31 - 1, description="Seed of everything random.")
+    seed: int = Field(default=42, ge=0, le=2**31 - 1, description="Seed of all random numbers.")
 
-    if TYPE_CHECKING:  # a field of each flow's own, so that forms and files show it last
+    if TYPE_CHECKING:  # each flow declares the field itself, so that forms and files show it last
 
         @property
         def runtime(self) -> RuntimeConfig:

@@ -12,7 +12,7 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 
 
 class DeduplicateConfig(FlowConfig):
-    """Near-duplicates: which documents say the same, which of them stays, which are in another corpus already."""
+    """Near-duplicates: groups of similar documents, which one is kept, and which are also in another corpus."""
 
     model_config = ConfigDict(title="deduplicate")
 
@@ -20,8 +20,9 @@ class DeduplicateConfig(FlowConfig):
     load: LoadConfig
     against: LoadConfig | None = Field(
         default=None,
-        description="Another corpus: documents that are near-duplicates of one in it are not kept (test documents that "
-        "are in the training set, new documents that are known already). Its own duplicates are not looked for.",
+        description="Another corpus: documents that are near-duplicates of one of its documents are not kept (test "
+        "documents that are in the training set, new documents that are known already). Duplicates inside the other "
+        "corpus are not searched.",
     )
     embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)
     deduplicate: DeduplicateSection = Field(default_factory=EmbeddingDeduplicate)
@@ -39,6 +40,9 @@ class DeduplicateConfig(FlowConfig):
             and isinstance(self.embed, PrecomputedEmbed)
             and self.embed.path is not None
         ):
-            msg = "embed.path holds the vectors of one corpus; with [against] give a column of both (embed.column)"
+            msg = (
+                "embed.path holds the vectors of one corpus; with [against] set embed.column, a column of "
+                "both corpora"
+            )
             raise ValueError(msg)
         return self

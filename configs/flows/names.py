@@ -1,4 +1,4 @@
-"""Flows: the name of each flow -> the model of its config."""
+"""Flows: the config model of each flow, by the flow's name."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ FLOWS: Mapping[str, type[FlowConfig]] = {
     "tune_embeddings": TuneEmbeddingsConfig,
     "build_index": BuildIndexConfig,
 }
-"""What `config explain --flow` knows; a shipped config of a side flow bears the flow's name, as in deduplicate.toml."""
+"""The flows of `config explain --flow`. A shipped config of a side flow has its name, such as deduplicate.toml."""

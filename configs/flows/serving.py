@@ -1,4 +1,4 @@
-"""Config of `topicflow serve`: what one machine runs and when, and which runs it keeps."""
+"""Config of `topicflow serve`: what a machine runs, when, and which runs it keeps."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ from topicflow.configs.sections.base import IsPath, Section
 
 def _known_zone(value: str) -> str:
     if value not in available_timezones():
-        msg = "expected a name of the time zone database, as in Europe/Berlin"
+        msg = "expected a name of the time zone database, such as Europe/Berlin"
         raise ValueError(msg)
     return value
 
 
 class When(Section):
-    """When something runs: by cron or at an interval, in a time zone."""
+    """When something runs: by cron expression or at an interval, in a time zone."""
 
     cron: str | None = Field(
         default=None,
-        description="Five fields: minute, hour, day, month, weekday; 0 3 * * * is every night at 3.",
+        description="Five fields: minute, hour, day, month, weekday; 0 3 * * * is every night at 3:00.",
     )
     every_s: float | None = Field(
         default=None, ge=1.0, le=31_536_000.0, description="Seconds between two runs, instead of cron."
     )
-    timezone: str = Field(default="UTC", description="Time zone of cron, as in Europe/Berlin.")
+    timezone: str = Field(
+        default="UTC", description="Time zone of the cron expression, such as Europe/Berlin."
+    )
     overlap: Literal["skip", "queue"] = Field(
         default="skip",
-        description="A run that is due while the one before is at work: skip lets it go, queue lets it wait.",
+        description="A run that is due while the previous one still works: skip drops it, queue makes it wait.",
     )
 
     @field_validator("timezone")
@@ -50,7 +52,7 @@ class When(Section):
             try:
                 CronSim(value, datetime.now(UTC))
             except CronSimError as error:
-                msg = f"not a cron expression ({str(error).lower()}); expected five fields, as in 0 3 * * *"
+                msg = f"not a cron expression ({str(error).lower()}); expected five fields, such as 0 3 * * *"
                 raise ValueError(msg) from None
         return value
 
@@ -63,16 +65,16 @@ class When(Section):
 
 
 class ScheduleConfig(When):
-    """One config that is run by itself."""
+    """A config that runs on a schedule."""
 
     name: RunName = Field(description="Name of the schedule; Prefect shows it as a deployment of the flow.")
-    flow: str = Field(default="topic_model", description="Which flow the config is of.")
+    flow: str = Field(default="topic_model", description="Flow that reads the config.")
     config: str = Field(description="The TOML file of the config, relative to this file's folder.")
-    set: tuple[str, ...] = Field(default=(), description="Values changed, as with --set: key=value.")
+    set: tuple[str, ...] = Field(default=(), description="Values to change, as with --set: key=value.")
 
 
 class RetentionConfig(Section):
-    """Which runs are kept: the last of each name, young ones, and what `latest` is; then the store is cleaned."""
+    """Which runs are kept: the newest of each name, recent ones, and `latest`; the store is cleaned afterwards."""
 
     model_config = ConfigDict(title="clean_store")
 
@@ -80,48 +82,46 @@ class RetentionConfig(Section):
     runs: Annotated[tuple[str, ...], IsPath()] = Field(
         default=("runs",),
         min_length=1,
-        description="Folders of the runs, of every machine that shares the store.",
+        description="Folders of the runs of every machine that shares the store.",
     )
     keep_runs: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
-        description="Keep the last so many runs of each name that completed (and were published, where there are "
-        "gates). No run is removed if neither this nor keep_days is given.",
+        description="Keep the newest N runs of each name that completed (and were published, if the flow has gates). "
+        "If neither this nor keep_days is set, no run is deleted.",
     )
     keep_days: Annotated[float, Field(ge=0.0)] | None = Field(
-        default=None, description="Keep runs younger than so many days."
+        default=None, description="Keep runs younger than this many days."
     )
     min_age_hours: float = Field(
         default=24.0,
         ge=0.0,
-        description="Artifacts younger than so many hours stay: a run may be using them.",
+        description="Keep artifacts younger than this many hours: a run may still use them.",
     )
-    dry_run: bool = Field(default=False, description="Only say what would go.")
+    dry_run: bool = Field(default=False, description="Only list what would be deleted.")
 
 
 class RetentionSchedule(When):
-    """When runs and artifacts are cleaned, and by which policy."""
+    """When runs and artifacts are deleted, and by which policy."""
 
     policy: RetentionConfig = Field(default_factory=RetentionConfig, description="Which runs are kept.")
 
 
 class ServeConfig(Section):
-    """What `topicflow serve` runs by itself; every flow can be started from the UI besides."""
+    """What `topicflow serve` runs on a schedule. Every flow can also be started from the Prefect UI."""
 
     at_once: int | None = Field(
         default=None,
         ge=1,
         le=1000,
-        description="Runs at a time on this machine, however many if none; one that waits for a place is queued, "
-        "whatever its schedule's overlap says.",
+        description="Maximum number of runs at a time on this machine; further runs wait, whatever the overlap of "
+        "their schedule. If not set: no limit.",
     )
     port: int = Field(
-        default=4200, ge=1, le=65_535, description="Port of the Prefect server, where one is started here."
+        default=4200, ge=1, le=65_535, description="Port of the Prefect server, if serve starts one."
     )
-    schedules: tuple[ScheduleConfig, ...] = Field(
-        default=(), description="Configs that are run by themselves."
-    )
+    schedules: tuple[ScheduleConfig, ...] = Field(default=(), description="Configs that run on a schedule.")
     retention: RetentionSchedule | None = Field(
-        default=None, description="Cleaning of runs and store by schedule (off unless the section is given)."
+        default=None, description="Scheduled deletion of old runs and artifacts (off without this section)."
     )
 
     @model_validator(mode="after")
@@ -129,6 +129,6 @@ class ServeConfig(Section):
         names = [schedule.name for schedule in self.schedules]
         for name in names:
             if names.count(name) > 1:
-                msg = f"two schedules are called {name}; give one another name"
+                msg = f"two schedules have the name {name}; rename one of them"
                 raise ValueError(msg)
         return self

@@ -19,11 +19,11 @@ class TopicModelConfig(TopicSections):
     name: RunName = "topics"
     deduplicate: DeduplicateSection | None = Field(
         default=None,
-        description="Model only one of near-duplicate documents (off unless the section is given).",
+        description="Use only one document of each group of near-duplicates (off without this section).",
     )
     gates: GatesConfig | None = Field(
         default=None,
-        description="What a run must reach for `latest` to move to it (off unless the section is given).",
+        description="Limits that a run must pass before `latest` moves to it (off without this section).",
     )
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
 

@@ -1,4 +1,4 @@
-"""The sections that a topic model has, whether it is fitted once or updated."""
+"""The sections that the flows topic_model and update_topics share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from topicflow.configs.sections.report import ReportConfig
 
 
 class TopicSections(FlowConfig):
-    """From documents to a report of their topics."""
+    """All sections from loading documents to the report of their topics."""
 
     load: LoadConfig
     embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)

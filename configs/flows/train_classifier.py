@@ -18,7 +18,7 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 
 
 class TrainClassifierConfig(FlowConfig):
-    """A classifier from few labels: SetFit beside a linear probe."""
+    """A classifier from few labels: SetFit compared with a linear probe."""
 
     model_config = ConfigDict(title="train_classifier")
 
@@ -35,15 +35,18 @@ class TrainClassifierConfig(FlowConfig):
     @model_validator(mode="after")
     def _sections_fit(self) -> TrainClassifierConfig:
         if self.load.split is not None:
-            msg = "load.split cuts documents into passages; a classifier learns from whole documents: leave it out"
+            msg = (
+                "load.split cuts documents into passages; a classifier learns from whole documents: "
+                "remove the section"
+            )
             raise ValueError(msg)
         if self.labels.path is None and self.labels.run is None and self.load.label_column is None:
-            msg = "no labels: give load.label_column, labels.path, or labels.run with labels.topics"
+            msg = "no labels: set load.label_column, labels.path, or labels.run with labels.topics"
             raise ValueError(msg)
         if self.setfit.enabled and self.embed.method != "sentence-transformers":
             msg = (
-                f"setfit trains an encoder and embed.method={self.embed.method!r} has none that can be trained: "
-                "set setfit.enabled = false for the probe alone"
+                f"setfit trains an encoder, and embed.method={self.embed.method!r} has none that can be trained: "
+                "set setfit.enabled = false to train only the probe"
             )
             raise ValueError(msg)
         if self.predict.method == "setfit" and not self.setfit.enabled:

@@ -1,4 +1,4 @@
-"""Config of the flow `tune_embeddings`: which examples, what is tuned, how it is measured."""
+"""Config of the flow `tune_embeddings`: the examples, what is tuned, and how it is measured."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from topicflow.configs.sections.tuning import (
 
 
 class TuneEmbeddingsConfig(FlowConfig):
-    """Tuned embeddings: from examples of what is similar to an adapter or a model that later runs can name."""
+    """Tuned embeddings: examples of similar documents train an adapter or a model that later runs can use."""
 
     model_config = ConfigDict(title="tune_embeddings")
 
@@ -36,13 +36,18 @@ class TuneEmbeddingsConfig(FlowConfig):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> TuneEmbeddingsConfig:
         if self.embed.adapter is not None:
-            msg = "embed.adapter: tuning starts from the encoder's own vectors; leave it out"
+            msg = "embed.adapter: tuning starts from the encoder's own vectors; remove the key"
             raise ValueError(msg)
         if self.load.split is not None:
-            msg = "load.split: examples are whole documents; tune without it, then name the adapter where passages are"
+            msg = (
+                "load.split: examples are whole documents; tune without it, then use the adapter in a run "
+                "with passages"
+            )
             raise ValueError(msg)
         if isinstance(self.examples, ClassExamples) and not (self.examples.path or self.load.label_column):
-            msg = "examples: no labels; give load.label_column, or examples.path, a file of doc_id and label"
+            msg = (
+                "examples: no labels; set load.label_column, or examples.path to a file with doc_id and label"
+            )
             raise ValueError(msg)
         if isinstance(self.tune, FullTune) and self.embed.method != "sentence-transformers":
             msg = f"tune.method='full' trains a model; embed.method={self.embed.method!r} has none: use 'adapter'"

@@ -1,4 +1,4 @@
-"""Config of the flow `update_topics`: topics that stay while documents arrive."""
+"""Config of the flow `update_topics`: topics that persist while documents arrive."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.update import ArriveConfig, DriftConfig, MatchConfig
 
 DURATION = r"^[1-9][0-9]{0,3}(h|d|w|mo|q|y)$"
-"""A length of time as polars writes it: 12h, 1d, 1w, 1mo, 1q, 1y."""
+"""A length of time in the notation of polars: 12h, 1d, 1w, 1mo, 1q, 1y."""
 
 
 class UpdateTopicsConfig(TopicSections):
-    """Topics that go on: new documents are told to the last run's topics, which keep their ids."""
+    """Topics that persist: new documents are assigned to the topics of the last run, which keep their ids."""
 
     model_config = ConfigDict(title="update_topics")
 
     name: RunName = "updates"
     period: str = Field(
-        default="1mo", pattern=DURATION, description="Length of a period of --backfill: 1d, 1w, 1mo, 1q, 1y."
+        default="1mo", pattern=DURATION, description="Length of a period for --backfill: 1d, 1w, 1mo, 1q, 1y."
     )
     arrive: ArriveConfig = Field(default_factory=ArriveConfig)
     drift: DriftConfig = Field(default_factory=DriftConfig)
@@ -33,11 +33,11 @@ class UpdateTopicsConfig(TopicSections):
     @model_validator(mode="after")
     def _can_go_on(self) -> UpdateTopicsConfig:
         if self.load.split is not None:
-            msg = "load.split: update_topics reads whole documents; leave the section out"
+            msg = "load.split: update_topics reads whole documents; remove the section"
             raise ValueError(msg)
         if isinstance(self.embed, PrecomputedEmbed):
             if self.embed.path is not None:
-                msg = "embed.path names rows of one input; in updates give vectors in a column (embed.column)"
+                msg = "embed.path has the rows of one input; for updates keep the vectors in a column (embed.column)"
                 raise ValueError(msg)
             if self.label.representation != "ctfidf":
                 msg = f"label.representation={self.label.representation!r} needs an encoder; use 'ctfidf'"

@@ -1,4 +1,4 @@
-"""Sections: what every section of a config is, and how a choice between variants of one is read and drawn."""
+"""Base of all config sections, and the JSON schema of a section that is a choice between methods."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class IsPath:
 
 
 class Section(BaseModel):
-    """Base of every config section: frozen, unknown keys are errors, and forms say each field's bounds."""
+    """Base of every config section: frozen, unknown keys are errors, and forms show the bounds of each field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", title=None)
 
@@ -32,29 +32,29 @@ class Section(BaseModel):
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Return the JSON schema with bounds in the descriptions: Prefect's form shows these and not the bounds."""
+        """Return the JSON schema with the bounds in the descriptions, because Prefect's form shows only those."""
         json_schema = handler(schema)
         for field in handler.resolve_ref_schema(json_schema).get("properties", {}).values():
             for variant in (field, *field.get("anyOf", [])):
                 low, high = variant.get("minimum"), variant.get("maximum")
                 if low is not None or high is not None:
-                    said = (
+                    bounds = (
                         f"at least {low}"
                         if high is None
                         else f"at most {high}"
                         if low is None
                         else f"{low} to {high}"
                     )
-                    field["description"] = f"{field.get('description', '')} [{said}]".strip()
+                    field["description"] = f"{field.get('description', '')} [{bounds}]".strip()
         return json_schema
 
 
 class AnyOf:
-    """Give a tagged union's JSON schema as `anyOf`, which the Prefect form draws as tabs, and its bounds beside it.
+    """Write a tagged union's JSON schema as `anyOf`, which the Prefect form draws as tabs, with the bounds next to it.
 
-    A value that fits no variant of an `anyOf` is refused with the reason of any one of them (`'kmeans' was expected`,
-    for an HDBSCAN whose topics are too small). So the tabs say which fields there are, and what `method` asks for is
-    held against the variant itself: the refusal names the field.
+    A value that fits no variant of an `anyOf` is rejected with the reason of an arbitrary variant (`'kmeans' was
+    expected`, for an HDBSCAN whose topics are too small). The tabs therefore only list the fields, and `if`/`then`
+    checks the value against the variant of its `method`, so that the error names the field.
     """
 
     def __get_pydantic_json_schema__(
@@ -66,7 +66,7 @@ class AnyOf:
         variants = [handler.resolve_ref_schema(ref) for ref in refs]
         if variants:
             json_schema["anyOf"] = [_without_bounds(variant) for variant in variants]
-            chain: dict[str, Any] = {}  # if, then, else: an `allOf` hides the tabs
+            chain: dict[str, Any] = {}  # `if`/`then`/`else`, because an `allOf` hides the tabs
             for variant, ref in reversed(list(zip(variants, refs, strict=True))):
                 chain = {**_asked_for(variant, ref), **({"else": chain} if chain else {})}
             json_schema |= chain
@@ -74,7 +74,7 @@ class AnyOf:
 
 
 def _without_bounds(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return title, description, type and fields of a variant, whose values are not bounded, but for its method."""
+    """Return a variant's title, description, type and fields without bounds; the value of `method` stays fixed."""
     kept = {
         key: schema[key] for key in schema.keys() - {"minimum", "maximum", "required", "additionalProperties"}
     }
@@ -86,14 +86,14 @@ def _without_bounds(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _asked_for(variant: dict[str, Any], ref: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema that holds a value against a variant if its method is named, or none and it is the default."""
+    """Return the schema that checks a value against a variant if `method` names it (or is absent, for the default)."""
     named = {"properties": {"method": {"const": variant["properties"]["method"]["const"]}}}
     is_default = "method" not in variant.get("required", ())
     return {"if": named if is_default else {**named, "required": ["method"]}, "then": ref}
 
 
 def method_or(default: str) -> Discriminator:
-    """Return a discriminator that reads `method` and falls back to `default` where it is not given."""
+    """Return a discriminator that reads `method` and uses `default` if it is absent."""
 
     def method(value: Any) -> str:  # noqa: ANN401  (pydantic hands a dict or a model)
         found = value.get("method", default) if isinstance(value, dict) else getattr(value, "method", default)
@@ -103,8 +103,8 @@ def method_or(default: str) -> Discriminator:
 
 
 def without_credentials(value: str | None) -> str | None:
-    """Return a path or URL; raise ValueError where it holds a user's name, as configs and records are shown around."""
+    """Return a path or URL; raise ValueError if it has credentials, because other people see configs and records."""
     if value is not None and re.match(r"[a-z0-9]+://[^/]*@", value):
-        msg = "expected a URL without credentials, which belong into the environment (AWS_ACCESS_KEY_ID, …)"
+        msg = "expected a URL without credentials; set them in the environment (AWS_ACCESS_KEY_ID, …)"
         raise ValueError(msg)
     return value

@@ -10,139 +10,147 @@ from topicflow.configs.sections.base import IsPath, Section
 
 
 class LabelsConfig(Section):
-    """Where the labels come from: load.label_column, files of doc_id and label, or the topics of a run."""
+    """Source of the labels: load.label_column, files with doc_id and label, or the topics of a run."""
 
     path: Annotated[str | tuple[str, ...] | None, IsPath()] = Field(
         default=None,
-        description="A CSV or Parquet file with the columns doc_id and label, or a list of them; rows without a label "
-        "are left out. load.label_column is read if neither this nor run is given.",
+        description="A CSV or Parquet file with the columns doc_id and label, or a list of files; rows without a label "
+        "are left out. If neither this nor run is set: load.label_column.",
     )
     run: str | None = Field(
         default=None,
-        description="A run of topic_model whose topics become classes: its name, id or folder; needs topics.",
+        description="A run of topic_model whose topics become classes: name, id or folder. Also set topics.",
     )
     topics: Annotated[str | None, IsPath()] = Field(
         default=None,
-        description="A CSV or Parquet file with the columns topic and class, as topics.csv with a column class filled "
-        "in; topics without a class are left out.",
+        description="A CSV or Parquet file with the columns topic and class, for example topics.csv with an additional "
+        "column class; topics without a class are left out.",
     )
     min_probability: float = Field(
         default=0.5,
         ge=0.0,
         le=1.0,
-        description="Least membership strength of a document whose topic gives its label.",
+        description="Minimum membership strength of a document that gets its label from its topic.",
     )
     separator: str | None = Field(
         default=None,
         min_length=1,
-        description="What stands between the labels of one document; given, a document may have several or none "
-        "of the classes (multilabel).",
+        description="Text between the labels of one document. If set, a document can have several classes or none "
+        "(multilabel).",
     )
     contradictions: Literal["refuse", "drop"] = Field(
         default="refuse",
-        description="Documents of one text with different labels: refuse lists them and stops, drop leaves them out.",
+        description="Documents with the same text and different labels: refuse lists them and stops, drop leaves them "
+        "out.",
     )
 
     @model_validator(mode="after")
     def _one_source(self) -> LabelsConfig:
         if self.path is not None and self.run is not None:
-            msg = "give path or run, not both"
+            msg = "set path or run, not both"
             raise ValueError(msg)
         if (self.run is None) != (self.topics is None):
-            msg = "run and topics go together: the run gives topics, the file says which class each is"
+            msg = "run and topics belong together: the file gives the class of each topic of the run"
             raise ValueError(msg)
         return self
 
 
 class HeadConfig(Section):
-    """Logistic regression: on the cached embeddings it is the probe, on tuned ones SetFit's head."""
+    """Logistic regression: the probe on the cached embeddings, and SetFit's head on the tuned ones."""
 
     C: float = Field(
         default=10.0,
         gt=0.0,
         le=1e6,
-        description="Inverse of the regularisation. Less for classes hard to tell apart (on SST-5 1 was better "
-        "calibrated than 10, tests/benchmarks), more for many distinct ones, whose probabilities are else small.",
+        description="Inverse of the regularisation. Lower for classes that are hard to distinguish (on SST-5, 1 was "
+        "better calibrated than 10, tests/benchmarks), higher for many distinct classes, whose probabilities are "
+        "small otherwise.",
     )
     balance: bool = Field(
         default=True,
-        description="Weigh classes alike, however many examples each has: in the head and in pairs.",
+        description="Give all classes the same weight, both in the head and in the pairs.",
     )
 
 
 class SetFitConfig(Section):
     """Contrastive fine-tuning of the encoder on pairs of labelled texts."""
 
-    enabled: bool = Field(default=True, description="Train SetFit beside the probe.")
+    enabled: bool = Field(default=True, description="Train SetFit as well as the probe.")
     n_steps: int = Field(
-        default=24, ge=1, le=100_000, description="Most steps of a training, a batch of texts each."
+        default=24, ge=1, le=100_000, description="Maximum number of training steps; each takes one batch."
     )
     batch_texts: int = Field(
         default=32,
         ge=4,
         le=1024,
-        description="Texts of a step; all pairs among them are its pairs: 496 of 32 texts.",
+        description="Texts in each step. A step trains on all pairs of its texts: 496 pairs of 32 texts.",
     )
     learning_rate: float = Field(
-        default=1e-4, gt=0.0, le=1.0, description="Of AdamW; rises over a tenth of the steps, then falls."
+        default=1e-4,
+        gt=0.0,
+        le=1.0,
+        description="Learning rate of AdamW; rises for a tenth of the steps, then falls.",
     )
     max_seq_length: int = Field(
         default=128,
         ge=8,
         le=8192,
-        description="Longest input in training, in tokens; what is beyond is not read.",
+        description="Longest input in training, in tokens; the rest is cut.",
     )
     validation_share: float = Field(
-        default=0.15, gt=0.0, le=0.5, description="Share of the examples that early stopping is judged on."
+        default=0.15, gt=0.0, le=0.5, description="Share of the examples held out for early stopping."
     )
     validation_from: int = Field(
         default=20,
         ge=2,
         le=1_000_000,
-        description="Examples of the smallest class from which on some are held out for early stopping; below, "
-        "every one is trained on for all steps.",
+        description="Hold examples out for early stopping if the smallest class has at least this many; otherwise "
+        "train on all examples for all steps.",
     )
     patience: int = Field(
-        default=2, ge=1, le=100, description="Judgements without gain after which a training stops."
+        default=2, ge=1, le=100, description="Evaluations without improvement before training stops."
     )
-    judge_every: int = Field(default=8, ge=1, le=10_000, description="Steps between two judgements.")
+    judge_every: int = Field(default=8, ge=1, le=10_000, description="Steps between two evaluations.")
 
 
 class CompareConfig(Section):
-    """How SetFit and the probe are compared: repeated splits of the labelled documents."""
+    """Comparison of SetFit and the probe on repeated splits of the labelled documents."""
 
-    n_splits: int = Field(default=5, ge=2, le=100, description="Repeated stratified splits.")
+    n_splits: int = Field(default=5, ge=2, le=100, description="Number of repeated stratified splits.")
     test_share: float = Field(
-        default=0.25, gt=0.0, lt=1.0, description="Share of the labelled documents that a split tests on."
+        default=0.25, gt=0.0, lt=1.0, description="Share of the labelled documents in a split's test part."
     )
     shots: tuple[int, ...] = Field(
         default=(),
-        description="Examples a class of the few-shot table, as in [8, 16, 64]; no table if empty.",
+        description="Few-shot table: examples of each class, such as [8, 16, 64]. Empty: no table.",
     )
-    n_draws: int = Field(default=10, ge=2, le=100, description="Draws of each row of the few-shot table.")
+    n_draws: int = Field(
+        default=10, ge=2, le=100, description="Repetitions of each row of the few-shot table."
+    )
     max_test: int = Field(
-        default=2000, ge=10, le=1_000_000, description="Most documents that a split or draw tests on."
+        default=2000, ge=10, le=1_000_000, description="Maximum number of documents in a test part."
     )
     confidence: float = Field(
-        default=0.95, gt=0.5, lt=1.0, description="Of the intervals, and of the gain that SetFit must show."
+        default=0.95, gt=0.5, lt=1.0, description="Confidence of the intervals and of SetFit's required gain."
     )
     metric: Literal["accuracy", "macro_f1"] = Field(
-        default="macro_f1", description="What decides which of the two is recommended."
+        default="macro_f1", description="Score that decides which method is recommended."
     )
 
 
 class PredictConfig(Section):
-    """What is predicted of the whole corpus."""
+    """Predictions for the whole corpus."""
 
     method: Literal["recommended", "probe", "setfit"] = Field(
-        default="recommended", description="Which classifier is trained on all labels and predicts."
+        default="recommended", description="Classifier that is trained on all labels and predicts."
     )
     threshold: float = Field(
         default=0.5,
         ge=0.0,
         le=1.0,
-        description="Least probability of a class; a document below is unsure. Of several labels, each from it on.",
+        description="Minimum probability of a class; documents below it are unsure. With several labels, every class "
+        "that reaches it is predicted.",
     )
     n_suggestions: int = Field(
-        default=20, ge=0, le=100_000, description="Documents suggested to be labelled next."
+        default=20, ge=0, le=100_000, description="Documents suggested for labelling next."
     )

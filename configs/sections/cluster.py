@@ -10,15 +10,15 @@ from topicflow.configs.sections.base import AnyOf, IsPath, Section, method_or
 
 
 class HdbscanCluster(Section):
-    """HDBSCAN: topics of any shape, and outliers that belong to none."""
+    """HDBSCAN: topics of any shape, and outliers without a topic."""
 
     model_config = ConfigDict(title="hdbscan")
 
     method: Literal["hdbscan"] = Field(default="hdbscan", description="HDBSCAN.")
     implementation: Literal["auto", "reference", "fast"] = Field(
         default="auto",
-        description="reference is the hdbscan package, fast our spanning tree and hierarchy: the same clusters but for "
-        "ties, on all cores; auto takes fast above 10,000 documents (tests/benchmarks).",
+        description="reference is the hdbscan package; fast is our own implementation on all cores, with the same "
+        "clusters except where distances tie; auto is fast above 10,000 documents (tests/benchmarks).",
     )
     min_cluster_size: int = Field(
         default=15, ge=2, le=10_000_000, description="Smallest topic, in documents."
@@ -27,42 +27,40 @@ class HdbscanCluster(Section):
         default=None,
         ge=1,
         le=10_000,
-        description="Neighbours that make a point dense; as min_cluster_size if none. "
-        "Smaller leaves fewer outliers.",
+        description="Neighbours that make a point dense; fewer leave fewer outliers. If not set: min_cluster_size.",
     )
     selection: Literal["eom", "leaf"] = Field(
         default="eom",
-        description="Clusters by excess of mass (few, large) or the tree's leaves (many, even).",
+        description="Clusters by excess of mass (few, large) or the leaves of the tree (many, even).",
     )
     epsilon: float = Field(
-        default=0.0, ge=0.0, description="Clusters closer than this distance in the reduced space are joined."
+        default=0.0, ge=0.0, description="Clusters closer than this distance in the reduced space are merged."
     )
     max_topic_share: float = Field(
         default=0.5,
         gt=0.0,
         le=1.0,
-        description="A topic of more than this share of all documents gives way to the topics inside it, where there "
-        "are any; 1 is HDBSCAN's own choice, which on few documents is often the two halves of everything "
-        "(tests/benchmarks).",
+        description="A topic with more than this share of all documents is replaced by the topics inside it, if there "
+        "are any. 1 is HDBSCAN's own choice, which often splits a small corpus into two halves (tests/benchmarks).",
     )
     n_topics: int | None = Field(
         default=None,
         ge=1,
         le=100_000,
-        description="Join the most similar topics until no more than so many are left (BERTopic's nr_topics); "
-        "no joining if none.",
+        description="Merge the most similar topics until at most this many are left (BERTopic's nr_topics). If not "
+        "set: no merging.",
     )
     max_outlier_share: float | None = Field(
         default=None,
         ge=0.0,
         le=1.0,
-        description="Largest share of documents without a topic; the surest beyond it are given to their best topic "
-        "and marked as reassigned. No bound if none.",
+        description="Maximum share of outliers. Outliers above it are reassigned to their best topic, the most certain "
+        "first, and marked. If not set: no limit.",
     )
 
 
 class KMeansCluster(Section):
-    """k-means: every document has a topic, there is no noise."""
+    """k-means: every document has a topic, and there are no outliers."""
 
     model_config = ConfigDict(title="kmeans")
 
@@ -71,16 +69,16 @@ class KMeansCluster(Section):
 
 
 class ClassesCluster(Section):
-    """The classes of a trained classifier as topics; documents that it is unsure of have none."""
+    """The classes of a trained classifier as topics; documents below its threshold are outliers."""
 
     model_config = ConfigDict(title="classes")
 
     method: Literal["classes"] = Field(description="A classifier's classes.")
     classifier: Annotated[str, IsPath()] = Field(
-        description="Folder of a run of train_classifier, as runs/classes/latest; its encoder must be that of [embed]."
+        description="Folder of a run of train_classifier, such as runs/classes/latest. [embed] must be the same there."
     )
     threshold: float = Field(
-        default=0.5, ge=0.0, le=1.0, description="Least probability; documents below have no topic."
+        default=0.5, ge=0.0, le=1.0, description="Minimum probability; documents below it have no topic."
     )
 
 

@@ -1,4 +1,4 @@
-"""Section `count`: what a word is, and which words count."""
+"""Section `count`: what a word is, and which words are counted."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from topicflow.configs.sections.base import Section
 
 
 class CountConfig(Section):
-    """How texts become word counts: one sparse matrix that every relabelling shares."""
+    """Word counts of the texts: one sparse matrix that every relabelling shares."""
 
     stop_words: str | tuple[str, ...] = Field(
         default="english",
-        description="Languages whose function words are left out: a name (english, german, french, spanish, …, "
-        "as in the stop-words package), a list of names, or none.",
+        description="Languages whose function words are left out: a name of the stop-words package (english, german, "
+        "french, spanish, …), a list of names, or none.",
     )
-    extra_stop_words: tuple[str, ...] = Field(default=(), description="Further words left out.")
+    extra_stop_words: tuple[str, ...] = Field(default=(), description="Additional words to leave out.")
     ngram_range: tuple[int, int] = Field(default=(1, 1), description="Shortest and longest phrase, in words.")
     min_df: int = Field(
         default=1,
         ge=1,
         le=1_000_000,
-        description="A word counts from so many documents on (BERTopic: 1).",
+        description="Minimum number of documents that contain a word (BERTopic: 1).",
     )
     max_features: int | None = Field(
-        default=None, ge=10, description="Keep the most frequent words only; no bound if none."
+        default=None, ge=10, description="Keep only this many words, the most frequent ones. If not set: all."
     )
-    lowercase: bool = Field(default=True, description="Fold case before counting.")
+    lowercase: bool = Field(default=True, description="Convert texts to lower case before counting.")
     token_pattern: str = Field(
         default=r"(?u)\b\w[\w-]*\w\b",
-        description="Regular expression of a word: two letters on, hyphens inside kept (scikit-learn's default "
-        "cuts x-ray in two).",
+        description="Regular expression of a word: at least two letters, with hyphens (scikit-learn's default splits "
+        "x-ray in two).",
     )
 
     @field_validator("ngram_range")

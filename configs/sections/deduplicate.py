@@ -11,29 +11,28 @@ from topicflow.configs.sections.load import LoadConfig
 
 
 class GroupingConfig(Section):
-    """Which documents make a group, and which of them is kept."""
+    """Which documents form a group, and which one is kept."""
 
     grouping: Literal["star", "components"] = Field(
         default="star",
-        description="star: every duplicate is at least as similar as the threshold to the document that is kept for "
-        "it; components: similar to any of the group, so that chains are one group and what is kept may be far from "
-        "the end of one.",
+        description="star: every duplicate reaches the threshold with the document that is kept for it; components: "
+        "with any document of its group, so that a chain is one group and its ends can be dissimilar.",
     )
     keep: Literal["first", "longest", "newest", "central", "column"] = Field(
         default="first",
-        description="Which document of a group is kept: first in the input, longest in characters, newest by "
-        "load.timestamp_column, central (most and most similar duplicates), or the largest value in `keep_column`; "
-        "the first of equals.",
+        description="Document of a group that is kept: the first in the input, the longest in characters, the newest "
+        "by load.timestamp_column, the central one (most and most similar duplicates), or the one with the largest "
+        "value in `keep_column`. Of equal ones the first.",
     )
     keep_column: str | None = Field(
         default=None,
-        description="Column of the input whose largest value is kept; for keep = 'column' alone.",
+        description="Column of the input; the document with its largest value is kept. Only for keep = 'column'.",
     )
 
     @model_validator(mode="after")
     def _column_is_named(self) -> GroupingConfig:
         if (self.keep == "column") != (self.keep_column is not None):
-            msg = "keep='column' and keep_column belong together: give both or neither"
+            msg = "keep='column' and keep_column belong together: set both or neither"
             raise ValueError(msg)
         return self
 
@@ -45,108 +44,117 @@ class VectorMatchConfig(Section):
         default=0.9,
         gt=0.0,
         le=1.0,
-        description="Cosine from which on two documents are duplicates (inclusive). .9 is semhash's default.",
+        description="Two documents with at least this cosine similarity are duplicates (semhash: .9).",
     )
     floor: float = Field(
         default=0.85,
         gt=0.0,
         le=1.0,
-        description="Cosine from which on pairs are searched for; a threshold from here up needs no new search.",
+        description="Pairs with at least this cosine similarity are searched for and kept. A threshold at or above it "
+        "needs no new search.",
     )
     recall: float = Field(
         default=0.95,
         ge=0.1,
         lt=1.0,
-        description="Share of the pairs at exactly `floor` that the tables are to find; more similar ones are found "
-        "more surely: .95 at .85 is .993 at .9 and .9999 at .95. Measured on a sample in every run.",
+        description="Share of the pairs at exactly `floor` that the search should find. It finds more of the more "
+        "similar pairs: .95 at .85 is .993 at .9 and .9999 at .95. Measured on a sample in every run.",
     )
     search: Literal["auto", "lsh", "exact"] = Field(
         default="auto",
-        description="lsh hashes by random hyperplanes, exact compares all pairs; auto is exact up to 20,000 documents "
-        "on a CPU and 2,000,000 on CUDA, lsh beyond.",
+        description="lsh hashes with random hyperplanes; exact compares all pairs; auto is exact up to 20,000 "
+        "documents on a CPU and 2,000,000 on CUDA, and lsh above.",
     )
     n_bits: int = Field(
         default=512,
         ge=64,
         le=4096,
         multiple_of=64,
-        description="Bits of a signature, from which every table draws its own and which sort out most candidates.",
+        description="Bits of a signature. Every table samples from them, and they reject most candidates.",
     )
     window: int = Field(
         default=1024,
         ge=1,
         le=1_000_000,
-        description="Documents of a bucket that each is compared with at most, so that a crowd costs no square; equal "
-        "vectors are one and never lost.",
+        description="Documents of the same bucket that each document is compared with, at most, so that a large bucket "
+        "has no quadratic cost. Equal vectors count as one and are never missed.",
     )
     max_partners: int = Field(
         default=256,
         ge=1,
         le=1_000_000,
-        description="Pairs kept for a document, the most similar ones; a pair stays where it is among those of either.",
+        description="Pairs kept for each document, at most: the most similar ones. A pair stays if either document "
+        "keeps it.",
     )
     recall_sample: int = Field(
         default=1000,
         ge=1,
         le=1_000_000,
-        description="Documents compared with all others to measure recall; the more pairs, the narrower its interval.",
+        description="Documents compared with all others to measure recall; more pairs give a narrower interval.",
     )
 
     @model_validator(mode="after")
     def _floor_is_below(self) -> VectorMatchConfig:
         if self.floor > self.threshold:
-            msg = f"threshold={self.threshold} is below floor={self.floor}, where the search ends; lower floor as well"
+            msg = (
+                f"threshold={self.threshold} is below floor={self.floor}, the minimum similarity of the "
+                "search; lower floor too"
+            )
             raise ValueError(msg)
         return self
 
 
 class WordMatchConfig(Section):
-    """Pairs of texts with the same phrases: MinHash for candidates, exact Jaccard to decide."""
+    """Pairs of texts with the same phrases: MinHash for candidates, exact Jaccard similarity to decide."""
 
     jaccard_threshold: float = Field(
         default=0.7,
         gt=0.0,
         le=1.0,
-        description="Share of common shingles from which on two documents are duplicates (inclusive; datatrove and "
+        description="Two documents with at least this share of common shingles are duplicates (datatrove and "
         "text-dedup: .7 to .8).",
     )
     jaccard_floor: float = Field(
         default=0.6,
         gt=0.0,
         le=1.0,
-        description="Share from which on pairs are searched for and kept.",
+        description="Pairs with at least this share of common shingles are searched for and kept.",
     )
     jaccard_recall: float = Field(
         default=0.95,
         ge=0.1,
         lt=1.0,
-        description="Share of the pairs at exactly `jaccard_floor` that are to be found; .95 at .6 is .999 at .7.",
+        description="Share of the pairs at exactly `jaccard_floor` that the search should find; .95 at .6 is .999 at "
+        ".7.",
     )
     shingle_words: int = Field(
         default=5,
         ge=1,
         le=50,
-        description="Words of a shingle, lower-cased; a shorter text is one shingle.",
+        description="Words in a shingle, in lower case; a shorter text is one shingle.",
     )
     n_hashes: int = Field(
-        default=256, ge=16, le=4096, description="Values of a MinHash signature, cut into bands."
+        default=256, ge=16, le=4096, description="Values of a MinHash signature, which is cut into bands."
     )
     jaccard_window: int = Field(
         default=1024,
         ge=1,
         le=1_000_000,
-        description="Documents of a bucket that each is compared with at most.",
+        description="Documents of the same bucket that each document is compared with, at most.",
     )
     jaccard_max_partners: int = Field(
-        default=256, ge=1, le=1_000_000, description="Pairs kept for a document, the most similar ones."
+        default=256,
+        ge=1,
+        le=1_000_000,
+        description="Pairs kept for each document, at most: the most similar ones.",
     )
 
     @model_validator(mode="after")
     def _jaccard_floor_is_below(self) -> WordMatchConfig:
         if self.jaccard_floor > self.jaccard_threshold:
             msg = (
-                f"jaccard_threshold={self.jaccard_threshold} is below jaccard_floor={self.jaccard_floor}, where the "
-                "search ends; lower jaccard_floor as well"
+                f"jaccard_threshold={self.jaccard_threshold} is below jaccard_floor={self.jaccard_floor}, the "
+                "minimum similarity of the search; lower jaccard_floor too"
             )
             raise ValueError(msg)
         return self
@@ -161,7 +169,7 @@ class EmbeddingDeduplicate(GroupingConfig, VectorMatchConfig):
 
 
 class MinhashDeduplicate(GroupingConfig, WordMatchConfig):
-    """Documents that say it in the same words: Jaccard similarity of their phrases; embeds nothing."""
+    """Documents with the same words: Jaccard similarity of their phrases; embeds nothing."""
 
     model_config = ConfigDict(title="minhash")
 
@@ -169,11 +177,13 @@ class MinhashDeduplicate(GroupingConfig, WordMatchConfig):
 
 
 class BothDeduplicate(GroupingConfig, WordMatchConfig, VectorMatchConfig):
-    """Documents that are duplicates by either: long texts beyond the encoder's window are caught by their words."""
+    """Duplicates by meaning or by words; words also compare texts longer than the encoder's window."""
 
     model_config = ConfigDict(title="both")
 
-    method: Literal["both"] = Field(description="Compare embeddings and phrases; either makes a duplicate.")
+    method: Literal["both"] = Field(
+        description="Compare embeddings and phrases; duplicates by either of them."
+    )
 
 
 AnyDeduplicate = EmbeddingDeduplicate | MinhashDeduplicate | BothDeduplicate
@@ -189,7 +199,7 @@ DeduplicateSection = Annotated[
 
 
 def check_keep(section: GroupingConfig | None, load: LoadConfig) -> None:
-    """Raise ValueError where the newest document is to be kept and no column says when one was written."""
+    """Raise ValueError if keep is newest and no timestamp column is set."""
     if section is not None and section.keep == "newest" and load.timestamp_column is None:
         msg = "deduplicate.keep='newest' needs load.timestamp_column, the column of dates or times"
         raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""Section `embed`: what makes vectors of documents."""
+"""Section `embed`: how documents become vectors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from topicflow.configs.sections.base import AnyOf, IsPath, Section, method_or
 
 
 class SentenceTransformersEmbed(Section):
-    """Embed with a sentence-transformers model; each distinct text once per encoder, ever."""
+    """Embed with a sentence-transformers model. An encoder embeds each distinct text only once."""
 
     model_config = ConfigDict(title="sentence-transformers")
 
@@ -20,80 +20,80 @@ class SentenceTransformersEmbed(Section):
     model: str = Field(
         default="all-MiniLM-L6-v2",
         description="A preset (all-MiniLM-L6-v2, all-mpnet-base-v2, msmarco-distilbert, LaBSE, "
-        "paraphrase-multilingual-mpnet-base-v2), a local folder, or a hub name.",
+        "paraphrase-multilingual-mpnet-base-v2), a local folder, or a name on the Hugging Face hub.",
     )
-    revision: str | None = Field(default=None, description="Hub revision: a commit, tag or branch.")
+    revision: str | None = Field(default=None, description="Revision on the hub: a commit, tag or branch.")
     prompt: str | None = Field(
         default=None,
-        description="Text put before each document, for instruction models; the model's own if none.",
+        description="Text put before each document, for instruction models. If not set: the model's own.",
     )
     max_seq_length: int | None = Field(
-        default=None, ge=8, le=131072, description="Longest input in tokens; the model's own if none."
+        default=None, ge=8, le=131072, description="Longest input, in tokens. If not set: the model's own."
     )
     precision: Literal["auto", "float32", "float16", "bfloat16", "int8"] = Field(
         default="auto",
-        description="Arithmetic of the encoder; auto is float16 on CUDA and float32 elsewhere. int8 is for CPUs: "
-        "OpenVINO, pip install 'topicflow[int8]', mean cosine .998 to float32 (tests/benchmarks).",
+        description="Number format of the encoder; auto is float16 on CUDA and float32 elsewhere. int8 is for CPUs "
+        "(OpenVINO, pip install 'topicflow[int8]'); its mean cosine to float32 is .998 (tests/benchmarks).",
     )
     adapter: str | None = Field(
         default=None,
-        description="An adapter that moves the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
-        "artifact's key.",
+        description="Adapter for the vectors: a run of `topicflow tune` (name, name/run id, or folder), or the key of "
+        "its artifact.",
     )
 
 
 class StaticEmbed(Section):
-    """Embed with a table of token vectors distilled here from a sentence-transformers model: quick, for drafts."""
+    """Embed with a table of token vectors, distilled once from a sentence-transformers model: fast, for drafts."""
 
     model_config = ConfigDict(title="static")
 
     method: Literal["static"] = Field(description="Embed by summing token vectors.")
     model: str = Field(
         default="all-MiniLM-L6-v2",
-        description="What it is distilled from: a preset, a local folder, or a hub name, as with "
+        description="Model that the table is distilled from: a preset, a local folder, or a hub name, as with "
         "sentence-transformers.",
     )
-    revision: str | None = Field(default=None, description="Hub revision: a commit, tag or branch.")
+    revision: str | None = Field(default=None, description="Revision on the hub: a commit, tag or branch.")
     dim: int = Field(
         default=256,
         ge=2,
         le=4096,
-        description="Dimensions of the vectors, or the model's where it has fewer (model2vec: 256).",
+        description="Dimensions of the vectors; the model's if it has fewer (model2vec: 256).",
     )
     adapter: str | None = Field(
         default=None,
-        description="An adapter that moves the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
-        "artifact's key.",
+        description="Adapter for the vectors: a run of `topicflow tune` (name, name/run id, or folder), or the key of "
+        "its artifact.",
     )
 
 
 class PrecomputedEmbed(Section):
-    """Take vectors that exist already, from a .npy file or a list column of the documents."""
+    """Use existing vectors from a .npy file or a list column of the documents."""
 
     model_config = ConfigDict(title="precomputed")
 
-    method: Literal["precomputed"] = Field(description="Take vectors that are there.")
+    method: Literal["precomputed"] = Field(description="Use existing vectors.")
     path: Annotated[str | None, IsPath()] = Field(
         default=None,
-        description="A .npy file of shape (rows of the input, dim), float; row i belongs to input row i.",
+        description="A .npy file of floats with the shape (rows of the input, dim); row i belongs to input row i.",
     )
     column: str | None = Field(default=None, description="A list or array column of the documents.")
     adapter: str | None = Field(
         default=None,
-        description="An adapter that moves the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
-        "artifact's key.",
+        description="Adapter for the vectors: a run of `topicflow tune` (name, name/run id, or folder), or the key of "
+        "its artifact.",
     )
 
     @model_validator(mode="after")
     def _one_place(self) -> PrecomputedEmbed:
         if (self.path is None) == (self.column is None):
-            msg = "give either path (a .npy file) or column (of the documents)"
+            msg = "set either path (a .npy file) or column (of the documents)"
             raise ValueError(msg)
         return self
 
 
 class ImagesEmbed(Section):
-    """Embed images beside the text, with a model that reads both (CLIP): they are clustered, and searched by text."""
+    """Embed an image of each document with a model for images and text (CLIP): cluster them and search them by text."""
 
     model_config = ConfigDict(title="images")
 
@@ -103,7 +103,7 @@ class ImagesEmbed(Section):
         "openai/clip-vit-base-patch32.",
     )
     revision: str | None = Field(default=None, description="Hub revision: a commit, tag or branch.")
-    column: str = Field(default="image", description="Column that holds the paths of the image files.")
+    column: str = Field(default="image", description="Column with the paths of the image files.")
     root: Annotated[str, IsPath(default_too=True)] = Field(
         default=".", description="Folder that the paths are relative to."
     )
@@ -116,7 +116,7 @@ TextEmbedConfig = Annotated[
     method_or("sentence-transformers"),
     AnyOf(),
 ]
-"""What flows that read texts alone embed with."""
+"""Choices of the flows that embed only texts."""
 
 
 EmbedConfig = Annotated[

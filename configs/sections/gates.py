@@ -1,4 +1,4 @@
-"""Section `gates`: what a run must reach to be published, and who is told of one that does not."""
+"""Section `gates`: limits that a run must pass to be published, and where a run that fails is reported."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from topicflow.configs.sections.base import Section
 
 
 class GatesConfig(Section):
-    """What a run must reach for `latest` to move to it; what is not given is not asked."""
+    """Limits that a run must pass before `latest` moves to it; limits that are not set are not checked."""
 
     max_outlier_share: float | None = Field(
-        default=None, ge=0.0, le=1.0, description="Largest share of documents without a topic."
+        default=None, ge=0.0, le=1.0, description="Maximum share of outliers."
     )
-    min_npmi: float | None = Field(default=None, ge=-1.0, le=1.0, description="Least coherence, NPMI.")
-    min_diversity: float | None = Field(default=None, ge=0.0, le=1.0, description="Least topic diversity.")
-    min_topics: int | None = Field(default=None, ge=1, le=100_000, description="Least number of topics.")
-    max_topics: int | None = Field(default=None, ge=1, le=100_000, description="Largest number of topics.")
+    min_npmi: float | None = Field(default=None, ge=-1.0, le=1.0, description="Minimum coherence (NPMI).")
+    min_diversity: float | None = Field(default=None, ge=0.0, le=1.0, description="Minimum topic diversity.")
+    min_topics: int | None = Field(default=None, ge=1, le=100_000, description="Minimum number of topics.")
+    max_topics: int | None = Field(default=None, ge=1, le=100_000, description="Maximum number of topics.")
     max_outlier_rise: float | None = Field(
         default=None,
         ge=0.0,
         le=1.0,
-        description="Outlier share, less that of the last published run; this and the three below are not asked of "
-        "a first run.",
+        description="Maximum rise of the outlier share since the last published run. This limit and the next three are "
+        "not checked in a first run.",
     )
     max_npmi_fall: float | None = Field(
-        default=None, ge=0.0, le=2.0, description="NPMI of the last published run, less this one's."
+        default=None, ge=0.0, le=2.0, description="Maximum fall of NPMI since the last published run."
     )
     max_diversity_fall: float | None = Field(
-        default=None, ge=0.0, le=1.0, description="Diversity of the last published run, less this one's."
+        default=None, ge=0.0, le=1.0, description="Maximum fall of diversity since the last published run."
     )
     max_topics_change: float | None = Field(
         default=None,
         ge=0.0,
         le=100.0,
-        description="Change of the number of topics, as a share of the last published run's.",
+        description="Maximum change of the number of topics, as a share of the number in the last published run.",
     )
     webhook_env: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="Name of the environment variable that holds the URL to which a run that fails its gates is "
-        "told (POST, JSON). The URL itself never enters a config or a record.",
+        description="Name of the environment variable with the URL to which a run that fails its gates is reported "
+        "(POST, JSON). The URL itself is never written to a config or a record.",
     )
     webhook_block: str | None = Field(
         default=None,
         pattern=r"^[a-z0-9][a-z0-9-]*$",
-        description="Name of the Prefect Secret block that holds that URL, in place of webhook_env.",
+        description="Name of the Prefect Secret block with that URL, instead of webhook_env.",
     )
 
     @model_validator(mode="after")
@@ -54,6 +54,6 @@ class GatesConfig(Section):
             msg = f"min_topics={self.min_topics} must not exceed max_topics={self.max_topics}"
             raise ValueError(msg)
         if self.webhook_env and self.webhook_block:
-            msg = "give either webhook_env or webhook_block"
+            msg = "set either webhook_env or webhook_block"
             raise ValueError(msg)
         return self

@@ -1,4 +1,4 @@
-"""Section `load`: where documents come from, and which columns hold what."""
+"""Section `load`: where documents come from, and what the columns contain."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pydantic import Field, field_validator, model_validator
 from topicflow.configs.sections.base import IsPath, Section, without_credentials
 
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
-"""What the names of environment variables look like."""
+"""Pattern of the names of environment variables."""
 
 
 class SplitConfig(Section):
-    """Split long documents into passages; their topics are joined again per document."""
+    """Split long documents into passages; their topics are joined again for each document."""
 
     max_words: int = Field(
         default=180,
         ge=10,
         le=5000,
-        description="Longest passage, in words. 180 words are about 250 word pieces of English, what "
-        "all-MiniLM-L6-v2 reads (256).",
+        description="Longest passage, in words. 180 words are about 250 English word pieces; all-MiniLM-L6-v2 reads "
+        "256.",
     )
     overlap_words: int = Field(
-        default=20, ge=0, le=1000, description="Words that a passage repeats from the one before."
+        default=20, ge=0, le=1000, description="Words of the previous passage that a passage repeats."
     )
 
     @model_validator(mode="after")
@@ -36,7 +36,7 @@ class SplitConfig(Section):
 
 
 class LoadConfig(Section):
-    """Where the documents come from and which columns hold what."""
+    """Where the documents come from, and what the columns contain."""
 
     path: Annotated[str | None, IsPath()] = Field(
         default=None,
@@ -45,49 +45,47 @@ class LoadConfig(Section):
     )
     query: str | None = Field(
         default=None,
-        description="A SQL query instead of a path; read over the connection in `connection_env`.",
+        description="A SQL query instead of a path; `connection_env` gives the connection.",
     )
     connection_env: str | None = Field(
         default=None,
-        description="Name of the environment variable that holds the SQLAlchemy URL for `query`. The URL itself "
-        "never enters a config or a record.",
-        json_schema_extra={"pattern": _VARIABLE},  # so that Prefect's API refuses a URL before it keeps it
+        description="Name of the environment variable with the SQLAlchemy URL for `query`. The URL itself is never "
+        "written to a config or a record.",
+        json_schema_extra={"pattern": _VARIABLE},  # so that Prefect's API rejects a URL and does not keep it
     )
     format: Literal["auto", "parquet", "csv", "ndjson", "text"] = Field(
-        default="auto", description="File format; auto goes by the ending."
+        default="auto", description="File format; auto decides by the file's ending."
     )
     text_column: str | tuple[str, ...] = Field(
-        default="text", description="Column that holds the text, or a list of columns that are joined."
+        default="text", description="Column with the text, or a list of columns to join."
     )
-    text_separator: str = Field(default="\n\n", description="What stands between joined text columns.")
+    text_separator: str = Field(default="\n\n", description="Text between joined text columns.")
     id_column: str | None = Field(
-        default=None, description="Column of unique document ids; made from the content where none is given."
+        default=None, description="Column of unique document ids. If not set, ids are made from the content."
     )
     label_column: str | None = Field(
-        default=None, description="Column of known classes; where given, NMI, ARI and purity are measured."
+        default=None, description="Column of known classes. If set, NMI, ARI and purity are measured."
     )
     timestamp_column: str | None = Field(
-        default=None, description="Column of dates or times; where given, the report shows topics over time."
+        default=None, description="Column of dates or times. If set, the report shows topics over time."
     )
     columns: tuple[str, ...] | None = Field(
-        default=None, description="Input columns carried to documents.parquet; all where not given."
+        default=None, description="Input columns copied to documents.parquet. If not set: all."
     )
-    limit: int | None = Field(
-        default=None, ge=1, description="Read only the first so many rows, for a trial."
-    )
+    limit: int | None = Field(default=None, ge=1, description="Read only this many rows, for a trial.")
     encoding_errors: Literal["strict", "replace"] = Field(
         default="strict",
-        description="Bytes that are not UTF-8: strict stops with the file's name, replace puts U+FFFD and counts.",
+        description="Bytes that are not UTF-8: strict stops and names the file, replace writes U+FFFD and counts them.",
     )
     split: SplitConfig | None = Field(
-        default=None, description="Split long documents into passages (off unless the section is given)."
+        default=None, description="Split long documents into passages (off without this section)."
     )
 
     @field_validator("connection_env")
     @classmethod
     def _is_a_name(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(_VARIABLE, value):
-            msg = "expected the name of an environment variable; what it holds is not written in a config"
+            msg = "expected the name of an environment variable; its value is not written to a config"
             raise ValueError(msg)
         return value
 
@@ -107,9 +105,9 @@ class LoadConfig(Section):
     @model_validator(mode="after")
     def _one_source(self) -> LoadConfig:
         if (self.path is None) == (self.query is None):
-            msg = "give either path or query"
+            msg = "set either path or query"
             raise ValueError(msg)
         if self.query is not None and self.connection_env is None:
-            msg = "query needs connection_env, the name of the variable that holds the connection URL"
+            msg = "query needs connection_env, the name of the environment variable with the connection URL"
             raise ValueError(msg)
         return self

@@ -1,4 +1,4 @@
-"""Sections `reduce` and `map`: the layouts that are clustered and drawn."""
+"""Sections `reduce` and `map`: the layouts for clustering and for the map."""
 
 from __future__ import annotations
 
@@ -10,27 +10,25 @@ from topicflow.configs.sections.base import AnyOf, Section, method_or
 
 
 class ParallelUmapReduce(Section):
-    """UMAP's graph and objective, laid out on all cores; the same bits on any number of them."""
+    """UMAP's graph and objective on all cores; the result is the same, bit for bit, on any number of cores."""
 
     model_config = ConfigDict(title="parallel_umap")
 
     method: Literal["parallel_umap"] = Field(
-        default="parallel_umap", description="UMAP by our own layout: all cores, reproducible."
+        default="parallel_umap", description="UMAP with our own layout: all cores, reproducible."
     )
-    n_components: int = Field(
-        default=5, ge=2, le=10, description="Dimensions that are clustered (BERTopic: 5)."
-    )
+    n_components: int = Field(default=5, ge=2, le=10, description="Dimensions for clustering (BERTopic: 5).")
     min_dist: float = Field(
-        default=0.0, ge=0.0, le=1.0, description="Least distance of points in the layout (BERTopic: 0.0)."
+        default=0.0, ge=0.0, le=1.0, description="Minimum distance between points (BERTopic: 0.0)."
     )
     n_epochs: int = Field(
         default=60,
         ge=1,
         le=5000,
-        description="Passes of the layout. 60 give the clusters that umap-learn gives in 200 (tests/benchmarks).",
+        description="Passes over the layout. 60 give the clusters that umap-learn gives with 200 (tests/benchmarks).",
     )
     init: Literal["pca", "random"] = Field(
-        default="pca", description="Where the layout starts: principal components, or anywhere."
+        default="pca", description="Start of the layout: principal components, or random positions."
     )
 
 
@@ -39,23 +37,21 @@ class UmapReduce(Section):
 
     model_config = ConfigDict(title="umap")
 
-    method: Literal["umap"] = Field(description="UMAP by umap-learn: its own output, seeded, on one thread.")
-    n_components: int = Field(
-        default=5, ge=2, le=10, description="Dimensions that are clustered (BERTopic: 5)."
-    )
+    method: Literal["umap"] = Field(description="UMAP by umap-learn itself, seeded, on one thread.")
+    n_components: int = Field(default=5, ge=2, le=10, description="Dimensions for clustering (BERTopic: 5).")
     min_dist: float = Field(
-        default=0.0, ge=0.0, le=1.0, description="Least distance of points in the layout (BERTopic: 0.0)."
+        default=0.0, ge=0.0, le=1.0, description="Minimum distance between points (BERTopic: 0.0)."
     )
     n_epochs: int | None = Field(
         default=None,
         ge=1,
         le=5000,
-        description="Passes of the layout; umap-learn's own (500 up to 10,000 documents, 200 above) if none.",
+        description="Passes over the layout. If not set: umap-learn's own (500 up to 10,000 documents, 200 above).",
     )
     init: Literal["spectral", "pca", "random"] = Field(
         default="pca",
-        description="Where the layout starts. umap-learn's spectral start costs a third of its time and gave the same "
-        "NMI and more spread over seeds (tests/benchmarks).",
+        description="Start of the layout. umap-learn's spectral start takes a third of its time, with the same NMI and "
+        "more variation over seeds (tests/benchmarks).",
     )
 
 
@@ -65,7 +61,7 @@ class PcaReduce(Section):
     model_config = ConfigDict(title="pca")
 
     method: Literal["pca"] = Field(description="Principal components by scikit-learn.")
-    n_components: int = Field(default=5, ge=2, le=500, description="Principal components that are kept.")
+    n_components: int = Field(default=5, ge=2, le=500, description="Number of principal components.")
 
 
 class NoReduce(Section):
@@ -87,9 +83,9 @@ ReduceConfig = Annotated[
 
 
 class MapConfig(Section):
-    """The two-dimensional map of the report: a UMAP layout of the same graph."""
+    """The two-dimensional map of the report: a UMAP layout of the same neighbour graph."""
 
     min_dist: float = Field(
-        default=0.1, ge=0.0, le=1.0, description="Least distance of points (umap-learn: 0.1)."
+        default=0.1, ge=0.0, le=1.0, description="Minimum distance between points (umap-learn: 0.1)."
     )
-    n_epochs: int = Field(default=60, ge=1, le=5000, description="Passes of the layout, as in `reduce`.")
+    n_epochs: int = Field(default=60, ge=1, le=5000, description="Passes over the layout, as in `reduce`.")

@@ -1,4 +1,4 @@
-"""Section `report`: how much the report shows."""
+"""Section `report`: what the report shows."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from topicflow.configs.sections.base import Section
 class ReportConfig(Section):
     """What the HTML report shows."""
 
-    title: str | None = Field(default=None, description="Heading of the report; the run's name if none.")
+    title: str | None = Field(default=None, description="Title of the report. If not set: the run's name.")
     max_points: int = Field(
-        default=100_000, ge=100, le=1_000_000, description="Points on the map; sampled evenly beyond it."
+        default=100_000,
+        ge=100,
+        le=1_000_000,
+        description="Maximum number of points on the map; more are sampled evenly.",
     )
     max_text: int = Field(
-        default=300, ge=20, le=10_000, description="Characters of a document shown on the map."
+        default=300, ge=20, le=10_000, description="Characters of each document that the map shows."
     )
-    n_examples: int = Field(default=3, ge=0, le=20, description="Example documents shown for each topic.")
+    n_examples: int = Field(
+        default=3, ge=0, le=20, description="Example documents that the report shows for each topic."
+    )

@@ -1,4 +1,4 @@
-"""Sections of tuned embeddings: examples, their split, what is tuned and how it is measured."""
+"""Sections of tuned embeddings: the examples, their split, what is tuned, and how it is measured."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from topicflow.configs.sections.base import AnyOf, IsPath, Section, method_or
 
 
 class ClassExamples(Section):
-    """Documents of known classes: two of one class are similar, two of different classes are not."""
+    """Documents with known classes: two of the same class are similar, two of different classes are not."""
 
     model_config = ConfigDict(title="classes")
 
     method: Literal["classes"] = Field(default="classes", description="Labelled documents.")
     path: Annotated[str | None, IsPath()] = Field(
         default=None,
-        description="A Parquet, CSV or NDJSON file with columns doc_id and label; the load section's label_column if "
-        "none. Documents that it does not name stay unlabelled.",
+        description="A Parquet, CSV or NDJSON file with the columns doc_id and label. If not set: load.label_column. "
+        "Documents that are not in the file stay unlabelled.",
     )
 
 
@@ -44,7 +44,7 @@ class PairExamples(Section):
 
 
 class TripletExamples(Section):
-    """Triplets: an anchor, one that is similar to it and one that is less so."""
+    """Triplets: an anchor, a similar document, and a less similar one."""
 
     model_config = ConfigDict(title="triplets")
 
@@ -66,104 +66,109 @@ ExamplesConfig = Annotated[
 
 
 class SplitExamples(Section):
-    """Which documents are trained on, which stop the training, and which are held out to measure on."""
+    """Which documents train, which decide when to stop, and which are held out for measuring."""
 
     column: str | None = Field(
         default=None,
-        description="A column of the input that says train, validation (or val, dev) or test for each document; drawn "
-        "at random within each class if none.",
+        description="A column of the input with the values train, validation (or val, dev) and test. If not set: a "
+        "random split within each class.",
     )
     held_out: float = Field(
         default=0.3,
         ge=0.05,
         le=0.9,
-        description="Share of the examples that only measures, where no column says.",
+        description="Share of the examples held out for measuring, if column is not set.",
     )
     validation: float = Field(
         default=0.15,
         ge=0.0,
         le=0.5,
-        description="Share of the others that says when to stop; 0 trains to the end.",
+        description="Share of the remaining examples that decides when to stop; 0 trains to the end.",
     )
 
 
 class AdapterTune(Section):
-    """A residual linear head on the vectors that are there: seconds on a CPU, nothing is embedded again."""
+    """A residual linear head on the existing vectors: takes seconds on a CPU, and nothing is embedded again."""
 
     model_config = ConfigDict(title="adapter")
 
     method: Literal["adapter"] = Field(default="adapter", description="A linear head on the cached vectors.")
     loss: Literal["auto", "softmax", "group", "triplet", "contrastive"] = Field(
         default="auto",
-        description="softmax: directions of a softmax regression, with self-training on unlabelled documents; group: "
-        "supervised contrastive; triplet: batch-hard; contrastive: hardest pairs of a batch. auto is softmax for "
-        "classes and topics, contrastive for pairs, triplet for triplets (tests/benchmarks).",
+        description="softmax: softmax regression with self-training on unlabelled documents; group: supervised "
+        "contrastive; triplet: batch-hard; contrastive: hardest pairs of a batch. auto is softmax for classes and "
+        "topics, contrastive for pairs, triplet for triplets (tests/benchmarks).",
     )
     rounds: int = Field(
         default=4,
         ge=0,
         le=50,
-        description="softmax: rounds of guessing the classes of unlabelled documents and learning from the surest "
-        "half. Documents that are held out are never among them.",
+        description="softmax: rounds of self-training, which predict the classes of unlabelled documents and learn "
+        "from the most certain half. Held-out documents are never used.",
     )
     check_labels: bool = Field(
         default=True,
-        description="softmax: leave out labels that a regression on the other labels contradicts, where each class has "
-        "50 or more.",
+        description="softmax: leave out labels that contradict a regression on the other labels, if each class has at "
+        "least 50.",
     )
     gate: float | None = Field(
         default=None,
         gt=0.0,
         le=100.0,
-        description="softmax: how far vectors are moved; chosen on the validation part from .5, 1, 2 and 4 if none, 1 "
-        "where that has fewer than 50 documents.",
+        description="softmax: how far vectors are moved. If not set: chosen from .5, 1, 2 and 4 on the validation "
+        "part, or 1 if that has fewer than 50 documents.",
     )
     epochs: int = Field(
-        default=100, ge=1, le=10_000, description="Other losses: most passes over the examples."
+        default=100, ge=1, le=10_000, description="Other losses: maximum number of passes over the examples."
     )
     patience: int = Field(
         default=10,
         ge=1,
         le=1000,
-        description="Other losses: passes without a better validation loss until they end.",
+        description="Other losses: passes without a better validation loss before training stops.",
     )
     batch_size: int = Field(
         default=64,
         ge=4,
         le=65_536,
-        description="Other losses: examples of a batch, in which hard ones are mined.",
+        description="Other losses: examples in each batch; hard ones are selected within a batch.",
     )
-    learning_rate: float = Field(default=3e-3, gt=0.0, le=1.0, description="Other losses: Adam's step.")
+    learning_rate: float = Field(
+        default=3e-3, gt=0.0, le=1.0, description="Other losses: learning rate of Adam."
+    )
     temperature: float = Field(
         default=0.1,
         ge=0.01,
         le=2.0,
-        description="group: temperature of similarities (Khosla et al. 2020: .1).",
+        description="group: temperature of the similarities (Khosla et al. 2020: .1).",
     )
     margin: float = Field(
         default=0.2,
         ge=0.0,
         le=2.0,
-        description="triplet: cosine by which the similar one must be nearer; contrastive: cosine up to which "
-        "dissimilar ones may stay.",
+        description="triplet: the similar document must be nearer by this cosine; contrastive: maximum cosine of "
+        "dissimilar documents.",
     )
 
 
 class FullTune(Section):
-    """All weights of the encoder, by sentence-transformers' trainer; the result is a model folder."""
+    """All weights of the encoder, with the trainer of sentence-transformers; the result is a model folder."""
 
     model_config = ConfigDict(title="full")
 
     method: Literal["full"] = Field(description="All weights of the encoder.")
     epochs: int = Field(default=1, ge=1, le=100, description="Passes over the examples.")
     batch_size: int = Field(
-        default=32, ge=4, le=4096, multiple_of=2, description="Texts of a batch, an even number."
+        default=32, ge=4, le=4096, multiple_of=2, description="Texts in each batch, an even number."
     )
     learning_rate: float = Field(
-        default=2e-5, gt=0.0, le=1e-2, description="AdamW's step (sentence-transformers' examples: 2e-5)."
+        default=2e-5,
+        gt=0.0,
+        le=1e-2,
+        description="Learning rate of AdamW (sentence-transformers' examples: 2e-5).",
     )
     max_steps: int | None = Field(
-        default=None, ge=1, le=10_000_000, description="Steps after which training ends; no bound if none."
+        default=None, ge=1, le=10_000_000, description="Maximum number of steps. If not set: no limit."
     )
 
 
@@ -175,7 +180,7 @@ TuneConfig = Annotated[
 
 
 class JudgeConfig(Section):
-    """What is measured of the raw and of the tuned vectors, on held-out documents alone."""
+    """What is measured of the raw and the tuned vectors, only on held-out documents."""
 
     neighbors: tuple[int, ...] = Field(
         default=(10, 100, 1000),
@@ -185,18 +190,18 @@ class JudgeConfig(Section):
         default=10_000,
         ge=10,
         le=1_000_000,
-        description="Held-out documents that look for neighbours; all up to so many.",
+        description="Maximum number of held-out documents whose neighbours are measured.",
     )
     topics: Literal["kmeans", "pipeline", "none"] = Field(
         default="kmeans",
-        description="Topics of a rerun on the held-out documents, held against their classes by NMI: kmeans with one "
-        "topic a class, or neighbours, layout and HDBSCAN as topic_model has them (slower).",
+        description="Topics of the held-out documents, compared with their classes by NMI: kmeans with one topic for "
+        "each class, or the stages neighbors, reduce and cluster of topic_model (pipeline, slower).",
     )
 
     @field_validator("neighbors")
     @classmethod
     def _some_and_positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if not value or min(value) < 1 or len(set(value)) != len(value):
-            msg = f"neighbors={list(value)} must be one or more different numbers from 1"
+            msg = f"neighbors={list(value)} must be one or more different numbers of at least 1"
             raise ValueError(msg)
         return value

@@ -1,4 +1,4 @@
-"""Sections of an update: what is new, when topics are fitted anew, and how they are matched."""
+"""Sections of an update: which documents are new, when topics are refitted, and how topics are matched."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ class ArriveConfig(Section):
 
     watermark: str | None = Field(
         default=None,
-        description="Column of dates or times in which documents arrive; where given, documents at or before the "
-        "highest one seen are late. Without it what is new is told by id, or by text and timestamp.",
+        description="Column of arrival dates or times. If set, documents at or before the highest value seen are "
+        "late. If not set, the id (or text and timestamp) decides which documents are new.",
     )
     late: Literal["take", "leave"] = Field(
         default="take",
-        description="Late documents that no run has seen: take them like any other, or leave and count them.",
+        description="Late documents that no run has seen: take them like all others, or leave them out and count them.",
     )
     since: str | None = Field(
         default=None,
         pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?)?$",
-        description="Documents whose watermark is before this time (2024-01-31, UTC) are left out. No bound if none.",
+        description="Documents whose watermark is before this time (2024-01-31, UTC) are left out. If not set: none.",
     )
     until: str | None = Field(
         default=None,
         pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?)?$",
-        description="Documents whose watermark is at or after this time are left for a later run; --backfill sets "
-        "it, period by period. No bound if none.",
+        description="Documents whose watermark is at or after this time are left for a later run; --backfill sets it "
+        "for each period. If not set: none.",
     )
 
     @model_validator(mode="after")
     def _bounds_need_a_column(self) -> ArriveConfig:
         if self.watermark is None and (self.since or self.until):
-            msg = "since and until need watermark, the column that they bound"
+            msg = "since and until need watermark, the column that they limit"
             raise ValueError(msg)
         if self.since and self.until and self.since >= self.until:
             msg = f"since={self.since} must be before until={self.until}"
@@ -45,72 +45,73 @@ class ArriveConfig(Section):
 
 
 class DriftConfig(Section):
-    """When new documents are so unlike those of the fit that its topics no longer do."""
+    """When new documents differ so much from the fitted ones that the topics must be refitted."""
 
     on_drift: Literal["refit", "warn"] = Field(
         default="refit",
-        description="Over a threshold: fit anew on all documents and match the topics, or only say so.",
+        description="Above a threshold: refit on all documents and match the topics, or only warn.",
     )
     refit_after: int | None = Field(
         default=None,
         ge=1,
         le=100_000,
-        description="Fit anew at the latest in the so-manieth run after a fit, drift or not; never if none.",
+        description="Refit after at most this many updates, with or without drift. If not set: never.",
     )
     min_documents: int = Field(
         default=100,
         ge=1,
         le=1_000_000,
-        description="New documents since the fit below which no drift is found: fewer say too little.",
+        description="Minimum number of new documents since the fit; drift is not checked below it.",
     )
     max_outlier_rise: float = Field(
         default=0.15,
         ge=0.0,
         le=1.0,
-        description="Outlier share of the documents since the fit, less that of the fitted ones.",
+        description="Maximum rise of the outlier share, from the fitted documents to those since the fit.",
     )
     max_distance_shift: float = Field(
         default=0.2,
         ge=0.0,
         le=1.0,
-        description="Kolmogorov-Smirnov statistic of the cosine distances to the own topic's centroid, documents "
-        "since the fit against fitted ones.",
+        description="Maximum Kolmogorov-Smirnov statistic between the documents since the fit and the fitted ones, of "
+        "the cosine distances to the centroid of the document's topic.",
     )
     max_psi: float = Field(
         default=0.25,
         ge=0.0,
         le=100.0,
-        description="Population stability index of the topics' shares beyond what chance alone would give; .25 is "
-        "the customary mark of a shift.",
+        description="Maximum population stability index of the topic shares, above what chance would give; .25 is the "
+        "usual mark of a shift.",
     )
     max_new_words: float = Field(
         default=0.25,
         ge=0.0,
         le=1.0,
-        description="Share of the word occurrences since the fit whose word no fitted document holds.",
+        description="Maximum share of word occurrences since the fit whose word is in no fitted document.",
     )
 
 
 class MatchConfig(Section):
-    """Which topic of a new fit is which of the old one."""
+    """How topics of a new fit are matched to topics of the old one."""
 
     weight: float = Field(
         default=0.7,
         ge=0.0,
         le=1.0,
-        description="Say of the shared documents in a pair's similarity; the rest is that of the centroids' cosine.",
+        description="Weight of the shared documents in the similarity of two topics; the rest is the cosine of the "
+        "centroids.",
     )
     min_similarity: float = Field(
         default=0.45,
         ge=0.0,
         le=1.0,
-        description="Least similarity at which a topic goes on under its old id: .45 is a fifth of the documents "
-        "shared at cosine 1.",
+        description="Minimum similarity at which a topic keeps its id; .45 is a fifth of the documents shared at "
+        "cosine 1.",
     )
     min_share: float = Field(
         default=0.5,
         gt=0.0,
         le=1.0,
-        description="Share of a topic's documents that must have gone to (come from) one topic for it to be called "
-        "merged (split).",
+        description="Minimum share of a topic's documents that must move to one topic to call it merged, or come from "
+        "one to call it split.",
     )

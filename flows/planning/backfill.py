@@ -1,4 +1,4 @@
-"""Backfill: a series and its input -> the configs of its last periods, one run each, those that are told left out."""
+"""Backfill: a series and its input -> the configs of its last periods, one run each, without processed periods."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from topicflow.tasks.updates.topic_state import published_runs
 
 
 def due_periods(config: UpdateTopicsConfig, n: int) -> Iterator[UpdateTopicsConfig]:
-    """Yield the config of each of the last `n` periods that no published run has told yet, oldest first.
+    """Yield the config of each of the last `n` periods that no published run has processed yet, oldest first.
 
-    Each is the config with `arrive.until` at the period's end, so that its run takes what came before that; the first
-    of a series takes all that is older, too, as far as `arrive.since` lets it. Given again after a kill, the periods
-    that are told are left out, and the run that was killed goes on where it was.
+    Each is the config with `arrive.until` at the end of the period, so that its run takes the documents before that
+    time. The first run of a series also takes all older documents, from `arrive.since` if it is set. After a kill the
+    same call skips the periods that are processed, and the killed run continues.
 
     Raises
     ------
     ConfigError
-        When the config names no `arrive.watermark`, or bounds it by `until` already.
+        If the config has no `arrive.watermark`, or already sets `arrive.until`.
     DataError
-        When the input has no date in that column.
+        If the input has no date in that column.
     """
     if config.arrive.watermark is None or config.arrive.until is not None:
         wrong = (
             "no arrive.watermark, the column of times" if config.arrive.watermark is None else "arrive.until"
         )
-        msg = f"--backfill makes its own periods, and the config has {wrong}; mend that"
+        msg = f"--backfill sets its own periods, but the config has {wrong}; change the config"
         raise ConfigError(msg)
-    told = [r["update"]["until"] for r in published_runs(Path(config.runtime.runs), config.name)]
-    reached = max((until for until in told if until), default="")
+    processed = [r["update"]["until"] for r in published_runs(Path(config.runtime.runs), config.name)]
+    reached = max((until for until in processed if until), default="")
     for end in period_ends(newest(config), config.period, n):
         until = f"{end:%Y-%m-%d}" if f"{end:%H%M}" == "0000" else f"{end:%Y-%m-%dT%H:%M:%S}"
         since = config.arrive.since
@@ -47,9 +47,9 @@ def due_periods(config: UpdateTopicsConfig, n: int) -> Iterator[UpdateTopicsConf
 
 
 def period_ends(last: datetime, period: str, n: int) -> list[datetime]:
-    """Return the ends, exclusive, of the `n` periods of which the last holds the time `last`, ascending.
+    """Return the exclusive ends of `n` periods, ascending; the last period contains the time `last`.
 
-    Periods are those of the calendar: months begin with the 1st, weeks with Monday.
+    Periods follow the calendar: months begin on the 1st, weeks on Monday.
     """
     start = pl.Series([last]).dt.truncate(period)
     ends = [start.dt.offset_by(f"{_times(1 - i, period)}")[0] for i in range(n)]
@@ -57,7 +57,7 @@ def period_ends(last: datetime, period: str, n: int) -> list[datetime]:
 
 
 def _times(n: int, period: str) -> str:
-    """Return `n` times a period as polars writes it."""
+    """Return `n` times a period in the notation of polars."""
     amount = period.rstrip("hdwmoqy")
     unit = period[len(amount) :]
     return f"{n * int(amount)}{unit}"
@@ -81,6 +81,8 @@ def newest(config: UpdateTopicsConfig) -> datetime:
             if isinstance(top, datetime):
                 latest = max(latest or top, top)
     if latest is None:
-        msg = f"load: {source.name}: column {column!r} (arrive.watermark) holds no date, so there are no periods"
+        msg = (
+            f"load: {source.name}: column {column!r} (arrive.watermark) has no date, so there are no periods"
+        )
         raise DataError(msg)
     return latest

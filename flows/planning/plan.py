@@ -1,6 +1,6 @@
 """Plan: a topic model's config and its store -> for each stage, whether it is a hit or would be computed, and why.
 
-It walks the same recipes as the flow and imports neither Prefect nor a numeric library, so that it answers at once.
+It uses the same recipes as the flow and imports neither Prefect nor a numeric library, so that it answers quickly.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def plan_topic_model(config: TopicModelConfig) -> list[Step]:
     Parameters
     ----------
     config : TopicModelConfig
-        The resolved config; `runtime.store` and `runtime.runs` say where to look.
+        The resolved config; `runtime.store` and `runtime.runs` are the folders to read.
 
     Raises
     ------
     PipelineError
-        When an input file or the encoder cannot be found.
+        If an input file or the encoder cannot be found.
     """
     store, last, stages = open_store(config.runtime), last_stages(config), stages_of(config)
     loading = load_step(store, config.load, last)
@@ -49,7 +49,7 @@ def plan_topic_model(config: TopicModelConfig) -> list[Step]:
         searching = duplicate_recipes(store, config, section, documents, None, "embed_all")
         searching["keep"] = duplicates_recipes.keep(documents.key, searching["deduplicate"].key)
         steps += [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in searching.items()]
-        if (kept := steps[-1].found) is None:  # what is kept decides what all that follows is made of
+        if (kept := steps[-1].found) is None:  # all later stages depend on the kept documents
             return steps_after(steps, stages, "input changed: documents" if last else "first run")
         documents, duplicates = kept, searching["deduplicate"].key
     chain = chain_recipes(store, config, documents, duplicates)
@@ -71,9 +71,9 @@ def duplicate_recipes(
     ----------
     section : the section `deduplicate`
     documents, against : ArtifactRef
-        The corpus, and the one it is compared with, if any.
+        The corpus, and the other corpus if there is one.
     embed_name : str
-        What the documents' embedding is called in records.
+        The name of the documents' embedding in records.
     """
     found: dict[str, Recipe] = {}
     pairs: dict[str, Recipe] = {}
@@ -97,9 +97,9 @@ def duplicate_recipes(
 def chain_recipes(
     store: ArtifactStore, config: TopicModelConfig, documents: ArtifactRef, duplicates: str | None = None
 ) -> dict[str, Recipe]:
-    """Return the recipe of every stage that takes the documents, which follow without computing anything.
+    """Return the recipe of every stage after the documents, without computing anything.
 
-    `duplicates` is the key of those that were left out of them.
+    `duplicates` is the key of the duplicates that were left out of the documents.
     """
     embed, encoder = embed_recipe(store, documents, config.embed, config.runtime)
     neighbors = topics_recipes.neighbors(config.neighbors, embed.key, config.seed)

@@ -1,4 +1,4 @@
-"""Side plans: configs of other flows -> plans as of a topic model, where recipes follow before anything is computed."""
+"""Side plans: configs of other flows -> plans, for flows whose recipes are known before anything is computed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from topicflow.tasks.store.artifact_store import open_store
 
 
 def plan_deduplicate(config: DeduplicateConfig) -> list[Step]:
-    """Return the steps of a search for near-duplicates in order; raise PipelineError as `plan_topic_model` does."""
+    """Return the steps of a search for near-duplicates in order; raises PipelineError as in `plan_topic_model`."""
     store, last = open_store(config.runtime), last_stages(config)
     steps = [load_step(store, config.load, last)]
     if config.against is not None:
@@ -39,10 +39,10 @@ def _duplicate_stages(config: DeduplicateConfig) -> list[str]:
 
 
 def plan_index(config: BuildIndexConfig) -> list[Step]:
-    """Return the steps of an index in order; raise PipelineError as `plan_topic_model` does.
+    """Return the steps of an index in order; raises PipelineError as in `plan_topic_model`.
 
-    Where documents changed they are read, and so are those of the last index: how many did decides whether it is gone
-    on from.
+    If documents changed, this reads them and those of the last index: the number of changes decides whether the last
+    index is updated.
     """
     from topicflow.tasks.search.index_generation import next_generation
     from topicflow.tasks.search.index_topics import find_topics
@@ -71,4 +71,4 @@ PLANS: Mapping[str, Callable[[Any], list[Step]]] = {
     "deduplicate": plan_deduplicate,
     "build_index": plan_index,
 }
-"""Of the others what a stage is made by stands in what an earlier one computes: drift, a comparison, an adapter."""
+"""The other flows have no plan: their recipes depend on results of earlier stages (drift, a comparison, an adapter)."""

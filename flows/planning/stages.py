@@ -1,4 +1,4 @@
-"""Stages: the steps of a topic model, in order, by its config."""
+"""Stages: the steps of a topic model in order, by its config."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STAGES = ("load", "embed", "neighbors", "reduce", "map", "cluster", "count", "la
 
 
 def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
-    """Return the steps of a topic model with this config: with `deduplicate` only its kept documents are modelled."""
+    """Return the steps of a topic model; with `deduplicate` the later steps use only kept documents."""
     section = config.deduplicate
     found = () if section is None else (*searches(section), "deduplicate", "keep")
     return ("load", *found, *STAGES[1:], *(() if config.gates is None else ("gate",)))

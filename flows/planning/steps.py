@@ -1,4 +1,4 @@
-"""Steps: what a plan is made of: a stage, whether its artifact is there, and why it is not."""
+"""Steps of a plan: a stage, whether its artifact exists, and if not, why."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Rec
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of a plan: its artifact where it is a hit, and why it is not."""
+    """One stage of a plan: its artifact if it is a hit, and the reason if it is not."""
 
     stage: str
     found: ArtifactRef | None
@@ -31,12 +31,12 @@ class Step:
 
     @property
     def is_hit(self) -> bool:
-        """True when nothing is to be computed."""
+        """Whether the stage needs no computation."""
         return self.found is not None
 
 
 def last_stages(config: FlowConfig) -> dict[str, Mapping[str, Any]]:
-    """Return what the last completed run of the config's name recorded of each of its stages; none before the first."""
+    """Return the record of each stage in the last completed run of the config's name; empty before the first run."""
     last = last_record(Path(config.runtime.runs), config.name)
     return {} if last is None else {stage["stage"]: stage for stage in last["stages"]}
 
@@ -44,7 +44,7 @@ def last_stages(config: FlowConfig) -> dict[str, Mapping[str, Any]]:
 def load_step(
     store: ArtifactStore, config: LoadConfig, last: Mapping[str, Mapping[str, Any]], stage: str = "load"
 ) -> Step:
-    """Return the step that reads documents; `last` are the stages of the last run."""
+    """Return the step that reads documents; `last` has the stages of the last run."""
     source = fingerprint(config)
     documents = find_documents(store, config, source)
     if documents is not None:
@@ -56,14 +56,14 @@ def load_step(
 
 
 def steps_after(steps: Sequence[Step], stages: Sequence[str], reason: str) -> list[Step]:
-    """Return the steps and, of all `stages` that are not among them, that they would be computed."""
+    """Return the steps, followed by steps to compute for all further `stages`."""
     return [*steps, *(Step(stage, None, reason) for stage in stages[len(steps) :])]
 
 
 def embed_recipe(
     store: ArtifactStore, documents: ArtifactRef, config: EmbedConfig, runtime: RuntimeConfig
 ) -> tuple[Recipe, str]:
-    """Return the recipe of the embeddings of documents, and the key of the encoder that embeds words too."""
+    """Return the recipe of the embeddings of documents, and the key of the encoder for words."""
     if isinstance(config, ImagesEmbed):
         return image_recipe(store, documents, config, runtime.device), "precomputed"
     if isinstance(config, PrecomputedEmbed):
@@ -78,12 +78,12 @@ def embed_recipe(
 def _explain_documents(
     store: ArtifactStore, config: LoadConfig, source: str | None, before: Mapping[str, Any]
 ) -> str:
-    """Return why there are no documents, from the source's record and from what the last run read."""
+    """Return why there are no documents, from the source's record and the record of the last run."""
     if source is None:
-        return "remote input is read anew in each run"
+        return "every run reads remote input again"
     record = documents_recipes.load(config, source)
     state = store.state(record.kind, record.key)
-    if state == "hit":  # this very input was loaded before; its documents are gone or damaged
+    if state == "hit":  # this input was loaded before, but its documents are deleted or damaged
         named = store.json(ArtifactRef(record.kind, record.key, record.stage), "documents")
         return store.state("documents", named["documents"])
     if state != "missing":
@@ -95,7 +95,7 @@ def _explain_documents(
 
 
 def step_of(store: ArtifactStore, stage: str, recipe: Recipe, before: Mapping[str, Any] | None) -> Step:
-    """Return the step of a stage with this recipe; `before` is the one that the stage had in the last run."""
+    """Return the step of a stage with this recipe; `before` is its recipe in the last run."""
     state = store.state(recipe.kind, recipe.key)
     if state == "hit":
         return Step(stage, store.find(recipe, claim=False), "hit")
@@ -103,7 +103,7 @@ def step_of(store: ArtifactStore, stage: str, recipe: Recipe, before: Mapping[st
 
 
 def explain_miss(recipe: Recipe, before: Mapping[str, Any] | None) -> str:
-    """Return why an artifact is not there, from the recipe of the same stage in the last run."""
+    """Return why an artifact does not exist, from the recipe of the same stage in the last run."""
     if before is None:
         return "first run"
     now = recipe.as_dict()

@@ -1,6 +1,7 @@
-"""The computations themselves, free of stores and flows."""
+"""The computations themselves, without stores and flows."""
 
 import os
 
 os.environ.setdefault("NUMBA_THREADING_LAYER_PRIORITY", "omp tbb workqueue")
-# OpenVINO brings a TBB that numba would prefer; on one core the process then never ended (numba unloads it at exit).
+# OpenVINO brings its own TBB, which numba would prefer. On one core the process then did not end: numba unloads it at
+# exit.

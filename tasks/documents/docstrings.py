@@ -1,6 +1,6 @@
 """Docstrings: names of installed packages -> a corpus of the first paragraphs of their public docstrings.
 
-The sources are parsed, never imported: nothing of a package runs.
+The sources are parsed and never imported: no code of a package runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from topicflow.tasks.store.artifact_store import canonical_json, digest, file_di
 SCHEME = "docstrings://"
 
 SHORTEST, LONGEST = 40, 400
-"""Characters of a first paragraph: below 40 it says little more than the name, above 400 it is no summary."""
+"""Characters of a first paragraph: below 40 it repeats little more than the name, above 400 it is not a summary."""
 
 _LEFT_OUT = {
     "tests",
@@ -37,15 +37,15 @@ _LEFT_OUT = {
     "benchmarks",
     "_testing",
 }
-"""Folders and modules that hold tests or copies of other packages."""
+"""Folders and modules that contain tests or copies of other packages."""
 
 _NO_SENTENCE = re.compile(r"^\.\. |>>>|---|===")
-"""First paragraphs that are a directive, an example or a section's heading."""
+"""First paragraphs that are a directive, an example or a section heading."""
 
 _SCHEMA = {"text": pl.String, "name": pl.String, "package": pl.String}
 
 _MARKUP: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r":math:`[^`]*`"), " "),  # TeX, which no reader of keywords wants
+    (re.compile(r":math:`[^`]*`"), " "),  # TeX is useless in keywords
     (re.compile(r":[\w:+-]+:`~[^`]*?([^`.]+)`"), r"\1"),  # :func:`~scipy.linalg.svd` -> svd
     (re.compile(r":[\w:+-]+:`([^`<]+?)\s*<[^`>]*>`"), r"\1"),  # :ref:`User Guide <metrics>` -> User Guide
     (re.compile(r":[\w:+-]+:`!?([^`]*)`"), r"\1"),  # :class:`Figure` -> Figure
@@ -55,13 +55,13 @@ _MARKUP: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<![\w*])(\*{1,2})(?=[^\s*])(.+?)(?<=[^\s*])\1(?![\w*])"), r"\2"),  # *x*, **x**
     (re.compile(r"\[\d+\]_"), " "),  # citations
     (re.compile(r"::$"), ":"),
-    (re.compile(r"\s+([,.;:])(?=\s|$)"), r"\1"),  # what removed markup leaves before a comma
+    (re.compile(r"\s+([,.;:])(?=\s|$)"), r"\1"),  # a space that removed markup leaves before a comma
     (re.compile(r"\s+"), " "),
 )
 
 
 def is_docstrings(path: str) -> bool:
-    """Return whether a path names a corpus of docstrings."""
+    """Return whether a path is a corpus of docstrings."""
     return path.startswith(SCHEME)
 
 
@@ -71,48 +71,48 @@ def packages_of(path: str) -> tuple[str, ...]:
     Raises
     ------
     DataError
-        When it names none.
+        If the path contains no package name.
     """
     names = tuple(
         dict.fromkeys(name.strip() for name in path.removeprefix(SCHEME).split(",") if name.strip())
     )
     if not names:
-        msg = f"load: {path}: names no package; write {SCHEME}numpy,scipy"
+        msg = f"load: {path}: no package name; expected {SCHEME}numpy,scipy"
         raise DataError(msg)
     return names
 
 
 def fingerprint(packages: Sequence[str]) -> str:
-    """Return a digest of the packages' versions, or of their sources where no version vouches for them.
+    """Return a digest of the packages' versions, or of their sources if they have no version.
 
     Raises
     ------
     DataError
-        When a package is not installed.
+        If a package is not installed.
     """
     versions = [[name, _version(name) or _sources_digest(name)] for name in packages]
     return digest(canonical_json(["docstrings", versions]))
 
 
 def collect(packages: Sequence[str]) -> pl.DataFrame:
-    """Return the corpus: text, name (qualified) and package; each text once, where it comes first.
+    """Return the corpus: text, name (qualified) and package; each text once, at its first occurrence.
 
     Parameters
     ----------
     packages : sequence of str
-        Import names, as in `sklearn`; a subpackage (`scipy.stats`) may be named.
+        Import names, such as `sklearn`; also subpackages (`scipy.stats`).
 
     Raises
     ------
     DataError
-        When a package is not installed.
+        If a package is not installed.
     """
     rows = [(text, name, package) for package in packages for text, name in _summaries(package)]
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row").unique("text", keep="first", maintain_order=True)
 
 
 def plain_summary(docstring: str) -> str:
-    """Return a docstring's first paragraph as plain words on one line, without reStructuredText markup."""
+    """Return a docstring's first paragraph as plain text on one line, without reStructuredText markup."""
     paragraph = re.split(r"\n\s*\n", inspect.cleandoc(docstring), maxsplit=1)[0]
     text = " ".join(paragraph.split())
     for pattern, replacement in _MARKUP:
@@ -121,7 +121,7 @@ def plain_summary(docstring: str) -> str:
 
 
 def _summaries(package: str) -> Iterator[tuple[str, str]]:
-    """Yield (text, qualified name) of a package's public functions, classes and methods, in order of file."""
+    """Yield (text, qualified name) of a package's public functions, classes and methods, in the order of its files."""
     root = _root(package)
     for path in _sources(root):
         module = _module_name(package, root, path)
@@ -132,7 +132,7 @@ def _summaries(package: str) -> Iterator[tuple[str, str]]:
 
 
 def _docstrings(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (name, docstring) of what is public in a file; nothing where it is not Python."""
+    """Yield (name, docstring) of the public objects in a file; nothing if it is not Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # other people's invalid escapes
@@ -156,7 +156,7 @@ def _public(body: Sequence[ast.stmt], prefix: str) -> Iterator[tuple[str, str]]:
             yield from _public(node.body, f"{prefix}{node.name}.")
 
 
-# --- where packages are -------------------------------------------------------------------------------------
+# --- locations of packages -------------------------------------------------------------------------------------
 
 
 def _root(package: str) -> Path:
@@ -165,7 +165,7 @@ def _root(package: str) -> Path:
     Raises
     ------
     DataError
-        When it is not installed.
+        If it is not installed.
     """
     top, *below = package.split(".")
     spec = importlib.util.find_spec(top) if top.isidentifier() else None
@@ -178,8 +178,10 @@ def _root(package: str) -> Path:
             if candidate.is_dir() or (candidate.suffix == ".py" and candidate.is_file()):
                 return candidate
     near = difflib.get_close_matches(top, [module.name for module in pkgutil.iter_modules()], n=1)
-    hint = f"did you mean {near[0]!r}?" if near and near[0] != top else "install it or leave it out"
-    msg = f"load: {SCHEME}{package}: no Python sources of a package {package!r} are installed; {hint}"
+    hint = (
+        f"did you mean {near[0]!r}?" if near and near[0] != top else "install it or remove it from load.path"
+    )
+    msg = f"load: {SCHEME}{package}: the Python sources of a package {package!r} are not installed; {hint}"
     raise DataError(msg)
 
 
@@ -204,12 +206,12 @@ def _module_name(package: str, root: Path, path: Path) -> str:
 
 
 def _version(package: str) -> str | None:
-    """Return the name and version of the distribution whose record lists the package's sources, or None.
+    """Return the name and version of the distribution whose record lists the package's sources; None if there is none.
 
     Notes
     -----
-    Reads the records beside the package and not `importlib.metadata.packages_distributions`, which takes
-    0.5 s with 150 distributions; an editable install lists no sources and so has no version here.
+    Reads the records next to the package instead of `importlib.metadata.packages_distributions`, which takes 0.5 s with
+    150 distributions. An editable install lists no sources and therefore has no version here.
     """
     root = _root(package)
     top = package.split(".", maxsplit=1)[0]

@@ -1,7 +1,7 @@
-"""Guess: a file of documents -> a short commented config that runs on it as it is, with the reason of each choice.
+"""Guess: a file of documents -> a short commented config that runs as it is, with the reason for each choice.
 
-The head of the file suggests text, id, time and label columns by name, type and content; one pass over the
-whole file confirms ids and times, so that the run does not stop at row 900,000.
+The first rows suggest text, id, time and label columns by name, type and content. One pass over the whole file confirms
+ids and times, so that the run does not stop at row 900,000.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from topicflow.tasks.documents.timestamps import Timestamps
 from topicflow.tasks.errors import DataError
 
 HEAD_ROWS = 5_000
-"""Rows looked at to choose columns."""
+"""Rows that are read to choose columns."""
 
 _CHUNK_ROWS = 50_000
 
@@ -55,31 +55,31 @@ _LABEL_NAMES = {
 _NO_LABEL_NAMES = {"split", "fold", "set", "lang", "language", "author", "user", "source", "file"}
 
 _LONG_WORDS = 250
-"""Mean words from which much of a text lies beyond what the encoder reads (about 180 words)."""
+"""Mean words of long texts: an encoder reads only about 180 words."""
 
 
 @dataclass(frozen=True)
 class Guess:
-    """What a file's columns seem to hold.
+    """The likely meaning of a file's columns.
 
     Attributes
     ----------
     path, name : str
-        The file as given, and a name for the series of runs.
+        The path of the file, and a name for the series of runs.
     text_columns : tuple of str
-        One, or a title and the text that are joined.
+        The text column, or a title column and the text column, which are joined.
     id_column, timestamp_column, label_column : str or None
-        None where no column convinces.
+        None if no column fits.
     encoding_errors : str
-        `replace` where the file holds bytes that are not UTF-8.
+        `replace` if the file contains bytes that are not UTF-8.
     n_rows : int
-        Rows of the file.
+        Number of rows in the file.
     min_cluster_size : int
         A fifth of the square root of the rows, at least 5: 5 for hundreds, 60 for 100,000, 200 for a million.
     is_long : bool
-        Whether texts are so long that passages are worth a thought.
+        Whether texts are so long that passages are an option.
     reasons : tuple of str
-        A sentence for each choice.
+        One sentence for each choice.
     """
 
     path: str
@@ -96,12 +96,12 @@ class Guess:
 
 
 def guess_config(path: str | Path) -> Guess:
-    """Return what the columns of a file (or folder, or glob) seem to hold, and why.
+    """Return the likely meaning of the columns of a file (or folder, or glob), with reasons.
 
     Raises
     ------
     DataError
-        When the file cannot be read or no column holds text.
+        If the file cannot be read or no column contains text.
     """
     errors = _encoding_errors(str(path))
     head, n_rows, is_files = _head(LoadConfig(path=str(path), encoding_errors=errors, limit=HEAD_ROWS))
@@ -121,11 +121,12 @@ def guess_config(path: str | Path) -> Guess:
     reasons = (
         f"rows: {n_rows:,}, {len(head.columns)} columns",
         text_reason,
-        "id: the file's name below the folder" if is_files else _id_reason(candidates["id"], refused.get("id")),
+        "id: the file's path in the folder" if is_files else _id_reason(candidates["id"], refused.get("id")),
         _time_reason(candidates["time"], refused.get("time")),
         label_reason,
-        f"min_cluster_size: {size}, a fifth of the square root of {n_rows:,} rows; smaller finds more topics",
-        *([] if errors == "strict" else ["encoding: some bytes are not UTF-8; they become U+FFFD and are counted"]),
+        f"min_cluster_size: {size}, a fifth of the square root of {n_rows:,} rows; a smaller value finds more topics",
+        *([] if errors == "strict"
+          else ["encoding: some bytes are not UTF-8; they are replaced by U+FFFD and counted"]),
         *([f"length: {n_words:,.0f} words on average, more than an encoder reads; see load.split"]
           if n_words >= _LONG_WORDS else []),
     )  # fmt: skip
@@ -145,13 +146,13 @@ def guess_config(path: str | Path) -> Guess:
 
 
 def render_config(guess: Guess) -> str:
-    """Return a short commented TOML config that `configs.read.load_config` accepts as it is."""
+    """Return a short commented TOML config that `configs.read.load_config` accepts unchanged."""
     one_text = len(guess.text_columns) == 1
     text = _toml(guess.text_columns[0]) if one_text else f"[{', '.join(map(_toml, guess.text_columns))}]"
     optional = [
         ("id_column", guess.id_column, "unique ids"),
         ("timestamp_column", guess.timestamp_column, "for topics over time"),
-        ("label_column", guess.label_column, "known classes, to measure against"),
+        ("label_column", guess.label_column, "known classes; the run measures against them"),
     ]
     lines = [
         "# Written by `topicflow init`; every key: `topicflow config explain`",
@@ -177,12 +178,12 @@ def render_config(guess: Guess) -> str:
 
 
 def _toml(value: str) -> str:
-    """Return a string as TOML on one line, whatever it holds."""
+    """Return a string as TOML on one line, whatever its characters."""
     return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")
 
 
 def _name_of(path: str) -> str:
-    """Return a path's stem as a name for runs: letters, digits, dot, dash, underscore."""
+    """Return a path's stem as a name for runs: letters, digits, dash, underscore."""
     stem = Path(path.rstrip("/")).name.split(".")[0]
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:100] or "topics"
 
@@ -191,7 +192,7 @@ def _name_of(path: str) -> str:
 
 
 def _encoding_errors(path: str) -> Any:  # noqa: ANN401  (a literal of LoadConfig)
-    """Return how a file's bytes must be read: strict where they are UTF-8."""
+    """Return the value of encoding_errors for a file: strict if it is UTF-8, otherwise replace."""
     try:
         _head(LoadConfig(path=path, limit=HEAD_ROWS))
     except DataError as error:
@@ -210,7 +211,7 @@ def _head(config: LoadConfig) -> tuple[pl.DataFrame, int, bool]:
 
 
 def _confirm(config: LoadConfig, candidates: dict[str, str | None]) -> tuple[dict[str, str], int]:
-    """Return why a candidate does not hold over the whole file, and the number of rows."""
+    """Return why a candidate fails over the whole file, and the number of rows."""
     hashes, refused, n_rows = [], {}, 0
     times = Timestamps("init")
     with open_source(config, _CHUNK_ROWS) as source:
@@ -218,7 +219,7 @@ def _confirm(config: LoadConfig, candidates: dict[str, str | None]) -> tuple[dic
             if (id_column := candidates["id"]) is not None:
                 hashes.append(chunk[id_column].cast(pl.String).hash().to_numpy())
                 if chunk[id_column].null_count():
-                    refused["id"] = "some rows have none"
+                    refused["id"] = "some rows have no value"
             if (time_column := candidates["time"]) is not None and "time" not in refused:
                 try:
                     times.parse(chunk[time_column], pl.Series(range(n_rows, n_rows + chunk.height)))
@@ -226,7 +227,7 @@ def _confirm(config: LoadConfig, candidates: dict[str, str | None]) -> tuple[dic
                     refused["time"] = str(error).split("; ")[0].removeprefix("init: ")
             n_rows += chunk.height
     if hashes and len(np.unique(np.concatenate(hashes))) < n_rows:
-        refused.setdefault("id", "it repeats")
+        refused.setdefault("id", "its values repeat")
     return refused, n_rows
 
 
@@ -234,7 +235,7 @@ def _confirm(config: LoadConfig, candidates: dict[str, str | None]) -> tuple[dic
 
 
 def _words_of(name: str) -> set[str]:
-    """Return the words of a column name: `createdAt`, `created_at` and `Created At` have the same."""
+    """Return the words of a column name; `createdAt`, `created_at` and `Created At` have the same words."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
     return {word.lower() for word in re.split(r"[\W_]+", spaced) if word}
 
@@ -245,19 +246,22 @@ def _guess_text(head: pl.DataFrame, path: str) -> tuple[tuple[str, ...], str]:
     best = max(scores, key=lambda column: scores[column], default=None)
     if best is None or scores[best] == 0:
         there = ", ".join(repr(column) for column in head.columns)
-        msg = f"init: {path}: no column of text among its {head.height:,} first rows; there are: {there}"
+        msg = f"init: {path}: no column contains text in the first {head.height:,} rows; there are: {there}"
         raise DataError(msg)
     length = _mean_length(head[best])
-    why = "its name says so and " if _words_of(best) & (_TEXT_NAMES | _TITLE_NAMES) else ""
+    why = "its name fits and " if _words_of(best) & (_TEXT_NAMES | _TITLE_NAMES) else ""
     reason = f"text: column {best!r}, because {why}its texts have {length:,.0f} characters on average"
     for title in scores:
         if title != best and _words_of(title) & _TITLE_NAMES and _is_title(head[title]):
-            return (title, best), f"{reason}; {title!r} is put before it, as a title says much in few words"
+            return (
+                title,
+                best,
+            ), f"{reason}; {title!r} is put before it, because a title is a short summary"
     return (best,), reason
 
 
 def _text_score(values: pl.Series) -> float:
-    """Return how much a column looks like text: mean length, times factors for name, words and variety."""
+    """Return how much a column looks like text: mean length times factors for name, words and variety."""
     filled = values.drop_nulls()
     if not len(filled):
         return 0.0
@@ -289,7 +293,7 @@ def _is_title(values: pl.Series) -> bool:
 def _first(
     head: pl.DataFrame, columns: list[str], names: set[str], fits: Callable[[pl.Series], bool]
 ) -> str | None:
-    """Return the first fitting column that is named so, the ones named exactly so before all."""
+    """Return the first fitting column whose name contains one of `names`; columns with only such words come first."""
     named = [column for column in columns if _words_of(column) & names]
     exact = [column for column in named if _words_of(column) <= names]
     return next((column for column in itertools.chain(exact, named) if fits(head[column])), None)
@@ -305,14 +309,16 @@ def _guess_id(head: pl.DataFrame, columns: list[str]) -> str | None:
 
 def _id_reason(column: str | None, refused: str | None) -> str:
     if column is None:
-        return "id: none of the columns is named like one and unique; ids are made from the texts"
+        return "id: no column has the name of an id column and unique values; ids are made from the texts"
     if refused is not None:
-        return f"id: column {column!r} is named like one, but {refused}; ids are made from the texts"
-    return f"id: column {column!r}, because it is named like one and unique in every row"
+        return (
+            f"id: column {column!r} has the name of an id column, but {refused}; ids are made from the texts"
+        )
+    return f"id: column {column!r}, because of its name, and its values are unique"
 
 
 def _guess_time(head: pl.DataFrame, columns: list[str]) -> str | None:
-    """Return a column of times: of such a type, or read as such; numbers only where the name says so."""
+    """Return a column of times: by its type, or if its values parse as times; numbers only if the name fits."""
     named = _first(head, columns, _TIME_NAMES, _reads_as_time)
     other = (
         column
@@ -334,10 +340,10 @@ def _reads_as_time(values: pl.Series) -> bool:
 
 def _time_reason(column: str | None, refused: str | None) -> str:
     if column is None:
-        return "time: no column reads as dates or times"
+        return "time: no column contains dates or times"
     if refused is not None:
-        return f"time: column {column!r} looked like it, but {refused}"
-    return f"time: column {column!r}, because all its values read as dates or times"
+        return f"time: column {column!r} looked like times, but {refused}"
+    return f"time: column {column!r}, because all its values are dates or times"
 
 
 def _guess_label(head: pl.DataFrame, columns: list[str]) -> tuple[str | None, str]:
@@ -347,12 +353,12 @@ def _guess_label(head: pl.DataFrame, columns: list[str]) -> tuple[str | None, st
     strings = (column for column in plain if head[column].dtype == pl.String)
     column = named or next((c for c in strings if _is_label(head[c], most=min(50, len(head) // 10))), None)
     if column is None:
-        return None, "label: no column holds few values that recur"
+        return None, "label: no column has a few values that repeat"
     n_values = head[column].drop_nulls().n_unique()
-    why = "its name says so and " if named else ""
+    why = "its name fits and " if named else ""
     return (
         column,
-        f"label: column {column!r}, because {why}it holds {n_values:,} values in {len(head):,} rows",
+        f"label: column {column!r}, because {why}it has {n_values:,} values in {len(head):,} rows",
     )
 
 

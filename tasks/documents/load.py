@@ -1,6 +1,6 @@
 """Load: rows of an input -> documents (row, doc_id, text, …) in parts, keyed by their content.
 
-documents/part-*.parquet  row (UInt32), doc_id, text, and where configured label, timestamp, parent
+documents/part-*.parquet  row (UInt32), doc_id, text, and, if configured, label, timestamp, parent
 columns/part-*.parquet    the input's own columns, row for row
 """
 
@@ -42,21 +42,21 @@ from topicflow.tasks.store.digests import text_digests
 from topicflow.tasks.store.resources import measured
 
 PART_ROWS = 20_000
-"""Input rows of a part. A constant, because what `runtime` says must not change an artifact's bytes."""
+"""Input rows of a part. Constant, because settings in `runtime` must not change an artifact's bytes."""
 
 _CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _WORD = re.compile(rf"[{_CJK}]|[^\s{_CJK}]+")
-"""A word: a run without white space; Chinese and Japanese, which have none, count by character."""
+"""A word: characters without white space. In Chinese and Japanese, which have no spaces, a character is a word."""
 
 _TEXT_AS_STRING = (pl.Categorical, pl.Enum, pl.Decimal, pl.Int128, pl.UInt128)
-"""Types whose memory layout says nothing, or that NumPy lacks: digested as text."""
+"""Types whose memory layout has no meaning, or that NumPy lacks; they are digested as text."""
 
 
 # --- texts and ids ------------------------------------------------------------------------------------------
 
 
 def join_texts(columns: Sequence[str], separator: str) -> pl.Expr:
-    """Return the expression of the text: columns joined without null and blank ones; null where all are."""
+    """Return the expression of the text: columns joined without null and blank ones; null if all are."""
     texts = [pl.col(column).cast(pl.String) for column in columns]
     if len(texts) == 1:
         return texts[0]
@@ -65,7 +65,7 @@ def join_texts(columns: Sequence[str], separator: str) -> pl.Expr:
 
 
 def split_text(text: str, config: SplitConfig) -> list[str]:
-    """Return the passages of a text, each cut out as it stands; a text that is short enough stays whole.
+    """Return the passages of a text, with their original characters; a text that is short enough stays whole.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def split_text(text: str, config: SplitConfig) -> list[str]:
     Returns
     -------
     list of str
-        Passages of at most `max_words` words; each but the first begins with the last `overlap_words` of the
-        one before.
+        Passages of at most `max_words` words; each passage except the first begins with the last `overlap_words` of the
+        previous one.
     """
     words = [match.span() for match in _WORD.finditer(text)]
     if len(words) <= config.max_words:
@@ -93,7 +93,7 @@ def split_text(text: str, config: SplitConfig) -> list[str]:
 
 
 def split_documents(documents: pl.DataFrame, config: SplitConfig) -> tuple[pl.DataFrame, NDArray[np.int64]]:
-    """Return passages, with the document's id as `parent`, and the position of each one's document."""
+    """Return passages, with the document's id as `parent`, and the position of each passage's document."""
     passages = [split_text(text, config) for text in documents["text"]]
     counts = [len(found) for found in passages]
     places = np.repeat(np.arange(len(counts)), counts)
@@ -108,18 +108,18 @@ def split_documents(documents: pl.DataFrame, config: SplitConfig) -> tuple[pl.Da
 
 @dataclass
 class Occurrences:
-    """Counts how often a 64-bit digest came before, in 8 bytes a digest.
+    """Counts how often a 64-bit digest occurred before, in 8 bytes for each digest.
 
     Notes
     -----
-    Sorted runs, merged as they grow equal: O(n log² n) time in all. Two texts of one digest (at ten million,
-    odds of 3 in a million) only get ids that look like those of repeats.
+    Sorted runs, merged when they have equal sizes: O(n log² n) time in total. Two texts with the same digest (for ten
+    million texts 3 in a million) only get ids that look like those of a repeated text.
     """
 
     runs: list[NDArray[np.uint64]] = field(default_factory=list)
 
     def count(self, digests: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Return for each digest how many equal ones came before it, and take them all in."""
+        """Return for each digest how many equal ones came before it, and add all of them."""
         frame = pl.DataFrame({"digest": digests})
         earlier = frame.select(pl.int_range(pl.len()).over("digest")).to_series().to_numpy().astype(np.int64)
         for run in self.runs:
@@ -130,13 +130,13 @@ class Occurrences:
         return earlier
 
     def any_twice(self) -> bool:
-        """Return whether any digest came more than once."""
+        """Return whether any digest occurred more than once."""
         digests = np.sort(np.concatenate(self.runs)) if self.runs else np.empty(0, np.uint64)
         return bool((digests[1:] == digests[:-1]).any())
 
 
 def content_ids(digests: NDArray[np.uint64], earlier: NDArray[np.int64]) -> list[str]:
-    """Return ids made of text digests: 16 hexadecimal digits, and -2, -3, … for a text that came before."""
+    """Return ids made from text digests: 16 hexadecimal digits, with -2, -3, … for a repeated text."""
     names = digests.astype("<u8").tobytes().hex()
     return [
         names[16 * i : 16 * i + 16] + (f"-{count + 1}" if count else "")
@@ -148,12 +148,12 @@ def content_ids(digests: NDArray[np.uint64], earlier: NDArray[np.int64]) -> list
 
 
 def feed_column(hasher: hashlib.blake2b, column: pl.Series) -> None:
-    """Put a column's name, type and values into a hash; unequal columns put in unequal bytes.
+    """Add a column's name, type and values to a hash; different columns add different bytes.
 
     Notes
     -----
-    Values, lengths and nulls go in apart, from the column's meaning and not its buffers, so that neither the
-    chunks it came in nor what lies under a null matters. NaN is one value, whatever its bits.
+    Values, lengths and nulls are added separately, by their meaning and not by the column's buffers, so that neither
+    chunks nor bytes under a null matter. All NaN bit patterns count as one value.
     """
     hasher.update(canonical_json([column.name, str(column.dtype), len(column)]))
     _feed_values(hasher, column)
@@ -183,7 +183,7 @@ def _feed_values(hasher: hashlib.blake2b, column: pl.Series) -> None:
 
 
 def _feed_numbers(hasher: hashlib.blake2b, column: pl.Series) -> None:
-    """Put numbers, booleans or times into a hash; what lies under a null goes in as zero."""
+    """Add numbers, booleans or times to a hash; a null counts as zero."""
     if column.dtype.is_float():
         column = column.fill_nan(float("nan"))
     column = column.cast(pl.UInt8) if isinstance(column.dtype, pl.Boolean) else column.to_physical()
@@ -194,7 +194,7 @@ def _feed_numbers(hasher: hashlib.blake2b, column: pl.Series) -> None:
 
 
 def rebatched(chunks: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
-    """Yield the same rows in frames of exactly `rows`, the last one shorter."""
+    """Yield the same rows in frames of exactly `rows` rows; the last one may be shorter."""
     pending: list[pl.DataFrame] = []
     n_pending = 0
     for chunk in chunks:
@@ -213,7 +213,7 @@ def rebatched(chunks: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFram
 
 @dataclass
 class DocumentParts:
-    """Makes documents of input rows part by part, and keeps what spans parts: counts, ids, digests."""
+    """Makes documents from input rows part by part, and keeps the state across parts: counts, ids, digests."""
 
     config: LoadConfig
     source: Source
@@ -233,16 +233,16 @@ class DocumentParts:
 
     @property
     def id_column(self) -> str | None:
-        """The column that holds the ids, where they are given."""
+        """The column of the ids; None if ids are made from the texts."""
         return self.config.id_column or self.source.id_column
 
     def part(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Return the documents of the next input rows, and their own columns, aligned.
+        """Return the documents of the next input rows, and the input's own columns, aligned.
 
         Raises
         ------
         DataError
-            When an id is missing or a timestamp cannot be read.
+            If an id is missing or a timestamp cannot be read.
         """
         config = self.config
         numbers = np.arange(self.n_input_rows, self.n_input_rows + rows.height, dtype=np.uint32)
@@ -272,7 +272,7 @@ class DocumentParts:
         return pl.DataFrame(columns)
 
     def _ids(self, rows: pl.DataFrame, texts: pl.Series, numbers: pl.Series) -> pl.Series:
-        """Return ids as given, or made of the texts."""
+        """Return the ids of the id column, or ids made from the texts."""
         if self.id_column is None:
             digests = text_digests(texts)[:, 0]
             return pl.Series(content_ids(digests, self.occurrences.count(digests)), dtype=pl.String)
@@ -282,7 +282,7 @@ class DocumentParts:
             row = numbers.filter(blank)[0]
             msg = (
                 f"load: {self.source.name}: column {self.id_column!r}: no id in row {row:,}; "
-                "fill it, or leave load.id_column out to have ids made of the texts"
+                "fill it, or remove load.id_column to make ids from the texts"
             )
             raise DataError(msg)
         self.occurrences.count(ids.hash().to_numpy())
@@ -294,10 +294,10 @@ class DocumentParts:
             feed_column(self.content, column)
 
     def finished(self) -> tuple[str, dict[str, Any]]:
-        """Return the content key and what is recorded about the documents.
+        """Return the content key and the record of the documents.
 
-        The record is part of the key: documents of equal rows whose inputs had another number of rows are not
-        the same to vectors that come in the input's order.
+        The record is part of the key: documents with equal rows from inputs with different numbers of rows are
+        different for precomputed vectors, which are in the order of the input.
         """
         columns = text_columns(self.config)
         meta = {
@@ -322,27 +322,27 @@ class DocumentParts:
 def write_documents(
     store: ArtifactStore, config: LoadConfig, source: Source, taken: Sequence[NDArray[np.uint64]] = ()
 ) -> ArtifactRef:
-    """Return the documents artifact made of a source's rows.
+    """Return the documents artifact of a source's rows.
 
     Parameters
     ----------
     store : ArtifactStore
-        Where it is written.
+        The store to write to.
     config : LoadConfig
-        Which columns hold what.
+        The columns and their meaning.
     source : Source
         The opened input.
     taken : sequence of ndarray, uint64
-        Sorted digests of texts that have ids already: ids made of texts go on counting from them.
+        Sorted digests of texts that already have ids; ids made from texts continue their counts.
 
     Raises
     ------
     DataError
-        When a column is missing or of no use, an id missing or repeated, or no document left.
+        If a column is missing or has a wrong type, an id is missing or repeated, or there is no document.
 
     Notes
     -----
-    Memory is that of a part and of a chunk, and 8 bytes a document for its id.
+    Memory is one part, one chunk, and 8 bytes for each document's id.
     """
     check_columns(source, config)
     recipe = recipes.documents(config)
@@ -362,14 +362,14 @@ def write_documents(
 
 
 def _write_part(writer: ArtifactWriter, name: str, number: int, part: pl.DataFrame) -> None:
-    """Write a part by way of memory: polars, writing itself, hides a full disk in an error without a number."""
+    """Write a part from memory: if polars writes the file, a full disk gives an error without an errno."""
     buffer = io.BytesIO()
     part.write_parquet(buffer, compression="zstd")
     writer.path(f"{name}/part-{number:05d}.parquet").write_bytes(buffer.getbuffer())
 
 
 def _check_whole(writer: ArtifactWriter, parts: DocumentParts) -> None:
-    """Raise DataError where there is no document, or an id repeats."""
+    """Raise DataError if there is no document, or an id repeats."""
     name = parts.source.name
     if not writer.rows:
         columns = ", ".join(repr(column) for column in text_columns(parts.config))
@@ -383,7 +383,7 @@ def _check_whole(writer: ArtifactWriter, parts: DocumentParts) -> None:
 
 
 def _refuse_repeats(folder: Path, parts: DocumentParts) -> None:
-    """Raise DataError naming the first id that repeats; none may, where two ids only shared a hash."""
+    """Raise DataError with the first repeated id; there may be none if two ids only have the same hash."""
     column = "parent" if parts.config.split is not None else "doc_id"
     documents = pl.scan_parquet(sorted((folder / "documents").glob("*.parquet")), glob=False)
     rows = documents.group_by(column).agg(n=pl.col("row").n_unique(), first=pl.col("row").min())
@@ -393,7 +393,7 @@ def _refuse_repeats(folder: Path, parts: DocumentParts) -> None:
     n_rows = int(repeats["n"].sum()) - repeats.height
     msg = (
         f"load: {parts.source.name}: column {parts.id_column!r} repeats an id in {n_rows:,} rows, first "
-        f"{repeats[column][0]!r}; name a column of unique ids, or leave load.id_column out to have them made"
+        f"{repeats[column][0]!r}; choose a column of unique ids, or remove load.id_column to make ids from the texts"
     )
     raise DataError(msg)
 
@@ -402,7 +402,7 @@ def _refuse_repeats(folder: Path, parts: DocumentParts) -> None:
 
 
 def may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Return whether trying again may help: the failure is one of input or output."""
+    """Return whether a retry may help, that is, whether the failure is one of input or output."""
     error = state.result(raise_on_failure=False)
     cause = error.__cause__ if isinstance(error, DataError) else error
     return isinstance(cause, OSError)
@@ -417,13 +417,15 @@ def may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
     retry_condition_fn=may_help,
 )
 def load(store: ArtifactStore, config: LoadConfig, runtime: RuntimeConfig) -> ArtifactRef:
-    """Return the documents artifact, reading the input only where it is new or changed."""
+    """Return the documents artifact, reading the input only if it is new or changed."""
     before = fingerprint(config)
     if found := find_documents(store, config, before, claim=True):
         return cached(found)
     with measured() as usage, open_source(config, runtime.chunk_rows) as source:
         documents = write_documents(store, config, source)
-    if before is not None and fingerprint(config) == before:  # else it changed meanwhile and is read again
+    if (
+        before is not None and fingerprint(config) == before
+    ):  # otherwise it changed in the meantime and is read again
         with store.writing(recipes.load(config, before)) as writer:
             writer.save_json("documents", {"documents": documents.key})
             writer.rows = documents.rows

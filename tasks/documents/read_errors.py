@@ -1,4 +1,4 @@
-"""Readable: what goes wrong in reading an input -> one line that names it."""
+"""Read errors: errors while reading an input -> one line with the name of the input."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from topicflow.tasks.errors import DataError, first_line
 
 @contextlib.contextmanager
 def readable(name: str) -> Iterator[None]:
-    """Turn what goes wrong in reading `name` into one line; an OSError as cause says a retry may help."""
+    """Turn errors while reading `name` into one line; an OSError as cause means that a retry may help."""
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DataError(f"load: {name}: {first_line(error.strerror or str(error)).lower()}") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(
-            f"load: {name}: not a whole gzip file ({first_line(error)}); fetch it again"
+            f"load: {name}: not a complete gzip file ({first_line(error)}); download it again"
         ) from None
     except OSError as error:
         raise DataError(f"load: {name}: cannot be read ({first_line(error)})") from error
@@ -30,12 +30,12 @@ def readable(name: str) -> Iterator[None]:
         raise failure from failure.__cause__
 
 
-def _unreadable(name: str, said: str) -> DataError:
-    """Return the error of what polars could not read; hf:// paths report a failing network this way."""
-    if "expanded paths were empty" in said:
+def _unreadable(name: str, reason: str) -> DataError:
+    """Return the error for an input that polars could not read; hf:// paths report network failures this way."""
+    if "expanded paths were empty" in reason:
         return DataError(f"load: {name}: no file matches")
-    failure = DataError(f"load: {name}: cannot be read ({said}); check the file and load.format")
-    if "error sending request" in said:
-        failure = DataError(f"load: {name}: cannot be reached ({said})")
-        failure.__cause__ = ConnectionError(said)
+    failure = DataError(f"load: {name}: cannot be read ({reason}); check the file and load.format")
+    if "error sending request" in reason:
+        failure = DataError(f"load: {name}: cannot be reached ({reason})")
+        failure.__cause__ = ConnectionError(reason)
     return failure

@@ -1,6 +1,6 @@
-"""Recipes of documents: how they are read and what they are -> recipes.
+"""Recipes of documents and of the records of their sources.
 
-The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers at once.
+The stage and the plan call the same functions. This module imports no numeric library, so that a plan answers quickly.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of
 
 VERSIONS: Mapping[str, int] = {"load": 1}
-"""Bump a stage's number when equal inputs and config must give a different artifact."""
+"""Increase a stage's number when equal inputs and config must give a different artifact."""
 
 
 def load(config: LoadConfig, source: str) -> Recipe:
-    """Return the recipe of the source record that names the documents of a `source` fingerprint.
+    """Return the recipe of the source record, which has the documents' key for a `source` fingerprint.
 
-    The path is not part of it: the same bytes elsewhere are the same documents.
+    The path is not part of it: the same bytes in another place are the same documents.
     """
     fields = fields_of(config, leave_out={"path", "connection_env"})
     return Recipe(
@@ -27,6 +27,6 @@ def load(config: LoadConfig, source: str) -> Recipe:
 
 
 def documents(config: LoadConfig) -> Recipe:
-    """Return the recipe under which the documents are written; their key is their content, set by `load`."""
+    """Return the recipe of the documents; `load` sets their key, which depends on their content."""
     fields = fields_of(config, leave_out={"path", "connection_env"})
     return Recipe(stage="load", kind="documents", version=VERSIONS["load"], config=fields)

@@ -1,6 +1,6 @@
-"""Sources: a path, glob, folder, query or docstrings:// name -> chunks of rows, and the input's fingerprint.
+"""Sources: a path, glob, folder, query or docstrings:// path -> chunks of rows, and the input's fingerprint.
 
-Imports neither Prefect nor torch, so that `plan` can ask at once whether the documents are there.
+Imports neither Prefect nor torch, so that `plan` can check quickly whether the documents exist.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ ENDINGS = {
 """Format of a file by its ending; .gz may follow those of CSV, TSV and NDJSON."""
 
 _HEADER_BYTES = 1 << 22
-"""Longest header line that is read in search of a separator."""
+"""Maximum length of the header line that is searched for a separator."""
 
 _AWS_VARIABLES = (
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3",
     "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION",
 )  # fmt: skip
 _AWS_OPTIONS = {"AWS_ENDPOINT_URL_S3": "aws_endpoint_url", "AWS_DEFAULT_REGION": "aws_region"}
-"""Variables in order of precedence, and the options they set where it is not their own name."""
+"""Variables in order of precedence, and the options that they set if the name differs."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,15 @@ class Source:
     Attributes
     ----------
     name : str
-        What the user called it, for messages.
+        The user's name for it, for messages.
     schema : mapping of str to polars data type
         Its columns.
     chunks : iterator of pl.DataFrame
         Its rows in order, once.
     n_rows : int or None
-        Number of rows, where it is known without reading them.
+        Number of rows; None if it is unknown before they are read.
     id_column : str or None
-        The column that identifies rows by the source's nature (text files have their names).
+        The column that identifies rows because of the source's kind (text files have their names).
     """
 
     name: str
@@ -79,7 +79,7 @@ class Source:
 
 @dataclass(frozen=True)
 class LocalFiles:
-    """Files of one format in the order of their names relative to `base`."""
+    """Files of one format, in the order of their names relative to `base`."""
 
     base: Path
     names: tuple[str, ...]
@@ -91,29 +91,29 @@ class LocalFiles:
         return [self.base / name for name in self.names]
 
 
-# --- what the input is --------------------------------------------------------------------------------------
+# --- identity of the input --------------------------------------------------------------------------------------
 
 
 def find_documents(
     store: ArtifactStore, config: LoadConfig, source: str | None = None, *, claim: bool = False
 ) -> ArtifactRef | None:
-    """Return the documents that an earlier run made of the same input and config, or None.
+    """Return the documents that an earlier run made from the same input and config, or None.
 
     Parameters
     ----------
     store : ArtifactStore
-        Where they would be.
+        The store to search.
     config : LoadConfig
-        What to load.
+        The input and its columns.
     source : str, optional
-        The input's fingerprint, where the caller has it.
+        The input's fingerprint, if the caller has it.
     claim : bool
-        Wait for another run that is loading the same, as `ArtifactStore.find` does.
+        Wait for another run that loads the same input, as in `ArtifactStore.find`.
 
     Raises
     ------
     DataError
-        When the input is not there.
+        If the input does not exist.
     """
     source = source or fingerprint(config)
     if source is None:
@@ -126,14 +126,14 @@ def find_documents(
 
 
 def fingerprint(config: LoadConfig) -> str | None:
-    """Return a digest of the input: the same bytes give the same, wherever they lie.
+    """Return a digest of the input; the same bytes give the same digest in any place.
 
-    None for remote paths and queries, which are read anew in each run.
+    None for remote paths and queries, which every run reads again.
 
     Raises
     ------
     DataError
-        When a file, folder or package is not there or cannot be read.
+        If a file, folder or package does not exist or cannot be read.
     """
     if config.path is None or is_remote(config.path):
         return None
@@ -147,17 +147,17 @@ def fingerprint(config: LoadConfig) -> str | None:
 
 
 def is_remote(path: str) -> bool:
-    """Return whether a path is a URL that polars reads."""
+    """Return whether a path is a URL for polars."""
     return "://" in path and not docstrings.is_docstrings(path)
 
 
 def find_files(config: LoadConfig) -> LocalFiles:
-    """Return the local files that `load.path` means.
+    """Return the local files of `load.path`.
 
     Raises
     ------
     DataError
-        When there is none, or their formats differ or are unknown.
+        If there is none, or their formats differ or are unknown.
     """
     given = str(config.path)
     path = Path(given).expanduser()
@@ -190,19 +190,22 @@ def _files_of_folder(given: str, folder: Path, config: LoadConfig) -> LocalFiles
     if not chosen:
         endings = sorted({Path(name).suffix or "(no ending)" for name in names})
         there = f"its {len(names):,} files end in {', '.join(endings[:8])}" if names else "it is empty"
-        msg = f"load: {given}: no {wanted} file in this folder; {there}; name a file or a glob, data/*.csv"
+        msg = (
+            f"load: {given}: no {wanted} file in this folder; {there}; set load.path to a file or a glob "
+            "such as data/*.csv"
+        )
         raise DataError(msg)
     return LocalFiles(folder, tuple(chosen), wanted)
 
 
 def _format_of(given: str, names: Sequence[str], config: LoadConfig) -> str:
-    """Return the one format of files, as the config says or as they end."""
+    """Return the format of all files, from the config or from their endings."""
     found = {_ending_format(name) for name in names}
     if config.format != "auto":
         return "tsv" if config.format == "csv" and found == {"tsv"} else config.format
     if len(found) > 1:
         kinds = ", ".join(sorted(str(kind or "unknown") for kind in found))
-        msg = f"load: {given}: files of different formats ({kinds}); narrow the glob to one ending"
+        msg = f"load: {given}: files of different formats ({kinds}); restrict the glob to one ending"
         raise DataError(msg)
     (kind,) = found
     if kind is None:
@@ -219,9 +222,9 @@ def _ending_format(name: str) -> str | None:
 
 
 def _nearest_file(path: Path) -> str:
-    """Return a hint at the nearest name in the folder of a missing path, or nothing."""
+    """Return a hint with the nearest name in the folder of a missing path, or an empty string."""
     if not path.parent.is_dir():
-        return f"; there is no folder {path.parent.absolute()} either"
+        return f"; the folder {path.parent.absolute()} does not exist either"
     near = difflib.get_close_matches(
         path.name, [entry.name for entry in path.parent.iterdir()], n=1, cutoff=0.5
     )
@@ -234,7 +237,7 @@ def text_columns(config: LoadConfig) -> tuple[str, ...]:
 
 
 def check_columns(source: Source, config: LoadConfig) -> None:
-    """Raise DataError where a column that the config names is missing, or cannot hold what it should."""
+    """Raise DataError if a column of the config is missing or has a wrong type."""
     named = [(column, "text_column") for column in text_columns(config)]
     single = {"id_column": config.id_column, "label_column": config.label_column}
     single["timestamp_column"] = config.timestamp_column
@@ -258,20 +261,20 @@ def check_columns(source: Source, config: LoadConfig) -> None:
 
 @contextlib.contextmanager
 def open_source(config: LoadConfig, chunk_rows: int) -> Iterator[Source]:
-    """Yield the opened input; temporary copies are gone when the block ends.
+    """Yield the opened input; temporary copies are deleted at the end of the block.
 
     Parameters
     ----------
     config : LoadConfig
-        What to load.
+        The input and its columns.
     chunk_rows : int
-        Rows of a chunk, about; the chunks together do not depend on it.
+        Approximate number of rows in a chunk; the rows do not depend on it.
 
     Raises
     ------
     DataError
-        When the input is not there, not readable or not of its format; caused by an OSError where a further
-        try may help.
+        If the input does not exist, is not readable or is not in its format; the cause is an OSError if a retry may
+        help.
     """
     with tempfile.TemporaryDirectory(prefix="topicflow-load-") as scratch:
         if config.path is None:
@@ -303,7 +306,7 @@ def _open_files(files: LocalFiles, config: LoadConfig, chunk_rows: int, scratch:
 def _source_of(
     frame: pl.LazyFrame, name: str, config: LoadConfig, chunk_rows: int, *, counted: bool = True
 ) -> Source:
-    """Return a Source of a lazy frame; counting its rows would download a remote file twice."""
+    """Return the Source of a lazy frame. Counting the rows of a remote file would download it twice."""
     if config.limit is not None:
         frame = frame.head(config.limit)
     with readable(name):
@@ -320,7 +323,7 @@ def _chunks(frame: pl.LazyFrame, name: str, chunk_rows: int) -> Iterator[pl.Data
 def _scan(
     paths: Sequence[Path | str], kind: str, config: LoadConfig, storage_options: dict[str, Any] | None = None
 ) -> pl.LazyFrame:
-    """Return the lazy frame of files of one format; types are inferred from all rows, not the first few."""
+    """Return the lazy frame of files of one format; types are inferred from all rows, not from the first ones."""
     remote = storage_options is not None
     sources: Any = list(paths)
     if kind == "parquet":
@@ -342,27 +345,25 @@ def _scan(
 
 
 def _separator(path: Path) -> str:
-    """Return what separates the columns of a CSV file's first line: the most frequent of , ; tab and |."""
+    """Return the separator of a CSV file's first line: the most frequent of , ; tab and |."""
     with path.open("rb") as file:
         header = re.sub(rb'"[^"]*"', b"", file.readline(_HEADER_BYTES))
     counts = {mark: header.count(mark.encode()) for mark in (",", ";", "\t", "|")}
-    return max(counts, key=lambda mark: counts[mark])  # comma where there is none: max takes the first
+    return max(counts, key=lambda mark: counts[mark])  # a comma if there is none, because max takes the first
 
 
 def _scan_remote(config: LoadConfig) -> pl.LazyFrame:
     path = str(config.path)
     kind = _format_of(path, [urlsplit(path).path], config)
     if kind == "text":
-        msg = (
-            f"load: {path}: text files are read from local folders only; fetch them, or store them as Parquet"
-        )
+        msg = f"load: {path}: text files are read only from local folders; download them, or store them as Parquet"
         raise DataError(msg)
     with readable(path):
         return _scan([path], kind, config, _storage_options(path))
 
 
 def _storage_options(path: str) -> dict[str, Any]:
-    """Return what polars needs to reach a remote path: the AWS variables; few tries, as Prefect retries."""
+    """Return polars' options for a remote path: the AWS variables, and few retries, because Prefect retries too."""
     options: dict[str, Any] = {"max_retries": 2}
     if not path.startswith(("s3://", "s3a://")):
         return options

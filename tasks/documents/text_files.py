@@ -1,4 +1,4 @@
-"""Text files: bytes that should be UTF-8 -> text, one row a file; and clean copies of CSV and NDJSON files."""
+"""Text files: UTF-8 bytes -> text, one row for each file; and clean copies of CSV and NDJSON files."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from topicflow.tasks.documents.read_errors import readable
 from topicflow.tasks.errors import DataError
 
 _BLOCK_BYTES = 1 << 22
-"""Bytes checked at a time for being UTF-8."""
+"""Bytes that are checked for UTF-8 at a time."""
 
 _CHUNK_BYTES = 1 << 28
-"""Text of a chunk of text files, at most: a corpus of books must not fill the memory by its row count."""
+"""Maximum bytes in a chunk of text files, so that the rows of a corpus of books do not fill the memory."""
 
 
 def text_chunks(base: Path, names: Sequence[str], errors: str, chunk_rows: int) -> Iterator[pl.DataFrame]:
-    """Yield chunks of (text, file), one row a file; `names` are relative to `base`."""
+    """Yield chunks of (text, file), one row for each file; `names` are relative to `base`."""
     rows: list[tuple[str, str]] = []
     size = 0
     for name in names:
@@ -45,12 +45,12 @@ def _text_frame(rows: Iterable[tuple[str, str]]) -> pl.DataFrame:
 
 
 def plain_utf8(path: Path, errors: str, scratch: Path) -> Path:
-    """Return the file itself where it is plain UTF-8, else a copy without gzip, byte order mark, bad bytes.
+    """Return the file itself if it is plain UTF-8, otherwise a copy without gzip, byte order mark and invalid bytes.
 
     Raises
     ------
     DataError
-        When it holds bytes that are not UTF-8 and `errors` is strict.
+        If it contains bytes that are not UTF-8 and `errors` is strict.
     """
     with _stream(path) as file:
         head = file.read(3)
@@ -69,7 +69,7 @@ def plain_utf8(path: Path, errors: str, scratch: Path) -> Path:
 
 
 def _first_invalid(path: Path) -> tuple[int, int] | None:
-    """Return offset and value of a file's first byte that is not UTF-8, or None; offsets count after gzip."""
+    """Return offset and value of a file's first byte that is not UTF-8, or None; offsets are in the unpacked bytes."""
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     start = 0
     with _stream(path) as file:
@@ -92,6 +92,6 @@ def _stream(path: Path) -> BinaryIO:
 def _not_utf8(path: Path, offset: int, byte: int) -> DataError:
     msg = (
         f"load: {path}: not UTF-8 (byte 0x{byte:02x} at offset {offset:,}); convert the file, or set "
-        "load.encoding_errors='replace' to put U+FFFD for such bytes"
+        "load.encoding_errors='replace' to replace such bytes by U+FFFD"
     )
     return DataError(msg)

@@ -1,8 +1,8 @@
-"""Adapters: what `embed.adapter` names -> the artifact that it means, and its head; imports no torch.
+"""Adapters: the name in `embed.adapter` -> the adapter's artifact and its head; imports no torch.
 
-An adapter is an artifact of kind `adapters`: `adapter.safetensors` (weight, bias, gate) and `adapter.json`, which says
-which encoder's vectors it takes, their width and how it was trained. It belongs to one encoder's key: the vectors of
-another model, or of another prompt or precision, are another space.
+An adapter is an artifact of kind `adapters`: `adapter.safetensors` (weight, bias, gate) and `adapter.json`, which
+records the encoder whose vectors it takes, their width, and how it was trained. It belongs to one encoder's key: the
+vectors of another model, prompt or precision are another space.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class AdapterFiles:
-    """An adapter found in the store: its key, the key of the encoder that it belongs to, the width of its vectors."""
+    """An adapter in the store: its artifact, the key of its encoder, and the width of its vectors."""
 
     ref: ArtifactRef
     encoder: str
@@ -37,7 +37,7 @@ class AdapterFiles:
 
     @property
     def key(self) -> str:
-        """The artifact's key, which stands for the adapter in the keys of all that is made with it."""
+        """The artifact's key, which is part of the keys of all artifacts made with the adapter."""
         return self.ref.key
 
 
@@ -47,23 +47,23 @@ def find_adapter(
     encoder: str,
     runtime: RuntimeConfig,
 ) -> AdapterFiles | None:
-    """Return the adapter that an embed section names, or None where it names none.
+    """Return the adapter of an embed section, or None if it names none.
 
     Parameters
     ----------
     store : ArtifactStore
-        Where the adapter is.
+        The store that contains the adapter.
     config : SentenceTransformersEmbed, StaticEmbed or PrecomputedEmbed
-        The section.
+        The embed section.
     encoder : str
-        Key of the section's encoder; `precomputed` for vectors that the user has.
+        Key of the section's encoder; `precomputed` for existing vectors.
     runtime : RuntimeConfig
-        `runs` says where runs are looked up by name.
+        `runs` is the folder in which runs are found by name.
 
     Raises
     ------
     ConfigError
-        When there is no such adapter, or it belongs to another encoder.
+        If there is no such adapter, or it belongs to another encoder.
     """
     if config.adapter is None:
         return None
@@ -72,20 +72,21 @@ def find_adapter(
     about = store.json(ref, "adapter")
     if about["encoder"] != encoder:
         msg = (
-            f"embed: adapter {config.adapter} belongs to {about['model']} (encoder {about['encoder'][:12]}), this "
-            f"config's encoder is {_model_of(config)} ({encoder[:12]}); use that one or tune an adapter for this"
+            f"embed: adapter {config.adapter} belongs to {about['model']} (encoder {about['encoder'][:12]}), but the "
+            f"encoder of this config is {_model_of(config)} ({encoder[:12]}); use the other encoder, or tune an "
+            "adapter for this one"
         )
         raise ConfigError(msg)
     return AdapterFiles(ref, about["encoder"], int(about["dim"]))
 
 
 def load_adapter(store: ArtifactStore, ref: ArtifactRef) -> ResidualHead:
-    """Return the head of an adapter's artifact, ready to apply.
+    """Return the head of an adapter's artifact, ready to use.
 
     Raises
     ------
     ArtifactError
-        When its file cannot be read.
+        If its file cannot be read.
     """
     from safetensors.numpy import load_file
 
@@ -99,14 +100,14 @@ def load_adapter(store: ArtifactStore, ref: ArtifactRef) -> ResidualHead:
 
 
 def apply_adapter(store: ArtifactStore, files: AdapterFiles | None, vectors: FloatArray) -> FloatArray:
-    """Return vectors (n, dim) as an embed section with this adapter means them; unchanged where it has none.
+    """Return vectors (n, dim) moved by an embed section's adapter; unchanged if there is none.
 
-    Everything that embeds a word or a query to compare it with a run's embeddings goes through here.
+    Every word or query that is embedded for a comparison with a run's embeddings must pass through this function.
     """
     if files is None:
         return vectors
     if vectors.shape[1] != files.dim:
-        msg = f"embed: the adapter takes {files.dim} dimensions, found {vectors.shape[1]}; tune one for these"
+        msg = f"embed: the adapter expects {files.dim} dimensions, found {vectors.shape[1]}; tune an adapter for these"
         raise ConfigError(msg)
     return load_adapter(store, files.ref).apply(vectors)
 
@@ -131,7 +132,7 @@ def save_adapter(writer: ArtifactWriter, head: ResidualHead, about: dict[str, An
         "gate": np.array([head.gate], np.float32),
     }
     path = writer.path("adapter.safetensors")
-    save_file(arrays, path)  # without metadata, whose order in the file is any
+    save_file(arrays, path)  # without metadata, because its order in the file is not fixed
     writer.save_json("adapter", {"format": 1, "dim": head.dim, **about})
 
 
@@ -143,21 +144,21 @@ def _adapter_key(store: ArtifactStore, named: str, runtime: RuntimeConfig) -> st
         try:
             record = find_run(Path(runtime.runs), _completed(Path(runtime.runs), named))
         except ConfigError as error:
-            msg = f"embed.adapter: {error}; it names a run of `topicflow tune`, or an adapter's key"
+            msg = f"embed.adapter: {error}; set it to a run of `topicflow tune`, or to an adapter's key"
             raise ConfigError(msg) from None
         key = _key_of_run(record, named)
     state = store.state(KIND, key)
     if state != "hit":
         msg = (
             f"embed.adapter: {named} is not in {store.name} ({KIND}/{key[:12]}: {state}); "
-            "tune it into this store, or name the store with runtime.store"
+            "tune it into this store, or set runtime.store to the store that has it"
         )
         raise ConfigError(msg)
     return key
 
 
 def _completed(runs: Path, named: str) -> str:
-    """Return `name/latest` for the name of a series, whose newest run may have failed; other names as they are."""
+    """Return `name/latest` for the name of a series, because its newest run may have failed; other names unchanged."""
     return (
         f"{named}/latest"
         if re.fullmatch(r"[A-Za-z0-9][\w.-]*", named) and last_record(runs, named)
@@ -167,10 +168,10 @@ def _completed(runs: Path, named: str) -> str:
 
 def _key_of_run(record: dict[str, Any], named: str) -> str:
     if record.get("flow") != FLOW:
-        msg = f"embed.adapter: {named} is a run of {record.get('flow')}, expected one of {FLOW}"
+        msg = f"embed.adapter: {named} is a run of {record.get('flow')}, expected a run of {FLOW}"
         raise ConfigError(msg)
     if record.get("state") != "completed":
-        msg = f"embed.adapter: the run {named} failed and left no adapter; name one that completed"
+        msg = f"embed.adapter: the run {named} failed and left no adapter; choose one that completed"
         raise ConfigError(msg)
     tuned = next(stage for stage in record["stages"] if stage["stage"] == "tune")
     if tuned["kind"] != KIND:

@@ -39,33 +39,32 @@ from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
 
 CHUNK_TEXTS = {"cpu": 1024, "mps": 4096, "cuda": 131_072}
-"""Texts embedded between two commits: some seconds of work, which is what a kill costs."""
+"""Texts embedded between two commits: a few seconds of work, which is all that a killed run loses."""
 
 PART_TEXTS = {"cpu": 65_536, "mps": 65_536, "cuda": 524_288}
-"""Documents sorted by length at a time: a GPU's batches hold texts of one length, and it takes many at once."""
+"""Documents sorted by length at a time. A batch of a GPU contains many texts of one length."""
 
 
 def embed_missing(
     texts: pl.Series, vectors: VectorStore, encoder: Encoder, chunk_texts: int, on_done: Callable[[int], None]
 ) -> int:
-    """Return how many texts were embedded after adding to `vectors` every text it lacks.
+    """Add to `vectors` every text that it lacks; return how many texts were embedded.
 
-    Texts are taken in order of length, so that a batch holds little padding, and in an order that a killed run
-    takes up again exactly: the chunks that are there are a prefix of it. A chunk is committed while the next is
-    embedded.
+    Texts are processed in order of length, so that a batch has little padding. The order is fixed, so that a restarted
+    run continues exactly: the existing chunks are a prefix of it. A chunk is committed while the next one is embedded.
 
     Parameters
     ----------
     texts : pl.Series
         Texts, str, duplicates allowed.
     vectors : VectorStore
-        Where vectors are looked up and kept.
+        The store of the vectors.
     encoder : Encoder
-        What embeds.
+        The encoder.
     chunk_texts : int
         Texts between two commits.
     on_done : callable
-        Told the number of texts after each chunk.
+        Called with the number of texts after each chunk.
     """
     digests = text_digests(texts)
     missing = missing_rows(texts, digests, lambda found: vectors.locate(found)[:, 0] >= 0)
@@ -92,33 +91,36 @@ def check_vectors(
     Parameters
     ----------
     vectors : ndarray of shape (n_rows, dim), floating
-        As the user gives them.
+        The user's vectors.
     n_rows : int
-        Rows expected.
+        Expected number of rows.
     where : str
         File or column, for messages.
     rows : ndarray of shape (n_docs,), optional
-        Rows that became documents; the others, of empty texts, are neither checked nor returned. All if None.
+        Rows that became documents. Rows of empty texts are neither checked nor returned. Default: all.
 
     Raises
     ------
     DataError
-        When shape, type, or a row (NaN, infinite or zero) cannot be used; the message names `where`.
+        If the shape, the type, or a row (NaN, infinite or zero) cannot be used; the message names `where`.
     """
     if vectors.ndim != 2 or not np.issubdtype(vectors.dtype, np.floating):
         msg = f"embed: {where} has shape {vectors.shape} of {vectors.dtype}, expected (rows, dim) of floats"
         raise DataError(msg)
     if len(vectors) != n_rows:
-        msg = f"embed: {where} has {len(vectors):,} rows, the input has {n_rows:,}; one vector a row, in the same order"
+        msg = (
+            f"embed: {where} has {len(vectors):,} rows, expected {n_rows:,} as in the input: one vector "
+            "for each row, in order"
+        )
         raise DataError(msg)
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is named below
+    with np.errstate(over="ignore"):  # values too large for float32 become infinite and are reported below
         values = np.asarray(vectors if rows is None else vectors[rows], dtype=np.float32)
         norms = np.linalg.norm(values, axis=1)
     bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
     if len(bad):
         found = "only zeros" if norms[bad[0]] == 0 else "NaN or infinite values"
         row = bad[0] if rows is None else rows[bad[0]]
-        msg = f"embed: {where} row {row} holds {found} ({len(bad):,} such rows); mend or leave out these documents"
+        msg = f"embed: {where} row {row} holds {found} ({len(bad):,} such rows); correct or leave out these documents"
         raise DataError(msg)
     unit: NDArray[np.float32] = values / norms[:, None]
     return unit
@@ -131,7 +133,7 @@ def embed(
     config: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed | ImagesEmbed,
     runtime: RuntimeConfig,
 ) -> ArtifactRef:
-    """Return the embeddings artifact, embedding only texts that this encoder has never met."""
+    """Return the embeddings artifact, embedding only texts that this encoder has not embedded before."""
     if isinstance(config, PrecomputedEmbed):
         return _take_precomputed(store, documents, config, runtime)
     if isinstance(config, ImagesEmbed):
@@ -171,12 +173,12 @@ def _embed_all(
     runtime: RuntimeConfig,
     progress: Progress,
 ) -> int:
-    """Return how many texts were embedded, here or on workers, after every text has a vector."""
+    """Embed all texts without a vector, here or on workers; return how many were embedded."""
     if runtime.engine != "threads":
         own = {
             "int8": Int8Encoder.chunk_texts,
             "static": StaticEncoder.chunk_texts,
-        }  # without loading one here
+        }  # without loading an encoder here
         chunk_texts = own.get(files.precision)
         parts = text_parts(store, documents, PART_TEXTS[files.device])
         return embed_on_workers(
@@ -207,7 +209,7 @@ def embed_texts(
     config: SentenceTransformersEmbed | StaticEmbed,
     runtime: RuntimeConfig,
 ) -> NDArray[np.float32]:
-    """Return unit vectors (n_texts, dim) of any texts as `config` means them, embedding only those never met."""
+    """Return unit vectors (n_texts, dim) of any texts by `config`, embedding only texts without a stored vector."""
     files = find_encoder(config, runtime.device)
     adapter = find_adapter(store, config, files.key, runtime)
     vectors = VectorStore(store, files.key)
@@ -230,7 +232,7 @@ def text_parts(
     start: int = 0,
     length: int | None = None,
 ) -> Iterator[pl.Series]:
-    """Yield the documents' texts in order, in parts of at most `rows`; of `length` documents from `start` on."""
+    """Yield the documents' texts in order, in parts of at most `rows`; only `length` documents from `start`."""
     texts = store.table(documents, "documents").select("text").slice(start, length)
     for part in texts.collect_batches(chunk_size=rows):
         for first in range(0, part.height, rows):
@@ -245,9 +247,9 @@ def _gather(
     max_tokens: int | None,
     adapter: AdapterFiles | None,
 ) -> tuple[int, list[str]]:
-    """Write the documents' vectors in their order; return how many are truncated and the chunks they came from.
+    """Write the documents' vectors in order; return how many texts were truncated, and the chunks of the vectors.
 
-    An adapter moves them on their way: what is kept by text are the encoder's own, which all adapters share.
+    An adapter moves them here: stored by text are the encoder's own vectors, which all adapters share.
     """
     head = load_adapter(store, adapter.ref) if adapter else None
     embeddings = writer.open_array("embeddings", (documents.rows, vectors.dim), "float32")
@@ -267,14 +269,14 @@ def _gather(
 
 
 def _named(adapter: AdapterFiles | None) -> dict[str, str]:
-    """Return the adapter's key as an artifact's `meta` holds it; nothing where there is none."""
+    """Return the adapter's key for an artifact's `meta`; an empty dict without an adapter."""
     return {} if adapter is None else {"adapter": adapter.key}
 
 
 def _take_precomputed(
     store: ArtifactStore, documents: ArtifactRef, config: PrecomputedEmbed, runtime: RuntimeConfig
 ) -> ArtifactRef:
-    """Return the embeddings artifact made of vectors that the user already has."""
+    """Return the embeddings artifact of vectors that the user already has."""
     adapter = find_adapter(store, config, "precomputed", runtime)
     recipe = recipes.embed(
         config, documents.key, precomputed_digest(config), adapter.key if adapter else None

@@ -1,10 +1,10 @@
-"""Batches: texts of n_docs documents without a vector -> chunks of them, embedded on any number of workers.
+"""Embedding on workers: texts of n_docs documents without a vector -> chunks, embedded on any number of workers.
 
 The plan is an artifact of three arrays: `rows` (n_missing,) int32, the texts' rows within their part of the documents,
-chunk after chunk; `ends` (n_chunks + 1,) int64, where each chunk begins and ends in it; `parts` (n_chunks, 2) int64,
-where the chunk's part begins in the documents and how many rows it has. A worker is told a chunk's number.
+chunk after chunk; `ends` (n_chunks + 1,) int64, the bounds of each chunk in `rows`; `parts` (n_chunks, 2) int64, the
+start of the chunk's part in the documents and its number of rows. A worker gets only the number of a chunk.
 
-The chunks are those that one process makes, in its order: equal texts, equal chunks, whoever embeds them.
+The chunks and their order are those of a single process: equal texts give equal chunks, whoever embeds them.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Rec
 from topicflow.tasks.store.digests import DigestIndex, Digests, text_digests
 
 _one_at_a_time = threading.Lock()
-"""A process embeds one chunk at a time: a model takes its device, or its cores, for itself."""
+"""A process embeds one chunk at a time, because a model uses its whole device or all its cores."""
 
 
 def missing_rows(
     texts: pl.Series, digests: Digests, is_there: Callable[[Digests], NDArray[np.bool_]]
 ) -> NDArray[np.int64]:
-    """Return the rows of the distinct texts that are not there, in the order in which they are embedded.
+    """Return the rows of the distinct texts without a vector, in the order of embedding.
 
-    Short ones first, so that a batch holds little padding; ties by digest, so that the order does not depend on that of
-    the documents.
+    Short texts come first, so that a batch has little padding; ties by digest, so that the order does not depend on the
+    order of the documents.
     """
     _, first = np.unique(digests, axis=0, return_index=True)
     missing = first[~is_there(digests[first])]
@@ -55,33 +55,33 @@ def embed_on_workers(
     chunk_texts: int,
     on_done: Callable[[int], None],
 ) -> int:
-    """Return how many texts the workers embedded, after each of the `parts` of the documents has all its vectors.
+    """Embed all texts without a vector on the workers; return how many texts were embedded.
 
     Parameters
     ----------
     store : ArtifactStore
-        Where the documents are and the vectors go; the workers reach it too.
+        The store of the documents and vectors; the workers must reach it too.
     documents : ArtifactRef
-        Whose texts.
+        The documents.
     parts : iterable of pl.Series
-        The texts in order, as one process would take them.
+        The texts in order, in the parts of a single process.
     files, config : EncoderFiles, SentenceTransformersEmbed or StaticEmbed
-        The encoder. A worker finds it by itself, where it is.
+        The encoder. A worker finds it on its own machine.
     runtime : RuntimeConfig
-        With the cluster's address.
+        Settings with the cluster's address.
     chunk_texts : int
         Texts between two commits.
     on_done : callable
-        Told the number of texts after each chunk.
+        Called with the number of texts after each chunk.
 
     Raises
     ------
     StageError
-        When a worker has another encoder than this process.
+        If a worker has another encoder than this process.
 
     Notes
     -----
-    Planning hashes each text once, about 1 million a second, and holds 36 bytes a text that is new.
+    Planning hashes each text once, about 1 million per second, and needs 36 bytes for each new text.
     """
     plan, n_chunks, n_texts = _plan(store, documents, parts, VectorStore(store, files.key), chunk_texts)
     work = partial(embed_batch, store, documents, plan, config, runtime, files.key)
@@ -98,7 +98,7 @@ def _plan(
     vectors: VectorStore,
     chunk_texts: int,
 ) -> tuple[ArtifactRef, int, int]:
-    """Return the plan's artifact, its chunks and its texts."""
+    """Return the plan's artifact, its number of chunks, and its number of texts."""
     planned = DigestIndex()
     rows: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
     sizes, places, start = [0], [], 0
@@ -134,12 +134,12 @@ def embed_batch(
     encoder: str,
     chunk: int,
 ) -> int:
-    """Return the number of texts of a chunk of the plan after committing its vectors, where nobody has yet.
+    """Commit the vectors of a chunk of the plan, unless they exist; return its number of texts.
 
     Raises
     ------
     StageError
-        When the encoder found here is not the one with key `encoder`.
+        If the encoder found here does not have the key `encoder`.
     """
     ends = store.array(plan, "ends")
     rows = np.asarray(store.array(plan, "rows")[int(ends[chunk]) : int(ends[chunk + 1])])
@@ -153,8 +153,8 @@ def embed_batch(
     files = find_encoder(config, runtime.device)
     if files.key != encoder:
         msg = (
-            f"embed: a worker finds {files.name} on {files.device} in {files.precision} with key {files.key[:12]}, "
-            f"the flow has {encoder[:12]}; give both the same weights, and name runtime.device and embed.precision"
+            f"embed: a worker found {files.name} on {files.device} in {files.precision} with key {files.key[:12]}, "
+            f"the flow has {encoder[:12]}; use the same weights on both, and set runtime.device and embed.precision"
         )
         raise StageError(msg)
     with _one_at_a_time:

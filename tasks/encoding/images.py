@@ -1,6 +1,6 @@
-"""Images: a column of image files -> embeddings (n_docs, dim) float32 in a space that text is a query in (CLIP).
+"""Images: a column of image files -> embeddings (n_docs, dim) float32 in a space shared with text queries (CLIP).
 
-One image and one model meet once: a vector is known by the bytes of the file, wherever it lies.
+A model embeds each image only once: the bytes of a file identify its vector, not its path.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 CHUNK_IMAGES = 256
-"""Images embedded between two commits, which is what a kill costs."""
+"""Images embedded between two commits; a killed run loses at most these."""
 
 BATCH_IMAGES = 16
 
 
 def find_image_encoder(config: ImagesEmbed, device: str = "auto") -> EncoderFiles:
-    """Return the files and key of the model that embeds images; raise as `find_encoder` does."""
+    """Return the files and key of the model that embeds images; raises the errors of `find_encoder`."""
     return find_encoder(as_text_model(config), device)
 
 
 def as_text_model(config: ImagesEmbed) -> SentenceTransformersEmbed:
-    """Return the same model as one that embeds text, which queries are."""
+    """Return the config of the same model for texts, because queries are texts."""
     return SentenceTransformersEmbed(model=config.model, revision=config.revision, precision="float32")
 
 
@@ -50,7 +50,7 @@ def image_paths(store: ArtifactStore, documents: ArtifactRef, config: ImagesEmbe
     Raises
     ------
     DataError
-        When the column is missing, or holds no paths, or a file is not there.
+        If the column is missing or has no paths, or a file does not exist.
     """
     own = store.table(documents, "columns")
     schema = own.collect_schema()
@@ -65,14 +65,14 @@ def image_paths(store: ArtifactStore, documents: ArtifactRef, config: ImagesEmbe
     paths = [root / name if name else None for name in names]
     for row, path in enumerate(paths):
         if path is None or not path.is_file():
-            what = f"{path} is no file" if path else "there is no path"
+            what = f"{path} does not exist" if path else "there is no path"
             msg = f"embed: column {config.column!r}, document {row}: {what}; paths are relative to embed.root"
             raise DataError(msg)
     return [path for path in paths if path is not None]
 
 
 def image_recipe(store: ArtifactStore, documents: ArtifactRef, config: ImagesEmbed, device: str) -> Recipe:
-    """Return the recipe of the embeddings of the documents' images, which their bytes decide and not their paths."""
+    """Return the recipe of the embeddings of the documents' images; the bytes decide it, not the paths."""
     digests = file_digests(image_paths(store, documents, config))
     return recipes.embed(config, digest(digests.tobytes()), find_image_encoder(config, device).key)
 
@@ -80,7 +80,7 @@ def image_recipe(store: ArtifactStore, documents: ArtifactRef, config: ImagesEmb
 def embed_images(
     store: ArtifactStore, documents: ArtifactRef, config: ImagesEmbed, runtime: RuntimeConfig
 ) -> ArtifactRef:
-    """Return the embeddings artifact of images, embedding only those that this model has never met."""
+    """Return the embeddings artifact of images, embedding only those that this model has not embedded before."""
     recipe = image_recipe(store, documents, config, runtime.device)
     if found := store.find(recipe):
         return found
@@ -134,9 +134,9 @@ def encode_images(model: SentenceTransformer, paths: Sequence[Path], name: str) 
     Raises
     ------
     DataError
-        When a file is no image.
+        If a file is not an image.
     ConfigError
-        When the model reads no images, or pillow is not installed.
+        If the model cannot read images, or pillow is not installed.
     """
     images = [_open(path) for path in paths]
     try:
@@ -145,7 +145,7 @@ def encode_images(model: SentenceTransformer, paths: Sequence[Path], name: str) 
         )
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        msg = f"embed: {name} reads no images ({reason}); name a CLIP model"
+        msg = f"embed: {name} cannot read images ({reason}); set embed.model to a CLIP model"
         raise ConfigError(msg) from error
     vectors = np.asarray(found, np.float32)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -157,14 +157,14 @@ def _open(path: Path) -> Any:  # noqa: ANN401  (an image of PIL)
     try:
         from PIL import Image, UnidentifiedImageError
     except ModuleNotFoundError:
-        msg = "embed: method='images' reads image files by pillow; pip install 'topicflow[images]'"
+        msg = "embed: method='images' needs pillow to read image files; pip install 'topicflow[images]'"
         raise ConfigError(msg) from None
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
     except (UnidentifiedImageError, OSError) as error:
-        reason = "it is no image" if isinstance(error, UnidentifiedImageError) else str(error)
-        msg = f"embed: {path} cannot be read ({reason}); mend or leave out this document"
+        reason = "it is not an image" if isinstance(error, UnidentifiedImageError) else str(error)
+        msg = f"embed: {path} cannot be read ({reason}); correct or leave out this document"
         raise DataError(msg) from None
 
 

@@ -1,9 +1,9 @@
-"""Int8: a sentence-transformers model -> the same model in 8-bit integers on a CPU, by OpenVINO.
+"""Int8 encoder: a sentence-transformers model -> the same model in 8-bit integers on a CPU, with OpenVINO.
 
-Every product with a weight runs on integers: weights per output channel, activations on one grid a layer, after
-moving the spread of their channels into the weights. The grid comes from text and random tokens in this file, so that
-the same weights give the same integers on any corpus. Sums of integers have no rounding: a text's vector is the same
-to the last bit in any batch and on any number of threads.
+Every product with a weight is computed with integers. Weights have one grid for each output channel, activations one
+for each layer, after the spread of their channels is moved into the weights. The grid comes from texts and random
+tokens in this file, so that equal weights give equal integers on any corpus. Sums of integers have no rounding: a
+text's vector is the same, bit for bit, in any batch and on any number of threads.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 RECIPE = 1
-"""Bump when the same weights must give other integers; part of the encoder's key."""
+"""Increase when equal weights must give different integers; part of the encoder's key."""
 
 SMOOTHING = 0.75
-"""Share of a channel's spread that moves from the activations into the weights (SmoothQuant's alpha). Mean cosine to
-float32 on 1,024 arXiv titles: .5 gave .989, .65 .997, .7 .998, .8 .997, 1 .990."""
+"""Share of a channel's spread that moves from the activations into the weights (alpha in SmoothQuant). Mean cosine to
+float32 on 1,024 arXiv titles: .989 for .5, .997 for .65, .998 for .7, .997 for .8, and .990 for 1."""
 
 BATCH_TOKENS = 4_096
-"""Tokens of a batch; more only misses the cache."""
+"""Tokens in a batch; larger batches only miss the cache."""
 
 CONVERTERS = ("torch", "sentence-transformers", "tokenizers")
-"""Packages that the conversion runs through; their versions stand in the kept graph's key beside the encoder's, which
-has OpenVINO's and transformers'."""
+"""Packages that the conversion uses. Their versions are part of the stored graph's key, as is the encoder's key, which
+contains the versions of OpenVINO and transformers."""
 
 LEAST_COSINE = 0.98
-"""A model whose vectors move further than this from float32, in the mean over the calibration texts, is refused."""
+"""A model is rejected if the mean cosine of its vectors to float32 over the calibration texts is lower."""
 
 CALIBRATION = (
     "The committee approved the budget on Tuesday after a long debate about roads and schools.",
@@ -86,25 +86,25 @@ CALIBRATION = (
     "不锈钢餐具套装，适合家庭使用，洗碗机可清洗。",
     "I am writing to dispute a charge of 49.99 on my card that I did not make.",
 )
-"""Texts that set the activations' grid, written for it: several kinds, lengths and languages."""
+"""Texts that set the grid of the activations, written for that: several kinds, lengths and languages."""
 
 RANDOM_LENGTHS = (4, 8, 16, 32, 64, 128)
-"""Lengths of the sequences of random tokens beside the texts, eight of each: they reach vocabulary that no handful of
-texts does. Texts alone gave a least cosine of .90, with these .99."""
+"""Lengths of the sequences of random tokens that are used with the texts, eight of each: they contain vocabulary that a
+few texts lack. Texts alone gave a minimum cosine of .90, both together .99."""
 
 
 def openvino() -> Any:  # noqa: ANN401  (OpenVINO has no annotations)
-    """Return the OpenVINO module, imported with its telemetry left out.
+    """Return the OpenVINO module, imported without its telemetry.
 
     Raises
     ------
     ConfigError
-        When it is not installed.
+        If it is not installed.
     """
     require_openvino()
     telemetry = "openvino_telemetry"
     if telemetry not in sys.modules:
-        sys.modules[telemetry] = None  # type: ignore[assignment]  # it reports each import to its makers; without it a stub
+        sys.modules[telemetry] = None  # type: ignore[assignment]  # it reports every import; a stub replaces it
     import openvino as module
     import openvino.opset13
 
@@ -112,7 +112,7 @@ def openvino() -> Any:  # noqa: ANN401  (OpenVINO has no annotations)
 
 
 def require_openvino() -> str:
-    """Return OpenVINO's version; raise where it is not installed."""
+    """Return OpenVINO's version; raise ConfigError if it is not installed."""
     if importlib.util.find_spec("openvino") is None:
         msg = "embed: precision='int8' needs OpenVINO; pip install 'topicflow[int8]'"
         raise ConfigError(msg)
@@ -120,7 +120,7 @@ def require_openvino() -> str:
 
 
 def int8_identity(folder: Path) -> dict[str, Any]:
-    """Return what decides the integers beside the weights, after checking that the model can be quantised.
+    """Check that the model can be quantised; return what decides the integers in addition to the weights.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def int8_identity(folder: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        When the model is not a transformer, mean or [CLS] pooling, and perhaps normalisation, or OpenVINO is missing.
+        If the model is not a transformer with mean or [CLS] pooling and optional normalisation, or OpenVINO is missing.
     """
     pooling_mode(folder)
     libraries = {"openvino": require_openvino(), "transformers": package_version("transformers")}
@@ -138,16 +138,16 @@ def int8_identity(folder: Path) -> dict[str, Any]:
 
 
 def pooling_mode(folder: Path) -> str:
-    """Return `mean` or `cls`, how the model makes one vector of many; raise ConfigError for any other model."""
+    """Return the model's pooling, `mean` or `cls`; raise ConfigError for any other model."""
     pooling = read_pooling(folder)
     if pooling.modules not in PLAIN:
         msg = (
-            f"embed: precision='int8' takes models of Transformer, Pooling and Normalize; {folder.name} has "
+            f"embed: precision='int8' needs a model of Transformer, Pooling and Normalize; {folder.name} has "
             f"{', '.join(pooling.modules) or 'no modules.json'}; use 'float32' or 'bfloat16'"
         )
         raise ConfigError(msg)
     if not pooling.is_plain:
-        msg = f"embed: precision='int8' pools by mean or cls; {folder.name} pools by {pooling.mode}; use 'float32'"
+        msg = f"embed: precision='int8' needs mean or cls pooling; {folder.name} has {pooling.mode}; use 'float32'"
         raise ConfigError(msg)
     return pooling.mode
 
@@ -160,23 +160,23 @@ class Int8Encoder:
     folder : Path
         The model.
     key : str
-        The encoder's key, under which the graph is kept.
+        The encoder's key, under which the graph is stored.
     load_model : callable
-        Loads the float32 model on the CPU, and its tokenizer; called where the graph is not there yet.
+        Loads the float32 model on the CPU, and its tokenizer; called if the graph does not exist yet.
     n_threads : int or None
-        CPU threads; all cores if None.
+        CPU threads; default all cores.
     cache : Path or None
-        Folder of the graphs; `encoder_cache()` if None.
+        Folder of the graphs; default `encoder_cache()`.
 
     Raises
     ------
     ConfigError
-        When the integers give other vectors than the model (mean cosine below `LEAST_COSINE`).
+        If the integers give other vectors than the model (mean cosine below `LEAST_COSINE`).
 
     Notes
     -----
-    The graph is kept with the tokenizer and the prompt, so that a later process imports neither torch nor
-    transformers: 1 s in place of 17 to 31 s, and the same vectors to the last bit.
+    The graph is stored with the tokenizer and the prompt, so that a later process imports neither torch nor
+    transformers: it starts in 1 s instead of 17 to 31 s, and gives the same vectors, bit for bit.
     """
 
     chunk_texts: int | None = 16_384
@@ -211,15 +211,15 @@ class Int8Encoder:
 
         Notes
         -----
-        A text's vector does not depend on the texts beside it: see `LengthBatches`. Measured beside
-        sentence-transformers in tests/benchmarks/embedding.py.
+        A text's vector does not depend on the other texts: see `LengthBatches`. tests/benchmarks/embedding.py compares
+        it with sentence-transformers.
         """
         return self._encode(self._tokens, texts)
 
     def encode_queries(
         self, texts: Sequence[str], prompt: str | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Return vectors and lengths of queries, with `prompt` or the model's own for queries before them."""
+        """Return vectors and lengths of queries, with `prompt` or the model's own query prompt."""
         prefix = read_query_prompt(self._folder) if prompt is None else prompt
         return self._encode(replace(self._tokens, prefix=prefix), texts)
 
@@ -236,12 +236,12 @@ class Int8Encoder:
 def save_integers(
     writer: ArtifactWriter, model: SentenceTransformer, tokens: TextTokens, mode: str, n_threads: int | None
 ) -> None:
-    """Write a model's graph in integers, its tokenizer, and what goes with them.
+    """Write a model's graph in integers, its tokenizer and its settings.
 
     Raises
     ------
     ConfigError
-        When the integers give other vectors than the model (mean cosine below `LEAST_COSINE`).
+        If the integers give other vectors than the model (mean cosine below `LEAST_COSINE`).
     """
     graph = convert(model, mode)
     samples = calibration_ids(tokens, model[0].auto_model.get_input_embeddings().num_embeddings)
@@ -250,11 +250,12 @@ def save_integers(
     cosine = float((exact * _infer_all(compiled(graph, n_threads), samples)).sum(axis=1).mean())
     if cosine < LEAST_COSINE:
         msg = (
-            f"embed: in int8 the vectors of this model have cosine {cosine:.3f} to float32, expected "
-            f"{LEAST_COSINE} or more; use embed.precision='bfloat16'"
+            f"embed: in int8 the vectors of this model have a mean cosine of {cosine:.3f} to float32, expected at "
+            "least "
+            f"{LEAST_COSINE}; use embed.precision='bfloat16'"
         )
         raise ConfigError(msg)
-    openvino().save_model(graph, writer.path("graph.xml"), compress_to_fp16=False)  # graph.bin beside it
+    openvino().save_model(graph, writer.path("graph.xml"), compress_to_fp16=False)  # graph.bin next to it
     tokens.backend.no_padding()
     tokens.backend.no_truncation()
     writer.path("tokenizer.json").write_text(tokens.backend.to_str(), encoding="utf-8")
@@ -282,7 +283,7 @@ def convert(model: SentenceTransformer, mode: str) -> Any:  # noqa: ANN401
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     class Pooled(torch.nn.Module):
-        """The transformer and its pooling; texts of one length need no mask."""
+        """The transformer and its pooling, without a mask, because all texts have one length."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -295,7 +296,9 @@ def convert(model: SentenceTransformer, mode: str) -> Any:  # noqa: ANN401
     example = torch.full((2, 8), 5)
     frontend = FrontEndManager().load_by_framework("pytorch")
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer's, on branches that a text of one length does not take
+        warnings.simplefilter(
+            "ignore"
+        )  # the tracer warns about branches that texts of one length do not take
         decoder = TorchScriptPythonDecoder(Pooled().eval(), example_input={"input_ids": example})
         return frontend.convert(frontend.load(decoder))
 
@@ -327,14 +330,14 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def calibration_ids(tokens: TextTokens, n_vocabulary: int) -> list[NDArray[np.int64]]:
-    """Return batches of token ids: the calibration texts, one each, and sequences of random tokens.
+    """Return batches of token ids: one for each calibration text, and sequences of random tokens.
 
     Parameters
     ----------
     tokens : TextTokens
         Tokenizer, prompt and longest input of the model.
     n_vocabulary : int
-        Token ids there are.
+        Number of token ids.
     """
     texts, _ = tokens(CALIBRATION)
     marks = texts[0][0], texts[0][-1]
@@ -348,21 +351,21 @@ def calibration_ids(tokens: TextTokens, n_vocabulary: int) -> list[NDArray[np.in
 
 
 def quantize(graph: Any, samples: Sequence[NDArray[np.int64]]) -> None:  # noqa: ANN401
-    """Put a graph's products with weights on integers, in place.
+    """Replace a graph's products with weights by integer products, in place.
 
     Parameters
     ----------
     graph : openvino.Model
         ids (n, length) -> vectors.
     samples : list of ndarray of shape (n, length), int64
-        What sets the activations' grids.
+        Samples that set the grids of the activations.
 
     Notes
     -----
-    A layer's activations x and weights W become (x / s) and (W s) with s = max|x| ** a / max|W| ** (1 - a) per
-    channel and a = `SMOOTHING`, so that one grid of 256 steps serves all channels of the activations. Layers that
-    read the same activations (query, key and value) share s. Products between activations, normalisation and
-    softmax stay float32. Cost: one pass over the samples.
+    A layer's activations x and weights W become (x / s) and (W s) with s = max|x| ** a / max|W| ** (1 - a) for each
+    channel and a = `SMOOTHING`, so that one grid of 256 steps fits all channels of the activations. Layers that read
+    the same activations (query, key and value) share s. Products between activations, normalisation and softmax stay
+    float32. Cost: one pass over the samples.
 
     References
     ----------
@@ -376,7 +379,7 @@ def quantize(graph: Any, samples: Sequence[NDArray[np.int64]]) -> None:  # noqa:
 
 
 def _weighted_products(graph: Any) -> list[tuple[Any, list[Any]]]:  # noqa: ANN401
-    """Return each output that is multiplied with constant weights, and the products that do."""
+    """Return each output that is multiplied by constant weights, and its products."""
     groups: dict[tuple[str, int], tuple[Any, list[Any]]] = {}
     for node in graph.get_ordered_ops():
         if (
@@ -394,7 +397,7 @@ def _observe(
     sources: Sequence[Any],
     samples: Sequence[NDArray[np.int64]],
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Return the least and greatest value per channel (dim,) that each source takes over the samples."""
+    """Return each source's minimum and maximum (dim,) in each channel over the samples."""
     module = openvino()
     op = module.opset13
     first_axes = op.constant(np.array([0, 1], np.int64))
@@ -419,7 +422,7 @@ def _quantize_group(
     low: NDArray[np.float32],
     high: NDArray[np.float32],
 ) -> None:
-    """Replace products of one source by products of integers."""
+    """Replace the products of one source by integer products."""
     op = openvino().opset13
     weights = [_weights(product) for product in products]
     spread = np.maximum(np.abs(low), np.abs(high))
@@ -447,11 +450,11 @@ def _weights(product: Any) -> NDArray[np.float32]:  # noqa: ANN401
 
 
 def _at_least(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the values with a thousandth of the greatest in place of what is less: a dead channel divides by it."""
+    """Return the values, at least a thousandth of the maximum, because a constant channel is a divisor."""
     return np.maximum(values, max(float(values.max()) * 1e-3, 1e-12))
 
 
 def _coarse(values: NDArray[np.float32] | np.float32) -> NDArray[np.float32]:
-    """Return values rounded to eight binary digits, so that the last bits of a calibration do not move the grid."""
+    """Return values rounded to eight binary digits, so that the last bits of a calibration do not change the grid."""
     mantissa, exponent = np.frexp(np.asarray(values, np.float64))
     return np.ldexp(np.round(mantissa * 256) / 256, exponent).astype(np.float32)

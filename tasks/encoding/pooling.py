@@ -1,7 +1,7 @@
-"""Pooling: the files of a sentence-transformers model -> how it makes one vector of a text's many.
+"""Pooling: the files of a sentence-transformers model -> how it makes one vector from the vectors of a text's tokens.
 
-A model that is a transformer, a mean or its first token, and perhaps unit length needs nothing else of
-sentence-transformers: its own loop can run it, or another runtime.
+A model of a transformer, mean or first-token pooling, and optional normalisation needs nothing else of
+sentence-transformers: our own loop or another runtime can run it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ PLAIN = (("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize"))
 
 @dataclass(frozen=True)
 class Pooling:
-    """What stands in modules.json and in the pooling's own file.
+    """The contents of modules.json and of the pooling's own file.
 
     Attributes
     ----------
     modules : tuple of str
-        Kinds of the modules in order; none where there is no modules.json.
+        Kinds of the modules in order; empty without a modules.json.
     mode : str
-        `mean`, `cls`, another mode's name, `several`, `… without the prompt`, or empty where the modules are others.
+        `mean`, `cls`, another mode's name, `several`, `… without the prompt`, or empty for other modules.
     """
 
     modules: tuple[str, ...]
@@ -31,17 +31,17 @@ class Pooling:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the model is a transformer, mean or first token, and perhaps unit length."""
+        """Whether the model is a transformer, mean or first-token pooling, and optional normalisation."""
         return self.modules in PLAIN and self.mode in {"mean", "cls"}
 
     @property
     def normalizes(self) -> bool:
-        """Whether the model itself gives unit vectors."""
+        """Whether the model itself returns unit vectors."""
         return self.modules[-1:] == ("Normalize",)
 
 
 def read_pooling(folder: Path) -> Pooling:
-    """Return how the model of a folder pools; its file has an older form, a flag for each mode, and a newer."""
+    """Return the pooling of a folder's model; reads both forms of its file, the older one with a flag for each mode."""
     listed = _read_json(folder / "modules.json", [])
     modules = tuple(str(module.get("type", "")).rpartition(".")[2] for module in listed)
     if modules not in PLAIN:
@@ -59,7 +59,7 @@ def read_pooling(folder: Path) -> Pooling:
 
 
 def read_query_prompt(folder: Path) -> str:
-    """Return the text that the model of a folder puts before a query, as `encode_query` chooses it; empty if none."""
+    """Return the query prompt of a folder's model, as chosen by `encode_query`; empty if there is none."""
     prompts = _read_json(folder / "config_sentence_transformers.json", {}).get("prompts") or {}
     return str(prompts.get("query", ""))
 

@@ -1,6 +1,6 @@
 """Recipes of embeddings: texts and encoder -> recipe.
 
-The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers at once.
+The stage and the plan call the same functions. This module imports no numeric library, so that a plan answers quickly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of
 
 VERSIONS: Mapping[str, int] = {"embed": 1}
-"""Bump a stage's number when equal inputs and config must give a different artifact."""
+"""Increase a stage's number when equal inputs and config must give a different artifact."""
 
 
 def embed(
@@ -28,10 +28,10 @@ def embed(
 ) -> Recipe:
     """Return the recipe of the embeddings of the texts with digest `texts` by the encoder with key `encoder`.
 
-    An adapter counts by its artifact's key, whatever name the config gives it.
+    An adapter is identified by its artifact's key, whatever name the config uses.
 
-    For precomputed vectors `texts` is the documents' key and `encoder` the digest of the vectors, which stands
-    for their path. Versions of torch and the like are left out: a text's vector is kept once it is there.
+    For precomputed vectors `texts` is the documents' key and `encoder` the digest of the vectors, which replaces their
+    path. Versions of torch and similar libraries are left out: a stored vector of a text stays valid.
     """
     return Recipe(
         stage="embed",

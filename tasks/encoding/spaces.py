@@ -1,4 +1,4 @@
-"""Spaces: an embeddings artifact -> what identifies the space that its vectors are in, and whether two are one."""
+"""Spaces: an embeddings artifact -> the identity of its vector space, and whether two spaces are the same."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 Space = dict[str, Any]
-"""encoder (key of weights, prompt and arithmetic, or `precomputed`), adapter if any, dim; model for people."""
+"""encoder (key of weights, prompt and number format, or `precomputed`), adapter if any, dim; model for people."""
 
 IDENTIFYING = ("encoder", "adapter", "dim")
 
 
 def space_of(store: ArtifactStore, embeddings: ArtifactRef) -> Space:
-    """Return the space of an embeddings artifact, from what its stage recorded."""
+    """Return the space of an embeddings artifact, from the records of its stage."""
     meta = store.meta(embeddings)
     dim = int(store.array(embeddings, "embeddings").shape[1])
     known = {name: meta[name] for name in ("encoder", "adapter", "model") if meta.get(name) is not None}
@@ -23,17 +23,17 @@ def space_of(store: ArtifactStore, embeddings: ArtifactRef) -> Space:
 
 
 def identity(space: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a space that decides whether another is the same."""
+    """Return the part of a space that decides whether two spaces are the same."""
     return {name: space[name] for name in IDENTIFYING if name in space}
 
 
 def check_space(trained: Mapping[str, Any], found: Mapping[str, Any], classifier: str) -> None:
-    """Raise ConfigError where a classifier meets another space than its own."""
+    """Raise ConfigError if a classifier gets vectors of another space than its own."""
     if identity(trained) == identity(found):
         return
     msg = (
-        f"{classifier}: trained on embeddings of {describe(trained)}, these are of {describe(found)}; set [embed] to "
-        "the classifier's own (the config.toml of its run has it), or train again"
+        f"{classifier}: trained on embeddings of {describe(trained)}, but these are of {describe(found)}; set [embed] "
+        "as in the config.toml of the classifier's run, or train again"
     )
     raise ConfigError(msg)
 

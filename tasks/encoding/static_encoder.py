@@ -1,7 +1,7 @@
-"""Static: a sentence-transformers model -> a vector for each of its tokens, which a text's vector is the sum of.
+"""Static encoder: a sentence-transformers model -> a vector for each of its tokens; a text's vector is their sum.
 
-No transformer runs on a text, only the tokenizer and a sum: for drafts, a first look, and corpora that would take
-days. The table is distilled on this machine from the model's own weights, once, and kept in the user's cache.
+No transformer runs on a text, only the tokenizer and a sum: for drafts, a first look, and corpora that would take days.
+The table is distilled once on this machine from the model's own weights and kept in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -25,31 +25,29 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 VERSION = 2
-"""Bump when the same weights must give another table; part of the encoder's key."""
+"""Increase when equal weights must give a different table; part of the encoder's key."""
 
 SIF = 1e-4
-"""Of `distilled_table`. k-means NMI on 3,000 questions of banking77: 1e-5 .664, 1e-4 .671, 1e-3 .626, no weights .569;
-the model itself .778."""
+"""Parameter of `distilled_table`. k-means NMI on 3,000 questions of banking77: .664 for 1e-5, .671 for 1e-4, .626 for
+1e-3, .569 without weights; .778 with the model itself."""
 
 TINY = 1e-6
-"""Share of [UNK]'s vector in every sum: nothing beside a word, and the direction of a text that has none."""
+"""Weight of [UNK]'s vector in every sum: negligible with a word, and the direction of a text without words."""
 
 DISTIL_TOKENS = 1_024
 """Tokens of the vocabulary that go through the model at a time."""
 
 
 def static_identity(folder: Path) -> dict[str, Any]:
-    """Return what decides the table beside weights and width.
+    """Return what decides the table in addition to weights and width.
 
     Raises
     ------
     ConfigError
-        When the model has no tokenizer.json, which the `tokenizers` library reads.
+        If the model has no tokenizer.json, which the `tokenizers` library reads.
     """
     if _tokenizer_file(folder) is None:
-        msg = (
-            f"embed: method='static' needs a fast tokenizer and {folder.name} has no tokenizer.json; use int8"
-        )
+        msg = f"embed: method='static' needs a fast tokenizer, but {folder.name} has no tokenizer.json; use int8"
         raise ConfigError(msg)
     return {"version": VERSION, "tokenizers": package_version("tokenizers")}
 
@@ -62,13 +60,13 @@ class StaticEncoder:
     folder : Path
         The model.
     key : str
-        The encoder's key, under which the table is kept.
+        The encoder's key, under which the table is stored.
     dim : int
-        Most dimensions of the vectors.
+        Maximum number of dimensions.
     load_model : callable
-        Loads the model; called where the table is not there yet.
+        Loads the model; called if the table does not exist yet.
     cache : Path or None
-        Folder of the tables; `encoder_cache()` if None.
+        Folder of the tables; default `encoder_cache()`.
     """
 
     chunk_texts: int | None = 65_536
@@ -102,7 +100,7 @@ class StaticEncoder:
         self._first = (TINY * self._table[_unknown(backend)]).astype(np.float32)
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Return unit vectors (n_texts, dim) float32 and token lengths (n_texts,) int32; texts are read to the end."""
+        """Return unit vectors (n_texts, dim) float32 and token lengths (n_texts,) int32; texts are not truncated."""
         from topicflow.tasks.core.words.token_sums import sum_rows
 
         ids, n_tokens = self._tokens(texts)
@@ -115,12 +113,12 @@ class StaticEncoder:
     def encode_queries(
         self, texts: Sequence[str], prompt: str | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Return vectors and lengths of queries: a table of tokens tells them from documents by a `prompt` alone."""
+        """Return vectors and lengths of queries; only a `prompt` distinguishes them from documents."""
         return self.encode([prompt + text for text in texts] if prompt else texts)
 
 
 def distil(model: SentenceTransformer, backend: Any, dim: int) -> NDArray[np.float32]:  # noqa: ANN401
-    """Return the table (n_tokens, dim) float32 of a model: each token alone through it, pooled by its mean.
+    """Return the table (n_tokens, dim) float32 of a model: the mean-pooled vector of each single token.
 
     Parameters
     ----------
@@ -129,11 +127,11 @@ def distil(model: SentenceTransformer, backend: Any, dim: int) -> NDArray[np.flo
     backend : tokenizers.Tokenizer
         Its tokenizer.
     dim : int
-        Most dimensions of the rows.
+        Maximum number of dimensions.
 
     Notes
     -----
-    30,522 tokens of three ids through all-MiniLM-L6-v2 cost as much as 6,000 titles.
+    30,522 tokens with three ids each take as long in all-MiniLM-L6-v2 as 6,000 titles.
     """
     import torch
 
@@ -164,13 +162,13 @@ def _tokenizer_file(folder: Path) -> Path | None:
 
 
 def _specials(backend: Any, n_tokens: int) -> NDArray[np.bool_]:  # noqa: ANN401
-    """Return which tokens stand for no text, all marks but that of the unknown, and [unused…] places."""
+    """Return which tokens represent no text: all marks except the one for unknown tokens, and [unused…] entries."""
     added = {i for i, token in backend.get_added_tokens_decoder().items() if token.special}
     unused = {i for token, i in backend.get_vocab().items() if token.startswith("[unused")}
     return np.isin(np.arange(n_tokens), sorted((added | unused) - {_unknown(backend)}))
 
 
 def _unknown(backend: Any) -> int:  # noqa: ANN401
-    """Return the id of the token for what the vocabulary lacks; the last token where there is none."""
+    """Return the id of the token for unknown words; the last token if there is none."""
     vocabulary = backend.get_vocab()
     return next((vocabulary[name] for name in ("[UNK]", "<unk>") if name in vocabulary), len(vocabulary) - 1)

@@ -1,7 +1,7 @@
-"""Tokens: texts -> token ids, lengths, and batches of one length, which need no padding.
+"""Tokenizer: texts -> token ids, lengths, and batches of one length, which need no padding.
 
-A text's vector must not depend on the texts beside it. Padding and masks change which numbers are added in which
-order; a batch that holds texts of one length has neither.
+A text's vector must not depend on the other texts of its batch. Padding and masks change which numbers are added in
+which order; a batch of texts of one length has neither.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class TextTokens:
     prefix : str
         Prompt put before each text.
     max_tokens : int or None
-        Longest input, marks such as [CLS] included; no bound if None.
+        Longest input, including marks such as [CLS]; None for no limit.
     marks : bool
-        Put marks such as [CLS] around each text, as transformers want them.
+        Put marks such as [CLS] around each text, as transformers need them.
     """
 
     backend: Any
@@ -42,12 +42,12 @@ class TextTokens:
     marks: bool = True
 
     def __call__(self, texts: Sequence[str]) -> tuple[TokenIds, NDArray[np.int32]]:
-        """Return the token ids of each text, cut at `max_tokens`, and the lengths (n_texts,) before the cut.
+        """Return the token ids of each text, cut at `max_tokens`, and the lengths (n_texts,) before cutting.
 
         Notes
         -----
-        Each text is tokenised once, 20,000 titles a second and core; only what is too long is done again, by the
-        tokenizer's own rule of what to keep.
+        Each text is tokenised once, 20,000 titles per second and core; only texts that are too long are tokenised
+        again, with the tokenizer's own truncation.
         """
         self.backend.no_padding()
         self.backend.no_truncation()
@@ -70,14 +70,14 @@ class TextTokens:
 
 @dataclass
 class LengthBatches:
-    """The rows of texts in batches of one length, longest first: memory runs out at once or never.
+    """The rows of texts in batches of one length, longest first: memory runs out in the first batch or never.
 
     Parameters
     ----------
     lengths : ndarray of shape (n_texts,), int
         Length of each text in tokens.
     budget : int
-        Most tokens of a batch; may be lowered between two batches.
+        Maximum number of tokens in a batch; may be lowered between two batches.
     """
 
     lengths: NDArray[np.integer]
@@ -102,11 +102,11 @@ def token_matrix(ids: TokenIds, rows: NDArray[np.intp]) -> NDArray[np.int64]:
 
 
 def ahead(function: Callable[[_In], _Out], items: Sequence[_In]) -> Iterator[_Out]:
-    """Yield `function` of each item in order, the next one worked on in a thread while the caller uses this one.
+    """Yield `function` of each item in order; a thread computes the next result while the caller uses this one.
 
     Notes
     -----
-    A fast tokenizer works outside Python's lock, so that the two run at once; one result is held in advance.
+    A fast tokenizer works outside Python's lock, so both run at the same time; one result is computed in advance.
     """
     if len(items) < 2:
         yield from map(function, items)

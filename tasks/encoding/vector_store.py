@@ -1,7 +1,7 @@
-"""Vectors: one vector per distinct text and encoder, ever, in append-only chunks beside the artifacts.
+"""Vector store: one vector for each distinct text and encoder, in append-only chunks in the artifact store.
 
 A chunk is an artifact of kind `vectors-<encoder key>` with three aligned files: `digests` (n, 2) uint64, `vectors`
-(n, dim) float32 and `n_tokens` (n,) int32. A text is known by the 128-bit BLAKE2b digest of its UTF-8 bytes.
+(n, dim) float32 and `n_tokens` (n,) int32. The 128-bit BLAKE2b digest of its UTF-8 bytes identifies a text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def save_chunk(
     vectors: NDArray[np.float32],
     n_tokens: NDArray[np.int32],
 ) -> str:
-    """Return the key of a chunk after committing its digests (n, 2), vectors (n, dim) and token counts (n,)."""
+    """Commit a chunk with digests (n, 2), vectors (n, dim) and token counts (n,); return its key."""
     with store.writing(chunk_recipe(encoder, digests)) as writer:
         writer.rows = len(digests)
         writer.save_array("digests", digests)
@@ -48,7 +48,7 @@ class VectorStore:
     Parameters
     ----------
     store : ArtifactStore
-        Where the chunks are.
+        The store of the chunks.
     encoder : str
         The encoder's key.
     """
@@ -59,30 +59,30 @@ class VectorStore:
     _places: DigestIndex = field(default_factory=DigestIndex)
 
     def __post_init__(self) -> None:
-        """Read the digests of the chunks that are there; what is damaged is left out and so computed again."""
+        """Read the digests of the existing chunks; damaged chunks are skipped, so their vectors are computed again."""
         self.refresh()
 
     @property
     def kind(self) -> str:
-        """The artifacts' kind."""
+        """The kind of the artifacts."""
         return f"vectors-{self.encoder}"
 
     @property
     def dim(self) -> int:
-        """Width of the vectors; 0 where there are none yet."""
+        """Width of the vectors; 0 if there are none yet."""
         return int(self.store.array(self._chunks[0], "vectors").shape[1]) if self._chunks else 0
 
     def refresh(self) -> None:
-        """Take in chunks that this or another process has written since."""
+        """Add the chunks that this or another process has written since."""
         known = {chunk.key for chunk in self._chunks}
         self._index([self._ref(key) for key in self.store.hits(self.kind, leave_out=known)])
 
     def add(self, digests: Digests, vectors: NDArray[np.float32], n_tokens: NDArray[np.int32]) -> None:
-        """Keep the vectors (n, dim) and token counts (n,) of the texts with `digests` (n, 2), durably."""
+        """Store the vectors (n, dim) and token counts (n,) of the texts with `digests` (n, 2)."""
         self._index([self._ref(save_chunk(self.store, self.encoder, digests, vectors, n_tokens))])
 
     def locate(self, digests: Digests) -> NDArray[np.int64]:
-        """Return places (n, 2) of texts as (chunk, row), with (-1, -1) for texts that are not there."""
+        """Return the positions (n, 2) of texts as (chunk, row); (-1, -1) for texts without a vector."""
         return self._places.locate(digests)
 
     def gather(self, places: NDArray[np.int64], out: NDArray[np.float32]) -> NDArray[np.int32]:
@@ -96,14 +96,14 @@ class VectorStore:
         return n_tokens
 
     def keys(self, chunks: Sequence[int]) -> list[str]:
-        """Return the keys of chunks, sorted, so that an artifact can say which it was gathered from."""
+        """Return the sorted keys of chunks, so that an artifact can record its chunks."""
         return sorted(self._chunks[chunk].key for chunk in chunks)
 
     def _ref(self, key: str) -> ArtifactRef:
         return ArtifactRef(self.kind, key, stage="embed")
 
     def _index(self, fresh: Sequence[ArtifactRef]) -> None:
-        """Take the digests of `fresh` chunks into the index."""
+        """Add the digests of `fresh` chunks to the index."""
         if not fresh:
             return
         found, places = [], []

@@ -1,4 +1,4 @@
-"""Devices: what `runtime.device` means on this machine."""
+"""Devices: the meaning of `runtime.device` on this machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def resolve_device(device: str) -> str:
-    """Return `cuda`, `mps` or `cpu` for `auto`; torch is imported only where there could be a GPU."""
+    """Return `cuda`, `mps` or `cpu` for `auto`; torch is imported only if there may be a GPU."""
     if device != "auto":
         return device
     if not Path("/dev/nvidiactl").exists() and sys.platform not in {"darwin", "win32"}:

@@ -1,6 +1,6 @@
-"""Parts: a stage's work cut into numbered parts, each an artifact: a kill costs one, and workers share them.
+"""Parts: a stage's work in numbered parts, each an artifact; a killed run loses one part, and workers share them.
 
-What is there already is found and not made again. When the stage's own artifact is committed its parts go.
+Existing parts are found and not computed again. When the stage's own artifact is committed, its parts are deleted.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ def made_parts(
     Parameters
     ----------
     stage : str
-        What progress and task runs are called.
+        Name in progress and task runs.
     make : callable
         Finds or makes a part by its number: a function of a module, or a `functools.partial` of one.
     n_parts : int
     runtime : RuntimeConfig
-        As `workers.started` yields it.
+        The settings that `workers.started` yields.
     unit : str
-        What a part is called in progress.
+        Name of a part in progress.
     """
     refs = []
     with track(stage, n_parts, unit=unit) as progress:
@@ -39,6 +39,6 @@ def made_parts(
 
 
 def discard_all(store: ArtifactStore, refs: Iterable[ArtifactRef]) -> None:
-    """Let go of parts."""
+    """Delete parts from the store."""
     for ref in refs:
         store.discard(ref.kind, ref.key)

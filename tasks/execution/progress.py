@@ -1,4 +1,4 @@
-"""Progress: what a stage has done so far -> a bar for a person, lines for a log, an artifact in Prefect."""
+"""Progress of a stage: a bar for a person, lines for a log, an artifact in Prefect."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
     from topicflow.tasks.store.artifact_store import ArtifactRef
 
-_TELL_EVERY_S = 2.0
-"""Seconds between two messages to Prefect; each is a request."""
+_SEND_EVERY_S = 2.0
+"""Seconds between two messages to Prefect; each message is a request."""
 
 _LINE_EVERY_S = 15.0
-"""Seconds between two lines where nobody watches a bar."""
+"""Seconds between two log lines if there is no bar."""
 
 _bars: Bars | None = None
-"""The bars on the screen while `display` is open; one process has one terminal."""
+"""The bars on the screen while `display` is active; one process has one terminal."""
 
 
 @contextlib.contextmanager
 def display() -> Iterator[None]:
-    """Show bars on standard error while the block runs, where a person watches it."""
+    """Show bars on standard error during the block if standard error is a terminal."""
     global _bars  # noqa: PLW0603  (one terminal, one display)
     if not sys.stderr.isatty():
         yield
@@ -60,7 +60,7 @@ def display() -> Iterator[None]:
 
 @contextlib.contextmanager
 def waiting(stage: str) -> Iterator[None]:
-    """Show that a stage is at work, until the block ends."""
+    """Show during the block that a stage is running."""
     bars = _bars
     if bars is None:
         yield
@@ -73,7 +73,7 @@ def waiting(stage: str) -> Iterator[None]:
 
 
 def _line_of(stage: str) -> TaskID | None:
-    """Return the line of a stage that is shown as at work, or None."""
+    """Return the line of a stage that is shown as running, or None."""
     tasks = _bars.tasks if _bars is not None else []
     return next((task.id for task in tasks if task.description == stage), None)
 
@@ -85,14 +85,14 @@ def say(stage: str, ref: ArtifactRef) -> None:
 
 
 class Progress:
-    """Counts units done out of `total` and passes the share on."""
+    """Counts finished units out of `total` and reports the share."""
 
     def __init__(self, stage: str, total: int, unit: str) -> None:
         self.stage = stage
         self.total = max(1, total)
         self.unit = unit
         self.done = 0
-        self._started = self._told = self._line = time.monotonic()
+        self._started = self._sent = self._line = time.monotonic()
         self._bars = _bars
         self._shown = _line_of(stage)
         self._artifact: UUID | None = None
@@ -102,7 +102,7 @@ class Progress:
         self.reach(self.done + n)
 
     def reach(self, done: int) -> None:
-        """Set the units done so far; never goes back."""
+        """Set the number of finished units; it never decreases."""
         self.done = max(self.done, min(done, self.total))
         now = time.monotonic()
         if self._bars is not None and self._shown is not None:
@@ -112,26 +112,26 @@ class Progress:
             self._line = now
             rate = self.done / (now - self._started)
             LOG.info(
-                "%-9s  %s of %s %s, %.0f a second",
+                "%-9s  %s of %s %s, %.0f per second",
                 self.stage,
                 f"{self.done:,}",
                 f"{self.total:,}",
                 self.unit,
                 rate,
             )
-        if now - self._told >= _TELL_EVERY_S:
-            self._told = now
-            self._tell_prefect()
+        if now - self._sent >= _SEND_EVERY_S:
+            self._sent = now
+            self._send_to_prefect()
 
     def close(self) -> None:
-        """Take the amount away and tell Prefect the end."""
+        """Remove the amount and send the end to Prefect."""
         if self._bars is not None and self._shown is not None:
             self._bars.update(self._shown, amount="")
         if self._artifact is not None:
-            self._tell_prefect()
+            self._send_to_prefect()
 
-    def _tell_prefect(self) -> None:
-        """Make or update the progress artifact, where this runs inside a Prefect task."""
+    def _send_to_prefect(self) -> None:
+        """Create or update the progress artifact, if this runs inside a Prefect task."""
         from prefect.artifacts import create_progress_artifact, update_progress_artifact
         from prefect.runtime import task_run
 

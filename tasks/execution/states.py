@@ -1,4 +1,4 @@
-"""States: what a task tells Prefect when it found its artifact instead of computing it."""
+"""States: the state that a task returns to Prefect if it found its artifact instead of computing it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from topicflow.tasks.store.artifact_store import ArtifactRef
 
 
 def cached(found: ArtifactRef) -> ArtifactRef:
-    """Return a finished state named `Cached` that carries the artifact, so that the UI tells the truth.
+    """Return a finished state named `Cached` with the artifact, so that the UI shows that nothing was computed.
 
-    Prefect takes a returned state for the task's own and gives callers what it carries; a stage called as
-    `stage.fn` gives the state itself.
+    Prefect uses a returned state as the task's own state and gives callers its data; `stage.fn` returns the state
+    itself.
     """
     state: Any = Completed(name="Cached", message="found in the store", data=found)
     return state  # type: ignore[no-any-return]

@@ -1,9 +1,9 @@
 """Workers: chunks of a stage's work -> their results in order, here or on a Dask or Ray cluster.
 
-A stage runs where the flow runs; what it maps over chunks goes out through one of Prefect's task runners, opened inside
-the stage, so that the chunks show as task runs below it. The flow itself stays on its own runner: the stages between
-(neighbours, layout, clusters) need the whole corpus on one machine, and a cluster of small workers could not take them.
-Only references travel; data goes through the store, which every worker must reach.
+A stage runs in the process of the flow. Work over chunks is sent through one of Prefect's task runners, opened inside
+the stage, so that the chunks appear as task runs below it. The flow itself keeps its own runner: the stages in between
+(neighbours, layout, clusters) need the whole corpus on one machine, which small workers could not provide. Only
+references travel; data is exchanged through the store, which every worker must reach.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from topicflow.tasks.errors import ConfigError, StageError, first_line
 from topicflow.tasks.execution.devices import resolve_device
 
 MAX_TASKS = 256
-"""Task runs of one stage at most: each is some kilobytes in Prefect's database and some requests to its server."""
+"""Maximum task runs of a stage: each takes a few kilobytes in Prefect's database and a few requests to its server."""
 
 CONNECT_S = 10
-"""Seconds that a cluster has to answer."""
+"""Seconds to wait for an answer of a cluster."""
 
 WORKERS_S = 60
-"""Seconds that a cluster without workers has to get one."""
+"""Seconds to wait for the first worker of a cluster."""
 
 _Chunk = TypeVar("_Chunk")
 _Out = TypeVar("_Out")
@@ -34,17 +34,17 @@ _Out = TypeVar("_Out")
 
 @contextlib.contextmanager
 def started(runtime: RuntimeConfig) -> Iterator[RuntimeConfig]:
-    """Yield `runtime` with the address of its cluster, starting one on this machine where it names none.
+    """Yield `runtime` with the address of its cluster; without an address start a cluster on this machine.
 
-    A cluster of this machine has a worker for each GPU, or for every four cores, each with one thread; it is stopped
-    when the block ends.
+    A cluster on this machine has a worker for each GPU, or for every four cores, each with one thread; it is stopped
+    at the end of the block.
 
     Raises
     ------
     ConfigError
-        When the engine's package is not installed.
+        If the engine's package is not installed.
     StageError
-        When the cluster does not answer or has no workers.
+        If the cluster does not answer or has no workers.
     """
     if runtime.engine == "threads":
         yield runtime
@@ -62,24 +62,24 @@ def started(runtime: RuntimeConfig) -> Iterator[RuntimeConfig]:
 def map_chunks(
     name: str, function: Callable[[_Chunk], _Out], chunks: Sequence[_Chunk], runtime: RuntimeConfig
 ) -> Iterator[_Out]:
-    """Yield `function` of each chunk in order: one after the other on threads, on all workers of a cluster.
+    """Yield `function` of each chunk in order, one after the other in this process or on all workers of a cluster.
 
     Parameters
     ----------
     name : str
-        What the task runs are called.
+        Name of the task runs.
     function : callable
-        A function of a module, or a `functools.partial` of one: it travels by name. It uses the cores it has by
-        itself, reads from the store and writes to it, and finds what an earlier try of the same chunk has left.
+        A function of a module, or a `functools.partial` of one, because it is sent by name. It uses the available
+        cores itself, reads from and writes to the store, and finds what an earlier attempt at the same chunk stored.
     chunks : sequence
-        What it is called with: numbers or references, a few bytes each.
+        Arguments of the function: numbers or references, a few bytes each.
     runtime : RuntimeConfig
-        As `started` yields it; without an address the work is done here.
+        The settings that `started` yields; without an address this process does the work.
 
     Raises
     ------
     StageError
-        When a chunk's workers die again and again; what the function raises is raised as it is.
+        If the workers of a chunk die repeatedly. Errors of the function are raised unchanged.
     """
     if runtime.engine == "threads" or runtime.address is None:
         yield from map(function, chunks)
@@ -97,7 +97,7 @@ def map_chunks(
 
 
 def _awaited(future: Any, name: str, runtime: RuntimeConfig) -> Any:  # noqa: ANN401  (a future of either package)
-    """Return a future's result; raise StageError where the cluster has had no worker for a whole WORKERS_S."""
+    """Return a future's result; raise StageError if the cluster has had no worker for WORKERS_S."""
     while True:
         try:
             return future.result(timeout=WORKERS_S)
@@ -105,17 +105,17 @@ def _awaited(future: Any, name: str, runtime: RuntimeConfig) -> Any:  # noqa: AN
             if _has_workers(runtime):
                 continue
         with contextlib.suppress(TimeoutError):
-            return future.result(timeout=WORKERS_S)  # a supervisor may start them anew
+            return future.result(timeout=WORKERS_S)  # a supervisor may restart them
         if not _has_workers(runtime):
             msg = (
-                f"{name}: the cluster at {runtime.address} has had no worker for {WORKERS_S} s; start some, then run "
-                "the same command again: what they finished is kept"
+                f"{name}: the cluster at {runtime.address} has had no worker for {WORKERS_S} s; start workers, then "
+                "run the same command again: finished work is kept"
             )
             raise StageError(msg)
 
 
 def _has_workers(runtime: RuntimeConfig) -> bool:
-    """True when the cluster has a worker; Ray's head says so itself, by failing the task."""
+    """Return whether the cluster has a worker; Ray's head itself fails the task if there is none."""
     if runtime.engine != "dask":
         return True
     import distributed
@@ -128,7 +128,7 @@ def _each(function: Callable[[_Chunk], _Out], chunks: tuple[_Chunk, ...]) -> lis
     return [function(chunk) for chunk in chunks]
 
 
-def _runner(runtime: RuntimeConfig) -> Any:  # noqa: ANN401  (neither package is there without its extra)
+def _runner(runtime: RuntimeConfig) -> Any:  # noqa: ANN401  (the packages are installed only with their extras)
     """Return Prefect's runner for the cluster at the runtime's address."""
     if runtime.engine == "dask":
         from prefect_dask import DaskTaskRunner
@@ -150,21 +150,19 @@ def _dask(runtime: RuntimeConfig) -> Iterator[str]:
             with distributed.Client(address, timeout=CONNECT_S, set_as_default=False) as client:
                 client.wait_for_workers(1, timeout=WORKERS_S)
         except TimeoutError:
-            msg = (
-                f"runtime.address: the Dask scheduler {address} has no worker after {WORKERS_S} s; start some"
-            )
+            msg = f"runtime.address: the Dask scheduler {address} has no worker after {WORKERS_S} s; start workers"
             raise StageError(msg) from None
         except (OSError, ValueError) as error:
             msg = (
                 f"runtime.address: no Dask scheduler answers at {address} ({first_line(error)}); start one there, or "
-                "leave runtime.address out for a cluster of this machine"
+                "remove runtime.address to start a cluster on this machine"
             )
             raise StageError(msg) from None
         yield address
 
 
 def _local_dask(runtime: RuntimeConfig) -> Any:  # noqa: ANN401  (distributed has no types)
-    """Return a Dask cluster of this machine: processes of one thread, each with a GPU or its share of the cores."""
+    """Return a Dask cluster on this machine: processes with one thread, each with a GPU or its share of the cores."""
     from distributed import Nanny, Scheduler, SpecCluster
 
     logging.getLogger("distributed").setLevel(logging.ERROR)
@@ -189,7 +187,7 @@ def _local_dask(runtime: RuntimeConfig) -> Any:  # noqa: ANN401  (distributed ha
 
 @contextlib.contextmanager
 def _ray(runtime: RuntimeConfig) -> Iterator[str]:
-    """Yield the address of the Ray cluster that this process is connected to while the block runs."""
+    """Yield the address of the Ray cluster to which this process is connected during the block."""
     import ray
 
     local = {"num_cpus": runtime.n_workers or max(1, n_cores() // 4), "include_dashboard": False}
@@ -201,7 +199,7 @@ def _ray(runtime: RuntimeConfig) -> Iterator[str]:
     except (ConnectionError, ValueError, RuntimeError) as error:
         msg = (
             f"runtime.address: no Ray cluster answers at {runtime.address} ({first_line(error)}); start one there, or "
-            "leave runtime.address out for a cluster of this machine"
+            "remove runtime.address to start a cluster on this machine"
         )
         raise StageError(msg) from None
     try:
@@ -211,7 +209,7 @@ def _ray(runtime: RuntimeConfig) -> Iterator[str]:
 
 
 def _n_gpus(runtime: RuntimeConfig) -> int:
-    """Return how many GPUs this machine has for the encoder; 0 where it runs on the CPU."""
+    """Return the number of GPUs for the encoder on this machine; 0 if it runs on the CPU."""
     if resolve_device(runtime.device) != "cuda":
         return 0
     import torch
@@ -221,7 +219,7 @@ def _n_gpus(runtime: RuntimeConfig) -> int:
 
 @contextlib.contextmanager
 def _gpu_of_its_own(runtime: RuntimeConfig) -> Iterator[None]:
-    """Let each task of Ray have a GPU for itself; a worker of Dask was started with its own."""
+    """Give each task of Ray its own GPU; each worker of Dask was started with its own."""
     if runtime.engine != "ray" or not _n_gpus(runtime):
         yield
         return
@@ -233,7 +231,7 @@ def _gpu_of_its_own(runtime: RuntimeConfig) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _worker_errors_in_one_line(name: str) -> Iterator[None]:
-    """Turn what a scheduler says of workers that died or left into a StageError."""
+    """Turn a scheduler's errors about workers that died or left into a StageError."""
     try:
         yield
     except Exception as error:
@@ -245,7 +243,7 @@ def _worker_errors_in_one_line(name: str) -> Iterator[None]:
         }:
             raise
         msg = (
-            f"{name}: the workers that took a chunk died ({first_line(error)[:200]}); look at their memory and logs, "
-            "then run the same command again: what they finished is kept"
+            f"{name}: the workers of a chunk died ({first_line(error)[:200]}); check their memory and logs, then run "
+            "the same command again: finished work is kept"
         )
         raise StageError(msg) from error

@@ -1,6 +1,6 @@
 """Recipe of the report.
 
-The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers at once.
+The stage and the plan call the same functions. This module imports no numeric library, so that a plan answers quickly.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from topicflow.configs.sections.report import ReportConfig
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 
-VERSIONS: Mapping[str, int] = {"report": 5}
-"""Bump a stage's number when equal inputs and config must give a different artifact."""
+VERSIONS: Mapping[str, int] = {"report": 6}
+"""Increase a stage's number when equal inputs and config must give a different artifact."""
 
 
 def report(config: ReportConfig, name: str, inputs: Mapping[str, str]) -> Recipe:
-    """Return the recipe of the report's page; a run adds its own timings to it."""
+    """Return the recipe of the report's page; a run adds its own timings."""
     return Recipe(
         stage="report",
         kind="reports",

@@ -20,20 +20,20 @@ from topicflow.tasks.report.report_page import build_page
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 MAX_SIMILAR = 60
-"""Topics on the similarity map: more cells than 60 × 60 cannot be told apart on half a page."""
+"""Topics on the similarity map: more than 60 × 60 cells cannot be distinguished on half a page."""
 
 MAX_LINES = 10
-"""Topics drawn over time: more lines than ten cannot be followed."""
+"""Topics in the chart over time: more than ten lines cannot be followed."""
 
 MAX_BINS = 60
-"""Steps of the time axis at most; the finest unit that stays within them is taken."""
+"""Maximum number of steps on the time axis; the finest unit with at most this many steps is used."""
 
 MAX_TEXT_BYTES = 32_000_000
-"""Bytes of all texts on the map: beyond it they are cut shorter, so that the page opens in seconds (100,000 points of
-300 ASCII characters are 30 MB)."""
+"""Maximum bytes of all texts on the map; longer texts are cut, so that the page opens in seconds (100,000 points of 300
+ASCII characters are 30 MB)."""
 
 MIN_TEXT = 20
-"""Characters left of a text at least, whatever the bytes: a million points are then 60 MB at worst."""
+"""Minimum characters of a text, whatever the bytes: a million points are then at most 60 MB."""
 
 PART_ROWS = 50_000
 """Documents read at a time."""
@@ -42,72 +42,75 @@ TIME_STEPS: Mapping[str, int] = {
     "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "6h": 21_600, "1d": 86_400, "1w": 604_800, "1mo": 2_629_746,
     "1q": 7_889_238, "1y": 31_556_952, "5y": 157_784_760, "25y": 788_923_800, "100y": 3_155_695_200,
 }  # fmt: skip
-"""Steps of the time axis as polars names them, with their mean length in seconds."""
+"""Steps of the time axis in the notation of polars, with their mean length in seconds."""
 
 METRICS: Mapping[str, tuple[str, str, str, tuple[float, float] | None]] = {
-    "n_documents": ("Documents", "Documents that entered the model, after empty ones were dropped.", "", None),
-    "n_topics": ("Topics", "Groups found, documents without a topic left out.", "", None),
+    "n_documents": ("Documents", "Documents in the model, without empty ones.", "", None),
+    "n_topics": ("Topics", "Number of topics; outliers are not a topic.", "", None),
     "outlier_share": (
-        "Outliers", "Share of documents that belong to no topic.", "Up to a third is usual with HDBSCAN.", (0, 1),
+        "Outliers", "Share of documents without a topic.", "Up to a third is usual with HDBSCAN.", (0, 1),
     ),
-    "median_topic_size": ("Median topic size", "Documents in the topic in the middle.", "", None),
+    "median_topic_size": ("Median topic size", "Documents in the topic of median size.", "", None),
     "largest_topic_share": (
         "Largest topic", "Share of all documents in the largest topic.",
-        "Above a half, one topic swallows the rest.", (0, 1),
+        "Above 0.5, one topic contains most documents.", (0, 1),
     ),
     "npmi": (
-        "Coherence, NPMI", "Do a topic's keywords occur together in the documents more often than by chance?",
-        "0 is chance; above 0.1 reads well.", (-1, 1),
+        "Coherence, NPMI", "Whether a topic's keywords occur together in documents more often than by chance.",
+        "0 is chance; above 0.1 is good.", (-1, 1),
     ),
     "c_v": (
-        "Coherence, C_v", "The same question, asked in a way that agrees best with people's ratings.",
-        "Above 0.5 reads well.", (0, 1),
+        "Coherence, C_v", "The same by another measure, which agrees best with people's ratings.",
+        "Above 0.5 is good.", (0, 1),
     ),
     "diversity": (
         "Diversity", "Share of distinct words among the keywords of all topics.",
-        "Near 1: no two topics say the same.", (0, 1),
+        "Near 1, topics share few keywords.", (0, 1),
     ),
     "trustworthiness": (
-        "Trustworthiness", "Are neighbours after the reduction neighbours in the embeddings, too?",
-        "Above 0.9 the reduction can be believed.", (0, 1),
+        "Trustworthiness", "Whether neighbours after the reduction are neighbours in the embeddings too.",
+        "Above 0.9 the reduction is reliable.", (0, 1),
     ),
     "dbcv": (
-        "Cluster validity, DBCV", "Are topics dense inside and sparse between?",
-        "Above 0 the groups are apart; 1 is best.", (-1, 1),
+        "Cluster validity, DBCV", "Whether documents are dense inside topics and sparse between them.",
+        "Above 0 the topics are separate; 1 is best.", (-1, 1),
     ),
-    "n_labelled": ("Labelled documents", "Documents with a known label, on which the next figures stand.", "", None),
+    "n_labelled": ("Labelled documents", "Documents with a known label; the next metrics use only these.", "", None),
     "nmi": (
-        "NMI", "Information shared by topics and known labels, outliers counted as one group.",
+        "NMI", "Information shared by topics and known labels; outliers count as one group.",
         "1 is the same grouping.", (0, 1),
     ),
     "ari": (
-        "ARI", "Pairs of documents on which topics and known labels agree, beyond chance.", "0 is chance, 1 the same.",
-        (-1, 1),
+        "ARI", "Pairs of documents on which topics and known labels agree, compared with chance.",
+        "0 is chance, 1 the same.", (-1, 1),
     ),
-    "purity": ("Purity", "Share of documents whose topic is mostly of their own label.", "Nearer 1 is better.", (0, 1)),
+    "purity": (
+        "Purity", "Share of documents whose label is the most frequent one in their topic.", "Nearer 1 is better.",
+        (0, 1),
+    ),
     "nmi_clustered": ("NMI, without outliers", "NMI over documents that have a topic.", "Nearer 1 is better.", (0, 1)),
     "ari_clustered": ("ARI, without outliers", "ARI over documents that have a topic.", "Nearer 1 is better.", (-1, 1)),
     "purity_clustered": (
         "Purity, without outliers", "Purity over documents that have a topic.", "Nearer 1 is better.", (0, 1),
     ),
 }  # fmt: skip
-"""Of each figure: its name, what it means, what is good, and its bounds where it has any."""
+"""The name, meaning, good values and bounds (if any) of each metric."""
 
 
 def sample_rows(labels: NDArray[np.int32], max_points: int) -> NDArray[np.int64]:
-    """Return the rows of at most `max_points` documents, ascending, each topic with its share.
+    """Return the rows of at most `max_points` documents, ascending, in proportion to the topics' sizes.
 
     Parameters
     ----------
     labels : ndarray of shape (n_docs,), int32
         Topic of each document, -1 for none.
     max_points : int
-        Rows wanted; every topic gets at least one, so the result is larger where there are more topics.
+        Maximum number of rows; every topic gets at least one, so the result is larger if there are more topics.
 
     Notes
     -----
-    Deterministic: every k-th document of a topic, in their order. Small topics get a few points more than their
-    share (a quarter of the points is dealt out evenly), or they would vanish from the map. O(n_docs log n_docs).
+    Deterministic: every k-th document of a topic, in order. Small topics get a few more points than their share (a
+    quarter of the points is distributed evenly), or they would vanish from the map. O(n_docs log n_docs).
     """
     if len(labels) <= max_points:
         return np.arange(len(labels), dtype=np.int64)
@@ -123,7 +126,7 @@ def sample_rows(labels: NDArray[np.int32], max_points: int) -> NDArray[np.int64]
 
 
 def _quotas(sizes: NDArray[np.int64], max_points: int) -> NDArray[np.int64]:
-    """Return how many points each group gets: a small floor, the rest in proportion, summing to `max_points`."""
+    """Return how many points each group gets: a small minimum, the rest in proportion; the sum is `max_points`."""
     floor = np.minimum(sizes, max(1, max_points // (4 * len(sizes))))
     left = max_points - int(floor.sum())
     rest = sizes - floor
@@ -137,7 +140,7 @@ def _quotas(sizes: NDArray[np.int64], max_points: int) -> NDArray[np.int64]:
 
 
 def topic_similarity(centroids: NDArray[np.float32], sizes: Sequence[int]) -> dict[str, Any] | None:
-    """Return the cosine similarity of the largest topics, neighbours side by side; None for fewer than two.
+    """Return the cosine similarity of the largest topics, similar ones next to each other; None for fewer than two.
 
     Parameters
     ----------
@@ -149,7 +152,7 @@ def topic_similarity(centroids: NDArray[np.float32], sizes: Sequence[int]) -> di
     Returns
     -------
     dict or None
-        `topics`, the topic numbers in the order of the axes, and `values`, rows of cosines to three digits.
+        `topics`, the topic numbers in the order of the axes, and `values`, rows of cosines with three digits.
     """
     from scipy.cluster.hierarchy import leaves_list, linkage
 
@@ -166,12 +169,12 @@ def topic_similarity(centroids: NDArray[np.float32], sizes: Sequence[int]) -> di
 def topics_over_time(
     times: pl.Series, labels: NDArray[np.int32], sizes: Sequence[int]
 ) -> dict[str, Any] | None:
-    """Return counts per time step of the largest topics; None where fewer than two steps have a timestamp.
+    """Return the counts of the largest topics in each time step; None if there are fewer than two different times.
 
     Parameters
     ----------
     times : pl.Series
-        Timestamp of each document, Datetime, null where not known; times with a zone are told in UTC.
+        Timestamp of each document, Datetime, null if unknown; times with a zone are converted to UTC.
     labels : ndarray of shape (n_docs,), int32
         Topic of each document, -1 for none.
     sizes : sequence of int
@@ -180,8 +183,8 @@ def topics_over_time(
     Returns
     -------
     dict or None
-        `step` (a polars duration), `starts` (ISO times), `totals` (documents of any topic or none per step),
-        `topics` (numbers, largest first) and `counts` (one list a topic), and `n_undated`.
+        `step` (a polars duration), `starts` (ISO times), `totals` (documents of each step, with or without a topic),
+        `topics` (numbers, largest first), `counts` (one list for each topic), and `n_undated`.
     """
     moments = times.cast(pl.Datetime("us", getattr(times.dtype, "time_zone", None)))
     if getattr(times.dtype, "time_zone", None):
@@ -212,9 +215,9 @@ def topics_over_time(
 
 
 def _time_axis(times: pl.Series) -> tuple[str, pl.DataFrame]:
-    """Return the finest step with at most about MAX_BINS bins, and the table of all bins with their places.
+    """Return the finest step with at most about MAX_BINS bins, and the table of all bins with their positions.
 
-    Nothing becomes a Python datetime on the way: a wrong year in one document (0, 20240) must not stop a report.
+    No time becomes a Python datetime here: a wrong year in one document (0, 20240) must not stop a report.
     """
     first, last = times.to_physical().min(), times.to_physical().max()
     assert isinstance(first, int)
@@ -229,7 +232,7 @@ def _time_axis(times: pl.Series) -> tuple[str, pl.DataFrame]:
 
 
 def metric_entries(metrics: Mapping[str, float | int | None]) -> list[dict[str, Any]]:
-    """Return the figures with their explanations, known ones first and in the order of `METRICS`."""
+    """Return the metrics with their explanations, known ones first and in the order of `METRICS`."""
     names = [name for name in METRICS if name in metrics] + [name for name in metrics if name not in METRICS]
     entries = []
     for name in names:
@@ -242,7 +245,7 @@ def metric_entries(metrics: Mapping[str, float | int | None]) -> list[dict[str, 
 def topic_entries(
     topics: pl.DataFrame, layout: NDArray[np.float32], labels: NDArray[np.int32], n_examples: int
 ) -> list[dict[str, Any]]:
-    """Return what the page says of each topic: name, size, keywords, middle on the map, rows of example documents."""
+    """Return the data of each topic on the page: name, size, keywords, middle on the map, rows of examples."""
     placed = pl.DataFrame({"topic": labels, "x": layout[:, 0], "y": layout[:, 1]})
     middles = {t: [x, y] for t, x, y in placed.group_by("topic").agg(pl.col("x", "y").median()).iter_rows()}
     return [
@@ -260,11 +263,11 @@ def topic_entries(
 
 
 def take_texts(documents: pl.LazyFrame, rows: NDArray[np.int64], max_text: int) -> pl.DataFrame:
-    """Return id, cut text and, where there are any, label and time of the documents in `rows`, which ascend.
+    """Return id, cut text, and label and time (if any) of the documents in ascending `rows`.
 
     Notes
     -----
-    One pass, part by part; memory is rows × max_text characters and PART_ROWS documents, whatever the corpus.
+    One pass, part by part; memory is rows × max_text characters and PART_ROWS documents for any corpus.
     """
     names = documents.collect_schema().names()
     text = pl.col("text")
@@ -282,11 +285,11 @@ def take_texts(documents: pl.LazyFrame, rows: NDArray[np.int64], max_text: int) 
 
 
 def shorten(texts: pl.DataFrame, max_text: int, max_bytes: int) -> tuple[pl.DataFrame, int]:
-    """Return the texts cut so short that they have about `max_bytes` together, and the characters left of each.
+    """Return the texts, cut so that they have about `max_bytes` in total, and the maximum characters of a text.
 
     Notes
     -----
-    Where all fit they stay as they are. A text's bytes are taken to be spread evenly over its characters.
+    If all fit, they stay unchanged. The bytes of a text are assumed to be spread evenly over its characters.
     """
     n_chars, n_bytes = texts["text"].str.len_chars().to_numpy(), texts["text"].str.len_bytes().to_numpy()
     if n_bytes.sum() <= max_bytes:
@@ -314,7 +317,7 @@ def point_block(
     probabilities: NDArray[np.float32],
     reassigned: NDArray[np.bool_],
 ) -> dict[str, Any]:
-    """Return the map's points packed for the page; every argument has one row a point."""
+    """Return the map's points packed for the page; every argument has one row for each point."""
     block = {
         "n": len(labels),
         "x": pack(layout[:, 0].astype(np.float32)),
@@ -348,9 +351,9 @@ def report_blocks(
     Parameters
     ----------
     documents : pl.LazyFrame
-        doc_id, text, and label and timestamp where there are any; n_docs rows.
+        doc_id, text, and label and timestamp if there are any; n_docs rows.
     layout : ndarray of shape (n_docs, 2), float32
-        Places on the map.
+        Positions on the map.
     arrays : mapping of str to ndarray of shape (n_docs,)
         labels int32, probabilities float32, reassigned bool.
     topics : pl.DataFrame
@@ -358,13 +361,13 @@ def report_blocks(
     centroids : ndarray of shape (n_topics, dim), float32
         Mean embedding of each topic.
     metrics : mapping
-        Figures by name, None where not defined.
+        Metrics by name, None if not defined.
     config : ReportConfig
-        How much is shown.
+        Settings of the report.
     title : str
-        Heading.
+        Title.
     duplicates : mapping or None
-        What `duplicate_block` returned, of a run that left near-duplicates out.
+        The result of `duplicate_block`, if the run left near-duplicates out.
     """
     labels = np.asarray(arrays["labels"])
     entries = topic_entries(topics, layout, labels, config.n_examples)
@@ -435,9 +438,9 @@ def report(
     loaded: ArtifactRef | None = None,
     duplicates: ArtifactRef | None = None,
 ) -> ArtifactRef:
-    """Return the report's artifact, drawing the page on a miss.
+    """Return the report's artifact, building the page on a miss.
 
-    `duplicates` are those among the documents `loaded`, of which `documents` are what is kept.
+    `duplicates` are the duplicates among the documents `loaded`; `documents` are the kept ones.
     """
     inputs = {
         "documents": documents,

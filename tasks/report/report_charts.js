@@ -1,4 +1,4 @@
-// Sizes, similarity, topics over time. Axes show numbers and dates only; names go into our own tooltip and legend.
+// Sizes, similarity, topics over time. Axes show only numbers and dates; names are in our own tooltip and legend.
 
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif";
 const MAX_SIZES = 60;
@@ -56,7 +56,7 @@ async function drawSimilarity() {
   const similar = summary.similarity;
   if (!similar) return emptyChart("similarity-chart", "Similarity needs at least two topics.");
   const shown = similar.topics.length;
-  byId("similarity-note").textContent = shown < topics.length ? `The largest ${shown} of ${count(topics.length)}, like beside like.` : "Cosine of the mean embeddings, like beside like.";
+  byId("similarity-note").textContent = shown < topics.length ? `The largest ${shown} of ${count(topics.length)}, similar topics next to each other.` : "Cosine of the mean embeddings, similar topics next to each other.";
   const chart = byId("similarity-chart");
   chart.classList.add("square");
   const ids = similar.topics.map(String);
@@ -79,7 +79,7 @@ async function drawSimilarity() {
 
 const STEPS = { m: "minute", h: "hour", d: "day", w: "week", mo: "month", q: "quarter", y: "year" };
 let measure = "count";
-let single = null; // the one topic that the legend has picked out
+let single = null; // the topic that is selected in the legend
 
 function stepName(step) {
   const [, n, unit] = step.match(/^(\d+)([a-z]+)$/);
@@ -97,10 +97,10 @@ async function drawTime() {
   if (!line) {
     byId("time-measure").hidden = true;
     byId("time-legend").hidden = true;
-    return emptyChart("time-chart", "No timestamps: name a column with load.timestamp_column to see topics over time.");
+    return emptyChart("time-chart", "No timestamps: set load.timestamp_column to see topics over time.");
   }
   byId("time-measure").hidden = false;
-  const undated = line.n_undated ? ` ${plural(line.n_undated, "document")} without a date left out.` : "";
+  const undated = line.n_undated ? ` Without ${plural(line.n_undated, "document")} that have no date.` : "";
   const which = line.topics.length < topics.length ? `The largest ${line.topics.length} topics, ` : "";
   byId("time-note").textContent = `${which || "By "}${which ? "by " : ""}${stepName(line.step)}.${undated}`;
   const value = (k, i) => (measure === "count" ? line.counts[k][i] : line.totals[i] ? line.counts[k][i] / line.totals[i] : 0);
@@ -137,49 +137,49 @@ function wireMeasure() {
   }));
 }
 
-// --- updates: what each run told to the topics of today ---
+// --- updates: the current topics in the new documents of each run ---
 
 async function drawUpdates() {
-  const told = run.updates;
-  const names = told.numbers.map((n, i) => (told.watermarks[i] ? `${n} · ${told.watermarks[i].slice(0, 10)}` : String(n)));
-  const rest = told.n_new.map((n, i) => n - told.outliers[i] - told.topics.reduce((sum, topic) => sum + topic.counts[i], 0));
-  const share = (n, i) => (told.n_new[i] ? n / told.n_new[i] : 0);
+  const updates = run.updates;
+  const names = updates.numbers.map((n, i) => (updates.watermarks[i] ? `${n} · ${updates.watermarks[i].slice(0, 10)}` : String(n)));
+  const rest = updates.n_new.map((n, i) => n - updates.outliers[i] - updates.topics.reduce((sum, topic) => sum + topic.counts[i], 0));
+  const share = (n, i) => (updates.n_new[i] ? n / updates.n_new[i] : 0);
   const bars = [
-    ...told.topics.map((topic) => [topic.name, topic.counts, colourOf(topic.topic)]),
+    ...updates.topics.map((topic) => [topic.name, topic.counts, colourOf(topic.topic)]),
     ["Other topics", rest, css("--rest")],
-    ["No topic", told.outliers, css("--outlier")],
+    ["No topic", updates.outliers, css("--outlier")],
   ];
-  const traces = bars.map(([, counts, color]) => ({ type: "bar", x: told.numbers.map(String), y: counts.map(share), hoverinfo: "none", marker: { color } }));
+  const traces = bars.map(([, counts, color]) => ({ type: "bar", x: updates.numbers.map(String), y: counts.map(share), hoverinfo: "none", marker: { color } }));
   await Plotly.react(byId("updates-chart"), traces, chartLayout({
     hovermode: "x", barmode: "stack", bargap: 0.15, xaxis: { type: "category", showgrid: false }, yaxis: { tickformat: ".0%", range: [0, 1] },
   }), CHART);
   return (found) => {
     const i = found[0].pointNumber;
-    const head = el("div", { class: "head", text: `Update ${names[i]} · ${plural(told.n_new[i], "document")}${told.refit[i] ? " · fitted anew" : ""}` });
+    const head = el("div", { class: "head", text: `Update ${names[i]} · ${plural(updates.n_new[i], "document")}${updates.refit[i] ? " · refitted" : ""}` });
     const rows = bars.filter(([, counts]) => counts[i] > 0).sort((a, b) => b[1][i] - a[1][i]);
     return [head, ...rows.map(([name, counts, color]) => el("div", { class: "line" }, swatch(color), untrusted(name), el("span", { class: "number", text: percent(share(counts[i], i)) })))];
   };
 }
 
-function sayUpdates() {
-  const told = run && run.updates;
-  if (!told) return;
+function drawUpdateNotes() {
+  const updates = run && run.updates;
+  if (!updates) return;
   byId("updates-section").hidden = false;
-  const last = told.numbers.length - 1;
-  byId("updates-note").textContent = `Share of each topic of today in the documents that each of ${plural(told.numbers.length, "run")} told.`;
-  const said = [run.update.refit ? `Topics were fitted anew: ${run.update.reason}.` : `${plural(told.n_new[last], "new document")} told to the topics there were.`];
+  const last = updates.numbers.length - 1;
+  byId("updates-note").textContent = `Share of each current topic in the new documents of ${plural(updates.numbers.length, "run")}.`;
+  const facts = [run.update.refit ? `Topics were refitted: ${run.update.reason}.` : `${plural(updates.n_new[last], "new document")} assigned to the existing topics.`];
   const events = ["continued", "split", "merged", "born", "died"].filter((event) => run.lineage && run.lineage[event]);
-  if (events.length) said.push("Of the topics " + events.map((event) => `${count(run.lineage[event])} ${event}`).join(", ") + ".");
-  if (run.drift) said.push(`Since the fit ${plural(run.drift.figures.n_documents, "document")}, ${percent(run.drift.figures.outlier_share)} without a topic (fitted: ${percent(run.drift.figures.outlier_share_fit)}).`);
-  if (run.drift && !run.update.refit) said.push(...run.drift.over.map((line) => `Drift: ${line}.`));
-  byId("updates-said").replaceChildren(...said.map((line) => untrusted(line, "li")));
+  if (events.length) facts.push("Topics: " + events.map((event) => `${count(run.lineage[event])} ${event}`).join(", ") + ".");
+  if (run.drift) facts.push(`Since the fit: ${plural(run.drift.figures.n_documents, "document")}, ${percent(run.drift.figures.outlier_share)} outliers (at the fit: ${percent(run.drift.figures.outlier_share_fit)}).`);
+  if (run.drift && !run.update.refit) facts.push(...run.drift.over.map((line) => `Drift: ${line}.`));
+  byId("updates-facts").replaceChildren(...facts.map((line) => untrusted(line, "li")));
 }
 
-// --- near-duplicates: how similar the pairs are that were found, and where the threshold lies ---
+// --- near-duplicates: similarities of the pairs, and the threshold ---
 
 async function drawSimilarities() {
   const { histogram, methods: [{ threshold }] } = summary.duplicates;
-  if (!histogram.some((bin) => bin.pairs)) return emptyChart("duplicates-chart", "No two different documents are that similar.");
+  if (!histogram.some((bin) => bin.pairs)) return emptyChart("duplicates-chart", "No two different documents are so similar.");
   const line = { type: "line", x0: threshold, x1: threshold, yref: "paper", y0: 0, y1: 1, line: { color: css("--ink"), width: 1.5, dash: "dash" } };
   const name = { x: threshold, y: 1, yref: "paper", text: `threshold ${threshold}`, showarrow: false, xanchor: threshold > histogram[histogram.length >> 1].from ? "right" : "left", yanchor: "top", xshift: threshold > histogram[histogram.length >> 1].from ? -6 : 6, font: { color: css("--soft"), size: 12 } };
   await Plotly.react(byId("duplicates-chart"), [{
@@ -192,7 +192,7 @@ async function drawSimilarities() {
   };
 }
 
-// --- each chart is drawn when it comes near the window ---
+// --- a chart is drawn when it is near the visible part of the page ---
 
 const CHARTS = { ...(run && run.updates ? { "updates-chart": drawUpdates } : {}), "time-chart": drawTime, "size-chart": drawSizes, "similarity-chart": drawSimilarity, ...(summary.duplicates ? { "duplicates-chart": drawSimilarities } : {}) };
 const drawn = new Set();
@@ -230,7 +230,7 @@ async function start() {
   document.documentElement.dataset.ready = "true";
   performance.mark("interactive");
   drawLegend();
-  sayUpdates();
+  drawUpdateNotes();
   wireMeasure();
   watchCharts();
   onChange(() => { if (drawn.has("size-chart")) drawSizes(); });

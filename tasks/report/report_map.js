@@ -1,11 +1,11 @@
 "use strict";
-// The map: one WebGL trace a colour, so that a hundred thousand points stay quick. Trace 0 holds what the selection
-// leaves out, trace 1 what has no colour, the rest one colour each; `members` says which point a trace's k-th is.
+// The map: one WebGL trace for each colour, so that a hundred thousand points stay fast. Trace 0 has the points outside
+// the selection, trace 1 points without a colour, the others one colour each; `members` has the points of each trace.
 
 const map = byId("map");
 let members = [];
 const TRACES = N_COLOURS + 2;
-const MAX_SVG = 5000; // points that a browser draws as SVG without stalling
+const MAX_SVG = 5000; // points that a browser can draw as SVG without delay
 
 function hasWebGL() {
   try {
@@ -91,13 +91,13 @@ async function drawMap() {
   await Plotly.react(map, mapTraces(), mapLayout, CONFIG);
 }
 
-// --- names of topics over the map, the largest first, none over another ---
+// --- names of topics on the map, largest topics first, without overlap ---
 
 function placeNames() {
   const layer = byId("names");
   if (!state.names) return layer.replaceChildren();
   const { width, height } = layer.getBoundingClientRect();
-  const { xaxis, yaxis } = map._fullLayout || map.layout; // the full layout follows a drag while it lasts
+  const { xaxis, yaxis } = map._fullLayout || map.layout; // the full layout is up to date during a drag
   const [[x0, x1], [y0, y1]] = [xaxis.range, yaxis.range];
   const wanted = bySize().filter((topic) => topic.middle && (state.topic === null || topic.topic === state.topic));
   const taken = [];
@@ -117,7 +117,7 @@ function placeNames() {
   layer.replaceChildren(...placed);
 }
 
-// The first words of a name, as many as a label on the map can hold; the panel and the tooltip have the rest.
+// The first words of a name, as many as fit on the map; the panel and the tooltip show the whole name.
 function brief(name) {
   const words = name.split(", ");
   let n = 1;
@@ -126,7 +126,7 @@ function brief(name) {
 }
 const overlap = (a, b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
 
-// --- moving about ---
+// --- moving and zooming ---
 
 function moveMap(dx, dy, factor) {
   const next = {};

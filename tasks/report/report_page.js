@@ -59,13 +59,13 @@ const points = {
   time: packed.time ? unpack(packed.time, Float64Array) : null,
 };
 
-let documents = null; // texts and ids, parsed when first needed: they are most of the page
+let documents = null; // texts and ids, parsed when first needed: they are the largest part of the page
 function texts() {
   documents ??= read("texts");
   return documents;
 }
 
-let folded = null; // lower-case texts, made at the first search
+let folded = null; // lower-case texts, computed at the first search
 const fold = (text) => text.toLowerCase().normalize("NFC");
 function foldedTexts() {
   folded ??= texts().texts.map(fold);
@@ -83,7 +83,7 @@ const N_COLOURS = PALETTES.light.length;
 const palette = () => PALETTES[dark.matches ? "dark" : "light"];
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// Colours repeat beyond twelve topics: each takes the colour whose nearest holder on the map is farthest away.
+// With more than twelve topics colours repeat: a topic takes the colour whose nearest topic on the map is farthest away.
 function spreadColours() {
   const chosen = new Map();
   const holders = Array.from({ length: N_COLOURS }, () => []);
@@ -104,7 +104,7 @@ const colourIndex = spreadColours();
 const colourOf = (topic) => (colourIndex.has(topic) ? palette()[colourIndex.get(topic)] : css("--outlier"));
 const nameOf = (topic) => (topicOf.has(topic) ? topicOf.get(topic).name : "No topic");
 
-// --- state: what is selected and searched; every part redraws itself from it ---
+// --- state: selection and search; every part of the page is drawn from it ---
 
 const state = { topic: null, query: "", colour: "topic", outliers: true, names: true };
 const listeners = [];
@@ -118,7 +118,7 @@ const select = (topic) => change({ topic: state.topic === topic ? null : topic }
 
 const wordsOf = (query) => fold(query).split(/\s+/).filter(Boolean);
 
-// Per point 1 where it matches topic and query; null where everything does.
+// 1 for each point that matches topic and query; null if there is no selection.
 function findMatches() {
   const words = wordsOf(state.query);
   if (state.topic === null && !words.length) return null;
@@ -180,17 +180,17 @@ function drawMasthead() {
   byId("figures").append(...figures.map(([name, value]) => el("div", {}, el("dt", { text: name }), el("dd", { text: value }))));
   const parts = run ? [when(run.created), run.run_id && `run ${run.run_id}`, run.seconds != null && `${seconds(run.seconds)}`, run.device && `on ${run.device}`] : [];
   byId("byline").textContent = parts.filter(Boolean).join(" · ");
-  sayVerdict();
-  sayRemarks();
+  drawVerdict();
+  drawRemarks();
 }
 
-function sayRemarks() {
+function drawRemarks() {
   const remarks = (run && run.remarks) || [];
   byId("remarks").hidden = !remarks.length;
   byId("remarks").append(...remarks.map((text) => el("li", { text })));
 }
 
-function sayVerdict() {
+function drawVerdict() {
   const gates = run && run.gates;
   if (!gates || !gates.checks.length) return;
   byId("verdict").hidden = false;
@@ -203,7 +203,7 @@ function when(text) {
   return Number.isNaN(date.getTime()) ? text : date.toLocaleString("en", { dateStyle: "long", timeStyle: "short" });
 }
 
-// --- panel beside the map: all topics, one topic, or what the search found ---
+// --- panel next to the map: all topics, one topic, or the search results ---
 
 function documentItem(text, words = [], from = null) {
   const body = untrusted("", "div");
@@ -211,7 +211,7 @@ function documentItem(text, words = [], from = null) {
   return el("li", {}, ...(from ? [from] : []), body);
 }
 
-// The text with each found word in <mark>; positions hold because lower case keeps the length of nearly every text.
+// The text with each found word in <mark>; positions are valid because lower case rarely changes the length of a text.
 function marked(text, words) {
   const lower = fold(text);
   const found = lower.length === text.length && words.length ? words.map(escapeRegExp).join("|") : null;
@@ -278,12 +278,12 @@ const bySize = () => [...topics].sort((a, b) => b.size - a.size || a.topic - b.t
 
 function statusText(words) {
   const where = summary.n_points < summary.n_documents ? " on the map" : "";
-  if (!state.matches && state.colour === "label") return `${plural(points.labels.length, "label")}${points.labels.length > N_COLOURS ? ", whose colours repeat" : ""}`;
-  if (!state.matches) return topics.length ? `${plural(topics.length, "topic")}; choose one to see it alone` : "No topics were found";
+  if (!state.matches && state.colour === "label") return `${plural(points.labels.length, "label")}${points.labels.length > N_COLOURS ? "; colours repeat" : ""}`;
+  if (!state.matches) return topics.length ? `${plural(topics.length, "topic")}; select one to see only its documents` : "No topics were found";
   const n = state.matches.reduce((sum, value) => sum + value, 0);
   if (!words.length) return `${plural(n, "document")}${where}`;
   const within = state.topic === null ? "" : " in this topic";
-  return `${count(n)} of ${plural(points.n, "document")}${where} ${n === 1 ? "matches" : "match"}${within}${n > MAX_FOUND ? `; the first ${MAX_FOUND} below` : ""}`;
+  return `${count(n)} of ${plural(points.n, "document")}${where} ${n === 1 ? "matches" : "match"}${within}${n > MAX_FOUND ? `; the first ${MAX_FOUND} are shown` : ""}`;
 }
 
 // --- table of topics ---
@@ -325,7 +325,7 @@ function drawTable() {
   }
   const shown = order.all ? sortedTopics() : sortedTopics().slice(0, ROWS_AT_ONCE);
   const rows = shown.map(topicRow);
-  const none = el("tr", {}, el("td", { colspan: COLUMNS.length + 1, class: "empty", text: "No topics were found: every document is an outlier. A smaller cluster.min_cluster_size may find some." }));
+  const none = el("tr", {}, el("td", { colspan: COLUMNS.length + 1, class: "empty", text: "No topics were found: every document is an outlier. Try a smaller cluster.min_cluster_size." }));
   byId("topic-table").tBodies[0].replaceChildren(...(rows.length ? rows : [none]));
   byId("all-topics").hidden = shown.length === topics.length;
   byId("all-topics").textContent = `Show all ${plural(topics.length, "topic")}`;
@@ -402,12 +402,12 @@ function stageRow(stage, longest) {
 
 function drawRun() {
   if (!run) {
-    byId("run-note").textContent = "This page belongs to no run yet: the run's folder holds the one with timings and config.";
+    byId("run-note").textContent = "This page does not belong to a run; the page in a run's folder shows timings and config.";
     return;
   }
   const stages = run.stages || [];
   const cached = stages.filter((stage) => stage.state === "cached").length;
-  byId("run-note").textContent = `${plural(stages.length, "stage")}, ${cached} of them found in the store and not computed again.`;
+  byId("run-note").textContent = `${plural(stages.length, "stage")}; ${cached} of them were found in the store and not computed again.`;
   const longest = Math.max(...stages.map((stage) => stage.seconds || 0), 1e-9);
   const head = ["Stage", "State", "Time", "Peak memory", "Rows", "Artifact"].map((title, k) => el("th", { scope: "col", class: k === 3 || k === 4 ? "end" : "", text: title }));
   byId("stages").append(el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...stages.map((stage) => stageRow(stage, longest)))));
@@ -426,20 +426,20 @@ function drawDuplicates() {
   if (!found) return;
   byId("duplicates-section").hidden = false;
   byId("duplicates-link").hidden = false;
-  const how = found.methods.map((method) => `by ${METHOD_NAMES[method.method]} (${method.measure} ${method.threshold} and more)`);
-  byId("duplicates-note").textContent = `Found ${how.join(" and ")}. One of each group is kept, and only what is kept was modelled.`;
+  const how = found.methods.map((method) => `by ${METHOD_NAMES[method.method]} (${method.measure} of at least ${method.threshold})`);
+  byId("duplicates-note").textContent = `Found ${how.join(" and ")}. One document of each group is kept; the topic model uses only kept documents.`;
   const entries = [
     ["Documents", count(found.n_documents)],
     ["Kept", count(found.n_kept)],
     ["Left out", `${count(found.n_duplicates)} · ${percent(found.n_duplicates / Math.max(1, found.n_documents))}`],
-    ["of them equal texts", count(found.n_equal_texts)],
+    ["Left out with an equal text", count(found.n_equal_texts)],
     ["Groups", count(found.n_groups)],
     ["Largest group", count(found.largest_group)],
     ...recallEntry(found),
   ];
   byId("duplicates-figures").append(...entries.map(([name, value]) => el("div", {}, el("dt", { text: name }), el("dd", { text: value }))));
   const [first] = found.methods;
-  byId("duplicates-chart-heading").textContent = `Pairs by ${first.measure}, ${plural(first.n_pairs, "pair")} at ${first.threshold} and more`;
+  byId("duplicates-chart-heading").textContent = `Pairs by ${first.measure}: ${plural(first.n_pairs, "pair")} of at least ${first.threshold}`;
   const none = el("tr", {}, el("td", { colspan: 3, class: "empty", text: "No two documents with different texts are duplicates." }));
   const rows = found.least_similar.map(duplicateRow);
   byId("duplicates-table").tBodies[0].replaceChildren(...(rows.length ? rows : [none]));
@@ -448,8 +448,8 @@ function drawDuplicates() {
 function recallEntry(found) {
   if (!found.recall) return [];
   const { share, low, high, pairs } = found.recall;
-  const whole = found.search === "exact" && share === 1; // less where a crowd has more pairs than are kept
-  const name = whole ? "Recall: all pairs were compared" : `Recall, 95 %: ${recallText(low)} to ${recallText(high)}, by ${plural(pairs, "sampled pair")}`;
+  const whole = found.search === "exact" && share === 1; // less if a group has more pairs than are kept
+  const name = whole ? "Recall: all pairs were compared" : `Recall, 95 %: ${recallText(low)} to ${recallText(high)}, from ${plural(pairs, "sampled pair")}`;
   return [[name, recallText(share)]];
 }
 
@@ -496,10 +496,10 @@ function clearAll() {
 function drawNotes() {
   const sampled = summary.n_points < summary.n_documents;
   const parts = [sampled ? `${count(summary.n_points)} of ${plural(summary.n_documents, "document")}, sampled evenly within each topic.` : `${plural(summary.n_documents, "document")}.`];
-  if (summary.n_reassigned) parts.push(`${plural(summary.n_reassigned, "outlier")} given to the nearest topic.`);
-  parts.push(`Texts are cut at ${count(summary.max_text)} characters; the search sees no more.`);
+  if (summary.n_reassigned) parts.push(`${plural(summary.n_reassigned, "outlier")} reassigned to the nearest topic.`);
+  parts.push(`Texts are cut at ${count(summary.max_text)} characters; the search reads only these.`);
   byId("map-note").textContent = parts.join(" ");
-  byId("topics-note").textContent = topics.length ? "Bars under the keywords show their weight. A name shows the topic on the map." : "";
+  byId("topics-note").textContent = topics.length ? "Bars under the keywords show their weight. Select a name to see the topic on the map." : "";
 }
 
 state.matches = null;

@@ -1,8 +1,8 @@
-"""Report page: title and data blocks -> one self-contained HTML text; a run's record is put in afterwards.
+"""Report page: title and data blocks -> one self-contained HTML text; a run's record is inserted later.
 
-Everything that comes from documents, topics or config is data: it lies in `<script type="application/json">`
-blocks with `<`, `>` and `&` escaped, and the page's own script shows it with `textContent` alone. The content
-security policy allows no network and only the scripts whose digests it lists.
+Everything that comes from documents, topics or config is data: it is in `<script type="application/json">` blocks with
+`<`, `>` and `&` escaped, and the page's own script shows it only with `textContent`. The content security policy allows
+no network and only the scripts whose digests it lists.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from typing import Any
 from topicflow.tasks.errors import ArtifactError
 
 PACKAGE_FILES = ("report_page.html", "report_page.css", "report_page.js", "report_map.js", "report_charts.js")
-"""What lies beside this file and becomes the page."""
+"""Files next to this one that make up the page."""
 
 RUN_PLACE = '<script type="application/json" id="run">null</script>'
-"""Where a run's record goes. No document can hold it: data has no unescaped `<`."""
+"""Position of a run's record. No document can contain it, because data has no unescaped `<`."""
 
 _TOKEN = re.compile(r"<!--@(\w+)-->")
 _UNSAFE = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 
 
-def script_json(value: Any) -> str:  # noqa: ANN401  (anything JSON can hold)
-    """Return `value` as JSON that can stand inside a `<script>` element of a UTF-8 page.
+def script_json(value: Any) -> str:  # noqa: ANN401  (anything that JSON can represent)
+    """Return `value` as JSON for a `<script>` element of a UTF-8 page.
 
     Notes
     -----
-    `<`, `>`, `&`, U+2028, U+2029 and lone surrogates are written as escapes, so no text can end the element,
-    open a comment, or fail to encode. NaN and infinities become null; what JSON lacks (paths, dates) its text.
+    `<`, `>`, `&`, U+2028, U+2029 and lone surrogates are escaped, so no text can end the element, open a comment, or
+    fail to encode. NaN and infinities become null; types that JSON lacks (paths, dates) become their text.
     """
     text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), default=str)
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def build_page(title: str, blocks: Mapping[str, Any]) -> str:
-    """Return the report as one HTML text that needs nothing else.
+    """Return the report as one HTML text that needs no other file.
 
     Parameters
     ----------
     title : str
-        Heading and window title.
+        Title of the page and the window.
     blocks : mapping of str to JSON values
-        Data by element id, in the order in which they stand on the page.
+        Data by element id, in the order of the page.
 
     Notes
     -----
-    Plotly's script is 4.8 MB of the page; the rest is data. It stands behind the script that writes the text and
-    the tables, so that these are there before it is read.
+    Plotly's script is 4.8 MB of the page; the rest is data. It comes after the script that writes the text and the
+    tables, so that these appear before the browser has read it.
     """
     from plotly.offline import get_plotlyjs
 
@@ -74,23 +74,23 @@ def build_page(title: str, blocks: Mapping[str, Any]) -> str:
 
 
 def finish_report(page: str, run: Mapping[str, Any]) -> str:
-    """Return the page with the record of a run in it.
+    """Return the page with the record of a run.
 
     Parameters
     ----------
     page : str
-        What `build_page` returned.
+        The result of `build_page`.
     run : mapping
         The run's record: run_id, name, created, seconds, stages, versions, device, config.
 
     Raises
     ------
     ArtifactError
-        When the page has no place for a record, or has one already.
+        If the page has no place for a record, or already contains one.
     """
     before, place, after = page.partition(RUN_PLACE)
     if not place:
-        msg = "report: the page has no empty place for the run's record; remove the report's artifact and run again"
+        msg = "report: the page has no place for the run's record; delete the report's artifact and run again"
         raise ArtifactError(msg)
     return before + _block("run", run) + after
 
@@ -100,7 +100,7 @@ def _block(name: str, value: Any) -> str:  # noqa: ANN401
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401
-    """Return JSON values with None for floats that JSON does not have."""
+    """Return JSON values with None for floats that JSON lacks."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -111,9 +111,9 @@ def _finite(value: Any) -> Any:  # noqa: ANN401
 
 
 def _policy(*scripts: str) -> str:
-    """Return the content security policy that lets these scripts run and nothing be fetched.
+    """Return the content security policy that allows only these scripts and no network.
 
-    Plotly's WebGL traces compile their drawing commands, which needs 'unsafe-eval'; they read no document text.
+    Plotly's WebGL traces compile their drawing commands and need 'unsafe-eval'; they read no document text.
     """
     digests = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts

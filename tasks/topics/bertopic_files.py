@@ -1,7 +1,7 @@
-"""Model files: topics, centroids, c-TF-IDF -> the folder that `BERTopic.load` reads, safetensors and JSON.
+"""BERTopic files: topics, centroids, c-TF-IDF -> the folder that `BERTopic.load` reads, safetensors and JSON.
 
-Written without importing bertopic, which takes seconds and loads umap, hdbscan and plotly; a test compares every file
-with what BERTopic itself saves.
+Written without importing bertopic, which takes seconds and loads umap, hdbscan and plotly. A test compares every file
+with the files that BERTopic itself saves.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ VECTORIZER: Mapping[str, Any] = {
     "analyzer": "word", "binary": False, "decode_error": "strict", "encoding": "utf-8", "input": "content",
     "max_df": 1.0, "max_features": None, "min_df": 1, "strip_accents": None, "vocabulary": None,
 }  # fmt: skip
-"""scikit-learn's defaults for what a run does not set."""
+"""scikit-learn's defaults for parameters that a run does not set."""
 
 MODEL: Mapping[str, Any] = {
     "calculate_probabilities": False, "language": "english", "low_memory": False, "min_topic_size": 10,
     "n_gram_range": [1, 1], "nr_topics": None, "seed_topic_list": None, "verbose": False,
     "zeroshot_min_similarity": 0.7, "zeroshot_topic_list": None,
 }  # fmt: skip
-"""BERTopic's defaults, none of which matters once topics are there."""
+"""BERTopic's defaults; none of them matters after the fit."""
 
 
 def save_model(
@@ -44,26 +44,26 @@ def save_model(
     config: LabelConfig,
     vectorizer: Mapping[str, Any],
 ) -> None:
-    """Write a BERTopic model; without any word it has no c-TF-IDF.
+    """Write a BERTopic model; without words it has no c-TF-IDF.
 
     Parameters
     ----------
     folder : Path
-        Where to write.
+        Output folder.
     labels : ndarray of shape (n_docs,), int32
         Topic of each document, -1 for none.
     centroids : ndarray of shape (n_topics + n_noise, dim), float32
-        Mean embeddings, noise first where there is any.
+        Mean embeddings; noise first if there is any.
     topics : pl.DataFrame
-        topic, name, keywords and weights of each topic but noise.
+        topic, name, keywords and weights of each topic, without noise.
     weights : sparse matrix of shape (n_topics + n_noise, n_words), float64
-        c-TF-IDF, noise first where there is any.
+        c-TF-IDF; noise first if there is any.
     idf : ndarray of shape (n_words,), float64
-        Of c-TF-IDF.
+        Inverse frequencies of c-TF-IDF.
     words : sequence of str
         The words of the columns.
     config : LabelConfig
-        How the words were weighted.
+        Weighting of the words.
     vectorizer : mapping
         Parameters of the CountVectorizer.
 
@@ -126,4 +126,4 @@ def save_model(
 def _write(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(
         json.dumps(value, separators=(",", ":")), encoding="utf-8"
-    )  # with indents ten times as slow
+    )  # indents would take ten times as long

@@ -29,12 +29,12 @@ from topicflow.tasks.topics.fitted_sample import read_sample
 AnyCluster = HdbscanCluster | KMeansCluster
 
 REFERENCE_UP_TO = 10_000
-"""Points up to which `auto` takes the hdbscan package: ours is faster from the second run of a machine on, but compiles
-for eight seconds in the first, which a first look at a small corpus should not wait for."""
+"""Maximum number of points for which `auto` takes the hdbscan package. Ours is faster from the second run on a machine,
+but the first run compiles for eight seconds, too long for a first look at a small corpus."""
 
 
 def check_size(config: AnyCluster | ClassesCluster, n_docs: int) -> None:
-    """Raise StageError where there are too few documents for the smallest topic or the number of topics."""
+    """Raise StageError if there are too few documents for the smallest topic or the number of topics."""
     if isinstance(config, ClassesCluster):
         return
     if isinstance(config, KMeansCluster):
@@ -44,7 +44,7 @@ def check_size(config: AnyCluster | ClassesCluster, n_docs: int) -> None:
             )
             raise StageError(msg)
     elif config.min_cluster_size > n_docs:
-        ways = f"set it to {n_docs} or less" if n_docs >= 2 else "a topic model needs two documents or more"
+        ways = f"set it to {n_docs} or less" if n_docs >= 2 else "a topic model needs at least two documents"
         msg = f"cluster: min_cluster_size={config.min_cluster_size} exceeds n_docs={n_docs}; {ways}"
         raise StageError(msg)
 
@@ -52,7 +52,7 @@ def check_size(config: AnyCluster | ClassesCluster, n_docs: int) -> None:
 def cluster_points(
     reduced: NDArray[np.float32], config: AnyCluster, seed: int, n_threads: int | None = None
 ) -> Clustering:
-    """Return the clusters of the points, numbered by falling size.
+    """Return the clusters of the points, numbered by decreasing size.
 
     Parameters
     ----------
@@ -61,18 +61,18 @@ def cluster_points(
     config : HdbscanCluster or KMeansCluster
         Method and its parameters.
     seed : int
-        Seed of k-means; HDBSCAN draws nothing.
+        Seed of k-means; HDBSCAN has no random numbers.
     n_threads : int, optional
-        Threads of core distances.
+        Threads; default all cores.
 
     Raises
     ------
     StageError
-        When there are fewer documents than the method needs.
+        If there are fewer documents than the method needs.
 
     Notes
     -----
-    Points that are all equal are one cluster of probability 1: HDBSCAN sees no density to tell apart.
+    If all points are equal, they form one cluster with probability 1: HDBSCAN finds no difference in density.
     """
     check_size(config, len(reduced))
     if len(reduced) and np.all(reduced == reduced[0]):
@@ -97,7 +97,7 @@ def cluster_points(
 
 
 def scaled_down(config: AnyCluster, share: float) -> AnyCluster:
-    """Return the config with which a share of the documents is clustered: a topic has that share of its documents."""
+    """Return the config for a sample of the documents: the smallest topic has the same share of its documents."""
     if isinstance(config, KMeansCluster) or share == 1.0:
         return config
     sizes = {"min_cluster_size": max(2, round(config.min_cluster_size * share))}
@@ -109,9 +109,9 @@ def scaled_down(config: AnyCluster, share: float) -> AnyCluster:
 def settle_topics(
     labels: NDArray[np.int32], embeddings: NDArray[np.float32], config: AnyCluster
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Return the labels with topics joined and outliers bounded as `config` says, and which rows were reassigned.
+    """Return the labels after merging topics and reassigning outliers by `config`, and which rows were reassigned.
 
-    Both go by centroids in the embedding space; topics are numbered by falling size afterwards.
+    Both use centroids in the embedding space. Afterwards topics are numbered by decreasing size.
     """
     reassigned = np.zeros(len(labels), bool)
     if isinstance(config, KMeansCluster):

@@ -36,12 +36,12 @@ from topicflow.tasks.topics.tokenization import vocabulary_of
 def count_texts(
     parts: Iterable[Sequence[str]], config: CountConfig, writer: ArtifactWriter, n_threads: int | None = None
 ) -> None:
-    """Write the counts (n_docs, n_words) int32 and the words of texts that come in parts, as an artifact's files.
+    """Write the counts (n_docs, n_words) int32 and the words of texts in parts, as an artifact's files.
 
     Notes
     -----
-    Two passes: word numbers, which only the last text completes, go to an unnamed file beside the artifact; then
-    they are read back and become columns. Memory is a few slices of texts and the vocabulary.
+    Two passes: word numbers, which only the last text completes, go to an unnamed temporary file next to the artifact;
+    then they are read again and become columns. Memory is a few slices of texts and the vocabulary.
     """
     vocabulary, totals = vocabulary_of(config), WordTotals()
     sizes: list[tuple[int, int]] = []
@@ -62,7 +62,7 @@ def save_counts(
     blocks: Iterable[tuple[Block, NDArray[np.int32]]],
     n_docs: int,
 ) -> None:
-    """Write the words and the counts (n_docs, n_words) int32, placed from blocks with the columns of their numbers."""
+    """Write the words and the counts (n_docs, n_words) int32 from blocks and the columns of their numbers."""
     place_words(
         blocks,
         data=writer.open_array("data", (selection.n_counts,), "int32"),

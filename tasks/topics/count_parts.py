@@ -1,6 +1,6 @@
-"""Tally: texts -> word counts (n_docs, n_words) in parts that workers share; each part numbers the words it meets.
+"""Count parts: texts -> word counts (n_docs, n_words) in parts for workers; each part numbers its own words.
 
-Joined, the parts give the bits that one process makes: columns follow from the words themselves, not from numbers.
+The joined parts equal the result of one process, bit for bit: columns depend on the words, not on their numbers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from topicflow.tasks.topics import recipes
 from topicflow.tasks.topics.tokenization import vocabulary_of
 
 PART_ROWS = 2**18
-"""Documents counted between two commits: a second of work on two cores for titles."""
+"""Documents counted between two commits: a second of work on two cores with titles."""
 
 
 def make_tallies(
@@ -37,11 +37,11 @@ def make_tallies(
 def join_tallies(
     store: ArtifactStore, parts: list[ArtifactRef], config: CountConfig
 ) -> tuple[Selection, Iterator[tuple[Block, NDArray[np.int32]]]]:
-    """Return the words that count, and each part's counts with the columns of its numbers.
+    """Return the words that are counted, and each part's counts with the columns of its numbers.
 
     Notes
     -----
-    Memory is the vocabularies of all parts; counts are mapped from the store.
+    Memory is the vocabularies of all parts; the counts are memory-mapped from the store.
     """
     spelled = [store.table(part, "words").collect() for part in parts]
     joined = pl.concat(spelled).group_by("word").sum().sort("word")
@@ -60,7 +60,7 @@ def tally_part(
     n_rows: int,
     number: int,
 ) -> ArtifactRef:
-    """Return the artifact of a part's words and of how often each document has them; parts have `n_rows` documents."""
+    """Return the artifact of a part's words and their counts in each document; a part has `n_rows` documents."""
     start = number * n_rows
     recipe = recipes.count_part(config, store.meta(documents)["texts"], (start, start + n_rows))
     if found := store.find(recipe):
@@ -83,7 +83,7 @@ def tally_part(
 
 
 def _joined_ranges(blocks: list[Block]) -> NDArray[np.int64]:
-    """Return where each document's words begin and end when the blocks lie one behind the other, (n_docs + 1,)."""
+    """Return the bounds (n_docs + 1,) of each document's words in the concatenated blocks."""
     sizes = np.concatenate([np.diff(block.ranges) for block in blocks])
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 

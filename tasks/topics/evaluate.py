@@ -1,4 +1,4 @@
-"""Evaluate: documents, vectors, layout, labels and topics -> the figures of a topic model, by name."""
+"""Evaluate: documents, vectors, layout, labels and topics -> the metrics of a topic model, by name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PART_ROWS = 16_384
 """Documents tokenised at a time."""
 
 Metrics = dict[str, float | int | None]
-"""Figures by name; None where a figure is not defined for the input."""
+"""Metrics by name; None if a metric is not defined for the input."""
 
 
 def measure(
@@ -38,7 +38,7 @@ def measure(
     counting: CountConfig,
     seed: int,
 ) -> Metrics:
-    """Return every figure that can be computed from a topic model, None where it is not defined.
+    """Return every metric of a topic model; None if it is not defined.
 
     Parameters
     ----------
@@ -51,14 +51,14 @@ def measure(
     embeddings : ndarray or None
         Unit vectors (n_docs, dim) float32; only sampled rows are read.
     reduced : ndarray or None
-        What was clustered (n_docs, d) float32; only sampled rows are read. Without these two, trustworthiness and
-        DBCV, which judge a layout, are left out.
+        The clustered points (n_docs, d) float32; only sampled rows are read. Without these two, trustworthiness and
+        DBCV, which measure a layout, are left out.
     classes : ndarray or None
-        Known class of each document (n_docs,) int64, -1 where not known; None where there are no classes.
+        Known class of each document (n_docs,) int64, -1 if unknown; None without classes.
     config : EvaluateConfig
-        Words per topic and the size of the sample.
+        Words of each topic and the size of the sample.
     counting : CountConfig
-        What a word is.
+        Definition of a word.
     seed : int
         Seed of the sample.
 
@@ -80,7 +80,7 @@ def measure(
 
 
 def _defined(value: float) -> float | int | None:
-    """Return a figure as JSON holds it: None for NaN; nine digits, the same on any number of threads."""
+    """Return a metric for JSON: None for NaN; nine digits, which do not depend on the number of threads."""
     if isinstance(value, int):
         return value
     return None if math.isnan(value) else round(float(value), 9)
@@ -187,14 +187,14 @@ def evaluate(
 
 
 def read_keywords(store: ArtifactStore, topics: ArtifactRef) -> list[list[str]]:
-    """Return the keywords of each topic in order, best first; documents without a topic are no topic."""
+    """Return the keywords of each topic in order, best first, without the row of outliers."""
     table = store.table(topics, "topics").filter(pl.col("topic") >= 0).sort("topic").select("keywords")
     keywords: list[list[str]] = table.collect()["keywords"].to_list()
     return keywords
 
 
 def read_classes(store: ArtifactStore, documents: ArtifactRef) -> NDArray[np.int64] | None:
-    """Return the documents' known classes (n_docs,) int64, -1 for null; None where no column holds them."""
+    """Return the documents' known classes (n_docs,) int64, -1 for null; None without such a column."""
     return known_classes(store.table(documents, "documents"))
 
 

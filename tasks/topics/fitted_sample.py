@@ -1,4 +1,4 @@
-"""Sample: a corpus beyond `neighbors.fit_limit` -> the rows that are fitted, and how the others follow from them."""
+"""Fitted sample: a corpus above `neighbors.fit_limit` -> the fitted rows, and the assignment of all other rows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from topicflow.tasks.core.clusters.clustering import Clustering
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 N_NEAREST = 8
-"""Fitted neighbours by which a document gets its topic and its place."""
+"""Fitted neighbours that decide a document's topic and position."""
 
 
 @dataclass(frozen=True)
 class FittedSample:
-    """The fitted rows of a corpus and every document's nearest among them.
+    """The fitted rows of a corpus and every document's nearest fitted documents.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class FittedSample:
     nearest : ndarray of shape (n_docs, N_NEAREST), int32
         Positions in `rows` of each document's nearest fitted documents.
     weights : ndarray of shape (n_docs, N_NEAREST), float32
-        Their say.
+        Weights of these in the vote.
     """
 
     rows: NDArray[np.int64]
@@ -39,17 +39,17 @@ class FittedSample:
         return len(self.rows) / len(self.nearest)
 
     def place(self, fitted: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the positions (n_docs, dim) of all documents: the fitted ones' own, the others amid their nearest."""
+        """Return the positions (n_docs, dim) of all documents; others are at the mean of their nearest fitted ones."""
         positions = self.means(fitted)
         positions[self.rows] = fitted
         return positions
 
     def means(self, fitted: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return where (n_docs, dim) all documents would be, were none of them fitted."""
+        """Return the means (n_docs, dim) of every document's nearest fitted ones, for fitted documents too."""
         return weighted_means(fitted, self.nearest, self.weights)
 
     def extend(self, fitted: Clustering) -> Clustering:
-        """Return the clustering of all documents: the fitted ones' own, the others by the vote of their nearest."""
+        """Return the clustering of all documents; others get the vote of their nearest fitted documents."""
         voted = self.vote(fitted)
         for everyone, own in (
             (voted.labels, fitted.labels),
@@ -60,9 +60,9 @@ class FittedSample:
         return voted
 
     def vote(self, fitted: Clustering) -> Clustering:
-        """Return the clustering of all documents by the vote of their nearest fitted ones, were none of them fitted.
+        """Return the clustering of all documents by the vote of their nearest fitted ones, for fitted documents too.
 
-        A voted probability is the vote's share times the voters' mean probability.
+        A probability is the share of the vote times the mean probability of the voters.
         """
         labels, shares = vote_topics(fitted.labels, self.nearest, self.weights)
         probabilities = shares * weighted_means(fitted.probabilities, self.nearest, self.weights)
@@ -72,17 +72,17 @@ class FittedSample:
 
 
 def draw_rows(n_docs: int, limit: int, seed: int) -> NDArray[np.int64]:
-    """Return `limit` of `n_docs` rows, ascending, each as likely as any other: dense regions stay dense."""
+    """Return `limit` of `n_docs` rows, ascending, all with the same probability, so that dense regions stay dense."""
     return np.sort(np.random.default_rng(seed).choice(n_docs, size=limit, replace=False)).astype(np.int64)
 
 
 def sample_of(store: ArtifactStore, neighbors: ArtifactRef) -> ArtifactRef | None:
-    """Return the artifact that names the fitted `rows` of a neighbour graph; None where it holds every document."""
+    """Return the artifact with the fitted `rows` of a neighbour graph; None if it contains every document."""
     return neighbors if store.meta(neighbors).get("sampled", False) else None
 
 
 def read_sample(store: ArtifactStore, neighbors: ArtifactRef) -> FittedSample | None:
-    """Return the sample that a neighbour graph was made on, or None where it holds every document."""
+    """Return the sample of a neighbour graph; None if it contains every document."""
     if sample_of(store, neighbors) is None:
         return None
     weights = neighbor_weights(np.asarray(store.array(neighbors, "nearest_distances")))

@@ -1,6 +1,6 @@
 """Label: labels (n_docs,), counts (n_docs, n_words), embeddings (n_docs, dim) -> topics with keywords, names, examples.
 
-The topics are a BERTopic model too: `BERTopic.load` reads what is saved here.
+The topics are also a BERTopic model: `BERTopic.load` reads the files that are saved here.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from topicflow.tasks.topics.count import read_counts
 from topicflow.tasks.topics.tokenization import vectorizer_params
 
 Keywords = list[list[tuple[str, float]]]
-"""For each topic its words with weights, best first."""
+"""The words of each topic with weights, best first."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class TopicWords:
     Attributes
     ----------
     weights : sparse matrix of shape (n_topics + n_noise, n_words), float64
-        c-TF-IDF; row 0 is noise where there is any.
+        c-TF-IDF; row 0 is noise if there is any.
     scores : sparse matrix of shape (n_topics + n_noise, n_words), float64
-        The weights as `spread` and `exclusivity` raise them; they rank the keywords.
+        The weights after `spread` and `exclusivity`, which rank the keywords.
     words : list of str
         The words of the columns.
     idf : ndarray of shape (n_words,), float64
-        What multiplies a word's share of its topic.
+        Factor of a word's share of its topic.
     first : int
-        Label of row 0: -1 with noise, else 0.
+        Label of row 0: -1 with noise, otherwise 0.
     """
 
     weights: csr_matrix
@@ -69,7 +69,7 @@ class TopicWords:
     first: int
 
     def candidates(self, n: int) -> Keywords:
-        """Return the `n` best words of each topic with their scores, noise left out."""
+        """Return the `n` best words of each topic with their scores, without noise."""
         return [
             [(self.words[i], weight) for i, weight in zip(columns.tolist(), weights.tolist(), strict=True)]
             for columns, weights in top_words(self.scores[-self.first :], n)
@@ -77,7 +77,7 @@ class TopicWords:
 
 
 def weigh_words(counts: csr_matrix, words: list[str], labels: LabelArray, config: LabelConfig) -> TopicWords:
-    """Return the c-TF-IDF of the topics, with BERTopic's figures.
+    """Return the c-TF-IDF of the topics; the values equal BERTopic's.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def weigh_words(counts: csr_matrix, words: list[str], labels: LabelArray, config
 
     Notes
     -----
-    O(non-zero counts), however large the topics are.
+    O(non-zero counts), whatever the size of the topics.
     """
     first = int(min(labels.min(initial=0), 0))
     classes, present = topic_counts(counts, labels, first)
@@ -110,7 +110,7 @@ def weigh_words(counts: csr_matrix, words: list[str], labels: LabelArray, config
 def choose_keywords(
     candidates: Keywords, centroids: FloatArray, vectors: Mapping[str, FloatArray], config: LabelConfig
 ) -> Keywords:
-    """Return each topic's keywords: of its candidates those closest to it (keybert) or most different (mmr).
+    """Return each topic's keywords: the candidates closest to it (keybert) or most different from each other (mmr).
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def choose_keywords(
 def closest_rows(
     embeddings: FloatArray, labels: LabelArray, centroids: FloatArray, n: int
 ) -> list[NDArray[np.int64]]:
-    """Return for each topic the rows of the `n` documents closest to its centroid, closest first."""
+    """Return the rows of the `n` documents closest to each topic's centroid, closest first."""
     similarity = np.zeros(len(labels), np.float32)
     directions = centroids / np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-12)
     for start in range(0, len(labels), CHUNK_ROWS):
@@ -159,7 +159,7 @@ def closest_rows(
 def distinct_rows(
     candidates: Sequence[NDArray[np.int64]], rows: NDArray[np.int64], digests: NDArray[np.void], n: int
 ) -> list[list[int]]:
-    """Return for each topic the first `n` of its candidates, no text twice.
+    """Return the first `n` candidates of each topic with distinct texts.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def distinct_rows(
     digests : ndarray of shape (n_rows,)
         Digests of their texts.
     n : int
-        Rows wanted of each topic.
+        Number of rows of each topic.
     """
     chosen = []
     for own in candidates:
@@ -186,9 +186,9 @@ def distinct_rows(
 def representative_rows(
     store: ArtifactStore, documents: ArtifactRef, candidates: Sequence[NDArray[np.int64]], n: int
 ) -> list[list[int]]:
-    """Return for each topic the first `n` of its candidates, no text twice, reading the documents part by part.
+    """Return the first `n` candidates of each topic with distinct texts; reads the documents part by part.
 
-    16 bytes a candidate are held, however long the texts are.
+    Memory is 16 bytes for each candidate, whatever the length of the texts.
     """
     rows = np.sort(np.concatenate([*candidates, np.empty(0, np.int64)]))
     digests, start, low = [text_digests([])], 0, 0
@@ -271,7 +271,7 @@ def label(
             candidates = topic_words.candidates(config.n_candidates)
             words = _embed_words(store, writer, candidates, files, encoding, runtime)
             keywords = choose_keywords(candidates, centroids, words, config)
-        # a topic of copies has fewer examples, not a longer search
+        # a topic with many copies gets fewer examples instead of a longer search
         closest = closest_rows(vectors, topics, centroids, 20 * config.n_representative)
         rows = representative_rows(store, documents, closest, config.n_representative)
         doc_ids = store.table(documents, "documents").select("doc_id").collect()["doc_id"]
@@ -304,7 +304,7 @@ def _embed_words(
     encoding: SentenceTransformersEmbed | StaticEmbed,
     runtime: RuntimeConfig,
 ) -> dict[str, FloatArray]:
-    """Return the unit vectors of all candidate words, embedding only those never met, and record their chunks."""
+    """Return the unit vectors of all candidate words, embedding only new ones, and record their chunks."""
     words = pl.Series("word", sorted({word for topic in candidates for word, _ in topic}), dtype=pl.String)
     vectors = VectorStore(store, files.key)
     digests = text_digests(words)

@@ -1,6 +1,6 @@
-"""Lookup: vectors (n, dim) -> each one's nearest fitted, (n, k) int32 and cosine distances (n, k) float32, in parts.
+"""Nearest fitted: vectors (n, dim) -> the nearest fitted ones, (n, k) int32 and cosine distances float32, in parts.
 
-A part is an artifact, made here or by a worker; what stands for the fit is read from the store by whoever makes it.
+A part is an artifact that this process or a worker makes; each of them reads the fitted vectors from the store.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from topicflow.tasks.topics import recipes
 from topicflow.tasks.topics.fitted_sample import N_NEAREST
 
 PART_ROWS = 2**18
-"""Vectors looked up between two commits: some 5 s of work on two cores at 100,000 fitted ones."""
+"""Vectors looked up between two commits: about 5 s of work on two cores with 100,000 fitted ones."""
 
 _ARRAYS = tuple(CellIndex.__annotations__)
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Where the fitted vectors are, and which stage looks them up.
+    """The artifacts of the fitted vectors, and the stage that searches them.
 
     Attributes
     ----------
     embeddings : ArtifactRef
-        Their embeddings.
+        The embeddings.
     sample : ArtifactRef or None
-        The artifact with their `rows`; None where all embeddings are fitted.
+        The artifact with the fitted `rows`; None if all embeddings are fitted.
     cells : ArtifactRef
-        Their cells.
+        The cells of the fitted vectors.
     stage : str
-        The stage that looks them up.
+        The stage that searches them.
     version : int
         The version of that stage.
     """
@@ -57,7 +57,7 @@ def save_cells(
     seed: int,
     n_threads: int | None,
 ) -> None:
-    """Write the cells of fitted unit vectors (n_fitted, dim), linked as their neighbours (n_fitted, k) are."""
+    """Write the cells of fitted unit vectors (n_fitted, dim), with links to their neighbours (n_fitted, k)."""
     index = cell_index(fitted, seed, n_threads, neighbors)
     for name in _ARRAYS:
         writer.save_array(name, getattr(index, name))
@@ -74,20 +74,20 @@ def fitted_vectors(
 def look_up(
     store: ArtifactStore, queries: ArtifactRef, fitted: Fitted, runtime: RuntimeConfig
 ) -> list[ArtifactRef]:
-    """Return the parts, in order, that hold the `nearest` fitted vectors of each query and their `distances`.
+    """Return the parts, in order, with the `nearest` fitted vectors of each query and their `distances`.
 
     Parameters
     ----------
     store : ArtifactStore
     queries : ArtifactRef
-        Embeddings of unit vectors.
+        Embeddings; unit vectors.
     fitted : Fitted
     runtime : RuntimeConfig
-        As `workers.started` yields it.
+        The settings that `workers.started` yields.
 
     Notes
     -----
-    Some 70,000 queries a second on two cores at 100,000 fitted vectors (tests/benchmarks/assigning.py).
+    About 70,000 queries per second on two cores with 100,000 fitted vectors (tests/benchmarks/assigning.py).
     """
     make = partial(look_up_part, store, queries, fitted, runtime.n_threads, PART_ROWS)
     return made_parts(fitted.stage, make, -(-queries.rows // PART_ROWS), runtime)
@@ -101,7 +101,7 @@ def look_up_part(
     n_rows: int,
     number: int,
 ) -> ArtifactRef:
-    """Return the artifact of a part's nearest fitted vectors; parts have `n_rows` queries."""
+    """Return the artifact of a part's nearest fitted vectors; a part has `n_rows` queries."""
     start = number * n_rows
     rows = (start, start + n_rows)
     recipe = recipes.lookup_part(fitted.stage, fitted.version, queries.key, fitted.cells.key, rows)
@@ -109,7 +109,9 @@ def look_up_part(
         return found
     with store.writing(recipe) as writer:
         vectors = fitted_vectors(store, fitted.embeddings, fitted.sample)
-        arrays = (np.array(store.array(fitted.cells, name)) for name in _ARRAYS)  # torch wants them writable
+        arrays = (
+            np.array(store.array(fitted.cells, name)) for name in _ARRAYS
+        )  # torch needs writable arrays
         asked = store.array(queries, "embeddings")[start : start + n_rows]
         nearest, distances = search_neighbors(
             vectors, asked, min(N_NEAREST, len(vectors)), n_threads=n_threads, index=CellIndex(*arrays)

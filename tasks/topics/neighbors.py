@@ -1,6 +1,6 @@
 """Neighbors: embeddings (n_docs, dim) -> indices (n_fitted, k) int32 and cosine distances (n_fitted, k) float32.
 
-All documents are fitted up to `fit_limit`; beyond it a sample is, and each document's nearest in it are kept beside.
+Up to `fit_limit` all documents are fitted. Above it a sample is, and each document's nearest in it are stored too.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from topicflow.tasks.topics.fitted_sample import draw_rows
 from topicflow.tasks.topics.nearest_fitted import Fitted, look_up, read_lookups, save_cells
 
 EXACT_UP_TO = {"cpu": 10_000, "mps": 50_000, "cuda": 2_000_000}
-"""Documents up to which all pairs are compared: on two CPU cores 10,000 x 384 take under a second; beyond, descent
-is several times faster."""
+"""Maximum number of documents for which all pairs are compared: on two CPU cores 10,000 x 384 take less than a second;
+above it, descent is several times faster."""
 
 RECALL_SAMPLE = 500
 """Rows on which recall is measured: its standard error is below .004 at recall .95 and k = 15."""
@@ -35,7 +35,7 @@ RECALL_SAMPLE = 500
 
 @dataclass(frozen=True)
 class NeighborGraph:
-    """Indices (n, k) int32, each row itself first; cosine distances (n, k) float32; how it was made; its recall."""
+    """Indices (n, k) int32, each row itself first; cosine distances (n, k) float32; method; recall."""
 
     indices: NDArray[np.int32]
     distances: NDArray[np.float32]
@@ -53,7 +53,7 @@ def find_neighbors(
     embeddings : ndarray of shape (n, dim), float32
         Unit vectors.
     config : NeighborsConfig
-        `n_neighbors` is lowered to n where there are fewer documents.
+        `n_neighbors` is lowered to n if there are fewer documents.
     seed : int
         Seed of the descent and of the sample.
     runtime : RuntimeConfig
@@ -80,7 +80,7 @@ def find_neighbors(
 def neighbors(
     store: ArtifactStore, embeddings: ArtifactRef, config: NeighborsConfig, seed: int, runtime: RuntimeConfig
 ) -> ArtifactRef:
-    """Return the neighbour graph's artifact, computing it on a miss; beyond `fit_limit` that of a sample."""
+    """Return the neighbour graph's artifact, computing it on a miss; above `fit_limit` the graph of a sample."""
     recipe = recipes.neighbors(config, embeddings.key, seed)
     if found := store.find(recipe):
         return cached(found)
@@ -122,7 +122,7 @@ def _look_up_all(
     runtime: RuntimeConfig,
     writer: ArtifactWriter,
 ) -> list[ArtifactRef]:
-    """Write a sample's rows and every document's nearest in it; return the parts of the work."""
+    """Write a sample's rows and every document's nearest ones in it; return the parts' artifacts."""
     asked = Fitted(fitted, None, fitted, "neighbors", recipes.VERSIONS["neighbors"])
     parts = look_up(store, embeddings, asked, runtime)
     found = list(zip(*read_lookups(store, parts), strict=True))
@@ -139,7 +139,7 @@ def _fitted_sample(
     seed: int,
     runtime: RuntimeConfig,
 ) -> ArtifactRef:
-    """Return a sample's rows, embeddings, graph and cells, an artifact that goes when the stage's own is there."""
+    """Return the artifact of a sample's rows, embeddings, graph and cells, which is deleted at the end of the stage."""
     recipe = replace(recipes.neighbors(config, embeddings.key, seed), kind="fitted-samples")
     if found := store.find(recipe):
         return found
@@ -147,7 +147,9 @@ def _fitted_sample(
         rows = draw_rows(embeddings.rows, config.fit_limit, seed)
         writer.save_array("rows", rows)
         vectors = np.ascontiguousarray(store.array(embeddings, "embeddings")[rows])
-        writer.save_array("embeddings", vectors)  # mapped by each part, where the rows would be gathered anew
+        writer.save_array(
+            "embeddings", vectors
+        )  # each part maps this file and need not gather the rows again
         graph = find_neighbors(vectors, config, seed, runtime)
         _save_graph(writer, graph)
         save_cells(writer, vectors, graph.indices, seed, runtime.n_threads)

@@ -1,6 +1,6 @@
 """Recipes of topics: vectors, graph, layout, labels and counts -> recipes.
 
-The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers at once.
+The stage and the plan call the same functions. This module imports no numeric library, so that a plan answers quickly.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ VERSIONS: Mapping[str, int] = {
     "label": 2,
     "evaluate": 1,
 }
-"""Bump a stage's number when equal inputs and config must give a different artifact."""
+"""Increase a stage's number when equal inputs and config must give a different artifact."""
 
 
 def map_reduce(config: MapConfig) -> ParallelUmapReduce:
-    """Return the reduction that draws the two-dimensional map."""
+    """Return the reduction for the two-dimensional map."""
     return ParallelUmapReduce(n_components=2, min_dist=config.min_dist, n_epochs=config.n_epochs)
 
 
@@ -76,9 +76,9 @@ def cluster(
     reduced: str,
     seed: int,
 ) -> Recipe:
-    """Return the recipe of the labels; the neighbours' say which documents are fitted and where others belong.
+    """Return the recipe of the labels; `neighbors` has the fitted documents and the nearest ones of all others.
 
-    A classifier's classes come of the embeddings alone, and its content stands for its path.
+    A classifier's classes depend only on the embeddings; its content identifies it, not its path.
     """
     if isinstance(config, ClassesCluster):
         fields = fields_of(config, leave_out={"classifier"})
@@ -131,7 +131,7 @@ def label(
 
 
 def evaluate(config: EvaluateConfig, inputs: Mapping[str, str], counting: CountConfig, seed: int) -> Recipe:
-    """Return the recipe of the metrics; coherence reads words as `counting` does."""
+    """Return the recipe of the metrics; coherence uses the words of `counting`."""
     recipe = Recipe(
         stage="evaluate",
         kind="metrics",

@@ -24,11 +24,11 @@ from topicflow.tasks.topics.fitted_sample import read_sample
 AnyReduce = ParallelUmapReduce | UmapReduce | PcaReduce | NoReduce
 
 CUDA_FROM = 50_000
-"""Points from which a CUDA device lays out: loading its kernel takes a second, 100,000 points on two cores three."""
+"""Minimum number of points for a CUDA device: loading its kernel takes 1 s, and 100,000 points on two cores 3 s."""
 
 
 def layout_engine(config: ParallelUmapReduce | UmapReduce, n_points: int, device: str) -> str:
-    """Return what lays out so many points: `umap-learn`, `cuda` on a device that can, or `numba` on the CPU."""
+    """Return the engine for this many points: `umap-learn`, `cuda` if the device supports it, or `numba` on the CPU."""
     if isinstance(config, UmapReduce):
         return "umap-learn"
     if device != "cuda" or n_points < CUDA_FROM:
@@ -37,7 +37,10 @@ def layout_engine(config: ParallelUmapReduce | UmapReduce, n_points: int, device
 
     if (missing := what_is_missing()) is None:
         return "cuda"
-    DETAILS.warning("the CPU lays out, as numba finds no CUDA here (%s); topicflow[gpu] brings it", missing)
+    DETAILS.warning(
+        "the CPU computes the layout, because numba finds no CUDA here (%s); pip install 'topicflow[gpu]'",
+        missing,
+    )
     return "numba"
 
 
@@ -59,19 +62,19 @@ def reduce_graph(
     embeddings : ndarray of shape (n_docs, dim), float32
         Unit vectors.
     config : ParallelUmapReduce or UmapReduce
-        Dimensions, least distance, passes, start; and whose layout.
+        Dimensions, minimum distance, passes and start; its type decides the implementation.
     seed : int
         Seed of the layout.
     n_threads : int, optional
-        Threads of our own layout; all cores if None.
+        Threads of our own layout; default all cores.
     engine : str
-        What computes our own layout, as `layout_engine` says.
+        The engine of our own layout, from `layout_engine`.
 
     Notes
     -----
-    One or two documents have no layout; they lie at the origin, as do documents that are all equal.
+    One or two documents have no layout; they are at the origin, as are documents that are all equal.
     """
-    if len(indices) < 3 or _all_equal(embeddings):  # nothing to pull apart
+    if len(indices) < 3 or _all_equal(embeddings):  # nothing to lay out
         return np.zeros((len(indices), config.n_components), np.float32)
     graph = fuzzy_graph(indices, distances)
     if isinstance(config, UmapReduce):
@@ -95,10 +98,10 @@ def reduce_graph(
 def start_positions(
     embeddings: NDArray[np.float32], n_components: int, init: str, seed: int, n_threads: int | None = None
 ) -> NDArray[np.float32]:
-    """Return where a layout starts, (n_docs, n_components) float32, each side EXTENT wide.
+    """Return the start of a layout, (n_docs, n_components) float32, with extent EXTENT in each dimension.
 
-    Principal components, with noise of a millionth of the extent, since points that coincide are never pushed apart;
-    random where `init` says so or where there are fewer rows or columns than dimensions.
+    Principal components, with noise of a millionth of the extent, because points that coincide are never pushed apart;
+    random if `init` is "random" or there are fewer rows or columns than dimensions.
     """
     rng = np.random.default_rng(seed)
     if init == "random" or min(embeddings.shape) < n_components:
@@ -111,7 +114,7 @@ def start_positions(
 
 
 def _all_equal(vectors: NDArray[np.float32]) -> bool:
-    """True when all rows are the same; stops at the first 4,096 in which two differ."""
+    """Return whether all rows are the same; stops at the first 4,096 rows with a difference."""
     parts = (vectors[start : start + 4096] for start in range(0, len(vectors), 4096))
     return all(bool((part == vectors[0]).all()) for part in parts)
 

@@ -1,4 +1,4 @@
-"""Words: the counting config -> how texts are cut into words, and which are left out."""
+"""Tokenization: the counting config -> how texts are split into words, and which words are left out."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from topicflow.tasks.errors import ConfigError
 
 
 def stop_words(config: CountConfig) -> list[str]:
-    """Return the words left out, sorted; raise ConfigError where a language is unknown.
+    """Return the words to leave out, sorted; raise ConfigError for an unknown language.
 
-    English is scikit-learn's list (318 words), the other languages the stop-words package's.
+    English is the list of scikit-learn (318 words); other languages are lists of the stop-words package.
     """
     from stop_words import AVAILABLE_LANGUAGES, get_stop_words
 
@@ -23,27 +23,27 @@ def stop_words(config: CountConfig) -> list[str]:
             continue
         if name == "english":
             from sklearn.feature_extraction.text import (
-                ENGLISH_STOP_WORDS,  # 90 MB, so only where it is wanted
+                ENGLISH_STOP_WORDS,  # 90 MB, so imported only if needed
             )
 
             words |= ENGLISH_STOP_WORDS
         elif name in AVAILABLE_LANGUAGES:
             words |= set(get_stop_words(name))
         else:
-            msg = f"count.stop_words: no list for {name!r}; there are: none, {', '.join(sorted(AVAILABLE_LANGUAGES))}"
+            msg = f"count.stop_words: no list for {name!r}; available: none, {', '.join(sorted(AVAILABLE_LANGUAGES))}"
             raise ConfigError(msg)
     return sorted(words)
 
 
 def left_out(config: CountConfig) -> list[str]:
-    """Return the stop words as they stand in cut texts, sorted.
+    """Return the stop words in the form that tokenized texts have, sorted.
 
-    They are cut by the same pattern as the texts, so that "don't" leaves out the "don" it becomes.
+    The same pattern splits them as the texts, so that "don't" leaves out "don", which texts contain.
 
     Raises
     ------
     ConfigError
-        When the pattern cannot be used or a language is unknown.
+        If the pattern cannot be used or a language is unknown.
     """
     try:
         pattern = re.compile(config.token_pattern)
@@ -51,14 +51,14 @@ def left_out(config: CountConfig) -> list[str]:
         msg = f"count.token_pattern: not a regular expression: {error}"
         raise ConfigError(msg) from None
     if pattern.groups > 1:
-        msg = f"count.token_pattern: has {pattern.groups} groups, expected one or none; write (?:…) for the others"
+        msg = f"count.token_pattern: has {pattern.groups} groups, expected at most one; write (?:…) for the others"
         raise ConfigError(msg)
     words = (word.lower() if config.lowercase else word for word in stop_words(config))
     return sorted({piece for word in words for piece in pattern.findall(word)})
 
 
 def vectorizer_params(config: CountConfig) -> dict[str, object]:
-    """Return the parameters of the scikit-learn CountVectorizer that counts as `config` says."""
+    """Return the parameters of a scikit-learn CountVectorizer for `config`."""
     return {
         "lowercase": config.lowercase,
         "ngram_range": config.ngram_range,
@@ -68,7 +68,7 @@ def vectorizer_params(config: CountConfig) -> dict[str, object]:
 
 
 def vocabulary_of(config: CountConfig) -> Vocabulary:
-    """Return the empty vocabulary that cuts texts as `config` says: compiled where the pattern allows it."""
+    """Return an empty vocabulary for `config`: the compiled scanner if it supports the pattern."""
     if config.token_pattern in SCANNED:
         shortest, longest = config.ngram_range
         return ScannedWords(

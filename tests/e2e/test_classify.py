@@ -140,8 +140,8 @@ def test_setfit_through_the_flow(topicflow: Topicflow, folder: Path, tiny: Path)
 @pytest.mark.parametrize(
     ("changes", "code", "said"),
     [
-        (["setfit.enabled=true"], 2, "set setfit.enabled = false for the probe alone"),
-        (["labels.run=topics"], 2, "give path or run, not both"),
+        (["setfit.enabled=true"], 2, "set setfit.enabled = false to train only the probe"),
+        (["labels.run=topics"], 2, "set path or run, not both"),
         (["load.split.max_words=50"], 2, "a classifier learns from whole documents"),
         (["predict.method=setfit"], 2, "predict.method='setfit' needs setfit.enabled = true"),
         (["labels.path=/nowhere.csv"], 1, "labels: /nowhere.csv: cannot be read"),

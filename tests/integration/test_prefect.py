@@ -76,7 +76,7 @@ def test_progress_on_embedding_shows(
     tiny: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("topicflow.tasks.execution.progress._TELL_EVERY_S", 0.0)
+    monkeypatch.setattr("topicflow.tasks.execution.progress._SEND_EVERY_S", 0.0)
     monkeypatch.setattr("topicflow.tasks.encoding.embed.CHUNK_TEXTS", {"cpu": 10})
     rows = pl.DataFrame({"text": [f"word {i} of many" for i in range(40)]})
     stages = (

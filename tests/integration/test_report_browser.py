@@ -446,7 +446,7 @@ def test_near_duplicates_are_shown_as_text(browser: Any, tmp_path: Path, scheme:
     visit(browser, write_page(tmp_path, 300, 4, duplicates=True))
     shifts = browser.execute_async_script(LAYOUT_SHIFTS)
     section = browser.find_element("id", "duplicates-section")
-    assert "by embeddings (cosine 0.9 and more)" in section.find_element("id", "duplicates-note").text
+    assert "by embeddings (cosine of at least 0.9)" in section.find_element("id", "duplicates-note").text
     said = section.find_element("id", "duplicates-figures").text
     for words in (
         "Documents\n309",

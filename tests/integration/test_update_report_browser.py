@@ -30,7 +30,7 @@ def test_the_report_tells_all_updates(tmp_path: Path) -> None:
         browser.execute_script("document.getElementById('updates-section').scrollIntoView()")
         wait_for(browser, "return Boolean(document.querySelector('#updates-chart .main-svg'))")
         note = browser.find_element("id", "updates-note").text
-        said = [item.text for item in browser.find_elements("css selector", "#updates-said li")]
+        said = [item.text for item in browser.find_elements("css selector", "#updates-facts li")]
         verdict = browser.find_element("id", "verdict").text
         bars = browser.execute_script(
             "return document.getElementById('updates-chart').data"
@@ -41,9 +41,9 @@ def test_the_report_tells_all_updates(tmp_path: Path) -> None:
         assert problems(browser) == []
     finally:
         browser.quit()
-    assert note == "Share of each topic of today in the documents that each of 3 runs told."
-    assert said[0].startswith("Topics were fitted anew: ")
-    assert "Of the topics 3 continued, 1 born." in said
+    assert note == "Share of each current topic in the new documents of 3 runs."
+    assert said[0].startswith("Topics were refitted: ")
+    assert "Topics: 3 continued, 1 born." in said
     assert verdict == "Not published: max_topics = 3: n_topics is 4."
     assert {n for n, _ in bars} == {3}
     assert sum(share for _, share in bars) == pytest.approx(3.0)  # each run's documents, all of them

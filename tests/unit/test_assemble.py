@@ -183,7 +183,7 @@ def test_ids_that_are_the_inputs_own_are_not_repeated(store: ArtifactStore, corp
 def test_a_run_that_cannot_be_written_leaves_latest_where_it_was(published: Published) -> None:
     folder = published.run()
     published.store.path(published.stages["report"], "report.html").write_text("<html></html>")
-    with pytest.raises(ArtifactError, match="report: the page has no empty place"):
+    with pytest.raises(ArtifactError, match="report: the page has no place"):
         published.run()
     assert (folder.parent / "latest").resolve() == folder
     assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name, "latest"]

@@ -279,7 +279,7 @@ def test_two_points_with_many_copies_are_two_topics(corpus: Corpus, kind: str) -
         (
             density("fast"),
             1,
-            "cluster: min_cluster_size=15 exceeds n_docs=1; a topic model needs two documents or more",
+            "cluster: min_cluster_size=15 exceeds n_docs=1; a topic model needs at least two documents",
         ),
         (
             KMeansCluster(method="kmeans", n_clusters=4),

@@ -79,11 +79,11 @@ def overridden(*overrides: str, **sections: Any) -> dict[str, Any]:
         ),
         ({"cluster": 3}, "cluster: expected a section, found 3"),
         ({"neighbors": "exact"}, "neighbors: expected a section, found 'exact'"),
-        ({"load": {}}, "load: give either path or query"),
-        ({"load": {"path": "a", "query": "select 1"}}, "load: give either path or query"),
+        ({"load": {}}, "load: set either path or query"),
+        ({"load": {"path": "a", "query": "select 1"}}, "load: set either path or query"),
         (
             {"load": {"query": "select 1"}},
-            "load: query needs connection_env, the name of the variable that holds the connection URL",
+            "load: query needs connection_env, the name of the environment variable with the connection URL",
         ),
         ({"load": {"path": "a", "text_column": 3}}, "load.text_column: expected text or a list of texts, found 3"),
         ({"load": {"path": "a", "text_column": []}}, "load.text_column: name at least one text column, found []"),
@@ -101,11 +101,11 @@ def overridden(*overrides: str, **sections: Any) -> dict[str, Any]:
         ),
         (
             {"embed": {"method": "precomputed"}},
-            "embed: give either path (a .npy file) or column (of the documents)",
+            "embed: set either path (a .npy file) or column (of the documents)",
         ),
         (
             {"embed": {"method": "precomputed", "path": "a.npy", "column": "v"}},
-            "embed: give either path (a .npy file) or column (of the documents)",
+            "embed: set either path (a .npy file) or column (of the documents)",
         ),
         (
             {"embed": {"method": "precomputed", "path": "a.npy"}, "label": {"representation": "keybert"}},
@@ -185,8 +185,8 @@ def test_an_override_sets_one_value_of_its_type(override: str, value: Any) -> No
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("seed", "--set seed: expected key=value, as in cluster.min_cluster_size=50"),
-        ("=3", "--set =3: expected key=value, as in cluster.min_cluster_size=50"),
+        ("seed", "--set seed: expected key=value, such as cluster.min_cluster_size=50"),
+        ("=3", "--set =3: expected key=value, such as cluster.min_cluster_size=50"),
         ("seed.start=3", "--set seed.start=3: seed is a value, not a section"),
     ],
 )

@@ -162,7 +162,7 @@ def test_languages_are_joined_and_further_words_added() -> None:
 def test_an_unknown_language_lists_those_there_are() -> None:
     with pytest.raises(ConfigError) as error:
         stop_words(CountConfig(stop_words=["english", "klingon"]))
-    assert str(error.value).startswith("count.stop_words: no list for 'klingon'; there are: none, ")
+    assert str(error.value).startswith("count.stop_words: no list for 'klingon'; available: none, ")
     assert "german" in str(error.value)
 
 
@@ -191,7 +191,7 @@ def test_a_pattern_with_one_group_takes_the_group() -> None:
         ),
         (
             r"(\w)(\w)",
-            "count.token_pattern: has 2 groups, expected one or none; write (?:…) for the others",
+            "count.token_pattern: has 2 groups, expected at most one; write (?:…) for the others",
         ),
     ],
 )

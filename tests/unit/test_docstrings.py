@@ -163,13 +163,13 @@ def test_installed_packages_have_versions() -> None:
 
 def test_unknown_packages_are_one_line() -> None:
     with pytest.raises(
-        DataError, match="no Python sources of a package 'numpyy' are installed; did you mean 'numpy'"
+        DataError, match="the Python sources of a package 'numpyy' are not installed; did you mean 'numpy'"
     ):
         fingerprint(["numpyy"])
     for name in ("../etc", "sys", "numpy.nothing_here"):
-        with pytest.raises(DataError, match="no Python sources of a package"):
+        with pytest.raises(DataError, match="the Python sources of a package"):
             collect([name])
-    with pytest.raises(DataError, match="names no package"):
+    with pytest.raises(DataError, match="no package name"):
         packages_of("docstrings:// , ")
     assert packages_of("docstrings://numpy, scipy,numpy") == ("numpy", "scipy")
 

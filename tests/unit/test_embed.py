@@ -205,7 +205,7 @@ def test_a_file_that_is_none_is_one_line_and_leaves_nothing(
 ) -> None:
     documents = save_documents(store, TEXTS[:6])
     with pytest.raises(
-        DataError, match=r"v\.npy: no such file or directory; embed\.path names a \.npy file$"
+        DataError, match=r"v\.npy: no such file or directory; set embed\.path to a \.npy file$"
     ):
         take(store, documents, path=str(tmp_path / "v.npy"))
     for content in (b"", b"a,b\n1,2\n"):
@@ -216,6 +216,6 @@ def test_a_file_that_is_none_is_one_line_and_leaves_nothing(
     with pytest.raises(DataError, match=r"v\.npy is not a \.npy array"):
         take(store, documents, path=str(tmp_path / "v.npy"))
     np.save(tmp_path / "v.npy", vectors[:4])
-    with pytest.raises(DataError, match=r"v\.npy has 4 rows, the input has 6"):
+    with pytest.raises(DataError, match=r"v\.npy has 4 rows, expected 6 as in the input"):
         take(store, documents, path=str(tmp_path / "v.npy"))
     assert not (store.root / "embeddings").exists()

@@ -103,7 +103,7 @@ def test_a_model_that_cannot_be_reached_is_one_line_that_names_the_packaged_one(
     assert str(error.value).startswith(
         f"embed: model {model!r} is neither a folder here nor reachable on the hub ("
     )
-    assert str(error.value).endswith("); embed.model='all-MiniLM-L6-v2' is packaged and needs no download")
+    assert str(error.value).endswith("); embed.model='all-MiniLM-L6-v2' is installed and needs no download")
     assert "\n" not in str(error.value)
 
 
@@ -291,7 +291,7 @@ def test_running_out_of_memory_halves_the_batch_and_goes_on(
 def test_a_single_text_that_does_not_fit_is_one_line(monkeypatch: pytest.MonkeyPatch, tiny: Path) -> None:
     encoder = on_device(SmallDevice(0, OUT_OF_MEMORY[0]), monkeypatch, tiny)
     with pytest.raises(
-        StageError, match=r"^embed: one text does not fit the cpu memory; set embed\.max_seq_l"
+        StageError, match=r"^embed: one text does not fit into the cpu memory; set embed\.max_seq_l"
     ):
         encoder.encode(["a b c"])
 

@@ -62,9 +62,9 @@ def test_planted_columns_are_found(tmp_path: Path, ending: str) -> None:
     )
     assert (guess.n_rows, guess.min_cluster_size, guess.name) == (N, 5, "My-reviews-2024")
     assert guess.reasons[1].startswith(
-        "text: column 'Review Text', because its name says so and its texts have "
+        "text: column 'Review Text', because its name fits and its texts have "
     )
-    assert "id: column 'review_id', because it is named like one and unique in every row" in guess.reasons
+    assert "id: column 'review_id', because of its name, and its values are unique" in guess.reasons
 
 
 def test_a_title_is_put_before_the_text(tmp_path: Path) -> None:
@@ -87,10 +87,12 @@ def test_ids_and_times_are_confirmed_over_the_whole_file(
     guess = guessed(path)
     assert (guess.id_column, guess.timestamp_column, guess.n_rows) == (None, None, N)
     assert (
-        "id: column 'review_id' is named like one, but it repeats; ids are made from the texts"
+        "id: column 'review_id' has the name of an id column, but its values repeat; ids are made from the texts"
         in guess.reasons
     )
-    assert any("'createdAt' looked like it, but row 199 holds 'soon'" in reason for reason in guess.reasons)
+    assert any(
+        "'createdAt' looked like times, but row 199 holds 'soon'" in reason for reason in guess.reasons
+    )
 
 
 def test_numbers_are_times_only_by_name(tmp_path: Path) -> None:
@@ -138,7 +140,7 @@ def test_a_folder_of_texts(tmp_path: Path) -> None:
         None,
         "texts",
     )
-    assert "id: the file's name below the folder" in guess.reasons
+    assert "id: the file's path in the folder" in guess.reasons
 
 
 def test_size_follows_the_square_root(tmp_path: Path) -> None:
@@ -151,7 +153,7 @@ def test_size_follows_the_square_root(tmp_path: Path) -> None:
 def test_no_text_is_one_line(tmp_path: Path, content: str) -> None:
     path = tmp_path / "a.csv"
     path.write_text(content)
-    with pytest.raises(DataError, match=r"init: .*: no column of text among its") as caught:
+    with pytest.raises(DataError, match=r"init: .*: no column contains text in the") as caught:
         guess_config(path)
     assert "\n" not in str(caught.value)
 

@@ -90,7 +90,7 @@ def test_images_are_searched_by_text_and_clustered(tmp_path: Path, clip: Path, p
         ({"column": "photo"}, "no column 'photo' in the documents; there are: text, image"),
         (
             {"root": "nowhere"},
-            "column 'image', document 0: nowhere/red0.png is no file; paths are relative to",
+            "column 'image', document 0: nowhere/red0.png does not exist; paths are relative to",
         ),
     ],
 )
@@ -107,9 +107,9 @@ def test_files_and_models_that_know_no_images(tmp_path: Path, clip: Path, pictur
     config = ImagesEmbed(method="images", model=str(clip))
     model = load_model(find_image_encoder(config, "cpu"), as_text_model(config), None)
     (tmp_path / "a.png").write_text("no image")
-    with pytest.raises(DataError, match=r"a\.png cannot be read \(it is no image\)"):
+    with pytest.raises(DataError, match=r"a\.png cannot be read \(it is not an image\)"):
         encode_images(model, [tmp_path / "a.png"], "clip")
     text = ImagesEmbed(method="images", model=str(tiny_model(tmp_path / "text")))
     reads_text = load_model(find_image_encoder(text, "cpu"), as_text_model(text), None)
-    with pytest.raises(ConfigError, match=r"reads no images .*name a CLIP model"):
+    with pytest.raises(ConfigError, match=r"cannot read images .*set embed.model to a CLIP model"):
         encode_images(reads_text, [pictures / "red0.png"], "text")

@@ -253,7 +253,7 @@ def test_without_a_gpu_it_is_said_what_is_missing(
 ) -> None:
     monkeypatch.setattr(DETAILS, "propagate", True)
     assert layout_engine(ParallelUmapReduce(), 10**6, "cuda") == "numba"
-    assert "the CPU lays out, as numba finds no CUDA here (CudaSupportError: " in caplog.text
+    assert "the CPU computes the layout, because numba finds no CUDA here (CudaSupportError: " in caplog.text
 
 
 def test_a_move_by_hand() -> None:
@@ -312,7 +312,7 @@ def test_the_curve_is_that_of_umap_learn(min_dist: float) -> None:
 def test_shapes_that_differ_are_refused(corpus: Corpus) -> None:
     indices, distances = exact_neighbors(corpus.embeddings, 15)
     with pytest.raises(
-        ValueError, match=r"indices \(132, 15\) and distances \(132, 14\) must have one shape"
+        ValueError, match=r"indices \(132, 15\) and distances \(132, 14\) must have the same shape"
     ):
         fuzzy_graph(indices, distances[:, 1:])
 

@@ -140,7 +140,7 @@ def test_a_model_whose_vectors_move_is_refused(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(quantized, "LEAST_COSINE", 1.1)
     with pytest.raises(
-        ConfigError, match=r"^embed: in int8 the vectors .* have cosine [01]\.\d{3} to float32, exp"
+        ConfigError, match=r"^embed: in int8 the vectors .* have a mean cosine of [01]\.\d{3} to float32, exp"
     ):
         load(tiny)
     assert not list(tmp_path.rglob("graph.xml"))
@@ -181,7 +181,7 @@ def test_the_graph_is_made_once_and_read_without_torch(
     graph.chmod(0o600)
     graph.write_bytes(content)
     np.testing.assert_array_equal(load(prompted).encode(texts)[0], vectors)
-    assert "graph.bin has another digest than when it was written); made again" in caplog.text
+    assert "the digest of graph.bin has changed since it was written); making it again" in caplog.text
     assert find_encoder(config).key == first.key
 
 
@@ -205,7 +205,7 @@ def test_a_model_of_other_modules_is_one_line(tiny: Path, tmp_path: Path) -> Non
     modules = json.loads((folder / "modules.json").read_bytes())
     (folder / "modules.json").write_text(json.dumps([*modules, {"type": "x.Dense", "path": "2_Dense"}]))
     with pytest.raises(
-        ConfigError, match=r"takes models of Transformer, Pooling and Normalize; dense has Transformer, "
+        ConfigError, match=r"needs a model of Transformer, Pooling and Normalize; dense has Transformer, "
     ):
         load(folder)
 
@@ -226,7 +226,7 @@ def test_a_model_that_pools_otherwise_is_one_line(
     shutil.copytree(tiny, folder)
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
     with pytest.raises(
-        ConfigError, match=rf"int8' pools by mean or cls; other pools by {found}; use 'float32'$"
+        ConfigError, match=rf"int8' needs mean or cls pooling; other has {found}; use 'float32'$"
     ):
         load(folder)
 

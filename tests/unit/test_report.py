@@ -302,7 +302,7 @@ def test_the_record_of_a_run_lands_in_its_place() -> None:
 
 
 def test_a_page_without_a_place_is_refused() -> None:
-    with pytest.raises(ArtifactError, match="no empty place"):
+    with pytest.raises(ArtifactError, match="has no place"):
         finish_report(finish_report(build_page("t", {}), {"run_id": "a"}), {"run_id": "b"})
 
 

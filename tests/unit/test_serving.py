@@ -39,7 +39,7 @@ def test_the_shipped_schedules_load() -> None:
         ('cron = "0 3 * * *"\nevery_s = 5', "give either cron or every_s"),
         ("", "give either cron or every_s"),
         ("every_s = 0", "every_s: input should be greater than or equal to 1"),
-        ('cron = "0 3 * * *"\ntimezone = "Berlin"', "as in Europe/Berlin"),
+        ('cron = "0 3 * * *"\ntimezone = "Berlin"', "such as Europe/Berlin"),
         ('cron = "0 3 * * *"\noverlap = "both"', "overlap: input should be 'skip' or 'queue'"),
         ('crom = "0 3 * * *"', "did you mean 'cron'"),
     ],
@@ -52,7 +52,7 @@ def test_a_schedule_that_is_wrong_is_named(tmp_path: Path, lines: str, message: 
 
 def test_two_schedules_of_one_name_are_refused(tmp_path: Path) -> None:
     one = '[[schedules]]\nname = "a"\nconfig = "c.toml"\nevery_s = 5\n'
-    with pytest.raises(ValueError, match="two schedules are called a"):
+    with pytest.raises(ValueError, match="two schedules have the name a"):
         read(tmp_path, one + one)
 
 

@@ -150,7 +150,7 @@ def test_a_model_without_a_fast_tokenizer_is_one_line(tiny: Path, tmp_path: Path
     shutil.copytree(tiny, folder)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(
-        ConfigError, match=r"^embed: method='static' needs a fast tokenizer and slow has no tok"
+        ConfigError, match=r"^embed: method='static' needs a fast tokenizer, but slow has no tok"
     ):
         load(folder)
 

@@ -220,12 +220,12 @@ def test_an_adapter_of_another_encoder_or_none_is_refused_in_one_line(line: Line
         model=str(tiny_model(tmp_path / "other", max_seq_length=8)), adapter=key
     )
     with pytest.raises(
-        ConfigError, match=r"embed: adapter .* belongs to .*tune an adapter for this$"
+        ConfigError, match=r"embed: adapter .* belongs to .*tune an adapter for this one$"
     ) as refused:
         embed.fn(line.store, line.documents, other, line.runtime)
     assert "\n" not in str(refused.value)
     vectors = PrecomputedEmbed(method="precomputed", column="v", adapter=key)
-    with pytest.raises(ConfigError, match="this config's encoder is precomputed vectors"):
+    with pytest.raises(ConfigError, match="the encoder of this config is precomputed vectors"):
         find_adapter(line.store, vectors, "precomputed", line.runtime)
     for name, message in (
         ("nothing", r"embed\.adapter: .*no run"),
@@ -248,7 +248,7 @@ def test_precomputed_vectors_take_an_adapter_of_their_width(store: ArtifactStore
     found = made(embed.fn(store, documents, config, RuntimeConfig()))
     np.testing.assert_allclose(store.array(found, "embeddings"), head.apply(vectors), atol=1e-6)
     wide = save_documents(store, ["a", "b"], name="wide", v=np.eye(2, 4).tolist())
-    with pytest.raises(ConfigError, match="the adapter takes 3 dimensions, found 4"):
+    with pytest.raises(ConfigError, match="the adapter expects 3 dimensions, found 4"):
         embed.fn(store, wide, config, RuntimeConfig())
 
 
@@ -360,7 +360,7 @@ def test_topics_of_the_pipeline_are_measured_too(line: Line) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, "no labels; give load.label_column, or examples.path"),
+        ({}, "no labels; set load.label_column, or examples.path"),
         (
             {"examples": ClassExamples(path="l.csv"), "embed": {"adapter": "a"}},
             "tuning starts from the encoder's own",
@@ -383,7 +383,7 @@ def test_topics_of_the_pipeline_are_measured_too(line: Line) -> None:
         ),
         (
             {"split": SplitExamples(), "judge": {"neighbors": (0,)}},
-            "must be one or more different numbers from 1",
+            "must be one or more different numbers of at least 1",
         ),
     ],
 )

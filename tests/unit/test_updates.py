@@ -292,7 +292,7 @@ def test_another_seed_fits_anew_and_ids_stay(series: Path) -> None:
 
 
 def test_the_config_refuses_what_updates_cannot_do(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"embed\.path names rows of one input"):
+    with pytest.raises(ValueError, match=r"embed\.path has the rows of one input"):
         config_of(tmp_path, story(), embed={"method": "precomputed", "path": "v.npy", "column": None})
     with pytest.raises(ValueError, match=r"load\.split"):
         config_of(tmp_path, story(), load={"split": {}})

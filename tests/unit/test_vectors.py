@@ -156,7 +156,7 @@ GOOD = np.ones((3, 2))
     [
         (np.ones(3), "has shape (3,) of float64, expected (rows, dim) of floats"),
         (np.ones((3, 2), int), "has shape (3, 2) of int64, expected (rows, dim) of floats"),
-        (GOOD[:2], "has 2 rows, the input has 3; one vector a row, in the same order"),
+        (GOOD[:2], "has 2 rows, expected 3 as in the input: one vector for each row, in order"),
         (GOOD * [[1], [np.nan], [1]], "row 1 holds NaN or infinite values (1 such rows)"),
         (GOOD * [[1], [1], [np.inf]], "row 2 holds NaN or infinite values (1 such rows)"),
         (GOOD * [[1], [0], [0]], "row 1 holds only zeros (2 such rows)"),

@@ -1,4 +1,4 @@
-"""Assign: what is known of fitted documents -> topics and positions of others, by centroids or by neighbours."""
+"""Assign: fitted documents -> topics and positions of other documents, by centroids or by neighbours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CHUNK_ROWS = 16_384
 """Rows multiplied at a time: 16,384 x 5,000 topics are 330 MB of similarities."""
 
 SAME_TEXT = 1e-3
-"""Added to distances before they are inverted: at distance 0 a neighbour has a thousand votes, at .2 five."""
+"""Added to distances before they are inverted: a neighbour at distance 0 has a thousand votes, one at .2 has five."""
 
 
 def topic_centroids(embeddings: FloatArray, labels: LabelArray, first: int = 0) -> FloatArray:
@@ -61,9 +61,9 @@ def best_topics(embeddings: FloatArray, centroids: FloatArray) -> tuple[LabelArr
 def bound_outliers(
     embeddings: FloatArray, labels: LabelArray, max_share: float
 ) -> tuple[LabelArray, NDArray[np.bool_]]:
-    """Return labels with at most `max_share` outliers, and which rows (n,) bool were given a topic for it.
+    """Return labels with at most `max_share` outliers, and which rows (n,) bool were reassigned.
 
-    The outliers most similar to their best topic's centroid are given to it; without any topic nothing changes.
+    The outliers most similar to a topic's centroid are assigned to that topic. Without any topic nothing changes.
 
     Raises
     ------
@@ -88,9 +88,9 @@ def bound_outliers(
 
 
 def neighbor_weights(distances: FloatArray) -> FloatArray:
-    """Return the say (m, k) float32 that each of a row's fitted neighbours has, from cosine distances (m, k); sum 1.
+    """Return the weights (m, k) float32 of each row's fitted neighbours, sum 1, from cosine distances (m, k).
 
-    It falls with the distance, and a neighbour at distance 0, the same text, outweighs all others together.
+    A weight falls with the distance. A neighbour at distance 0 (the same text) outweighs all others together.
     """
     weights = 1.0 / (np.maximum(distances, 0.0) + SAME_TEXT)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
@@ -99,20 +99,20 @@ def neighbor_weights(distances: FloatArray) -> FloatArray:
 def vote_topics(
     labels: LabelArray, nearest: NDArray[np.int32], weights: FloatArray
 ) -> tuple[LabelArray, FloatArray]:
-    """Return the topic (m,) int32 that a row's fitted neighbours vote for, and its share of the vote (m,) float32.
+    """Return the topic (m,) int32 that each row's fitted neighbours vote for, and its share of the vote (m,) float32.
 
     Parameters
     ----------
     labels : ndarray of shape (n_fitted,), int32
-        Topics of the fitted documents; noise, -1, is voted for like a topic.
+        Topics of the fitted documents. Noise (-1) gets votes like a topic.
     nearest : ndarray of shape (m, k), int32
         Fitted neighbours of each row, nearest first.
     weights : ndarray of shape (m, k), float32
-        What `neighbor_weights` returned.
+        The result of `neighbor_weights`.
 
     Notes
     -----
-    O(m k^2) time, CHUNK_ROWS k^2 floats of memory. Among topics with equal votes the nearest neighbour's wins.
+    O(m k^2) time, CHUNK_ROWS k^2 floats of memory. Of topics with equal votes the topic of the nearest neighbour wins.
     """
     topics, shares = np.empty(len(nearest), np.int32), np.empty(len(nearest), np.float32)
     for start in range(0, len(nearest), CHUNK_ROWS):
@@ -126,7 +126,7 @@ def vote_topics(
 
 
 def weighted_means(values: FloatArray, nearest: NDArray[np.int32], weights: FloatArray) -> FloatArray:
-    """Return the neighbours' weighted mean (m, …) float32 of fitted values (n_fitted, …), positions or scores."""
+    """Return the neighbours' weighted mean (m, …) float32 of fitted values (n_fitted, …): positions or scores."""
     means = np.empty((len(nearest), *values.shape[1:]), np.float32)
     for start in range(0, len(nearest), CHUNK_ROWS):
         part = slice(start, start + CHUNK_ROWS)

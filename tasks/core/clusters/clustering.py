@@ -24,7 +24,7 @@ class Clustering:
 
     @property
     def n_clusters(self) -> int:
-        """Number of clusters, noise left out."""
+        """Number of clusters, without noise."""
         return int(self.labels.max(initial=-1)) + 1
 
 
@@ -37,12 +37,12 @@ def hdbscan_clusters(
     max_share: float = 1.0,
     n_threads: int | None = None,
 ) -> Clustering:
-    """Return the clusters of HDBSCAN by the spanning tree of the `hdbscan` package; outlier scores are GLOSH.
+    """Return the clusters of HDBSCAN from the spanning tree of the `hdbscan` package; outlier scores are GLOSH.
 
     Notes
     -----
-    The clusters are taken from its tree by our hierarchy, so that a choice by `max_share`, and scores of points that
-    coincide, are the same as with our own tree.
+    The clusters are selected from that tree by our own hierarchy, so that the selection by `max_share`, and the scores
+    of points that coincide, are the same as with our own tree.
 
     References
     ----------
@@ -70,21 +70,21 @@ def parallel_hdbscan_clusters(
     max_share: float = 1.0,
     n_threads: int | None = None,
 ) -> Clustering:
-    """Return the clusters of HDBSCAN by our spanning tree and hierarchy, on all cores; outlier scores are GLOSH.
+    """Return the clusters of HDBSCAN from our own spanning tree, on all cores; outlier scores are GLOSH.
 
     Notes
     -----
-    The tree is where the time goes: .65 processor seconds of .8 at 100,000 points in five dimensions. Results are those
-    of `hdbscan_clusters` but where distances tie: there the order of edges decides.
+    The tree takes most of the time: .65 of .8 processor seconds for 100,000 points in five dimensions. The results
+    equal those of `hdbscan_clusters`, except where distances tie: there the order of edges decides.
     """
     tree = spanning_tree(points, min_samples or min_cluster_size, n_threads)
     return _by_size(*flat_clusters(tree, min_cluster_size, selection, epsilon, max_share))
 
 
 def kmeans_clusters(points: FloatArray, n_clusters: int, seed: int) -> Clustering:
-    """Return the clusters of k-means; membership is the margin to the second centre, as a simplified silhouette.
+    """Return the clusters of k-means; membership is the margin to the second centre (a simplified silhouette).
 
-    The outlier score is the distance to the own centre over the largest such distance.
+    The outlier score is the distance to the point's centre, divided by the largest such distance.
     """
     from sklearn.cluster import KMeans
 
@@ -109,7 +109,7 @@ def _by_size(
 
 
 def number_by_size(labels: NDArray[np.integer]) -> LabelArray:
-    """Return labels (n,) int32 renumbered from 0 by falling size, ties by first member; negative ones are -1."""
+    """Return labels (n,) int32 numbered from 0 by decreasing size, ties by first member; negative ones become -1."""
     found, first, inverse, sizes = np.unique(
         labels, return_index=True, return_inverse=True, return_counts=True
     )

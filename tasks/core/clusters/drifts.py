@@ -1,4 +1,4 @@
-"""Drifts: counts and distances of fitted and of later documents -> how far the later ones are from the fit."""
+"""Drift measures: counts and distances of fitted and later documents -> how far the later ones are from the fit."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
 
 N_BINS = 512
-"""Bins of cosine distances in [0, 2]: a statistic drawn from them is off by what lies within .004."""
+"""Bins of cosine distances in [0, 2]; a statistic computed from them cannot distinguish distances within .004."""
 
 MIN_EXPECTED = 5.0
-"""Documents that a topic must be expected to get to count by itself, as in the chi-squared test."""
+"""Minimum expected documents of a topic that counts as a group of its own, as in the chi-squared test."""
 
 Counts = NDArray[np.int64]
 
@@ -22,7 +22,7 @@ def own_distances(embeddings: FloatArray, labels: LabelArray, centroids: FloatAr
     Parameters
     ----------
     embeddings : ndarray of shape (n, dim), float32
-        Unit vectors; a memory map will do, 16,384 rows are read at a time.
+        Unit vectors; may be memory-mapped, 16,384 rows are read at a time.
     labels : ndarray of shape (n,), int32
         Topic of each row, -1 for none.
     centroids : ndarray of shape (n_topics, dim), float32
@@ -38,13 +38,13 @@ def own_distances(embeddings: FloatArray, labels: LabelArray, centroids: FloatAr
 
 
 def distance_histogram(distances: FloatArray) -> Counts:
-    """Return how many distances (n,) fall into each of N_BINS bins of [0, 2]; NaN is not counted."""
+    """Return how many distances (n,) fall into each of N_BINS bins of [0, 2]; NaN values are not counted."""
     known = distances[~np.isnan(distances)].astype(np.float64)
     return np.histogram(known, bins=N_BINS, range=(0.0, 2.0))[0].astype(np.int64)
 
 
 def ks_statistic(first: Counts, second: Counts) -> float:
-    """Return the Kolmogorov-Smirnov statistic of two histograms: 0 alike, 1 apart; 0 where one is empty."""
+    """Return the Kolmogorov-Smirnov statistic of two histograms: 0 if equal, 1 if disjoint, and 0 if one is empty."""
     if not first.sum() or not second.sum():
         return 0.0
     gaps = np.cumsum(first) / first.sum() - np.cumsum(second) / second.sum()
@@ -52,33 +52,33 @@ def ks_statistic(first: Counts, second: Counts) -> float:
 
 
 def topic_counts(labels: LabelArray, n_topics: int) -> Counts:
-    """Return the documents (n_topics + 1,) without a topic, and of each topic."""
+    """Return the number of documents (n_topics + 1,) without a topic and in each topic."""
     return np.bincount(labels + 1, minlength=n_topics + 1).astype(np.int64)
 
 
 def population_stability(expected: Counts, observed: Counts) -> tuple[float, float]:
-    """Return the population stability index of observed shares against expected ones, and how much of it is no chance.
+    """Return the population stability index of observed against expected shares, and the index above chance.
 
     Parameters
     ----------
     expected, observed : ndarray of shape (n_groups,), int64
-        Documents of each group then and now.
+        Documents of each group at the fit and now.
 
     Returns
     -------
     index : float
-        Sum over groups of (q - p) ln(q / p); groups that would get fewer than MIN_EXPECTED documents are one.
+        Sum over groups of (q - p) ln(q / p). All groups with fewer than MIN_EXPECTED expected documents form one.
     beyond_chance : float
-        The index less its expectation where nothing moved, (groups - 1)(1/n + 1/m), and not below 0.
+        The index minus its expectation if nothing changed, (groups - 1)(1/n + 1/m); at least 0.
 
     Notes
     -----
-    Without the correction a night's few hundred documents over a hundred topics "shift" every night. An empty group
-    is given half a document.
+    Without this correction the few hundred documents of a night "shift" every night when there are a hundred topics.
+    An empty group counts as half a document.
 
     References
     ----------
-    Yurdakul, Naranjo: Statistical properties of the population stability index (2020): n m/(n + m) times the index
+    Yurdakul, Naranjo: Statistical properties of the population stability index (2020): n m / (n + m) times the index
     is chi-squared with one degree of freedom fewer than groups.
     """
     n, m = int(expected.sum()), int(observed.sum())

@@ -1,4 +1,4 @@
-"""Hierarchy: a spanning tree (n - 1, 3) -> HDBSCAN's clusters: labels, membership and outlier scores of n points."""
+"""Hierarchy: a spanning tree (n - 1, 3) -> HDBSCAN's labels, membership and outlier scores of n points."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ Indices = NDArray[np.int64]
 Reals = NDArray[np.float64]
 
 DENSEST = 1e100
-"""Density (one over a distance) of points that coincide; finite, so that differences of densities are numbers."""
+"""Density (1 / distance) of points that coincide; finite, so that differences of densities are numbers."""
 
 INSIDE = 0.05
-"""Share of a crowd's excess of mass that the clusters inside it must reach to take its place. On 14 corpora of 200 to
-1,500 documents it was .13 and more, in a planted crowd without topics .025 and less (tests/benchmarks/README.md)."""
+"""Minimum excess of mass of the clusters inside an oversized cluster, as a share of its own, for them to replace it. On
+14 corpora of 200 to 1,500 documents it was .13 or more; in a planted cluster without topics .025 or less
+(tests/benchmarks/README.md)."""
 
 
 class CondensedTree(NamedTuple):
-    """Clusters of at least so many points, each after its parent, the first being all points.
+    """Clusters of at least a minimum size. Each comes after its parent; the first holds all points.
 
     Attributes
     ----------
     parent : ndarray of shape (n_clusters,), int64
-        The cluster that each split off from; -1 for the first.
+        The cluster that each one split off from; -1 for the first.
     birth : ndarray of shape (n_clusters,), float64
-        Density, one over a distance, at which it split off.
+        Density (1 / distance) at which it split off.
     size : ndarray of shape (n_clusters,), int64
-        Points it had then.
+        Number of its points at that density.
     cluster : ndarray of shape (n,), int64
         The last cluster that each point belonged to.
     density : ndarray of shape (n,), float64
-        Density at which the point fell out of it.
+        Density at which the point left it.
     """
 
     parent: Indices
@@ -55,25 +56,26 @@ def flat_clusters(
     min_cluster_size : int
         Points of the smallest cluster, two or more.
     selection : str
-        `eom`, the clusters that last longest, or `leaf`, the smallest; all points are never one cluster.
+        `eom` for the clusters with the largest excess of mass, or `leaf` for the smallest clusters. The cluster of all
+        points is never selected.
     epsilon : float
-        Clusters that split off at a smaller distance are joined with their neighbours.
+        Clusters that split off at a smaller distance are merged with their neighbours.
     max_share : float
-        Share of all points above which `eom` takes the clusters inside a cluster instead of it, where there are two or
-        more and their excess of mass is at least INSIDE of its own; 1 for plain excess of mass.
+        `eom` replaces a cluster with more than this share of all points by the clusters inside it, if there are at
+        least two and their excess of mass is at least INSIDE of its own; 1 for plain excess of mass.
 
     Notes
     -----
-    Plain excess of mass often takes two halves of everything, one of them tiny: a crowd that is far from the rest lasts
-    long, however many clusters it holds.
-    O(n log n) time for sorting the edges, O(n) for the rest; 100 bytes a point.
+    Plain excess of mass often selects two halves of all points, one of them tiny: a large cluster that is far from the
+    rest has a large excess of mass, however many clusters it contains.
+    O(n log n) time for sorting the edges, O(n) for the rest; 100 bytes for each point.
 
     References
     ----------
     Campello, Moulavi, Zimek, Sander: Hierarchical density estimates for data clustering, visualization, and outlier
     detection (TKDD 2015), sections 3 to 5 (clusters, GLOSH) and 7; Malzer, Baum: A hybrid approach to hierarchical
-    density-based cluster selection (2020), for epsilon. With `max_share` 1 results are those of hdbscan 0.8.44
-    but for ties.
+    density-based cluster selection (2020), for epsilon. With `max_share` 1 the results are those of hdbscan 0.8.44,
+    except where distances tie.
     """
     edges = tree[np.lexsort((tree[:, 1], tree[:, 0], tree[:, 2]))]
     merges, sizes = _merged(edges[:, 0].astype(np.int64), edges[:, 1].astype(np.int64))
@@ -93,9 +95,9 @@ def flat_clusters(
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _merged(left: Indices, right: Indices) -> tuple[Indices, Indices]:
-    """Return the two nodes (n - 1, 2) that each edge joins, shortest first, and the points (2 n - 1,) of each node.
+    """Return the two nodes (n - 1, 2) that each edge joins, shortest edge first, and the size (2 n - 1,) of each node.
 
-    Node i < n is a point; n + k is what the k-th edge makes.
+    Node i < n is a point; node n + k is the result of the k-th edge.
     """
     n = len(left) + 1
     merges, sizes = np.empty((n - 1, 2), np.int64), np.ones(2 * n - 1, np.int64)
@@ -119,7 +121,7 @@ def _merged(left: Indices, right: Indices) -> tuple[Indices, Indices]:
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _condensed(merges: Indices, sizes: Indices, distances: Reals, min_size: int) -> CondensedTree:
-    """Return the hierarchy without what is smaller than `min_size`: such points fall out of their cluster."""
+    """Return the hierarchy without clusters smaller than `min_size`: their points leave the parent cluster."""
     n = len(merges) + 1
     most = 2 * (n // min_size) + 1
     parent, birth, size = np.full(most, -1, np.int64), np.zeros(most, np.float64), np.zeros(most, np.int64)
@@ -148,9 +150,9 @@ def _condensed(merges: Indices, sizes: Indices, distances: Reals, min_size: int)
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _lasting(tree: CondensedTree, most: int) -> NDArray[np.bool_]:
-    """Return which clusters (n_clusters,) have more excess of mass than the best of those inside them, topmost only.
+    """Return which clusters (n_clusters,) have more excess of mass than the best clusters inside them; topmost only.
 
-    One of more than `most` points gives way to two or more inside it that have INSIDE of its excess of mass.
+    A cluster of more than `most` points is replaced by two or more inside it that have INSIDE of its excess of mass.
     """
     mass = np.zeros(len(tree.parent))
     for point in range(len(tree.cluster)):
@@ -162,8 +164,8 @@ def _lasting(tree: CondensedTree, most: int) -> NDArray[np.bool_]:
     n_inside = np.zeros(len(mass), np.int64)
     for child in range(len(mass) - 1, 0, -1):
         parent = tree.parent[child]
-        crowd = tree.size[child] > most and n_inside[child] > 1 and inside[child] >= INSIDE * mass[child]
-        chosen[child] = inside[child] <= mass[child] and not crowd
+        oversized = tree.size[child] > most and n_inside[child] > 1 and inside[child] >= INSIDE * mass[child]
+        chosen[child] = inside[child] <= mass[child] and not oversized
         inside[parent] += mass[child] if chosen[child] else inside[child]
         n_inside[parent] += 1 if chosen[child] else n_inside[child]
     topmost: NDArray[np.bool_] = _topmost(tree, chosen)
@@ -182,7 +184,7 @@ def _leaves(tree: CondensedTree) -> NDArray[np.bool_]:
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _joined(tree: CondensedTree, chosen: NDArray[np.bool_], epsilon: float) -> NDArray[np.bool_]:
-    """Return the choice (n_clusters,), clusters born nearer than epsilon replaced by the first above that is not."""
+    """Return the selection (n_clusters,); a cluster born nearer than epsilon becomes the first above it that is not."""
     joined = np.zeros(len(chosen), np.bool_)
     for cluster in range(1, len(chosen)):
         if not chosen[cluster]:
@@ -197,7 +199,7 @@ def _joined(tree: CondensedTree, chosen: NDArray[np.bool_], epsilon: float) -> N
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _topmost(tree: CondensedTree, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the choice (n_clusters,) without what lies inside a chosen cluster."""
+    """Return the selection (n_clusters,) without clusters inside a selected cluster."""
     covered = np.zeros(len(chosen), np.bool_)
     for cluster in range(1, len(chosen)):
         parent = tree.parent[cluster]
@@ -207,7 +209,7 @@ def _topmost(tree: CondensedTree, chosen: NDArray[np.bool_]) -> NDArray[np.bool_
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _nearest_chosen(tree: CondensedTree, chosen: NDArray[np.bool_]) -> Indices:
-    """Return of each cluster (n_clusters,) itself or the chosen one around it, 0 where there is none."""
+    """Return each cluster (n_clusters,) if selected, otherwise the selected cluster around it; 0 if there is none."""
     nearest = np.zeros(len(chosen), np.int64)
     for cluster in range(1, len(chosen)):
         nearest[cluster] = cluster if chosen[cluster] else nearest[tree.parent[cluster]]

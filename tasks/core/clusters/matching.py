@@ -1,4 +1,4 @@
-"""Matching: two labellings of the same documents, with centroids -> which topics go on, what became of the rest."""
+"""Matching: two labellings of the same documents, with centroids -> which topics continue, what others became."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONTINUED, SPLIT, MERGED, BORN, DIED = "continued", "split", "merged", "born", "
 
 @dataclass(frozen=True)
 class Matching:
-    """Topics of an old and a new labelling of the same documents, side by side.
+    """Comparison of the topics in an old and a new labelling of the same documents.
 
     Attributes
     ----------
@@ -23,9 +23,9 @@ class Matching:
     old_sizes, new_sizes : ndarray of shape (n_old,) and (n_new,), int64
         Documents of each topic.
     similarity : ndarray of shape (n_old, n_new), float64
-        In [0, 1]: shared documents (Dice) and centroids (cosine, none below 0), weighted.
+        In [0, 1]: weighted mean of shared documents (Dice) and centroids (cosine, at least 0).
     old_of : ndarray of shape (n_new,), int64
-        The old topic that each new one continues, -1 for none.
+        The old topic that each new topic continues, -1 for none.
     """
 
     shared: NDArray[np.int64]
@@ -37,7 +37,7 @@ class Matching:
 
 @dataclass(frozen=True)
 class Event:
-    """What became of a topic: numbers in the old and the new labelling (-1 for none) and the documents shared."""
+    """What became of a topic: its numbers in the old and new labelling (-1 for none) and the shared documents."""
 
     event: str
     old: int
@@ -53,27 +53,27 @@ def match_topics(
     weight: float = 0.7,
     min_similarity: float = 0.45,
 ) -> Matching:
-    """Return the assignment of new topics to old ones that has the largest similarity in all.
+    """Return the assignment of new topics to old ones with the largest total similarity.
 
     Parameters
     ----------
     old, new : ndarray of shape (n_docs,), int32
         Topic of each document before and after, -1 for none.
     old_centroids, new_centroids : ndarray of shape (n_topics, dim), float32
-        Mean embeddings; of another width or without columns they are not compared, and documents alone count.
+        Mean embeddings. With different widths or no columns they are not compared, and only documents count.
     weight : float
-        Say of the shared documents.
+        Weight of the shared documents.
     min_similarity : float
-        Pairs below it are no match.
+        Pairs below it do not match.
 
     Notes
     -----
-    O(n_docs) to count, O(n_old n_new) memory (5,000 topics on both sides: 600 MB) and at worst cubic time for the
+    O(n_docs) time to count, O(n_old n_new) memory (5,000 topics on both sides: 600 MB), and at worst cubic time for the
     assignment. Ties are broken by number.
 
     References
     ----------
-    Crouse: On implementing 2D rectangular assignment algorithms (2016), as scipy's `linear_sum_assignment`.
+    Crouse: On implementing 2D rectangular assignment algorithms (2016), used by scipy's `linear_sum_assignment`.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -93,7 +93,7 @@ def match_topics(
 
 
 def shared_documents(old: LabelArray, new: LabelArray, n_old: int, n_new: int) -> NDArray[np.int64]:
-    """Return how many documents (n_old, n_new) each pair of topics shares; -1 on either side is not counted."""
+    """Return how many documents (n_old, n_new) each pair of topics shares; documents with -1 are not counted."""
     both = (old >= 0) & (new >= 0)
     pairs = old[both].astype(np.int64) * n_new + new[both]
     return np.bincount(pairs, minlength=n_old * n_new).reshape(n_old, n_new)
@@ -102,20 +102,20 @@ def shared_documents(old: LabelArray, new: LabelArray, n_old: int, n_new: int) -
 def topic_events(
     matching: Matching, min_share: float = 0.5, totals: NDArray[np.int64] | None = None
 ) -> list[Event]:
-    """Return what became of every topic, new ones in order and then old ones that go on under no number.
+    """Return an event for every topic: first all new topics, then the old topics that no new topic continues.
 
-    A new topic that continues none is split off the old one that at least `min_share` of its documents came from, and
-    else born. An old topic that none continues is merged into the new one that took at least
-    `min_share` of all its documents, and else died.
+    A new topic that continues no old one is split from the old topic that at least `min_share` of its documents came
+    from; otherwise it is born. An old topic that no new one continues is merged into the new topic that took at least
+    `min_share` of all its documents; otherwise it died.
 
     Parameters
     ----------
     matching : Matching
-        What `match_topics` returned.
+        The result of `match_topics`.
     min_share : float
-        Share of the documents from which on a topic is a part of another.
+        Minimum share of the documents that makes a topic part of another one.
     totals : ndarray of shape (n_new,), int64, optional
-        Documents of each new topic, with those that the old labelling does not know; `matching.new_sizes` if none.
+        Documents of each new topic, including those outside the old labelling; default `matching.new_sizes`.
     """
     shared, events = matching.shared, []
     totals = matching.new_sizes if totals is None else totals
@@ -136,7 +136,7 @@ def topic_events(
 
 
 def _cosines(old: FloatArray, new: FloatArray) -> NDArray[np.float64]:
-    """Return the cosines (n_old, n_new) of centroids; what points away from each other is 0."""
+    """Return the cosines (n_old, n_new) of centroids; negative ones become 0."""
     unit = [
         each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12)
         for each in (old.astype(np.float64), new.astype(np.float64))

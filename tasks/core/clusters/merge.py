@@ -1,4 +1,4 @@
-"""Merge: topics and their centroids -> fewer topics, the most similar ones joined."""
+"""Merge: topics and their centroids -> fewer topics, by merging the most similar ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray, num
 def merge_topics(embeddings: FloatArray, labels: LabelArray, n_topics: int) -> LabelArray:
     """Return labels (n,) int32 of at most `n_topics` topics, numbered by size; -1 stays -1.
 
-    Topics are joined bottom-up by average linkage over the cosine distance of their centroids.
+    Topics are merged bottom-up by average linkage over the cosine distance of their centroids.
 
     Parameters
     ----------
@@ -20,12 +20,12 @@ def merge_topics(embeddings: FloatArray, labels: LabelArray, n_topics: int) -> L
     labels : ndarray of shape (n,), int32
         Topic of each row, -1 for none.
     n_topics : int
-        Topics wanted, at least 1; where there are no more than that nothing changes.
+        Maximum number of topics, at least 1. With fewer topics nothing changes.
 
     Notes
     -----
     O(found topics squared) time and memory: 5,000 topics take 100 MB. On `octis_bbc_news` over 10 to 50 topics
-    average linkage of HDBSCAN's topics gave NPMI .163 where k-means with as many clusters gave .155.
+    average linkage of HDBSCAN's topics gave NPMI .163, and k-means with as many clusters gave .155.
 
     References
     ----------

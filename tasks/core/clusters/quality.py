@@ -1,4 +1,4 @@
-"""Quality: vectors, layout, clusters and known classes -> figures of how well they agree, floats."""
+"""Quality: vectors, layout, clusters and known classes -> measures of how well they agree, floats."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK_ROWS = 512
-"""Rows of a distance matrix held at a time: 512 × 5,000 float64 are 20 MB."""
+"""Rows of a distance matrix in memory at a time: 512 × 5,000 float64 are 20 MB."""
 
 
 def sample_rows(n: int, size: int, seed: int) -> NDArray[np.int64]:
-    """Return `size` of n row numbers, ascending, drawn without replacement; all where n is smaller."""
+    """Return `size` of n row numbers, ascending, drawn without replacement; all if n is smaller."""
     if n <= size:
         return np.arange(n)
     return np.sort(np.random.default_rng(seed).choice(n, size, replace=False))
@@ -19,26 +19,26 @@ def sample_rows(n: int, size: int, seed: int) -> NDArray[np.int64]:
 def trustworthiness(
     vectors: NDArray[np.floating], reduced: NDArray[np.floating], n_neighbors: int = 15
 ) -> float:
-    """Return the trustworthiness of a layout, 0 to 1: are the neighbours it shows neighbours in truth.
+    """Return the trustworthiness of a layout, 0 to 1: whether neighbours in the layout are neighbours in the vectors.
 
     Parameters
     ----------
     vectors : ndarray
-        Unit vectors (n, dim); their distance is one less the cosine.
+        Unit vectors (n, dim); their distance is 1 minus the cosine.
     reduced : ndarray
         The layout (n, d); its distance is Euclidean.
     n_neighbors : int
-        Neighbours in the layout that are looked up in truth; fewer than half of n, the bound of the measure.
+        Neighbours in the layout that are checked in the vectors; fewer than half of n, which the measure requires.
 
     Returns
     -------
     float
-        NaN for fewer than three rows. Vectors equal to 1e-12 tie for the better rank, so equal ones give 1.
+        NaN for fewer than three rows. Similarities within 1e-12 tie for the better rank, so equal vectors give 1.
 
     Notes
     -----
-    O(n² (dim + n_neighbors)) time, O(BLOCK_ROWS × n) memory. On a sample the neighbours are those within it,
-    which lie further apart than in the whole: the smaller the share, the coarser the view of the layout.
+    O(n² (dim + n_neighbors)) time, O(BLOCK_ROWS × n) memory. On a sample the neighbours are those inside the sample,
+    which are further apart than in the whole corpus: a smaller sample gives a coarser view of the layout.
 
     References
     ----------
@@ -65,7 +65,7 @@ def trustworthiness(
 def neighbor_preservation(
     neighbors: NDArray[np.integer], reduced: NDArray[np.floating], rows: NDArray[np.integer]
 ) -> float:
-    """Return the share of graph neighbours that are among as many nearest in the layout, over some rows.
+    """Return the share of graph neighbours that are also among the k nearest in the layout, over some rows.
 
     Parameters
     ----------
@@ -74,12 +74,12 @@ def neighbor_preservation(
     reduced : ndarray
         The layout (n, d).
     rows : ndarray
-        Rows that are judged, (m,) int; their neighbours are sought among all n.
+        Rows that are measured, (m,) int; their neighbours are searched among all n.
 
     Returns
     -------
     float
-        0 to 1; NaN where there are no rows or neighbours.
+        0 to 1; NaN if there are no rows or neighbours.
 
     Notes
     -----
@@ -98,7 +98,7 @@ def neighbor_preservation(
 
 
 def _nearest(points: NDArray[np.float64], rows: NDArray[np.integer], k: int) -> NDArray[np.intp]:
-    """Return the k nearest other points of some rows (len(rows), k), in no order."""
+    """Return the k nearest other points of some rows (len(rows), k), in no particular order."""
     distances = _distances(points[rows], points)
     distances[np.arange(len(rows)), rows] = np.inf
     nearest: NDArray[np.intp] = np.argpartition(distances, k - 1, axis=1)[:, :k]
@@ -106,12 +106,12 @@ def _nearest(points: NDArray[np.float64], rows: NDArray[np.integer], k: int) -> 
 
 
 def outlier_share(labels: NDArray[np.integer]) -> float:
-    """Return the share of documents without a topic (label below 0); NaN where there are no documents."""
+    """Return the share of documents without a topic (label below 0); NaN without documents."""
     return float((labels < 0).mean()) if len(labels) else float("nan")
 
 
 def agreement(labels: NDArray[np.integer], classes: NDArray[np.integer]) -> dict[str, float]:
-    """Return NMI, ARI and purity of clusters against known classes, each label value being a cluster.
+    """Return NMI, ARI and purity of clusters against known classes; each label value, also -1, is a cluster.
 
     Parameters
     ----------
@@ -121,8 +121,8 @@ def agreement(labels: NDArray[np.integer], classes: NDArray[np.integer]) -> dict
     Returns
     -------
     dict
-        `nmi` (over the mean of the entropies), `ari`, `purity`. With fewer than two classes there is nothing
-        to tell apart: NMI and ARI are NaN. Without documents all are.
+        `nmi` (divided by the mean of the entropies), `ari`, `purity`. NMI and ARI are NaN with fewer than two classes;
+        all three are NaN without documents.
 
     References
     ----------
@@ -147,15 +147,15 @@ def agreement(labels: NDArray[np.integer], classes: NDArray[np.integer]) -> dict
 
 
 def sample_clusters(labels: NDArray[np.integer], size: int, seed: int) -> NDArray[np.int64]:
-    """Return row numbers, ascending, of about `size` documents with a topic, every topic with its share.
+    """Return row numbers, ascending, of about `size` documents with a topic, in proportion to the topics' sizes.
 
     Parameters
     ----------
     labels : ndarray
         Topic of each document (n_docs,) int, below 0 for none.
     size : int
-        Rows wanted. A topic gets no fewer than 10 of its rows (2 where topics are many), so that it has a
-        shape; the result may so hold twice as many. Of more than size / 2 topics as many are drawn.
+        Rows wanted. A topic gets at least 10 of its rows (2 if there are many topics), so that it has a shape; the
+        result can therefore be twice as large. Of more than size / 2 topics only size / 2 are drawn.
     seed : int
         Seed of the draw.
     """
@@ -175,30 +175,29 @@ def sample_clusters(labels: NDArray[np.integer], size: int, seed: int) -> NDArra
 def dbcv(
     points: NDArray[np.floating], labels: NDArray[np.integer], all_labels: NDArray[np.integer] | None = None
 ) -> float:
-    """Return the density-based validity of clusters, -1 to 1: are they denser within than towards each other.
+    """Return the density-based validity of clusters, -1 to 1: whether they are denser inside than between each other.
 
     Parameters
     ----------
     points : ndarray
-        What was clustered, or a sample of it, (n, d) float.
+        The clustered points, or a sample of them, (n, d) float.
     labels : ndarray
         Clusters of these points (n,) int; below 0 is noise.
     all_labels : ndarray or None
-        Clusters of all points, (n_docs,) int, where `points` are a sample: clusters count with their share of
-        these, noise included, and those drawn stand for those that were not.
+        Clusters of all points, (n_docs,) int, if `points` are a sample. A cluster's weight is its share of all these,
+        including noise; drawn clusters also represent those that were not drawn.
 
     Returns
     -------
     float
-        NaN for fewer than two clusters of two points. Noise and single points count as zero, so that a
-        clustering is not praised for leaving points out.
+        NaN for fewer than two clusters of two points. Noise and single points count as zero, so that leaving points
+        out does not improve the result.
 
     Notes
     -----
-    O(n² d) time, O(BLOCK_ROWS × n) memory. The figures are those of
-    `hdbscan.validity.validity_index`, which takes O(clusters² × n) and overflows in many dimensions, where
-    here powers are summed as logarithms. On a sample clusters look thinner than they are: compare figures of
-    one sample size.
+    O(n² d) time, O(BLOCK_ROWS × n) memory. The values equal those of `hdbscan.validity.validity_index`, which takes
+    O(clusters² × n) time and overflows in many dimensions; here powers are summed as logarithms. Clusters look sparser
+    on a sample: compare only values from samples of one size.
 
     References
     ----------
@@ -236,7 +235,7 @@ def _density_tree(members: NDArray[np.float64]) -> tuple[NDArray[np.float64], ND
 
 
 def _core_distances(members: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return all-points core distances (n,): the power mean of order -dim, distances of 0 adding nothing."""
+    """Return all-points core distances (n,): the power mean of order -dim, distances of 0 add nothing."""
     from scipy.special import logsumexp
 
     n, dim = members.shape
@@ -244,7 +243,7 @@ def _core_distances(members: NDArray[np.float64]) -> NDArray[np.float64]:
     for start in range(0, n, BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
         distances = _distances(members[rows], members)
-        apart = (distances > 0).any(axis=1)  # where all points are one, its core distance is 0
+        apart = (distances > 0).any(axis=1)  # if all points coincide, the core distance is 0
         logs = np.log(
             distances[apart], out=np.full((int(apart.sum()), n), np.inf), where=distances[apart] > 0
         )
@@ -257,8 +256,8 @@ def _spanning_tree(
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return the ends (n - 1, 2) and lengths (n - 1,) of a minimum spanning tree by mutual reachability.
 
-    Prim's algorithm, a row of the matrix at a time. Many reachabilities are equal, so that there are many such
-    trees. This is the one that hdbscan takes: a node hangs on the first node of the tree at its distance, to the
+    Prim's algorithm, one row of the matrix at a time. Many reachabilities are equal, so there are many such trees. This
+    function returns the tree of hdbscan: a node is attached to the first node of the tree at its distance, within the
     tolerance of `numpy.isclose`.
     """
     n = len(members)
@@ -280,7 +279,7 @@ def _spanning_tree(
 def _separation(
     points: NDArray[np.float64], core: NDArray[np.float64], owner: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Return each cluster's least mutual reachability to another's inner nodes, (n_clusters,)."""
+    """Return each cluster's smallest mutual reachability to another cluster's inner nodes, (n_clusters,)."""
     separation = np.full(int(owner.max()) + 1, np.inf)
     for start in range(0, len(points), BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
@@ -293,8 +292,8 @@ def _separation(
 def _distances(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return Euclidean distances (len(left), len(right)): exact in few dimensions, by products in many.
 
-    Products are ten times as fast beyond 32 dimensions but leave 1e-8 of a vector's length between equal
-    vectors; what is below 1e-7 of it is taken for 0.
+    Beyond 32 dimensions products are ten times as fast, but they leave 1e-8 of a vector's length between equal vectors;
+    distances below 1e-7 of the length count as 0.
     """
     from scipy.spatial.distance import cdist
 

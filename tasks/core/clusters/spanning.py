@@ -1,7 +1,7 @@
 """Spanning: points (n, dim) -> the minimum spanning tree (n - 1, 3) of their mutual reachability, on all cores.
 
-Borůvka's rounds over a k-d tree. What a round reads was written before it, and blocks of points do not depend on the
-number of threads, so neither does a bit of the result.
+Borůvka's rounds over a k-d tree. A round reads only what earlier rounds wrote, and the blocks of points do not depend
+on the number of threads, so the result is the same, bit for bit, for any number of threads.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int32]
 
 LEAF_ROWS = 32
-"""Most points of a leaf: their distances to one point are two vectors of sixteen."""
+"""Maximum number of points in a leaf: their distances to one point fill two vectors of sixteen."""
 
 BLOCK_ROWS = 4096
-"""Points of a block: 25 blocks at 100,000 points for the threads to share."""
+"""Points in a block: 100,000 points are 25 blocks, which the threads share."""
 
 LISTED = 16
-"""Nearest neighbours of a point that are kept: what most points are joined by."""
+"""Nearest neighbours kept for each point: they give the edge of most points."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A k-d tree: points (dim, n) in its order, which rows they are, and its nodes as a binary heap.
+    """A k-d tree: points (dim, n) in the order of the tree, their row numbers, and the nodes as a binary heap.
 
-    Node i has the points starts[i] up to stops[i], within lower[i] and upper[i] (dim,), and, unless it is a leaf, the
-    children 2i + 1 and 2i + 2.
+    Node i holds the points starts[i] up to stops[i], within lower[i] and upper[i] (dim,). Unless it is a leaf, its
+    children are 2i + 1 and 2i + 2.
     """
 
     points: FloatArray
@@ -50,16 +50,16 @@ def spanning_tree(points: FloatArray, min_samples: int, n_threads: int | None = 
     Parameters
     ----------
     points : ndarray of shape (n, dim), float32
-        Finite; at least two.
+        Finite values; at least two points.
     min_samples : int
-        Neighbours, the point itself left out, whose farthest is a point's core distance; less than n.
+        The core distance of a point is the distance to its min_samples-th nearest other point; less than n.
     n_threads : int, optional
-        Threads; all cores if None. Their number changes no bit of the result.
+        Threads; default all cores. The result does not depend on their number.
 
     Notes
     -----
-    About O(n log n) time in few dimensions, O(n^2) in many. Of several edges of equal length, which are many (most
-    lengths are some point's core distance), any may be in the tree; which one follows from the points alone.
+    About O(n log n) time in few dimensions, O(n^2) in many. Many edges have the same length (most lengths are the core
+    distance of a point), and any of them can be in the tree; only the points decide which.
 
     References
     ----------

@@ -1,7 +1,8 @@
-"""Kernels of the spanning tree: loops over points that numba compiles once and keeps on disk.
+"""Kernels of the spanning tree: loops over points that numba compiles once and caches on disk.
 
-Imported inside the functions that use them. Each runs on one thread without the interpreter's lock and writes only to
-rows that its caller owns. Distances are squared, points and nodes are those of `tasks.core.clusters.spanning.Tree`.
+Functions import this module when they run. Each kernel runs on one thread without the interpreter's lock and writes
+only to the rows of its caller. Distances are squared; points and nodes are those of
+`tasks.core.clusters.spanning.Tree`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ LongArray = NDArray[np.int64]
 FlagArray = NDArray[np.bool_]
 
 DEPTH = 128
-"""Nodes that wait at most: two for each level of a tree of 2^60 points."""
+"""Maximum number of waiting nodes: two for each level of a tree of 2^60 points."""
 
 
 @njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator]
@@ -31,7 +32,7 @@ def _to_box(x: FloatArray, lower: FloatArray, upper: FloatArray, node: int) -> n
 
 @njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator]
 def _to_leaf(x: FloatArray, points: FloatArray, start: int, stop: int, distances: FloatArray) -> None:
-    """Write the squared distances of a point (dim,) to the points of a leaf; differences first, so symmetric."""
+    """Write the squared distances of a point (dim,) to the points of a leaf; symmetric, as differences come first."""
     for j in range(stop - start):
         distances[j] = np.float32(0.0)
     for d in range(x.shape[0]):
@@ -57,7 +58,7 @@ def nearest_points(  # noqa: C901, PLR0912 - one walk down the tree and one inse
     neighbors: IndexArray,
     distances: FloatArray,
 ) -> None:
-    """Write for the points first..last their `k`-th nearest distance and as many of the nearest as there is room."""
+    """Write the `k`-th nearest distance of the points first..last, and the nearest points that fit in `neighbors`."""
     dim = points.shape[0]
     kept = neighbors.shape[1]
     x = np.empty(dim, np.float32)
@@ -119,10 +120,10 @@ def settle_edges(
     weights: FloatArray,
     low: FloatArray,
 ) -> None:
-    """Write for the points first..last the lightest edge known to another component: `found` (-1 = none), `weights`.
+    """Write the lightest known edge of the points first..last to another component: `found` (-1 = none), `weights`.
 
-    `low` is what no edge to another component can be lighter than: an edge of that weight is the lightest. One found
-    before stays as long as it leads to another component.
+    No edge of a point to another component is lighter than `low`, so an edge of that weight is the lightest. An edge
+    found earlier stays as long as it leads to another component.
     """
     for i in range(first, last):
         own = component[i]
@@ -145,7 +146,7 @@ def settle_edges(
 def node_components(
     starts: LongArray, stops: LongArray, is_leaf: FlagArray, component: IndexArray, of_node: IndexArray
 ) -> None:
-    """Write the component of each node all of whose points are in one; -1 for the others."""
+    """Write the component of each node if all its points are in one component, otherwise -1."""
     for node in range(starts.shape[0] - 1, -1, -1):
         if is_leaf[node]:
             own = component[starts[node]]
@@ -162,7 +163,7 @@ def node_components(
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def component_bounds(component: IndexArray, weights: FloatArray, bounds: FloatArray) -> None:
-    """Lower the bounds (n_components,) to the lightest edge known of each component."""
+    """Lower the bounds (n_components,) to the lightest known edge of each component."""
     for i in range(component.shape[0]):
         bounds[component[i]] = min(bounds[component[i]], weights[i])
 
@@ -185,9 +186,9 @@ def nearest_edges(  # noqa: C901 - one walk down the tree
     of_node: IndexArray,
     bounds: FloatArray,
 ) -> None:
-    """Search the tree for the points first..last whose lightest edge is not known and may be their component's.
+    """Search the tree for the points first..last whose lightest edge is unknown and may be their component's lightest.
 
-    What a point finds, the component's next ones in the block need not look beyond; other blocks do not see it.
+    A point's result limits the search of later points of its component in the same block; other blocks do not see it.
     """
     bounds = bounds.copy()
     dim = points.shape[0]
@@ -238,9 +239,9 @@ def merge_components(
     edges: NDArray[np.float64],
     n_edges: int,
 ) -> tuple[int, int]:
-    """Join each component along its lightest edge; return how many edges and how many components there are then.
+    """Merge each component along its lightest edge; return the new number of edges and of components.
 
-    Of equally light edges the first point's is taken; one that would close a circle, of equal edges all, is left.
+    Of equally light edges the first point's counts. An edge that would close a cycle (of equal edges) is skipped.
     """
     lightest = np.full(n_components, -1, np.int64)
     for i in range(component.shape[0]):
@@ -266,7 +267,7 @@ def merge_components(
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _root_of(root: LongArray, node: int) -> int:
-    """Return the root of a node's tree, its path halved on the way."""
+    """Return the root of a node's tree and halve the path to it."""
     while root[node] != node:
         root[node] = root[root[node]]
         node = root[node]

@@ -1,6 +1,6 @@
-"""Exact pairs: unit vectors -> every pair of cosine `floor` and more, by comparing all with all in blocks.
+"""Exact pairs: unit vectors -> every pair with a cosine of at least `floor`, by comparing all rows in blocks.
 
-What small corpora and GPUs take in place of tables, and what recall is measured against.
+Small corpora and GPUs use this instead of hash tables, and recall is measured against it.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ from topicflow.tasks.core.vectors.blocks import Workers
 from topicflow.tasks.core.vectors.cells import CodeArray, multiplied
 
 BLOCK_ROWS, BLOCK_COLUMNS = 256, 4096
-"""Products at once: 4 MiB a thread."""
+"""Rows and columns of the products computed at once: 4 MiB for each thread."""
 
 WAVE = 16
-"""Blocks whose pairs are held before they are bounded."""
+"""Blocks whose pairs are in memory before only the most similar pairs of each row are kept."""
 
 MOST_HELD = 2**22
-"""Pairs of a block of sampled rows that are held before each row keeps its most similar ones."""
+"""Pairs of a block of sampled rows in memory before only the most similar pairs of each row are kept."""
 
 GPU_ROWS, GPU_COLUMNS = 8192, 2**16
-"""Products at once on a GPU: 1 GiB in half precision."""
+"""Rows and columns of the products computed at once on a GPU: 1 GiB in half precision."""
 
 HALF_SLACK = 0.004
-"""What half precision may take off a cosine: 384 products of 11 bits, summed in float32, are off by .0005 at most."""
+"""Maximum error of a cosine in half precision: 384 products of 11 bits, summed in float32, are off by at most .0005."""
 
 
 def exact_pairs(corpora: TwoCorpora, rows: RowArray, floor: float, max_partners: int, run: Workers) -> Pairs:
-    """Return all pairs of cosine `floor` and more.
+    """Return all pairs with a cosine of at least `floor`.
 
     Parameters
     ----------
     corpora : TwoCorpora
         Unit vectors.
     rows : ndarray of shape (n,), int32
-        Rows that are compared, ascending: one of equal ones.
+        Rows to compare, ascending; of equal rows only one.
     floor : float
-        Least cosine, inclusive.
+        Minimum cosine, inclusive.
     max_partners : int
-        Pairs of a row, where it has very many.
+        Maximum number of pairs of a row.
     run : Workers
         Threads.
 
     Notes
     -----
-    O(n² dim): products of int8 codes, 2 ns a pair of 384 dimensions and core on a CPU with VNNI. What rounding may
-    hide is granted: a code is off by at most half a step in each component, r = step / 2 √dim in all, so a product of
-    two by r_i + r_j + r_i r_j. What may reach the floor is decided in float64: nothing is missed.
+    O(n² dim): products of int8 codes, 2 ns for each pair of 384 dimensions and core on a CPU with VNNI. The threshold
+    allows for rounding: a code is off by at most half a step in each component, r = step / 2 √dim in total, so a
+    product of two is off by r_i + r_j + r_i r_j. Pairs that may reach the floor are decided in float64: none is missed.
     """
     compare = _Comparison(corpora, rows, rows[rows >= corpora.n_base], floor, each_once=True)
     found = no_pairs()
@@ -66,16 +66,16 @@ def exact_pairs(corpora: TwoCorpora, rows: RowArray, floor: float, max_partners:
 def partners_of(
     corpora: TwoCorpora, rows: RowArray, sample: RowArray, floor: float, most: int, run: Workers
 ) -> Pairs:
-    """Return the pairs of cosine `floor` and more of the rows `sample`, the `most` most similar of each.
+    """Return the pairs of the rows `sample` with a cosine of at least `floor`, at most the `most` most similar of each.
 
-    A pair of two sampled rows is there once. Arguments as of `exact_pairs`; O(n_sample n dim).
+    A pair of two sampled rows is returned once. Arguments as in `exact_pairs`; O(n_sample n dim).
     """
     compare = _Comparison(corpora, rows, sample, floor, each_once=False)
     return union(run(lambda a, b: compare(a, b, most), len(sample), BLOCK_ROWS))
 
 
 class _Comparison:
-    """Rows `asked` against all `rows`, by codes and then by vectors."""
+    """Compares the rows `asked` with all `rows`, first by codes and then by vectors."""
 
     def __init__(
         self, corpora: TwoCorpora, rows: RowArray, asked: RowArray, floor: float, *, each_once: bool
@@ -90,11 +90,11 @@ class _Comparison:
         self.bars = np.float32(floor - 1e-5) - rounding[own]
 
     def of(self, first: int, start: int, stop: int) -> Pairs:
-        """Return the pairs of the rows asked, counted from `first` on."""
+        """Return the pairs of some rows `asked`, counted from `first`."""
         return self(first + start, first + stop)
 
     def __call__(self, start: int, stop: int, most: int | None = None) -> Pairs:
-        """Return the pairs of the rows asked from `start` up to `stop`; at most `most` of each, if given."""
+        """Return the pairs of the rows `asked` from `start` up to `stop`; at most `most` of each, if not None."""
         from topicflow.tasks.core.duplicates.pair_kernels import pair_similarities, select_close
 
         asked, own = self.asked[start:stop], self.own[start:stop]
@@ -130,7 +130,7 @@ def _codes(corpora: TwoCorpora, rows: RowArray) -> tuple[CodeArray, FloatArray]:
 
 
 def _most_similar(pairs: Pairs, asked: RowArray, most: int) -> Pairs:
-    """Return the pairs that are among the `most` most similar ones of one of the rows asked."""
+    """Return the pairs that are among the `most` most similar ones of a row in `asked`."""
     kept = np.zeros(len(pairs), bool)
     for side in (0, 1):
         row = pairs.rows[:, side]
@@ -145,12 +145,12 @@ def _most_similar(pairs: Pairs, asked: RowArray, most: int) -> Pairs:
 def exact_pairs_by_torch(
     corpora: TwoCorpora, rows: RowArray, floor: float, max_partners: int, device: str, *, half: bool
 ) -> Pairs:
-    """Return all pairs of cosine `floor` and more by products on a torch device; arguments as of `exact_pairs`.
+    """Return all pairs with a cosine of at least `floor`, by products on a torch device; arguments as in `exact_pairs`.
 
     Notes
     -----
-    On `cuda` in half precision, with `HALF_SLACK` granted and the pairs decided in float64 on the host. A block of
-    columns at a time is sent, so that memory does not depend on n.
+    On `cuda` in half precision; the threshold is lower by `HALF_SLACK`, and the host decides the pairs in float64. One
+    block of columns is sent at a time, so that memory does not depend on n.
     """
     import torch
 

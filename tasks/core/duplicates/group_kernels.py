@@ -1,4 +1,4 @@
-"""Kernels of grouping; a module of its own because numba compiles what is decorated."""
+"""Kernels of grouping, in their own module because numba compiles decorated functions at import."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def stars(
     kept: NDArray[np.int32],
     similarity: NDArray[np.float32],
 ) -> None:
-    """Write to `kept` (n,), -1 before, who is kept for each of `order`, and to `similarity` (n,) how like it is.
+    """Write the row that is kept for each row of `order` to `kept` (n,), -1 before, and the similarity to `similarity`.
 
     The partners of row i are `partners[offsets[i]:offsets[i + 1]]`.
     """

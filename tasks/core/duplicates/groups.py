@@ -1,6 +1,6 @@
-"""Groups: pairs of similar documents and an order of preference -> which is kept for which.
+"""Groups: pairs of similar documents and an order of preference -> the document that is kept for each document.
 
-Documents that are equal are one to the pairs: `first` names for each the first that equals it, and pairs are of these.
+Equal documents count as one: `first` gives the first equal document of each, and pairs are pairs of these.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Groups:
-    """For each of n documents the one that is kept for it, itself where it is kept.
+    """The document that is kept for each of n documents; a kept document is kept for itself.
 
     Attributes
     ----------
     kept : ndarray of shape (n,), int32
     similarity : ndarray of shape (n,), float32
-        To the kept one: 1 of itself and of its equals, NaN where the two are linked through others alone.
+        Similarity to the kept document: 1 for itself and its equals, NaN if only other documents link the two.
     """
 
     kept: RowArray
@@ -38,28 +38,28 @@ class Groups:
 
 
 def group_documents(first: RowArray, pairs: Pairs, order: RowArray, *, star: bool) -> Groups:
-    """Return who is kept for whom.
+    """Return the document that is kept for each document.
 
     Parameters
     ----------
     first : ndarray of shape (n,), int32
-        The first document that each equals, itself where there is none before.
+        The first document equal to each one; itself if there is no earlier one.
     pairs : Pairs
-        Duplicates among the firsts.
+        Duplicates among these first documents.
     order : ndarray of shape (n,), int32
-        All documents, those that are rather kept first.
+        All documents in order of preference for keeping.
     star : bool
-        Groups around the kept document; else all that are linked by pairs, however long the chain.
+        Groups around the kept document; otherwise all documents that are linked by pairs, however long the chain.
 
     Notes
     -----
-    Equals count as the one among them that comes first in `order`. O(n log n + n_pairs).
+    Equal documents count as the one that comes first in `order`. O(n log n + n_pairs).
     """
     n = len(first)
     place = np.empty(n, np.int32)
     place[order] = np.arange(n, dtype=np.int32)
     best = np.empty(n, np.int32)
-    best[first[order[::-1]]] = order[::-1]  # of equals the first in order is written last
+    best[first[order[::-1]]] = order[::-1]  # of equal documents the first in order is written last
     distinct = np.flatnonzero(first == np.arange(n)).astype(np.int32)
     ranked = distinct[np.argsort(place[best[distinct]], kind="stable")]
     kept, similarity = (_stars if star else _components)(n, pairs, ranked)
@@ -68,7 +68,7 @@ def group_documents(first: RowArray, pairs: Pairs, order: RowArray, *, star: boo
 
 
 def merged_firsts(*firsts: RowArray) -> RowArray:
-    """Return the first document (n,) that each equals in any of several senses, or through others that do."""
+    """Return the first document (n,) equal to each one by any of several relations, directly or through others."""
     if len(firsts) == 1:
         return firsts[0]
     n = len(firsts[0])
@@ -81,14 +81,14 @@ def merged_firsts(*firsts: RowArray) -> RowArray:
 
 
 def among(first: RowArray, pairs: Pairs) -> Pairs:
-    """Return the pairs as pairs of those that their documents equal, each once."""
+    """Return the pairs between the first documents that equal theirs, each pair once."""
     rows = np.sort(first[pairs.rows], axis=1)
     distinct = rows[:, 0] != rows[:, 1]
     return union([Pairs(rows[distinct], pairs.similarities[distinct])])
 
 
 def centrality(first: RowArray, pairs: Pairs) -> NDArray[np.float64]:
-    """Return how much each document (n,) is like others: the sum of its similarities to its duplicates and equals."""
+    """Return the centrality of each document (n,): the sum of its similarities to duplicates and equal documents."""
     n = len(first)
     sizes = np.bincount(first, minlength=n)
     sums = np.maximum(sizes - 1.0, 0.0)
@@ -100,7 +100,7 @@ def centrality(first: RowArray, pairs: Pairs) -> NDArray[np.float64]:
 
 
 def first_of_digests(digests: NDArray[np.uint64]) -> RowArray:
-    """Return for each digest (n, 2) the first row with the same, (n,)."""
+    """Return the first row (n,) with the same digest, for digests (n, 2)."""
     order = np.lexsort((digests[:, 1], digests[:, 0]))
     ordered = digests[order]
     is_new = np.ones(len(order), bool)
@@ -139,7 +139,7 @@ def _components(n: int, pairs: Pairs, ranked: RowArray) -> tuple[RowArray, Float
 
 
 def _component_of(n: int, links: RowArray) -> RowArray:
-    """Return the number (n,) of the component that each row is in."""
+    """Return the number (n,) of each row's component."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -1,6 +1,6 @@
-"""Alike: two corpora of unit vectors, one behind the other -> pairs of rows of cosine `floor` and more.
+"""Hashed pairs: two corpora of unit vectors -> pairs of rows with a cosine of at least `floor`.
 
-Rows below `n_base` are those of the first corpus, which is only looked up: no pair has both its rows there.
+Rows below `n_base` belong to the first corpus. Its rows are not compared with each other: no pair has both rows there.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ RowArray = NDArray[np.int32]
 WordArray = NDArray[np.uint64]
 
 SAMPLE_ROWS = 2048
-"""Rows whose signatures are compared to foresee how full buckets are: two million pairs, 10 ms."""
+"""Rows whose signatures are compared to estimate the size of buckets: two million pairs, 10 ms."""
 
 PART_ROWS = 2**24
-"""Entries of a table in memory at once: 128 MiB a thread; more rows take several passes over the signatures."""
+"""Entries of a table in memory at once: 128 MiB for each thread; more rows take several passes over the signatures."""
 
 
 @dataclass(frozen=True)
 class TwoCorpora:
-    """Unit vectors that are looked up, and unit vectors that are compared with them and with each other.
+    """Unit vectors of a base corpus, and unit vectors that are compared with these and with each other.
 
     Attributes
     ----------
@@ -42,16 +42,16 @@ class TwoCorpora:
 
     @property
     def n_base(self) -> int:
-        """Rows that are only looked up."""
+        """Rows of the base corpus."""
         return len(self.base)
 
     @property
     def n_rows(self) -> int:
-        """Rows of both."""
+        """Rows of both corpora."""
         return len(self.base) + len(self.own)
 
     def n_pairs(self) -> float:
-        """Return how many pairs could be compared."""
+        """Return the number of possible pairs."""
         return len(self.own) * (len(self.base) + (len(self.own) - 1) / 2)
 
     def take(self, rows: RowArray) -> FloatArray:
@@ -64,7 +64,7 @@ class TwoCorpora:
 
 
 def equal_firsts(corpora: TwoCorpora, run: Workers) -> RowArray:
-    """Return for each row the first with the same bits, (n_rows,); O(n dim) time, 28 bytes a row."""
+    """Return the first row (n_rows,) with the same bits as each row; O(n dim) time, 28 bytes for each row."""
     from topicflow.tasks.core.duplicates.pair_kernels import first_of_equals
 
     hashes = np.concatenate([row_hashes(part, run) for part in (corpora.base, corpora.own)])
@@ -78,7 +78,7 @@ def equal_firsts(corpora: TwoCorpora, run: Workers) -> RowArray:
 def plan_tables(
     signatures: WordArray, rows: RowArray, floor: float, recall: float, n_pairs: float, seed: int
 ) -> TablePlan:
-    """Return the tables for the signatures (n_rows, n_words) of `rows`, by how crowded a sample of them is."""
+    """Return the tables for the signatures (n_rows, n_words) of `rows`, based on the distances in a sample."""
     from topicflow.tasks.core.duplicates.pair_kernels import distance_histogram
 
     pool = 64 * signatures.shape[1]
@@ -103,23 +103,24 @@ def pairs_of_table(
     Parameters
     ----------
     corpora : TwoCorpora
-        The vectors, which decide.
+        The vectors, whose cosine decides.
     signatures : ndarray of shape (n_rows, n_words), uint64
     rows : ndarray of shape (n,), int32
-        Rows that are compared: one of equal ones.
+        Rows to compare; of equal rows only one.
     bits : ndarray of shape (KEY_BITS,), int64
         The table's key.
     plan : TablePlan
         Bits of a bucket, and how many bits of a pair may differ.
     floor : float
-        Least cosine of a pair.
+        Minimum cosine of a pair.
     window, max_partners : int
-        Rows of a bucket that each is compared with, pairs of a row.
+        Maximum number of rows of the same bucket that each row is compared with, and of pairs of a row.
 
     Notes
     -----
-    Rows are sorted by the table's 32 bits and each is compared with those behind it in its bucket, so that in a bucket
-    larger than `window` it meets those whose other bits are alike. O(n (log n + window)) at worst; 12 bytes a row.
+    Rows are sorted by the table's 32 bits, and each row is compared with those after it in its bucket. In a bucket
+    larger than `window` it is thus compared with the rows whose other bits are most similar. O(n (log n + window)) at
+    worst; 12 bytes for each row.
     """
     from topicflow.tasks.core.duplicates.pair_kernels import compare_entries, table_entries
 
@@ -130,7 +131,7 @@ def pairs_of_table(
     ]
     found: list[Pairs] = [no_pairs()]
     for low, high in itertools.pairwise(edges):
-        room = np.empty(len(rows), np.uint64)  # the pages behind the last entry are never touched
+        room = np.empty(len(rows), np.uint64)  # the pages after the last entry are never touched
         entries = room[: table_entries(signatures, rows, bits, low, high, room)]
         entries.sort()
         shift = 64 - plan.n_bits

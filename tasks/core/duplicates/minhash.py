@@ -1,7 +1,7 @@
-"""MinHash: texts -> sets of word shingles and signatures -> pairs of Jaccard similarity `floor` and more.
+"""MinHash: texts -> sets of word shingles and signatures -> pairs with a Jaccard similarity of at least `floor`.
 
-The least value of a random hash over two sets is the same with probability J, their Jaccard similarity. A band is r
-such values; two documents share it with probability J^r, and one of b bands with 1 - (1 - J^r)^b: with r = 5 and
+The minimum of a random hash over two sets is the same with probability J, their Jaccard similarity. A band is r such
+values; two documents share it with probability J^r, and at least one of b bands with 1 - (1 - J^r)^b: with r = 5 and
 b = 38 that is .954 at J = .6, .999 at .7 and .0004 at .1.
 """
 
@@ -34,15 +34,15 @@ class Bands:
         return self.n_bands * self.n_rows
 
     def recall(self, similarity: float) -> float:
-        """Return the expected share of pairs of this Jaccard similarity that share a band."""
+        """Return the expected share of pairs with this Jaccard similarity that share a band."""
         return 1.0 - (1.0 - similarity**self.n_rows) ** self.n_bands
 
 
 def choose_bands(floor: float, recall: float, most_hashes: int) -> Bands:
-    """Return the longest bands, fewest of them, with which pairs at the floor share one with the recall asked for.
+    """Return the longest bands, and as few as possible, so that pairs at the floor share one at the requested recall.
 
-    Long bands keep unlike documents apart; of `most_hashes` values those that are not needed are not computed. Where
-    even bands of one value do not reach the recall, all are taken so.
+    Long bands separate dissimilar documents; values beyond the needed bands are not computed. If even bands of one
+    value do not reach the recall, all `most_hashes` values are such bands.
     """
     best = Bands(most_hashes, 1)
     for n_rows in range(1, most_hashes + 1):
@@ -55,9 +55,9 @@ def choose_bands(floor: float, recall: float, most_hashes: int) -> Bands:
 
 
 def shingled(texts: Sequence[str], width: int) -> tuple[WordArray, NDArray[np.int64]]:
-    r"""Return the distinct hashes of each text's shingles, ascending, and each text's range of them (n_texts + 1,).
+    r"""Return the distinct hashes of each text's shingles, ascending, and the range of each text (n_texts + 1,).
 
-    Words are `\w+` of the lower-cased text, as Python reads it.
+    Words are `\w+` of the lower-cased text, as in Python.
     """
     from topicflow.tasks.core.duplicates.shingle_kernels import shingle_sets
 
@@ -94,7 +94,7 @@ def signed(shingles: WordArray, ranges: NDArray[np.int64], n_hashes: int, seed: 
 
 
 def equal_sets(shingles: WordArray, ranges: NDArray[np.int64]) -> RowArray:
-    """Return for each set the first that is equal, (n,); a set without shingles equals none."""
+    """Return the first equal set (n,) of each set; a set without shingles equals no other one."""
     heads: dict[bytes, int] = {}
     first = np.empty(len(ranges) - 1, np.int32)
     for row in range(len(first)):
@@ -115,9 +115,9 @@ def pairs_of_band(
     window: int,
     max_partners: int,
 ) -> Pairs:
-    """Return the pairs that share a band and have a Jaccard similarity of `floor` and more.
+    """Return the pairs that share a band and have a Jaccard similarity of at least `floor`.
 
-    Parameters as of `alike.pairs_of_table`; `shingles[ranges[i]:ranges[i + 1]]` is the set of row i.
+    Parameters as in `hashed_pairs.pairs_of_table`; `shingles[ranges[i]:ranges[i + 1]]` is the set of row i.
     """
     from topicflow.tasks.core.duplicates.shingle_kernels import band_entries, compare_band
 

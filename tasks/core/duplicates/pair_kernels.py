@@ -1,7 +1,7 @@
-"""Kernels of the search for similar pairs: table entries, comparing neighbours in a table, exact similarities.
+"""Kernels of the search for similar pairs: entries of a table, comparing neighbours in a table, exact similarities.
 
-A module of its own because numba compiles what is decorated: import it inside the functions that use it. Each kernel
-is single-threaded and releases the interpreter's lock; which thread runs it changes no bit.
+Functions import this module when they run, because numba compiles decorated functions at import. Each kernel runs on
+one thread and releases the interpreter's lock; the result does not depend on which thread runs it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ONE = np.uint64(1)
 
 @intrinsic  # type: ignore[untyped-decorator]
 def count_ones(_typing: Any, _word: Any) -> Any:  # noqa: ANN401  (numba's own types)
-    """Return how many bits of a uint64 are set: one instruction, which numba does not offer by name."""
+    """Return how many bits of a uint64 are set: one instruction that numba has no function for."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401
         return builder.ctpop(arguments[0])
@@ -33,7 +33,7 @@ def count_ones(_typing: Any, _word: Any) -> Any:  # noqa: ANN401  (numba's own t
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def pack_signs(products: NDArray[np.int32], words: WordArray) -> None:
-    """Write bit b of each row's words (n, n_bits / 64): 1 where the product (n, n_bits) with plane b is above 0."""
+    """Write bit b of each row's words (n, n_bits / 64): 1 if the product (n, n_bits) with plane b is above 0."""
     for i in range(products.shape[0]):
         for w in range(words.shape[1]):
             word = np.uint64(0)
@@ -52,9 +52,9 @@ def table_entries(
     high: int,
     entries: WordArray,
 ) -> int:
-    """Return how many of `rows` have a key from `low` up to `high`, after writing an entry (n,) uint64 for each.
+    """Write an entry (n,) uint64 for each of `rows` with a key from `low` up to `high`; return the number of entries.
 
-    The key is the chosen bits, the first of them highest; below it, in 32 bits, the entry holds the row.
+    The upper bits of an entry are the selected bits, the first one highest; the lower 32 bits are the row.
     """
     n = 0
     for row in rows:
@@ -78,7 +78,7 @@ def bits_that_differ(a: WordArray, b: WordArray) -> int:
 
 @njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
 def similarity(a: FloatArray, b: FloatArray) -> np.float32:
-    """Return the cosine of two unit vectors (dim,), summed in float64, so that its last bit depends on no order."""
+    """Return the cosine of two unit vectors (dim,); summed in float64, so that the order does not matter."""
     total = 0.0
     for t in range(a.shape[0]):
         total += np.float64(a[t]) * np.float64(b[t])
@@ -103,32 +103,32 @@ def compare_entries(
     similarities: FloatArray,
     counts: NDArray[np.int64],
 ) -> int:
-    """Return the place in `entries` that was reached, after comparing each entry with those behind it in its bucket.
+    """Compare each entry with those after it in its bucket; return the position in `entries` that was reached.
 
     Parameters
     ----------
     entries : ndarray of shape (n,), uint64
         A table, sorted.
     at : int
-        The place to go on from.
+        The position to continue from.
     shift : int
-        Entries that are equal above so many bits are in one bucket.
+        Entries that are equal above this many bits are in one bucket.
     window : int
-        Entries behind it that each is compared with at most.
+        Maximum number of later entries that each entry is compared with.
     n_base : int
-        Rows below are never compared with each other.
+        Rows below it are never compared with each other.
     signatures : ndarray of shape (n_rows, n_words), uint64
     limit : int
-        Pairs whose signatures differ in more bits are left out unseen.
+        Pairs whose signatures differ in more bits are skipped.
     base, vectors : ndarray of shape (n_base, dim) and (n_rows - n_base, dim), float32
     floor : float32
-        Least similarity of a pair that is written.
+        Minimum similarity of a pair.
     partners : ndarray of shape (n_rows,), int32
-        Pairs of each row so far; a pair of two rows that have `max_partners` is left out.
+        Pairs of each row so far; a pair of two rows that both have `max_partners` is skipped.
     pairs, similarities : ndarray of shape (room, 2) int32 and (room,) float32
-        Where found pairs go, the smaller row first. The caller makes room when the place returned is not the end.
+        Output for the pairs, the smaller row first. If the returned position is not the end, the caller makes room.
     counts : ndarray of shape (3,), int64
-        Pairs written, pairs of signatures compared, pairs of vectors compared; counted on.
+        Pairs written, pairs of signatures compared and pairs of vectors compared; the kernel adds to them.
     """
     n = entries.shape[0]
     for i in range(at, n):
@@ -164,7 +164,7 @@ def compare_entries(
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def distance_histogram(signatures: WordArray, histogram: NDArray[np.int64]) -> None:
-    """Count on how many pairs of signatures (n, n_words) differ in so many bits, (n_bits + 1,)."""
+    """Add to the histogram (n_bits + 1,) how many pairs of signatures (n, n_words) differ in 0 to n_bits bits."""
     for i in range(signatures.shape[0]):
         for j in range(i):
             histogram[bits_that_differ(signatures[i], signatures[j])] += 1
@@ -178,10 +178,10 @@ def first_of_equals(
     hashes: WordArray,
     first: NDArray[np.int32],
 ) -> None:
-    """Write to `first` (n,) the lowest row with the same bits; `order` sorts the hashes, stably.
+    """Write to `first` (n,) the lowest row with the same bits; `order` is a stable sort of the hashes.
 
-    Rows are those of `base` (n_base, dim) and behind them those of `own`. Two different rows with one hash (1 in 10^7
-    corpora of a million) stand for themselves.
+    Rows are those of `base` (n_base, dim), followed by those of `own`. Two different rows with the same hash (1 in 10^7
+    corpora of a million rows) count as different.
     """
     n_base = base.shape[0]
     head = order[0]
@@ -210,24 +210,24 @@ def select_close(
     each_once: bool,
     pairs: NDArray[np.int32],
 ) -> int:
-    """Return how many of the products (m, w) may reach the floor, after writing their pairs of rows, smaller one first.
+    """Write the pairs of rows whose product (m, w) may reach the floor, smaller row first; return their number.
 
     Parameters
     ----------
     products : ndarray of shape (m, w), int32
-        Of codes.
+        Products of codes.
     rows, others : ndarray of shape (m,) and (w,), int32
-        The rows that they are of; `others` ascends.
+        The rows of the products; `others` is ascending.
     bars : ndarray of shape (m,), float32
-        Floor less the row's own rounding.
+        The floor minus the rounding error of the row.
     own_steps, steps : ndarray of shape (m,) and (w,), float32
-        Size of a step of each code.
+        Step size of each code.
     slack : ndarray of shape (w,), float32
-        What rounding of the other row may hide.
+        Rounding error of the other row.
     n_base : int
-        Rows below are asked by nobody but found by all.
+        Rows below it are compared only as `others`.
     each_once : bool
-        Only pairs whose other row comes behind or is below `n_base`; else all but a row with itself.
+        Only pairs whose other row is larger or below `n_base`; otherwise all pairs except a row with itself.
     pairs : ndarray of shape (m * w, 2), int32
     """
     n_pairs = 0
@@ -247,7 +247,7 @@ def select_close(
 def pair_similarities(
     base: FloatArray, own: FloatArray, pairs: NDArray[np.int32], similarities: FloatArray
 ) -> None:
-    """Write the cosines (n_pairs,) of pairs (n_pairs, 2) of rows; those of `base` come first."""
+    """Write the cosines (n_pairs,) of pairs (n_pairs, 2) of rows; the rows of `base` come first."""
     n_base = base.shape[0]
     for i in range(pairs.shape[0]):
         a, b = pairs[i, 0], pairs[i, 1]
@@ -260,7 +260,7 @@ def pair_similarities(
 def keep_partners(
     pairs: NDArray[np.int32], order: NDArray[np.int64], max_partners: int, partners: NDArray[np.int32]
 ) -> NDArray[np.bool_]:
-    """Return which pairs (n,) stay when, taken in `order`, one of two rows that have `max_partners` is left out."""
+    """Return which pairs (n,) stay if, in `order`, a pair of two rows that both have `max_partners` is dropped."""
     kept = np.zeros(len(pairs), np.bool_)
     for place in order:
         a, b = pairs[place, 0], pairs[place, 1]

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float32]
 
 Z = 1.959964
-"""Of a 95 % interval."""
+"""Normal quantile of a 95 % interval."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of rows, each once and with the smaller row first, in order of both.
+    """Pairs of rows, each once and with the smaller row first, sorted by both rows.
 
     Attributes
     ----------
@@ -36,22 +36,22 @@ class Pairs:
         return (self.rows[:, 0].astype(np.int64) << 32) | self.rows[:, 1]
 
     def at_least(self, similarity: float) -> Pairs:
-        """Return the pairs of this similarity and more."""
+        """Return the pairs with at least this similarity."""
         kept = self.similarities >= np.float32(similarity)
         return Pairs(self.rows[kept], self.similarities[kept])
 
 
 def no_pairs() -> Pairs:
-    """Return no pairs."""
+    """Return an empty set of pairs."""
     return Pairs(np.empty((0, 2), np.int32), np.empty(0, np.float32))
 
 
 def union(parts: Iterable[Pairs]) -> Pairs:
-    """Return every pair of the parts once; where two parts have one pair they agree on its similarity.
+    """Return every pair of the parts once; parts with the same pair must agree on its similarity.
 
     Notes
     -----
-    One part at a time is merged, so that 24 bytes a distinct pair and one part are held.
+    One part at a time is merged, so the memory is 24 bytes for each distinct pair, and one part.
     """
     merged = no_pairs()
     for part in parts:
@@ -63,11 +63,11 @@ def union(parts: Iterable[Pairs]) -> Pairs:
 
 
 def bounded(pairs: Pairs, n_rows: int, max_partners: int) -> Pairs:
-    """Return the pairs without those of two rows that both have `max_partners` more similar ones.
+    """Return the pairs without those whose two rows both have `max_partners` more similar pairs.
 
     Notes
     -----
-    A crowd of m rows that are all alike would have m² / 2 pairs; so it has m `max_partners` at most.
+    A group of m rows that are all similar would have m² / 2 pairs; here it has at most m `max_partners`.
     """
     if not len(pairs) or np.bincount(pairs.rows.ravel(), minlength=1).max() <= max_partners:
         return pairs
@@ -79,7 +79,7 @@ def bounded(pairs: Pairs, n_rows: int, max_partners: int) -> Pairs:
 
 
 def wilson_interval(n_found: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of which `n_found` of `n` were seen; (0, 1) of none.
+    """Return the 95 % interval of a share if `n_found` of `n` were found; (0, 1) if n is 0.
 
     References
     ----------

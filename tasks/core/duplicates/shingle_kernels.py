@@ -1,7 +1,7 @@
 """Kernels of MinHash: texts -> sets of shingle hashes, their signatures, and pairs that share a band.
 
-A module of its own because numba compiles what is decorated: import it inside the functions that use it. Each kernel
-is single-threaded and releases the interpreter's lock.
+Functions import this module when they run, because numba compiles decorated functions at import. Each kernel runs on
+one thread and releases the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ _ROW = np.uint64(0xFFFFFFFF)
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def stir(value: np.uint64) -> np.uint64:
-    """Return a value whose bits all depend on all bits of another."""
+    """Return a value of which every bit depends on all bits of the argument."""
     value = (value ^ (value >> _HALF)) * _STIR
     value = (value ^ (value >> _HALF)) * _STIR
     return value ^ (value >> _HALF)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def shingle_sets(  # noqa: C901 - a scanner and what becomes of its words, on the same arrays
+def shingle_sets(  # noqa: C901 - a scanner and the hashing of its words, on the same arrays
     text: NDArray[np.uint8], bounds: NDArray[np.int64], classes: NDArray[np.uint8], width: int
 ) -> tuple[WordArray, NDArray[np.int64]]:
-    r"""Return the distinct hashes of each document's runs of `width` words, ascending, and each document's range.
+    r"""Return the distinct hashes of each document's shingles of `width` words, ascending, and each document's range.
 
     Parameters
     ----------
     text : ndarray
-        UTF-8 of all documents, one behind the other, (n_bytes,) uint8.
+        UTF-8 of all documents, one after the other, (n_bytes,) uint8.
     bounds : ndarray
         Document i is `text[bounds[i]:bounds[i + 1]]`, (n_docs + 1,) int64.
     classes : ndarray
-        Class of each code point, (0x110000,) uint8; a word is a longest run of characters whose class is not 0.
+        Class of each code point, (0x110000,) uint8; a word is a maximal sequence of characters whose class is not 0.
     width : int
-        Words of a shingle; a document with fewer is one shingle, one without words has none.
+        Words in a shingle. A document with fewer words is one shingle; a document without words has none.
     """
     n_docs = len(bounds) - 1
     shingles = np.empty(
         len(text) // 2 + n_docs + 1, np.uint64
-    )  # a word and what parts it have two bytes or more
+    )  # a word and its separator have at least two bytes
     words = np.empty(len(text) // 2 + 2, np.uint64)
     ranges = np.zeros(n_docs + 1, np.int64)
     n = 0
@@ -97,9 +97,9 @@ def minhash_signatures(
     addends: WordArray,
     signatures: NDArray[np.uint32],
 ) -> None:
-    """Write the least of each hash (n_docs, n_hashes) uint32 over a document's shingles; the largest for none.
+    """Write the minimum of each hash (n_docs, n_hashes) uint32 over a document's shingles; the maximum if it has none.
 
-    Hash p of a shingle x is the high half of `factors[p]` x + `addends[p]`, factors odd.
+    Hash p of a shingle x is the high half of `factors[p]` x + `addends[p]`; factors are odd.
     """
     for document in range(len(ranges) - 1):
         least = signatures[document]
@@ -114,7 +114,7 @@ def minhash_signatures(
 def band_entries(
     signatures: NDArray[np.uint32], rows: NDArray[np.int32], first: int, stop: int, entries: WordArray
 ) -> None:
-    """Write one entry (n,) uint64 for each of `rows`: 32 bits of its band's hash, and in the low half the row."""
+    """Write one entry (n,) uint64 for each of `rows`: 32 bits of its band's hash, then 32 bits for the row."""
     for place in range(rows.shape[0]):
         value = np.uint64(0)
         for p in range(first, stop):
@@ -124,7 +124,7 @@ def band_entries(
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def jaccard(a: WordArray, b: WordArray) -> np.float32:
-    """Return the share of common values of two ascending sets; 0 where both are empty."""
+    """Return the share of common values of two ascending sets; 0 if both are empty."""
     i, j, common = 0, 0, 0
     while i < len(a) and j < len(b):
         x, y = a[i], b[j]
@@ -149,9 +149,9 @@ def compare_band(
     similarities: FloatArray,
     counts: NDArray[np.int64],
 ) -> int:
-    """Return the place in sorted `entries` that was reached, after comparing those of one bucket by exact Jaccard.
+    """Compare the entries of a bucket by exact Jaccard similarity; return the position in the sorted `entries` reached.
 
-    Parameters as of `pair_kernels.compare_entries`, where documents are sets: `shingles[ranges[i]:ranges[i + 1]]`.
+    Parameters as in `pair_kernels.compare_entries`, but documents are sets: `shingles[ranges[i]:ranges[i + 1]]`.
     """
     n = entries.shape[0]
     for i in range(at, n):
@@ -169,7 +169,7 @@ def compare_band(
                 continue
             theirs = shingles[ranges[other] : ranges[other + 1]]
             shorter, longer = min(len(mine), len(theirs)), max(len(mine), len(theirs))
-            if np.float32(shorter / max(1, longer)) < floor:  # even if one holds the other
+            if np.float32(shorter / max(1, longer)) < floor:  # even if one contains the other
                 continue
             counts[1] += 1
             found = jaccard(mine, theirs)

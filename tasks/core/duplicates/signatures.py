@@ -1,7 +1,7 @@
-"""Signatures: unit vectors (n, dim) -> sides of random hyperplanes, (n, n_bits / 64) uint64.
+"""Signatures: unit vectors (n, dim) -> their side of random hyperplanes, (n, n_bits / 64) uint64.
 
-Vectors and planes are rounded to int8 before they are multiplied: a sign needs no more, and products of integers are
-the same bits on every machine and any number of threads, so that kept signatures stay comparable for ever.
+Vectors and planes are rounded to int8 before they are multiplied: that is precise enough for a sign, and integer
+products are the same on every machine and any number of threads, so that stored signatures stay comparable.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def hyperplanes(dim: int, n_bits: int, seed: int) -> CodeArray:
 
     Notes
     -----
-    Each is uniform on the sphere, so a bit of two vectors differs with probability angle / pi as with independent
+    Each one is uniform on the sphere, so a bit of two vectors differs with probability angle / pi, as with independent
     planes, and the number of differing bits varies less.
 
     References
@@ -37,7 +37,7 @@ def hyperplanes(dim: int, n_bits: int, seed: int) -> CodeArray:
 
 
 def row_codes(vectors: FloatArray) -> CodeArray:
-    """Return vectors (n, dim) as int8, each scaled so that its largest component is 127: directions to .01 rad."""
+    """Return vectors (n, dim) as int8, each scaled to a largest component of 127; directions are within .01 rad."""
     largest = np.abs(vectors).max(axis=1, keepdims=True)
     codes: CodeArray = np.rint(vectors * (np.float32(127.0) / np.maximum(largest, np.float32(1e-30)))).astype(
         np.int8
@@ -46,11 +46,12 @@ def row_codes(vectors: FloatArray) -> CodeArray:
 
 
 def sign_bits(vectors: FloatArray, planes: CodeArray, run: Workers) -> WordArray:
-    """Return on which side of each plane (n_bits, dim) the vectors (n, dim) lie, (n, n_bits / 64) uint64.
+    """Return the side of each plane (n_bits, dim) on which the vectors (n, dim) lie, (n, n_bits / 64) uint64.
 
     Notes
     -----
-    O(n dim n_bits) int8 products, 1 µs a row and core for 384 x 512 on a CPU with VNNI; a block at a time is held.
+    O(n dim n_bits) int8 products, 1 µs for each row and core with 384 x 512 on a CPU with VNNI; one block at a time is
+    in memory.
     """
     from topicflow.tasks.core.duplicates.pair_kernels import pack_signs
 

@@ -10,29 +10,29 @@ from topicflow.tasks.core.vectors.blocks import threads
 FloatArray = NDArray[np.float32]
 
 CHUNK_ROWS = 8_192
-"""Rows multiplied or projected at a time by a thread."""
+"""Rows that a thread multiplies or projects at a time."""
 
 FIT_ROWS = 100_000
-"""Rows, evenly taken, that the directions are fitted on: a covariance entry is then off by some .003 of its scale."""
+"""Evenly spaced rows that the directions are fitted on: a covariance entry is then off by about .003 of its scale."""
 
 
 def principal_components(vectors: FloatArray, n_components: int, n_threads: int | None = None) -> FloatArray:
-    """Return the first principal components (n, n_components) float32; fewer where there are fewer rows or columns.
+    """Return the first principal components (n, n_components) float32; fewer if there are fewer rows or columns.
 
     Parameters
     ----------
     vectors : ndarray of shape (n, dim), float32
         May be memory-mapped; read in chunks.
     n_components : int
-        Components wanted.
+        Number of components.
     n_threads : int, optional
-        Threads; all cores if None. Their number changes no bit of the result.
+        Threads; default all cores. The result does not depend on their number.
 
     Notes
     -----
-    O(min(n, FIT_ROWS) dim^2 + n dim n_components). A layout that starts here amplifies the last bits, so each chunk is
-    multiplied by one thread and the sums are taken in the chunks' order: the number of threads changes no bit. Each
-    component's sign is set by its largest weight, so that it does not depend on the eigensolver.
+    O(min(n, FIT_ROWS) dim^2 + n dim n_components). A layout that starts here amplifies the last bits. Each chunk is
+    therefore multiplied by one thread, and the sums are added up in the order of the chunks, so that the result does
+    not depend on the number of threads. The largest weight of a component sets its sign, whatever the eigensolver.
     """
     from threadpoolctl import threadpool_limits
 

@@ -1,7 +1,7 @@
-"""CUDA layout: fuzzy graph and start -> positions (n, n_components) float32 by the moves of `layout`, on an NVIDIA GPU.
+"""CUDA layout: fuzzy graph and start -> positions (n, n_components) float32, computed by an NVIDIA GPU.
 
-A thread moves a point, against the positions of the epoch before, as `layout` does on a CPU: the result does not depend
-on an order, and a device gives the same bits again. Devices round differently.
+A thread moves a point against the positions of the previous epoch, as `parallel_layout` does on a CPU: the result does
+not depend on an order, and one device always gives the same bits. Different devices round differently.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 THREADS = 128
-"""Points of a block of threads."""
+"""Points in a block of threads."""
 
 
 def cuda_layout(
     graph: csr_matrix, start: FloatArray, min_dist: float, n_epochs: int, seed: int
 ) -> FloatArray:
-    """Return the layout (n, n_components) float32 of a fuzzy graph from a start; arguments as of `parallel_layout`.
+    """Return the layout (n, n_components) float32 of a fuzzy graph from a start; arguments as in `parallel_layout`.
 
     Notes
     -----
-    The points that push are drawn from all points by a hash of seed, epoch and edge, not from pools: positions lie in
-    the device's cache. Points go to threads by falling number of neighbours, so that the threads of a warp end together
-    and the longest rows begin first. Memory is 8 bytes an edge beside two sets of positions. A kernel is compiled for
-    each number of dimensions, in a second, and kept beside the source.
+    The points that push are drawn from all points by a hash of seed, epoch and edge, not from pools: the positions fit
+    into the device's cache. Points are sorted by decreasing number of neighbours, so that the threads of a warp end
+    together and the longest rows begin first. Memory is 8 bytes for each edge and two sets of positions. A kernel is
+    compiled for each number of dimensions, in a second, and cached on disk.
 
     References
     ----------
@@ -57,7 +57,7 @@ def cuda_layout(
     new = cuda.device_array_like(old)
     move = _move(start.shape[1])[-(-len(start) // THREADS), THREADS]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NumbaPerformanceWarning)  # few points leave a device idle
+        warnings.simplefilter("ignore", NumbaPerformanceWarning)  # with few points the device is partly idle
         for epoch in range(n_epochs):
             salt = np.uint32(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
             move(old, new, *edges, np.float32(epoch), np.float32(1.0 - epoch / n_epochs), a, b, salt)
@@ -68,13 +68,13 @@ def cuda_layout(
 
 @cache
 def what_is_missing() -> str | None:
-    """Return what keeps `cuda_layout` from running here, None where it does: two points are laid out."""
+    """Return why `cuda_layout` cannot run here, None if it can; tries a layout of two points."""
     from scipy.sparse import csr_matrix
 
     pair = csr_matrix(np.array([[0, 1], [1, 0]], np.float32))
     try:
         cuda_layout(pair, np.eye(2, dtype=np.float32), 0.0, 1, 0)
-    except Exception as error:  # noqa: BLE001  (drivers, toolkits and numba's own code raise of all kinds)
+    except Exception as error:  # noqa: BLE001  (drivers, toolkits and numba raise many kinds of errors)
         return f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}"
     return None
 
@@ -86,7 +86,7 @@ def _limited(move: np.float32) -> np.float32:
 
 @cuda.jit(device=True, inline=True)  # type: ignore[untyped-decorator]
 def _mixed(x: np.uint32) -> np.uint32:
-    """Return 32 well mixed bits of 32; products are of 64 bits, of which `uint32` keeps the lower."""
+    """Return 32 well mixed bits of 32; products have 64 bits, and `uint32` keeps the lower half."""
     x = uint32(uint64(x ^ (x >> uint32(16))) * uint64(0x7FEB352D))
     x = uint32(uint64(x ^ (x >> uint32(15))) * uint64(0x846CA68B))
     return uint32(x ^ (x >> uint32(16)))  # type: ignore[no-any-return]
@@ -94,13 +94,13 @@ def _mixed(x: np.uint32) -> np.uint32:
 
 @cuda.jit(device=True, inline=True)  # type: ignore[untyped-decorator]
 def _drawn(edge: int, number: int, salt: np.uint32, n: int) -> int:
-    """Return the point of n that pushes as so many-th after an edge."""
+    """Return which of n points is the `number`-th to push after an edge."""
     mixed = _mixed(uint32(_mixed(uint32(edge * NEGATIVE_SAMPLES + number)) ^ salt))
     return int((uint64(mixed) * uint64(n)) >> uint64(32))
 
 
 def _moves(dim: int) -> tuple[Any, Any]:
-    """Return the functions that pull a point in so many dimensions towards another, and that sum up pushes away."""
+    """Return two functions for `dim` dimensions: pull a point towards another, and add up pushes away from others."""
 
     @cuda.jit(device=True, inline=True)  # type: ignore[untyped-decorator]
     def pull(
@@ -131,8 +131,8 @@ def _moves(dim: int) -> tuple[Any, Any]:
 
 
 @cache
-def _move(dim: int) -> Any:  # noqa: ANN401, C901  (a kernel, read from top to bottom)
-    """Return the kernel that moves all points once, from `old` into `new`, in so many dimensions."""
+def _move(dim: int) -> Any:  # noqa: ANN401, C901  (a kernel that is read from top to bottom)
+    """Return the kernel that moves all points once, from `old` into `new`, in `dim` dimensions."""
     pull, push = _moves(dim)
 
     @cuda.jit(fastmath=True, cache=True)  # type: ignore[untyped-decorator]

@@ -13,11 +13,11 @@ IndexArray = NDArray[np.int32]
 BISECTIONS = 64
 TOLERANCE = 1e-5
 LEAST_SCALE = 1e-3
-"""umap-learn's constants: steps and tolerance of the search for a point's scale, and its floor in mean distances."""
+"""umap-learn's constants: steps and tolerance of the search for a point's scale, and its minimum in mean distances."""
 
 
 def fuzzy_graph(indices: IndexArray, distances: FloatArray) -> csr_matrix:
-    """Return UMAP's symmetric fuzzy neighbour graph (n, n) float32 of a neighbour list (n, k), each row itself first.
+    """Return UMAP's symmetric fuzzy graph (n, n) float32 of a neighbour list (n, k) with each row itself first.
 
     Raises
     ------
@@ -26,8 +26,8 @@ def fuzzy_graph(indices: IndexArray, distances: FloatArray) -> csr_matrix:
 
     Notes
     -----
-    O(n k log k) time on all cores, and the same bits on any number of them: rows are independent, and an entry of
-    the union is computed from its two directed weights alone. Columns are sorted; the diagonal is empty.
+    O(n k log k) time on all cores; the result does not depend on their number, because rows are independent and an
+    entry of the union is computed only from its two directed weights. Columns are sorted; the diagonal is empty.
 
     References
     ----------
@@ -35,7 +35,7 @@ def fuzzy_graph(indices: IndexArray, distances: FloatArray) -> csr_matrix:
     `fuzzy_simplicial_set` to 1e-5, the tolerance of its own search.
     """
     if indices.shape != distances.shape:
-        msg = f"indices {indices.shape} and distances {distances.shape} must have one shape"
+        msg = f"indices {indices.shape} and distances {distances.shape} must have the same shape"
         raise ValueError(msg)
     n = len(indices)
     indices = np.ascontiguousarray(indices, np.int32)
@@ -71,7 +71,7 @@ def _directed_weights(indices: IndexArray, distances: FloatArray, mean_distance:
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _scale(distances: FloatArray, nearest: float) -> float:
-    """Return the scale at which a row's strengths sum to log2(k), the row itself left out; by bisection."""
+    """Return the scale at which a row's strengths, without the row itself, sum to log2(k); by bisection."""
     target = np.log2(len(distances))
     low, high, scale = 0.0, np.inf, 1.0
     for _ in range(BISECTIONS):
@@ -92,7 +92,7 @@ def _scale(distances: FloatArray, nearest: float) -> float:
 
 @njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
 def _sorted_rows(indices: IndexArray, weights: FloatArray) -> tuple[IndexArray, FloatArray]:
-    """Return both with each row in order of its columns; the row itself stays, with weight 0."""
+    """Return both with each row sorted by column; the row itself stays, with weight 0."""
     columns, sorted_weights = np.empty_like(indices), np.empty_like(weights)
     for i in prange(len(indices)):
         order = np.argsort(indices[i])
@@ -106,7 +106,7 @@ def _sorted_rows(indices: IndexArray, weights: FloatArray) -> tuple[IndexArray, 
 def _transposed(
     columns: IndexArray, weights: FloatArray, n: int
 ) -> tuple[NDArray[np.int64], IndexArray, FloatArray]:
-    """Return the reversed edges as rows, indices and weights; rows come out sorted because sources go upwards."""
+    """Return the reversed edges as rows, indices and weights; rows are sorted because sources are visited in order."""
     indptr = np.zeros(n + 1, np.int64)
     for i in range(columns.shape[0]):
         for at in range(columns.shape[1]):
@@ -129,7 +129,7 @@ def _transposed(
 def _union_sizes(
     columns: IndexArray, weights: FloatArray, back_indptr: NDArray[np.int64], back_columns: IndexArray
 ) -> NDArray[np.int64]:
-    """Return how many columns of weight each row of the union has; the row itself has none."""
+    """Return the number of columns with a weight in each row of the union; the row itself has no weight."""
     n, k = columns.shape
     sizes = np.zeros(n, np.int64)
     for i in prange(n):
@@ -157,7 +157,7 @@ def _union(
     back_weights: FloatArray,
     indptr: NDArray[np.int64],
 ) -> tuple[IndexArray, FloatArray]:
-    """Return columns and weights `p + q - p q` of the union; the product is of two floats, so it is symmetric."""
+    """Return columns and weights `p + q - p q` of the union; the formula is symmetric in p and q."""
     n, k = columns.shape
     joined, values = np.empty(indptr[n], np.int32), np.empty(indptr[n], np.float32)
     for i in prange(n):

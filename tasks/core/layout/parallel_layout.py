@@ -1,7 +1,7 @@
 """Layout: fuzzy graph and start -> positions (n, n_components) float32 by UMAP's objective, on all cores.
 
-Every point of an epoch is moved against the positions of the epoch before, and random numbers are a function of
-seed, epoch and block of points, so that the result is the same to the last bit on any number of threads.
+An epoch moves every point against the positions of the previous epoch, and random numbers depend only on the seed, the
+epoch and the block of points, so that the result is the same, bit for bit, on any number of threads.
 """
 
 from __future__ import annotations
@@ -19,39 +19,39 @@ from topicflow.tasks.core.vectors.vector_pow import power
 FloatArray = NDArray[np.float32]
 
 NEGATIVE_SAMPLES = 5
-"""Points that a point is pushed from for each one that it is pulled to (umap-learn's negative_sample_rate)."""
+"""Points that push a point away for each point that pulls it (umap-learn's negative_sample_rate)."""
 
 BLOCK_ROWS = 256
-"""Points that draw from one pool."""
+"""Points that share one pool."""
 
 TASK_ROWS = 16 * BLOCK_ROWS
-"""Points that a thread moves at a time: 25 turns at 100,000 points."""
+"""Points that a thread moves at a time: 25 tasks for 100,000 points."""
 
 POOL = 1024
-"""Random points of a pool. A point is pushed by neighbours in the pool, from a random place on, which are read one
-after another; drawn one by one from all points they cost five times as much."""
+"""Random points in a pool. The points that push a point are consecutive in the pool, from a random start, so they are
+read in order. Drawn one by one from all points they took five times as long."""
 
 LANES = 64
-"""Points that are moved side by side, each after its own neighbours: arithmetic in vectors, where one point's moves
-wait for each other. From 32 on the compiler sees vectors in a loop; 16 were no faster than one point alone."""
+"""Points that are moved in parallel, each along its own neighbours, with vector arithmetic; the moves of a single point
+depend on each other. From 32 on the compiler vectorises the loop; 16 were no faster than one point at a time."""
 
 VECTOR = 16
-"""Lanes are counted in so many, a vector of float32 on the widest processors."""
+"""The number of active lanes is a multiple of this: a vector of float32 on the widest processors."""
 
 EXTENT = 10.0
-"""Widest side of the start, as umap-learn scales it."""
+"""Largest extent of the start, as in umap-learn."""
 
 LIMIT = np.float32(4.0)
-"""Largest move along one dimension that one point causes, before the step (umap-learn's clip)."""
+"""Maximum move along one dimension that one point causes, before the step size (umap-learn's clip)."""
 
 LEAST = np.float32(1e-12)
-"""Added to a squared distance that something is divided by."""
+"""Added to a squared distance before a division by it."""
 
 STRIDE = np.uint64(0x9E3779B97F4A7C15)
-"""What a random number's counter goes up by (splitmix64's)."""
+"""Increment of a random number's counter (splitmix64's)."""
 
 NEAR = np.float32(0.001)
-"""Added to a squared distance, so that near points push with a finite force (umap-learn's)."""
+"""Added to a squared distance, so that near points push with a finite force (umap-learn's value)."""
 
 
 def parallel_layout(
@@ -67,33 +67,33 @@ def parallel_layout(
     Parameters
     ----------
     graph : sparse matrix of shape (n, n), float32
-        Symmetric weights in (0, 1], as `fuzzy_graph` gives them.
+        Symmetric weights in (0, 1], the result of `fuzzy_graph`.
     start : ndarray of shape (n, n_components), float32
         First positions.
     min_dist : float
-        Least distance of points.
+        Minimum distance between points.
     n_epochs : int
         Passes over the graph.
     seed : int
         Seed of the points that push.
     n_threads : int, optional
-        Threads; all cores if None. Their number changes no bit of the result.
+        Threads; default all cores. The result does not depend on their number.
 
     Notes
     -----
-    O(n_epochs nnz NEGATIVE_SAMPLES n_components) time on all cores; memory of the graph and two sets of positions.
-    In an epoch a point follows its neighbours one after another, and after each gives way to NEGATIVE_SAMPLES points at
-    once. Giving way at the end of the epoch to all of them was a third quicker and made a third more topics, of lower
-    coherence (tests/benchmarks). Points of a block are moved side by side in vectors, LANES at a time; as all read the
-    epoch before, their order changes nothing.
-    An edge of weight w takes part in the share w / max(w) of the epochs, evenly spaced, as in umap-learn. There each
-    of its two entries moves both its ends; here each entry moves its own end once, half the pull for the same push,
-    which left fewer outliers at equal NMI (tests/benchmarks).
+    O(n_epochs nnz NEGATIVE_SAMPLES n_components) time on all cores; memory for the graph and two sets of positions.
+    In an epoch a point moves towards its neighbours one after another, and after each neighbour away from
+    NEGATIVE_SAMPLES points at once. Moving away from all of them at the end of the epoch was a third faster and gave a
+    third more topics with lower coherence (tests/benchmarks). Points of a block move in parallel in vectors, LANES at a
+    time; all of them read the previous epoch, so their order does not matter.
+    An edge of weight w is used in the share w / max(w) of the epochs, evenly spaced, as in umap-learn. There each of
+    its two entries moves both ends; here each entry moves its own end once. That is half the pull for the same push and
+    left fewer outliers at equal NMI (tests/benchmarks).
 
     References
     ----------
-    McInnes, Healy, Melville: UMAP (arXiv:1802.03426), algorithm 5; updates against the epoch before are Jacobi's
-    instead of Gauss and Seidel's.
+    McInnes, Healy, Melville: UMAP (arXiv:1802.03426), algorithm 5. Updates against the previous epoch are Jacobi's
+    method, instead of Gauss and Seidel's.
     """
     a, b = curve_parameters(min_dist)
     rates = graph.data / max(float(graph.data.max(initial=0.0)), np.finfo(np.float32).tiny)
@@ -109,7 +109,7 @@ def parallel_layout(
 
 
 def curve_parameters(min_dist: float, spread: float = 1.0) -> tuple[float, float]:
-    """Return a and b of 1 / (1 + a d^2b), fitted to a curve that is 1 up to `min_dist` and then falls by `spread`.
+    """Return a and b of 1 / (1 + a d^2b), fitted to a curve that is 1 up to `min_dist` and then decays by `spread`.
 
     References
     ----------
@@ -133,16 +133,16 @@ def _mixed(x: np.uint64) -> np.uint64:
 
 @njit(inline="always")  # type: ignore[untyped-decorator]
 def _drawn(state: np.uint64, n: int) -> np.int64:
-    """Return one of n numbers by a counter's upper bits."""
+    """Return one of n numbers, chosen by a counter's upper bits."""
     return np.int64(((_mixed(state) >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
 
 
 class _Lanes(NamedTuple):
-    """What is kept of points that are moved side by side, an entry for each lane.
+    """State of the points that are moved in parallel, with an entry for each lane.
 
-    `here`, `there` and `total` (n_components, LANES) hold the points, what moves them, and the sum of pushes; `live` is
-    1 while a point still has neighbours to follow, `apart` 1 where what pushes is not the point itself; `places` are
-    rows to read, `states` counters of random numbers.
+    `here`, `there` and `total` (n_components, LANES) are the points, the points that move them, and the sum of pushes.
+    `live` is 1 while a point still has neighbours, `apart` is 1 if the pushing point is not the point itself. `places`
+    are the rows to read, `states` the counters of the random numbers.
     """
 
     here: FloatArray
@@ -155,7 +155,7 @@ class _Lanes(NamedTuple):
 
 
 class _Active(NamedTuple):
-    """The neighbours that the points of a block follow in an epoch, row by row, and where each row begins and ends."""
+    """The neighbours that pull the points of a block in an epoch, row by row, and where each row begins and ends."""
 
     neighbors: NDArray[np.int32]
     bounds: NDArray[np.int64]
@@ -186,7 +186,7 @@ def _move(
 ) -> None:
     """Move the points first..last once, from `old` into `new`; `first` is a multiple of BLOCK_ROWS.
 
-    `axes` has an entry for each dimension: the compiler knows their number, and unrolls what goes over them.
+    `axes` has an entry for each dimension: the compiler knows their number and unrolls the loops over them.
     """
     dim = len(axes)
     pool = _Pool(np.empty(POOL, np.int32), np.empty((POOL, dim), np.float32))
@@ -212,7 +212,7 @@ def _move(
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _most_edges(first: int, last: int, indptr: NDArray[np.int64]) -> np.int64:
-    """Return the most edges of a block of points."""
+    """Return the maximum number of edges of a block of points."""
     most = np.int64(0)
     for start in range(first, last, BLOCK_ROWS):
         most = max(most, indptr[min(last, start + BLOCK_ROWS)] - indptr[start])
@@ -240,7 +240,7 @@ def _list_active(
     epoch: int,
     active: _Active,
 ) -> None:
-    """Write what n points from `start` on follow in this epoch; written always and kept or not, without a branch."""
+    """Write the neighbours of n points from `start` that are active in this epoch, without a branch in the loop."""
     before, after = np.float32(epoch), np.float32(epoch + 1)
     n_active = np.int64(0)
     for i in range(n):
@@ -253,7 +253,7 @@ def _list_active(
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _order_by_edges(bounds: NDArray[np.int64], n: int, order: NDArray[np.int64]) -> None:
-    """Write n points by falling number of active edges, so that the points of a group end at about the same time."""
+    """Sort n points by decreasing number of active edges, so that the points of a group end at about the same time."""
     most = np.int64(0)
     for i in range(n):
         most = max(most, bounds[i + 1] - bounds[i])
@@ -283,9 +283,9 @@ def _move_lanes(
     b: np.float32,
     axes: tuple[int, ...],
 ) -> None:
-    """Move the points start + rows, at most LANES by falling number of active edges, from `old` into `new`.
+    """Move the points start + rows, at most LANES and sorted by active edges (most first), from `old` into `new`.
 
-    In the t-th turn all points that have so many active edges follow the t-th of theirs; `n` of them are left.
+    Turn t pulls all points that have at least t active edges along their t-th edge; `n` points are left.
     """
     n, bounds, places = len(rows), active.bounds, lanes.places
     lanes.live[:] = np.float32(1.0)
@@ -339,7 +339,7 @@ def _give_way(
     b: np.float32,
     axes: tuple[int, ...],
 ) -> None:
-    """Move points away from NEGATIVE_SAMPLES of the pool, at once, from their `places` in it on."""
+    """Move points away from NEGATIVE_SAMPLES points of the pool at once, which start at their `places`."""
     lanes.total[:, :width] = np.float32(0.0)
     for _ in range(NEGATIVE_SAMPLES):
         for lane in range(n):
@@ -364,7 +364,8 @@ def _pull(
 ) -> None:
     """Move points towards neighbours by the gradient of log(1 / (1 + a d^2b)); equal points and dead lanes stay.
 
-    A function of its own, as is `_push`, with numpy's error model: so the loop over lanes becomes vectors.
+    This and `_push` are separate functions with numpy's error model, so that the compiler vectorises the loop over
+    lanes.
     """
     here, there, live = lanes.here, lanes.there, lanes.live
     for lane in range(width):
@@ -380,7 +381,7 @@ def _pull(
 
 @njit(nogil=True, fastmath=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
 def _push(width: int, lanes: _Lanes, a: np.float32, b: np.float32, axes: tuple[int, ...]) -> None:
-    """Add to `total` the moves away from others by the gradient of log(1 - 1 / (1 + a d^2b)), 0 where not `apart`."""
+    """Add to `total` the moves away from others by the gradient of log(1 - 1 / (1 + a d^2b)); 0 unless `apart`."""
     here, there, apart, total = lanes.here, lanes.there, lanes.apart, lanes.total
     for lane in range(width):
         squared = np.float32(0.0)

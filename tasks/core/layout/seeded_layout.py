@@ -25,15 +25,15 @@ def umap_layout(
     Parameters
     ----------
     graph : sparse matrix of shape (n, n)
-        What `fuzzy_graph` returned.
+        The result of `fuzzy_graph`.
     vectors : ndarray of shape (n, dim), float32
         The embeddings; they place the components of a disconnected graph and give the PCA start.
     n_components : int
         Dimensions of the layout.
     min_dist : float
-        Least distance of points.
+        Minimum distance between points.
     n_epochs : int or None
-        Passes; umap-learn's choice by size if None.
+        Passes; if None, umap-learn's choice by size.
     init : str
         `spectral`, `pca` or `random`.
     seed : int
@@ -41,8 +41,8 @@ def umap_layout(
 
     Notes
     -----
-    Single-threaded, since umap-learn's parallel layout is not reproducible. The spectral start needs more points
-    than it has dimensions and falls back to random positions below that.
+    Single-threaded, because umap-learn's parallel layout is not reproducible. The spectral start needs more points than
+    dimensions; with fewer it falls back to random positions.
     """
     from umap.umap_ import find_ab_params, simplicial_set_embedding
 

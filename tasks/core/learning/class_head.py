@@ -1,8 +1,8 @@
-"""Class head: vectors (n, dim) float32 with classes (n,) -> a residual head that draws each class together.
+"""Class head: vectors (n, dim) float32 with classes (n,) -> a residual head that moves each class closer together.
 
-A softmax regression tells the classes apart by one direction each. The head moves every vector along these directions
-by how far it lies on them: with D (n_classes, dim) its centred coefficients, the weight is the square root of D'D, so
-that the inner product of two moved parts is that of their logits, whatever the number of classes.
+A softmax regression separates the classes by one direction each. The head adds to every vector its component along
+these directions: with D (n_classes, dim) the centred coefficients, the weight is the square root of D'D, so that the
+inner product of two moved parts is the inner product of their logits, whatever the number of classes.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ ClassArray = NDArray[np.int64]
 
 N_FOLDS = 5
 CHECK_FROM = 50
-"""Labels of a class from which on they are held against cross-validated predictions; fewer teach too little."""
+"""Minimum labels of each class for a check by cross-validated predictions; fewer labels train too weak a model."""
 
 SURE_SHARE = 0.5
-"""Share of the unlabelled documents that a round takes, the surest of each predicted class: on the validation file of
-agnews_weak .5 with four rounds brought 25 labels from .744 to .838 (share of the same class among the 300 nearest)."""
+"""Share of the unlabelled documents that a round adds, the most certain of each predicted class: on the validation file
+of agnews_weak, .5 with four rounds raised 25 labels from .744 to .838 (same class among the 300 nearest)."""
 
 GIVEN_WEIGHT = 0.3
-"""What the given labels weigh together, beside all that were guessed; each at least as much as a guess."""
+"""Total weight of the given labels relative to all predicted ones; each counts at least as much as a prediction."""
 
 GUESSED_STRENGTH = 1.0
-"""C of the regression once guessed labels are among the examples."""
+"""C of the regression when predicted labels are among the examples."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Vectors (n, dim) float32, their classes (n,) int64, and what each weighs (n,) float64."""
+    """Vectors (n, dim) float32, their classes (n,) int64, and their weights (n,) float64."""
 
     vectors: FloatArray
     classes: ClassArray
@@ -63,8 +63,8 @@ class Regression:
 def strength(n: int) -> float:
     """Return C, the inverse strength of the penalty, for n given labels: weak for few labels, strong for many.
 
-    Few labels say little and are all there is; of many some are wrong, and a weak penalty would learn these too. From
-    10 at 100 labels to .3 at 3,333; chosen on the validation file of agnews_weak.
+    A few labels are all the information there is. Of many labels some are wrong, and a weak penalty would learn these
+    too. From 10 at 100 labels to .3 at 3,333; chosen on the validation file of agnews_weak.
     """
     return float(np.clip(1000.0 / max(n, 1), 0.3, 10.0))
 
@@ -75,11 +75,11 @@ def fit_softmax(examples: Examples, inverse_penalty: float, n_steps: int = 100) 
     Parameters
     ----------
     examples : Examples
-        With two classes or more.
+        Of at least two classes.
     inverse_penalty : float
         C: the loss is the weighted sum of the log losses and 1 / (2 C) of the squared coefficients.
     n_steps : int
-        Most steps of L-BFGS.
+        Maximum number of L-BFGS steps.
 
     Notes
     -----
@@ -110,9 +110,9 @@ def fit_softmax(examples: Examples, inverse_penalty: float, n_steps: int = 100) 
 
 
 def consistent_rows(vectors: FloatArray, classes: ClassArray, seed: int) -> NDArray[np.bool_]:
-    """Return which labels (n,) a regression on the other folds predicts too; the others are likely wrong.
+    """Return which labels (n,) agree with a regression on the other folds; the others are probably wrong.
 
-    Where a class has fewer than CHECK_FROM labels nothing is doubted. A class never loses more than half of its labels.
+    If a class has fewer than CHECK_FROM labels, all are kept. A class never loses more than half of its labels.
 
     References
     ----------
@@ -140,18 +140,18 @@ def consistent_rows(vectors: FloatArray, classes: ClassArray, seed: int) -> NDAr
 def guess_labels(
     given: Examples, first: Regression, unlabelled: FloatArray, n_rounds: int
 ) -> list[Regression]:
-    """Return the regressions after each round of taking the surest unlabelled vectors into the examples.
+    """Return the regressions after each round of adding the most certain unlabelled vectors to the examples.
 
     Parameters
     ----------
     given : Examples
-        With their true classes.
+        Examples with their true classes.
     first : Regression
-        Fitted on them.
+        Regression fitted on them.
     unlabelled : ndarray of shape (m, dim), float32
-        Vectors whose class is not known; never those that are measured on.
+        Vectors without a known class; never held-out ones.
     n_rounds : int
-        Rounds; each guesses anew, from all of them.
+        Rounds; each one predicts all of them again.
 
     References
     ----------
@@ -182,20 +182,20 @@ def fit_class_heads(
     *,
     check: bool = True,
 ) -> tuple[list[ResidualHead], int]:
-    """Return the head before and after each round of guessing, gate 1, and how many labels were doubted.
+    """Return the heads before and after each round of self-training, with gate 1, and how many labels were left out.
 
     Parameters
     ----------
     vectors, classes : ndarray of shape (n, dim), float32, and (n,), int64
-        Labelled training vectors; classes from 0, two or more, each with two vectors or more.
+        Labelled training vectors; at least two classes, numbered from 0, each with at least two vectors.
     unlabelled : ndarray of shape (m, dim), float32
         Training vectors without a label; may be empty.
     seed : int
         Seed of the folds.
     n_rounds : int
-        Rounds of guessing.
+        Rounds of self-training.
     check : bool
-        Leave out labels that the others contradict.
+        Leave out labels that contradict the others.
     """
     kept = consistent_rows(vectors, classes, seed) if check else np.ones(len(classes), bool)
     given = _given(vectors[kept], classes[kept])
@@ -208,7 +208,7 @@ def fit_class_heads(
 def head_of(found: Regression, vectors: FloatArray) -> ResidualHead:
     """Return the head of a regression, scaled so that with gate 1 the moved parts of `vectors` have mean square one.
 
-    Centred at the mean of `vectors`, so that the part says where a vector lies among them, not where all of them lie.
+    Centred at the mean of `vectors`, so that the moved part describes the position of a vector relative to the others.
     """
     centred = found.coefficients - found.coefficients.mean(axis=0)
     _, singular, right = np.linalg.svd(centred, full_matrices=False)
@@ -230,7 +230,7 @@ def _given(vectors: FloatArray, classes: ClassArray) -> Examples:
 
 
 def _surest_rows(guessed: ClassArray, surety: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the rows of the surest SURE_SHARE of each guessed class, ascending."""
+    """Return the rows of the most certain SURE_SHARE of each predicted class, ascending."""
     order = np.lexsort((-surety, guessed))
     sizes = np.bincount(guessed)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 Classes = NDArray[np.bool_]
-"""Which classes each example has (n, n_classes): exactly one of each row, or any number where multilabel."""
+"""Classes of each example (n, n_classes): exactly one in each row, or any number with multilabel."""
 
 SURE = 30.0
-"""Intercept of a class that all examples have; less it, of one that none has."""
+"""Intercept of a class that all examples have; with a minus sign, of a class that no example has."""
 
 CHUNK_ROWS = 65_536
-"""Rows whose probabilities are made at a time."""
+"""Rows whose probabilities are computed at a time."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Head:
     coefficients : ndarray of shape (n_classes, dim), float64
     intercepts : ndarray of shape (n_classes,), float64
     multilabel : bool
-        Each class by itself (logistic), instead of one of all (softmax).
+        Each class separately (logistic) instead of one of all classes (softmax).
     """
 
     coefficients: NDArray[np.float64]
@@ -36,7 +36,7 @@ class Head:
     multilabel: bool
 
     def probabilities(self, vectors: FloatArray) -> FloatArray:
-        """Return the probability of each class (n, n_classes) float32; of one label they add up to 1."""
+        """Return the probability of each class (n, n_classes) float32; without multilabel they add up to 1."""
         found = np.empty((len(vectors), len(self.intercepts)), np.float32)
         for start in range(0, len(vectors), CHUNK_ROWS):
             scores = vectors[start : start + CHUNK_ROWS] @ self.coefficients.T + self.intercepts
@@ -51,13 +51,13 @@ def fit_head(vectors: FloatArray, classes: Classes, C: float, *, balance: bool, 
     ----------
     vectors : ndarray of shape (n, dim), float32
     classes : ndarray of shape (n, n_classes), bool
-        A class that no example has, or every one, is not learned: its probability is near 0, or 1.
+        A class that no example or every example has is not learned: its probability is near 0 or 1.
     C : float
         Inverse of the regularisation.
     balance : bool
-        Weigh classes alike.
+        Give all classes the same weight.
     multilabel : bool
-        A logistic regression a class, instead of one softmax.
+        One logistic regression for each class instead of one softmax.
 
     Notes
     -----
@@ -91,7 +91,7 @@ def _fit(
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(C=C, max_iter=300, class_weight="balanced" if balance else None)
-    with warnings.catch_warnings():  # after 300 steps what is left to gain is in the fourth digit
+    with warnings.catch_warnings():  # after 300 steps only the fourth digit still changes
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(np.asarray(vectors, np.float64), targets)
     return model.coef_.astype(np.float64), model.intercept_.astype(np.float64)

@@ -1,7 +1,7 @@
-"""Metric head: vectors (n, dim) float32 and what is similar -> a residual head, by gradient descent on a metric loss.
+"""Metric head: vectors (n, dim) float32 and similarities -> a residual head, by gradient descent on a metric loss.
 
-Losses look for the hard examples of a batch: the similar ones that lie far apart and the dissimilar ones that lie
-close; the easy ones, which are most, teach nothing more. All are of unit vectors, so that a product is a cosine.
+Losses use the hard examples of a batch: similar ones that are far apart and dissimilar ones that are close. The easy
+ones, which are the majority, teach nothing more. All vectors are unit vectors, so that a product is a cosine.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 GATE_AT_START = 0.1
-"""Near zero, so that training starts from the vectors as they are; not zero, where the weight has no gradient."""
+"""Near zero, so that training starts from the unchanged vectors; not zero, because then the weight has no gradient."""
 
 WEIGHT_DECAY = 1e-4
 
 HARD_SHARE = 0.5
-"""Share of a batch's given triplets, those of the largest loss, that the step is made from."""
+"""Share of a batch's triplets that a step uses: those with the largest loss."""
 
 PAIR_SCALE = 5.0
-"""What cosines of pairs are multiplied by before they are compared."""
+"""Factor of the cosines of pairs before they are compared."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a head is trained: passes at most, passes without gain until it ends, examples of a batch, Adam's step."""
+    """Settings: maximum passes, passes without improvement before the end, batch size, Adam's learning rate."""
 
     epochs: int
     patience: int
@@ -44,7 +44,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Trained:
-    """A head, the pass that it is of, and the loss on the validation part by pass (on the training part where none)."""
+    """A head, its pass, and the loss of each pass on the validation part (on the training part if there is none)."""
 
     head: ResidualHead
     epoch: int
@@ -52,7 +52,7 @@ class Trained:
 
 
 def group_loss(moved: Tensor, classes: Tensor, temperature: float) -> Tensor:
-    """Return the supervised contrastive loss of a batch (n, dim) with classes (n,); 0 where no two are of one class.
+    """Return the supervised contrastive loss of a batch (n, dim) with classes (n,); 0 if no two share a class.
 
     References
     ----------
@@ -70,7 +70,7 @@ def group_loss(moved: Tensor, classes: Tensor, temperature: float) -> Tensor:
 
 
 def hardest(moved: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return for each row the least cosine to its class, the greatest to the others, and which rows have both."""
+    """Return each row's smallest cosine to its class and largest cosine to other classes, and which rows have both."""
     import torch
 
     cosines = moved @ moved.T
@@ -83,7 +83,7 @@ def hardest(moved: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def batch_hard_loss(moved: Tensor, classes: Tensor, margin: float) -> Tensor:
-    """Return the triplet loss of a batch: each row with its furthest similar and its closest dissimilar one.
+    """Return the triplet loss of a batch: each row with its farthest similar and its closest dissimilar row.
 
     References
     ----------
@@ -94,7 +94,7 @@ def batch_hard_loss(moved: Tensor, classes: Tensor, margin: float) -> Tensor:
 
 
 def batch_contrastive_loss(moved: Tensor, classes: Tensor, margin: float) -> Tensor:
-    """Return the contrastive loss of a batch's hardest pairs: similar ones to cosine 1, dissimilar ones below `margin`.
+    """Return the contrastive loss of a batch's hardest pairs: similar ones towards cosine 1, others below `margin`.
 
     References
     ----------
@@ -105,10 +105,11 @@ def batch_contrastive_loss(moved: Tensor, classes: Tensor, margin: float) -> Ten
 
 
 def pair_loss(first: Tensor, second: Tensor, similar: Tensor) -> Tensor:
-    """Return how far dissimilar pairs (n, dim) of a batch come close to similar ones; 0 where there are not both kinds.
+    """Return the loss of dissimilar pairs (n, dim) that are as close as similar ones; 0 unless both kinds are there.
 
-    Each dissimilar pair is held against each similar one, softly, so that those in the wrong order weigh most. Hinges
-    on the cosines themselves drew all texts together: on planted pairs the area under the ROC curve fell by them.
+    Each dissimilar pair is compared with each similar one by a soft threshold, so that pairs in the wrong order weigh
+    most. Hinges on the cosines themselves moved all texts closer together: on planted pairs they lowered the area under
+    the ROC curve.
     """
     cosines = PAIR_SCALE * (first * second).sum(dim=1)
     wrong = cosines[~similar][:, None] - cosines[similar][None, :]
@@ -116,7 +117,7 @@ def pair_loss(first: Tensor, second: Tensor, similar: Tensor) -> Tensor:
 
 
 def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:
-    """Return the triplet loss of given triplets (n, dim), of the hardest HARD_SHARE of them."""
+    """Return the triplet loss of triplets (n, dim), over the hardest HARD_SHARE of them."""
     return _hardest_mean((margin + (anchor * (negative - positive)).sum(dim=1)).relu())
 
 
@@ -133,20 +134,20 @@ def train_head(
     loss: Callable[[Tensor, NDArray[np.int64]], Tensor],
     how: Training,
 ) -> Trained:
-    """Return the head whose loss on the validation examples is the least.
+    """Return the head with the smallest loss on the validation examples.
 
     Parameters
     ----------
     vectors : ndarray of shape (n, dim), float32
         Unit vectors of the items.
     training_rows, validation_rows : ndarray of shape (n_examples, m), int64
-        Rows of `vectors` that make an example: one of a class, two of a pair, three of a triplet. Without validation
+        Rows of `vectors` that form an example: one for a class, two for a pair, three for a triplet. Without validation
         rows the head of the last pass is returned.
     loss : callable
-        Given the moved vectors of a batch's examples (n_batch, m, dim) and the examples' numbers (n_batch,), training
-        ones from 0 and validation ones after them.
+        Takes the moved vectors of a batch's examples (n_batch, m, dim) and the numbers of the examples (n_batch,):
+        training examples from 0, validation examples after them.
     how : Training
-        Bounds of the training.
+        Settings of the training.
 
     Notes
     -----
@@ -155,7 +156,7 @@ def train_head(
     import torch
 
     dim = vectors.shape[1]
-    x = torch.from_numpy(np.array(vectors, np.float32))  # a copy: torch takes no memory map that is read-only
+    x = torch.from_numpy(np.array(vectors, np.float32))  # a copy: torch does not accept read-only memory maps
     layer = torch.nn.Linear(dim, dim)
     torch.nn.init.zeros_(layer.weight)
     torch.nn.init.zeros_(layer.bias)

@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float32]
 
 BLOCK_ROWS = 512
-"""Rows multiplied at a time, the last block filled up with zeros: every row goes through a product of one shape, so
-that its bits do not depend on what else is adapted beside it."""
+"""Rows multiplied at a time. The last block is padded with zeros: every row is part of a product of one shape, so that
+its bits do not depend on the other rows."""
 
 
 @dataclass(frozen=True)
 class ResidualHead:
-    """x + gate * (weight x + bias), then scaled to length one.
+    """x + gate * (weight x + bias), then scaled to length 1.
 
     Attributes
     ----------
     weight : ndarray of shape (dim, dim), float32
         Applied to column vectors: `weight @ x`.
     bias : ndarray of shape (dim,), float32
-        Added to it.
+        Added to the product.
     gate : float
-        How much of it is added to the vector; 0 leaves every vector as it is.
+        Factor of the sum that is added to the vector; 0 leaves every vector unchanged.
     """
 
     weight: FloatArray
@@ -34,7 +34,7 @@ class ResidualHead:
 
     @property
     def dim(self) -> int:
-        """Width of the vectors that it takes and gives."""
+        """Width of the vectors before and after."""
         return len(self.bias)
 
     def apply(self, vectors: FloatArray) -> FloatArray:
@@ -47,7 +47,7 @@ class ResidualHead:
 
         Notes
         -----
-        O(n dim²) time. A vector that is moved to zero, which no trained head does, stays as it was.
+        O(n dim²) time. A vector that would become zero stays unchanged; no trained head does that.
         """
         moved = np.empty((len(vectors), self.dim), np.float32)
         matrix = np.ascontiguousarray(self.weight.T) * np.float32(self.gate)

@@ -12,11 +12,11 @@ FloatArray = NDArray[np.float32]
 Classes = NDArray[np.bool_]
 
 N_BINS = 10
-"""Bins of equal width that calibration is measured in (Guo et al. take 15 on larger tests)."""
+"""Bins of equal width for the calibration error (Guo et al. use 15 on larger tests)."""
 
 
 def predicted(probabilities: FloatArray, *, multilabel: bool, threshold: float = 0.5) -> Classes:
-    """Return the predicted classes (n, n_classes): the likeliest, or where multilabel each from `threshold` on."""
+    """Return the predicted classes (n, n_classes): the most probable one; with multilabel all from `threshold`."""
     if multilabel:
         return np.asarray(probabilities >= threshold)
     found = np.zeros(probabilities.shape, bool)
@@ -31,13 +31,13 @@ def score(probabilities: FloatArray, classes: Classes, *, multilabel: bool) -> d
     ----------
     probabilities : ndarray of shape (n, n_classes), float32
     classes : ndarray of shape (n, n_classes), bool
-        The true ones.
+        The true classes.
     multilabel : bool
-        Accuracy is then the share of documents whose classes are all right, and calibration that of each class.
+        Accuracy is then the share of documents whose classes are all correct; calibration is measured over all classes.
 
     Notes
     -----
-    Macro F1 is the mean over the classes that occur in truth or prediction.
+    Macro F1 is the mean over the classes that are true or predicted for some document.
 
     References
     ----------
@@ -61,7 +61,7 @@ def score(probabilities: FloatArray, classes: Classes, *, multilabel: bool) -> d
 
 
 def calibration_error(sure: FloatArray, correct: NDArray[np.bool_]) -> float:
-    """Return the mean difference between how sure (n,) and how often correct (n,), over ten bins by number."""
+    """Return the mean difference between probability (n,) and accuracy (n,) over ten bins, weighted by their sizes."""
     bins = np.minimum((sure * N_BINS).astype(int), N_BINS - 1)
     surplus = np.bincount(bins, weights=sure.astype(np.float64) - correct, minlength=N_BINS)
     return float(np.abs(surplus).sum() / max(1, len(sure)))
@@ -82,12 +82,12 @@ def interval(values: Sequence[float], confidence: float, overlap: float = 0.0) -
     Parameters
     ----------
     values : sequence of float
-        The score of each split, two or more.
+        The score of each split; at least two.
     confidence : float
         In (0, 1).
     overlap : float
-        Test documents over training documents of a split: repeated splits of the same documents overlap, and the plain
-        interval is then too narrow. 0 for draws of few examples out of many, which hardly do.
+        Test documents divided by training documents of a split. Repeated splits of the same documents overlap, and the
+        plain interval is then too narrow. 0 for draws of few examples out of many, which hardly overlap.
 
     References
     ----------

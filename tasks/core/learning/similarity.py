@@ -1,4 +1,4 @@
-"""Similarity: unit vectors (n, dim) and what is known of them -> how well closeness says what is similar, floats."""
+"""Similarity: unit vectors (n, dim) and known similarities -> how well the cosine agrees with them, floats."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ BLOCK_ROWS = 512
 def same_class_shares(
     vectors: FloatArray, classes: NDArray[np.int64], neighbors: Sequence[int], sample: int, seed: int
 ) -> dict[int, float]:
-    """Return the share of the same class among the k nearest of each vector, itself left out, for each k; a mean.
+    """Return, for each k, the mean share of the same class among the k nearest other vectors of each vector.
 
     Parameters
     ----------
     vectors : ndarray of shape (n, dim), float32
         Unit vectors.
     classes : ndarray of shape (n,), int64
-        Class of each.
+        Class of each vector.
     neighbors : sequence of int
-        Each k; those that are n or more are left out.
+        The values of k; values of n or more are left out.
     sample : int
-        Vectors that look for neighbours among all; every one where there are no more.
+        Maximum number of vectors whose neighbours are searched among all.
     seed : int
         Seed of the sample.
 
     Notes
     -----
-    O(sample × n × dim) time. Equally near neighbours are taken in any order.
+    O(sample × n × dim) time. Neighbours at equal distance are in arbitrary order.
     """
     n = len(vectors)
     wanted = sorted(k for k in neighbors if k < n)
@@ -53,16 +53,16 @@ def same_class_shares(
 
 
 def chance_share(classes: NDArray[np.int64]) -> float:
-    """Return the share of the same class among others drawn at random."""
+    """Return the expected share of the same class among random other documents."""
     sizes = np.bincount(classes).astype(np.float64)
     n = len(classes)
     return float((sizes * (sizes - 1)).sum() / (n * (n - 1))) if n > 1 else float("nan")
 
 
 def ranking_quality(cosines: NDArray[np.float32], similar: NDArray[np.bool_]) -> float:
-    """Return the area under the ROC curve: how often a similar pair is closer than a dissimilar one; ties are half.
+    """Return the area under the ROC curve: how often a similar pair is closer than a dissimilar one; ties count half.
 
-    NaN where there are not both kinds.
+    NaN unless there are pairs of both kinds.
     """
     n_similar, n_other = int(similar.sum()), int((~similar).sum())
     if not n_similar or not n_other:
@@ -73,7 +73,7 @@ def ranking_quality(cosines: NDArray[np.float32], similar: NDArray[np.bool_]) ->
 
 
 def triplet_accuracy(anchors: FloatArray, positives: FloatArray, negatives: FloatArray) -> float:
-    """Return the share of triplets whose positive is closer to the anchor than the negative; NaN of none."""
+    """Return the share of triplets whose positive is closer to the anchor than the negative; NaN without triplets."""
     if not len(anchors):
         return float("nan")
     return float((np.einsum("ij,ij->i", anchors, positives - negatives) > 0).mean())

@@ -1,4 +1,4 @@
-"""Splits: classes (n, n_classes) -> rows to train and test on, and balanced batches; pairs are never listed."""
+"""Splits: classes (n, n_classes) -> rows for training and testing, and balanced batches, without listing pairs."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ Rows = NDArray[np.int64]
 
 
 def stratified_split(classes: Classes, test_share: float, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """Return rows to train and to test on, both sorted: of each class its share, and at least one example each.
+    """Return rows for training and for testing, both sorted: from each class its share, and at least one example each.
 
     Parameters
     ----------
     classes : ndarray of shape (n, n_classes), bool
-        A row of several classes is drawn with its rarest; a row of none is a stratum of its own.
+        A row with several classes belongs to the stratum of its rarest class; rows without a class form a stratum.
     test_share : float
         In (0, 1).
     rng : Generator
 
     Notes
     -----
-    A stratum of one row is trained on.
+    A stratum of one row is used for training.
     """
     strata = rarest_class(classes)
     test = []
@@ -35,12 +35,12 @@ def stratified_split(classes: Classes, test_share: float, rng: np.random.Generat
 
 
 def draw_shots(classes: Classes, shots: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """Return `shots` rows of each class to train on, and all others, both sorted.
+    """Return `shots` rows of each class for training, and all other rows, both sorted.
 
-    A row of several classes counts for each of them, and is drawn for one.
+    A row with several classes is drawn for one of them and counts for each of them.
     """
     chosen = np.zeros(len(classes), bool)
-    for column in np.argsort(classes.sum(axis=0), kind="stable"):  # the rare ones first
+    for column in np.argsort(classes.sum(axis=0), kind="stable"):  # rare classes first
         missing = shots - int((chosen & classes[:, column]).sum())
         free = np.flatnonzero(classes[:, column] & ~chosen)
         chosen[rng.permutation(free)[: max(0, missing)]] = True
@@ -48,29 +48,29 @@ def draw_shots(classes: Classes, shots: int, rng: np.random.Generator) -> tuple[
 
 
 def rarest_class(classes: Classes) -> Rows:
-    """Return of each row (n,) the class with the fewest rows that it has, -1 where it has none."""
+    """Return the rarest class (n,) of each row, -1 for a row without a class."""
     sizes = classes.sum(axis=0)
     ranked = np.where(classes, sizes, len(classes) + 1)
     return np.where(classes.any(axis=1), ranked.argmin(axis=1), -1)
 
 
 def draw_batch(members: list[Rows], n_texts: int, rng: np.random.Generator, *, balance: bool) -> Rows:
-    """Return the rows of a batch whose pairs are both alike and not: several classes, each with several rows.
+    """Return the rows of a batch with similar and dissimilar pairs: several classes, each with several rows.
 
     Parameters
     ----------
     members : list of ndarray
         Rows of each class.
     n_texts : int
-        Rows of the batch, at most; a small class gives all that it has.
+        Maximum number of rows in the batch; a small class contributes all its rows.
     rng : Generator
     balance : bool
-        Draw classes alike; else by their number of rows.
+        Draw all classes with the same probability; otherwise in proportion to their rows.
 
     Notes
     -----
-    Memory and time are a batch's, whatever the number of examples: the n_texts (n_texts - 1) / 2 pairs of a batch are
-    the entries of one small matrix, and of the n (n - 1) / 2 pairs of all examples none is ever written down.
+    Memory and time depend on the batch, not on the number of examples: the n_texts (n_texts - 1) / 2 pairs of a batch
+    are the entries of one small matrix, and the n (n - 1) / 2 pairs of all examples are never listed.
     """
     n_classes = min(len(members), max(2, n_texts // 4))
     sizes = np.array([len(rows) for rows in members], np.float64)

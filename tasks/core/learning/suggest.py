@@ -1,4 +1,4 @@
-"""Suggest: probabilities and vectors of unlabelled documents -> the rows that are most worth a label."""
+"""Suggest: probabilities and vectors of unlabelled documents -> the rows for which a label is most useful."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float32]
 
 POOL = 10
-"""Candidates for each suggestion, the least sure first: the diverse ones are chosen among them."""
+"""Candidates for each suggestion, the least certain first; diverse ones are selected from them."""
 
 
 def margins(probabilities: FloatArray, *, multilabel: bool) -> FloatArray:
-    """Return how sure (n,) a classifier is: best less second, or where multilabel the least sure of all classes."""
+    """Return the margin (n,) of a classifier: best minus second probability; if multilabel, the least of all."""
     if multilabel:
         return np.asarray(2 * np.abs(probabilities - 0.5).min(axis=1), np.float32)
     if probabilities.shape[1] < 2:
@@ -24,24 +24,24 @@ def margins(probabilities: FloatArray, *, multilabel: bool) -> FloatArray:
 def suggest_rows(
     sure: FloatArray, vectors: FloatArray, candidates: NDArray[np.int64], labelled: FloatArray, n: int
 ) -> NDArray[np.int64]:
-    """Return the `n` rows to label next: among the least sure, those farthest from each other and from labelled ones.
+    """Return the `n` rows to label next: of the least certain, those farthest from each other and from labelled ones.
 
     Parameters
     ----------
     sure : ndarray of shape (n_docs,), float32
         Margins.
     vectors : ndarray of shape (n_docs, dim), float32
-        Unit vectors; only candidates' are read.
+        Unit vectors; only those of candidates are read.
     candidates : ndarray of shape (n_candidates,), int64
         Rows that may be suggested.
     labelled : ndarray of shape (n_labelled, dim), float32
-        Unit vectors of what has a label already.
+        Unit vectors of labelled documents.
     n : int
 
     Notes
     -----
-    Of the `POOL * n` least sure candidates one after the other is taken that is farthest from everything taken and
-    labelled (farthest-first traversal); ties go to the less sure. O(POOL n (n + n_labelled) dim).
+    From the `POOL * n` least certain candidates this repeatedly takes the one farthest from all taken and labelled ones
+    (farthest-first traversal); ties go to the less certain. O(POOL n (n + n_labelled) dim).
 
     References
     ----------
@@ -49,7 +49,7 @@ def suggest_rows(
     """
     order = candidates[np.argsort(sure[candidates], kind="stable")][: POOL * n]
     pool = np.asarray(vectors[order])
-    nearest = np.full(len(pool), -1.0, np.float32)  # cosine similarity to the nearest one taken
+    nearest = np.full(len(pool), -1.0, np.float32)  # cosine similarity to the nearest document taken
     for start in range(0, len(labelled), 1024):
         nearest = np.maximum(nearest, (pool @ labelled[start : start + 1024].T).max(axis=1))
     chosen: list[int] = []

@@ -1,4 +1,4 @@
-"""Blocks: work on rows cut into blocks of a fixed size, done by threads; the cut never depends on their number."""
+"""Blocks: work on blocks of rows by several threads; the size of a block does not depend on the number of threads."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Workers(Protocol):
 
 
 def here(function: Callable[[int, int], Result], n_rows: int, block_rows: int) -> list[Result]:
-    """Run the blocks one after another on this thread: the `Workers` of a block's own steps."""
+    """Run the blocks one after another on this thread; the `Workers` for steps inside a block."""
     return [function(start, min(n_rows, start + block_rows)) for start in range(0, n_rows, block_rows)]
 
 
 def bound(kernel: Callable[..., Result], *arrays: object) -> Callable[[int, int], Result]:
-    """Return a function of (start, stop) that calls a kernel with them and then the arrays."""
+    """Return a function of (start, stop) that calls a kernel with these two and the arrays."""
 
     def block(start: int, stop: int) -> Result:
         return kernel(start, stop, *arrays)
@@ -42,7 +42,7 @@ def bound(kernel: Callable[..., Result], *arrays: object) -> Callable[[int, int]
 
 @contextmanager
 def threads(n_threads: int | None = None, initializer: Callable[[], None] | None = None) -> Iterator[Workers]:
-    """Yield what runs blocks on `n_threads` threads, all cores if None; each calls the initializer first."""
+    """Yield a runner of blocks on `n_threads` threads, default all cores; each thread calls the initializer first."""
     with ThreadPoolExecutor(n_threads or n_cores(), "rows", initializer) as pool:
 
         def run(function: Callable[[int, int], Result], n_rows: int, block_rows: int) -> list[Result]:
@@ -54,22 +54,23 @@ def threads(n_threads: int | None = None, initializer: Callable[[], None] | None
 
 @contextmanager
 def workers(n_threads: int | None = None) -> Iterator[Workers]:
-    """Yield what runs blocks on `n_threads` threads (all cores if None), each of which multiplies alone.
+    """Yield a runner of blocks on `n_threads` threads, default all cores; torch uses one thread in each of them.
 
     Notes
     -----
-    Torch's own threads meet at a barrier after each product: with products of 2 ms and other work on the machine
-    that cost ten times the arithmetic. One product per thread has no barriers, and numba kernels run beside it.
+    Torch's own threads wait for each other after each product: with products of 2 ms and other load on the machine that
+    took ten times as long as the arithmetic. One product for each thread has no such waits, and numba kernels run in
+    the same threads.
     """
     import torch
 
     before = torch.get_num_threads()
 
     def alone() -> None:
-        torch.set_num_threads(1)  # of this thread
+        torch.set_num_threads(1)  # for this thread
 
     try:
         with threads(n_threads, alone) as run:
             yield run
     finally:
-        torch.set_num_threads(before)  # what threads that have not used torch yet would start with
+        torch.set_num_threads(before)  # the default of threads that use torch for the first time

@@ -1,4 +1,4 @@
-"""Cells: unit vectors as int8 codes, sorted into cells around seeded centroids, and searched cell by cell."""
+"""Cells: unit vectors as int8 codes, sorted into cells around seeded centroids, and a search of the cells."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ IndexArray = NDArray[np.int32]
 CodeArray = NDArray[np.int8]
 
 BLOCK_ROWS = 8192
-"""Rows searched at a time: enough to fill each product, and 12 blocks at 100,000 rows for the threads to share."""
+"""Rows searched at a time: enough to fill each product, and 100,000 rows are 12 blocks for the threads."""
 
 ROUNDS = 4
-"""Rounds of k-means. The cells need only be compact, not converged."""
+"""Rounds of k-means. The cells must be compact; they need not converge."""
 
 SAMPLE_PER_CELL = 24
-"""Items per cell that k-means sees."""
+"""Items for each cell in the sample of k-means."""
 
 LARGEST = 8
-"""A cell that holds more than this many times the mean is cut into pieces, so that no product grows with n^2."""
+"""A cell with more than this many times the mean size is cut into pieces, so that no product grows with n^2."""
 
 NONE = np.iinfo(np.int32).min
 
@@ -39,7 +39,7 @@ class Cells:
 
 
 def code_scale(vectors: FloatArray, seed: int) -> float:
-    """Return what one unit is in int8 steps: all but 1 in 10,000 components of a sample fit into 127."""
+    """Return the int8 steps of one unit: all but 1 in 10,000 components of a sample fit into 127 steps."""
     rows = np.sort(np.random.default_rng(seed).permutation(len(vectors))[:4096])
     largest = float(np.quantile(np.abs(vectors[rows]), 0.9999))
     return 127.0 / max(largest, 1e-6)
@@ -50,7 +50,7 @@ def encode(vectors: FloatArray, scale: float) -> CodeArray:
 
     Notes
     -----
-    For 384 dimensions the error of a similarity is about .0008, where the fifteenth and sixteenth neighbour of an
+    For 384 dimensions the error of a similarity is about .0008, and the fifteenth and sixteenth neighbour of an
     arXiv title differ by .003. Candidates are therefore ranked again in float32.
     """
     steps: FloatArray = np.rint(vectors * np.float32(scale))
@@ -59,12 +59,12 @@ def encode(vectors: FloatArray, scale: float) -> CodeArray:
 
 
 def multiplied(codes: CodeArray, others: CodeArray) -> IndexArray:
-    """Return the products (m, w) int32 of codes (m, dim) and (w, dim), exact, so in any order the same.
+    """Return the exact products (m, w) int32 of codes (m, dim) and (w, dim); their order does not matter.
 
     Notes
     -----
-    Torch's integer product, on a CPU with VNNI 2 ns a pair of 384 dimensions and core, a sixth of float32's. It is
-    not in its documentation; tests hold it to numpy's.
+    Torch's integer product takes 2 ns for a pair of 384 dimensions and core on a CPU with VNNI, a sixth of float32's.
+    It is not in torch's documentation; tests compare it with numpy's.
     """
     import torch
 
@@ -89,7 +89,7 @@ def nearest_cells(codes: CodeArray, centroids: CodeArray, n_probe: int, run: Wor
 
 
 def centroids_of(codes: CodeArray, n_cells: int, seed: int, run: Workers) -> CodeArray:
-    """Return up to `n_cells` centroids (n_cells, dim) by spherical k-means on a sample, neighbours side by side."""
+    """Return up to `n_cells` centroids (n_cells, dim) by spherical k-means on a sample; near centroids are adjacent."""
     from topicflow.tasks.core.vectors.knn_kernels import add_to_cells
 
     rng = np.random.default_rng(seed)
@@ -103,8 +103,10 @@ def centroids_of(codes: CodeArray, n_cells: int, seed: int, run: Workers) -> Cod
         sums[empty] = centroids[empty]
         units = sums / np.maximum(1e-9, np.linalg.norm(sums, axis=1, keepdims=True))
         centroids = np.rint(units * (127.0 / np.abs(units).max(initial=1e-9))).astype(np.int8)
-    centroids = np.unique(centroids, axis=0)  # a crowd draws many: all but one would be empty cells
-    if len(centroids) > 64:  # rows beside each other probe the same cells: fuller products, nearer memory
+    centroids = np.unique(
+        centroids, axis=0
+    )  # many equal items give equal centroids: all but one would be empty cells
+    if len(centroids) > 64:  # adjacent rows then probe the same cells: larger products, better caching
         groups = centroids_of(centroids, round(len(centroids) ** 0.5), seed, run)
         group = nearest_cells(centroids, groups, 1, run)[:, 0]
         centroids = np.ascontiguousarray(centroids[np.argsort(group, kind="stable")])
@@ -114,19 +116,19 @@ def centroids_of(codes: CodeArray, n_cells: int, seed: int, run: Workers) -> Cod
 def fill_cells(
     codes: CodeArray, centroids: CodeArray, near: IndexArray, largest: int
 ) -> tuple[Cells, IndexArray]:
-    """Return the items sorted by nearest cell and the cells that each of them, in that order, is to probe.
+    """Return the items sorted by nearest cell, and the cells that each of them, in that order, probes.
 
     Parameters
     ----------
     codes : ndarray of shape (n, dim), int8
         The items.
     centroids : ndarray of shape (n_cells, dim), int8
-        What `centroids_of` returned.
+        The result of `centroids_of`.
     near : ndarray of shape (n, n_probe), int32
         Nearest cells of each item.
     largest : int
-        Items in a cell; one with more is cut into pieces with the same centroid, and who would probe it probes one
-        of its pieces.
+        Maximum number of items in a cell. A larger cell is cut into pieces with the same centroid, and items that would
+        probe it probe one of its pieces.
     """
     n_cells = len(centroids)
     order = np.argsort(near[:, 0], kind="stable").astype(np.int32)
@@ -141,7 +143,7 @@ def fill_cells(
         starts[piece_of_cell] + nth * sizes[piece_of_cell] // pieces[piece_of_cell], len(codes)
     )
     probes = first[near] + np.arange(len(near))[:, None] % pieces[near]
-    probes[:, 0] = np.searchsorted(offsets, np.arange(len(near)), side="right") - 1  # its own piece
+    probes[:, 0] = np.searchsorted(offsets, np.arange(len(near)), side="right") - 1  # the item's own piece
     cells = Cells(centroids[piece_of_cell], offsets, order, codes[order])
     return cells, probes.astype(np.int32)
 
@@ -149,16 +151,16 @@ def fill_cells(
 def search_cells(
     codes: CodeArray, probes: IndexArray, cells: Cells, best: IndexArray, ids: IndexArray
 ) -> None:
-    """Write the best products and places (m, kept), in cell order, of codes (m, dim) in the cells they probe.
+    """Write the best products and positions (m, kept), in cell order, of codes (m, dim) in the cells that they probe.
 
     Notes
     -----
-    Codes that probe the same cell are multiplied with it at once.
+    All codes that probe a cell are multiplied with it in one product.
     """
     from topicflow.tasks.core.vectors.knn_kernels import keep_best
 
     turns = probes + np.int32(len(cells.centroids))
-    turns[:, 0] = probes[:, 0]  # nearest cells first: they raise the bar that the others have to pass
+    turns[:, 0] = probes[:, 0]  # nearest cells first: they raise the threshold for the others
     by_turn = np.argsort(turns, axis=None, kind="stable")
     rows = (by_turn // probes.shape[1]).astype(np.int64)
     cell = probes.ravel()[by_turn]

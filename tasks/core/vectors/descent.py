@@ -1,4 +1,4 @@
-"""Descent: unit vectors (n, dim) -> about the k nearest of each row, by cells and then neighbours' neighbours."""
+"""Descent: unit vectors (n, dim) -> about the k nearest of each row, by cells and by neighbours of neighbours."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from topicflow.tasks.core.vectors.cells import (
 from topicflow.tasks.core.vectors.equals import EqualRows, equal_rows, rank
 
 CELL_ROWS = 256
-"""Rows of a cell up to a million rows."""
+"""Rows in a cell, up to a million rows."""
 
 MOST_CELLS = 4096
-"""Beyond a million rows the cells grow instead, so that finding a row's cell stays cheap."""
+"""Above a million rows the cells grow instead, so that finding a row's cell stays cheap."""
 
 N_PROBE = 20
 """Nearest cells that each row is compared with."""
 
 WIDTH = 15
-"""Neighbours, and rows that name a row as one, whose neighbours are looked at."""
+"""Neighbours, and rows that have a row as neighbour, whose neighbours are compared."""
 
 MAX_ROUNDS = 4
 STILL = 0.08
@@ -46,13 +46,13 @@ def descent_neighbors(
     Parameters
     ----------
     vectors : ndarray of shape (n, dim), float32
-        Unit vectors; a memory map will do.
+        Unit vectors; may be memory-mapped.
     k : int
-        Neighbours of each row, itself included; at most n.
+        Neighbours of each row, including the row itself; at most n.
     seed : int
         Seed of the cells.
     n_threads : int, optional
-        Threads; all cores if None. Their number changes no bit of the result.
+        Threads; default all cores. The result does not depend on their number.
 
     Returns
     -------
@@ -62,11 +62,12 @@ def descent_neighbors(
 
     Notes
     -----
-    Equal rows are one item. Each item is compared with the `N_PROBE` nearest cells by int8 products and keeps half
-    as many again as are asked for; then each round looks at the neighbours of its neighbours and of those that
-    name it, as they were in the round before, as long as that finds new ones; the kept are ranked in float32.
+    Equal rows count as one item. Each item is compared with its `N_PROBE` nearest cells by int8 products and keeps half
+    as many again as requested. Then each round compares it with the neighbours of its neighbours, and of the rows that
+    have it as neighbour, in the lists of the previous round, while that finds new ones. The kept items are ranked in
+    float32.
     About O(n) time at a given size of cells, plus O(n^2) with a small constant up to a million rows for finding the
-    cells; dim + 18 k bytes a row beside the vectors.
+    cells; dim + 18 k bytes for each row in addition to the vectors.
 
     References
     ----------
@@ -83,7 +84,7 @@ def descent_neighbors(
 def _candidates(
     vectors: FloatArray, equal: EqualRows, n_kept: int, seed: int, run: Workers
 ) -> tuple[IndexArray, IndexArray]:
-    """Return the groups (n_groups, n_kept) to rank each group against, -1 = none, and the groups by cell."""
+    """Return the candidate groups (n_groups, n_kept) of each group, -1 = none, and the groups in cell order."""
     scale = code_scale(vectors, seed)
     codes = np.concatenate(
         run(lambda a, b: encode(vectors[equal.first_rows(a, b)], scale), equal.n_groups, BLOCK_ROWS)
@@ -107,7 +108,7 @@ def _candidates(
 
 
 def _descended(codes: CodeArray, best: IndexArray, ids: IndexArray, run: Workers) -> IndexArray:
-    """Return the lists (n, kept) after rounds of looking at neighbours' neighbours."""
+    """Return the lists (n, kept) after rounds of comparing with the neighbours of neighbours."""
     from topicflow.tasks.core.vectors.knn_kernels import descend, reverse_lists
 
     n, n_kept = ids.shape

@@ -1,4 +1,4 @@
-"""Equals: rows with the same bits are one item to a search; candidates are ranked in float32, equal rows told apart."""
+"""Equals: rows with the same bits are one item of a search; candidates are then ranked in float32, row by row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BLOCK_ROWS = 8192
 
 @dataclass(frozen=True)
 class EqualRows:
-    """Groups of equal rows: group (n,) of each row, offsets (n_groups + 1,) into members (n,), ascending in each.
+    """Groups of equal rows: group (n,) of each row, offsets (n_groups + 1,) into members (n,), sorted in a group.
 
     Groups are numbered by their first row.
     """
@@ -37,7 +37,7 @@ class EqualRows:
 
 
 def equal_rows(vectors: FloatArray, run: Workers) -> EqualRows:
-    """Return the groups of rows (n, dim) with the same bits; O(n dim) time, 30 bytes a row."""
+    """Return the groups of rows (n, dim) with the same bits; O(n dim) time, 30 bytes for each row."""
     from topicflow.tasks.core.vectors.knn_kernels import first_equal
 
     hashes = row_hashes(vectors, run)
@@ -79,17 +79,17 @@ def rank(
     vectors, queries : ndarray of shape (n, dim) and (m, dim), float32
         Unit vectors.
     candidates : ndarray of shape (n_lists, kept), int32
-        Groups of equal rows; -1 = none. A list holds at least k rows, those equal to the query itself counted.
+        Groups of equal rows; -1 = none. A list has at least k rows, including those equal to the query.
     slot : ndarray of shape (m,), integer
-        Which list is whose.
+        The list of each query.
     equal : EqualRows
         Equal rows of `vectors`.
     k : int
     run : Workers
     own : ndarray of shape (m,), int64, optional
-        The row of `vectors` that each query is; it comes first, then those equal to it.
+        The row of `vectors` that each query is. It comes first, then the rows equal to it.
     visit : ndarray of shape (m,), int64, optional
-        Order of the work: queries with the same candidates one after another find them in the cache.
+        Order of the work: successive queries with the same candidates find them in the CPU's cache.
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""HNSW: unit vectors -> a graph over their codes that is kept in one file, searched from a memory map, and added to.
+"""HNSW: unit vectors -> a graph over their codes, stored in one file, searched from a memory map, and extensible.
 
-usearch keeps the graph. Its vectors here are codes of one byte a dimension: a third of hnswlib's memory, and four times
-as many fit through the memory bus, which is what a search waits for. What the codes round away is mended by
-comparing the best candidates once more in float32.
+usearch stores the graph. Its vectors here are codes of one byte for each dimension: a third of hnswlib's memory, and
+four times as many pass through the memory bus, which limits the speed of a search. Comparing the best candidates again
+in float32 corrects the rounding of the codes.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from topicflow.tasks.core.vectors.cells import code_scale, encode
 from topicflow.tasks.core.vectors.nearest import FloatArray, Found, Parts, RowArray, rank_candidates
 
 CODES = {"int8": "i8", "float16": "f16", "float32": "f32"}
-"""What usearch calls them."""
+"""Number formats of the codes and their names in usearch."""
 
 ADD_ROWS = 65_536
-"""Vectors coded and added at a time."""
+"""Vectors that are encoded and added at a time."""
 
 FIRST_ALONE = 1024
-"""Vectors that one thread adds before others join: nodes that come at once into a graph of few do not see each other,
-and parts of it may stay out of reach."""
+"""Vectors that one thread adds before others start: nodes that are added at the same time to a small graph do not see
+each other, and parts of the graph may become unreachable."""
 
 SPARE = 10
-"""Candidates ranked in float32 beyond the k asked for: the error of int8 codes moves few documents by more places."""
+"""Additional candidates ranked in float32: the error of int8 codes rarely moves a document by more positions."""
 
 
 class Graph:
-    """An HNSW graph whose keys are rows of the index.
+    """An HNSW graph; its keys are rows of the index.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Graph:
     scale : float
         int8 steps of one unit.
     M, ef_construction : int
-        Neighbours of a node on the upper levels (twice as many on the lowest), and candidates looked at on adding one.
+        Neighbours of a node on the upper levels (twice as many on the lowest), and candidates compared when adding one.
     """
 
     def __init__(self, dim: int, codes: str, scale: float, M: int = 16, ef_construction: int = 128) -> None:
@@ -55,7 +55,7 @@ class Graph:
             dtype=CODES[codes],
             connectivity=M,
             expansion_add=ef_construction,
-            enable_key_lookups=False,  # rows are never looked up, and a table of them doubles the time of opening
+            enable_key_lookups=False,  # rows are never looked up, and a table of them doubles the opening time
         )
 
     @classmethod
@@ -66,8 +66,8 @@ class Graph:
 
         Notes
         -----
-        Threads insert at once, so that which edges a node gets depends on their timing; one thread gives the same graph
-        each time. Recall is measured on the graph that came out.
+        Threads insert at the same time, so the edges of a node depend on their timing; one thread gives the same graph
+        each time. Recall is measured on the resulting graph.
         """
         scale = code_scale(parts.arrays[0], seed)
         graph = cls(parts.dim, codes, scale, M, ef_construction)
@@ -75,8 +75,8 @@ class Graph:
         return graph
 
     def add(self, parts: Parts, first: int, n_threads: int | None = None) -> None:
-        """Add the vectors of `parts` from row `first` on."""
-        self._index.expansion_add = self._ef_construction  # a file does not hold it
+        """Add the vectors of `parts` from row `first`."""
+        self._index.expansion_add = self._ef_construction  # it is not in the file
         for start, vectors in parts.blocks(None, ADD_ROWS):
             fresh = vectors[max(0, first - start) :]
             begin = start + len(vectors) - len(fresh)
@@ -92,12 +92,12 @@ class Graph:
         self._index.save(str(path))
 
     def read(self, path: Path, *, writable: bool = False) -> Graph:
-        """Return this graph with the nodes of a file, memory-mapped unless they are to be added to.
+        """Return this graph with the nodes of a file; memory-mapped unless `writable`.
 
         Raises
         ------
         ValueError
-            When the file is not a graph of these vectors.
+            If the file is not a graph of such vectors.
         """
         try:
             if writable:
@@ -114,20 +114,20 @@ class Graph:
     def search(
         self, parts: Parts, queries: FloatArray, k: int, ef: int, n_threads: int | None = None
     ) -> Found:
-        """Return about the `k` most similar rows (m, k) and their cosines, as `exact_nearest` does.
+        """Return about the `k` most similar rows (m, k) and their cosines, in the form of `exact_nearest`.
 
         Parameters
         ----------
         parts : Parts
-            The vectors whose codes the graph has.
+            The vectors whose codes are in the graph.
         queries : ndarray of shape (m, dim), float32
             Unit vectors.
         k : int
-            How many.
+            Number of results.
         ef : int
-            Candidates kept while walking the graph: the more, the better and slower.
+            Candidates kept during the search: more are better and slower.
         n_threads : int, optional
-            Threads that queries are shared among; all cores if None.
+            Threads for several queries; default all cores.
         """
         n_kept = min(k + SPARE, len(self))
         candidates = self.candidates(queries, n_kept, max(ef, n_kept), n_threads)
@@ -135,7 +135,7 @@ class Graph:
         return rows, similarities
 
     def candidates(self, queries: FloatArray, count: int, ef: int, n_threads: int | None = None) -> RowArray:
-        """Return the rows (m, count) nearest by their codes, -1 where fewer were found."""
+        """Return the rows (m, count) nearest by their codes; -1 if fewer were found."""
         self._index.expansion_search = ef
         threads = 1 if len(queries) == 1 else n_threads or 0
         found = self._index.search(self._coded(queries), count, threads=threads)

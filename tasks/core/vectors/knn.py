@@ -16,22 +16,22 @@ FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int32]
 
 BLOCK_BYTES = 256 * 2**20
-"""Similarities held at once on a GPU: 256 MiB."""
+"""Similarities in memory at once on a GPU: 256 MiB."""
 
 RESIDENT_BYTES = 8 * 2**30
-"""Vectors that stay on a GPU in half precision while all pairs are compared: 8 GiB, 11 million of 384 dimensions."""
+"""Vectors that stay on a GPU in half precision during the comparison: 8 GiB, 11 million of 384 dimensions."""
 
 GPU_COLUMNS = 2**17
-"""Vectors that a block of rows is compared with at a time on a GPU."""
+"""Vectors that are compared with a block of rows at a time on a GPU."""
 
 GROUP = 128
-"""Columns that are first looked at by their largest similarity alone, on a GPU."""
+"""Columns of a group. On a GPU only the largest similarity of a group is compared at first."""
 
 LEAST_GROUPS = 4
-"""Groups for each similarity sought, from which on that is done."""
+"""Minimum number of groups for each requested similarity for that."""
 
 COLUMNS = 4096
-"""Vectors that a block of 1,024 rows is compared with at a time on a CPU: 16 MiB of similarities a thread."""
+"""Vectors that are compared with a block of 1,024 rows at a time on a CPU: 16 MiB of similarities for each thread."""
 
 
 def exact_neighbors(
@@ -46,26 +46,26 @@ def exact_neighbors(
     Parameters
     ----------
     vectors : ndarray of shape (n, dim), float32
-        Unit vectors; a memory map will do.
+        Unit vectors; may be memory-mapped.
     k : int
-        Neighbours of each row, itself included; at most n.
+        Neighbours of each row, including the row itself; at most n.
     rows : ndarray of shape (m,), int64, optional
-        Rows to answer for; all if not given.
+        Rows whose neighbours are returned; default all.
     device : str
-        Torch device that multiplies; on `cuda` in half precision, with half as many again ranked in float32.
+        Torch device for the products; on `cuda` in half precision, then half as many again are ranked in float32.
     n_threads : int, optional
-        Threads; all cores if None. Their number changes no bit of the result.
+        Threads; default all cores. The result does not depend on their number.
 
     Returns
     -------
     indices : ndarray of shape (m, k), int32
     distances : ndarray of shape (m, k), float32
-        Cosine distances, at least 0, ascending, ties by index; the first is 0, as are those of equal rows.
+        Cosine distances, at least 0, ascending, ties by index; 0 for the row itself and for equal rows.
 
     Notes
     -----
-    O(m n dim) time. Beside the vectors and the result: 32 MiB a thread, or `BLOCK_BYTES` and at most
-    `RESIDENT_BYTES` on a GPU.
+    O(m n dim) time. Memory in addition to the vectors and the result: 32 MiB for each thread, or `BLOCK_BYTES` and at
+    most `RESIDENT_BYTES` on a GPU.
     """
     from topicflow.tasks.core.vectors.blocks import workers
     from topicflow.tasks.core.vectors.equals import equal_rows, rank
@@ -87,7 +87,7 @@ def exact_neighbors(
 def _compared(
     vectors: FloatArray, firsts: IndexArray, asked: IndexArray, n_kept: int, run: Workers
 ) -> IndexArray:
-    """Return which of the rows `firsts` are most similar (m, n_kept) to those of them that are asked for."""
+    """Return which of the rows `firsts` are most similar (m, n_kept) to the rows `asked` of them."""
     import torch
 
     from topicflow.tasks.core.vectors.knn_kernels import keep_best
@@ -108,12 +108,12 @@ def _compared(
 def compared_by_torch(
     vectors: FloatArray, firsts: IndexArray, asked: IndexArray, n_kept: int, device: str, half: bool
 ) -> IndexArray:
-    """Return which of the rows `firsts` are most similar (m, n_kept) to those of them asked for, on a torch device.
+    """Return which of the rows `firsts` are most similar (m, n_kept) to the rows `asked` of them, on a torch device.
 
     Notes
     -----
-    Half precision rounds a similarity by up to .0003; what is kept beyond k makes up for it. Products are summed
-    over blocks of rows and of columns, so that memory does not depend on n.
+    Half precision rounds a similarity by up to .0003; the rows kept beyond k allow for that. Products are computed in
+    blocks of rows and columns, so that memory does not depend on n.
     """
     import torch
 
@@ -144,9 +144,9 @@ def compared_by_torch(
 
 
 def _largest(similarities: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the `k` largest of each row (m, k) of similarities (m, n), falling, and their columns (m, k).
+    """Return the `k` largest of each row (m, k) of similarities (m, n), descending, and their columns (m, k).
 
-    They lie in the k groups of columns whose largest are the k largest, and in what is left over at the end.
+    They are in the k groups of columns with the k largest maxima, or in the columns after the last full group.
     """
     import torch
 
@@ -174,11 +174,11 @@ def pynndescent_neighbors(
     vectors : ndarray of shape (n, dim), float32
         Unit vectors.
     k : int
-        Neighbours of each row, itself included; less than n.
+        Neighbours of each row, including the row itself; less than n.
     seed : int
         Seed of the random projection trees and the descent.
     n_threads : int, optional
-        Threads; all cores if None.
+        Threads; default all cores.
 
     Returns
     -------
@@ -188,14 +188,14 @@ def pynndescent_neighbors(
 
     Notes
     -----
-    About O(n^1.14 dim). Rows for which the descent finds too few neighbours, as among many equal vectors, are
-    answered exactly.
+    About O(n^1.14 dim). Rows for which the descent finds too few neighbours, for example among many equal vectors, are
+    searched exactly.
 
     References
     ----------
     Dong, Moses, Li: Efficient k-nearest neighbor graph construction for generic similarity measures (WWW 2011);
-    pynndescent 0.7, whose result does not depend on the number of threads. Trees and iterations as umap-learn sets
-    them (`umap_.nearest_neighbors`).
+    pynndescent 0.7, whose result does not depend on the number of threads. The numbers of trees and iterations are
+    those of umap-learn (`umap_.nearest_neighbors`).
     """
     from pynndescent import NNDescent
 
@@ -222,7 +222,7 @@ def pynndescent_neighbors(
 
 
 def _self_first(indices: IndexArray, distances: FloatArray) -> None:
-    """Put each row first among its own neighbours, in place; equal vectors may have taken its place."""
+    """Put each row first among its own neighbours, in place; an equal vector may be first."""
     own = np.arange(len(indices), dtype=np.int32)
     wrong = np.flatnonzero(indices[:, 0] != own)
     for row in wrong:
@@ -234,6 +234,6 @@ def _self_first(indices: IndexArray, distances: FloatArray) -> None:
 
 
 def recall(found: IndexArray, exact: IndexArray) -> float:
-    """Return the share of exact neighbours (m, k), the row itself left out, that are among those found (m, k)."""
+    """Return the share of exact neighbours (m, k), without the row itself, that are among the found ones (m, k)."""
     hits = sum(len(np.intersect1d(a[1:], b[1:])) for a, b in zip(found, exact, strict=True))
     return hits / max(1, exact[:, 1:].size)

@@ -1,8 +1,8 @@
-"""Kernels of the neighbour search: loops over rows that numba compiles once and keeps on disk.
+"""Kernels of the neighbour search: loops over rows that numba compiles once and caches on disk.
 
-Imported inside the functions that use them, since importing numba takes half a second. Each is single-threaded and
-releases the interpreter's lock, so that `tasks.core.vectors.blocks` can run it on several blocks at once; a kernel
-writes only to rows that its caller owns, so the number of threads changes no bit.
+Functions import this module when they run, because importing numba takes half a second. Each kernel runs on one thread
+and releases the interpreter's lock, so that `tasks.core.vectors.blocks` can run it on several blocks at once. A kernel
+writes only to the rows of its caller, so the result does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Products = NDArray[np.int32] | NDArray[np.float32]
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def dot(a: CodeArray, b: CodeArray) -> np.int32:
-    """Return the product of two codes (dim,); sums of int16 products in int32 become one multiply-add per 32."""
+    """Return the product of two codes (dim,); int16 products summed in int32 compile to one multiply-add for 32."""
     total = np.int32(0)
     for t in range(a.shape[0]):
         total = np.int32(total + np.int32(np.int16(a[t]) * np.int16(b[t])))
@@ -31,9 +31,9 @@ def dot(a: CodeArray, b: CodeArray) -> np.int32:
 def keep_best(
     products: Products, first: int, rows: NDArray[np.int64], best: Products, ids: IndexArray
 ) -> None:
-    """Put each product (m, w) of item `first + column` among the best (n, kept) of row `rows[i]`, descending.
+    """Insert each product (m, w) of item `first + column` into the best (n, kept) of row `rows[i]`, descending.
 
-    Equal products stay in the order they come in. Products int32 or float32, `best` likewise.
+    Equal products stay in their order of arrival. Products and `best` are both int32 or both float32.
     """
     m, w = products.shape
     last = best.shape[1] - 1
@@ -42,7 +42,7 @@ def keep_best(
         line = products[i]
         bar = best[row, last]
         for start in range(0, w, 16):
-            if start + 16 <= w:  # sixteen compared at once: most hold nothing better
+            if start + 16 <= w:  # sixteen are compared at once: most have nothing better
                 better = False
                 for j in range(16):
                     better |= line[start + j] > bar
@@ -63,7 +63,7 @@ def keep_best(
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def add_to_cells(codes: CodeArray, cell: IndexArray, sums: NDArray[np.int64]) -> None:
-    """Add each code (n, dim) to the sum (n_cells, dim) of its cell: integers, so in any order the same."""
+    """Add each code (n, dim) to the sum (n_cells, dim) of its cell; integer sums do not depend on the order."""
     for i in range(codes.shape[0]):
         c = cell[i]
         for t in range(codes.shape[1]):
@@ -72,7 +72,7 @@ def add_to_cells(codes: CodeArray, cell: IndexArray, sums: NDArray[np.int64]) ->
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def reverse_lists(ids: IndexArray, width: int, reverse: IndexArray, counts: IndexArray) -> None:
-    """Write to `reverse` (n, cap) who names each row among its first `width`, those that rank it highest first."""
+    """Write to `reverse` (n, cap) the rows that have each row among their first `width`; highest ranks first."""
     n, cap = reverse.shape
     for rank in range(width):
         for i in range(n):
@@ -84,7 +84,7 @@ def reverse_lists(ids: IndexArray, width: int, reverse: IndexArray, counts: Inde
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def insert(best: IndexArray, ids: IndexArray, fresh: FlagArray, row: int, product: int, item: int) -> None:
-    """Put an item with a product above the row's last one into its list, marked as new."""
+    """Insert an item with a product above the row's last one into its list, marked as new."""
     at = best.shape[1] - 1
     while at > 0 and best[row, at - 1] < product:
         best[row, at] = best[row, at - 1]
@@ -97,7 +97,7 @@ def insert(best: IndexArray, ids: IndexArray, fresh: FlagArray, row: int, produc
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def descend(  # noqa: C901, PLR0912 - one loop over four ways to a candidate, all on the same eleven arrays
+def descend(  # noqa: C901, PLR0912 - one loop over four sources of candidates, all on the same eleven arrays
     codes: CodeArray,
     start: int,
     stop: int,
@@ -110,10 +110,10 @@ def descend(  # noqa: C901, PLR0912 - one loop over four ways to a candidate, al
     ids: IndexArray,
     fresh: FlagArray,
 ) -> int:
-    """Return how many entries are new after comparing rows start..stop with the neighbours of their neighbours.
+    """Compare rows start..stop with the neighbours of their neighbours; return how many entries are new.
 
-    Reads the lists of the round before (`old_ids`, `old_fresh`), writes `best`, `ids`, `fresh` of its own rows. A
-    pair is looked at only if one of the two steps that lead to it is new.
+    Reads the lists of the previous round (`old_ids`, `old_fresh`) and writes `best`, `ids`, `fresh` of its own rows. A
+    pair is compared only if one of the two steps that lead to it is new.
     """
     n, kept = old_ids.shape
     seen = np.full(n, -1, np.int32)
@@ -161,11 +161,11 @@ def walk(
     best: IndexArray,
     ids: IndexArray,
 ) -> None:
-    """Improve each query's list (m, kept) of products and places by the links of the nearest places, `n_steps` of them.
+    """Improve each query's list (m, kept) of products and positions by the links of its `n_steps` nearest positions.
 
-    `codes` (n, dim), `links` (n, n_links) and `cell` (n,) are by place; what lies in a cell that the query has probed
-    (m, n_probe) was compared there. `ids` holds -1 where a list is not full. A step takes the nearest place whose links
-    have not been followed yet; a walk ends where there is none.
+    `codes` (n, dim), `links` (n, n_links) and `cell` (n,) are by position; positions in a cell that the query has
+    probed (m, n_probe) were compared there. `ids` is -1 where a list is not full. A step takes the nearest position
+    whose links have not been followed yet; a walk ends when there is none.
     """
     kept = best.shape[1]
     seen = np.full(codes.shape[0], -1, np.int32)
@@ -218,9 +218,9 @@ def hash_rows(words: NDArray[np.uint32], hashes: NDArray[np.uint64]) -> None:
 def first_equal(
     words: NDArray[np.uint32], order: NDArray[np.int64], hashes: NDArray[np.uint64], first: IndexArray
 ) -> None:
-    """Write to `first` (n,) the lowest row with the same bits; `order` sorts the hashes, stably.
+    """Write to `first` (n,) the lowest row with the same bits; `order` is a stable sort of the hashes.
 
-    Two different rows with one hash (1 in 10^7 corpora of a million) stand for themselves.
+    Two different rows with the same hash (1 in 10^7 corpora of a million rows) count as different.
     """
     head = order[0]
     for at in range(order.shape[0]):
@@ -255,11 +255,11 @@ def rank_candidates(
     indices: IndexArray,
     distances: FloatArray,
 ) -> None:
-    """Write the nearest rows among the candidates of the queries `visited`, by float32, ties by index.
+    """Write the nearest rows among the candidates of the queries `visited`, in float32, ties by index.
 
     `candidates` (n_visited, kept) are groups of equal rows (-1 = none): group g is the rows
-    `members[group_offsets[g]:group_offsets[g + 1]]`, ascending. `own[i]` is the row that the query is, or -1; it
-    comes first. Half the squared difference of unit vectors is their cosine distance, is exactly 0 for equal ones
+    `members[group_offsets[g]:group_offsets[g + 1]]`, ascending. `own[i]` is the row that the query is, or -1; that row
+    comes first. Half the squared difference of unit vectors is their cosine distance. It is exactly 0 for equal vectors
     and loses no digits for near ones.
     """
     k = indices.shape[1]

@@ -21,13 +21,13 @@ BLOCK_ROWS = 8192
 
 @dataclass(frozen=True)
 class Parts:
-    """Unit vectors in parts, numbered through: a part is what one build or one addition brought, often a memory map."""
+    """Unit vectors in parts with continuous row numbers; a part is the result of a build or an update."""
 
     arrays: Sequence[FloatArray]
 
     @property
     def starts(self) -> list[int]:
-        """Row at which each part begins, and the number of all."""
+        """Row at which each part begins, and the total number."""
         return [0, *np.cumsum([len(array) for array in self.arrays]).tolist()]
 
     def __len__(self) -> int:
@@ -50,7 +50,7 @@ class Parts:
         return out
 
     def blocks(self, rows: RowArray | None, size: int = BLOCK_ROWS) -> Iterator[tuple[int, FloatArray]]:
-        """Yield blocks of vectors, all or those of ascending `rows`, each with the place of its first among them."""
+        """Yield blocks of all vectors or those of ascending `rows`, each with the position of its first one."""
         if rows is not None:
             for start in range(0, len(rows), size):
                 yield start, self.gather(rows[start : start + size])
@@ -61,30 +61,30 @@ class Parts:
 
 
 def exact_nearest(parts: Parts, queries: FloatArray, k: int, rows: RowArray | None = None) -> Found:
-    """Return the `k` most similar of the vectors, or of `rows` of them, by comparing all.
+    """Return the `k` most similar of the vectors, or of some `rows` of them, by comparing all.
 
     Parameters
     ----------
     parts : Parts
-        Unit vectors; memory maps will do.
+        Unit vectors; may be memory-mapped.
     queries : ndarray of shape (m, dim), float32
         Unit vectors.
     k : int
-        How many.
+        Number of results.
     rows : ndarray of shape (n,), int64, optional
-        Rows that may be found, ascending; all if None.
+        Rows that may be found, ascending; default all.
 
     Returns
     -------
     rows : ndarray of shape (m, k), int64
-        Best first, ties by row; -1 where there are fewer than `k`.
+        Best first, ties by row; -1 if there are fewer than `k`.
     similarities : ndarray of shape (m, k), float32
-        Cosines; -inf where there is no row.
+        Cosines; -inf if there is no row.
 
     Notes
     -----
-    O(m n dim) time; beside the vectors `BLOCK_ROWS` products a query. At 10 GB a second of memory a query of 384
-    dimensions takes .15 µs a vector, reckoned.
+    O(m n dim) time; `BLOCK_ROWS` products for each query in addition to the vectors. With a memory bandwidth of 10 GB/s
+    a query of 384 dimensions should take .15 µs for each vector (computed, not measured).
     """
     from topicflow.tasks.core.vectors.knn_kernels import keep_best
 
@@ -107,15 +107,15 @@ def rank_candidates(
     Parameters
     ----------
     parts : Parts
-        Unit vectors; only the candidates' are read.
+        Unit vectors; only those of candidates are read.
     queries : ndarray of shape (m, dim), float32
         Unit vectors.
     candidates : ndarray of shape (m, c), int64
         Rows, -1 for none.
     k : int
-        How many; at most c.
+        Number of results; at most c.
     n_threads : int, optional
-        Threads; all cores if None.
+        Threads; default all cores.
     """
     from topicflow.tasks.core.vectors.rank_kernels import candidate_products
 

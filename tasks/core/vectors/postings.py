@@ -1,7 +1,7 @@
-"""Postings: word counts (n_docs, n_words) turned on their side, and BM25 scores of all documents from them.
+"""Postings: word counts (n_docs, n_words) by word instead of by document, and BM25 scores of all documents from them.
 
-Scores are reckoned when a query comes, from counts: documents that come or go change how rare a word is, and a score
-that was worked out before would have to be worked out again for all.
+Scores are computed for each query from counts: new and deleted documents change how rare a word is, and stored scores
+would have to be recomputed for all documents.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float32]
 
 K1, B = 1.5, 0.75
-"""Lucene's formula with bm25s's values: how soon a repeated word says no more, and how much long documents lose."""
+"""Lucene's formula with the values of bm25s: saturation of repeated words, and penalty of long documents."""
 
 
 @dataclass(frozen=True)
 class Postings:
-    """Where words stand in one part of the documents.
+    """Positions of words in one part of the documents.
 
     Attributes
     ----------
     offsets : ndarray of shape (n_words + 1,), int64
-        Where each word's postings begin.
+        Start of each word's postings.
     rows : ndarray of shape (n_postings,), int32
-        Documents of the part that hold the word, ascending.
+        Documents of the part that contain the word, ascending.
     counts : ndarray of shape (n_postings,), int32
-        How often.
+        Occurrences of the word in each of these documents.
     lengths : ndarray of shape (n_docs,), int32
-        Words of each document.
+        Number of words in each document.
     """
 
     offsets: NDArray[np.int64]
@@ -43,7 +43,7 @@ class Postings:
 def transpose_counts(
     data: NDArray[np.int32], indices: NDArray[np.int32], indptr: NDArray[np.int64], n_words: int
 ) -> Postings:
-    """Return the postings of counts by document (CSR); O(n_postings) time, three times their memory."""
+    """Return the postings of counts by document (CSR); O(n_postings) time and three times their memory."""
     from scipy.sparse import csr_matrix
 
     by_word = csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, n_words)).tocsc()
@@ -64,24 +64,24 @@ def bm25_scores(
     mean_length: float,
     removed: NDArray[np.bool_],
 ) -> FloatArray:
-    """Return the BM25 score (n_docs,) float32 of every document of all parts, 0 where no word of the query stands.
+    """Return the BM25 score (n_docs,) float32 of every document of all parts; 0 without a word of the query.
 
     Parameters
     ----------
     parts : sequence of Postings
         The parts of the documents, in order.
     words : sequence of ndarray of shape (n_query_words,), int64
-        For each part the place of each word of the query, -1 where the part has no such word.
+        For each part the number of each word of the query, -1 if the part lacks the word.
     n_live : int
-        Documents that are not removed.
+        Number of documents that are not deleted.
     mean_length : float
         Their mean length in words.
     removed : ndarray of shape (n_docs,), bool
-        Documents that count no more; their own scores mean nothing.
+        Deleted documents; their own scores have no meaning.
 
     Notes
     -----
-    O(n_docs + postings of the query's words). A word's rarity is that among the documents that are there now.
+    O(n_docs + postings of the query's words). The rarity of a word is computed over the current documents.
 
     References
     ----------
@@ -119,9 +119,9 @@ def fuse_ranks(
     rankings : sequence of ndarray, int64
         Rows as each search ranks them, best first.
     weights : sequence of float
-        Of each search.
+        Weight of each search.
     fusion_k : float
-        Added to each rank, counted from 1: the larger, the less the first places stand out.
+        Added to each rank, counted from 1; larger values make the first ranks less dominant.
 
     References
     ----------

@@ -1,6 +1,6 @@
-"""Kernels of the index: exact similarities of candidates, compiled once by numba and kept on disk.
+"""Kernels of the index: exact similarities of candidates, compiled once by numba and cached on disk.
 
-Imported inside the functions that use them, since importing numba takes half a second.
+Functions import this module when they run, because importing numba takes half a second.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ def candidate_products(
     candidates: NDArray[np.int64],
     products: NDArray[np.float32],
 ) -> None:
-    """Write the products (m, c) of queries (m, dim) with the candidates (m, c) that lie in `vectors`.
+    """Write the products (m, c) of queries (m, dim) with the candidates (m, c) that are in `vectors`.
 
     Parameters
     ----------
     vectors : ndarray of shape (n, dim), float32
         One part of the index.
     first : int
-        Row of the index that the part begins with.
+        Row of the index at which the part begins.
     queries : ndarray of shape (m, dim), float32
     candidates : ndarray of shape (m, c), int64
         Rows of the index, -1 for none.
     products : ndarray of shape (m, c), float32
-        Where they are written; candidates of other parts are left as they are.
+        The output; entries for candidates of other parts stay unchanged.
     """
     for i in range(candidates.shape[0]):
         for j in range(candidates.shape[1]):

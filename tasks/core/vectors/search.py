@@ -1,6 +1,6 @@
-"""Search: the nearest of fitted vectors (n, dim) for new ones (m, dim) -> indices, distances (m, k), cell by cell.
+"""Search: fitted vectors (n, dim) and new ones (m, dim) -> nearest fitted ones: indices and distances (m, k), by cells.
 
-Where the fitted vectors' own neighbours are known, a query looks into a few cells and walks on from there.
+If the neighbours of the fitted vectors are known, a query searches a few cells and continues along the neighbours.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from topicflow.tasks.core.vectors.cells import (
 from topicflow.tasks.core.vectors.equals import EqualRows, equal_rows, row_hashes
 
 CELL_ROWS = 256
-"""Distinct fitted rows of a cell, in the mean."""
+"""Mean number of distinct fitted rows in a cell."""
 
 N_PROBE = 20
-"""Nearest cells that a query is compared with where the index has no links."""
+"""Nearest cells that a query is compared with if the index has no links."""
 
 N_PROBE_LINKED = 8
-"""The same where it has: the walk finds what lies in other cells."""
+"""The same if the index has links: following them finds rows in other cells."""
 
 N_STEPS = 8
-"""Fitted rows, the nearest so far, whose links a query is compared with."""
+"""Nearest fitted rows found so far whose links a query follows."""
 
 SORTED_ROWS = 2**17
-"""Queries sorted by nearest cell at a time: 50 MB of codes; those beside each other ask for the same memory."""
+"""Queries sorted by nearest cell at a time: 50 MB of codes; adjacent queries read the same memory."""
 
 
 @dataclass(frozen=True)
 class CellIndex:
-    """Fitted vectors as cells: arrays alone, so that it can be kept as an artifact.
+    """Fitted vectors in cells; consists only of arrays, so that it can be stored as an artifact.
 
     Attributes
     ----------
@@ -53,22 +53,22 @@ class CellIndex:
         int8 steps of one unit.
     centroids : ndarray of shape (n_cells, dim), int8
     cell_offsets : ndarray of shape (n_cells + 1,), int64
-        Where each cell begins in `order` and `codes`.
+        Start of each cell in `order` and `codes`.
     order : ndarray of shape (n_groups,), int32
         Groups of equal rows by cell.
     codes : ndarray of shape (n_groups, dim), int8
     group : ndarray of shape (n,), int32
         Group of each fitted row.
     group_offsets : ndarray of shape (n_groups + 1,), int64
-        Where each group begins in `members`.
+        Start of each group in `members`.
     members : ndarray of shape (n,), int32
         Fitted rows by group.
     hashes : ndarray of shape (n_groups,), uint64
-        Ascending hashes of the groups' bits: equal vectors are found by them, for certain.
+        Ascending hashes of the groups' bits; a query always finds equal vectors by its hash.
     hashed_group : ndarray of shape (n_groups,), int32
         Group of each hash.
     links : ndarray of shape (n_groups, n_links), int32
-        Places in `order` of each place's neighbours; none wide where the graph was not given.
+        Positions in `order` of the neighbours of each position; n_links is 0 without a neighbour graph.
     """
 
     scale: NDArray[np.float64]
@@ -87,9 +87,9 @@ class CellIndex:
 def cell_index(
     fitted: FloatArray, seed: int, n_threads: int | None = None, neighbors: IndexArray | None = None
 ) -> CellIndex:
-    """Return the cells of fitted unit vectors (n, dim), and links along their `neighbors` (n, k) where given.
+    """Return the cells of fitted unit vectors (n, dim), with links along their `neighbors` (n, k) if not None.
 
-    O(n^2 / `CELL_ROWS`) int8 products, dim + 16 + 4 k bytes a row.
+    O(n^2 / `CELL_ROWS`) int8 products, dim + 16 + 4 k bytes for each row.
     """
     with workers(n_threads) as run:
         equal = equal_rows(fitted, run)
@@ -122,7 +122,7 @@ def cell_index(
 
 
 def _links(equal: EqualRows, order: IndexArray, neighbors: IndexArray | None) -> IndexArray:
-    """Return the places in `order` (n_groups, k) of the neighbours of the group at each place."""
+    """Return the positions in `order` (n_groups, k) of the neighbours of the group at each position."""
     if neighbors is None:
         return np.empty((len(order), 0), np.int32)
     place = np.empty(len(order), np.int32)
@@ -147,36 +147,36 @@ def search_neighbors(
     fitted : ndarray of shape (n, dim), float32
         Unit vectors.
     queries : ndarray of shape (m, dim), float32
-        Unit vectors; a memory map will do.
+        Unit vectors; may be memory-mapped.
     k : int
         Neighbours of each query; at most n.
     seed : int
         Seed of the cells.
     n_threads : int, optional
-        Threads; all cores if None. Their number changes no bit of the result.
+        Threads; default all cores. The result does not depend on their number.
     n_probe : int, optional
-        Nearest cells that each query is compared with; `N_PROBE`, or `N_PROBE_LINKED`, if None.
+        Nearest cells that each query is compared with; default `N_PROBE`, or `N_PROBE_LINKED` with links.
     index : CellIndex, optional
-        What `cell_index(fitted, seed)` returned; made here if not given.
+        The result of `cell_index(fitted, seed)`; computed here if None.
 
     Returns
     -------
     indices : ndarray of shape (m, k), int32
         Fitted rows.
     distances : ndarray of shape (m, k), float32
-        Cosine distances, ascending, ties by index. A query that equals a fitted vector finds it first, at 0.
+        Cosine distances, ascending, ties by index. A query that equals a fitted vector finds that one first, at
+        distance 0.
 
     Notes
     -----
-    O(m (`n_probe` `CELL_ROWS` + `N_STEPS` n_links) dim) int8 products; beside the vectors and the result, the codes of
-    `SORTED_ROWS` queries and `BLOCK_ROWS` queries' products a thread. A query whose cells hold too few rows is compared
-    with all.
+    O(m (`n_probe` `CELL_ROWS` + `N_STEPS` n_links) dim) int8 products. Memory in addition to the vectors and the
+    result: the codes of `SORTED_ROWS` queries, and the products of `BLOCK_ROWS` queries for each thread. A query whose
+    cells have too few rows is compared with all.
 
     References
     ----------
-    Jégou, Douze, Schmid: Product quantization for nearest neighbor search (TPAMI 2011), section IV. Walking along a
-    graph from where the cells lead: Iwasaki, Miyazaki: Optimization of indexing based on k-nearest neighbor graph
-    (2018).
+    Jégou, Douze, Schmid: Product quantization for nearest neighbor search (TPAMI 2011), section IV. Following a graph
+    from the rows found in cells: Iwasaki, Miyazaki: Optimization of indexing based on k-nearest neighbor graph (2018).
     """
     index = cell_index(fitted, seed, n_threads) if index is None else index
     if n_probe is None:
@@ -199,7 +199,7 @@ def _search_sorted(
     distances: FloatArray,
     run: Workers,
 ) -> None:
-    """Write the nearest fitted vectors (m, k) of the queries, worked on in the order of their nearest cells."""
+    """Write the nearest fitted vectors (m, k) of the queries, in the order of the queries' nearest cells."""
     from topicflow.tasks.core.vectors.knn_kernels import rank_candidates
 
     k, sizes = indices.shape[1], np.diff(index.group_offsets)
@@ -235,7 +235,7 @@ def _search_sorted(
 
 
 def _same_bits(queries: FloatArray, index: CellIndex) -> IndexArray:
-    """Return the group (m,) of the fitted rows with each query's bits; -1 = none."""
+    """Return the group (m,) of the fitted rows with the same bits as each query; -1 = none."""
     hashes = row_hashes(queries, here)
     at = np.minimum(np.searchsorted(index.hashes, hashes), len(index.hashes) - 1)
     found: IndexArray = np.where(index.hashes[at] == hashes, index.hashed_group[at], np.int32(-1))

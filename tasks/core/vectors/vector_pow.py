@@ -1,4 +1,4 @@
-"""Powers: x^b of float32 in arithmetic that compilers turn into vectors, where a call to `pow` keeps a loop scalar."""
+"""Powers: x^b of float32 in arithmetic that compilers vectorise; a call to `pow` would keep a loop scalar."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def _power_of_two(typing_context: Any, whole: Any) -> Any:  # noqa: ANN401, ARG0
 
 @njit(inline="always", fastmath=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def power(x: np.float32, b: np.float32) -> np.float32:
-    """Return x^b for x >= 0 and 0 < b <= 1, to 1 in 100,000; 0^b comes out below 1e-26 for b >= .7.
+    """Return x^b for x >= 0 and 0 < b <= 1, to 1 in 100,000; 0^b is below 1e-26 for b >= .7.
 
     Notes
     -----
-    Polynomials of degree six and five for log2 of the mantissa and for 2 to the fraction, fitted on their intervals.
+    Polynomials of degree six for log2 of the mantissa and of degree five for 2 to the power of the fraction.
     """
     m = _mantissa(x) - np.float32(1.0)
     log = np.float32(-0.02579235)

@@ -1,10 +1,10 @@
-"""Coherence: topics' words and the corpus' texts -> NPMI, C_v and diversity, one float64 a topic.
+"""Coherence: topics' words and the corpus' texts -> NPMI, C_v and diversity, one float64 for each topic.
 
-The figures are gensim's, to rounding, because those are the ones the literature reports: boolean sliding
-windows of 10 tokens (NPMI) and 110 (C_v), a shorter document being one window, and epsilon 1e-12 inside the
-logarithms. This includes a peculiarity of gensim's accumulator: when the window moves on, the word of the
-token that leaves counts as absent until it enters again, although it may stand in the window a second time. On
-20 Newsgroups with 100 topics that takes 0.003 off the NPMI of exact windows, and 0.014 off their C_v.
+The values equal gensim's, to rounding, because the literature reports those: boolean sliding windows of 10 tokens
+(NPMI) and 110 (C_v), a shorter document being one window, and epsilon 1e-12 inside the logarithms. This includes a
+peculiarity of gensim's accumulator: when the window moves on, the word of the token that leaves counts as absent until
+it enters again, even if the window contains it a second time. On 20 Newsgroups with 100 topics that lowers the NPMI of
+exact windows by 0.003, and their C_v by 0.014.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class TopicWords:
     indptr : ndarray
         (n_words + 1,) int64; the partners of word w are `partners[indptr[w]:indptr[w + 1]]`.
     partners : ndarray
-        (n_pairs,) int32, ascending within a word; every pair stands twice, once with each of its words.
+        (n_pairs,) int32, ascending for each word; every pair is listed twice, once for each of its words.
     """
 
     vocabulary: Mapping[str, int]
@@ -59,7 +59,7 @@ class TopicWords:
 
 @dataclass
 class WindowCounts:
-    """In how many windows words and pairs of words occur.
+    """Numbers of windows that contain words and pairs of words.
 
     Attributes
     ----------
@@ -68,9 +68,9 @@ class WindowCounts:
     occurrences : ndarray
         Windows with each word, (n_words,) int64.
     together : ndarray
-        Windows with each pair, (n_pairs,) int64, aligned with `partners`; a pair's two places add up.
+        Windows with each pair, (n_pairs,) int64, aligned with `partners`; the two entries of a pair add up.
     n_windows : int
-        All windows.
+        Number of all windows.
     """
 
     window: int
@@ -87,7 +87,7 @@ def split_keywords(topics: Iterable[Iterable[str]], top_n: int) -> list[list[str
 
 
 def index_words(topics: Sequence[Sequence[str]]) -> TopicWords:
-    """Return topics of distinct words as ids with their pairs; memory is O(n_topics × words per topic²)."""
+    """Return topics of distinct words as ids, and the pairs of words; memory is O(n_topics × words per topic²)."""
     vocabulary: dict[str, int] = {}
     ids = [
         np.array([vocabulary.setdefault(word, len(vocabulary)) for word in topic], dtype=np.int32)
@@ -110,13 +110,13 @@ def word_ids(
     Parameters
     ----------
     texts : iterable of str
-        Texts of n_docs documents; pass a chunk at a time to bound memory (4 bytes a token).
+        Texts of n_docs documents; pass a chunk at a time to limit memory (4 bytes for each token).
     vocabulary : mapping of str to int
-        Ids of the words that matter.
+        Ids of the words to find.
     token_pattern : str
-        Regular expression of a word, read as scikit-learn's CountVectorizer does.
+        Regular expression of a word, with the meaning it has in scikit-learn's CountVectorizer.
     lowercase : bool
-        Fold case first.
+        Convert texts to lower case first.
 
     Returns
     -------
@@ -143,15 +143,15 @@ def count_windows(
     Parameters
     ----------
     parts : iterable of (ids, offsets)
-        The corpus in parts, as `word_ids` gives them.
+        The corpus in parts, results of `word_ids`.
     words : TopicWords
-        What to count.
+        Words and pairs to count.
     windows : sequence of int
         Window lengths in tokens.
 
     Notes
     -----
-    Time is linear in tokens for any window. An empty document is one window, without words, as in gensim.
+    The time is linear in tokens for any window. An empty document is one window without words, as in gensim.
     """
     from topicflow.tasks.core.words import window_counts as kernels
 
@@ -178,7 +178,7 @@ def count_windows(
 def npmi(words: TopicWords, counts: WindowCounts) -> NDArray[np.float64]:
     """Return each topic's NPMI (n_topics,) float64 in [-1, 1]: the mean over its pairs of words.
 
-    NaN where fewer than two of a topic's words occur in the corpus; words that do not occur are left out.
+    NaN if fewer than two of a topic's words occur in the corpus; words that do not occur are left out.
 
     References
     ----------
@@ -194,10 +194,10 @@ def npmi(words: TopicWords, counts: WindowCounts) -> NDArray[np.float64]:
 
 
 def c_v(words: TopicWords, counts: WindowCounts) -> NDArray[np.float64]:
-    """Return each topic's C_v (n_topics,) float64: how alike its words' NPMI vectors are to their sum.
+    """Return each topic's C_v (n_topics,) float64: how similar its words' NPMI vectors are to their sum.
 
-    NaN where fewer than two of a topic's words occur in the corpus (gensim says 1.0 for a single word, which
-    praises a topic for having nothing to compare); words that do not occur are left out.
+    NaN if fewer than two of a topic's words occur in the corpus (gensim returns 1.0 for a single word, which rewards a
+    topic that has nothing to compare); words that do not occur are left out.
 
     References
     ----------
@@ -217,7 +217,7 @@ def c_v(words: TopicWords, counts: WindowCounts) -> NDArray[np.float64]:
 
 
 def _npmi_matrix(topic: NDArray[np.int32], words: TopicWords, counts: WindowCounts) -> NDArray[np.float64]:
-    """Return the NPMI (n, n) float64 of all pairs of a topic's words that occur, a word with itself too."""
+    """Return the NPMI (n, n) float64 of all pairs of a topic's words that occur, including a word with itself."""
     topic = topic[counts.occurrences[topic] > 0]
     joint = np.diag(counts.occurrences[topic]).astype(np.float64)
     for row, word in enumerate(topic):
@@ -232,7 +232,7 @@ def _npmi_matrix(topic: NDArray[np.int32], words: TopicWords, counts: WindowCoun
 
 
 def topic_diversity(topics: Sequence[Sequence[str]]) -> float:
-    """Return the share of distinct words among the words of all topics, in (0, 1]; NaN where there are none.
+    """Return the share of distinct words among the words of all topics, in (0, 1]; NaN without words.
 
     References
     ----------
@@ -243,6 +243,6 @@ def topic_diversity(topics: Sequence[Sequence[str]]) -> float:
 
 
 def defined_mean(values: NDArray[np.float64]) -> float:
-    """Return the mean over topics that have a value; NaN where none has."""
+    """Return the mean over topics with a value; NaN if no topic has one."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else float("nan")

@@ -17,19 +17,19 @@ from scipy.sparse import csr_matrix
 from topicflow.tasks.core.words.vocabulary import Vocabulary
 
 SLICE_CHARACTERS = 1 << 20
-"""Characters cut at a time: a million, 15 MB of words' places, so that long texts need no more than short ones."""
+"""Characters tokenized at a time: a million, 15 MB of word positions; long texts need no more memory."""
 
 
 @dataclass
 class WordTotals:
-    """What is known of each word number after all texts; grows as numbers do.
+    """Totals of each word number over all texts; grows with the numbers.
 
     Attributes
     ----------
     document_frequency : ndarray
-        Documents that hold the word, (n_numbers or more,) int64.
+        Documents that contain the word, (n_numbers or more,) int64.
     totals : ndarray
-        Occurrences of the word, the same shape.
+        Occurrences of the word, in the same shape.
     """
 
     document_frequency: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1024, np.int64))
@@ -56,22 +56,22 @@ class Block:
 def count_blocks(
     parts: Iterable[Sequence[str]], vocabulary: Vocabulary, totals: WordTotals, n_threads: int
 ) -> Iterator[Block]:
-    """Yield the word counts of texts that come in parts, block by block in their order, adding up `totals`.
+    """Yield the word counts of texts in parts, block by block in their order; add them to `totals`.
 
     Parameters
     ----------
     parts : iterable of sequences of str
         The texts.
     vocabulary : Vocabulary
-        Cuts the texts and numbers the words.
+        Tokenizes the texts and numbers the words.
     totals : WordTotals
-        Added to.
+        The counts are added to it.
     n_threads : int
-        Threads that cut; numbers are given by the one that calls, so that they are the same for any number.
+        Threads that tokenize. The calling thread numbers the words, so the numbers do not depend on this.
 
     Notes
     -----
-    Memory is `n_threads` + 1 slices of SLICE_CHARACTERS, the vocabulary, and 16 bytes a word number.
+    Memory is `n_threads` + 1 slices of SLICE_CHARACTERS, the vocabulary, and 16 bytes for each word number.
     """
     from topicflow.tasks.core.words import tokens
 
@@ -93,7 +93,7 @@ def _block(vocabulary: Vocabulary, cut: Any, totals: WordTotals, tally: Callable
 
 
 def _slices(parts: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
-    """Yield the texts in slices of about SLICE_CHARACTERS, one text at least."""
+    """Yield the texts in slices of about SLICE_CHARACTERS, at least one text each."""
     for texts in parts:
         ends = np.cumsum([len(text) for text in texts])
         start = 0
@@ -106,16 +106,16 @@ def _slices(parts: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
 
 @dataclass(frozen=True)
 class Selection:
-    """The words that count.
+    """The words that are counted.
 
     Attributes
     ----------
     words : pl.Series of shape (n_words,), String
-        Sorted by code point; a word's place is its column.
+        Sorted by code point; the position of a word is its column.
     columns : ndarray of shape (n_numbers or more,), int32
         Column of each word number, -1 for none.
     n_counts, n_tokens : int
-        Entries of the matrix of counts, and their sum.
+        Number of entries in the matrix of counts, and their sum.
     """
 
     words: pl.Series
@@ -127,10 +127,10 @@ class Selection:
 def select_words(
     spell: Callable[[NDArray[np.int64]], pl.Series], totals: WordTotals, min_df: int, max_features: int | None
 ) -> Selection:
-    """Return the words that count; `spell` gives the words of numbers.
+    """Return the words that are counted; `spell` returns the words of numbers.
 
-    These are the words that occur in at least `min_df` documents, of them the `max_features` most frequent, ties by
-    order. Where no word occurs in `min_df` documents all are kept: a tiny corpus still gets keywords.
+    These are the words that occur in at least `min_df` documents; of these the `max_features` most frequent, ties by
+    order. If no word occurs in `min_df` documents, all words are kept, so that a tiny corpus still gets keywords.
     """
     kept = np.flatnonzero(totals.document_frequency >= min_df)
     if not len(kept):
@@ -158,9 +158,9 @@ def place_words(
     Parameters
     ----------
     blocks : iterable of (Block, ndarray)
-        As `count_blocks` gave them, with the column of each of the block's word numbers, -1 for none.
+        Results of `count_blocks`, each with the columns of the block's word numbers, -1 for none.
     data, indices, indptr : ndarray
-        Filled; may be memory-mapped.
+        Output; may be memory-mapped.
     """
     from topicflow.tasks.core.words import tokens
 
@@ -176,7 +176,7 @@ def place_words(
 
 
 def topic_counts(counts: csr_matrix, labels: NDArray[np.int32], first: int) -> tuple[csr_matrix, csr_matrix]:
-    """Return how often, and in how many documents, each word stands in each topic from label `first` on.
+    """Return how often, and in how many documents, each word occurs in each topic from label `first`.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def topic_counts(counts: csr_matrix, labels: NDArray[np.int32], first: int) -> t
     labels : ndarray of shape (n_docs,), int32
         Topic of each document.
     first : int
-        Label of row 0: 0, or -1 where noise is counted too.
+        Label of row 0: 0, or -1 to count noise too.
 
     Returns
     -------
@@ -194,7 +194,7 @@ def topic_counts(counts: csr_matrix, labels: NDArray[np.int32], first: int) -> t
 
     Notes
     -----
-    Two passes over the counts, each entry read in the order of topics; memory is 16 bytes an entry of the result.
+    Two passes over the counts, in the order of topics; memory is 16 bytes for each entry of the result.
     """
     from topicflow.tasks.core.words import topic_sums as joins
 
@@ -217,15 +217,15 @@ def weigh_classes(
     Parameters
     ----------
     classes : sparse matrix of shape (n_topics, n_words)
-        Occurrences; each word stands in one topic at least.
+        Occurrences; each word occurs in at least one topic.
     bm25_weighting : bool
-        Divide by the word's frequency as BM25 does.
+        Divide by the word's frequency as in BM25.
     reduce_frequent_words : bool
         Take the square root of the term frequency.
 
     References
     ----------
-    Grootendorst (2022), BERTopic, section 3.3; bertopic 0.17.4, ClassTfidfTransformer, whose figures these are.
+    Grootendorst (2022), BERTopic, section 3.3; bertopic 0.17.4, ClassTfidfTransformer, which gives the same values.
     """
     frequency = np.bincount(classes.indices, weights=classes.data, minlength=classes.shape[1])
     lengths = np.asarray(classes.sum(axis=1)).ravel()
@@ -250,30 +250,30 @@ def emphasize(
     spread: float,
     exclusivity: float,
 ) -> csr_matrix:
-    """Return c-TF-IDF weights (n_topics, n_words) raised for words that mark a topic as a whole, and it alone.
+    """Return c-TF-IDF weights (n_topics, n_words), higher for words that are spread over a topic and exclusive to it.
 
-    A weight is multiplied by `p**spread`, p the share of the topic's documents that hold the word, and by
-    `q**exclusivity`, q the share of the word's occurrences that fall into the topic.
+    A weight is multiplied by `p**spread`, where p is the share of the topic's documents that contain the word, and by
+    `q**exclusivity`, where q is the share of the word's occurrences that lie in the topic.
 
     Parameters
     ----------
     weights : sparse matrix of shape (n_topics, n_words)
         c-TF-IDF.
     classes, present : sparse matrices of shape (n_topics, n_words)
-        Occurrences of each word in each topic, and documents that hold it; with the entries of `weights`.
+        Occurrences of each word in each topic, and documents that contain it; same entries as `weights`.
     sizes : ndarray of shape (n_topics,)
         Documents of each topic.
     spread, exclusivity : float
-        Exponents; with both 0 the weights come back as they are.
+        Exponents; with both 0 the weights are returned unchanged.
 
     Notes
     -----
-    c-TF-IDF counts occurrences, so in a small topic one document that repeats a word outweighs a word that all share.
+    c-TF-IDF counts occurrences, so in a small topic a word that one document repeats outweighs a word that all share.
 
     References
     ----------
-    Bischof, Airoldi: Summarizing topical content with word frequency and exclusivity (ICML 2012) for the idea of
-    weighing both.
+    Bischof, Airoldi: Summarizing topical content with word frequency and exclusivity (ICML 2012), for the idea of using
+    both.
     """
     if not spread and not exclusivity:
         return weights
@@ -289,12 +289,12 @@ def emphasize(
 def top_words(weights: csr_matrix, n: int) -> list[tuple[NDArray[np.int32], NDArray[np.float64]]]:
     """Return columns and values of the `n` largest positive weights of each row, largest first, ties by column.
 
-    `weights` has its columns ascending.
+    The columns of `weights` must be ascending.
     """
     best = []
     for start, end in pairwise(weights.indptr.tolist()):
         values, columns = weights.data[start:end], weights.indices[start:end]
-        if end - start > 4 * n:  # nothing below the n-th largest can be among them
+        if end - start > 4 * n:  # no value below the n-th largest is needed
             near = np.flatnonzero(values >= np.partition(values, -n)[-n])
             values, columns = values[near], columns[near]
         order = np.argsort(-values, kind="stable")[:n]

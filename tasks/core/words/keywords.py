@@ -1,4 +1,4 @@
-"""Keywords: candidate words with weights and vectors -> the words that stand for a topic, and distinct names."""
+"""Keywords: candidate words with weights and vectors -> keywords of a topic, and distinct topic names."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def closest_words(words: FloatArray, centroid: FloatArray, n: int) -> tuple[NDAr
     centroid : ndarray of shape (dim,), float32
         The topic's mean embedding.
     n : int
-        Words wanted.
+        Number of words.
 
     References
     ----------
-    Grootendorst: KeyBERT, as BERTopic's `KeyBERTInspired` applies it to topics.
+    Grootendorst: KeyBERT, in the form of BERTopic's `KeyBERTInspired`.
     """
     similarity = words @ (centroid / max(float(np.linalg.norm(centroid)), 1e-12))
     order = np.argsort(-similarity, kind="stable")[:n]
@@ -32,18 +32,18 @@ def closest_words(words: FloatArray, centroid: FloatArray, n: int) -> tuple[NDAr
 
 
 def diverse_words(words: FloatArray, relevance: FloatArray, n: int, diversity: float) -> NDArray[np.int64]:
-    """Return `n` words by maximal marginal relevance, in the order they were taken.
+    """Return `n` words by maximal marginal relevance, in the order of selection.
 
     Parameters
     ----------
     words : ndarray of shape (n_candidates, dim), float32
         Unit vectors of the candidate words.
     relevance : ndarray of shape (n_candidates,), float32
-        How much each word says of the topic, scaled to [0, 1].
+        Relevance of each word for the topic, scaled to [0, 1].
     n : int
-        Words wanted.
+        Number of words.
     diversity : float
-        Weight in [0, 1] of being unlike the words taken before.
+        Weight in [0, 1] of the difference from the words selected before.
 
     References
     ----------
@@ -62,9 +62,9 @@ def diverse_words(words: FloatArray, relevance: FloatArray, n: int, diversity: f
 
 
 def distinct_names(keywords: Sequence[Sequence[str]], n_words: int) -> list[str]:
-    """Return a name for each topic, no two alike: its first words, more where needed, a number at last.
+    """Return a unique name for each topic: its first words, more words if needed, and finally a number.
 
-    A topic without keywords is called `topic <number>`.
+    A topic without keywords gets the name `topic <number>`.
     """
     names: list[str] = []
     taken: set[str] = set()
@@ -73,7 +73,7 @@ def distinct_names(keywords: Sequence[Sequence[str]], n_words: int) -> list[str]
         options = [option for option in options if option]
         fallback = f"{options[-1]} ({number})" if options else f"topic {number}"
         name = next((option for option in options if option not in taken), fallback)
-        while name in taken:  # a keyword can read like a fallback
+        while name in taken:  # a keyword can look like a fallback
             name = f"{name} ({number})"
         taken.add(name)
         names.append(name)

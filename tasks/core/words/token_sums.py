@@ -1,4 +1,4 @@
-"""Bags: rows of a table by token ids -> their sum for each text."""
+"""Token sums: rows of a table by token ids -> their sum for each text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 def sum_rows(
     table: NDArray[np.float32], ids: NDArray[np.int32], ends: NDArray[np.int64], first: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return the sums (n_texts, dim) float32 of the rows of a table that each text names, added to `first`.
+    """Return for each text the sum (n_texts, dim) float32 of `first` and the table's rows of its tokens.
 
     Parameters
     ----------
@@ -20,13 +20,13 @@ def sum_rows(
     ids : ndarray of shape (n_ids,), int32
         The token ids of all texts, one text after the other.
     ends : ndarray of shape (n_texts,), int64
-        Where each text's ids end.
+        End of each text's ids.
     first : ndarray of shape (dim,), float32
-        What each sum starts from.
+        Start value of each sum.
 
     Notes
     -----
-    Texts are shared out over threads and each is summed in its own order, so the number of threads changes no bit.
+    Threads share the texts, and each text is summed in order, so the result does not depend on the number of threads.
     """
     sums = np.empty((len(ends), table.shape[1]), np.float32)
     for text in prange(len(ends)):
@@ -40,23 +40,23 @@ def sum_rows(
 def distilled_table(
     vectors: NDArray[np.float32], is_special: NDArray[np.bool_], dim: int, sif: float
 ) -> NDArray[np.float32]:
-    """Return the table (n_tokens, dim) float32 of a static encoder: tokens' vectors on their main axes, weighted.
+    """Return the table (n_tokens, dim) float32 of a static encoder: weighted principal components of token vectors.
 
     Parameters
     ----------
     vectors : ndarray of shape (n_tokens, width), float32
-        What the encoder gives for each token alone, in the vocabulary's order, which is that of frequency.
+        The encoder's vectors of single tokens, in the vocabulary's order, which is the order of frequency.
     is_special : ndarray of shape (n_tokens,), bool
-        Tokens that stand for no text; their rows are zero.
+        Tokens that represent no text; their rows are zero.
     dim : int
-        Principal axes kept; the width of the vectors where they have less.
+        Number of principal components; the width of the vectors if that is smaller.
     sif : float
-        A token of probability p counts sif / (sif + p); p is Zipf's, 1 / rank.
+        A token of probability p has the weight sif / (sif + p); p follows Zipf's law, 1 / rank.
 
     References
     ----------
     Arora et al., "A simple but tough-to-beat baseline for sentence embeddings", ICLR 2017, section 3, for the
-    weights; the order PCA, then weights, and Zipf's p are model2vec's (0.10.0).
+    weights; applying PCA before the weights, and p from Zipf's law, are from model2vec (0.10.0).
     """
     words = np.asarray(vectors[~is_special], np.float64)
     words -= words.mean(axis=0)
@@ -64,7 +64,7 @@ def distilled_table(
     axes = axes[:, ::-1][:, :dim]
     axes *= np.sign(
         axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])]
-    )  # a sign is free: the same each time
+    )  # the sign is arbitrary: always choose the same
     zipf = 1.0 / np.arange(2, len(words) + 2)
     zipf /= zipf.sum()
     table = np.zeros((len(vectors), axes.shape[1]), np.float32)

@@ -1,8 +1,8 @@
-"""Tokens: kernels that cut UTF-8 texts into words, number words and phrases, and count them by document.
+"""Tokens: kernels that cut UTF-8 texts into words, number words and phrases, and count them for each document.
 
-A module of its own because numba compiles what is decorated: import it where counting starts, not before. All kernels
-release the interpreter's lock. Tables are open addressing with linear probing; a kernel that finds its table half
-full stops and says where, so that the caller can make a larger one and go on from there.
+Functions import this module when they run, because numba compiles decorated functions at import. All kernels release
+the interpreter's lock. Tables use open addressing with linear probing. A kernel that finds its table half full stops
+and returns its position, so that the caller can make a larger table and continue from there.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _SHIFT = np.uint64(32)
 def scan(
     text: NDArray[np.uint8], bounds: NDArray[np.int64], classes: NDArray[np.uint8]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
-    r"""Return where words begin and end in the bytes, their hashes, and each document's range of words.
+    r"""Return the begin and end of the words in the bytes, their hashes, and each document's range of words.
 
-    A word is a longest run of characters of class WORD or HYPHEN, without hyphens at its ends, of two characters or
-    more: what `\b\w[\w-]*\w\b` finds where `-` has class HYPHEN, and `\b\w\w+\b` where it has none.
+    A word is a maximal sequence of at least two characters of class WORD or HYPHEN, without hyphens at its ends: the
+    matches of `\b\w[\w-]*\w\b` if `-` has class HYPHEN, and of `\b\w\w+\b` if it has class 0.
 
     Parameters
     ----------
     text : ndarray
-        UTF-8 of all documents, one behind the other, (n_bytes,) uint8.
+        UTF-8 of all documents, one after the other, (n_bytes,) uint8.
     bounds : ndarray
         Document i is `text[bounds[i]:bounds[i + 1]]`, (n_docs + 1,) int64.
     classes : ndarray
         Class of each code point, (0x110000,) uint8.
     """
-    room = len(text) // 2 + 1  # a word has two bytes or more
+    room = len(text) // 2 + 1  # a word has at least two bytes
     starts, ends = np.empty(room, np.int64), np.empty(room, np.int64)
     hashes = np.empty(room, np.uint64)
     n_docs = len(bounds) - 1
@@ -73,7 +73,7 @@ def scan(
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def decode_point(text: NDArray[np.uint8], at: int) -> tuple[np.int64, int]:
-    """Return the code point whose UTF-8 begins at `at`, and its bytes."""
+    """Return the code point whose UTF-8 begins at `at`, and its number of bytes."""
     first = np.int64(text[at])
     if first < 0x80:
         return first, 1
@@ -98,22 +98,22 @@ def number_words(
     slots: NDArray[np.int32],
     size: int,
 ) -> tuple[int, int]:
-    r"""Return how far `numbers` are filled, from `at` on, and how many words there are now.
+    r"""Fill `numbers` from `at`; return the position that was reached and the new number of words.
 
     Parameters
     ----------
     text, starts, ends, hashes : ndarray
-        The words, as `scan` gives them.
+        The words, as returned by `scan`.
     numbers : ndarray
-        Filled with each word's number.
+        Output: the number of each word.
     at : int
-        The first word that has none yet.
+        The first word without a number.
     letters, bounds, known : ndarray
-        The words numbered so far: UTF-8, each followed by \n; where each begins; their hashes.
+        The words numbered so far: UTF-8, each followed by \n; the start of each; their hashes.
     slots : ndarray
-        The table: numbers by hash, -1 where free; its length is a power of two.
+        The table: numbers by hash, -1 for a free slot; its length is a power of two.
     size : int
-        Words numbered so far.
+        Number of words so far.
     """
     mask = np.uint64(len(slots) - 1)
     for i in range(at, len(starts)):
@@ -151,7 +151,7 @@ def find_words(
     known: NDArray[np.uint64],
     slots: NDArray[np.int32],
 ) -> NDArray[np.int64]:
-    """Return the words' numbers in a table, -1 for words that it does not hold; arguments as in `number_words`."""
+    """Return the words' numbers in a table, -1 for words that are not in it; arguments as in `number_words`."""
     mask = np.uint64(len(slots) - 1)
     numbers = np.full(len(starts), -1, np.int64)
     for i in range(len(starts)):
@@ -175,7 +175,7 @@ def _same(
     start: int,
     length: int,
 ) -> bool:
-    """Return whether the word with a number is the one of `length` bytes at `start`."""
+    """Return whether the word with this number equals the `length` bytes at `start`."""
     low = bounds[number]
     if bounds[number + 1] - low - 1 != length:
         return False
@@ -187,7 +187,7 @@ def _same(
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def fill_slots(known: NDArray[np.uint64], size: int, slots: NDArray[np.int32]) -> None:
-    """Put the first `size` hashes' numbers into an empty table."""
+    """Insert the numbers of the first `size` hashes into an empty table."""
     mask = np.uint64(len(slots) - 1)
     for number in range(size):
         slot = ((known[number] * _MIX) >> _SHIFT) & mask
@@ -205,7 +205,7 @@ def number_pairs(
     slots: NDArray[np.int32],
     size: int,
 ) -> tuple[int, int]:
-    """Return how far `numbers` are filled with the pairs' numbers (-1 for -1), and how many pairs there are now."""
+    """Fill `numbers` with the pairs' numbers (-1 for -1); return the position reached and the new number of pairs."""
     mask = np.uint64(len(slots) - 1)
     for i in range(at, len(pairs)):
         numbers[i] = -1
@@ -234,7 +234,7 @@ def number_pairs(
 def lengthen(
     phrases: NDArray[np.int64], words: NDArray[np.int64], bounds: NDArray[np.int64], width: int
 ) -> NDArray[np.int64]:
-    """Return each phrase of `width` words with the word behind it as one number, -1 where the document ends."""
+    """Return each phrase of `width` words and the word after it as one number, -1 at the end of a document."""
     pairs = np.full(len(words), -1, np.int64)
     for document in range(len(bounds) - 1):
         for place in range(bounds[document], bounds[document + 1] - width):
@@ -246,7 +246,7 @@ def lengthen(
 def leave_out(
     words: NDArray[np.int64], bounds: NDArray[np.int64], first: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the words with a number from `first` on, and each document's range of them."""
+    """Return the words with a number of at least `first`, and each document's range of them."""
     kept = np.empty(len(words), np.int64)
     ranges = np.zeros(len(bounds), np.int64)
     n = 0
@@ -266,9 +266,9 @@ def tally(
     document_frequency: NDArray[np.int64],
     totals: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
-    """Return each document's distinct words, how often each stands in it, and each document's range of them.
+    """Return each document's distinct words, their counts, and each document's range of them.
 
-    `words` is sorted within documents, in place. `document_frequency` and `totals`, by word, are added to.
+    Sorts `words` within documents in place, and adds to `document_frequency` and `totals` of each word.
     """
     distinct = np.empty(len(words), np.int64)
     counts = np.empty(len(words), np.int32)
@@ -300,9 +300,9 @@ def place_columns(
     indices: NDArray[np.int32],
     indptr: NDArray[np.int64],
 ) -> None:
-    """Fill the rows of a sparse matrix, columns ascending, with the words that have a column (0 on).
+    """Fill the rows of a sparse matrix, columns ascending, with the words whose column is at least 0.
 
-    `indptr` (n_docs + 1,) begins with where the rows begin in `data` and `indices`.
+    The first value of `indptr` (n_docs + 1,) is the start of the rows in `data` and `indices`.
     """
     at = indptr[0]
     for document in range(len(bounds) - 1):
@@ -323,7 +323,7 @@ def place_columns(
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _sort(values: NDArray[np.int64]) -> None:
-    """Sort in place; by insertion where there are few, which is five times as fast for a title."""
+    """Sort in place; a few values by insertion, which is five times as fast for a title."""
     if len(values) > 32:
         values.sort()
         return

@@ -1,6 +1,6 @@
-"""Joins: a kernel that adds up documents' word counts by topic, n_docs rows -> n_topics rows.
+"""Topic sums: a kernel that adds up word counts by topic, n_docs rows -> n_topics rows.
 
-A module of its own because numba compiles what is decorated: import it where counting starts, not before.
+Functions import this module when they run, because numba compiles decorated functions at import.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def join_rows(
     bounds: NDArray[np.int64],
     n_columns: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
-    """Return sums and numbers of entries by group of rows, their columns, ascending, and each group's range.
+    """Return sums and numbers of entries for each group of rows, their columns, ascending, and each group's range.
 
     Parameters
     ----------
@@ -32,13 +32,13 @@ def join_rows(
 
     Notes
     -----
-    Time O(entries + result × log); memory 12 bytes a column beside the result.
+    Time O(entries + result × log); memory 12 bytes for each column in addition to the result.
     """
     n_groups = len(bounds) - 1
     n_entries = 0
     for row in rows:
         n_entries += indptr[row + 1] - indptr[row]
-    columns = np.empty(n_entries, np.int32)  # the pages behind the result are never touched
+    columns = np.empty(n_entries, np.int32)  # the pages after the result are never touched
     seen, place = np.full(n_columns, -1, np.int32), np.empty(n_columns, np.int64)
     ranges = np.zeros(n_groups + 1, np.int64)
     n = 0

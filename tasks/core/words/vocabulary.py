@@ -1,7 +1,7 @@
-"""Vocabulary: texts -> numbers of their words and phrases by document; numbers -> the words.
+"""Vocabulary: texts -> numbers of their words and phrases for each document; numbers -> the words.
 
-Two ways to the same words, those of scikit-learn's CountVectorizer: a compiled scanner for the two patterns that it
-can honour exactly, and the analyzer itself for any other.
+Two ways to the words of scikit-learn's CountVectorizer: a compiled scanner for the two patterns that it reproduces
+exactly, and the analyzer itself for any other pattern.
 """
 
 from __future__ import annotations
@@ -17,46 +17,46 @@ import polars as pl
 from numpy.typing import NDArray
 
 Numbered = tuple[NDArray[np.int64], NDArray[np.int64]]
-"""Word numbers of documents, one behind the other, and each document's range of them (n_docs + 1,)."""
+"""Word numbers of documents, one after the other, and each document's range of them (n_docs + 1,)."""
 
 Analyzer = Callable[[str], list[str]]
 
 _Scanned = tuple[
     NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]
 ]
-"""Bytes; where words begin and end in them; the words' hashes; each document's range of words."""
+"""Bytes; begin and end of the words in them; the words' hashes; each document's range of words."""
 
 _T = TypeVar("_T", bound=np.generic)
 
 _HYPHENATED, _PLAIN = r"\b\w[\w-]*\w\b", r"\b\w\w+\b"
 
 SCANNED = {_HYPHENATED: True, f"(?u){_HYPHENATED}": True, _PLAIN: False, f"(?u){_PLAIN}": False}
-"""Patterns that the scanner honours, and whether hyphens inside a word are part of it."""
+"""Patterns that the scanner supports, and whether hyphens inside a word belong to it."""
 
 
 class Vocabulary(Protocol):
-    """Numbers words and phrases; the order of numbers means nothing."""
+    """Numbers words and phrases; the order of the numbers has no meaning."""
 
-    def cut(self, texts: Sequence[str]) -> Any:  # noqa: ANN401  (what `number` of the same class takes)
-        """Return texts cut into words; several threads may do this at once."""
+    def cut(self, texts: Sequence[str]) -> Any:  # noqa: ANN401  (the argument of `number` of the same class)
+        """Return tokenized texts; several threads may call this at once."""
 
     def number(self, cut: Any) -> Numbered:  # noqa: ANN401
-        """Return the numbers of the words and phrases, giving new ones the next; one thread at a time."""
+        """Return the numbers of the words and phrases; new ones get the next numbers. Only one thread at a time."""
 
     @property
     def n_numbers(self) -> int:
-        """All numbers given so far are below."""
+        """Upper bound (exclusive) of all numbers so far."""
 
     def words(self, numbers: NDArray[np.int64]) -> pl.Series:
         """Return the words and phrases with these numbers."""
 
 
 class AnalyzedWords:
-    """Words as an analyzer cuts them.
+    """Words from scikit-learn's analyzer.
 
     Notes
     -----
-    Python, 7 µs a title, on one core whatever the number of threads.
+    Python code, 7 µs for a title, on one core whatever the number of threads.
     """
 
     def __init__(self, analyze: Analyzer) -> None:
@@ -84,23 +84,23 @@ class AnalyzedWords:
 
 
 class ScannedWords:
-    """Words as the compiled scanner cuts them, and phrases of `shortest` to `longest` words.
+    """Words from the compiled scanner, and phrases of `shortest` to `longest` words.
 
     Parameters
     ----------
     pattern : str
         One of `SCANNED`.
     lowercase : bool
-        Fold case first, as Python does.
+        Convert to lower case first, as in Python.
     stop_words : sequence of str
-        Words that are left out before phrases are made.
+        Words that are left out before phrases are formed.
     shortest, longest : int
-        Words of a phrase.
+        Words in a phrase.
 
     Notes
     -----
-    A phrase of n words has the number of its first n - 1 and of its last: 20 bytes each, whatever its letters. A
-    number is made of that and of the phrase's length, so that all lengths share one space.
+    A phrase of n words is stored as the number of its first n - 1 words and of its last word: 20 bytes, whatever its
+    letters. Its own number contains this pair's number and the phrase's length, so all lengths share one number space.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class ScannedWords:
         self._n_stopped = self._words.size
 
     def cut(self, texts: Sequence[str]) -> _Scanned:
-        """Return the texts' bytes with the places of their words."""
+        """Return the texts' bytes with the positions of their words."""
         return _scan([text.lower() for text in texts] if self._lowercase else texts, self._classes)
 
     def number(self, cut: _Scanned) -> Numbered:
@@ -141,7 +141,7 @@ class ScannedWords:
 
     @property
     def n_numbers(self) -> int:
-        """The bound of all numbers given so far."""
+        """Upper bound (exclusive) of all numbers so far."""
         return self._n_lengths * max(self._words.size, *(table.size for table in self._phrases), 0)
 
     def words(self, numbers: NDArray[np.int64]) -> pl.Series:
@@ -171,11 +171,11 @@ class KnownWords:
     Parameters
     ----------
     words : mapping of str to int
-        The number of each word; a text that the pattern does not cut as one word is never found.
+        The number of each word. An entry that the pattern does not match as one word is never found.
     pattern : str
         One of `SCANNED`.
     lowercase : bool
-        Fold the texts' case first, as Python does.
+        Convert the texts to lower case first, as in Python.
     """
 
     def __init__(self, words: Mapping[str, int], pattern: str, *, lowercase: bool) -> None:
@@ -187,7 +187,7 @@ class KnownWords:
         self._table.number(*_scan(found, self._classes)[:4])
         self._numbers = np.array(
             [*(words[word] for word in found), -1], np.int32
-        )  # -1, not found, is the last
+        )  # the last entry is -1 for words that are not found
 
     def find(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Return the number of every word of the texts, -1 for unknown ones, and each text's range of them."""
@@ -204,7 +204,7 @@ def _scan(texts: Sequence[str], classes: NDArray[np.uint8]) -> _Scanned:
 
 
 class _WordTable:
-    """Numbers of words; 24 bytes a word beside its letters."""
+    """Numbers of words; 24 bytes for each word in addition to its letters."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -220,7 +220,7 @@ class _WordTable:
         ends: NDArray[np.int64],
         hashes: NDArray[np.uint64],
     ) -> NDArray[np.int64]:
-        """Return the numbers of words in some bytes, giving new ones the next."""
+        """Return the numbers of words in some bytes; new ones get the next numbers."""
         from topicflow.tasks.core.words import tokens
 
         numbers = np.empty(len(starts), np.int64)
@@ -241,7 +241,7 @@ class _WordTable:
         ends: NDArray[np.int64],
         hashes: NDArray[np.uint64],
     ) -> NDArray[np.int64]:
-        """Return the numbers of words in some bytes, -1 for those that have none."""
+        """Return the numbers of words in some bytes, -1 for words without a number."""
         from topicflow.tasks.core.words import tokens
 
         found: NDArray[np.int64] = tokens.find_words(
@@ -250,7 +250,7 @@ class _WordTable:
         return found
 
     def _grow(self, length: int) -> None:
-        """Make room for a word of `length` bytes: twice as much of what is full."""
+        """Make room for a word of `length` bytes: double the arrays that are full."""
         from topicflow.tasks.core.words import tokens
 
         if self._bounds[self.size] + length + 1 > len(self._letters):
@@ -269,7 +269,7 @@ class _WordTable:
 
 
 class _PairTable:
-    """Numbers of pairs of numbers; 16 bytes a pair."""
+    """Numbers of pairs of numbers; 16 bytes for each pair."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -277,7 +277,7 @@ class _PairTable:
         self._slots = np.full(1 << 14, -1, np.int32)
 
     def number(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the numbers of pairs, giving new ones the next; -1 for -1."""
+        """Return the numbers of pairs; new ones get the next numbers; -1 for -1."""
         from topicflow.tasks.core.words import tokens
 
         numbers = np.empty(len(pairs), np.int64)
@@ -293,10 +293,10 @@ class _PairTable:
 
 @functools.cache
 def character_classes(*, hyphens: bool) -> NDArray[np.uint8]:
-    r"""Return each code point's class for the scanner, (0x110000,) uint8, asking Python itself what `\w` is.
+    r"""Return each code point's class for the scanner, (0x110000,) uint8, from Python's own `\w`.
 
-    Rust's `\w`, which polars has, differs from Python's in some 12,900 code points (3.11): it takes combining marks for
-    letters, and leaves out digits like ².
+    Rust's `\w`, which polars uses, differs from Python's in about 12,900 code points (3.11): it matches combining marks
+    and does not match digits like ².
     """
     from topicflow.tasks.core.words import tokens
 
@@ -317,7 +317,7 @@ def _longer(array: NDArray[_T], size: int) -> NDArray[_T]:
 
 
 def _ranges(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the bounds (n + 1,) of n ranges that follow each other."""
+    """Return the bounds (n + 1,) of n consecutive ranges."""
     bounds = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(np.asarray(lengths, np.int64), out=bounds[1:])
     return bounds

@@ -1,6 +1,6 @@
-"""Windows: kernels that count in how many sliding windows words occur, alone and together.
+"""Window counts: kernels that count in how many sliding windows words occur, alone and together.
 
-A module of its own because numba compiles what is decorated: import it where counting starts, not before.
+Functions import this module when they run, because numba compiles decorated functions at import.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ def count_windows(
     occurrences: NDArray[np.int64],
     together: NDArray[np.int64],
 ) -> int:
-    """Return the number of windows over some documents, adding their counts to `occurrences` and `together`.
+    """Add the window counts of some documents to `occurrences` and `together`; return the number of windows.
 
-    A word is followed from the window where it enters to the one where it leaves; only then are its windows
-    counted, at once, alone and with every word still present. The leaving token takes its word out even where
-    the word stands in the window a second time, as gensim's accumulator does (see `tasks.core.words.coherence`).
+    A word is followed from the window that it enters to the one that it leaves. Only then its windows are counted,
+    all at once, alone and with every word still present. A leaving token removes its word even if the window contains
+    the word a second time, as in gensim's accumulator (see `tasks.core.words.coherence`).
 
     Parameters
     ----------
     ids : ndarray
         Word ids (n_tokens,) int32, -1 for words that are not counted.
     offsets : ndarray
-        Where documents begin and end (n_docs + 1,) int64.
+        Bounds of the documents (n_docs + 1,) int64.
     window : int
         Window length in tokens; a shorter document is one window.
     indptr, neighbors : ndarray
         Words to count together with word w: `neighbors[indptr[w]:indptr[w + 1]]`; symmetric.
     occurrences : ndarray
-        Windows of each word (n_words,) int64, added to.
+        Windows with each word (n_words,) int64; the counts are added.
     together : ndarray
-        Windows of each pair, aligned with `neighbors`, added to. A pair stands in two places, and its windows
-        are the sum of both.
+        Windows with each pair, aligned with `neighbors`; the counts are added. A pair has two entries, whose sum is its
+        number of windows.
 
     Notes
     -----
-    Time O(n_tokens × neighbours of a word), whatever the window; memory O(n_words).
+    Time O(n_tokens × neighbours of a word) for any window; memory O(n_words).
     """
-    since = np.full(len(indptr) - 1, -1, np.int64)  # first window of the present stay; -1 where absent
+    since = np.full(len(indptr) - 1, -1, np.int64)  # first window of the current stay; -1 if absent
     total = 0
     for document in range(len(offsets) - 1):
         low, high = offsets[document], offsets[document + 1]
