@@ -24,7 +24,7 @@ from topicflow.tasks.core.vectors.nearest import Found, Parts, RowArray, exact_n
 from topicflow.tasks.core.vectors.postings import Postings, bm25_scores, fuse_ranks
 from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.runs.records import RunRecord
-from topicflow.tasks.search.filters import parse_filter
+from topicflow.tasks.search.filters.parser import parse_filter
 from topicflow.tasks.search.grow import Base, grow
 from topicflow.tasks.search.index_files import WORD_PATTERN, IndexFiles
 from topicflow.tasks.search.locate import locate_index
