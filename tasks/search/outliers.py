@@ -79,7 +79,7 @@ def neighbor_distances(
     index: SearchIndex, n_neighbors: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
     """Return rows (n,), mean distances (n,), neighbours' rows and distances (n, k), kept in the store or found now."""
-    rows = np.flatnonzero(~np.asarray(index.files.array("removed")))
+    rows = np.flatnonzero(~index.files.removed())
     k = min(n_neighbors + 1, len(rows))
     if k < 2:
         none = np.zeros((len(rows), 0), np.float32)

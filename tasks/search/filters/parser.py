@@ -84,6 +84,15 @@ def parse_filter(condition: str, schema: Mapping[str, pl.DataType]) -> tuple[pl.
     return expression, parser.columns
 
 
+def parse_operand(text: str, schema: Mapping[str, pl.DataType]) -> Operand:
+    """Return a column, a field of a struct, or a function of either; raise ConfigError where a text is none of them."""
+    parser = _Parser(Tokens(text), schema)
+    found = parser.operand()
+    if parser.tokens.next.kind != "end":
+        parser.tokens.refuse("the end")
+    return found
+
+
 @dataclass
 class _Parser:
     """Reads a condition from left to right."""
@@ -122,7 +131,7 @@ class _Parser:
 
     def _comparison(self) -> pl.Expr:
         self._count(1, self.tokens.next.column)
-        of = self._operand()
+        of = self.operand()
         if self.tokens.take("is"):
             negated = self.tokens.take("not")
             self.tokens.expect("null")
@@ -193,7 +202,7 @@ class _Parser:
 
     # --- what stands left of a comparison ---
 
-    def _operand(self) -> Operand:
+    def operand(self) -> Operand:
         """Return a column, a field of a struct, or a function of either."""
         token = self.tokens.next
         if token.kind == "word" and self.tokens.after_next.text == "(":
@@ -221,7 +230,7 @@ class _Parser:
         if token.text.lower() not in FUNCTIONS:
             self.tokens.fail(token.column, f"no function {token.text!r}; there are: {', '.join(FUNCTIONS)}")
         with self._parentheses():
-            of = self._operand()
+            of = self.operand()
         try:
             return call(token.text.lower(), of)
         except ValueError as error:

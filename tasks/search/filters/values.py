@@ -151,12 +151,12 @@ def read_time(text: str, dtype: pl.DataType) -> Number:
     assert isinstance(dtype, pl.Datetime)
     moment = datetime.fromisoformat(text)
     if dtype.time_zone is not None:
-        moment = moment.astimezone(UTC) if moment.tzinfo is not None else _in_utc(moment, dtype.time_zone)
+        moment = moment.astimezone(UTC) if moment.tzinfo is not None else in_utc(moment, dtype.time_zone)
     moment = moment.replace(tzinfo=None)
     return (moment - _EPOCH) // _MICROSECOND * _PER_MICROSECOND[dtype.time_unit]
 
 
-def _in_utc(moment: datetime, zone: str) -> datetime:
+def in_utc(moment: datetime, zone: str) -> datetime:
     """Return a local time in UTC, the earlier of two; raise SkippedError where clocks went past it."""
     local = pl.Series([moment], dtype=pl.Datetime("us"))
     found = local.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
