@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
 
 from topicflow.tasks.documents.load import content_ids
 from topicflow.tasks.errors import ConfigError, first_line
-from topicflow.tasks.search.filters.values import LARGEST, SMALLEST, Steps, in_utc, read_time
+from topicflow.tasks.search.filters.values import LARGEST, SMALLEST, TIMES, Steps, in_utc
 from topicflow.tasks.store.digests import text_digests
+
+T = TypeVar("T")
 
 Documents = Sequence[Mapping[str, Any]] | pl.DataFrame
 
@@ -133,7 +135,8 @@ def fit(value: Any, dtype: pl.DataType) -> Any:  # noqa: ANN401  (any value of a
     for types, convert in _FITS:
         if isinstance(dtype, types):
             if (found := convert(value, dtype)) is None:
-                msg = f"found {value!r}, expected {dtype}"
+                hint = f", such as {TIMES[type(dtype)]}" if type(dtype) in TIMES else ""
+                msg = f"found {value!r}, expected {dtype}{hint}"
                 raise ValueError(msg)
             return found
     return value  # of a type that polars checks itself
@@ -189,9 +192,16 @@ def _decimal(value: object, dtype: pl.DataType) -> Decimal | None:
     return Decimal((scaled < 0, digits, -dtype.scale))
 
 
-def _day(value: object, dtype: pl.DataType) -> date | None:
+def _parsed(parse: Callable[[str], T], text: str) -> T | None:
+    try:
+        return parse(text)
+    except ValueError:
+        return None
+
+
+def _day(value: object, _: pl.DataType) -> date | None:
     if isinstance(value, str):
-        return date(1970, 1, 1) + timedelta(days=int(read_time(value, dtype)))
+        return _parsed(date.fromisoformat, value)
     if isinstance(value, datetime):
         return value.date() if value.time() == time() and value.tzinfo is None else None
     return value if isinstance(value, date) else None
@@ -200,7 +210,7 @@ def _day(value: object, dtype: pl.DataType) -> date | None:
 def _moment(value: object, dtype: pl.DataType) -> datetime | None:
     assert isinstance(dtype, pl.Datetime)
     if isinstance(value, str):
-        value = datetime.fromisoformat(value)
+        value = _parsed(datetime.fromisoformat, value)
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time())
     if not isinstance(value, datetime) or (value.tzinfo is not None and dtype.time_zone is None):
@@ -212,10 +222,9 @@ def _moment(value: object, dtype: pl.DataType) -> datetime | None:
     return value
 
 
-def _hour(value: object, dtype: pl.DataType) -> time | None:
+def _hour(value: object, _: pl.DataType) -> time | None:
     if isinstance(value, str):
-        read_time(value, dtype)  # raises where it is none
-        return time.fromisoformat(value)
+        value = _parsed(time.fromisoformat, value)
     return value if isinstance(value, time) and value.tzinfo is None else None
 
 

@@ -42,11 +42,11 @@ class Page:
     def of(cls, k: object, offset: object, min_score: object, group_by: object) -> Page:
         """Return a page; raise ConfigError where a number is none or a column's name no text."""
         if min_score is not None:
-            try:
-                min_score = float(cast("float", min_score))
-            except (TypeError, ValueError):
+            is_number = isinstance(min_score, int | float | np.number) and not isinstance(min_score, bool)
+            if not is_number or np.isnan(cast("float", min_score)):
                 msg = f"search: min_score={min_score!r}, expected a number"
-                raise ConfigError(msg) from None
+                raise ConfigError(msg)
+            min_score = float(cast("float", min_score))
         return cls(
             whole_number("k", k, 1),
             whole_number("offset", offset, 0),
@@ -55,14 +55,14 @@ class Page:
         )
 
 
-def whole_number(name: str, value: object, least: int) -> int:
-    """Return a count; raise ConfigError where it is no whole number or less than `least`."""
+def whole_number(name: str, value: object, least: int, asked: str = "search") -> int:
+    """Return a count; raise ConfigError where it is no whole number, or less than `least`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, SupportsIndex):
-        msg = f"search: {name}={value!r}, expected a whole number, {least} or more"
+        msg = f"{asked}: {name}={value!r}, expected a whole number, {least} or more"
         raise ConfigError(msg)
     number = operator.index(value)
     if number < least:
-        msg = f"search: {name}={number}, expected {least} or more"
+        msg = f"{asked}: {name}={number}, expected {least} or more"
         raise ConfigError(msg)
     return number
 

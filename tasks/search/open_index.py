@@ -175,7 +175,9 @@ class OpenIndex:
         """
         schema = self.table.schema
         operand = (
-            Operand.of(pl.col(column), schema[column]) if column in schema else parse_operand(column, schema)
+            Operand.of(pl.col(column), schema[column])
+            if column in schema
+            else parse_operand(column, schema, "group_by")
         )
         if operand.inner is not None:
             msg = f"search: group_by={column!r} is {operand.dtype}; expected a column of single values"
@@ -187,7 +189,9 @@ class OpenIndex:
     ) -> list[Hit]:
         """Return the documents of rows with what is known of them; rows below 0 are left out."""
         rows, scores = rows[rows >= 0], scores[rows >= 0]
-        cosines = (self.vectors.gather(rows) @ vector).tolist() if vector is not None else [None] * len(rows)
+        cosines = [None] * len(rows)
+        if vector is not None:  # row by row, so that a document's last bit does not depend on the others
+            cosines = np.einsum("nd,d->n", self.vectors.gather(rows), vector).tolist()
         labels = [None] * len(rows) if self.labels is None else self.labels[rows].tolist()
         found = []
         table = self.documents[rows].iter_rows(named=True)

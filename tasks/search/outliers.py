@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from topicflow.tasks.core.vectors.descent import descent_neighbors
 from topicflow.tasks.core.vectors.knn import exact_neighbors
-from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.search.arguments import whole_number
 from topicflow.tasks.search.index import Hit, SearchIndex
 from topicflow.tasks.store.artifact_store import Recipe
 
@@ -59,9 +59,10 @@ def find_outliers(
     ----------
     Angiulli, Pizzuti: Fast outlier detection in high dimensional spaces (PKDD 2002).
     """
-    if n < 1 or n_neighbors < 1:
-        msg = f"outliers: -k {n} and --neighbors {n_neighbors} must be 1 or more"
-        raise ConfigError(msg)
+    n, n_neighbors = (
+        whole_number("k", n, 1, "outliers"),
+        whole_number("neighbors", n_neighbors, 1, "outliers"),
+    )
     kept = index.filtered(where)
     rows, scores, neighbors, distances = neighbor_distances(index, n_neighbors)
     listed = np.arange(len(rows)) if kept is None else np.flatnonzero(kept[rows])

@@ -363,7 +363,7 @@ def test_what_cannot_be_asked(exact: SearchIndex, graph: SearchIndex, textual: S
         (lambda: exact.search(QUERY, where="knd = 'a'"), "no column 'knd'; did you mean 'kind'"),
         (lambda: exact.similar("d9999"), "index: no document 'd9999'; ids are like 'd0'"),
         (lambda: exact.topics(QUERY), "the index knows no topics; set index.topics"),
-        (lambda: find_outliers(exact, 0), "must be 1 or more"),
+        (lambda: find_outliers(exact, 0), "outliers: k=0, expected 1 or more"),
         (lambda: textual.search("a", rerank="no/model"), "rerank: 'no/model' is neither a folder"),
         (lambda: SearchIndex.open("nowhere"), "nowhere: no index here"),
         (

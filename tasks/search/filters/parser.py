@@ -21,6 +21,7 @@ from topicflow.tasks.search.filters.like import like
 from topicflow.tasks.search.filters.operands import FUNCTIONS, Operand, call, field_of, near
 from topicflow.tasks.search.filters.tokens import Token, Tokens
 from topicflow.tasks.search.filters.values import (
+    TIMES,
     SkippedError,
     Value,
     choices,
@@ -38,13 +39,6 @@ MOST_TERMS = 10_000
 
 JOINED = 64
 """Comparisons joined at a time, so that not all of their results are in memory at once."""
-
-TIMES: Mapping[type[pl.DataType], str] = {
-    pl.Date: "'2012-01-31'",
-    pl.Datetime: "'2012-01-31' or '2012-01-31 12:00'",
-    pl.Time: "'12:00'",
-}
-"""How dates and times are written."""
 
 _SIGNS = {"=": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
@@ -84,9 +78,9 @@ def parse_filter(condition: str, schema: Mapping[str, pl.DataType]) -> tuple[pl.
     return expression, parser.columns
 
 
-def parse_operand(text: str, schema: Mapping[str, pl.DataType]) -> Operand:
-    """Return a column, a field of a struct, or a function of either; raise ConfigError where a text is none of them."""
-    parser = _Parser(Tokens(text), schema)
+def parse_operand(text: str, schema: Mapping[str, pl.DataType], what: str) -> Operand:
+    """Return a column, a field of a struct, or a function; raise ConfigError where `what` is none of them."""
+    parser = _Parser(Tokens(text, what), schema)
     found = parser.operand()
     if parser.tokens.next.kind != "end":
         parser.tokens.refuse("the end")

@@ -66,16 +66,17 @@ class Token(NamedTuple):
 
 @dataclass
 class Tokens:
-    """The pieces of a condition, read from left to right."""
+    """The pieces of a condition, read from left to right; `what` is what errors call it."""
 
     condition: str
+    what: str = "filter"
     _pieces: list[Token] = field(default_factory=list)
     _at: int = 0
 
     def __post_init__(self) -> None:
         """Cut the condition into pieces."""
         if len(self.condition) > MOST_CHARACTERS:
-            msg = f"filter: the condition has {len(self.condition):,} characters, expected at most {MOST_CHARACTERS:,}"
+            msg = f"{self.what}: the condition has {len(self.condition):,} characters, expected at most {MOST_CHARACTERS:,}"
             raise ConfigError(msg)
         place, end = 0, len(self.condition.rstrip())
         while place < end:
@@ -126,7 +127,7 @@ class Tokens:
         start, stop = max(0, column - 1 - WINDOW), column - 1 + WINDOW
         before = ("…" if start else "") + self.condition[start : column - 1]
         after = self.condition[column - 1 : stop] + ("…" if stop < len(self.condition) else "")
-        raise ConfigError(" ".join(f"filter: column {column}: {why}: {before}⟨here⟩{after}".split("\n")))
+        raise ConfigError(" ".join(f"{self.what}: column {column}: {why}: {before}⟨here⟩{after}".split("\n")))
 
     # --- cutting ---
 

@@ -7,7 +7,7 @@ literal for a column of floats is rounded to the column's type, as SQL engines d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -27,6 +27,13 @@ _BITS = {
 _PER_MICROSECOND = {"ms": Fraction(1, 1000), "us": Fraction(1), "ns": Fraction(1000)}
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (what polars counts from, in the column's own zone)
 _MICROSECOND = timedelta(microseconds=1)
+
+TIMES: Mapping[type[pl.DataType], str] = {
+    pl.Date: "'2012-01-31'",
+    pl.Datetime: "'2012-01-31' or '2012-01-31 12:00'",
+    pl.Time: "'12:00'",
+}
+"""How dates and times are written."""
 
 LONGEST_NUMBER = 400
 """Characters of a number: those of the smallest double written out."""
