@@ -76,7 +76,10 @@ class Tokens:
     def __post_init__(self) -> None:
         """Cut the condition into pieces."""
         if len(self.condition) > MOST_CHARACTERS:
-            msg = f"{self.what}: the condition has {len(self.condition):,} characters, expected at most {MOST_CHARACTERS:,}"
+            most = f"{MOST_CHARACTERS:,}"
+            msg = (
+                f"{self.what}: the condition has {len(self.condition):,} characters, expected at most {most}"
+            )
             raise ConfigError(msg)
         place, end = 0, len(self.condition.rstrip())
         while place < end:
