@@ -104,7 +104,13 @@ class ImagesEmbed(Section):
     )
     revision: str | None = Field(default=None, description="Hub revision: a commit, tag or branch.")
     column: str = Field(default="image", description="Column that holds the paths of the image files.")
-    root: str = Field(default=".", description="Folder that the paths are relative to.")
+    root: str = Field(
+        default=".", description="Folder that the paths are relative to, and that the files must lie in."
+    )
+    allow_outside_root: bool = Field(
+        default=False,
+        description="Read files outside of `root` too, which absolute paths, `..` and links may lead to.",
+    )
 
 
 TextEmbedConfig = Annotated[
