@@ -133,7 +133,7 @@ def write_graph(
     if base is not None and inherited:
         about = base.meta
         graph = Graph(parts.dim, about["codes"], about["scale"], about["M"], about["ef_construction"])
-        graph.read(base.trusted("graph.usearch"), writable=True).add(parts, len(graph), runtime.n_threads)
+        graph.read(base.graph(), writable=True).add(parts, len(graph), runtime.n_threads)
     else:
         graph = Graph.build(parts, config.codes, config.M, config.ef_construction, seed, runtime.n_threads)
     graph.save(writer.path("graph.usearch"))

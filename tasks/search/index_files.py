@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from topicflow.configs.sections.count import CountConfig
 from topicflow.tasks.core.vectors.blocks import n_cores
+from topicflow.tasks.core.vectors.graph_file import GraphShape, check_graph_file
 from topicflow.tasks.core.vectors.nearest import Parts
 from topicflow.tasks.core.vectors.postings import Postings, transpose_counts
 from topicflow.tasks.errors import ArtifactError
@@ -51,6 +52,8 @@ WORD_PATTERN = r"(?u)\b\w\w+\b"
 """What a word is to BM25: scikit-learn's and bm25s's own pattern, which is compiled here."""
 
 COUNTING = CountConfig(stop_words="none", token_pattern=WORD_PATTERN)
+
+_GRAPH_SOUND = "neighbours of graph.usearch"
 
 _POSTINGS = ("offsets", "rows", "counts", "lengths")
 
@@ -128,6 +131,8 @@ class IndexFiles:
             list(pool.map(self.trusted, names))
         self.vectors()
         self.removed()
+        if self.meta["method"] == "hnsw":
+            self.graph()
         if self.meta["topics"] is not None:
             self.topics()
         if self.meta["lexical"]:
@@ -170,6 +175,17 @@ class IndexFiles:
         flags = self._array("removed", "bool", self.ref.rows)
         check_flags(self.path("removed.npy"), flags, self.meta["n_documents"])
         return flags
+
+    def graph(self) -> Path:
+        """Return the path on this machine of the graph, which leads nowhere out of itself."""
+        path, meta = self.trusted("graph.usearch"), self.meta
+        if _GRAPH_SOUND not in self._sound:
+            try:
+                check_graph_file(path, GraphShape(self.ref.rows, meta["dim"], meta["codes"], meta["M"]))
+            except ValueError as error:
+                raise damaged(path, str(error)) from None
+            self._sound.add(_GRAPH_SOUND)
+        return path
 
     def topics(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the topic (n,) of each document, -1 for none, and the topics' centroids (n_topics, dim)."""

@@ -98,7 +98,7 @@ class OpenIndex:
         meta = self.files.meta
         if meta["method"] != "hnsw":
             return None
-        path = self.files.trusted("graph.usearch")
+        path = self.files.graph()
         try:
             graph = Graph(
                 self.vectors.dim, meta["codes"], meta["scale"], meta["M"], meta["ef_construction"]
