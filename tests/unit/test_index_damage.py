@@ -13,7 +13,7 @@ import pytest
 
 from tests.indexes import build, documents_table
 from tests.unit.test_index_topics import topic_run
-from topicflow.tasks.errors import ArtifactError
+from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.runs.retention import verify_artifacts
 from topicflow.tasks.search.index import SearchIndex
 from topicflow.tasks.search.index_checks import DamagedError
@@ -231,6 +231,15 @@ def test_a_file_that_may_not_be_read_is_no_damage(folder: Path, monkeypatch: pyt
     with pytest.raises(ArtifactError, match=r"cannot be read \(Permission denied\)") as raised:
         SearchIndex.open(folder)
     assert not isinstance(raised.value, DamagedError)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": "a"', '{"name": "a", "run_id": "b"}'])
+def test_a_record_that_is_none_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(ArtifactError, match=r"run\.json is damaged \(it is no record of a run\)"):
+        SearchIndex.open(tmp_path)
+    with pytest.raises(ConfigError, match="no index here"):
+        SearchIndex.open(tmp_path / "nowhere")
 
 
 # --- what happens then ---
