@@ -35,7 +35,7 @@ MOST_DEPTH = 100
 """Levels of parentheses, and functions of functions: polars reads 100 in .02 s, and 1,000 in 2 s."""
 
 MOST_TERMS = 10_000
-"""Comparisons of a condition: 1.2 s at a million documents. The values of `in` are no comparisons."""
+"""Comparisons of a condition; a thousand take .2 to 2 s at a million documents. Values of `in` are no comparisons."""
 
 JOINED = 64
 """Comparisons joined at a time, so that not all of their results are in memory at once."""
