@@ -44,6 +44,8 @@ def grow(
 ) -> tuple[IndexFiles, RunRecord | None]:
     """Return files and record of the next generation, with documents added and rows removed, named by a run.
 
+    Where there is nothing to add or remove they are those of this one.
+
     Raises
     ------
     ConfigError
@@ -60,6 +62,8 @@ def grow(
     )
     replaced = index.documents["doc_id"].is_in(fresh["doc_id"].implode()) & there
     gone = np.union1d(np.asarray(removed, np.int64), replaced.arg_true().to_numpy())
+    if not fresh.height and not len(gone):
+        return files, index.record
     embedded = _embedded(index, fresh, vectors)
     config = IndexConfig.model_validate(files.meta["config"])
     with _alone(index.record):

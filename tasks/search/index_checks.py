@@ -158,7 +158,7 @@ def check_flags(path: Path, flags: NDArray[np.bool_], n_false: int) -> None:
 
 def check_range(path: Path, values: NDArray[Any], low: int, high: int) -> None:
     """Raise DamagedError where a value is less than `low`, or `high` or more."""
-    if len(values) and not (low <= int(values.min()) and int(values.max()) < high):
+    if values.size and not (low <= int(values.min()) and int(values.max()) < high):
         raise damaged(
             path, f"values from {values.min():,} to {values.max():,}, expected {low:,} to {high - 1:,}"
         )

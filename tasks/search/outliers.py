@@ -11,6 +11,7 @@ from topicflow.tasks.core.vectors.descent import descent_neighbors
 from topicflow.tasks.core.vectors.knn import exact_neighbors
 from topicflow.tasks.search.arguments import whole_number
 from topicflow.tasks.search.index import Hit, SearchIndex
+from topicflow.tasks.search.index_checks import DamagedError, check_range, load_array
 from topicflow.tasks.store.artifact_store import Recipe
 
 EXACT_UP_TO = 10_000
@@ -89,17 +90,24 @@ def neighbor_distances(
         "outliers", "outliers", 1, config={"n_neighbors": k - 1}, inputs={"index": index.files.ref.key}
     )
     store = index.store
-    ref = store.find(recipe)
-    if ref is None:
-        vectors = index.vectors.gather(rows)
-        with store.writing(recipe) as writer:
-            if len(rows) <= EXACT_UP_TO:
-                indices, distances = exact_neighbors(vectors, k)
-            else:
-                indices, distances = descent_neighbors(vectors, k, seed=0)
-            writer.save_array("neighbors", rows[indices[:, 1:]])
-            writer.save_array("distances", distances[:, 1:])
-            writer.rows = len(rows)
-        ref = store.committed(recipe, writer)
-    distances = store.array(ref, "distances")
-    return rows, np.asarray(distances).mean(axis=1), store.array(ref, "neighbors"), distances
+    while (ref := store.find(recipe)) is not None:
+        try:
+            shape = (len(rows), k - 1)
+            neighbors = load_array(store.path(ref, "neighbors.npy"), "int64", shape)
+            check_range(store.path(ref, "neighbors.npy"), neighbors, 0, index.files.ref.rows)
+            distances = load_array(store.path(ref, "distances.npy"), "float32", shape)
+        except DamagedError:
+            store.discard(ref.kind, ref.key)
+        else:
+            return rows, np.asarray(distances).mean(axis=1), neighbors, distances
+    vectors = index.vectors.gather(rows)
+    with store.writing(recipe) as writer:
+        if len(rows) <= EXACT_UP_TO:
+            indices, found = exact_neighbors(vectors, k)
+        else:
+            indices, found = descent_neighbors(vectors, k, seed=0)
+        neighbors, distances = rows[indices[:, 1:]], found[:, 1:]
+        writer.save_array("neighbors", neighbors)
+        writer.save_array("distances", distances)
+        writer.rows = len(rows)
+    return rows, distances.mean(axis=1), neighbors, distances

@@ -80,14 +80,11 @@ def by_words(index: OpenIndex, text: str, depth: int, kept: NDArray[np.bool_] | 
     parts, tables, mean_length = index.postings
     words = list(dict.fromkeys(re.findall(WORD_PATTERN, text.lower())))
     asked = pl.DataFrame({"word": words}, schema={"word": pl.String})
-    places = [
-        asked.join(table.filter(pl.col("word").is_in(words)), on="word", how="left", maintain_order="left")[
-            "place"
-        ]
-        .fill_null(-1)
-        .to_numpy()
-        for table in tables
-    ]
+    places = []
+    for table in tables:
+        known = table.filter(pl.col("word").is_in(words))
+        joined = asked.join(known, on="word", how="left", maintain_order="left")
+        places.append(joined["place"].fill_null(-1).to_numpy())
     scores = bm25_scores(parts, places, len(index), mean_length, index.removed)
     scores[index.removed if kept is None else ~kept] = 0.0
     found = np.flatnonzero(scores)
@@ -117,9 +114,7 @@ def by_both(by_meaning: Ranker, by_words: Ranker) -> Ranker:
         ]
         others, theirs = (np.concatenate(each) for each in zip(*deeper, strict=True))
         order = np.lexsort((others, -theirs))
-        first = np.sort(
-            np.unique(others[order], return_index=True)[1]
-        )  # of a document's two places the better
+        first = np.sort(np.unique(others[order], return_index=True)[1])  # a document's better place
         others, theirs = others[order][first], np.minimum(theirs[order][first], scores.min(initial=np.inf))
         return np.append(rows, others)[:depth], np.append(scores, theirs)[:depth]
 
@@ -167,9 +162,7 @@ def page_of(index: OpenIndex, ranker: Ranker, page: Page) -> Ranked:
             is_all, rows, scores = is_all or not good.all(), rows[good], scores[good]
         if values is not None:
             found = values(rows)
-            best = (
-                found.is_first_distinct() | found.is_null()
-            ).to_numpy()  # a document without a value is a group
+            best = (found.is_first_distinct() | found.is_null()).to_numpy()  # one without a value is a group
             rows, scores = rows[best], scores[best]
         if is_all or len(rows) >= wanted:
             return rows[page.offset : wanted], scores[page.offset : wanted]
@@ -224,9 +217,12 @@ def nearest(
 def _all_sorted(parts: Parts, vectors: NDArray[np.float32], k: int, rows: RowArray | None) -> Found:
     """Return what `exact_nearest` does, by sorting the products with all: O(n log n) a query for any `k`."""
     n = len(parts) if rows is None else len(rows)
-    products = np.empty((len(vectors), n), np.float32)
-    for start, block in parts.blocks(rows):
-        products[:, start : start + len(block)] = vectors @ block.T
-    order = np.argsort(-products, axis=1, kind="stable")[:, :k]
-    found = order.astype(np.int64) if rows is None else rows[order]
-    return found, np.take_along_axis(products, order, 1)
+    found, similarities = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k), np.float32)
+    products = np.empty(n, np.float32)
+    for number, vector in enumerate(vectors):
+        for start, block in parts.blocks(rows):
+            products[start : start + len(block)] = block @ vector
+        order = np.argsort(-products, kind="stable")[:k]
+        found[number] = order if rows is None else rows[order]
+        similarities[number] = products[order]
+    return found, similarities

@@ -17,6 +17,7 @@ from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.runs.retention import verify_artifacts
 from topicflow.tasks.search.index import SearchIndex
 from topicflow.tasks.search.index_checks import DamagedError
+from topicflow.tasks.search.outliers import find_outliers
 from topicflow.tasks.store.artifact_store import ArtifactStore, file_digest
 
 TABLE = documents_table(400)
@@ -259,6 +260,14 @@ def test_the_flow_makes_a_damaged_index_again(tmp_path: Path, name: str) -> None
     grown = build(tmp_path, documents_table(410), method="hnsw")  # a damaged one is not gone on from
     assert (grown.files.meta["base"], len(grown)) == (None, 410)
     assert [problem for _, problem in verify_artifacts(index.store) if problem and "indexes" in problem] == []
+
+
+def test_damaged_neighbours_of_outliers_are_found_again(tmp_path: Path) -> None:
+    index = build(tmp_path, TABLE)
+    before = find_outliers(index, 5)
+    path = next((tmp_path / "store/outliers").glob("*/neighbors.npy"))
+    np.save(path, np.load(path) - 1000)
+    assert find_outliers(index, 5) == before
 
 
 def test_damage_does_not_become_part_of_the_next_generation(tmp_path: Path) -> None:
