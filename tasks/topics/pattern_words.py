@@ -159,4 +159,5 @@ def _too_slow(pattern: str, texts: Sequence[str], n_lines: int) -> ConfigError:
 
 
 def _shown(pattern: str) -> str:
-    return repr(pattern if len(pattern) <= 80 else f"{pattern[:80]}…")
+    line = " ".join(pattern.split("\n"))
+    return f"'{line if len(line) <= 80 else f'{line[:80]}…'}'"

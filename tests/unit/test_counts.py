@@ -221,7 +221,7 @@ def test_a_pattern_that_backtracks_is_ended_and_named(monkeypatch: pytest.Monkey
     with pytest.raises(ConfigError) as error:
         counted([["key: value", slow, "other: x"]], config)
     assert str(error.value) == (
-        f"count.token_pattern: {BACKTRACKING!r} took more than 1 s on a text of {len(slow):,} characters that begins "
+        f"count.token_pattern: '{BACKTRACKING}' took more than 1 s on a text of {len(slow):,} characters that begins "
         f"with {slow[:40]!r}; it backtracks: write it without repetition in repetition, as in (a+)+"
     )
     assert time.monotonic() - started < 120
