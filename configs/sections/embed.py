@@ -105,7 +105,11 @@ class ImagesEmbed(Section):
     revision: str | None = Field(default=None, description="Hub revision: a commit, tag or branch.")
     column: str = Field(default="image", description="Column with the paths of the image files.")
     root: Annotated[str, IsPath(default_too=True)] = Field(
-        default=".", description="Folder that the paths are relative to."
+        default=".", description="Folder that the paths are relative to, and that must contain the files."
+    )
+    allow_outside_root: bool = Field(
+        default=False,
+        description="Read files outside of `root` too, which absolute paths, `..` and links may lead to.",
     )
 
 

@@ -40,6 +40,26 @@ Where = Annotated[
         "--where", metavar="CONDITION", help="As SQL writes it: \"label = 'a' and created >= '2012-01-01'\"."
     ),
 ]
+Ids = Annotated[
+    list[str] | None,
+    typer.Option("--id", metavar="DOC_ID", help="A document that may be found; give it again for more."),
+]
+IdsFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--ids-from", metavar="FILE", help="A file of the ids that may be found, one a line; - reads them."
+    ),
+]
+Offset = Annotated[int, typer.Option("--offset", help="How many of the best are left out.")]
+MinScore = Annotated[float | None, typer.Option("--min-score", help="Least score of what is found.")]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by",
+        metavar="COLUMN",
+        help="The best document of each value of a column; parent for passages.",
+    ),
+]
 
 
 @app.command()
@@ -79,6 +99,11 @@ def search(
         typer.Option("--rerank", metavar="MODEL", help="A cross-encoder that ranks the best 100 anew."),
     ] = None,
     topics: Annotated[bool, typer.Option("--topics", help="Find topics instead of documents.")] = False,
+    ids: Ids = None,
+    ids_from: IdsFrom = None,
+    offset: Offset = 0,
+    min_score: MinScore = None,
+    group_by: GroupBy = None,
     runs: RunsDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -86,23 +111,15 @@ def search(
     if mode not in MODES:
         msg = f"--mode {mode}: expected one of {', '.join(MODES)}"
         raise ConfigError(msg)
-    opened = _open(run, runs)
+    limits = {"ids": _ids(ids, ids_from), "offset": offset, "min_score": min_score, "group_by": group_by}
     if topics:
-        found = opened.topics(query, k)
-        _warn_if_truncated(opened)
-        if as_json:
-            print_json([asdict(topic) for topic in found])
-            return
-        for topic in found:
-            print(
-                f"{topic.score:.3f}  topic {topic.topic}, {topic.size:,} documents: {', '.join(topic.keywords)}"
-            )
+        _refuse_with_topics({"where": where, "rerank": rerank, **limits})
+        _print_topics(_open(run, runs), query, k, as_json=as_json)
         return
-    hits = opened.search(query, k, where, mode, rerank)  # type: ignore[arg-type]
-    _warn_if_truncated(opened)
-    _print_hits(
-        opened, hits, k, as_json=as_json, nothing="no document" + (" that --where keeps" if where else "")
-    )
+    opened = _open(run, runs)
+    hits = opened.search(query, k, where, mode, rerank, **limits)  # type: ignore[arg-type]
+    _warn_if_truncated(opened, hits.truncated)
+    _print_hits(opened, hits, k, as_json=as_json, nothing="no document" + _kept_by(where, limits))
 
 
 @app.command()
@@ -111,19 +128,21 @@ def similar(
     run: IndexRun = None,
     k: Count = 10,
     where: Where = None,
+    ids: Ids = None,
+    ids_from: IdsFrom = None,
+    offset: Offset = 0,
+    min_score: MinScore = None,
+    group_by: GroupBy = None,
     runs: RunsDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the documents most like one."""
+    limits: dict[str, Any] = {
+        "ids": _ids(ids, ids_from), "offset": offset, "min_score": min_score, "group_by": group_by,
+    }  # fmt: skip
     opened = _open(run, runs)
-    hits = opened.similar(doc_id, k, where)
-    _print_hits(
-        opened,
-        hits,
-        k,
-        as_json=as_json,
-        nothing="no other document" + (" that --where keeps" if where else ""),
-    )
+    hits = opened.similar(doc_id, k, where, **limits)
+    _print_hits(opened, hits, k, as_json=as_json, nothing="no other document" + _kept_by(where, limits))
 
 
 @app.command()
@@ -167,8 +186,51 @@ def _open(run: str | None, runs: Path | None) -> SearchIndex:
     return SearchIndex(files, record)
 
 
-def _warn_if_truncated(opened: SearchIndex) -> None:
-    if opened.truncated:
+def _ids(ids: list[str] | None, source: Path | None) -> list[str] | None:
+    """Return the ids that may be found, given one by one and in a file; None where neither is given."""
+    if source is None:
+        return ids or None
+    try:
+        text = sys.stdin.read() if str(source) == "-" else source.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        msg = f"--ids-from {source} cannot be read ({reason}); name a file with one id a line"
+        raise ConfigError(msg) from None
+    return [*(ids or []), *(line for line in text.splitlines() if line.strip())]
+
+
+def _refuse_with_topics(options: dict[str, Any]) -> None:
+    """Raise ConfigError where an option is given that says which documents are found."""
+    names = {"ids": "--id and --ids-from"}
+    for name, value in options.items():
+        if value not in (None, 0):
+            option = names.get(name, f"--{name.replace('_', '-')}")
+            msg = (
+                f"--topics finds topics and takes no {option}, which is for documents; leave one of them out"
+            )
+            raise ConfigError(msg)
+
+
+def _kept_by(where: str | None, limits: dict[str, Any]) -> str:
+    """Return what limited a search that found nothing, as a relative clause."""
+    names = {"where": where, **limits}
+    given = [f"--{name.replace('_', '-')}" for name, value in names.items() if value not in (None, 0)]
+    return f" that {' and '.join(given)} {'keep' if len(given) > 1 else 'keeps'}" if given else ""
+
+
+def _print_topics(opened: SearchIndex, query: str, k: int, *, as_json: bool) -> None:
+    found = opened.topics(query, k)
+    _warn_if_truncated(opened, found.truncated)
+    if as_json:
+        print_json([asdict(topic) for topic in found])
+        return
+    for topic in found:
+        keywords = ", ".join(topic.keywords)
+        print(f"{topic.score:.3f}  topic {topic.topic}, {topic.size:,} documents: {keywords}")
+
+
+def _warn_if_truncated(opened: SearchIndex, truncated: bool) -> None:
+    if truncated:
         most = opened.queries.max_tokens
         _warn(
             f"the query is longer than the {most:,} tokens that the encoder reads; its end counts for BM25 alone"

@@ -20,7 +20,7 @@ from topicflow.tasks.documents.read_errors import readable
 from topicflow.tasks.encoding import recipes
 from topicflow.tasks.encoding.encoders import EncoderFiles, find_encoder, load_model
 from topicflow.tasks.encoding.vector_store import VectorStore
-from topicflow.tasks.errors import ConfigError, DataError
+from topicflow.tasks.errors import ConfigError, DataError, first_line
 from topicflow.tasks.execution.progress import track
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, digest
 from topicflow.tasks.store.digests import Digests
@@ -50,7 +50,7 @@ def image_paths(store: ArtifactStore, documents: ArtifactRef, config: ImagesEmbe
     Raises
     ------
     DataError
-        If the column is missing or has no paths, or a file does not exist.
+        When the column is missing, or holds no paths, or a file is not there or not in `root`.
     """
     own = store.table(documents, "columns")
     schema = own.collect_schema()
@@ -62,13 +62,44 @@ def image_paths(store: ArtifactStore, documents: ArtifactRef, config: ImagesEmbe
         raise DataError(msg)
     names = own.select(config.column).collect()[config.column].to_list()
     root = Path(config.root).expanduser()
-    paths = [root / name if name else None for name in names]
-    for row, path in enumerate(paths):
-        if path is None or not path.is_file():
-            what = f"{path} does not exist" if path else "there is no path"
-            msg = f"embed: column {config.column!r}, document {row}: {what}; paths are relative to embed.root"
-            raise DataError(msg)
-    return [path for path in paths if path is not None]
+    inside = None if config.allow_outside_root else Inside(root)
+    return [
+        _image_path(root, name, inside, f"column {config.column!r}, document {row}")
+        for row, name in enumerate(names)
+    ]
+
+
+def _image_path(root: Path, name: str | None, inside: Inside | None, where: str) -> Path:
+    """Return the path of an image; raise DataError if it is not a file, or not one in `inside`."""
+    path = root / name if name else None
+    if path is not None and inside is not None and not inside.holds(path):
+        msg = (
+            f"embed: {where}: {name!r} lies outside of embed.root={str(root)!r}; name another root, or set "
+            "embed.allow_outside_root=true"
+        )
+        raise DataError(msg)
+    if path is None or not path.is_file():
+        what = f"{path} does not exist" if path else "there is no path"
+        msg = f"embed: {where}: {what}; paths are relative to embed.root"
+        raise DataError(msg)
+    return path
+
+
+class Inside:
+    """Tells which files lie in a folder, whatever links and `..` lead there; a folder is looked up once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._folders: dict[Path, bool] = {}
+
+    def holds(self, path: Path) -> bool:
+        """Return whether a path leads to a file in the folder, there or not."""
+        if path.is_symlink():
+            return path.resolve().is_relative_to(self._root)
+        folder = path.parent
+        if folder not in self._folders:
+            self._folders[folder] = folder.resolve().is_relative_to(self._root)
+        return self._folders[folder] and path.name not in {"", ".."}
 
 
 def image_recipe(store: ArtifactStore, documents: ArtifactRef, config: ImagesEmbed, device: str) -> Recipe:
@@ -162,8 +193,13 @@ def _open(path: Path) -> Any:  # noqa: ANN401  (an image of PIL)
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
-        reason = "it is not an image" if isinstance(error, UnidentifiedImageError) else str(error)
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+    ) as error:  # what pillow raises on damage
+        reason = "it is not an image" if isinstance(error, UnidentifiedImageError) else first_line(error)
         msg = f"embed: {path} cannot be read ({reason}); correct or leave out this document"
         raise DataError(msg) from None
 

@@ -37,7 +37,7 @@ def embed(
         stage="embed",
         kind="embeddings",
         version=VERSIONS["embed"],
-        config=fields_of(config, leave_out={"path", "root", "adapter"}),
+        config=fields_of(config, leave_out={"path", "root", "allow_outside_root", "adapter"}),
         inputs={"texts": texts},
         identity={"encoder": encoder} if adapter is None else {"encoder": encoder, "adapter": adapter},
     )

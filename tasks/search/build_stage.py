@@ -5,6 +5,8 @@ Where an index of the same name is there already and little has changed, the new
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import polars as pl
 from prefect import task
@@ -14,10 +16,23 @@ from topicflow.configs.sections.embed import EmbedConfig
 from topicflow.configs.sections.index import IndexConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.execution.states import cached
+from topicflow.tasks.log import LOG
 from topicflow.tasks.search.index_build import write_index
+from topicflow.tasks.search.index_checks import DamagedError
+from topicflow.tasks.search.index_files import IndexFiles
 from topicflow.tasks.search.index_generation import next_generation
 from topicflow.tasks.search.index_topics import TopicsOfRun, write_topics
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+
+
+def is_sound(store: ArtifactStore, key: str, *, everything: bool = False) -> bool:
+    """Return whether an index can be used, or with `everything` gone on from; say which file is damaged if not."""
+    try:
+        IndexFiles.open(store, key).check(everything=everything)
+    except DamagedError as error:
+        LOG.warning("%s", error)
+        return False
+    return True
 
 
 @task(name="index", cache_policy=NO_CACHE, persist_result=False)
@@ -45,9 +60,15 @@ def index(
     last : str, optional
         Key of the last index of this name; one that is gone, of another space or config, is not gone on from.
     """
-    made = next_generation(store, documents, embeddings, config, embedding, seed, topics, last)
-    if found := made.current or store.find(made.recipe):
-        return cached(found)
+    start = partial(next_generation, store, documents, embeddings, config, embedding, seed, topics)
+    made = start(last)
+    if made.base is not None and not is_sound(store, made.base.ref.key, everything=True):
+        made = start(None)
+    while (found := made.current or store.find(made.recipe)) is not None:
+        if is_sound(store, found.key):
+            return cached(found)
+        store.discard(found.kind, found.key)
+        made = start(None)
     path = store.path(embeddings, "embeddings.npy")
     with store.writing(made.recipe) as writer:
         if made.base is not None:

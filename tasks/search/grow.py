@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -23,9 +21,11 @@ from topicflow.tasks.runs.records import (
     RunRecord,
 )
 from topicflow.tasks.search import recipes
+from topicflow.tasks.search.additions import Documents, fresh_documents
 from topicflow.tasks.search.index_build import write_index
 from topicflow.tasks.search.index_files import IndexFiles, take_file
-from topicflow.tasks.search.queries import QueryEncoder, check_vector
+from topicflow.tasks.search.open_index import OpenIndex
+from topicflow.tasks.search.queries import check_vector
 from topicflow.tasks.search.run_folder import index_figures, write_run
 from topicflow.tasks.store.artifact_store import (
     ArtifactRef,
@@ -34,26 +34,17 @@ from topicflow.tasks.store.artifact_store import (
     canonical_json,
     digest,
 )
-from topicflow.tasks.store.digests import text_digests
-
-
-@dataclass(frozen=True)
-class Base:
-    """The index that grows: its files, its documents, what opens its encoder, and its run's record."""
-
-    files: IndexFiles
-    documents: pl.DataFrame
-    queries: Callable[[], QueryEncoder]
-    record: RunRecord | None
 
 
 def grow(
-    index: Base,
-    documents: Sequence[Mapping[str, Any]] | pl.DataFrame | None,
+    index: OpenIndex,
+    documents: Documents | None,
     vectors: NDArray[np.floating] | None,
     removed: Sequence[int],
 ) -> tuple[IndexFiles, RunRecord | None]:
     """Return files and record of the next generation, with documents added and rows removed, named by a run.
+
+    Where there is nothing to add or remove they are those of this one.
 
     Raises
     ------
@@ -63,11 +54,16 @@ def grow(
         When another has changed the index meanwhile, or it cannot be written.
     """
     started = time.perf_counter()
-    files = index.files
-    fresh = _fresh(index, documents)
-    again = index.documents["doc_id"].is_in(fresh["doc_id"].implode()).to_numpy()
-    replaced = np.flatnonzero(again & ~np.asarray(files.array("removed")))
-    gone = np.union1d(np.asarray(removed, np.int64), replaced)
+    files, there = index.files, pl.Series(~index.removed)
+    fresh = fresh_documents(
+        [] if documents is None else documents,
+        index.documents.schema,
+        index.documents["doc_id"].filter(there),
+    )
+    replaced = index.documents["doc_id"].is_in(fresh["doc_id"].implode()) & there
+    gone = np.union1d(np.asarray(removed, np.int64), replaced.arg_true().to_numpy())
+    if not fresh.height and not len(gone):
+        return files, index.record
     embedded = _embedded(index, fresh, vectors)
     config = IndexConfig.model_validate(files.meta["config"])
     with _alone(index.record):
@@ -105,55 +101,20 @@ def _write(
 
 def _take_topics(writer: ArtifactWriter, files: IndexFiles, n_fresh: int) -> None:
     """Keep the topics; fresh documents have none until the topic model has seen them."""
-    writer.save_array("topics", np.append(files.array("topics"), np.full(n_fresh, -1, np.int32)))
+    writer.save_array("topics", np.append(files.topics()[0], np.full(n_fresh, -1, np.int32)))
     for name in ("topics.parquet", "topic_vectors.npy"):
-        take_file(writer, files.path(name), name)
+        take_file(writer, files.trusted(name), name)
 
 
-def _fresh(index: Base, documents: Sequence[Mapping[str, Any]] | pl.DataFrame | None) -> pl.DataFrame:
-    """Return the documents to add with the index's columns."""
-    schema = index.documents.schema
-    if documents is None or not len(documents):
-        return pl.DataFrame(schema=schema)
-    given = pl.DataFrame(documents, infer_schema_length=None)
-    if unknown := [name for name in given.columns if name not in schema]:
-        msg = f"index: the documents to add have a column {unknown[0]!r}, the index has: {', '.join(schema)}"
-        raise ConfigError(msg)
-    if (
-        "text" not in given.columns
-        or given["text"].is_null().any()
-        or (given["text"].str.strip_chars() == "").any()
-    ):
-        msg = "index: each document to add needs a text"
-        raise ConfigError(msg)
-    if "doc_id" not in given.columns:
-        ids = text_digests(given["text"])[:, 0].astype("<u8").tobytes().hex()
-        given = given.with_columns(doc_id=pl.Series([ids[16 * i : 16 * i + 16] for i in range(given.height)]))
-    given = given.with_columns(pl.col("doc_id").cast(pl.String))
-    if given["doc_id"].is_null().any() or given["doc_id"].is_duplicated().any():
-        repeated = given["doc_id"].filter(given["doc_id"].is_duplicated()).head(1).to_list()
-        what = f"repeat the id {repeated[0]!r}" if repeated else "lack an id"
-        msg = f"index: the documents to add {what}; each needs one of its own"
-        raise ConfigError(msg)
-    own = set(given.columns)
-    filled = [
-        pl.col(name).cast(dtype) if name in own else pl.lit(None, dtype).alias(name)
-        for name, dtype in schema.items()
-    ]
-    try:
-        return given.select(filled)
-    except pl.exceptions.PolarsError as error:
-        msg = f"index: the documents to add do not fit the index's columns: {str(error).splitlines()[0]}"
-        raise ConfigError(msg) from None
-
-
-def _embedded(index: Base, fresh: pl.DataFrame, vectors: NDArray[np.floating] | None) -> NDArray[np.float32]:
+def _embedded(
+    index: OpenIndex, fresh: pl.DataFrame, vectors: NDArray[np.floating] | None
+) -> NDArray[np.float32]:
     """Return unit vectors (n_fresh, dim) of the documents to add, given or embedded."""
     dim = index.files.meta["dim"]
     if not fresh.height:
         return np.zeros((0, dim), np.float32)
     if vectors is None:
-        return index.queries().encode_documents(fresh["text"].to_list())
+        return index.queries.encode_documents(fresh["text"].to_list())
     if len(vectors) != fresh.height:
         msg = f"index: {len(vectors):,} vectors for {fresh.height:,} documents to add; one each"
         raise ConfigError(msg)

@@ -133,7 +133,7 @@ def write_graph(
     if base is not None and inherited:
         about = base.meta
         graph = Graph(parts.dim, about["codes"], about["scale"], about["M"], about["ef_construction"])
-        graph.read(base.path("graph.usearch"), writable=True).add(parts, len(graph), runtime.n_threads)
+        graph.read(base.graph(), writable=True).add(parts, len(graph), runtime.n_threads)
     else:
         graph = Graph.build(parts, config.codes, config.M, config.ef_construction, seed, runtime.n_threads)
     graph.save(writer.path("graph.usearch"))
@@ -185,7 +185,7 @@ def write_index(
     number, parts, gone = 0, [], np.zeros(0, bool)
     if base is not None:
         take_parts(writer, base)
-        number, parts, gone = base.n_parts, list(base.vectors().arrays), np.array(base.array("removed"))
+        number, parts, gone = base.n_parts, list(base.vectors().arrays), np.array(base.removed())
         gone[removed] = True
     mapped = np.load(vectors, mmap_mode="r") if isinstance(vectors, Path) else vectors
     if len(mapped):

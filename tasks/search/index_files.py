@@ -18,7 +18,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,22 @@ import polars as pl
 from numpy.typing import NDArray
 
 from topicflow.configs.sections.count import CountConfig
+from topicflow.tasks.core.vectors.blocks import n_cores
+from topicflow.tasks.core.vectors.graph_file import GraphShape, check_graph_file
 from topicflow.tasks.core.vectors.nearest import Parts
 from topicflow.tasks.core.vectors.postings import Postings, transpose_counts
 from topicflow.tasks.errors import ArtifactError
-from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
+from topicflow.tasks.search.index_checks import (
+    check_flags,
+    check_meta,
+    check_offsets,
+    check_range,
+    damaged,
+    load_array,
+    read_arrow,
+    unreadable,
+)
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter, file_digest
 
 FORMAT = 1
 """Version of these files; an index written by a newer one is refused."""
@@ -40,16 +53,32 @@ WORD_PATTERN = r"(?u)\b\w\w+\b"
 
 COUNTING = CountConfig(stop_words="none", token_pattern=WORD_PATTERN)
 
+_GRAPH_SOUND = "neighbours of graph.usearch"
+
 _POSTINGS = ("offsets", "rows", "counts", "lengths")
 
 
 @dataclass(frozen=True)
 class IndexFiles:
-    """An index artifact opened: its manifest's `meta`, and its files as memory maps."""
+    """An index artifact opened: its manifest's `meta`, and its files, each checked before it is read.
+
+    Attributes
+    ----------
+    store : ArtifactStore
+        Where it is.
+    ref : ArtifactRef
+        Its key; `rows` counts removed documents too.
+    meta : dict
+        What its manifest says of it.
+    digests : dict
+        The digest of each file as it was written.
+    """
 
     store: ArtifactStore
     ref: ArtifactRef
     meta: dict[str, Any]
+    digests: dict[str, str]
+    _sound: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @classmethod
     def open(cls, store: ArtifactStore, key: str) -> IndexFiles:
@@ -61,9 +90,9 @@ class IndexFiles:
             When it is not there, damaged, or written by a newer version.
         """
         state = store.state("indexes", key)
+        address = store.backend.address("indexes", key, "")
         if state != "hit":
-            where = store.backend.address("indexes", key, "")
-            msg = f"index: {where.rstrip('/')} is {state}; `topicflow index CONFIG` makes it again"
+            msg = f"index: {address.rstrip('/')} is {state}; `topicflow index CONFIG` makes it again"
             raise ArtifactError(msg)
         manifest = store.manifest("indexes", key)
         found = manifest["meta"].get("format")
@@ -73,47 +102,146 @@ class IndexFiles:
                 "`topicflow index CONFIG` again"
             )
             raise ArtifactError(msg)
-        return cls(store, ArtifactRef("indexes", key, stage="index", rows=manifest["rows"]), manifest["meta"])
+        check_meta(store.backend.address("indexes", key, "manifest.json"), manifest["meta"], manifest["rows"])
+        digests = {name: str(entry.get("blake2b")) for name, entry in manifest["files"].items()}
+        return cls(
+            store,
+            ArtifactRef("indexes", key, stage="index", rows=manifest["rows"]),
+            manifest["meta"],
+            digests,
+        )
 
     @property
     def n_parts(self) -> int:
         """How many parts there are."""
         return len(self.meta["parts"])
 
+    # --- checking ---
+
+    def check(self, *, everything: bool = False) -> IndexFiles:
+        """Return these files after checking all that native code reads, and all arrays; raise ArtifactError if unsound.
+
+        With `everything` the digests of vectors and postings are taken too, which is for files that are to be part of
+        another index.
+        """
+        names = (
+            list(self.digests) if everything else [name for name in self.digests if not name.endswith(".npy")]
+        )
+        with ThreadPoolExecutor(n_cores()) as pool:
+            list(pool.map(self.trusted, names))
+        self.vectors()
+        self.removed()
+        if self.meta["method"] == "hnsw":
+            self.graph()
+        if self.meta["topics"] is not None:
+            self.topics()
+        if self.meta["lexical"]:
+            self._postings()
+        return self
+
+    def trusted(self, name: str) -> Path:
+        """Return the path on this machine of a file that holds what was written; raise ArtifactError if it does not."""
+        path = self.path(name)
+        if name in self._sound:
+            return path
+        if name not in self.digests:
+            raise damaged(path, "the manifest does not name it")
+        try:
+            found = file_digest(path)
+        except OSError as error:
+            raise unreadable(path, error) from None
+        if found != self.digests[name]:
+            raise damaged(path, "it is not what was written")
+        self._sound.add(name)
+        return path
+
+    # --- reading ---
+
     def path(self, name: str) -> Path:
         """Return the path on this machine of one file."""
         return self.store.path(self.ref, name)
 
-    def array(self, name: str) -> NDArray[Any]:
-        """Return one array."""
-        return self.store.array(self.ref, name)
-
     def vectors(self) -> Parts:
         """Return the vectors of all parts."""
-        return Parts([np.asarray(self.array(f"vectors/part-{number:05d}")) for number in range(self.n_parts)])
+        return Parts(
+            [
+                self._array(f"vectors/part-{number:05d}", "float32", n, self.meta["dim"])
+                for number, n in enumerate(self.meta["parts"])
+            ]
+        )
+
+    def removed(self) -> NDArray[np.bool_]:
+        """Return which documents (n,) are no more."""
+        flags = self._array("removed", "bool", self.ref.rows)
+        check_flags(self.path("removed.npy"), flags, self.meta["n_documents"])
+        return flags
+
+    def graph(self) -> Path:
+        """Return the path on this machine of the graph, which leads nowhere out of itself."""
+        path, meta = self.trusted("graph.usearch"), self.meta
+        if _GRAPH_SOUND not in self._sound:
+            try:
+                check_graph_file(path, GraphShape(self.ref.rows, meta["dim"], meta["codes"], meta["M"]))
+            except ValueError as error:
+                raise damaged(path, str(error)) from None
+            self._sound.add(_GRAPH_SOUND)
+        return path
+
+    def topics(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the topic (n,) of each document, -1 for none, and the topics' centroids (n_topics, dim)."""
+        centroids = self._array("topic_vectors", "float32", None, self.meta["dim"])
+        labels = self._array("topics", "int32", self.ref.rows)
+        check_range(self.path("topics.npy"), labels, -1, max(len(centroids), 0))
+        return labels, centroids
+
+    def topic_table(self) -> pl.DataFrame:
+        """Return the topics: topic, size, name, keywords."""
+        table = pl.read_parquet(self.trusted("topics.parquet"))
+        check_range(self.path("topics.parquet"), table["topic"].to_numpy(), 0, len(self.topics()[1]))
+        return table
 
     def documents(self) -> pl.DataFrame:
-        """Return the documents of all parts; texts stay in the file until they are looked at."""
-        paths = [self.path(f"documents/part-{number:05d}.arrow") for number in range(self.n_parts)]
-        return pl.concat([read_arrow(path) for path in paths], rechunk=False)
+        """Return the documents of all parts."""
+        tables = []
+        for number, n in enumerate(self.meta["parts"]):
+            path = self.trusted(f"documents/part-{number:05d}.arrow")
+            table = read_arrow(path)
+            if table.height != n or table.columns[:2] != ["doc_id", "text"]:
+                raise damaged(
+                    path, f"it holds {table.height:,} rows of {table.columns[:2]}, expected {n:,} documents"
+                )
+            tables.append(table)
+        return pl.concat(tables, rechunk=False)
 
     def postings(self) -> tuple[list[Postings], list[pl.DataFrame]]:
         """Return the postings of all parts and their words, each with its `place`."""
-        parts, words = [], []
-        for number in range(self.n_parts):
-            name = f"words/part-{number:05d}"
-            parts.append(Postings(*(np.asarray(self.array(f"{name}/{each}")) for each in _POSTINGS)))
-            words.append(read_arrow(self.path(f"{name}/words.arrow")))
+        parts, words = self._postings(), []
+        for number, part in enumerate(parts):
+            path = self.trusted(f"words/part-{number:05d}/words.arrow")
+            words.append(read_arrow(path))
+            check_range(path, words[-1]["place"].to_numpy(), 0, len(part.offsets) - 1)
         return parts, words
 
+    def _postings(self) -> list[Postings]:
+        found = []
+        for number, n in enumerate(self.meta["parts"]):
+            name = f"words/part-{number:05d}"
+            offsets = self._array(f"{name}/offsets", "int64", None)
+            rows, counts = (self._array(f"{name}/{each}", "int32", None) for each in ("rows", "counts"))
+            lengths = self._array(f"{name}/lengths", "int32", n)
+            if len(rows) != len(counts):
+                raise damaged(
+                    self.path(f"{name}/counts.npy"), f"{len(counts):,} counts of {len(rows):,} rows"
+                )
+            check_offsets(self.path(f"{name}/offsets.npy"), offsets, len(rows))
+            check_range(self.path(f"{name}/rows.npy"), rows, 0, n)
+            check_range(self.path(f"{name}/counts.npy"), counts, 1, 2**31)
+            check_range(self.path(f"{name}/lengths.npy"), lengths, 0, 2**31)
+            found.append(Postings(offsets, rows, counts, lengths))
+        return found
 
-def read_arrow(path: Path) -> pl.DataFrame:
-    """Return a table of an Arrow file, mapped into memory; raise ArtifactError where it cannot be read."""
-    try:
-        return pl.read_ipc(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        msg = f"index: {path} cannot be read ({str(error).splitlines()[0]}); `topicflow store verify` finds damage"
-        raise ArtifactError(msg) from None
+    def _array(self, name: str, dtype: str, *shape: int | None) -> NDArray[Any]:
+        return np.asarray(load_array(self.path(f"{name}.npy"), dtype, shape))
 
 
 # --- writing ---
@@ -157,6 +285,7 @@ def take_file(writer: ArtifactWriter, source: Path, name: str) -> None:
 
 def take_parts(writer: ArtifactWriter, files: IndexFiles) -> None:
     """Put all parts of an index into its next generation."""
+    files.check(everything=True)  # or damage would be taken for what was written
     suffixes = [f"words/part-{{:05d}}/{each}.npy" for each in _POSTINGS] + ["words/part-{:05d}/words.arrow"]
     names = ["documents/part-{:05d}.arrow", "vectors/part-{:05d}.npy"]
     for number in range(files.n_parts):

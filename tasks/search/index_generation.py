@@ -16,6 +16,7 @@ from topicflow.configs.sections.embed import EmbedConfig, PrecomputedEmbed
 from topicflow.configs.sections.index import IndexConfig
 from topicflow.tasks.core.vectors.nearest import RowArray
 from topicflow.tasks.search import recipes
+from topicflow.tasks.search.index_checks import DamagedError
 from topicflow.tasks.search.index_files import IndexFiles
 from topicflow.tasks.search.index_topics import TopicsOfRun
 from topicflow.tasks.search.queries import space_of
@@ -84,7 +85,10 @@ def next_generation(
         return replace(
             anew, current=ArtifactRef("indexes", base.ref.key, "index", base.ref.rows, cached=True)
         )
-    found = changes(base, table)
+    try:
+        found = changes(base, table)
+    except DamagedError:
+        return anew
     if found is None or not _grows_from(base, *found):
         return anew
     grown = recipes.index(config, {**inputs, "base": base.ref.key}, space["encoder"], seed)
@@ -92,14 +96,17 @@ def next_generation(
 
 
 def index_documents(store: ArtifactStore, documents: ArtifactRef, leave_out: str | None) -> pl.LazyFrame:
-    """Return doc_id, text, label and timestamp of documents, and their own columns but nested ones and `leave_out`."""
+    """Return doc_id, text, label, timestamp and parent of documents, and their own columns but for `leave_out`.
+
+    Where the input has a `parent` of its own, the document that a passage is of is `parent_doc_id`.
+    """
     table, own = store.table(documents, "documents"), store.table(documents, "columns")
-    mine = [name for name in ("doc_id", "text", "label", "timestamp") if name in table.collect_schema()]
-    kept = [
-        name
-        for name, dtype in own.collect_schema().items()
-        if name not in {*mine, leave_out} and not dtype.is_nested()
-    ]
+    there, given = table.collect_schema(), own.collect_schema()
+    mine = [pl.col(name) for name in ("doc_id", "text", "label", "timestamp") if name in there]
+    if "parent" in there:
+        mine.append(pl.col("parent").alias("parent_doc_id") if "parent" in given else pl.col("parent"))
+    names = {expression.meta.output_name() for expression in mine}
+    kept = [name for name in given if name not in {*names, leave_out}]
     return pl.concat([table.select(mine), own.select(kept)], how="horizontal")
 
 
@@ -117,7 +124,7 @@ def changes(base: IndexFiles, documents: pl.LazyFrame) -> tuple[RowArray, RowArr
         return None
     now = documents.select(hash=pl.struct(pl.all()).hash()).collect()["hash"]
     then = before.select(hash=pl.struct(pl.all()).hash())["hash"]
-    live = ~np.asarray(base.array("removed"))
+    live = ~base.removed()
     fresh = np.flatnonzero(~now.is_in(then.filter(pl.Series(live)).implode()).to_numpy())
     gone = np.flatnonzero(live & ~then.is_in(now.implode()).to_numpy())
     return fresh, gone
@@ -125,7 +132,7 @@ def changes(base: IndexFiles, documents: pl.LazyFrame) -> tuple[RowArray, RowArr
 
 def _grows_from(base: IndexFiles, fresh: RowArray, gone: RowArray) -> bool:
     """Return whether going on from `base` is worth it."""
-    removed = int(np.asarray(base.array("removed")).sum()) + len(gone)
+    removed = int(base.removed().sum()) + len(gone)
     return len(fresh) <= base.ref.rows and removed <= REBUILD_SHARE * (base.ref.rows + len(fresh))
 
 
@@ -135,6 +142,11 @@ def _base(
     """Return the last index where it can be gone on from."""
     if last is None or store.state("indexes", last) != "hit":
         return None
-    files = IndexFiles.open(store, last)
+    if store.manifest("indexes", last)["recipe"].get("version") != recipes.VERSIONS["index"]:
+        return None
+    try:
+        files = IndexFiles.open(store, last)
+    except DamagedError:
+        return None
     same = {**files.meta["config"], "topics": None} == {**config.model_dump(mode="json"), "topics": None}
     return files if same and files.meta["space"] == dict(space) else None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.runs.records import find_run
-from topicflow.tasks.search.index_files import read_arrow
+from topicflow.tasks.search.index_checks import read_arrow
 from topicflow.tasks.store.artifact_store import ArtifactWriter
 
 BLOCK_ROWS = 65_536

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.runs.records import (
     RunRecord,
     find_run,
@@ -48,16 +48,32 @@ def _index_record(record: RunRecord) -> RunRecord:
 
 
 def locate_index(path: Path) -> tuple[ArtifactStore, str, RunRecord | None]:
-    """Return store, key and run's record of an index, by a run's folder or an artifact's; raise ConfigError if none."""
+    """Return store, key and run's record of an index, by a run's folder or an artifact's.
+
+    Raises
+    ------
+    ConfigError
+        When there is no index.
+    ArtifactError
+        When there is a run whose record cannot be read, or is none.
+    """
     if (path / "manifest.json").exists():
         folder = path.resolve()
         return ArtifactStore(folder.parents[1]), folder.name, None
     folder = path / "latest" if (path / "latest").exists() else path
     try:
         record = json.loads((folder / "run.json").read_bytes())
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError):
         msg = f"{path}: no index here; expected a folder such as runs/search/latest or store/indexes/<key>"
         raise ConfigError(msg) from None
+    except OSError as error:
+        msg = f"{folder / 'run.json'} cannot be read ({error.strerror}); make it readable"
+        raise ArtifactError(msg) from None
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or not record.keys() >= {"name", "run_id", "store", "stages"}:
+        msg = f"{folder / 'run.json'} is damaged (it is no record of a run); `topicflow index CONFIG` makes another run"
+        raise ArtifactError(msg)
     return open_record({**record, "folder": str(folder.resolve())})
 
 

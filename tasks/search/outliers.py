@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from topicflow.tasks.core.vectors.descent import descent_neighbors
 from topicflow.tasks.core.vectors.knn import exact_neighbors
-from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.search.arguments import whole_number
 from topicflow.tasks.search.index import Hit, SearchIndex
+from topicflow.tasks.search.index_checks import DamagedError, check_range, load_array
 from topicflow.tasks.store.artifact_store import Recipe
 
 EXACT_UP_TO = 10_000
@@ -59,9 +60,10 @@ def find_outliers(
     ----------
     Angiulli, Pizzuti: Fast outlier detection in high dimensional spaces (PKDD 2002).
     """
-    if n < 1 or n_neighbors < 1:
-        msg = f"outliers: -k {n} and --neighbors {n_neighbors} must be 1 or more"
-        raise ConfigError(msg)
+    n, n_neighbors = (
+        whole_number("k", n, 1, "outliers"),
+        whole_number("neighbors", n_neighbors, 1, "outliers"),
+    )
     kept = index.filtered(where)
     rows, scores, neighbors, distances = neighbor_distances(index, n_neighbors)
     listed = np.arange(len(rows)) if kept is None else np.flatnonzero(kept[rows])
@@ -79,7 +81,7 @@ def neighbor_distances(
     index: SearchIndex, n_neighbors: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
     """Return rows (n,), mean distances (n,), neighbours' rows and distances (n, k), kept in the store or found now."""
-    rows = np.flatnonzero(~np.asarray(index.files.array("removed")))
+    rows = np.flatnonzero(~index.files.removed())
     k = min(n_neighbors + 1, len(rows))
     if k < 2:
         none = np.zeros((len(rows), 0), np.float32)
@@ -88,17 +90,24 @@ def neighbor_distances(
         "outliers", "outliers", 1, config={"n_neighbors": k - 1}, inputs={"index": index.files.ref.key}
     )
     store = index.store
-    ref = store.find(recipe)
-    if ref is None:
-        vectors = index.vectors.gather(rows)
-        with store.writing(recipe) as writer:
-            if len(rows) <= EXACT_UP_TO:
-                indices, distances = exact_neighbors(vectors, k)
-            else:
-                indices, distances = descent_neighbors(vectors, k, seed=0)
-            writer.save_array("neighbors", rows[indices[:, 1:]])
-            writer.save_array("distances", distances[:, 1:])
-            writer.rows = len(rows)
-        ref = store.committed(recipe, writer)
-    distances = store.array(ref, "distances")
-    return rows, np.asarray(distances).mean(axis=1), store.array(ref, "neighbors"), distances
+    while (ref := store.find(recipe)) is not None:
+        try:
+            shape = (len(rows), k - 1)
+            neighbors = load_array(store.path(ref, "neighbors.npy"), "int64", shape)
+            check_range(store.path(ref, "neighbors.npy"), neighbors, 0, index.files.ref.rows)
+            distances = load_array(store.path(ref, "distances.npy"), "float32", shape)
+        except DamagedError:
+            store.discard(ref.kind, ref.key)
+        else:
+            return rows, np.asarray(distances).mean(axis=1), neighbors, distances
+    vectors = index.vectors.gather(rows)
+    with store.writing(recipe) as writer:
+        if len(rows) <= EXACT_UP_TO:
+            indices, found = exact_neighbors(vectors, k)
+        else:
+            indices, found = descent_neighbors(vectors, k, seed=0)
+        neighbors, distances = rows[indices[:, 1:]], found[:, 1:]
+        writer.save_array("neighbors", neighbors)
+        writer.save_array("distances", distances)
+        writer.rows = len(rows)
+    return rows, distances.mean(axis=1), neighbors, distances

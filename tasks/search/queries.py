@@ -5,8 +5,9 @@ The one place where a query becomes a vector: encoder, query prompt, adapter, no
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,11 @@ def space_of(
 
 @dataclass(frozen=True)
 class QueryEncoder:
-    """What turns the text of a query into a vector of an index's space."""
+    """What turns the text of a query into a vector of an index's space.
+
+    One thread encodes at a time: a tokenizer holds the length at which it cuts, which changes between counting and
+    encoding, so that two threads would cut each other's texts at the wrong place, or not at all.
+    """
 
     store: ArtifactStore
     adapter: AdapterFiles | None
@@ -61,10 +66,12 @@ class QueryEncoder:
     prompt: str | None
     max_tokens: int | None
     dim: int
+    _alone: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return unit vectors (n, dim) and which texts (n,) are longer than the encoder reads."""
-        vectors, n_tokens = self.encoder.encode_queries(texts, self.prompt)
+        with self._alone:
+            vectors, n_tokens = self.encoder.encode_queries(texts, self.prompt)
         if vectors.shape[1] != self.dim:
             msg = (
                 f"index: the model of queries gives {vectors.shape[1]} dimensions, the index has {self.dim}: another "
@@ -77,7 +84,9 @@ class QueryEncoder:
 
     def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors (n, dim) of documents that are added."""
-        return apply_adapter(self.store, self.adapter, self.encoder.encode(texts)[0])
+        with self._alone:
+            vectors = self.encoder.encode(texts)[0]
+        return apply_adapter(self.store, self.adapter, vectors)
 
 
 def open_queries(

@@ -11,7 +11,7 @@ from topicflow.configs.sections.index import IndexConfig
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 
-VERSIONS: Mapping[str, int] = {"index": 1}
+VERSIONS: Mapping[str, int] = {"index": 2}
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
 

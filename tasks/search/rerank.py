@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.errors import ConfigError
+
+_ALONE = threading.Lock()
+"""One thread reads at a time: what cuts texts into tokens is changed while it does."""
 
 
 def rerank_scores(model: str, query: str, texts: Sequence[str]) -> NDArray[np.float64]:
@@ -37,9 +41,9 @@ def rerank_scores(model: str, query: str, texts: Sequence[str]) -> NDArray[np.fl
     """
     if not texts:
         return np.zeros(0)
-    found = np.asarray(
-        _cross_encoder(model).predict([(query, text) for text in texts], show_progress_bar=False), np.float64
-    )
+    pairs = [(query, text) for text in texts]
+    with _ALONE:
+        found = np.asarray(_cross_encoder(model).predict(pairs, show_progress_bar=False), np.float64)
     if found.ndim != 1:
         msg = f"rerank: {model} gives {found.shape[1]} numbers a pair, expected one; it is no reranker"
         raise ConfigError(msg)

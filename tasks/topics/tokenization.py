@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from topicflow.configs.sections.count import CountConfig
-from topicflow.tasks.core.words.vocabulary import SCANNED, AnalyzedWords, ScannedWords, Vocabulary
+from topicflow.tasks.core.words.vocabulary import SCANNED, ScannedWords, Vocabulary
 from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.topics.pattern_words import PatternWords, checked_pattern, cut_apart
 
 
 def stop_words(config: CountConfig) -> list[str]:
@@ -43,18 +42,13 @@ def left_out(config: CountConfig) -> list[str]:
     Raises
     ------
     ConfigError
-        If the pattern cannot be used or a language is unknown.
+        When the pattern cannot be used, takes too long, or a language is unknown.
     """
-    try:
-        pattern = re.compile(config.token_pattern)
-    except re.error as error:
-        msg = f"count.token_pattern: not a regular expression: {error}"
-        raise ConfigError(msg) from None
-    if pattern.groups > 1:
-        msg = f"count.token_pattern: has {pattern.groups} groups, expected at most one; write (?:…) for the others"
-        raise ConfigError(msg)
-    words = (word.lower() if config.lowercase else word for word in stop_words(config))
-    return sorted({piece for word in words for piece in pattern.findall(word)})
+    pattern = checked_pattern(config.token_pattern)
+    words = [word.lower() if config.lowercase else word for word in stop_words(config)]
+    if config.token_pattern in SCANNED:
+        return sorted({piece for word in words for piece in pattern.findall(word)})
+    return sorted({piece for pieces in cut_apart(config.token_pattern, words) for piece in pieces})
 
 
 def vectorizer_params(config: CountConfig) -> dict[str, object]:
@@ -68,16 +62,13 @@ def vectorizer_params(config: CountConfig) -> dict[str, object]:
 
 
 def vocabulary_of(config: CountConfig) -> Vocabulary:
-    """Return an empty vocabulary for `config`: the compiled scanner if it supports the pattern."""
-    if config.token_pattern in SCANNED:
-        shortest, longest = config.ngram_range
-        return ScannedWords(
-            config.token_pattern,
-            lowercase=config.lowercase,
-            stop_words=left_out(config),
-            shortest=shortest,
-            longest=longest,
-        )
-    from sklearn.feature_extraction.text import CountVectorizer
-
-    return AnalyzedWords(CountVectorizer(**vectorizer_params(config)).build_analyzer())
+    """Return the empty vocabulary that cuts texts as `config` says: compiled if the scanner supports the pattern."""
+    shortest, longest = config.ngram_range
+    words = ScannedWords if config.token_pattern in SCANNED else PatternWords
+    return words(
+        config.token_pattern,
+        lowercase=config.lowercase,
+        stop_words=left_out(config),
+        shortest=shortest,
+        longest=longest,
+    )

@@ -24,7 +24,8 @@ from tests.benchmarks.peer import machine
 from tests.indexes import run
 from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.tasks.core.vectors.postings import fuse_ranks
-from topicflow.tasks.search.index import DENSE_WEIGHT, DEPTH, FUSION_K, SearchIndex
+from topicflow.tasks.search.index import SearchIndex
+from topicflow.tasks.search.ranking import DENSE_WEIGHT, DEPTH, FUSION_K, by_words
 
 FUSIONS = (5.0, 10.0, 20.0, 30.0, 60.0, 100.0)
 WEIGHTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -72,7 +73,7 @@ def rankings_of(index: SearchIndex, queries: Sequence[str]) -> tuple[list[np.nda
     """Return the rows by meaning and by words of each query, as many as any depth needs."""
     vectors = index.queries.encode(queries)[0]
     dense = list(index.nearest(vectors, max(DEPTHS))[0])
-    return dense, [index._by_words(query, max(DEPTHS), None)[0] for query in queries]
+    return dense, [by_words(index._open, query, max(DEPTHS), None)[0] for query in queries]
 
 
 def main() -> None:

@@ -82,9 +82,49 @@ def test_similar_and_outliers(topicflow: Topicflow) -> None:
     assert len(far[0]["neighbors"]) == 3
 
 
+def test_pages_groups_and_ids(topicflow: Topicflow, folder: Path) -> None:
+    def ids(*arguments: str) -> list[str]:
+        return [hit["doc_id"] for hit in topicflow(*arguments, "--json").record]
+
+    best = ids("search", "red tea", "-k", "12")
+    assert ids("search", "red tea", "-k", "4", "--offset", "8") == best[8:]
+    assert set(ids("search", "red tea", "--id", best[3], "--id", best[1])) == {best[1], best[3]}
+    (folder / "ids.txt").write_text("\n".join([best[5], "", best[2], "nobody"]) + "\n")
+    assert ids("search", "red tea", "--mode", "dense", "--ids-from", "ids.txt", "-k", "1") in (
+        [best[2]],
+        [best[5]],
+    )
+    assert ids("similar", "d5", "--ids-from", "ids.txt", "--id", "d5", "-k", "1", "--offset", "2") == []
+    kinds = topicflow("search", "red tea", "--group-by", "kind", "--json").record
+    assert sorted(hit["fields"]["kind"] for hit in kinds) == ["even", "odd"]
+    near = topicflow("similar", "d5", "-k", "9", "--json").record
+    least = near[2]["score"]
+    expected = [hit["doc_id"] for hit in near if hit["score"] >= least]
+    assert ids("similar", "d5", "-k", "9", "--min-score", str(least)) == expected
+    nothing = good(topicflow("search", "red", "--min-score", "9"))
+    assert nothing == "no document that --min-score keeps was found\n"
+    assert good(topicflow("similar", "d5", "--id", "nobody", "--where", "bucket > 1")) == (
+        "no other document that --where and --ids keep was found\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["search", "a", "--offset", "-1"], "error: search: offset=-1, expected 0 or more"),
+        (
+            ["search", "a", "--group-by", "knd"],
+            "error: group_by: column 1: no column 'knd'; did you mean 'kind'?",
+        ),
+        (
+            ["search", "a", "--ids-from", "none.txt"],
+            "error: --ids-from none.txt cannot be read (No such file",
+        ),
+        (
+            ["search", "a", "--topics", "--where", "bucket = 1"],
+            "error: --topics finds topics and takes no --where",
+        ),
+        (["outliers", "-k", "0"], "error: outliers: k=0, expected 1 or more"),
         (["search", " "], "error: search: the query is empty; give some words"),
         (["search", "a", "-k", "0"], "error: search: k=0, expected 1 or more"),
         (["search", "a", "--mode", "best"], "error: --mode best: expected one of auto, dense, bm25, hybrid"),

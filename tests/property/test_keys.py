@@ -116,7 +116,7 @@ BESIDE_ANOTHER = {"keep_column"}
 CHOSEN_BY = {"threshold", "jaccard_threshold"}
 """Fields that choose among the pairs that were found: of the key of the duplicates, not of that of the pairs."""
 
-BY_CONTENT = {"path", "connection_env", "query", "root", "topics", "adapter", "run"}
+BY_CONTENT = {"path", "connection_env", "query", "root", "allow_outside_root", "topics", "adapter", "run"}
 """Fields that say where the input lies: what lies there is in the key by its content."""
 
 

@@ -2,7 +2,9 @@
 
 import contextlib
 import re
+import subprocess
 import sys
+import time
 
 import numpy as np
 import polars as pl
@@ -22,6 +24,7 @@ from topicflow.tasks.core.words.counts import emphasize, top_words, topic_counts
 from topicflow.tasks.core.words.vocabulary import SCANNED, character_classes
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics import pattern_words
 from topicflow.tasks.topics.count import count, read_counts
 from topicflow.tasks.topics.label import weigh_words
 from topicflow.tasks.topics.tokenization import stop_words, vectorizer_params
@@ -193,12 +196,63 @@ def test_a_pattern_with_one_group_takes_the_group() -> None:
             r"(\w)(\w)",
             "count.token_pattern: has 2 groups, expected at most one; write (?:…) for the others",
         ),
+        ("(" * 5000 + ")" * 5000, "count.token_pattern: not a regular expression: it is nested too deep"),
+        (
+            "a{99999999999}",
+            "count.token_pattern: not a regular expression: the repetition number is too large",
+        ),
     ],
 )
 def test_a_bad_pattern_is_one_line(pattern: str, line: str) -> None:
     with pytest.raises(ConfigError) as error:
         vectorizer_params(CountConfig(token_pattern=pattern))
     assert str(error.value) == line
+
+
+BACKTRACKING = r"(?:\w+\s?)+:"
+
+
+def test_a_pattern_that_backtracks_is_ended_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pattern_words, "TEXT_S", 1.0)
+    config = CountConfig(token_pattern=BACKTRACKING, stop_words="none", min_df=1)
+    assert counted([["key: value", "other: x"]], config)[1] == ["key:", "other:"]
+    slow = "a long text that has no colon in it and so is tried for ever " * 3
+    started = time.monotonic()
+    with pytest.raises(ConfigError) as error:
+        counted([["key: value", slow, "other: x"]], config)
+    assert str(error.value) == (
+        f"count.token_pattern: '{BACKTRACKING}' took more than 1 s on a text of {len(slow):,} characters that begins "
+        f"with {slow[:40]!r}; it backtracks: write it without repetition in repetition, as in (a+)+"
+    )
+    assert time.monotonic() - started < 120
+    with pytest.raises(ConfigError, match="took more than 1 s on a text of 41 characters"):
+        counted([["key: value"]], config.model_copy(update={"extra_stop_words": ("a" * 41,)}))
+
+
+def test_the_process_that_cuts_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pattern_words, "TEXT_S", 0.5)
+    started = []
+    popen = subprocess.Popen
+
+    def watched(*args: object, **settings: object) -> object:
+        started.append(popen(*args, **settings))
+        return started[-1]
+
+    monkeypatch.setattr(pattern_words.subprocess, "Popen", watched)
+    with pytest.raises(ConfigError, match="it backtracks"):
+        pattern_words.cut_apart(r"(a+)+b", ["a" * 60])
+    assert [process.returncode for process in started] == [-9, -9]  # the second shows which text it is
+
+
+def test_patterns_that_are_compiled_start_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pattern_words.subprocess, "Popen", None)
+    for pattern in SCANNED:
+        assert counted([["a-cat and the dog"]], CountConfig(token_pattern=pattern, min_df=1))[1]
+
+
+def test_long_lines_and_odd_characters_come_back() -> None:
+    texts = ["naïve 東京 \ud800 " * 20_000, "", "x"]
+    assert pattern_words.cut_apart(r"\S+", texts) == [text.split() for text in texts]
 
 
 # --- topics ---

@@ -1,6 +1,7 @@
 """Filters: conditions keep the rows that a plain loop keeps, and what cannot be read is named with its place."""
 
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topicflow.tasks.errors import ConfigError
-from topicflow.tasks.search.filters import parse_filter
+from topicflow.tasks.search.filters.parser import MOST_DEPTH, MOST_TERMS, parse_filter
 
 TABLE = pl.DataFrame(
     {
@@ -22,6 +23,15 @@ TABLE = pl.DataFrame(
         "created": [date(2012, 1, 1), date(2011, 12, 31), date(2013, 5, 5), None, date(2012, 6, 1)],
         "seen": [datetime(2012, 1, 1, 12, tzinfo=UTC)] * 3 + [None, datetime(2020, 1, 1, tzinfo=UTC)],
         "a b": ["x", "y", "z", "x", "y"],
+        "tags": [["x", "y"], ["y", None], [], None, ["z"]],
+        "meta": [
+            {"source": "wire", "n": 1, "at": {"home page": "u"}},
+            {"source": "web", "n": None, "at": None},
+            None,
+            {"source": None, "n": 3, "at": {"home page": None}},
+            {"source": "wire", "n": 5, "at": {"home page": "v"}},
+        ],
+        "year": [1, 2, 3, 4, 5],
     }
 )
 
@@ -65,6 +75,29 @@ def kept(condition: str) -> list[int]:
         ("(stars = 1 or stars = 2) and not sold", [1]),
         ("stars>=2\n and stars<=3", [1, 2]),
         ("stars > 100", []),
+        ("stars < 1.5 or stars = 2.0 or stars = 2.5", [0, 1]),
+        ("stars in (1.5, 3.0)", [2]),
+        ("stars < 1e30 and stars > -1e30", [0, 1, 2, 3]),
+        ("tags contains 'y'", [0, 1]),
+        ("tags not contains 'y'", [2, 4]),
+        ("tags contains any ('x', 'z')", [0, 4]),
+        ("tags contains all ('y', 'x', 'y')", [0]),
+        ("tags is null", [3]),
+        ("length(tags) = 2", [0, 1]),
+        ("meta.source = 'wire'", [0, 4]),
+        ("meta.n > 1 and lower(meta.source) like 'w%'", [4]),
+        ("meta.at.\"home page\" = 'v'", [4]),
+        ("meta is null", [2]),
+        ("meta.at is null", [1, 2]),
+        ("meta.source is null", [2, 3]),
+        ("lower(label) = 'sci.med' or length(label) = 4", [1, 2]),
+        ("year(created) = 2012", [0, 4]),
+        ("month(created) in (5, 12) and year > 1", [1, 2]),
+        ("year = 5", [4]),
+        ("label like '100!%%' escape '!'", [4]),
+        ("label like '%!%%' escape '!'", [4]),
+        ("label not ilike 'SCI%' ", [2, 4]),
+        ("not not not sold", [1, 4]),
     ],
 )
 def test_conditions(condition: str, rows: list[int]) -> None:
@@ -93,10 +126,29 @@ def test_conditions(condition: str, rows: list[int]) -> None:
         ("stars = true", 9, "compares a column of Int64 with true"),
         ("stars in 1", 10, "expected '(', found '1'"),
         ("stars like 'a'", 7, "like is for texts"),
-        ("label not = 'a'", 11, "expected in, between or like"),
+        ("label not = 'a'", 11, "expected in, between, like or contains"),
         ("label = 'a'; drop table x", 12, "';', which means nothing here"),
         ("label", 6, "expected a comparison such as = or in"),
         ("count(*) > 1", 7, "means nothing here"),
+        ("count(stars) > 1", 1, "no function 'count'; there are: lower, length, year, month"),
+        ("lower(stars) = 'a'", 1, "lower is for texts, the column is Int64"),
+        ("year(label) = 1", 1, "year is for dates and times, the column is String"),
+        ("meta.sourc = 'a'", 6, "no field 'sourc'; did you mean 'source'?"),
+        ("label.x = 'a'", 7, "no field 'x'; it is String"),
+        ("meta = 'a'", 8, "name one of its fields"),
+        ("tags = 'x'", 8, "lists take `contains`"),
+        ("label contains 'x'", 7, "contains is for lists of values, the column is String; write like '%…%'"),
+        ("tags contains 1", 15, "compares a column of String with the number 1"),
+        ("label like 'a!' escape '!'", 24, "the pattern ends with its escape '!'"),
+        ("label like 'a' escape 'ab'", 23, "expected one character to escape with, found 2"),
+        ("stars = 18446744073709551616", 9, "the number 18446744073709551616 does not fit into 64 bits"),
+        ("stars in (1, -9223372036854775809)", 14, "does not fit into 64 bits"),
+        ("price < 1e400", 9, "the number 1e400 does not fit into 64 bits"),
+        ("price < 1e-99999999", 9, "does not fit into 64 bits"),
+        ("seen < '0001-01-01 00:00+14:00'", 8, "is no datetime"),
+        ("seen < '2012-13-01'", 8, "such as '2012-01-31' or '2012-01-31 12:00'"),
+        ("stars in ()", 11, "expected a value, found ')'"),
+        ("stars in (1, 'a')", 14, "compares a column of Int64 with the text 'a'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_named_with_its_place(condition: str, column: int, said: str) -> None:
@@ -115,6 +167,46 @@ def test_the_columns_read_are_told() -> None:
         "stars",
         "a b",
     }
+
+
+# --- bounds ---
+
+
+def test_a_hundred_thousand_ids_are_read_at_once() -> None:
+    table = pl.DataFrame({"id": [f"it's {number}" for number in range(200_000)]})
+    wanted = [f"'it''s {number}'" for number in range(0, 400_000, 4)]
+    started = time.process_time()
+    expression, _ = parse_filter(f"id in ({', '.join(wanted)})", table.schema)
+    assert table.filter(expression)["id"].to_list() == [f"it's {number}" for number in range(0, 200_000, 4)]
+    assert time.process_time() - started < 3.0  # .2 s on a quiet machine
+
+
+@pytest.mark.parametrize("word", ["or", "and"])
+def test_many_terms_are_a_flat_tree(word: str) -> None:
+    condition = f" {word} ".join(f"stars <> {number}" for number in range(2, 1002))
+    started = time.process_time()
+    assert kept(condition) == ([0, 1, 2, 3] if word == "or" else [0])
+    assert time.process_time() - started < 3.0  # .1 s on a quiet machine
+
+
+def test_what_is_beyond_the_bounds_is_named() -> None:
+    def refused(condition: str) -> str:
+        with pytest.raises(ConfigError) as raised:
+            parse_filter(condition, TABLE.schema)
+        assert len(str(raised.value)) < 400
+        return str(raised.value)
+
+    deep = "(" * MOST_DEPTH + "stars = 1" + ")" * MOST_DEPTH
+    assert kept(deep) == [0]
+    assert kept("not " * 10_000 + "stars = 1") == [0]
+    assert f"more than {MOST_DEPTH} levels" in refused(f"({deep})")
+    assert f"more than {MOST_DEPTH} levels" in refused("(" * 100_000)
+    assert f"more than {MOST_DEPTH} levels" in refused("lower(" * 1000 + "label" + ")" * 1000 + " = 'a'")
+    assert f"more than {MOST_TERMS:,} comparisons" in refused(" or ".join(["stars = 1"] * (MOST_TERMS + 1)))
+    assert "a number of 5,000 characters" in refused("stars = " + "1" * 5000)
+    assert "a pattern of 2,003 characters" in refused(f"label like '%{'a' * 2000}%b'")
+    assert kept(f"label like '%{'a' * 2000}%'") == []
+    assert kept(f"label like '%{'_' * 900}%'") == []
 
 
 # --- against a plain loop over rows, with SQL's three values ---

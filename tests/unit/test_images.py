@@ -12,7 +12,13 @@ from tests.indexes import build, result
 from topicflow.configs.sections.embed import ImagesEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding.embed import embed
-from topicflow.tasks.encoding.images import as_text_model, encode_images, find_image_encoder, load_model
+from topicflow.tasks.encoding.images import (
+    as_text_model,
+    encode_images,
+    find_image_encoder,
+    image_recipe,
+    load_model,
+)
 from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.cluster import cluster_points
@@ -101,6 +107,54 @@ def test_images_that_are_not_there(
     with pytest.raises(DataError) as raised:
         embed.fn(store, documents(store, pictures), config, RuntimeConfig())
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "{outside}/secret.png",
+        "../outside/secret.png",
+        "link.png",
+        "folder/secret.png",
+        "..",
+        "folder/../../outside/secret.png",
+    ],
+)
+def test_files_outside_of_the_root_are_not_read(
+    store: ArtifactStore, clip: Path, tmp_path: Path, name: str
+) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    Image.new("RGB", (40, 36), COLOURS["red"]).save(outside / "secret.png")
+    (root / "link.png").symlink_to(outside / "secret.png")
+    (root / "folder").symlink_to(outside)
+    named = name.format(outside=outside)
+    ref = save_documents(store, ["a picture"], image=[named])
+    config = ImagesEmbed(method="images", model=str(clip), root=str(root))
+    with pytest.raises(DataError) as raised:
+        embed.fn(store, ref, config, RuntimeConfig())
+    assert f"column 'image', document 0: {named!r} lies outside of embed.root" in str(raised.value)
+    assert "set embed.allow_outside_root=true" in str(raised.value)
+    if (root / named).is_file():
+        allowed = config.model_copy(update={"allow_outside_root": True})
+        assert result(embed.fn(store, ref, allowed, RuntimeConfig())).rows == 1
+
+
+def test_paths_that_lead_back_into_the_root_are_read(
+    store: ArtifactStore, clip: Path, pictures: Path
+) -> None:
+    (pictures / "again").mkdir(exist_ok=True)
+    if not (pictures / "again/alias.png").exists():
+        (pictures / "again/alias.png").symlink_to(pictures / "red1.png")
+    names = [str(pictures / "red0.png"), "again/../red0.png", "again/alias.png"]
+    config = ImagesEmbed(method="images", model=str(clip), root=str(pictures))
+    ref = result(embed.fn(store, save_documents(store, ["a"] * 3, image=names), config, RuntimeConfig()))
+    vectors = np.asarray(store.array(ref, "embeddings"))
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+    assert image_recipe(store, save_documents(store, ["a"] * 3, image=names), config, "cpu").key == ref.key
+    allowed = config.model_copy(update={"allow_outside_root": True})
+    assert image_recipe(store, save_documents(store, ["a"] * 3, image=names), allowed, "cpu").key == ref.key
 
 
 def test_files_and_models_that_know_no_images(tmp_path: Path, clip: Path, pictures: Path) -> None:

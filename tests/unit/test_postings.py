@@ -8,7 +8,8 @@ import pytest
 
 from tests.indexes import documents_table
 from topicflow.tasks.core.vectors.postings import Postings, bm25_scores, fuse_ranks
-from topicflow.tasks.search.index_files import read_arrow, write_postings
+from topicflow.tasks.search.index_checks import read_arrow
+from topicflow.tasks.search.index_files import write_postings
 from topicflow.tasks.store.artifact_store import ArtifactWriter
 
 TEXTS = documents_table(200)["text"].to_list()

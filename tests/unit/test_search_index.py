@@ -20,7 +20,7 @@ from topicflow.tasks.encoding.adapters import save_adapter
 from topicflow.tasks.encoding.encoders import find_encoder
 from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.runs.retention import collect_garbage, verify_artifacts
-from topicflow.tasks.search import index as search_index
+from topicflow.tasks.search import ranking
 from topicflow.tasks.search.index import SearchIndex
 from topicflow.tasks.search.index_files import IndexFiles
 from topicflow.tasks.search.locate import newest_index
@@ -117,7 +117,7 @@ def test_the_graph_reaches_the_recall_that_was_asked_for(graph: SearchIndex) -> 
 def test_a_filter_loses_nothing(
     graph: SearchIndex, monkeypatch: pytest.MonkeyPatch, where: str, most: int
 ) -> None:
-    monkeypatch.setattr(search_index, "EXACT_KEPT", most)
+    monkeypatch.setattr(ranking, "EXACT_KEPT", most)
     table = documents_table(5000)
     vectors = np.array(table["vector"].to_list(), np.float32)
     kept = graph.filtered(where)
@@ -133,7 +133,7 @@ def test_a_filter_loses_nothing(
 def test_a_filter_far_from_the_query_still_finds_k(
     graph: SearchIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_index, "EXACT_KEPT", 0)
+    monkeypatch.setattr(ranking, "EXACT_KEPT", 0)
     vectors = np.array(documents_table(5000)["vector"].to_list(), np.float32)
     kept = np.zeros(5000, bool)
     kept[np.argsort(vectors @ vectors[0])[:50]] = True  # the 1 % least like it
@@ -176,10 +176,11 @@ def test_queries_are_put_with_the_query_prompt(textual: SearchIndex) -> None:
 
 
 def test_a_query_longer_than_the_encoder_reads_is_told(textual: SearchIndex) -> None:
-    textual.search("red tea", 1)
-    assert not textual.truncated
-    assert textual.search("red " * 40, 1)[0].text
-    assert textual.truncated
+    assert not textual.search("red tea", 1).truncated
+    long = textual.search("red " * 40, 1)
+    assert long.truncated
+    assert len(long) == 1
+    assert not textual.search("red " * 40, 1, mode="bm25").truncated
 
 
 # --- generations ---
@@ -204,7 +205,7 @@ def test_documents_come_and_go_as_in_a_fresh_index(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     anew = build(other, TABLE.filter(pl.Series(left)))
-    rows, scores = (index._by_words("red horse", 50, None)), (anew._by_words("red horse", 50, None))
+    rows, scores = (ranking.by_words(each._open, "red horse", 50, None) for each in (index, anew))
     assert [index.documents["doc_id"][row] for row in rows[0].tolist()] == [
         anew.documents["doc_id"][row] for row in scores[0].tolist()
     ]
@@ -229,11 +230,11 @@ def test_a_graph_grows_too(tmp_path: Path) -> None:
     left = np.arange(1500) % 3 != 0
     queries = vectors[::30]
     for most in (0, 20_000):
-        search_index.EXACT_KEPT, kept = most, search_index.EXACT_KEPT
+        ranking.EXACT_KEPT, kept = most, ranking.EXACT_KEPT
         try:
             found, _ = index.nearest(queries, 10)
         finally:
-            search_index.EXACT_KEPT = kept
+            ranking.EXACT_KEPT = kept
         true = [brute(vectors, query, 10, left) for query in queries]
         recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found.tolist(), true, strict=True)])
         assert recall == 1.0 if most else recall >= 0.97
@@ -362,7 +363,7 @@ def test_what_cannot_be_asked(exact: SearchIndex, graph: SearchIndex, textual: S
         (lambda: exact.search(QUERY, where="knd = 'a'"), "no column 'knd'; did you mean 'kind'"),
         (lambda: exact.similar("d9999"), "index: no document 'd9999'; ids are like 'd0'"),
         (lambda: exact.topics(QUERY), "the index knows no topics; set index.topics"),
-        (lambda: find_outliers(exact, 0), "must be 1 or more"),
+        (lambda: find_outliers(exact, 0), "outliers: k=0, expected 1 or more"),
         (lambda: textual.search("a", rerank="no/model"), "rerank: 'no/model' is neither a folder"),
         (lambda: SearchIndex.open("nowhere"), "nowhere: no index here"),
         (
@@ -453,8 +454,8 @@ def test_a_newer_and_a_damaged_index(tmp_path: Path) -> None:
     graph = folder / "graph.usearch"
     content = graph.read_bytes()
     graph.write_bytes(b"\0" * len(content))
-    with pytest.raises(ArtifactError, match=r"graph\.usearch cannot be read .*index\.updates=rebuild"):
-        _ = SearchIndex.open(tmp_path / "runs/search").graph
+    with pytest.raises(ArtifactError, match=r"graph\.usearch is damaged \(it is not what was written\)"):
+        SearchIndex.open(tmp_path / "runs/search")
     graph.write_bytes(content[:-1])
     with pytest.raises(
         ArtifactError, match=r"is corrupt: graph\.usearch .* `topicflow index CONFIG` makes it again"

@@ -33,6 +33,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("flows.planning",),
     ("tasks.publish",),
     ("tasks.updates", "tasks.search", "tasks.tuning"),
+    ("tasks.search.filters",),
     ("tasks.topics", "tasks.report"),
     ("tasks.duplicates", "tasks.classify"),
     ("tasks.encoding",),

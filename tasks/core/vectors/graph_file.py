@@ -1,0 +1,86 @@
+"""Graph file: the bytes of a saved graph -> nothing, or what in them would lead the search out of the file.
+
+usearch trusts every number of a file that it maps. A digest tells that a file is what was written, and not that what
+was written is a graph; a file from others may be whole and still name neighbours that are not there.
+
+    u32 rows, u32 bytes a vector; the vectors
+    64 bytes: "usearch", version, kinds of metric, vectors, keys and slots, how many nodes
+    u64 nodes, u64 M, u64 M of the lowest level, u64 highest level, u64 slot where a search enters
+    i16 level of each node
+    of each node: u64 key, i16 level, and for each of its levels u32 how many neighbours, and room for their u32 slots
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+KNOWN = (2, 26)
+"""Version of usearch whose files these are; a file of another is for a newer usearch, and not looked into there."""
+
+KINDS = {"int8": 23, "float16": 12, "float32": 11}
+"""What the file calls the vectors' types."""
+
+_BYTES = {"int8": 1, "float16": 2, "float32": 4}
+
+_INNER_PRODUCT, _U64_KEYS, _U32_SLOTS = ord("i"), 14, 15
+_HEAD, _GRAPH = struct.Struct("<7s3H4B3QB"), struct.Struct("<5Q")
+_HEAD_BYTES = 64
+
+
+@dataclass(frozen=True)
+class GraphShape:
+    """What a graph must be of: nodes, width of the vectors, their codes, and neighbours of a node."""
+
+    n: int
+    dim: int
+    codes: str
+    M: int
+
+    @property
+    def vector_bytes(self) -> int:
+        """Bytes of a vector."""
+        return self.dim * _BYTES[self.codes]
+
+
+def check_graph_file(path: Path, shape: GraphShape) -> None:
+    """Raise ValueError where a file is no graph of a shape, or leads out of itself.
+
+    Notes
+    -----
+    Reads the levels and neighbours of all nodes: .2 s at a million.
+    """
+    from topicflow.tasks.core.vectors.graph_kernels import first_bad_node
+
+    raw: Any = np.memmap(path, np.uint8, mode="r")
+    start = 8 + shape.n * shape.vector_bytes
+    if len(raw) < start + _HEAD_BYTES + _GRAPH.size + 2 * shape.n:
+        raise ValueError(f"it has {len(raw):,} bytes, too few for {shape.n:,} nodes")
+    rows, vector_bytes = struct.unpack_from("<2I", raw, 0)
+    magic, major, minor, _, metric, kind, keys, slots, present, deleted, dim, several = _HEAD.unpack_from(
+        raw, start
+    )
+    if (rows, vector_bytes, magic) != (shape.n, shape.vector_bytes, b"usearch"):
+        raise ValueError(f"it is no graph of {shape.n:,} vectors of {shape.vector_bytes:,} bytes")
+    if (major, minor) != KNOWN:
+        if version("usearch").split(".")[:2] == list(map(str, KNOWN)):
+            raise ValueError(f"it is of usearch {major}.{minor}")
+        return
+    kinds = (_INNER_PRODUCT, KINDS[shape.codes], _U64_KEYS, _U32_SLOTS)
+    if (metric, kind, keys, slots) != kinds or (present, deleted, dim, several) != (shape.n, 0, shape.dim, 0):
+        raise ValueError(f"it is no graph of {shape.n:,} vectors of {shape.codes}")
+    size, m, m_base, top, entry = _GRAPH.unpack_from(raw, start + _HEAD_BYTES)
+    if (size, m, m_base) != (shape.n, shape.M, 2 * shape.M):
+        raise ValueError(f"its nodes have {m:,} neighbours, expected {shape.M:,}")
+    nodes = start + _HEAD_BYTES + _GRAPH.size
+    levels = np.frombuffer(raw, "<i2", shape.n, nodes)
+    if entry >= shape.n or levels[entry] != top or int(levels.min()) < 0 or int(levels.max()) > top:
+        raise ValueError("its levels cannot be")
+    bad = first_bad_node(np.asarray(raw[nodes + 2 * shape.n :]), np.array(levels), shape.M)
+    if bad >= 0:
+        raise ValueError(f"node {bad:,} of {shape.n:,} has neighbours that cannot be")

@@ -1,0 +1,117 @@
+"""Arguments: what a question or a change is asked with -> the same, checked, or a ConfigError of one line."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, SupportsIndex, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.search.queries import check_vector
+
+Mode = Literal["auto", "dense", "bm25", "hybrid"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which of the documents that were found are given back.
+
+    Attributes
+    ----------
+    k : int
+        How many, or as many as there are.
+    offset : int
+        How many are left out before them.
+    min_score : float or None
+        Least score of a document.
+    group_by : str or None
+        A column, of each of whose values the best document alone is given back.
+    """
+
+    k: int
+    offset: int = 0
+    min_score: float | None = None
+    group_by: str | None = None
+
+    @classmethod
+    def of(cls, k: object, offset: object, min_score: object, group_by: object) -> Page:
+        """Return a page; raise ConfigError where a number is none or a column's name no text."""
+        if min_score is not None:
+            is_number = isinstance(min_score, int | float | np.number) and not isinstance(min_score, bool)
+            if not is_number or np.isnan(cast("float", min_score)):
+                msg = f"search: min_score={min_score!r}, expected a number"
+                raise ConfigError(msg)
+            min_score = float(cast("float", min_score))
+        return cls(
+            whole_number("k", k, 1),
+            whole_number("offset", offset, 0),
+            min_score,
+            optional_text("group_by", group_by),
+        )
+
+
+def whole_number(name: str, value: object, least: int, asked: str = "search") -> int:
+    """Return a count; raise ConfigError where it is no whole number, or less than `least`."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, SupportsIndex):
+        msg = f"{asked}: {name}={value!r}, expected a whole number, {least} or more"
+        raise ConfigError(msg)
+    number = operator.index(value)
+    if number < least:
+        msg = f"{asked}: {name}={number}, expected {least} or more"
+        raise ConfigError(msg)
+    return number
+
+
+def optional_text(name: str, value: object) -> str | None:
+    """Return a text or None; raise ConfigError where it is anything else."""
+    if value is None or isinstance(value, str):
+        return value
+    msg = f"search: {name}={value!r}, expected a text"
+    raise ConfigError(msg)
+
+
+def mode_of(value: object) -> Mode:
+    """Return a mode of search; raise ConfigError where there is none of that name."""
+    if value not in MODES:
+        msg = f"search: mode {value!r}, expected one of {', '.join(MODES)}"
+        raise ConfigError(msg)
+    return value
+
+
+def one_query(query: Any, dim: int) -> str | NDArray[np.float32]:  # noqa: ANN401  (anything may be handed in)
+    """Return a query as text, or as a unit vector (dim,); raise ConfigError where it is neither."""
+    if isinstance(query, str):
+        if not query.strip():
+            msg = "search: the query is empty; give some words"
+            raise ConfigError(msg)
+        return query
+    try:
+        array = np.asarray(query)
+    except ValueError:
+        array = np.empty(0, object)
+    if array.dtype.kind not in "fiu":
+        what = f"a {type(query).__name__}" + (
+            f" of {len(query)}" if isinstance(query, list | tuple | dict) else ""
+        )
+        msg = f"search: expected one query, a text or a vector of numbers, found {what}; ask once a query"
+        raise ConfigError(msg)
+    return check_vector(array, dim)
+
+
+def list_of_ids(name: str, ids: Any) -> list[str]:  # noqa: ANN401  (anything may be handed in)
+    """Return ids of documents as a list; raise ConfigError where they are none, or one text."""
+    hint = f"; write [{ids!r}]" if isinstance(ids, str) else ""
+    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
+        msg = f"{name}: expected a list of ids, found {type(ids).__name__} {ids!r}{hint}"
+        raise ConfigError(msg)
+    found = list(ids)
+    for doc_id in found:
+        if not isinstance(doc_id, str):
+            msg = f"{name}: expected ids that are texts, found {type(doc_id).__name__} {doc_id!r}"
+            raise ConfigError(msg)
+    return found

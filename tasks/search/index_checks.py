@@ -1,0 +1,190 @@
+"""Index checks: what is read of an index's files -> the same, or an error that says what is wrong with which file.
+
+Three things are checked before anything is computed from them. What native code reads (the graph, Arrow and Parquet
+files) must have the digest that it was written with: the code that reads them trusts every byte, and a damaged graph of
+the right size ends the process. Arrays must have the type and shape that the manifest tells, and numbers that point
+into other arrays must stay within them. The manifest's own values must be possible.
+
+A digest is taken anew at each opening, as neither size nor times nor the inode of a file tell that its bytes are what
+they were: half a second for the graph of a million vectors of 384, which is then in memory for the first query.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from topicflow.tasks.errors import ArtifactError, first_line
+
+REMEDY = "`topicflow index CONFIG` makes the index again"
+
+
+class DamagedError(ArtifactError):
+    """A file of an index was read and is not what was written."""
+
+
+def damaged(path: Path | str, why: str) -> DamagedError:
+    """Return the error of a file that is damaged."""
+    return DamagedError(f"index: {path} is damaged ({why}); {REMEDY}")
+
+
+# --- the manifest ---
+
+
+class _Space(BaseModel):
+    """What vectors mean; more is kept there for queries."""
+
+    model_config = ConfigDict(strict=True)
+    dim: int
+
+
+class _Meta(BaseModel):
+    """What the manifest of an index must say for its files to be read."""
+
+    model_config = ConfigDict(strict=True)
+    dim: int = Field(ge=1, le=2**20)
+    parts: list[int]
+    n_documents: int = Field(ge=0)
+    lexical: bool
+    method: Literal["exact", "hnsw"]
+    ef: int | None = Field(ge=1)
+    topics: str | None
+    topic_keys: dict[str, str]
+    documents: str | None
+    space: _Space
+    embed: dict[str, Any]
+    config: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _agrees(self) -> _Meta:
+        if self.space.dim != self.dim:
+            raise ValueError(f"dim={self.dim}, but the vectors' space has {self.space.dim}")
+        if not self.parts or min(self.parts) < 0:
+            raise ValueError(f"parts={self.parts}, expected lengths")
+        return self
+
+
+class _GraphMeta(BaseModel):
+    """What the manifest of an index with a graph must say too."""
+
+    model_config = ConfigDict(strict=True)
+    codes: Literal["int8", "float16", "float32"]
+    scale: float = Field(gt=0.0, lt=math.inf)
+    M: int = Field(ge=2, le=1024)
+    ef_construction: int = Field(ge=1, le=100_000)
+    ef: int = Field(ge=1, le=1_000_000)
+
+
+def check_meta(path: Path | str, meta: Mapping[str, Any], rows: object) -> None:
+    """Raise DamagedError where a manifest says what cannot be.
+
+    Parameters
+    ----------
+    path : Path or str
+        The manifest, for the message.
+    meta : mapping
+        What it says of the index.
+    rows : object
+        What it says how many documents there are, removed ones among them.
+    """
+    try:
+        about = _Meta.model_validate(meta)
+        if about.method == "hnsw":
+            _GraphMeta.model_validate(meta)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        what = (
+            f"{where}={first['input']!r}: "
+            if where and not isinstance(first["input"], dict)
+            else where and f"{where}: "
+        )
+        raise damaged(path, f"{what}{first['msg'].removeprefix('Value error, ')}") from None
+    if rows != sum(about.parts):
+        raise damaged(path, f"rows={rows!r}, but its parts have {sum(about.parts):,}")
+
+
+# --- arrays ---
+
+
+def load_array(path: Path, dtype: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
+    """Return the array of a .npy file, mapped into memory.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    dtype : str
+        What its values must be.
+    shape : tuple of int or None
+        What its shape must be; None where any length will do.
+
+    Raises
+    ------
+    DamagedError
+        When it holds another array, or none.
+    ArtifactError
+        When it cannot be read.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except (ValueError, EOFError, TypeError, OverflowError, MemoryError) as error:
+        raise damaged(path, first_line(error)) from None
+    fits = len(array.shape) == len(shape) and all(
+        want in {None, have} for have, want in zip(array.shape, shape, strict=True)
+    )
+    if array.dtype != np.dtype(dtype) or not fits or not array.flags.c_contiguous:
+        wanted = " × ".join("any" if want is None else f"{want:,}" for want in shape)
+        found = " × ".join(f"{have:,}" for have in array.shape)
+        raise damaged(path, f"it holds {array.dtype} of {found or 'no'} values, expected {dtype} of {wanted}")
+    return array
+
+
+def check_flags(path: Path, flags: NDArray[np.bool_], n_false: int) -> None:
+    """Raise DamagedError where flags hold other bytes than 0 and 1, or not `n_false` zeros."""
+    raw = flags.view(np.uint8)
+    if raw.max(initial=0) > 1 or int((raw == 0).sum()) != n_false:
+        raise damaged(path, f"{int((raw == 0).sum()):,} documents are not removed, expected {n_false:,}")
+
+
+def check_range(path: Path, values: NDArray[Any], low: int, high: int) -> None:
+    """Raise DamagedError where a value is less than `low`, or `high` or more."""
+    if values.size and not (low <= int(values.min()) and int(values.max()) < high):
+        raise damaged(
+            path, f"values from {values.min():,} to {values.max():,}, expected {low:,} to {high - 1:,}"
+        )
+
+
+def check_offsets(path: Path, offsets: NDArray[np.int64], n: int) -> None:
+    """Raise DamagedError where offsets do not rise from 0 to `n`."""
+    if not len(offsets) or offsets[0] != 0 or offsets[-1] != n or (np.diff(offsets) < 0).any():
+        raise damaged(path, f"its offsets do not rise from 0 to {n:,}")
+
+
+# --- tables ---
+
+
+def read_arrow(path: Path) -> pl.DataFrame:
+    """Return a table of an Arrow file; raise ArtifactError where it cannot be read."""
+    try:
+        return pl.read_ipc(path)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except pl.exceptions.PolarsError as error:
+        raise damaged(path, first_line(error)) from None
+
+
+def unreadable(path: Path, error: OSError) -> ArtifactError:
+    """Return the error of a file that cannot be read, which is no damage."""
+    return ArtifactError(
+        f"index: {path} cannot be read ({error.strerror or first_line(error)}); make it readable"
+    )

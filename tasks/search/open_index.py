@@ -1,0 +1,201 @@
+"""Open index: the files of one generation -> its documents, words, graph and topics, opened when they are asked for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, TypeVar, overload
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from topicflow.tasks.core.vectors.hnsw import Graph
+from topicflow.tasks.core.vectors.nearest import Parts, RowArray
+from topicflow.tasks.core.vectors.postings import Postings
+from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.runs.records import RunRecord
+from topicflow.tasks.search.filters.operands import Operand
+from topicflow.tasks.search.filters.parser import parse_filter, parse_operand
+from topicflow.tasks.search.index_checks import damaged
+from topicflow.tasks.search.index_files import IndexFiles
+from topicflow.tasks.search.queries import QueryEncoder, open_queries
+from topicflow.tasks.search.results import Hit
+
+T = TypeVar("T")
+
+
+class once(cached_property[T]):  # noqa: N801  (used as `property` is)
+    """A property that is computed once, by one thread, whoever else asks for it meanwhile."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> once[T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> T: ...
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
+        """Return the value, or the property itself on the class."""
+        if instance is None:
+            return self
+        with instance.lock:
+            return super().__get__(instance, owner)
+
+
+class OpenIndex:
+    """One generation of an index; it never changes, and may be asked by several threads.
+
+    Parameters
+    ----------
+    files : IndexFiles
+        Its files.
+    record : RunRecord, optional
+        The run that names it.
+    """
+
+    def __init__(self, files: IndexFiles, record: RunRecord | None = None) -> None:
+        self.files, self.record = files.check(), record
+        self.lock = threading.RLock()
+        self.vectors: Parts = files.vectors()
+        self.removed: NDArray[np.bool_] = files.removed()
+
+    def with_queries_of(self, other: OpenIndex) -> OpenIndex:
+        """Return this generation with the encoder that another of the same index has loaded, if it has."""
+        if "queries" in other.__dict__:
+            self.__dict__["queries"] = other.__dict__["queries"]
+        return self
+
+    def __len__(self) -> int:
+        return int(self.files.meta["n_documents"])
+
+    # --- what is opened when it is asked for ---
+
+    @once
+    def documents(self) -> pl.DataFrame:
+        """The documents of all generations, removed ones among them: doc_id, text, own columns."""
+        return self.files.documents()
+
+    @once
+    def table(self) -> pl.DataFrame:
+        """The documents with `topic` and `topic_name`, where the index knows topics and has no such columns itself."""
+        if self.labels is None:
+            return self.documents
+        names = self.topic_table.select(pl.col("topic").cast(pl.Int32), topic_name="name")
+        known = pl.DataFrame({"topic": self.labels}).join(
+            names, on="topic", how="left", maintain_order="left"
+        )
+        return self.documents.with_columns(
+            known[name] for name in known.columns if name not in self.documents.columns
+        )
+
+    @once
+    def queries(self) -> QueryEncoder:
+        """What encodes queries."""
+        return open_queries(self.files.store, self.files.meta)
+
+    @once
+    def graph(self) -> Graph | None:
+        """The HNSW graph; None where every query is compared with all."""
+        meta = self.files.meta
+        if meta["method"] != "hnsw":
+            return None
+        path = self.files.graph()
+        try:
+            graph = Graph(
+                self.vectors.dim, meta["codes"], meta["scale"], meta["M"], meta["ef_construction"]
+            ).read(path)
+        except ValueError as error:
+            raise damaged(path, str(error)) from None
+        if len(graph) != len(self.vectors):
+            raise damaged(path, f"it has {len(graph):,} nodes, the index {len(self.vectors):,} documents")
+        return graph
+
+    @once
+    def postings(self) -> tuple[list[Postings], list[pl.DataFrame], float]:
+        """The postings and words of all parts, and the mean length of the documents in words."""
+        parts, words = self.files.postings()
+        lengths = np.concatenate([part.lengths for part in parts])[~self.removed]
+        return parts, words, float(lengths.mean()) if len(lengths) else 0.0
+
+    @once
+    def labels(self) -> NDArray[np.int32] | None:
+        """The topic of each document; None where the index knows none."""
+        return None if self.files.meta["topics"] is None else self.files.topics()[0]
+
+    @once
+    def centroids(self) -> NDArray[np.float32]:
+        """The topics' unit vectors (n_topics, dim)."""
+        return self.files.topics()[1]
+
+    @once
+    def topic_table(self) -> pl.DataFrame:
+        """The topics: topic, size, name, keywords."""
+        return self.files.topic_table()
+
+    @once
+    def topic_names(self) -> dict[int, str]:
+        """The topics' names."""
+        return {} if self.labels is None else dict(self.topic_table.select("topic", "name").iter_rows())
+
+    # --- documents and rows ---
+
+    def row_of(self, doc_id: object) -> int:
+        """Return the row of a document; raise ConfigError where there is none."""
+        if not isinstance(doc_id, str):
+            msg = f"index: expected a document's id, a text, found {type(doc_id).__name__} {doc_id!r}"
+            raise ConfigError(msg)
+        found = np.flatnonzero((self.documents["doc_id"] == doc_id).to_numpy() & ~self.removed)
+        if not len(found):
+            first = self.documents["doc_id"].filter(pl.Series(~self.removed)).head(1).to_list()
+            hint = f"; ids are like {first[0]!r}" if first else ""
+            msg = f"index: no document {doc_id!r}{hint}"
+            raise ConfigError(msg)
+        return int(found[0])
+
+    def filtered(self, where: str | None, ids: Sequence[str] | None = None) -> NDArray[np.bool_] | None:
+        """Return which documents (n,) a condition and a list of ids keep, none of them removed; None without either."""
+        if where is None and ids is None:
+            return None
+        kept = ~self.removed
+        if ids is not None:
+            wanted = pl.Series(ids, dtype=pl.String).implode()
+            kept &= self.documents["doc_id"].is_in(wanted).fill_null(value=False).to_numpy()
+        if where is not None:
+            expression, _ = parse_filter(where, self.table.schema)
+            found = self.table.lazy().select(kept=expression.fill_null(value=False)).collect()["kept"]
+            kept &= found.to_numpy()
+        return kept
+
+    def values_of(self, column: str) -> Callable[[RowArray], pl.Series]:
+        """Return what gives the values of a column, or of an operand as filters write it, of some rows.
+
+        Raises
+        ------
+        ConfigError
+            When there is none, or it holds lists.
+        """
+        schema = self.table.schema
+        operand = (
+            Operand.of(pl.col(column), schema[column])
+            if column in schema
+            else parse_operand(column, schema, "group_by")
+        )
+        if operand.inner is not None:
+            msg = f"search: group_by={column!r} is {operand.dtype}; expected a column of single values"
+            raise ConfigError(msg)
+        return lambda rows: self.table[rows].select(operand.expr.alias("value"))["value"]
+
+    def hits(
+        self, rows: RowArray, scores: NDArray[np.float64], vector: NDArray[np.float32] | None
+    ) -> list[Hit]:
+        """Return the documents of rows with what is known of them; rows below 0 are left out."""
+        rows, scores = rows[rows >= 0], scores[rows >= 0]
+        cosines = [None] * len(rows)
+        if vector is not None:  # row by row, so that a document's last bit does not depend on the others
+            cosines = np.einsum("nd,d->n", self.vectors.gather(rows), vector).tolist()
+        labels = [None] * len(rows) if self.labels is None else self.labels[rows].tolist()
+        found = []
+        table = self.documents[rows].iter_rows(named=True)
+        for own, score, cosine, label in zip(table, scores.tolist(), cosines, labels, strict=True):
+            doc_id, text = own.pop("doc_id"), own.pop("text")
+            found.append(Hit(doc_id, text, score, cosine, label, self.topic_names.get(label), own))
+        return found

@@ -1,0 +1,228 @@
+"""Ranking: an open index and a question -> its documents by meaning, by words, or by both, as deep as is asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from topicflow.tasks.core.vectors.hnsw import SPARE
+from topicflow.tasks.core.vectors.nearest import Found, Parts, RowArray, exact_nearest, rank_candidates
+from topicflow.tasks.core.vectors.postings import bm25_scores, fuse_ranks
+from topicflow.tasks.search.arguments import Page
+from topicflow.tasks.search.index_files import WORD_PATTERN
+from topicflow.tasks.search.open_index import OpenIndex
+
+EXACT_KEPT = 20_000
+"""Documents that a filter leaves up to which all of them are compared: nothing can be lost, in some milliseconds."""
+
+OVERSAMPLING = 1.5
+"""Candidates asked for, beyond what a filter is expected to take away; a query that still finds too few is compared
+with all."""
+
+SORTED = 2000
+"""Depth from which all documents are compared and sorted: beyond it a graph would walk to a good part of them."""
+
+DEPTH = 200
+"""Places of each ranking that hybrid search fuses, however many documents are asked for."""
+
+RERANKED = 100
+"""Best places that a cross-encoder reads."""
+
+FUSION_K, DENSE_WEIGHT = 10.0, 0.5
+"""Of reciprocal rank fusion: best of 72 choices on every second query of cranfield (tests/benchmarks/retrieval.py)."""
+
+GROUPED = 4
+"""Documents ranked for one group at first, and factor by which more are ranked while groups are too few."""
+
+Ranked = tuple[RowArray, NDArray[np.float64]]
+"""Rows, best first, and their scores."""
+
+Ranker = Callable[[int], Ranked]
+"""Gives as many of the best documents as it is asked for, or all there are."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is looked for: a text, a vector or both, among the documents that are kept (all if None)."""
+
+    text: str | None
+    vector: NDArray[np.float32] | None
+    kept: NDArray[np.bool_] | None
+
+
+def ranker_of(index: OpenIndex, question: Question) -> Ranker:
+    """Return what ranks the documents for a question: by meaning, by words, or by both where it has both."""
+    rankers: list[Ranker] = []
+    if (vector := question.vector) is not None:
+        rankers.append(partial(by_meaning, index, vector, kept=question.kept))
+    if (text := question.text) is not None:
+        rankers.append(partial(by_words, index, text, kept=question.kept))
+    return rankers[0] if len(rankers) == 1 else by_both(*rankers)
+
+
+def by_meaning(
+    index: OpenIndex, vector: NDArray[np.float32], depth: int, kept: NDArray[np.bool_] | None
+) -> Ranked:
+    """Return the rows nearest to a unit vector (dim,), and their cosines."""
+    found, similarities = nearest(index, vector[None], depth, kept)
+    there = found[0] >= 0
+    return found[0][there], similarities[0][there].astype(np.float64)
+
+
+def by_words(index: OpenIndex, text: str, depth: int, kept: NDArray[np.bool_] | None) -> Ranked:
+    """Return the rows with a word of the query, best BM25 first, and their scores."""
+    parts, tables, mean_length = index.postings
+    words = list(dict.fromkeys(re.findall(WORD_PATTERN, text.lower())))
+    asked = pl.DataFrame({"word": words}, schema={"word": pl.String})
+    places = []
+    for table in tables:
+        known = table.filter(pl.col("word").is_in(words))
+        joined = asked.join(known, on="word", how="left", maintain_order="left")
+        places.append(joined["place"].fill_null(-1).to_numpy())
+    scores = bm25_scores(parts, places, len(index), mean_length, index.removed)
+    scores[index.removed if kept is None else ~kept] = 0.0
+    found = np.flatnonzero(scores)
+    if len(found) > depth:  # all that tie with the last are looked at, so that ties go by row
+        least = np.partition(scores[found], len(found) - depth)[len(found) - depth]
+        found = found[scores[found] >= least]
+    order = np.lexsort((found, -scores[found]))[:depth]
+    return found[order], scores[found[order]].astype(np.float64)
+
+
+def by_both(by_meaning: Ranker, by_words: Ranker) -> Ranker:
+    """Return what ranks by two rankings.
+
+    Notes
+    -----
+    The best `DEPTH` of both are fused by their ranks. Documents beyond them in both follow, each by its better place.
+    So the order of the first documents is the same however many are asked for.
+    """
+    rankers, weights = (by_meaning, by_words), (2 * DENSE_WEIGHT, 2 * (1 - DENSE_WEIGHT))
+    rows, scores = fuse_ranks([ranker(DEPTH)[0] for ranker in rankers], weights, FUSION_K)
+
+    def rank(depth: int) -> Ranked:
+        if depth <= len(rows):
+            return rows[:depth], scores[:depth]
+        deeper = [
+            _beyond(ranker(depth)[0], rows, weight) for ranker, weight in zip(rankers, weights, strict=True)
+        ]
+        others, theirs = (np.concatenate(each) for each in zip(*deeper, strict=True))
+        order = np.lexsort((others, -theirs))
+        first = np.sort(np.unique(others[order], return_index=True)[1])  # a document's better place
+        others, theirs = others[order][first], np.minimum(theirs[order][first], scores.min(initial=np.inf))
+        return np.append(rows, others)[:depth], np.append(scores, theirs)[:depth]
+
+    return rank
+
+
+def _beyond(ranking: RowArray, head: RowArray, weight: float) -> Ranked:
+    """Return the rows of a ranking that are not among the head, and what their places in it are worth."""
+    there = ~np.isin(ranking, head)
+    places = np.maximum(np.arange(len(ranking)), DEPTH)
+    return ranking[there], weight / (FUSION_K + 1 + places[there])
+
+
+def reranked(index: OpenIndex, ranker: Ranker, model: str, text: str) -> Ranker:
+    """Return what ranks the best `RERANKED` anew by a cross-encoder, and no others."""
+    from topicflow.tasks.search.rerank import rerank_scores
+
+    rows = ranker(RERANKED)[0]
+    scores = rerank_scores(model, text, index.documents["text"][rows].to_list())
+    order = np.lexsort((rows, -scores))
+    return lambda depth: (rows[order][:depth], scores[order][:depth])
+
+
+def without(ranker: Ranker, row: int) -> Ranker:
+    """Return what ranks all documents but one."""
+
+    def rank(depth: int) -> Ranked:
+        rows, scores = ranker(depth + 1)
+        others = rows != row
+        return rows[others][:depth], scores[others][:depth]
+
+    return rank
+
+
+def page_of(index: OpenIndex, ranker: Ranker, page: Page) -> Ranked:
+    """Return the rows of a page of a ranking, and their scores."""
+    wanted = page.offset + page.k
+    values = None if page.group_by is None else index.values_of(page.group_by)
+    depth = wanted if values is None else GROUPED * wanted
+    while True:
+        rows, scores = ranker(depth)
+        is_all = len(rows) < depth
+        if page.min_score is not None:
+            good = scores >= page.min_score
+            is_all, rows, scores = is_all or not good.all(), rows[good], scores[good]
+        if values is not None:
+            found = values(rows)
+            best = (found.is_first_distinct() | found.is_null()).to_numpy()  # one without a value is a group
+            rows, scores = rows[best], scores[best]
+        if is_all or len(rows) >= wanted:
+            return rows[page.offset : wanted], scores[page.offset : wanted]
+        depth *= GROUPED
+
+
+# --- by meaning ---
+
+
+def nearest(
+    index: OpenIndex, vectors: NDArray[np.float32], k: int, kept: NDArray[np.bool_] | None = None
+) -> Found:
+    """Return rows (m, k) and cosines of the nearest documents of unit vectors (m, dim), -1 where there are fewer.
+
+    Parameters
+    ----------
+    index : OpenIndex
+        The index.
+    vectors : ndarray of shape (m, dim), float32
+        Unit vectors.
+    k : int
+        How many; at most as many as there are documents.
+    kept : ndarray of shape (n,), bool, optional
+        Documents that may be found, as `filtered` gives them; all that are not removed if None.
+
+    Notes
+    -----
+    Few kept documents are all compared. Of more the graph is asked for as many as should hold `k` kept ones, and a
+    query that still has too few is compared with all kept: a filter costs time and never results.
+    """
+    alive = ~index.removed if kept is None else kept
+    n_kept = int(alive.sum())
+    k = max(1, min(k, n_kept))
+    rows = None if n_kept == len(alive) else np.flatnonzero(alive)
+    if k > SORTED:
+        return _all_sorted(index.vectors, vectors, k, rows)
+    if index.graph is None or n_kept <= EXACT_KEPT:
+        return exact_nearest(index.vectors, vectors, k, rows)
+    ef = int(index.files.meta["ef"])
+    if rows is None:
+        return index.graph.search(index.vectors, vectors, k, ef)
+    count = min(len(alive), int(np.ceil(OVERSAMPLING * (k + SPARE) * len(alive) / n_kept)))
+    candidates = index.graph.candidates(vectors, count, max(ef, count))
+    candidates[(candidates >= 0) & ~alive[candidates]] = -1
+    found, similarities = rank_candidates(index.vectors, vectors, candidates, k)
+    short = np.flatnonzero((found < 0).any(axis=1))
+    if len(short):
+        found[short], similarities[short] = exact_nearest(index.vectors, vectors[short], k, rows)
+    return found, similarities
+
+
+def _all_sorted(parts: Parts, vectors: NDArray[np.float32], k: int, rows: RowArray | None) -> Found:
+    """Return what `exact_nearest` does, by sorting the products with all: O(n log n) a query for any `k`."""
+    n = len(parts) if rows is None else len(rows)
+    found, similarities = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k), np.float32)
+    products = np.empty(n, np.float32)
+    for number, vector in enumerate(vectors):
+        for start, block in parts.blocks(rows):
+            products[start : start + len(block)] = block @ vector
+        order = np.argsort(-products, kind="stable")[:k]
+        found[number] = order if rows is None else rows[order]
+        similarities[number] = products[order]
+    return found, similarities

@@ -1,0 +1,63 @@
+"""Results: what a search gives back: documents or topics, best first, and whether the whole query was read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One document found.
+
+    Attributes
+    ----------
+    doc_id, text : str
+        The document.
+    score : float
+        What the ranking went by: cosine, BM25, fused ranks, or the reranker's score.
+    similarity : float or None
+        Cosine to the query; None where it has no vector.
+    topic : int or None
+        Of the run that the index names, -1 for none; None where it names none.
+    topic_name : str or None
+        The topic's name.
+    fields : dict
+        The input's own columns.
+    """
+
+    doc_id: str
+    text: str
+    score: float
+    similarity: float | None
+    topic: int | None = None
+    topic_name: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TopicHit:
+    """One topic found: its number, name, keywords and size, and the cosine of its centroid to the query."""
+
+    topic: int
+    name: str
+    keywords: list[str]
+    size: int
+    score: float
+
+
+class Results(list[T]):
+    """What was found, best first.
+
+    Attributes
+    ----------
+    truncated : bool
+        Whether the query was longer than the encoder reads, so that its end counts for BM25 alone.
+    """
+
+    def __init__(self, found: Iterable[T] = (), *, truncated: bool = False) -> None:
+        super().__init__(found)
+        self.truncated = truncated
