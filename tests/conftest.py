@@ -17,6 +17,7 @@ import pytest
 from tests.commands import Outcome, PrefectServer, serving
 from tests.fakes import Corpus, planted_corpus, tiny_model
 from tests.record_stage_code import recipe_modules
+from topicflow.flows.running.modules import SAFE_PATH
 from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.store.artifact_store import ArtifactStore
 
@@ -59,10 +60,12 @@ def topicflow(
         monkeypatch.setattr(sys, "argv", ["topicflow", *map(str, arguments)])
         capfd.readouterr()
         code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
+        with pytest.MonkeyPatch.context() as environment:  # what the command sets for its child processes ends with it
+            environment.setenv(SAFE_PATH, "")
+            try:
+                cli.main()
+            except SystemExit as end:
+                code = int(end.code or 0)
         return Outcome(code, *capfd.readouterr())
 
     monkeypatch.setenv("PREFECT_API_URL", prefect_server.url)
