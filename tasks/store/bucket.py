@@ -34,6 +34,7 @@ from urllib.parse import urlsplit
 from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.store.artifacts import canonical_json, digest
 from topicflow.tasks.store.local import LEASES, STAGING, clear_staging, set_aside
+from topicflow.tasks.store.process import staging_name
 from topicflow.tasks.store.protocol import Entry, state_of
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ class Bucket:
 
     def _write_copy(self, copy: Path, parts: Iterable[bytes]) -> None:
         """Write a file whole or not at all."""
-        staging = self._root / STAGING / f"{os.getpid()}-copy-{uuid.uuid4().hex}"
+        staging = self._root / STAGING / staging_name("copy")
         staging.parent.mkdir(parents=True, exist_ok=True)
         try:
             with staging.open("wb") as file:
