@@ -82,20 +82,24 @@ class RetentionConfig(Section):
         min_length=1,
         description="Folders of the runs, of every machine that shares the store.",
     )
+    no_runs: bool = Field(
+        default=False,
+        description="Delete artifacts although a folder of runs is missing or holds no run; refused otherwise.",
+    )
     keep_runs: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
-        description="Keep the last so many runs of each name that completed (and were published, where there are "
-        "gates). No run is removed if neither this nor keep_days is given.",
+        description="Keep the newest N published runs of each name, delete the others. No run is deleted if neither "
+        "this nor keep_days is given.",
     )
     keep_days: Annotated[float, Field(ge=0.0)] | None = Field(
-        default=None, description="Keep runs younger than so many days."
+        default=None, description="Keep runs younger than N days."
     )
     min_age_hours: float = Field(
         default=24.0,
         ge=0.0,
-        description="Artifacts younger than so many hours stay: a run may be using them.",
+        description="Keep artifacts younger than N hours. Those of a run at work are kept whatever their age.",
     )
-    dry_run: bool = Field(default=False, description="Only say what would go.")
+    dry_run: bool = Field(default=False, description="Only say what would be deleted.")
 
 
 class RetentionSchedule(When):

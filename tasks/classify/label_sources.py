@@ -8,7 +8,7 @@ import polars as pl
 
 from topicflow.configs.sections.classify import LabelsConfig
 from topicflow.tasks.errors import ConfigError, DataError, first_line
-from topicflow.tasks.runs.records import find_run
+from topicflow.tasks.runs.resolve import TOPIC_FLOWS, resolve
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
@@ -37,7 +37,8 @@ def read_labels(
         tables = [_doc_labels(path) for path in paths]
         where = ", ".join(paths)
     elif config.run is not None:
-        tables = [topic_labels(find_run(runs, config.run)["folder"], config)]
+        run = resolve(runs, config.run, flow=TOPIC_FLOWS, where="labels.run")
+        tables = [topic_labels(run["folder"], config)]
         where = f"{config.run} and {config.topics}"
     else:
         tables = [store.table(documents, "documents").select("doc_id", "label").collect()]

@@ -293,6 +293,16 @@ class Bucket:
 
         return release
 
+    def holders(self, kind: str) -> list[str]:
+        """Return the keys of the leases that were put in the last EXPIRY_S, by the clock of the server."""
+        now = f"{LEASES}/now/{uuid.uuid4().hex}"
+        self._put(now, b"")
+        with self._answers():
+            oldest = self._objects.head(now)["last_modified"] - timedelta(seconds=EXPIRY_S)
+        self._delete([now])
+        found = self._list(f"{LEASES}/{kind}/")
+        return [str(each["path"]).rpartition("/")[2] for each in found if each["last_modified"] >= oldest]
+
     def _stale_tag(self, place: str) -> str | None:
         """Return the tag of a lease that has been the same for EXPIRY_S; None where there is none or it is young."""
         try:

@@ -162,6 +162,23 @@ class LocalFolder:
 
         return release
 
+    def holders(self, kind: str) -> list[str]:
+        """Return the keys whose lock files are locked; the files of others, who died, are deleted."""
+        held = []
+        for path in sorted((self.root / LEASES).glob(f"{kind}-*")):
+            key = path.name.removeprefix(f"{kind}-")
+            try:
+                release = self.claim(kind, key)
+            except PermissionError:  # another user's, who may be at work
+                release = None
+            except OSError:  # a place without locks
+                continue
+            if release is None:
+                held.append(key)
+            else:
+                release()
+        return held
+
     def discard(self, kind: str, key: str) -> None:
         """Rename an artifact's folder into staging, then delete it."""
         set_aside(self.root, self.root / kind / key)

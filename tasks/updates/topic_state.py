@@ -13,7 +13,7 @@ from typing import Any
 
 from topicflow.tasks.errors import ArtifactError
 from topicflow.tasks.log import LOG
-from topicflow.tasks.runs.records import RunRecord, list_runs
+from topicflow.tasks.runs.history import RunRecord, is_published, list_runs
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.updates import recipes
 
@@ -176,9 +176,15 @@ def read_state(store: ArtifactStore, key: str) -> TopicState:
 def published_runs(runs: Path, name: str) -> list[RunRecord]:
     """Return the records of a series' published updates, the last link of the chain first.
 
-    The chain counts, not the clock: a clock that was set back gives a later run an earlier number.
+    The chain counts, not the clock: a clock that was set back gives a later run an earlier number. So every record of
+    the series must be readable: any of them may be the last link.
+
+    Raises
+    ------
+    ArtifactError
+        When one cannot be read.
     """
-    records = [r for r in list_runs(runs, name) if r.get("state") == "completed" and r.get("published")]
+    records = [record for record in list_runs(runs, name) if is_published(record) and "update" in record]
     return sorted(records, key=lambda record: int(record["update"]["number"]), reverse=True)
 
 
@@ -190,7 +196,7 @@ def last_published(store: ArtifactStore, runs: Path, name: str) -> tuple[RunReco
     Raises
     ------
     ArtifactError
-        When there are published runs and of none of them everything is in the store.
+        When there are published runs and of none of them everything is in the store, or a record cannot be read.
     """
     problems = []
     for record in published_runs(runs, name):

@@ -70,12 +70,17 @@ def test_another_topic_model_is_taken_in(tmp_path: Path) -> None:
             "topic_model",
             "has none of these documents; name a run over the same ones",
         ),
-        (["d0"], "failed", "topic_model", "is a failed run of topic_model, expected a completed topic model"),
+        (
+            ["d0"],
+            "failed",
+            "topic_model",
+            "^index.topics: topics has no published run; the newest, .*, is failed$",
+        ),
         (
             ["d0"],
             "completed",
             "deduplicate",
-            "is a completed run of deduplicate, expected a completed topic model",
+            "^index.topics: topics/.* is a run of deduplicate, expected one of topic",
         ),
     ],
 )
