@@ -11,7 +11,7 @@ import glob
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,9 @@ class Source:
         Number of rows, where it is known without reading them.
     id_column : str or None
         The column that identifies rows by the source's nature (text files have their names).
+    column : callable or None
+        Returns the values of a column anew, part by part, whatever was taken of `chunks`; None where it has no columns
+        of its own.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Source:
     chunks: Iterator[pl.DataFrame]
     n_rows: int | None = None
     id_column: str | None = None
+    column: Callable[[str], Iterator[pl.Series]] | None = None
 
 
 @dataclass(frozen=True)
@@ -309,7 +313,11 @@ def _source_of(
     with readable(name):
         schema = frame.collect_schema()
         n_rows = int(frame.select(pl.len()).collect().item()) if counted else None
-    return Source(name, schema, _chunks(frame, name, chunk_rows), n_rows)
+
+    def column(wanted: str) -> Iterator[pl.Series]:
+        return (chunk[wanted] for chunk in _chunks(frame.select(wanted), name, chunk_rows))
+
+    return Source(name, schema, _chunks(frame, name, chunk_rows), n_rows, column=column)
 
 
 def _chunks(frame: pl.LazyFrame, name: str, chunk_rows: int) -> Iterator[pl.DataFrame]:

@@ -73,8 +73,10 @@ def overridden(*overrides: str, **sections: Any) -> dict[str, Any]:
         ({"name": "a b"}, "name: string should match pattern '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$', found 'a b'"),
         (
             {"name": "latest"},
-            "name: latest is what the newest published run of each series is called; choose another name, "
-            "found 'latest'",
+            (
+                "name: latest is what the newest published run of each series is called; choose another name, "
+                "found 'latest'"
+            ),
         ),
         (
             {"embed": {"precision": "float8"}},

@@ -232,6 +232,21 @@ def test_a_deleted_run_is_passed_over_and_its_documents_are_told_again(series: P
     assert record["update"]["previous"] == first
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_record_of_the_chain_that_cannot_be_read_stops_the_update(series: Path, which: int) -> None:
+    """It once counted as no run: "first run", all documents assigned anew, names on other topics."""
+    path = series / "runs" / "story" / runs_of(series)[which] / "run.json"
+    good = path.read_bytes()
+    path.write_bytes(good[:200])
+    more = config_of(series, pl.concat([story(), new_topic(5, axis=0, start=180)]))
+    for _ in range(2):
+        with pytest.raises(ArtifactError, match=f"^runs: {path} cannot be read .* restore the file"):
+            tell(more)
+    path.write_bytes(good)
+    record = tell(more)
+    assert (record["update"]["number"], record["update"]["n_new"]) == (3, 5)
+
+
 def test_a_state_whose_artifacts_are_gone_is_passed_over_and_none_left_is_said(series: Path) -> None:
     newest, first = runs_of(series)
     store = ArtifactStore(series / "store")
