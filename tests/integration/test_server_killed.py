@@ -15,35 +15,15 @@ import pytest
 
 from tests.commands import PrefectServer, clean_environment, command, serving, write_corpus
 from tests.fakes import Corpus
+from tests.halting import halting, started
 
 ROOT = Path(__file__).parents[2]
-
-HALTED = """
-import os, pathlib, time
-from topicflow.tasks.errors import StageError
-from topicflow.tasks.store.local import LocalFolder
-
-folder = pathlib.Path(os.environ["HALTED_IN"])
-commit = LocalFolder.commit
-def halted(self, staging, kind, key, manifest):
-    if kind == "labels":
-        (folder / "halted").touch()
-        while not (folder / "go").exists():
-            time.sleep(0.05)
-        if (folder / "fail").exists():
-            raise StageError("cluster: planted")
-    commit(self, staging, kind, key, manifest)
-LocalFolder.commit = halted
-"""
-"""A process with this as its sitecustomize halts in the middle of a run until it is let go, and may fail then."""
 
 LONGEST_S = 30.0
 
 
 @pytest.fixture
 def config(tmp_path: Path, corpus: Corpus) -> Path:
-    """A config, and what makes its run halt."""
-    (tmp_path / "sitecustomize.py").write_text(HALTED)
     return write_corpus(tmp_path, corpus)
 
 
@@ -52,30 +32,6 @@ def own_server(tmp_path: Path) -> Iterator[PrefectServer]:
     """A server that a test may kill."""
     with serving(tmp_path / "home") as server:
         yield server
-
-
-def halting(folder: Path, **changes: str) -> dict[str, str]:
-    """Return the environment of a run that halts in a folder."""
-    path = f"{folder}{os.pathsep}{clean_environment()['PYTHONPATH']}"
-    return clean_environment(**changes, HALTED_IN=str(folder), PYTHONPATH=path)
-
-
-def started(words: list[str], folder: Path, environment: dict[str, str]) -> "subprocess.Popen[str]":
-    """Return a run's process when it has halted."""
-    process = subprocess.Popen(
-        words,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=(folder / "err").open("w"),
-        text=True,
-    )
-    for _ in range(1200):
-        assert process.poll() is None, (folder / "err").read_text()
-        if (folder / "halted").exists():
-            return process
-        time.sleep(0.1)
-    raise AssertionError((folder / "err").read_text())
 
 
 def ended(
