@@ -124,7 +124,9 @@ def _folders(folder: Path) -> list[Path]:
         return []
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        msg = f"runs: {folder} cannot be read ({reason}); make it readable, or name another --runs"
+        msg = (
+            f"runs: {folder} cannot be read ({reason}); make it readable, or name another folder with --runs"
+        )
         raise ArtifactError(msg) from None
 
 
