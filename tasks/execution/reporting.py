@@ -70,7 +70,10 @@ def answers() -> bool:
 
     if is_away() or not PREFECT_API_URL.value():
         return not is_away()
-    timeouts = httpx.Timeout(CONNECT_S, read=60.0)
-    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
-        problem = get_client(httpx_settings={"timeout": timeouts}, sync_client=True).api_healthcheck()
+    settings = {"timeout": httpx.Timeout(CONNECT_S, read=60.0)}
+    with (
+        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+        get_client(httpx_settings=settings, sync_client=True) as client,
+    ):
+        problem = client.api_healthcheck()
     return not isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout)
