@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
+from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.documents.load import times_of
 from topicflow.tasks.documents.sources import open_source
 from topicflow.tasks.documents.timestamps import Order
@@ -71,10 +72,7 @@ def newest(config: UpdateTopicsConfig, order: Order | None = None) -> datetime:
     latest: datetime | None = None
     with open_source(config.load, config.runtime.chunk_rows) as source:
         times = times_of(config.load, source, column, order)
-        if column not in source.schema:
-            there = ", ".join(repr(name) for name in source.schema)
-            msg = f"load: {source.name}: no column {column!r} (arrive.watermark); there are: {there}"
-            raise DataError(msg)
+        require_column(f"load: {source.name}", column, source.schema, "arrive.watermark")
         n = 0
         for chunk in source.chunks:
             numbers = pl.Series(np.arange(n, n + chunk.height, dtype=np.uint32))

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from topicflow.configs.sections.classify import LabelsConfig
+from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.errors import ConfigError, DataError, first_line
 from topicflow.tasks.runs.resolve import TOPIC_FLOWS, resolve
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -87,10 +88,8 @@ def read_table(path: str, columns: tuple[str, str]) -> pl.DataFrame:
         reason = first_line(getattr(error, "strerror", None) or error).lower()
         msg = f"labels: {path}: cannot be read ({reason}); give a CSV or Parquet file with {' and '.join(columns)}"
         raise DataError(msg) from None
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        msg = f"labels: {path}: no column {missing[0]!r}; there are: {', '.join(table.columns)}"
-        raise DataError(msg)
+    for name in columns:
+        require_column(f"labels: {path}", name, table.columns)
     return table.select(pl.col(name).cast(pl.String) for name in columns)
 
 

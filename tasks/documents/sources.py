@@ -21,6 +21,7 @@ import polars as pl
 
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents import docstrings, recipes
+from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.documents.database import read_query
 from topicflow.tasks.documents.read_errors import readable
 from topicflow.tasks.documents.text_files import plain_utf8, text_chunks
@@ -244,12 +245,7 @@ def check_columns(source: Source, config: LoadConfig) -> None:
     single["timestamp_column"] = config.timestamp_column
     named += [(column, key) for key, column in single.items() if column is not None]
     for column, key in [*named, *((column, "columns") for column in config.columns or ())]:
-        if column not in source.schema:
-            near = difflib.get_close_matches(column, list(source.schema), n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            there = ", ".join(repr(name) for name in source.schema)
-            msg = f"load: {source.name}: no column {column!r} (load.{key}); there are: {there}{hint}"
-            raise DataError(msg)
+        require_column(f"load: {source.name}", column, source.schema, f"load.{key}")
     for column, key in named:
         dtype = source.schema[column]
         if dtype.is_nested() or dtype in {pl.Binary, pl.Object}:

@@ -13,6 +13,7 @@ import polars as pl
 
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.tuning import ClassExamples, PairExamples, TopicExamples, TripletExamples
+from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.errors import ConfigError, DataError, first_line
 from topicflow.tasks.runs.history import RunRecord
 from topicflow.tasks.runs.resolve import resolve
@@ -202,10 +203,8 @@ def _read(path: str, columns: Sequence[str]) -> pl.DataFrame:
     except (OSError, pl.exceptions.PolarsError) as error:
         msg = f"examples: {path} cannot be read: {first_line(error)}"
         raise DataError(msg) from None
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        msg = f"examples: {path}: no column {', '.join(missing)}; there are: {', '.join(table.columns)}"
-        raise DataError(msg)
+    for name in columns:
+        require_column(f"examples: {path}", name, table.columns)
     return table
 
 

@@ -21,6 +21,7 @@ from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.update import ArriveConfig
 from topicflow.tasks.documents import recipes as documents_recipes
+from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.documents.identity import Digests, KnownDocuments
 from topicflow.tasks.documents.load import may_help, write_documents
 from topicflow.tasks.documents.sources import Source, check_columns, fingerprint, open_source
@@ -145,10 +146,8 @@ def _content(documents: ArtifactRef | None) -> str:
 
 def _check(source: Source, loading: LoadConfig, config: ArriveConfig) -> None:
     check_columns(source, loading)
-    if config.watermark is not None and config.watermark not in source.schema:
-        there = ", ".join(repr(name) for name in source.schema)
-        msg = f"load: {source.name}: no column {config.watermark!r} (arrive.watermark); there are: {there}"
-        raise DataError(msg)
+    if config.watermark is not None:
+        require_column(f"load: {source.name}", config.watermark, source.schema, "arrive.watermark")
 
 
 def _own_schema(store: ArtifactStore, documents: str) -> pl.Schema:

@@ -66,7 +66,7 @@ def topics_of(folder: Path) -> pl.Series:
         (table(9, id=["a"] * 9), ["load.id_column=id"], ["column 'id'", "repeats", "'a'"]),
         (table(3, id=["a", None, "c"]), ["load.id_column=id"], ["column 'id'", "row 1"]),
         (table(9), ["load.text_column=txt"], ["'txt'", "text"]),
-        (table(9), ["embed.column=vectors"], ["'vectors'", "there are: text, vector"]),
+        (table(9), ["embed.column=vectors"], ["'vectors'", "there are: 'text', 'vector'; did you mean 'vector'?"]),
     ],
     ids=["none", "blank", "null", "few", "fewer-than-smallest", "one", "repeated-id", "no-id", "column", "vectors"],
 )  # fmt: skip

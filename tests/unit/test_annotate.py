@@ -92,7 +92,7 @@ def test_no_labels_at_all(store: ArtifactStore, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.csv: cannot be read"):
         annotate.fn(store, *stored(store), LabelsConfig(path="nowhere.csv"), tmp_path)
     (tmp_path / "other.csv").write_text("id,label\nd0,cat\n")
-    with pytest.raises(DataError, match=r"other\.csv: no column 'doc_id'; there are: id, label"):
+    with pytest.raises(DataError, match=r"other\.csv: no column 'doc_id'; there are: 'id', 'label'"):
         annotate.fn(store, *stored(store), LabelsConfig(path=str(tmp_path / "other.csv")), tmp_path)
 
 

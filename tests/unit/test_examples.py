@@ -98,7 +98,9 @@ def test_a_column_may_say_the_roles(store: ArtifactStore, documents: ArtifactRef
     np.testing.assert_array_equal(
         store.array(found, "roles"), [TRAINING] * 24 + [VALIDATION] * 6 + [HELD_OUT] * 10
     )
-    with pytest.raises(DataError, match=r"split: no column 'prat' in the documents; there are: text, part$"):
+    with pytest.raises(
+        DataError, match=r"split: no column 'prat' \(split.column\); there are: 'text', 'part'"
+    ):
         run(store, documents, labelled(tmp_path), tmp_path, column="prat")
     with pytest.raises(
         DataError, match=r"split: column 'text' says text 0, .*expected train, validation or test$"
@@ -216,7 +218,7 @@ def test_bad_labels_are_one_line(
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"id_a": ["d1"], "id_b": ["d2"]}, r"no column similar; there are: id_a, id_b$"),
+        ({"id_a": ["d1"], "id_b": ["d2"]}, r"no column 'similar'; there are: 'id_a', 'id_b'$"),
         ({"id_a": ["d1"], "id_b": ["q"], "similar": [1]}, r"1 of 1 ids name no document: q;"),
         (
             {"text_a": ["a", " "], "text_b": ["b", "c"], "similar": [1, 0]},
