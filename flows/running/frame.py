@@ -77,7 +77,7 @@ def recorded(function: Callable[[ConfigT], RunRecord]) -> Callable[[ConfigT], Ru
 
 
 def _end_badly(config: FlowConfig, current: CurrentRun, error: Exception) -> None:
-    """Take what was published for the outcome where something was; else record the failure."""
+    """Take what was published for the outcome where something was; otherwise record the failure."""
     current.record = published_record(config, current)
     if current.record is not None:
         LOG.warning("%s is published; what comes after failed: %s", current.run.run_id, first_line(error))
@@ -92,7 +92,7 @@ def _end_badly(config: FlowConfig, current: CurrentRun, error: Exception) -> Non
 
 
 def published_record(config: FlowConfig, current: CurrentRun) -> RunRecord | None:
-    """Return the record that a run has left in its folder, None where there is no such folder."""
+    """Return the record that a run has left in its folder, None if there is no such folder."""
     with contextlib.suppress(ArtifactError):
         return run_at(current.run.folder(Path(config.runtime.runs)))
     return None
@@ -140,5 +140,5 @@ def finished(stage: str, future: PrefectFuture[Any]) -> ArtifactRef:
 
 
 def one_at_a_time() -> Any:  # noqa: ANN401  (a generic of Prefect's that nothing binds)
-    """Return a runner of one stage at a time: each uses all cores by itself, and its peak of memory is its own."""
+    """Return a runner of one stage at a time: each uses all cores, and its peak of memory is its own."""
     return ThreadPoolTaskRunner(max_workers=1)

@@ -138,7 +138,7 @@ def server_errors_in_one_line() -> Iterator[None]:
 
 
 def _server_reason(error: Exception) -> str | None:
-    """Return what is wrong with the server in a few words, or None where the error is not about it."""
+    """Return what is wrong with the server in a few words, or None if the error is not about it."""
     import httpx
     from prefect.exceptions import PrefectException
 

@@ -38,7 +38,7 @@ def digests_of_texts(texts: pl.Series, times: pl.Series | None) -> Digests:
     texts : pl.Series
         Strings.
     times : pl.Series or None
-        Parsed times (Datetime, microseconds); None where there is no column of times.
+        Parsed times (Datetime, microseconds); None if there is no column of times.
     """
     return _digests(texts) if times is None else _digests(_joined(texts, times.to_physical()))
 

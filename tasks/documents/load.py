@@ -222,7 +222,7 @@ def times_of(config: LoadConfig, source: Source, column: str, known: Order | Non
     )
     if known is not None:
         times.given_by = "the runs before read it"
-        times.remedy += ", or give the config another name and load.date_order to begin anew"
+        times.remedy += ", or give the config another name and load.date_order to begin again"
     return times
 
 

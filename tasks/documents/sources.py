@@ -70,8 +70,8 @@ class Source:
     id_column : str or None
         The column that identifies rows by the source's nature (text files have their names).
     column : callable or None
-        Returns the values of a column anew, part by part, whatever was taken of `chunks`; None where it has no columns
-        of its own.
+        Returns the values of a column from its first row on, whatever was read of `chunks`; None if the source has no
+        columns of its own.
     """
 
     name: str

@@ -96,11 +96,11 @@ class Timestamps:
     where : str
         What messages begin with.
     order : str, optional
-        The order of short dates, where it is given; else it is found.
+        The order of short dates, if it is known; otherwise it is found.
     given_by, remedy : str
         What gave it, and what mends a value that cannot be read, for messages.
     column : callable, optional
-        Returns the values of the whole column anew, part by part. The part that is read alone decides if None.
+        Returns the values of the whole column again, part by part. The part that is read alone decides if None.
     is_said : bool
         Whether what was found goes to the log.
     """
@@ -242,7 +242,7 @@ def _first_that_parses(texts: pl.Series, formats: tuple[str, ...], *, zone: bool
 
 
 def _from_numbers(values: pl.Series) -> pl.Series:
-    """Return times of numbers: years from 1000 to 2999, else an epoch in the unit that its size tells."""
+    """Return times of numbers: years from 1000 to 2999, otherwise an epoch in the unit that its size tells."""
     value = pl.col("value")
     size = value.abs()
     scale = (

@@ -22,7 +22,7 @@ RunRecord = dict[str, Any]
 
 RECORD = "run.json"
 FORMAT = 2
-"""Version of the file. From 2 on it bears a digest of its values."""
+"""Version of the file. From 2 on it has a digest of its values."""
 
 SEAL = ("format", "digest")
 """Keys of the file that are no values of the record; files before format 2 have neither."""
@@ -60,7 +60,7 @@ class Unreadable:
 
 
 def read_run(folder: Path) -> RunRecord | Unreadable | None:
-    """Return the record of a run's folder; None where the folder is not one of a run."""
+    """Return the record of a run's folder; None if the folder is not one of a run."""
     path = folder / RECORD
     try:
         record = json.loads(path.read_bytes())
@@ -78,7 +78,7 @@ def read_run(folder: Path) -> RunRecord | Unreadable | None:
 
 
 def _wrong_with(record: Any) -> str | None:  # noqa: ANN401  (whatever JSON holds)
-    """Return why what a file holds is no record of a run as it was written, None where it is one."""
+    """Return why what a file holds is no record of a run as it was written, None if it is one."""
     if not isinstance(record, dict) or not {"run_id", "name"} <= record.keys():
         return "it is not the record of a run"
     seal = {key: record[key] for key in SEAL if key in record}
@@ -116,7 +116,7 @@ def run_folders(runs: Path, name: str | None = None) -> list[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder that are not hidden; none where it is not there."""
+    """Return the folders in a folder that are not hidden; none if it is not there."""
     try:
         with os.scandir(folder) as entries:
             return [Path(entry) for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
@@ -143,7 +143,7 @@ def list_runs(runs: Path, name: str | None = None) -> list[RunRecord]:
 
 
 def newest(runs: Path, name: str | None, fits: Callable[[RunRecord], bool]) -> RunRecord | None:
-    """Return the newest record that fits, None where none does.
+    """Return the newest record that fits, None if none does.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Prometheus: the records of runs -> RUNS/metrics.prom, the text format that Prometheus reads.
 
-Written anew, in one step, whenever a run has left its record. Let the node exporter read the folder
+Written again, in one step, whenever a run has left its record. Let the node exporter read the folder
 (`--collector.textfile.directory`), or serve the file by any web server.
 """
 

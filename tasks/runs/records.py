@@ -88,7 +88,7 @@ def record_failure(config: FlowConfig, run: RunId, error: str) -> Path:
 def run_folder(runs: Path, run: RunId) -> Iterator[Path]:
     """Yield a staging folder that becomes the run's folder when the block ends well; then renew the metrics.
 
-    The folder is on the disk, every file of it, before it appears under its name; its record bears its own digest.
+    The folder is on the disk, every file of it, before it appears under its name; its record has its own digest.
     """
     target = run.folder(runs)
     staging = target.with_name(f".{run.run_id}.staging")

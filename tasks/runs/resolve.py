@@ -92,7 +92,7 @@ def resolve(
 
 
 def latest_run(series: Path) -> RunRecord | None:
-    """Return the record of the published run of a series, None where it has none.
+    """Return the record of the published run of a series, None if it has none.
 
     It is the one that `latest` points at; where that link is missing, the newest that was published.
     """
@@ -109,7 +109,7 @@ def published_metrics(runs: Path, name: str) -> dict[str, Any] | None:
 
 
 def run_at(folder: Path) -> RunRecord | None:
-    """Return the record of a run by its folder, or by that of its series; None where it is neither."""
+    """Return the record of a run by its folder, or by that of its series; None if it is neither."""
     folder = folder.resolve()
     if (found := read_run(folder)) is not None:
         return readable(found)
@@ -144,7 +144,7 @@ def _newest_of_all(runs: Path, flows: tuple[str, ...] | None, said: str, *, publ
 
 
 def _named(runs: Path, wanted: str, said: str, *, published: bool) -> RunRecord | None:
-    """Return the run that is called so, None where there is none."""
+    """Return the run that is called so, None if there is none."""
     series, _, run = wanted.rpartition("/")
     if series and run == LATEST and _is_series(runs / series):
         return _of_series(runs / series, said, published=published)

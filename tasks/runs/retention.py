@@ -81,7 +81,7 @@ def _check_runs(store: ArtifactStore, runs: Sequence[Path]) -> None:
 
 
 def expired_runs(runs: Path, policy: RetentionConfig) -> list[Path]:
-    """Return the folders of the runs that the policy does not keep, oldest first; none where it names no bound.
+    """Return the folders of the runs that the policy does not keep, oldest first; none if it names no bound.
 
     Kept are the last `keep_runs` of each name that completed and were not held back by a gate, what is younger than
     `keep_days`, and what `latest` points at. A run stands on artifacts alone, never on another run's folder.
@@ -110,7 +110,7 @@ def expired_runs(runs: Path, policy: RetentionConfig) -> list[Path]:
 
 
 def _is_younger(record: RunRecord, days: float) -> bool:
-    """True when a run began less than so many days ago; a record without a date is old."""
+    """True when a run began less than this many days ago; a record without a date is old."""
     with contextlib.suppress(KeyError, TypeError, ValueError):
         began = datetime.fromisoformat(str(record["created"]))
         return (datetime.now(UTC) - began).total_seconds() < days * 86_400.0

@@ -38,6 +38,6 @@ def in_use(backend: Backend) -> Iterator[None]:
 
 
 def in_use_since(backend: Backend) -> float | None:
-    """Return the Unix time before which nothing that a run at work uses was made or found; None where none is."""
+    """Return the Unix time before which nothing that a run at work uses was made or found; None if none is."""
     begun = [float(key.partition(".")[0]) for key in backend.holders(KIND)]
     return min(begun) - MARGIN_S if begun else None

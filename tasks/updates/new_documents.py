@@ -92,7 +92,7 @@ def new_documents(store: ArtifactStore, arrivals: ArtifactRef) -> ArtifactRef:
 def _write(
     store: ArtifactStore, loading: LoadConfig, source: Source, sieve: Sieve, state: TopicState | None
 ) -> ArtifactRef | None:
-    """Return the documents of the rows that the sieve lets through, None where there is none."""
+    """Return the documents of the rows that the sieve lets through, None if there is none."""
     fresh = sieve(source.chunks)
     first = next(fresh, None)
     if first is None:
@@ -129,7 +129,7 @@ def _check_orders(orders: Mapping[str, Order], loading: LoadConfig) -> None:
         if loading.date_order not in {"auto", order}:
             msg = (
                 f"load.date_order={loading.date_order!r}, but the runs before read column {column!r} {FIRST[order]} "
-                f"({order}) and dated their documents so; leave it out, or give the config another name to begin anew"
+                f"({order}) and dated their documents so; leave it out, or give the config another name to begin again"
             )
             raise ConfigError(msg)
 
