@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import flow
-
 from topicflow.configs.flows.build_index import BuildIndexConfig
-from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run
+from topicflow.flows.running.current import current_id
+from topicflow.flows.running.frame import at_work, finished, recorded_flow
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.publish.index import publish_index
-from topicflow.tasks.runs.records import RunRecord, last_record
+from topicflow.tasks.runs.records import RunRecord
+from topicflow.tasks.runs.resolve import latest_run
 from topicflow.tasks.search.build_stage import index
 from topicflow.tasks.search.index_topics import find_topics
 from topicflow.tasks.search.locate import index_key
 from topicflow.tasks.store.artifact_store import open_store
 
 
-@flow(
-    name="build_index",
-    flow_run_name="{config.name}",
-    persist_result=False,
-    on_failure=[record_failed_run],
-    task_runner=one_at_a_time(),
-)
+@recorded_flow
 def build_index(config: BuildIndexConfig) -> RunRecord:
     """Return the record of a run that makes an index of a corpus, or brings the last one of its name up to date.
 
@@ -38,11 +32,11 @@ def build_index(config: BuildIndexConfig) -> RunRecord:
     PipelineError
         When the input, the config or the store does not allow a result; the message says what to do.
     """
-    config, run = begin(config)
+    run = current_id()
     store, runs = open_store(config.runtime), Path(config.runtime.runs)
     read = load.with_options(retries=config.runtime.retries)
     topics = None if config.index.topics is None else find_topics(runs, config.index.topics)
-    before = last_record(runs, config.name)
+    before = latest_run(runs / config.name)
     last = None if before is None else index_key(before)
 
     with at_work(config) as runtime:

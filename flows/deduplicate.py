@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 from topicflow.configs.flows.deduplicate import DeduplicateConfig
+from topicflow.flows.running.current import current_id
 from topicflow.flows.running.duplicate_stages import duplicate_stages
-from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run
+from topicflow.flows.running.frame import at_work, finished, recorded_flow
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.publish.duplicates import publish_duplicates
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.store.artifact_store import open_store
 
 
-@flow(
-    name="deduplicate",
-    flow_run_name="{config.name}",
-    persist_result=False,
-    on_failure=[record_failed_run],
-    task_runner=one_at_a_time(),
-)
+@recorded_flow
 def deduplicate(config: DeduplicateConfig) -> RunRecord:
     """Return the record of a run that finds a corpus's near-duplicates, computing only what the store lacks.
 
@@ -33,7 +26,7 @@ def deduplicate(config: DeduplicateConfig) -> RunRecord:
     PipelineError
         When the input, the config or the store does not allow a result; the message says what to do.
     """
-    config, run = begin(config)
+    run = current_id()
     store, read = open_store(config.runtime), load.with_options(retries=config.runtime.retries)
     against = None
     with at_work(config) as runtime:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import flow
-
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.flows.planning.stages import STAGES
+from topicflow.flows.running.current import current_id
 from topicflow.flows.running.duplicate_stages import duplicate_stages
-from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run
+from topicflow.flows.running.frame import at_work, finished, recorded_flow
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.duplicates.deduplicate import keep
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.publish.gate import gate
 from topicflow.tasks.publish.topic_model import publish
 from topicflow.tasks.report.report import report
-from topicflow.tasks.runs.records import RunRecord, published_metrics
+from topicflow.tasks.runs.records import RunRecord
+from topicflow.tasks.runs.resolve import published_metrics
 from topicflow.tasks.store.artifact_store import open_store
 from topicflow.tasks.topics.cluster import check_size, cluster
 from topicflow.tasks.topics.count import count
@@ -27,13 +27,7 @@ from topicflow.tasks.topics.recipes import map_reduce
 from topicflow.tasks.topics.reduce import reduce
 
 
-@flow(
-    name="topic_model",
-    flow_run_name="{config.name}",
-    persist_result=False,
-    on_failure=[record_failed_run],
-    task_runner=one_at_a_time(),
-)
+@recorded_flow
 def topic_model(config: TopicModelConfig) -> RunRecord:
     """Return the record of a run that turns a corpus into topics, computing only what the store lacks.
 
@@ -47,7 +41,7 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
     PipelineError
         When the input, the config or the store does not allow a result; the message says what to do.
     """
-    config, run = begin(config)
+    run = current_id()
     store, seed = open_store(config.runtime), config.seed
     read, draw = load.with_options(retries=config.runtime.retries), reduce.with_options(name="map")
 

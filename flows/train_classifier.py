@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import flow
-
 from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
-from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run
+from topicflow.flows.running.current import current_id
+from topicflow.flows.running.frame import at_work, finished, recorded_flow
 from topicflow.tasks.classify.classifiers import body_config
 from topicflow.tasks.classify.compare_methods import contest
 from topicflow.tasks.classify.labelled_texts import annotate
@@ -21,13 +20,7 @@ from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.store.artifact_store import ArtifactRef, open_store
 
 
-@flow(
-    name="train_classifier",
-    flow_run_name="{config.name}",
-    persist_result=False,
-    on_failure=[record_failed_run],
-    task_runner=one_at_a_time(),
-)
+@recorded_flow
 def train_classifier(config: TrainClassifierConfig) -> RunRecord:
     """Return the record of a run that learns classes from few labels and predicts them of the whole corpus.
 
@@ -41,7 +34,7 @@ def train_classifier(config: TrainClassifierConfig) -> RunRecord:
     PipelineError
         When the input, the labels, the config or the store does not allow a result; the message says what to do.
     """
-    config, run = begin(config)
+    run = current_id()
     store, runs = open_store(config.runtime), Path(config.runtime.runs)
     read, again = load.with_options(retries=config.runtime.retries), embed.with_options(name="reembed")
 

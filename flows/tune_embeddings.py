@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
-from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run
+from topicflow.flows.running.current import current_id
+from topicflow.flows.running.frame import at_work, finished, recorded_flow
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.publish.tuning import publish_tuned, tuned_encoding
@@ -19,13 +18,7 @@ STAGES = ("load", "examples", "embed", "tune", "re-embed", "judge")
 """The steps of a tuning, in order; `re-embed` is the embed stage with the adapter or the tuned model."""
 
 
-@flow(
-    name="tune_embeddings",
-    flow_run_name="{config.name}",
-    persist_result=False,
-    on_failure=[record_failed_run],
-    task_runner=one_at_a_time(),
-)
+@recorded_flow
 def tune_embeddings(config: TuneEmbeddingsConfig) -> RunRecord:
     """Return the record of a run that tunes embeddings on examples and measures raw beside tuned.
 
@@ -39,7 +32,7 @@ def tune_embeddings(config: TuneEmbeddingsConfig) -> RunRecord:
     PipelineError
         When the input, the config or the store does not allow a result; the message says what to do.
     """
-    config, run = begin(config)
+    run = current_id()
     store, seed = open_store(config.runtime), config.seed
     read, again = load.with_options(retries=config.runtime.retries), embed.with_options(name="re-embed")
 

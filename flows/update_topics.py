@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
-
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.flows.running.frame import at_work, begin, finished, one_at_a_time, record_failed_run
+from topicflow.flows.running.current import current_id
+from topicflow.flows.running.frame import at_work, finished, recorded_flow
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.log import LOG
 from topicflow.tasks.publish.gate import gate
@@ -36,13 +35,7 @@ from topicflow.tasks.updates.update_steps import extended, fit_settings, refitte
 Stages = dict[str, ArtifactRef]
 
 
-@flow(
-    name="update_topics",
-    flow_run_name="{config.name}",
-    persist_result=False,
-    on_failure=[record_failed_run],
-    task_runner=one_at_a_time(),
-)
+@recorded_flow
 def update_topics(config: UpdateTopicsConfig) -> RunRecord:
     """Return the record of a run that extends the last published one by the documents that are new.
 
@@ -56,8 +49,7 @@ def update_topics(config: UpdateTopicsConfig) -> RunRecord:
     PipelineError
         When the input, the config or the store does not allow a result; the message says what to do.
     """
-    config, run = begin(config)
-    runs = Path(config.runtime.runs)
+    run, runs = current_id(), Path(config.runtime.runs)
     store, given = open_store(config.runtime), read_names(runs / config.name)
     last = last_published(store, runs, config.name)
     before = last[1] if last else None

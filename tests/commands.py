@@ -113,6 +113,7 @@ class PrefectServer:
 
     address: str
     home: Path
+    process: "subprocess.Popen[bytes] | None" = None
 
     @property
     def url(self) -> str:
@@ -166,12 +167,12 @@ def serving(home: Path, **changes: str) -> Iterator[PrefectServer]:
     """Yield a Prefect server with its UI on a free port and a home of its own, with `changes` of its settings."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    server = PrefectServer(f"http://127.0.0.1:{port}", home)
+    address = f"http://127.0.0.1:{port}"
     home.mkdir(parents=True, exist_ok=True)
     settings = {
         "PREFECT_HOME": str(home),
-        "PREFECT_UI_API_URL": server.url,
-        "PREFECT_SERVER_UI_API_URL": server.url,
+        "PREFECT_UI_API_URL": f"{address}/api",
+        "PREFECT_SERVER_UI_API_URL": f"{address}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         **changes,
@@ -181,6 +182,7 @@ def serving(home: Path, **changes: str) -> Iterator[PrefectServer]:
         process = subprocess.Popen(
             start, env=clean_environment(**settings), stdout=log, stderr=subprocess.STDOUT
         )
+    server = PrefectServer(address, home, process)
     try:
         _wait_for(server, process)
         yield server

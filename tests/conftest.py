@@ -60,7 +60,9 @@ def topicflow(
         monkeypatch.setattr(sys, "argv", ["topicflow", *map(str, arguments)])
         capfd.readouterr()
         code = 0
-        with pytest.MonkeyPatch.context() as environment:  # what the command sets for its child processes ends with it
+        with (
+            pytest.MonkeyPatch.context() as environment
+        ):  # what the command sets for its child processes ends with it
             environment.setenv(SAFE_PATH, "")
             try:
                 cli.main()

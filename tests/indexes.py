@@ -10,7 +10,8 @@ from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.publish.index import publish_index
-from topicflow.tasks.runs.records import RunId, last_record
+from topicflow.tasks.runs.records import RunId
+from topicflow.tasks.runs.resolve import latest_run
 from topicflow.tasks.search.build_stage import index
 from topicflow.tasks.search.index import SearchIndex
 from topicflow.tasks.search.index_topics import find_topics
@@ -46,7 +47,7 @@ def build(
 def run(config: BuildIndexConfig) -> SearchIndex:
     """Return the index that a config makes, from the last one of its name where there is one."""
     store, runtime, runs = open_store(config.runtime), config.runtime, Path(config.runtime.runs)
-    before = last_record(runs, config.name)
+    before = latest_run(runs / config.name)
     topics = find_topics(runs, config.index.topics) if config.index.topics else None
     documents = result(load.fn(store, config.load, runtime))
     embeddings = result(embed.fn(store, documents, config.embed, runtime))

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from topicflow.configs.sections.base import Section
 from topicflow.configs.sections.runtime import RuntimeConfig
+
+
+def _not_latest(value: str) -> str:
+    if value == "latest":
+        msg = "latest is what the newest published run of each series is called; choose another name"
+        raise ValueError(msg)
+    return value
+
 
 RunName = Annotated[
     str,
     Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
-        description="Name of the series of runs: letters, digits, dot, dash, underscore.",
+        description="Name of the series of runs: letters, digits, dot, dash, underscore; not latest.",
     ),
+    AfterValidator(_not_latest),
 ]
 
 

@@ -84,10 +84,14 @@ class RetentionConfig(Section):
         min_length=1,
         description="Folders of the runs of every machine that shares the store.",
     )
+    no_runs: bool = Field(
+        default=False,
+        description="Delete artifacts although a folder of runs is missing or holds no run; refused otherwise.",
+    )
     keep_runs: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
-        description="Keep the newest N runs of each name that completed (and were published, if the flow has gates). "
-        "If neither this nor keep_days is set, no run is deleted.",
+        description="Keep the newest N published runs of each name and delete the others. If neither this nor "
+        "keep_days is set, no run is deleted.",
     )
     keep_days: Annotated[float, Field(ge=0.0)] | None = Field(
         default=None, description="Keep runs younger than this many days."
@@ -95,7 +99,7 @@ class RetentionConfig(Section):
     min_age_hours: float = Field(
         default=24.0,
         ge=0.0,
-        description="Keep artifacts younger than this many hours: a run may still use them.",
+        description="Keep artifacts younger than this many hours. Artifacts that a run is using now are always kept.",
     )
     dry_run: bool = Field(default=False, description="Only list what would be deleted.")
 

@@ -69,6 +69,11 @@ class LoadConfig(Section):
     timestamp_column: str | None = Field(
         default=None, description="Column of dates or times. If set, the report shows topics over time."
     )
+    date_order: Literal["auto", "dmy", "mdy", "ymd"] = Field(
+        default="auto",
+        description="Order of dates such as 3/4/2024: day, month or year first. auto decides by the whole column, says "
+        "what it found and where nothing tells (month first then); a chain of updates keeps what it decided.",
+    )
     columns: tuple[str, ...] | None = Field(
         default=None, description="Input columns copied to documents.parquet. If not set: all."
     )

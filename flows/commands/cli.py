@@ -5,6 +5,7 @@ Nothing heavy is imported before it is needed: `--help` and `plan` answer in und
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -24,6 +25,7 @@ from topicflow.flows.commands import (
 )
 from topicflow.flows.running.modules import trust_no_folder
 from topicflow.tasks.errors import ConfigError, PipelineError
+from topicflow.tasks.execution.reporting import is_away
 
 app = typer.Typer(
     name="topicflow",
@@ -46,6 +48,17 @@ app.add_typer(config.app, name="config")
 def main() -> None:
     """Run the command line; exit 0 on success, 1 on a failed run, 2 on a bad config or argument."""
     trust_no_folder()
+    try:
+        _main()
+    except SystemExit as end:
+        if is_away():  # Prefect would go on for minutes with what it could not tell its server
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(int(end.code or 0))
+        raise
+
+
+def _main() -> None:
     try:
         app()
     except PipelineError as error:

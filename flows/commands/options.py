@@ -29,7 +29,10 @@ RunsDir = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="Fol
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 
 RunName = Annotated[
-    str | None, typer.Argument(metavar="[RUN]", help="A run's id, name or folder; the newest if none.")
+    str | None,
+    typer.Argument(
+        metavar="[RUN]", help="A run's name, id, beginning of an id, or folder; the newest if none."
+    ),
 ]
 
 

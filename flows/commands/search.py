@@ -175,9 +175,9 @@ def _open(run: str | None, runs: Path | None) -> SearchIndex:
     from topicflow.tasks.search.freshness import changed_since
     from topicflow.tasks.search.index import SearchIndex
     from topicflow.tasks.search.index_files import IndexFiles
-    from topicflow.tasks.search.locate import newest_index, open_record
+    from topicflow.tasks.search.locate import find_index, open_record
 
-    store, key, record = open_record(newest_index(runs or Path("runs"), run))
+    store, key, record = open_record(find_index(runs or Path("runs"), run))
     files = IndexFiles.open(store, key)
     if (source := changed_since(record, store, files.meta)) is not None:
         _warn(

@@ -53,28 +53,45 @@ def store_gc(
     store: StoreDir = None,
     runs: Annotated[
         list[Path] | None,
-        typer.Option("--runs", metavar="DIR", help="Folders of runs that are kept; repeatable."),
+        typer.Option(
+            "--runs",
+            metavar="DIR",
+            help="A folder of runs whose artifacts are kept; runs if none; repeatable.",
+        ),
     ] = None,
+    no_runs: Annotated[
+        bool,
+        typer.Option(
+            "--no-runs", help="There are no runs: delete although a folder of runs is missing or empty."
+        ),
+    ] = False,
     min_age_h: Annotated[
         float,
-        typer.Option("--min-age-hours", min=0.0, help="Keep what is younger, as a run may be using it."),
+        typer.Option(
+            "--min-age-hours", min=0.0, help="Keep younger artifacts; those of a run at work are always kept."
+        ),
     ] = 24.0,
     keep_runs: Annotated[
         int | None,
-        typer.Option("--keep-runs", min=1, help="Remove runs too, but the last so many of each name."),
+        typer.Option(
+            "--keep-runs", min=1, metavar="N", help="Keep the newest N runs of each name, delete the others."
+        ),
     ] = None,
     keep_days: Annotated[
-        float | None, typer.Option("--keep-days", min=0.0, help="Remove runs too, but those so young.")
+        float | None,
+        typer.Option(
+            "--keep-days", min=0.0, metavar="N", help="Keep runs younger than N days, delete the others."
+        ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
 ) -> None:
-    """Remove runs beyond the policy, artifacts that no run refers to, and what killed runs left behind."""
+    """Delete runs beyond the policy, artifacts that no run refers to, and what killed runs left behind."""
     from topicflow.configs.flows.serving import RetentionConfig
     from topicflow.flows.commands.console import human_bytes
     from topicflow.tasks.runs.retention import clean
 
     policy = RetentionConfig(
-        keep_runs=keep_runs, keep_days=keep_days, min_age_hours=min_age_h, dry_run=dry_run
+        no_runs=no_runs, keep_runs=keep_runs, keep_days=keep_days, min_age_hours=min_age_h, dry_run=dry_run
     )
     cleaned = clean(open_store(store), runs or [Path("runs")], policy)
     verb = "would remove" if dry_run else "removed"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -111,9 +113,13 @@ def list_runs(
     as_json: AsJson = False,
 ) -> None:
     """List past runs, newest first."""
-    from topicflow.tasks.runs import records as past
+    from topicflow.tasks.runs.history import Unreadable, each_run
 
-    records = past.list_runs(runs or Path("runs"), name)[:limit]
+    found = list(itertools.islice(each_run(runs or Path("runs"), name), limit))
+    for each in found:
+        if isinstance(each, Unreadable):
+            print(f"warning: {each.error}", file=sys.stderr)
+    records = [each for each in found if not isinstance(each, Unreadable)]
     if as_json:
         print_json([{k: v for k, v in record.items() if k not in {"stages", "config"}} for record in records])
         return
@@ -129,9 +135,11 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a run's topics, metrics and stages."""
-    from topicflow.tasks.runs.records import find_run
+    from topicflow.tasks.runs.resolve import newer_runs, resolve
 
-    record = find_run(runs or Path("runs"), wanted)
+    record = resolve(runs or Path("runs"), wanted, published=False)
+    for newer in newer_runs(record) if wanted == record["name"] else []:
+        print(f"note: a newer run, {newer}", file=sys.stderr)
     if as_json:
         print_json(record)
         return
@@ -144,17 +152,19 @@ def show(
 
 @app.command()
 def compare(
-    first: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, name or folder.")],
+    first: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's name, id, beginning of an id, or folder.")
+    ],
     second: Annotated[str, typer.Argument(metavar="RUN", help="Another run.")],
     runs: RunsDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what changed between two runs: metrics, config, topics that match, documents that moved."""
     from topicflow.flows.commands.console import print_comparison, print_topic_changes
-    from topicflow.tasks.runs.records import find_run
+    from topicflow.tasks.runs.resolve import resolve
 
     folder = runs or Path("runs")
-    records = find_run(folder, first), find_run(folder, second)
+    records = resolve(folder, first, published=False), resolve(folder, second, published=False)
     have_topics = all((Path(record["folder"]) / "topics.parquet").exists() for record in records)
     if not as_json:
         print_comparison(*records)
@@ -181,6 +191,6 @@ def explore(
 ) -> None:
     """Open a run's documents in Apple's Embedding Atlas, for maps of a million points."""
     from topicflow.tasks.runs.explore import explore_run
-    from topicflow.tasks.runs.records import find_run
+    from topicflow.tasks.runs.resolve import TOPIC_FLOWS, resolve
 
-    explore_run(find_run(runs or Path("runs"), wanted))
+    explore_run(resolve(runs or Path("runs"), wanted, flow=TOPIC_FLOWS))

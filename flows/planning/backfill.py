@@ -10,8 +10,10 @@ import numpy as np
 import polars as pl
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
+from topicflow.tasks.documents.columns import require_column
+from topicflow.tasks.documents.load import times_of
 from topicflow.tasks.documents.sources import open_source
-from topicflow.tasks.documents.timestamps import Timestamps
+from topicflow.tasks.documents.timestamps import Order
 from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.updates.topic_state import published_runs
 
@@ -36,9 +38,10 @@ def due_periods(config: UpdateTopicsConfig, n: int) -> Iterator[UpdateTopicsConf
         )
         msg = f"--backfill sets its own periods, but the config has {wrong}; change the config"
         raise ConfigError(msg)
-    processed = [r["update"]["until"] for r in published_runs(Path(config.runtime.runs), config.name)]
-    reached = max((until for until in processed if until), default="")
-    for end in period_ends(newest(config), config.period, n):
+    past = published_runs(Path(config.runtime.runs), config.name)
+    reached = max((until for record in past if (until := record["update"]["until"])), default="")
+    orders = past[0]["source"].get("date_orders", {}) if past else {}
+    for end in period_ends(newest(config, orders.get(config.arrive.watermark)), config.period, n):
         until = f"{end:%Y-%m-%d}" if f"{end:%H%M}" == "0000" else f"{end:%Y-%m-%dT%H:%M:%S}"
         since = config.arrive.since
         if until <= reached or (since is not None and until <= since):
@@ -63,16 +66,13 @@ def _times(n: int, period: str) -> str:
     return f"{n * int(amount)}{unit}"
 
 
-def newest(config: UpdateTopicsConfig) -> datetime:
-    """Return the latest time in the input's watermark column; the input is read once."""
+def newest(config: UpdateTopicsConfig, order: Order | None = None) -> datetime:
+    """Return the latest time in the input's watermark column; `order` is how the runs before read its dates."""
     column = str(config.arrive.watermark)
     latest: datetime | None = None
     with open_source(config.load, config.runtime.chunk_rows) as source:
-        times = Timestamps(f"load: {source.name}: column {column!r}")
-        if column not in source.schema:
-            there = ", ".join(repr(name) for name in source.schema)
-            msg = f"load: {source.name}: no column {column!r} (arrive.watermark); there are: {there}"
-            raise DataError(msg)
+        times = times_of(config.load, source, column, order)
+        require_column(f"load: {source.name}", column, source.schema, "arrive.watermark")
         n = 0
         for chunk in source.chunks:
             numbers = pl.Series(np.arange(n, n + chunk.height, dtype=np.uint32))

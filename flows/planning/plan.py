@@ -20,7 +20,7 @@ from topicflow.flows.planning.steps import Step, embed_recipe, last_stages, load
 from topicflow.tasks.duplicates import recipes as duplicates_recipes
 from topicflow.tasks.publish import recipes as publish_recipes
 from topicflow.tasks.report import recipes as report_recipes
-from topicflow.tasks.runs.records import published_metrics
+from topicflow.tasks.runs.resolve import published_metrics
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, open_store
 from topicflow.tasks.topics import recipes as topics_recipes
 from topicflow.tasks.topics.recipes import map_reduce

@@ -11,6 +11,7 @@ from topicflow.configs.flows.deduplicate import DeduplicateConfig
 from topicflow.flows.planning.plan import duplicate_recipes, plan_topic_model
 from topicflow.flows.planning.steps import Step, embed_recipe, last_stages, load_step, step_of, steps_after
 from topicflow.tasks.duplicates.recipes import searches
+from topicflow.tasks.runs.resolve import latest_run
 from topicflow.tasks.store.artifact_store import open_store
 
 
@@ -46,6 +47,7 @@ def plan_index(config: BuildIndexConfig) -> list[Step]:
     """
     from topicflow.tasks.search.index_generation import next_generation
     from topicflow.tasks.search.index_topics import find_topics
+    from topicflow.tasks.search.locate import index_key
 
     store, last = open_store(config.runtime), last_stages(config)
     steps, stages = [load_step(store, config.load, last)], ("load", "embed", "index")
@@ -59,7 +61,8 @@ def plan_index(config: BuildIndexConfig) -> list[Step]:
         return steps_after(steps, stages, after)
     runs, named = Path(config.runtime.runs), config.index.topics
     topics = None if named is None else find_topics(runs, named)
-    key = str(last["index"]["key"]) if last else None
+    built = latest_run(runs / config.name)
+    key = None if built is None else index_key(built)
     made = next_generation(store, documents, embeddings, config.index, config.embed, config.seed, topics, key)
     if made.current is not None:
         return [*steps, Step("index", made.current, "hit")]

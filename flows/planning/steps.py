@@ -17,7 +17,7 @@ from topicflow.tasks.encoding import recipes as encoding_recipes
 from topicflow.tasks.encoding.adapters import find_adapter
 from topicflow.tasks.encoding.encoders import find_encoder, precomputed_digest
 from topicflow.tasks.encoding.images import image_recipe
-from topicflow.tasks.runs.records import last_record
+from topicflow.tasks.runs.history import last_record
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 
 

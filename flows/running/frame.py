@@ -1,45 +1,125 @@
-"""Line: what every flow does around its line of tasks: begin, hold workers, wait for a stage, record a failure."""
+"""Frame: what every flow does around its line of tasks: begin, hold workers, wait for a stage, leave one record."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
-from prefect import Flow
-from prefect.client.schemas.objects import FlowRun, State
+from prefect import Flow, flow
 from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.paths import in_work_folder
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.flows.running.current import CurrentRun, current_run
 from topicflow.flows.running.interrupt import end_soon
-from topicflow.tasks.errors import ArtifactError, ConfigError
+from topicflow.tasks.errors import ArtifactError, ConfigError, PipelineError, first_line
 from topicflow.tasks.execution.progress import display, say, waiting
+from topicflow.tasks.execution.reporting import server_is_there
 from topicflow.tasks.execution.workers import started
-from topicflow.tasks.runs.records import RunId, check_series, record_failure
-from topicflow.tasks.store.artifact_store import ArtifactRef, local_folder
+from topicflow.tasks.log import LOG
+from topicflow.tasks.runs.history import check_series
+from topicflow.tasks.runs.records import RunRecord, record_failure
+from topicflow.tasks.runs.resolve import run_at
+from topicflow.tasks.store.artifact_store import ArtifactRef, local_folder, open_store
+from topicflow.tasks.store.in_use import in_use
 
 ConfigT = TypeVar("ConfigT", bound=FlowConfig)
 
 
-def begin(config: ConfigT) -> tuple[ConfigT, RunId]:
-    """Return the config with absolute paths, and the id of a run that begins now.
+def recorded_flow(function: Callable[[ConfigT], RunRecord]) -> Flow[[ConfigT], RunRecord]:
+    """Return the Prefect flow of a function, each run of which leaves one record, and it is the truth."""
+    made: Flow[[ConfigT], RunRecord] = flow(
+        name=function.__name__,
+        flow_run_name="{config.name}",
+        persist_result=False,
+        task_runner=one_at_a_time(),
+    )(recorded(function))
+    return made
 
-    Raises
-    ------
-    ConfigError
-        When runs of this name are another flow's, or a relative path has no folder that stays.
+
+def recorded(function: Callable[[ConfigT], RunRecord]) -> Callable[[ConfigT], RunRecord]:
+    """Return the function of a flow with what a run of it leaves behind, whatever becomes of it.
+
+    | the work | leaves |
+    |---|---|
+    | ends well | the folder that it published, and its record |
+    | fails | a record with the error; true begin and seconds |
+    | is refused (ConfigError) | nothing |
+    | is published, and then something fails | what was published |
     """
-    try:
-        config = in_work_folder(config)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    check_series(Path(config.runtime.runs), config.name, config.flow)
-    return config, RunId.new(config.name)
+
+    @functools.wraps(function)
+    def run(config: ConfigT) -> RunRecord:
+        try:
+            config = in_work_folder(config)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        with current_run(config) as current:
+            try:
+                check_series(Path(config.runtime.runs), config.name, config.flow)
+                with in_use(open_store(config.runtime).backend):
+                    current.record = function(config)
+            except Exception as error:  # noqa: BLE001  (raised below)
+                _end_badly(config, current, error)
+            _tell_in_time(current)
+            if current.record is None:
+                raise current.error or AssertionError(f"{config.flow} returned no record")
+            return current.record
+
+    vars(run)["__signature__"] = inspect.signature(function, eval_str=True)  # Prefect reads the form from it
+    return run
+
+
+def _end_badly(config: FlowConfig, current: CurrentRun, error: Exception) -> None:
+    """Take what was published for the outcome where something was; otherwise record the failure."""
+    current.record = published_record(config, current)
+    if current.record is not None:
+        LOG.warning("%s is published; what comes after failed: %s", current.run.run_id, first_line(error))
+        return
+    current.error = error
+    if not isinstance(error, ConfigError):
+        said = (
+            str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {first_line(error)}"
+        )
+        with contextlib.suppress(ArtifactError):  # where even that fails, the log has said why
+            record_failure(config, current.run, said)
+
+
+def published_record(config: FlowConfig, current: CurrentRun) -> RunRecord | None:
+    """Return the record that a run has left in its folder, None if there is no such folder."""
+    with contextlib.suppress(ArtifactError):
+        return run_at(current.run.folder(Path(config.runtime.runs)))
+    return None
+
+
+def _tell_in_time(current: CurrentRun) -> None:
+    """Where Prefect's server is away, let its client give up at once instead of after a minute a request.
+
+    A process that Prefect started for this run ends here: what it would still do is to tell the server.
+    """
+    if not flow_run.id or server_is_there():
+        return
+    LOG.warning("Prefect's server does not answer any more, and will not show how this run ended")
+    if os.environ.get("PREFECT__FLOW_RUN_ID"):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0 if current.record is not None else 1)
+    _for_good.enter_context(temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}))
+
+
+_for_good = contextlib.ExitStack()
+"""Settings that stay until the end of the process."""
 
 
 @contextlib.contextmanager
@@ -65,16 +145,5 @@ def finished(stage: str, future: PrefectFuture[Any]) -> ArtifactRef:
 
 
 def one_at_a_time() -> Any:  # noqa: ANN401  (a generic of Prefect's that nothing binds)
-    """Return a runner of one stage at a time: each uses all cores by itself, and its peak of memory is its own."""
+    """Return a runner of one stage at a time: each uses all cores, and its peak of memory is its own."""
     return ThreadPoolTaskRunner(max_workers=1)
-
-
-def record_failed_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Write the record of a run that failed; where even that fails the log has said why."""
-    model: type[FlowConfig] = get_type_hints(flow.fn)["config"]
-    config = model.model_validate(flow_run.parameters["config"])
-    with contextlib.suppress(ValueError):  # a relative path without a folder: that is why the run failed
-        config = in_work_folder(config)
-    error = state.result(raise_on_failure=False)
-    with contextlib.suppress(ArtifactError):
-        record_failure(config, RunId.new(config.name), str(error))

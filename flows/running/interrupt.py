@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+from topicflow.tasks.store.local import STAGING
+from topicflow.tasks.store.process import process_token
+
 GRACE_S = 4.0
 """Seconds that a stage has to come to its end and Prefect to be told; a second Ctrl-C ends them."""
 
@@ -61,10 +64,13 @@ def end_soon(store: Path) -> None:
 
 
 def _end(store: Path, code: int = EXIT_CODE) -> None:
-    """Remove what this process was writing and end it at once, even where nobody reads what it says any more."""
+    """Delete what this process was writing and end it at once, even where nobody reads what it says any more.
+
+    It knows its own staging folders by its token: another container's process may have the same id.
+    """
     try:
         for _ in range(3):  # the stage may be writing on
-            for folder in (store / ".staging").glob(f"{os.getpid()}-*"):
+            for folder in (store / STAGING).glob(f"{process_token()}-*"):
                 shutil.rmtree(folder, ignore_errors=True)
         sys.stderr.write(f"{STOPPED if code == EXIT_CODE else CANCELLED}\n")
         sys.stderr.flush()

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from topicflow.configs.flows.base import FlowConfig
-from topicflow.tasks.errors import ArtifactError, PipelineError, StageError
+from topicflow.flows.running.current import current_run
+from topicflow.tasks.errors import ArtifactError, ConfigError, PipelineError, StageError, first_line
 from topicflow.tasks.log import DETAILS, LOG
-from topicflow.tasks.runs.records import RunId, RunRecord, list_runs, record_failure
+from topicflow.tasks.runs.records import RunId, record_failure
 
 
 class _Screen(logging.Handler):
@@ -68,31 +69,33 @@ class RunLog:
 def quiet_run_log(config: FlowConfig) -> Iterator[RunLog]:
     """Yield the log of a run that is about to start; one that fails leaves its record, log and traceback.
 
+    The run's id is made here, once. A run that is refused leaves nothing.
+
     Raises
     ------
     PipelineError
         Whatever failed, as one line.
     """
-    started = RunId.new(config.name)
-    with tempfile.TemporaryDirectory(prefix="topicflow-") as folder:
+    with tempfile.TemporaryDirectory(prefix="topicflow-") as folder, current_run(config) as current:
         log = RunLog(Path(folder) / "run.log")
         log.open()
         try:
             yield log
+        except ConfigError:
+            raise
         except PipelineError as error:
-            _keep_failure(log, config, started, str(error))
+            _keep_failure(log, config, current.run, str(error))
             raise
         except Exception as error:
-            first_line = (str(error).splitlines() or [""])[0]
-            said = f"{type(error).__name__}: {first_line}"
-            kept = _keep_failure(log, config, started, said)
+            said = f"{type(error).__name__}: {first_line(error)}"
+            kept = _keep_failure(log, config, current.run, said)
             msg = f"{said} (not foreseen; the traceback is in {kept})"
             raise StageError(msg) from error
         finally:
             log.close()
 
 
-def _keep_failure(log: RunLog, config: FlowConfig, started: RunId, error: str) -> Path:
+def _keep_failure(log: RunLog, config: FlowConfig, run: RunId, error: str) -> Path:
     """Return where the log with its traceback is: with the record that the flow left, or one made here.
 
     Where runs cannot be written, it stays in the folder for temporary files.
@@ -100,21 +103,10 @@ def _keep_failure(log: RunLog, config: FlowConfig, started: RunId, error: str) -
     with log.path.open("a", encoding="utf-8") as file:
         file.write(traceback.format_exc())
     try:
-        folder = _failed_since(config, started) or record_failure(config, started, error)
+        folder = record_failure(config, run, error)
         log.keep(folder)
     except (OSError, ArtifactError):
-        folder = Path(tempfile.gettempdir()) / f"topicflow-{started.run_id}"
+        folder = Path(tempfile.gettempdir()) / f"topicflow-{run.run_id}"
         folder.mkdir()
         log.keep(folder)
     return folder / "run.log"
-
-
-def _failed_since(config: FlowConfig, started: RunId) -> Path | None:
-    """Return the folder of the failed run that began at `started` or later and has no log."""
-
-    def is_ours(record: RunRecord) -> bool:
-        in_time = record["run_id"][:15] >= started.run_id[:15]  # both begin with the second
-        return in_time and record.get("state") == "failed" and not Path(record["folder"], "run.log").exists()
-
-    records = list_runs(Path(config.runtime.runs), config.name)
-    return next((Path(record["folder"]) for record in records if is_ours(record)), None)

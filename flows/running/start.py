@@ -31,13 +31,18 @@ from typing import TYPE_CHECKING
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.flows.planning.plan import plan_topic_model
+from topicflow.flows.running.current import CurrentRun, current_run
 from topicflow.flows.running.log import RunLog
 from topicflow.flows.running.modules import SETTINGS_FILES
 from topicflow.flows.running.server import temporary_server
-from topicflow.tasks.errors import PipelineError, StageError
+from topicflow.tasks.errors import PipelineError, StageError, first_line
 from topicflow.tasks.execution.progress import display, say, waiting
-from topicflow.tasks.runs.records import RunId, RunRecord, check_series
+from topicflow.tasks.execution.reporting import is_away
+from topicflow.tasks.log import LOG
+from topicflow.tasks.runs.history import check_series
+from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.store.artifact_store import ArtifactRef, open_store
+from topicflow.tasks.store.in_use import in_use
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -46,6 +51,7 @@ QUIET_PREFECT = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the run log has it all
     "PREFECT_LOGGING_EXTRA_LOGGERS": "topicflow",  # our lines show in the UI
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",  # what it says of each event that a dead server did not take
 }
 """Settings of a run from the command line; what the user's environment sets is left as it is."""
 
@@ -76,10 +82,29 @@ def start_flow(config: FlowConfig, log: RunLog | None = None) -> RunRecord:
     """
     for name, value in QUIET_PREFECT.items():
         os.environ.setdefault(name, value)
-    if server_is_configured():
-        with server_errors_in_one_line():
-            return _flow(config.flow, log)(config)
-    return _run_with_temporary_server(config, log)
+    with current_run(config) as current, _outcome_of_the_work(current):
+        if server_is_configured():
+            with server_errors_in_one_line():
+                current.record = _flow(config.flow, log)(config)
+        else:
+            current.record = _run_with_temporary_server(config, log)
+    assert current.record is not None
+    return current.record
+
+
+@contextlib.contextmanager
+def _outcome_of_the_work(current: CurrentRun) -> Iterator[None]:
+    """Let what the work came to stand, where Prefect fails afterwards: its server may be away when it is told."""
+    try:
+        yield
+    except Exception as error:
+        if current.record is not None:
+            if not is_away():
+                LOG.warning("Prefect did not take the end of this run: %s", first_line(error))
+        elif current.error is not None:
+            raise current.error from None
+        else:
+            raise
 
 
 def server_is_configured() -> bool:
@@ -111,7 +136,7 @@ def server_errors_in_one_line() -> Iterator[None]:
 
 
 def _server_reason(error: Exception) -> str | None:
-    """Return what is wrong with the server in a few words, or None where the error is not about it."""
+    """Return what is wrong with the server in a few words, or None if the error is not about it."""
     import httpx
     from prefect.exceptions import PrefectException
 
@@ -145,8 +170,9 @@ def _run_with_temporary_server(config: FlowConfig, log: RunLog | None) -> RunRec
             try:
                 return run(config)
             finally:  # what they still hold, the server has to take before it ends
-                EventsWorker.drain_all()
-                APILogWorker.drain_all()
+                if not is_away():
+                    EventsWorker.drain_all()
+                    APILogWorker.drain_all()
 
 
 def _passed(config: TopicModelConfig, found: Mapping[str, ArtifactRef]) -> bool:
@@ -158,6 +184,8 @@ def _publish(config: TopicModelConfig, found: Mapping[str, ArtifactRef]) -> RunR
     from topicflow.tasks.publish.topic_folder import publish_run
 
     check_series(Path(config.runtime.runs), config.name, config.flow)
-    for stage, ref in found.items():
-        say(stage, ref)
-    return publish_run(open_store(config.runtime), config, found, RunId.new(config.name))
+    store = open_store(config.runtime)
+    with current_run(config) as current, in_use(store.backend):
+        for stage, ref in found.items():
+            say(stage, ref)
+        return publish_run(store, config, found, current.run)

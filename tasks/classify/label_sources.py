@@ -7,8 +7,9 @@ from pathlib import Path
 import polars as pl
 
 from topicflow.configs.sections.classify import LabelsConfig
+from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.errors import ConfigError, DataError, first_line
-from topicflow.tasks.runs.records import find_run
+from topicflow.tasks.runs.resolve import TOPIC_FLOWS, resolve
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
@@ -37,7 +38,8 @@ def read_labels(
         tables = [_doc_labels(path) for path in paths]
         where = ", ".join(paths)
     elif config.run is not None:
-        tables = [topic_labels(find_run(runs, config.run)["folder"], config)]
+        run = resolve(runs, config.run, flow=TOPIC_FLOWS, where="labels.run")
+        tables = [topic_labels(run["folder"], config)]
         where = f"{config.run} and {config.topics}"
     else:
         tables = [store.table(documents, "documents").select("doc_id", "label").collect()]
@@ -86,10 +88,8 @@ def read_table(path: str, columns: tuple[str, str]) -> pl.DataFrame:
         reason = first_line(getattr(error, "strerror", None) or error).lower()
         msg = f"labels: {path}: cannot be read ({reason}); give a CSV or Parquet file with {' and '.join(columns)}"
         raise DataError(msg) from None
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        msg = f"labels: {path}: no column {missing[0]!r}; there are: {', '.join(table.columns)}"
-        raise DataError(msg)
+    for name in columns:
+        require_column(f"labels: {path}", name, table.columns)
     return table.select(pl.col(name).cast(pl.String) for name in columns)
 
 

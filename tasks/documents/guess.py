@@ -20,7 +20,7 @@ import tomli_w
 
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.sources import open_source
-from topicflow.tasks.documents.timestamps import Timestamps
+from topicflow.tasks.documents.timestamps import FIRST, FoundOrder, Timestamps
 from topicflow.tasks.errors import DataError
 
 HEAD_ROWS = 5_000
@@ -70,6 +70,8 @@ class Guess:
         The text column, or a title column and the text column, which are joined.
     id_column, timestamp_column, label_column : str or None
         None if no column fits.
+    dates : FoundOrder or None
+        The order of short dates in the column of times; None if it has no short dates.
     encoding_errors : str
         `replace` if the file contains bytes that are not UTF-8.
     n_rows : int
@@ -88,6 +90,7 @@ class Guess:
     id_column: str | None
     timestamp_column: str | None
     label_column: str | None
+    dates: FoundOrder | None
     encoding_errors: str
     n_rows: int
     min_cluster_size: int
@@ -111,7 +114,7 @@ def guess_config(path: str | Path) -> Guess:
         "id": None if is_files else _guess_id(head, rest),
         "time": _guess_time(head, rest),
     }
-    refused, n_rows = _confirm(LoadConfig(path=str(path), encoding_errors=errors), candidates)
+    refused, n_rows, dates = _confirm(LoadConfig(path=str(path), encoding_errors=errors), candidates)
     id_column, time_column = (None if key in refused else candidates[key] for key in ("id", "time"))
     label, label_reason = _guess_label(
         head, [column for column in rest if column not in {id_column, time_column}]
@@ -122,7 +125,7 @@ def guess_config(path: str | Path) -> Guess:
         f"rows: {n_rows:,}, {len(head.columns)} columns",
         text_reason,
         "id: the file's path in the folder" if is_files else _id_reason(candidates["id"], refused.get("id")),
-        _time_reason(candidates["time"], refused.get("time")),
+        _time_reason(candidates["time"], refused.get("time"), dates),
         label_reason,
         f"min_cluster_size: {size}, a fifth of the square root of {n_rows:,} rows; a smaller value finds more topics",
         *([] if errors == "strict"
@@ -137,6 +140,7 @@ def guess_config(path: str | Path) -> Guess:
         id_column=id_column,
         timestamp_column=time_column,
         label_column=label,
+        dates=dates if time_column is not None else None,
         encoding_errors=errors,
         n_rows=n_rows,
         min_cluster_size=size,
@@ -164,6 +168,7 @@ def render_config(guess: Guess) -> str:
         f"path = {_toml(guess.path)}",
         f"text_column = {text}",
         *(f"{key} = {_toml(column)}  # {why}" for key, column, why in optional if column is not None),
+        *([] if guess.dates is None else [_date_order_line(guess.dates)]),
         *(['encoding_errors = "replace"'] if guess.encoding_errors == "replace" else []),
         *(
             ["", "# [load.split]  # split long texts into passages", "# max_words = 180"]
@@ -175,6 +180,12 @@ def render_config(guess: Guess) -> str:
         f"min_cluster_size = {guess.min_cluster_size}  # smallest topic, in documents",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _date_order_line(dates: FoundOrder) -> str:
+    """Return the line that fixes the order of dates, so that a file that grows is read in one way."""
+    other = "" if dates.is_sure else f'; "dmy" if {dates.example} has the day first'
+    return f'date_order = "{dates.order}"  # {FIRST[dates.order]}{other}'
 
 
 def _toml(value: str) -> str:
@@ -210,11 +221,14 @@ def _head(config: LoadConfig) -> tuple[pl.DataFrame, int, bool]:
         return frame.head(HEAD_ROWS), frame.height, source.id_column is not None
 
 
-def _confirm(config: LoadConfig, candidates: dict[str, str | None]) -> tuple[dict[str, str], int]:
-    """Return why a candidate fails over the whole file, and the number of rows."""
+def _confirm(
+    config: LoadConfig, candidates: dict[str, str | None]
+) -> tuple[dict[str, str], int, FoundOrder | None]:
+    """Return why a candidate fails over the whole file, the number of rows, and the order of short dates."""
     hashes, refused, n_rows = [], {}, 0
-    times = Timestamps("init")
     with open_source(config, _CHUNK_ROWS) as source:
+        again = source.column
+        times = Timestamps("init", column=again and (lambda: again(str(candidates["time"]))))
         for chunk in source.chunks:
             if (id_column := candidates["id"]) is not None:
                 hashes.append(chunk[id_column].cast(pl.String).hash().to_numpy())
@@ -228,7 +242,7 @@ def _confirm(config: LoadConfig, candidates: dict[str, str | None]) -> tuple[dic
             n_rows += chunk.height
     if hashes and len(np.unique(np.concatenate(hashes))) < n_rows:
         refused.setdefault("id", "its values repeat")
-    return refused, n_rows
+    return refused, n_rows, times.found
 
 
 # --- choosing -----------------------------------------------------------------------------------------------
@@ -338,12 +352,13 @@ def _reads_as_time(values: pl.Series) -> bool:
     return False
 
 
-def _time_reason(column: str | None, refused: str | None) -> str:
+def _time_reason(column: str | None, refused: str | None, dates: FoundOrder | None) -> str:
     if column is None:
         return "time: no column contains dates or times"
     if refused is not None:
         return f"time: column {column!r} looked like times, but {refused}"
-    return f"time: column {column!r}, because all its values are dates or times"
+    order = f"; {dates}" if dates is not None else ""
+    return f"time: column {column!r}, because all its values are dates or times{order}"
 
 
 def _guess_label(head: pl.DataFrame, columns: list[str]) -> tuple[str | None, str]:

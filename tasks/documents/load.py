@@ -33,7 +33,7 @@ from topicflow.tasks.documents.sources import (
     open_source,
     text_columns,
 )
-from topicflow.tasks.documents.timestamps import Timestamps
+from topicflow.tasks.documents.timestamps import Order, Timestamps
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.progress import track
 from topicflow.tasks.execution.states import cached
@@ -211,12 +211,28 @@ def rebatched(chunks: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFram
         yield pl.concat(pending).rechunk()
 
 
+def times_of(config: LoadConfig, source: Source, column: str, known: Order | None = None) -> Timestamps:
+    """Return what reads a column of dates; `known` is the order that the runs before took for it, if any."""
+    again = source.column
+    times = Timestamps(
+        f"load: {source.name}: column {column!r}",
+        order=known if config.date_order == "auto" else config.date_order,
+        column=None if again is None else lambda: again(column),
+        is_said=True,
+    )
+    if known is not None:
+        times.given_by = "the runs before read it"
+        times.remedy += ", or give the config another name and load.date_order to begin again"
+    return times
+
+
 @dataclass
 class DocumentParts:
     """Makes documents from input rows part by part, and keeps the state across parts: counts, ids, digests."""
 
     config: LoadConfig
     source: Source
+    timestamps: Timestamps | None = None
     n_input_rows: int = 0
     n_empty: int = 0
     n_replaced: int = 0
@@ -229,7 +245,8 @@ class DocumentParts:
     def __post_init__(self) -> None:
         config = self.config
         self.own_columns = tuple(self.source.schema) if config.columns is None else config.columns
-        self.timestamps = Timestamps(f"load: {self.source.name}: column {config.timestamp_column!r}")
+        if self.timestamps is None and config.timestamp_column is not None:
+            self.timestamps = times_of(config, self.source, config.timestamp_column)
 
     @property
     def id_column(self) -> str | None:
@@ -266,7 +283,7 @@ class DocumentParts:
         columns = [numbers, self._ids(rows, texts, numbers).alias("doc_id"), texts.alias("text")]
         if self.config.label_column is not None:
             columns.append(rows[self.config.label_column].cast(pl.String).alias("label"))
-        if self.config.timestamp_column is not None:
+        if self.config.timestamp_column is not None and self.timestamps is not None:
             times = self.timestamps.parse(rows[self.config.timestamp_column], numbers)
             columns.append(times.alias("timestamp"))
         return pl.DataFrame(columns)
@@ -297,7 +314,8 @@ class DocumentParts:
         """Return the content key and the record of the documents.
 
         The record is part of the key: documents with equal rows from inputs with different numbers of rows are
-        different for precomputed vectors, which are in the order of the input.
+        different for precomputed vectors, which are in the order of the input. The order of dates is not part of it,
+        because the times already depend on it.
         """
         columns = text_columns(self.config)
         meta = {
@@ -313,14 +331,19 @@ class DocumentParts:
             "columns": list(self.own_columns),
         }
         self.content.update(canonical_json(meta))
-        return self.content.hexdigest(), meta
+        order = self.timestamps.order if self.timestamps else None
+        return self.content.hexdigest(), meta | ({"date_order": order} if order else {})
 
 
 # --- writing ------------------------------------------------------------------------------------------------
 
 
 def write_documents(
-    store: ArtifactStore, config: LoadConfig, source: Source, taken: Sequence[NDArray[np.uint64]] = ()
+    store: ArtifactStore,
+    config: LoadConfig,
+    source: Source,
+    taken: Sequence[NDArray[np.uint64]] = (),
+    timestamps: Timestamps | None = None,
 ) -> ArtifactRef:
     """Return the documents artifact of a source's rows.
 
@@ -334,6 +357,8 @@ def write_documents(
         The opened input.
     taken : sequence of ndarray, uint64
         Sorted digests of texts that already have ids; ids made from texts continue their counts.
+    timestamps : Timestamps, optional
+        The reader of `config.timestamp_column`, if the caller already knows the order of its dates.
 
     Raises
     ------
@@ -346,7 +371,7 @@ def write_documents(
     """
     check_columns(source, config)
     recipe = recipes.documents(config)
-    parts = DocumentParts(config, source, occurrences=Occurrences(list(taken)))
+    parts = DocumentParts(config, source, timestamps, occurrences=Occurrences(list(taken)))
     with store.writing(recipe) as writer, contextlib.ExitStack() as stack:
         progress = stack.enter_context(track("load", source.n_rows, unit="rows")) if source.n_rows else None
         for number, rows in enumerate(rebatched(source.chunks, PART_ROWS)):

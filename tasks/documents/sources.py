@@ -11,7 +11,7 @@ import glob
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import polars as pl
 
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents import docstrings, recipes
+from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.documents.database import read_query
 from topicflow.tasks.documents.read_errors import readable
 from topicflow.tasks.documents.text_files import plain_utf8, text_chunks
@@ -68,6 +69,9 @@ class Source:
         Number of rows; None if it is unknown before they are read.
     id_column : str or None
         The column that identifies rows because of the source's kind (text files have their names).
+    column : callable or None
+        Returns the values of a column from its first row on, whatever was read of `chunks`; None if the source has no
+        columns.
     """
 
     name: str
@@ -75,6 +79,7 @@ class Source:
     chunks: Iterator[pl.DataFrame]
     n_rows: int | None = None
     id_column: str | None = None
+    column: Callable[[str], Iterator[pl.Series]] | None = None
 
 
 @dataclass(frozen=True)
@@ -243,12 +248,7 @@ def check_columns(source: Source, config: LoadConfig) -> None:
     single["timestamp_column"] = config.timestamp_column
     named += [(column, key) for key, column in single.items() if column is not None]
     for column, key in [*named, *((column, "columns") for column in config.columns or ())]:
-        if column not in source.schema:
-            near = difflib.get_close_matches(column, list(source.schema), n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            there = ", ".join(repr(name) for name in source.schema)
-            msg = f"load: {source.name}: no column {column!r} (load.{key}); there are: {there}{hint}"
-            raise DataError(msg)
+        require_column(f"load: {source.name}", column, source.schema, f"load.{key}")
     for column, key in named:
         dtype = source.schema[column]
         if dtype.is_nested() or dtype in {pl.Binary, pl.Object}:
@@ -312,7 +312,11 @@ def _source_of(
     with readable(name):
         schema = frame.collect_schema()
         n_rows = int(frame.select(pl.len()).collect().item()) if counted else None
-    return Source(name, schema, _chunks(frame, name, chunk_rows), n_rows)
+
+    def column(wanted: str) -> Iterator[pl.Series]:
+        return (chunk[wanted] for chunk in _chunks(frame.select(wanted), name, chunk_rows))
+
+    return Source(name, schema, _chunks(frame, name, chunk_rows), n_rows, column=column)
 
 
 def _chunks(frame: pl.LazyFrame, name: str, chunk_rows: int) -> Iterator[pl.DataFrame]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Literal
 
 import polars as pl
 
 from topicflow.tasks.errors import DataError
+from topicflow.tasks.log import LOG
 
-Order = Literal["mdy", "dmy"]
+Order = Literal["mdy", "dmy", "ymd"]
 
 _MICROSECONDS = pl.Datetime("us")
 
@@ -44,22 +47,71 @@ _WITH_ZONE = (
 _BY_ORDER: dict[Order, tuple[str, ...]] = {
     "mdy": tuple(f"%m/%d/{year}{time}" for year in ("%y", "%Y") for time in _TIMES),
     "dmy": tuple(f"%d/%m/{year}{time}" for year in ("%y", "%Y") for time in _TIMES),
+    "ymd": tuple(f"%y/%m/%d{time}" for time in _TIMES),
 }
 """Two-digit years first: %Y would read 24 as the year 24."""
 
 
+_SHORT_DATE = r"^(\d{1,2})[-/](\d{1,2})[-/](\d{4}|\d{2})(?:\D|$)"
+"""A date whose order only its numbers tell: 3/4/2024, 31-01-24."""
+
+FIRST: dict[Order, str] = {"mdy": "month first", "dmy": "day first", "ymd": "year first"}
+"""How an order is called, the preferred ones first: where two read as many dates, month first is taken."""
+
+
+@dataclass(frozen=True)
+class FoundOrder:
+    """What a whole column says of its short dates.
+
+    Attributes
+    ----------
+    order : str
+        The order that reads most of them.
+    example : str
+        One of them, that no other order reads where there is such a one.
+    is_sure : bool
+        False where every one may as well be day first as month first.
+    """
+
+    order: Order
+    example: str
+    is_sure: bool
+
+    def __str__(self) -> str:
+        """Return what was found in a sentence."""
+        if self.is_sure:
+            return f"dates such as {self.example!r} are read {FIRST[self.order]}"
+        return (
+            f"dates such as {self.example!r} may be month first or day first and no row tells which; they are read "
+            f'{FIRST[self.order]}; load.date_order = "dmy" reads them day first'
+        )
+
+
 @dataclass
 class Timestamps:
-    """Reads one column part by part; whether 3/4/2024 is March or April is settled once.
+    """Reads one column part by part; whether 3/4/2024 is March or April is settled once, by the whole column.
 
     Parameters
     ----------
     where : str
-        What error messages begin with.
+        What messages begin with.
+    order : str, optional
+        The order of short dates, if it is known; otherwise it is found.
+    given_by, remedy : str
+        What gave it, and what mends a value that cannot be read, for messages.
+    column : callable, optional
+        Returns the values of the whole column again, part by part. The part that is read alone decides if None.
+    is_said : bool
+        Whether what was found goes to the log.
     """
 
     where: str
     order: Order | None = None
+    given_by: str = "load.date_order says"
+    remedy: str = "write 2024-01-31T23:59"
+    column: Callable[[], Iterable[pl.Series]] | None = None
+    is_said: bool = False
+    found: FoundOrder | None = field(default=None, init=False)
 
     def parse(self, values: pl.Series, numbers: pl.Series) -> pl.Series:
         """Return the times (Datetime, microseconds, UTC without a zone); nulls and blanks stay null.
@@ -81,10 +133,17 @@ class Timestamps:
         wrong = values.is_not_null() & times.is_null()
         if wrong.any():
             value, row = values.filter(wrong)[0], numbers.filter(wrong)[0]
-            order = f" ({self.order}, as in rows before)" if self.order else ""
-            msg = f"{self.where}: row {row:,} holds {value!r}, expected a date{order}; write 2024-01-31T23:59"
+            msg = f"{self.where}: row {row:,} holds {value!r}, expected a date{self._expected}; {self.remedy}"
             raise DataError(msg)
         return times
+
+    @property
+    def _expected(self) -> str:
+        """How short dates are read and why, for the message about one that cannot be."""
+        if self.order is None:
+            return ""
+        by = self.given_by if self.found is None else f"most of the column is, such as {self.found.example!r}"
+        return f" ({FIRST[self.order]}, as {by})"
 
     def _times(self, values: pl.Series) -> pl.Series:
         if not values.dtype.is_temporal():
@@ -99,23 +158,55 @@ class Timestamps:
         """Return times of strings or integers; what nothing else explains settles day and month."""
         texts = values.cast(pl.String).str.strip_chars()
         times = _from_texts(texts)
-        slashed = texts.filter(times.is_null()).drop_nulls()
-        if slashed.is_empty():
+        short = texts.filter(times.is_null()).drop_nulls()
+        if self.order is None and short.str.contains(_SHORT_DATE).any():
+            self.found = _order_of(self.column() if self.column else [short])
+            self.order = self.found.order
+            if self.is_said:
+                say = LOG.info if self.found.is_sure else LOG.warning
+                say("%s: %s", self.where, self.found)
+        if self.order is None or short.is_empty():
             return times
-        self.order = self.order or _order_of(slashed)
         rest = _first_that_parses(
             texts.str.replace_all("-", "/", literal=True), _BY_ORDER[self.order], zone=False
         )
         return times.zip_with(times.is_not_null(), rest)
 
 
-def _order_of(texts: pl.Series) -> Order:
-    """Return the order that reads more of the texts; month first, as ISO has it, where both read as many."""
-    read = {
-        order: _first_that_parses(texts.str.replace_all("-", "/", literal=True), formats, zone=False)
-        for order, formats in _BY_ORDER.items()
-    }
-    return "dmy" if read["dmy"].count() > read["mdy"].count() else "mdy"
+def _order_of(parts: Iterable[pl.Series]) -> FoundOrder:
+    """Return what all the short dates in a column say of their order; there must be one.
+
+    Notes
+    -----
+    Numbers decide: above 12 is no month, above 31 no day, four digits are a year.
+    """
+    n_read: Counter[Order] = Counter()
+    only: dict[Order, str] = {}
+    example = ""
+    for part in parts:
+        texts = part.cast(pl.String).str.strip_chars().rename("text")
+        groups = [texts.str.extract(_SHORT_DATE, number).alias(name) for number, name in enumerate("abc", 1)]
+        frame = pl.DataFrame([texts, *groups]).drop_nulls().with_columns(pl.col("a", "b").cast(pl.Int32))
+        reads = frame.select("text", *(_reads(order).alias(order) for order in FIRST))
+        for order in FIRST:
+            n_read[order] += int(reads[order].sum())
+            others = pl.any_horizontal(*(other for other in FIRST if other != order))
+            alone = reads.filter(pl.col(order) & ~others)
+            if alone.height:
+                only.setdefault(order, alone["text"][0])
+        example = example or (frame["text"][0] if frame.height else "")
+    order = max(FIRST, key=lambda each: n_read[each])  # the first of them where several read as many
+    return FoundOrder(order, only.get(order, example), n_read["mdy"] != n_read["dmy"] or order == "ymd")
+
+
+def _reads(order: Order) -> pl.Expr:
+    """Return which short dates, as numbers `a`, `b` and text `c`, an order can read."""
+    first, second, last = pl.col("a"), pl.col("b"), pl.col("c")
+    if order == "ymd":
+        day = last.cast(pl.Int32)
+        return second.is_between(1, 12) & day.is_between(1, 31) & (last.str.len_chars() == 2)
+    month, day = (first, second) if order == "mdy" else (second, first)
+    return month.is_between(1, 12) & day.is_between(1, 31)
 
 
 def _blank_to_null(values: pl.Series) -> pl.Series:
@@ -151,7 +242,7 @@ def _first_that_parses(texts: pl.Series, formats: tuple[str, ...], *, zone: bool
 
 
 def _from_numbers(values: pl.Series) -> pl.Series:
-    """Return times of numbers: years from 1000 to 2999, else an epoch in the unit that its size tells."""
+    """Return times of numbers: years from 1000 to 2999, otherwise an epoch in the unit that its size tells."""
     value = pl.col("value")
     size = value.abs()
     scale = (

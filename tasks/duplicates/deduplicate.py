@@ -29,6 +29,7 @@ from topicflow.tasks.core.duplicates.groups import (
     merged_firsts,
 )
 from topicflow.tasks.core.duplicates.pairs import Pairs, union, wilson_interval
+from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.duplicates import recipes
 from topicflow.tasks.duplicates.similar_vectors import read_plan
 from topicflow.tasks.encoding.embed import text_parts
@@ -193,9 +194,7 @@ def keep_order(
 def _column(store: ArtifactStore, documents: ArtifactRef, name: str) -> pl.Series:
     columns = store.table(documents, "columns")
     schema = columns.collect_schema()
-    if name not in schema:
-        msg = f"deduplicate: no column {name!r} in the documents; there are: {', '.join(schema)}"
-        raise DataError(msg)
+    require_column("deduplicate", name, schema, "deduplicate.keep_column")
     if schema[name].is_nested():
         msg = f"deduplicate: keep_column={name!r} is {schema[name]}, expected numbers, dates or text"
         raise DataError(msg)

@@ -18,7 +18,8 @@ from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransform
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.learning.residual import FloatArray, ResidualHead
 from topicflow.tasks.errors import ArtifactError, ConfigError
-from topicflow.tasks.runs.records import find_run, last_record
+from topicflow.tasks.runs.history import RunRecord
+from topicflow.tasks.runs.resolve import resolve
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
 
 KIND = "adapters"
@@ -141,11 +142,7 @@ def _adapter_key(store: ArtifactStore, named: str, runtime: RuntimeConfig) -> st
     if _KEY.fullmatch(named):
         key = named
     else:
-        try:
-            record = find_run(Path(runtime.runs), _completed(Path(runtime.runs), named))
-        except ConfigError as error:
-            msg = f"embed.adapter: {error}; set it to a run of `topicflow tune`, or to an adapter's key"
-            raise ConfigError(msg) from None
+        record = resolve(Path(runtime.runs), named, flow=FLOW, where="embed.adapter")
         key = _key_of_run(record, named)
     state = store.state(KIND, key)
     if state != "hit":
@@ -157,22 +154,7 @@ def _adapter_key(store: ArtifactStore, named: str, runtime: RuntimeConfig) -> st
     return key
 
 
-def _completed(runs: Path, named: str) -> str:
-    """Return `name/latest` for the name of a series, because its newest run may have failed; other names unchanged."""
-    return (
-        f"{named}/latest"
-        if re.fullmatch(r"[A-Za-z0-9][\w.-]*", named) and last_record(runs, named)
-        else named
-    )
-
-
-def _key_of_run(record: dict[str, Any], named: str) -> str:
-    if record.get("flow") != FLOW:
-        msg = f"embed.adapter: {named} is a run of {record.get('flow')}, expected a run of {FLOW}"
-        raise ConfigError(msg)
-    if record.get("state") != "completed":
-        msg = f"embed.adapter: the run {named} failed and left no adapter; choose one that completed"
-        raise ConfigError(msg)
+def _key_of_run(record: RunRecord, named: str) -> str:
     tuned = next(stage for stage in record["stages"] if stage["stage"] == "tune")
     if tuned["kind"] != KIND:
         msg = f"embed.adapter: {named} tuned the whole encoder; set embed.model to its folder, {record['model']}"

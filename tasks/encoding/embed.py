@@ -19,6 +19,7 @@ from topicflow.configs.sections.embed import (
     StaticEmbed,
 )
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.encoding import recipes
 from topicflow.tasks.encoding.adapters import AdapterFiles, apply_adapter, find_adapter, load_adapter
 from topicflow.tasks.encoding.embed_on_workers import embed_on_workers, missing_rows
@@ -313,9 +314,7 @@ def _read_column(store: ArtifactStore, documents: ArtifactRef, column: str) -> N
     """Return a list or array column of the input as (n_docs, dim)."""
     columns = store.table(documents, "columns")
     schema = columns.collect_schema()
-    if column not in schema:
-        msg = f"embed: no column {column!r} in the documents; there are: {', '.join(schema)}"
-        raise DataError(msg)
+    require_column("embed", column, schema, "embed.column")
     values = columns.select(column).collect()[column]
     if not isinstance(values.dtype, pl.List | pl.Array) or not values.dtype.inner.is_numeric():
         msg = f"embed: column {column!r} is {values.dtype}, expected a list of floats"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from topicflow.configs.sections.embed import ImagesEmbed, SentenceTransformersEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.documents.read_errors import readable
 from topicflow.tasks.encoding import recipes
 from topicflow.tasks.encoding.encoders import EncoderFiles, find_encoder, load_model
@@ -54,9 +55,7 @@ def image_paths(store: ArtifactStore, documents: ArtifactRef, config: ImagesEmbe
     """
     own = store.table(documents, "columns")
     schema = own.collect_schema()
-    if config.column not in schema:
-        msg = f"embed: no column {config.column!r} in the documents; there are: {', '.join(schema)}"
-        raise DataError(msg)
+    require_column("embed", config.column, schema, "embed.column")
     if not isinstance(schema[config.column], pl.String):
         msg = f"embed: column {config.column!r} is {schema[config.column]}, expected paths of image files"
         raise DataError(msg)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from topicflow.tasks.errors import ArtifactError
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 from topicflow.tasks.store.digests import DigestIndex, Digests, text_digests
 
@@ -86,7 +87,16 @@ class VectorStore:
         return self._places.locate(digests)
 
     def gather(self, places: NDArray[np.int64], out: NDArray[np.float32]) -> NDArray[np.int32]:
-        """Write the vectors at `places` (n, 2) into `out` (n, dim) and return their token counts (n,)."""
+        """Write the vectors at `places` (n, 2) into `out` (n, dim) and return their token counts (n,).
+
+        Raises
+        ------
+        ArtifactError
+            When a place is (-1, -1): the chunk of that text is gone since it was embedded.
+        """
+        if n_gone := int((places[:, 0] < 0).sum()):
+            msg = f"store: {self.store.name}: {self.kind}: the vectors of {n_gone:,} texts are gone; run it again"
+            raise ArtifactError(msg)
         n_tokens = np.empty(len(places), np.int32)
         for chunk in np.unique(places[:, 0]):
             rows = np.flatnonzero(places[:, 0] == chunk)

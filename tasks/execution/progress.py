@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from topicflow.tasks.execution.reporting import report
 from topicflow.tasks.log import LOG
 
 if TYPE_CHECKING:
@@ -132,11 +133,14 @@ class Progress:
 
     def _send_to_prefect(self) -> None:
         """Create or update the progress artifact, if this runs inside a Prefect task."""
-        from prefect.artifacts import create_progress_artifact, update_progress_artifact
         from prefect.runtime import task_run
 
-        if not task_run.id:
-            return
+        if task_run.id:
+            report(f"the progress of {self.stage}", self._show_percent)
+
+    def _show_percent(self) -> None:
+        from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
         percent = 100.0 * self.done / self.total
         if self._artifact is None:
             made = create_progress_artifact(

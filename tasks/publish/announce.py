@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from topicflow.configs.sections.gates import GatesConfig
+from topicflow.tasks.execution.reporting import answers
 from topicflow.tasks.log import LOG
-from topicflow.tasks.runs.records import RunRecord, is_published
+from topicflow.tasks.runs.history import RunRecord, is_published
 
 EVENT = "topicflow.run.rejected"
 """The event's name, for automations."""
@@ -65,6 +66,9 @@ def webhook_url(config: GatesConfig) -> str | None:
         return None
     from prefect.blocks.system import Secret
 
+    if not answers():
+        LOG.warning("gate: Prefect's server does not answer and did not give gates.webhook_block")
+        return None
     try:
         return str(Secret.load(config.webhook_block).get())  # type: ignore[union-attr]
     except ValueError:

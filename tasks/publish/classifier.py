@@ -21,6 +21,7 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.tasks.classify.classifiers import load_classifier
+from topicflow.tasks.execution.reporting import report
 from topicflow.tasks.publish.model_card import model_card
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
@@ -50,7 +51,7 @@ def publish_classifier(
         write_json(folder / "run.json", record)
         (folder / "config.toml").write_text(record["config"], encoding="utf-8")
     point_latest(runs / run.name, run.run_id)
-    leave_artifacts(record)
+    report("the run's tables", lambda: leave_artifacts(record))
     return record
 
 

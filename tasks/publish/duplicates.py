@@ -21,6 +21,7 @@ from prefect.cache_policies import NO_CACHE
 from topicflow.configs.flows.deduplicate import DeduplicateConfig
 from topicflow.tasks.duplicates.deduplicate import WAYS
 from topicflow.tasks.duplicates.report_duplicates import N_LEAST
+from topicflow.tasks.execution.reporting import report
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.publish.topic_folder import with_own_columns
 from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
@@ -37,7 +38,7 @@ def publish_duplicates(
 ) -> RunRecord:
     """Return the run's record after writing its folder and leaving tables in the UI; `stages` with their artifacts."""
     record = write_run(store, config, stages, against, run)
-    _leave_artifacts(record)
+    report("the run's tables", lambda: _leave_artifacts(record))
     return record
 
 

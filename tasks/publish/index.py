@@ -9,6 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.build_index import BuildIndexConfig
+from topicflow.tasks.execution.reporting import report
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.runs.records import RunId, RunRecord
 from topicflow.tasks.search.freshness import source_files
@@ -46,7 +47,7 @@ def publish_index(
         "topics": meta["topics"],
     }
     write_run(Path(config.runtime.runs), run, record)
-    _leave_artifacts(record)
+    report("the run's tables", lambda: _leave_artifacts(record))
     return record
 
 

@@ -20,7 +20,8 @@ from topicflow.tasks.encoding.encoders import find_encoder
 from topicflow.tasks.publish.remarks import remarks, say_remarks
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.report.report_page import finish_report
-from topicflow.tasks.runs.records import RunId, RunRecord, is_published, point_latest, run_folder, write_json
+from topicflow.tasks.runs.history import is_published
+from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 

@@ -10,6 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.tasks.execution.reporting import report
 from topicflow.tasks.publish.announce import announce
 from topicflow.tasks.publish.topic_folder import publish_run
 from topicflow.tasks.runs.records import RunId, RunRecord
@@ -25,7 +26,8 @@ def publish(
     A run that failed its gates is told; `latest` stays where it was.
     """
     record = publish_run(store, config, stages, run)
-    leave_artifacts(record, run.folder(Path(config.runtime.runs)).resolve())
+    folder = run.folder(Path(config.runtime.runs)).resolve()
+    report("the run's tables", lambda: leave_artifacts(record, folder))
     announce(record, config.gates)
     return record
 

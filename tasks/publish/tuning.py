@@ -16,6 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.tuning import AdapterTune
+from topicflow.tasks.execution.reporting import report
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -121,17 +122,21 @@ def publish_tuned(
     store: ArtifactStore, config: TuneEmbeddingsConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
     """Return the run's record after writing its folder and leaving its figures and its config in the UI."""
+    record = publish_tuned_run(store, config, stages, run)
+    report("the run's tables", lambda: _leave_artifacts(record))
+    return record
+
+
+def _leave_artifacts(record: RunRecord) -> None:
+    """Leave the figures and the config in the Prefect UI, inside a task run."""
     from prefect.artifacts import create_markdown_artifact, create_table_artifact
     from prefect.runtime import task_run
 
-    record = publish_tuned_run(store, config, stages, run)
-    if task_run.id:
-        name = "".join(c if c.isalnum() else "-" for c in record["name"].lower()).strip("-")
-        rows = [{"metric": metric, "value": value} for metric, value in record["metrics"].items()]
-        create_table_artifact(
-            rows, key=f"{name}-metrics", description="Raw beside tuned, on held-out examples"
-        )
-        create_markdown_artifact(
-            f"```toml\n{record['config']}\n```", key=f"{name}-config", description="Resolved config"
-        )
-    return record
+    if not task_run.id:
+        return
+    name = "".join(c if c.isalnum() else "-" for c in record["name"].lower()).strip("-")
+    rows = [{"metric": metric, "value": value} for metric, value in record["metrics"].items()]
+    create_table_artifact(rows, key=f"{name}-metrics", description="Raw beside tuned, on held-out examples")
+    create_markdown_artifact(
+        f"```toml\n{record['config']}\n```", key=f"{name}-config", description="Resolved config"
+    )

@@ -16,6 +16,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
+from topicflow.tasks.execution.reporting import report
 from topicflow.tasks.publish.announce import announce
 from topicflow.tasks.publish.remarks import remarks, say_remarks
 from topicflow.tasks.publish.run_record import describe_run
@@ -67,7 +68,7 @@ def publish_update(
     say_remarks(record)
     if record["published"]:
         point_latest(runs / run.name, run.run_id)
-    leave_artifacts(record, run.folder(runs).resolve())
+    report("the run's tables", lambda: leave_artifacts(record, run.folder(runs).resolve()))
     announce(record, config.gates)
     return record
 

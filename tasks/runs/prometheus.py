@@ -1,17 +1,24 @@
-"""Exposition: the records of runs -> RUNS/metrics.prom, the text format that Prometheus reads.
+"""Prometheus: the records of runs -> RUNS/metrics.prom, the text format that Prometheus reads.
 
-Written anew, in one step, whenever a run has left its record. Let the node exporter read the folder
+Written again, in one step, whenever a run has left its record. Let the node exporter read the folder
 (`--collector.textfile.directory`), or serve the file by any web server.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from topicflow.tasks.runs.history import (
+    Unreadable,
+    each_run,
+    flow_of,
+    is_completed,
+    is_published,
+    run_folders,
+)
 
 METRICS_FILE = "metrics.prom"
 """Name of the file below the folder of runs."""
@@ -21,6 +28,7 @@ GAUGES = {
     "run_published": "1 when the last run passed its gates, 0 when one held it back; absent where there are none.",
     "run_timestamp_seconds": "When the last run ended, Unix time.",
     "run_last_success_timestamp_seconds": "When the last run that completed and was not held back ended, Unix time.",
+    "run_records_unreadable": "Records of the name's newest runs that cannot be read; absent where all can.",
     "run_seconds": "Wall seconds of the last run.",
     "run_documents": "Documents of the last run.",
     "run_topics": "Topics of the last run.",
@@ -55,32 +63,28 @@ def write_metrics(runs: Path) -> Path:
 
 
 def _samples(runs: Path) -> Iterator[Sample]:
-    """Yield what is measured of the last run of each name."""
-    for folder in sorted(path for path in runs.iterdir() if path.is_dir()):
-        last = None
-        for record in _newest_first(folder):
+    """Yield what is measured of the last run of each name; a record that cannot be read is counted, not passed over."""
+    for name in sorted({folder.parent.name for folder in run_folders(runs)}):
+        last, n_unreadable = None, 0
+        for found in each_run(runs, name):
+            if isinstance(found, Unreadable):
+                n_unreadable += 1
+                continue
+            if "created" not in found:
+                continue
             if last is None:
-                last = record
-                yield from _of_run(record)
-            if record.get("state") == "completed" and record.get("published") is not False:
-                yield "run_last_success_timestamp_seconds", _labels(record), _ended(record)
+                last = found
+                yield from _of_run(last)
+            if is_published(found):
+                yield "run_last_success_timestamp_seconds", _labels(found), _ended(found)
                 break
-
-
-def _newest_first(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of a name's runs; only as many are read as are asked for."""
-    for run in sorted(folder.iterdir(), key=lambda path: path.name, reverse=True):
-        if run.name == "latest" or run.name.startswith("."):
-            continue
-        with contextlib.suppress(OSError, ValueError):
-            record = json.loads((run / "run.json").read_bytes())
-            if isinstance(record, dict) and {"run_id", "name", "created"} <= record.keys():
-                yield record
+        if n_unreadable:
+            yield "run_records_unreadable", {"name": name}, float(n_unreadable)
 
 
 def _of_run(record: Mapping[str, Any]) -> Iterator[Sample]:
     labels, stages = _labels(record), record.get("stages", [])
-    yield "run_success", labels, float(record.get("state") == "completed")
+    yield "run_success", labels, float(is_completed(record))
     if "published" in record:
         yield "run_published", labels, float(record["published"])
     yield "run_timestamp_seconds", labels, _ended(record)
@@ -111,7 +115,7 @@ def _of_stage(stage: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[S
 
 
 def _labels(record: Mapping[str, Any]) -> dict[str, str]:
-    return {"name": str(record["name"]), "flow": str(record.get("flow", "topic_model"))}
+    return {"name": str(record["name"]), "flow": flow_of(record)}
 
 
 def _ended(record: Mapping[str, Any]) -> float:

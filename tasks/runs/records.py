@@ -1,8 +1,8 @@
-"""Runs: names, numbers and folders of runs, written whole or not at all, and the records of past ones.
+"""Runs: names, ids and folders of runs, written whole or not at all; `history` reads them.
 
 RUNS/<name>/<run id>/    documents.parquet topics.parquet topics.csv metrics.json run.json config.toml
                          report.html model/ run.log
-RUNS/<name>/latest       link to the last completed run
+RUNS/<name>/latest       link to the last run that completed and was not held back by a gate
 RUNS/metrics.prom        the last run of each name, for Prometheus
 """
 
@@ -13,7 +13,7 @@ import json
 import platform
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
@@ -23,12 +23,15 @@ from typing import Any
 
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.read import dump_config
-from topicflow.tasks.errors import ArtifactError, ConfigError
+from topicflow.tasks.errors import ArtifactError
+from topicflow.tasks.runs.history import LATEST, RECORD, RunRecord, seal_of
 from topicflow.tasks.runs.prometheus import write_metrics
 from topicflow.tasks.store.artifact_store import disk_failure
+from topicflow.tasks.store.durable import fsync, fsync_tree
 
-RunRecord = dict[str, Any]
-"""What run.json holds."""
+__all__ = [
+    "RunId", "RunRecord", "library_versions", "point_latest", "record_failure", "run_folder", "write_json",
+]  # fmt: skip
 
 LIBRARIES = (
     "topicflow", "prefect", "bertopic", "umap-learn", "hdbscan", "sentence-transformers", "torch", "polars",
@@ -57,7 +60,13 @@ class RunId:
 
 
 def record_failure(config: FlowConfig, run: RunId, error: str) -> Path:
-    """Return the folder of a failed run after writing its record; `latest` stays where it is."""
+    """Return the folder of a failed run after writing its record; `latest` stays where it is.
+
+    A run whose folder is there already was published, whatever failed afterwards: its record stays as it is.
+    """
+    target = run.folder(Path(config.runtime.runs))
+    if target.is_dir():
+        return target
     record = {
         "run_id": run.run_id,
         "name": run.name,
@@ -70,82 +79,28 @@ def record_failure(config: FlowConfig, run: RunId, error: str) -> Path:
         "config": dump_config(config),
     }
     with run_folder(Path(config.runtime.runs), run) as folder:
-        write_json(folder / "run.json", record)
+        write_json(folder / RECORD, record)
         (folder / "config.toml").write_text(dump_config(config), encoding="utf-8")
-    return run.folder(Path(config.runtime.runs))
-
-
-def check_series(runs: Path, name: str, flow: str) -> None:
-    """Raise ConfigError where the runs of a name are another flow's: a name is one series, and `latest` its last."""
-    for record in list_runs(runs, name):
-        if (theirs := record.get("flow", flow)) != flow:
-            msg = f"{runs / name} holds runs of {theirs}; give this config another name"
-            raise ConfigError(msg)
-
-
-def list_runs(runs: Path, name: str | None = None) -> list[RunRecord]:
-    """Return the records of past runs, newest first; folders without a readable record are left out."""
-    records = []
-    for path in runs.glob(f"{name or '*'}/*/run.json"):
-        if path.parent.name == "latest" or path.parent.name.startswith(
-            "."
-        ):  # a killed run leaves its staging
-            continue
-        with contextlib.suppress(OSError, ValueError):
-            record = json.loads(path.read_bytes())
-            if isinstance(record, dict) and {"run_id", "name"} <= record.keys():
-                records.append({**record, "folder": str(path.parent)})
-    return sorted(records, key=lambda record: str(record["run_id"]), reverse=True)
-
-
-def find_run(runs: Path, wanted: str | None = None) -> RunRecord:
-    """Return the record of a run by id, `name`, `name/run id`, `name/latest`, or folder; the newest if None.
-
-    `latest` is the newest completed run, as the link in the folder is; one that failed its gates is not.
-
-    Raises
-    ------
-    ConfigError
-        When there is no such run.
-    """
-    records = list_runs(runs)
-    folder = Path(wanted).resolve() if wanted else None
-    for record in records:
-        names = {record["run_id"], record["name"], f"{record['name']}/{record['run_id']}"}
-        if is_published(record):
-            names.add(f"{record['name']}/latest")
-        if wanted is None or wanted in names or Path(record["folder"]).resolve() == folder:
-            return record
-    found = f"; the newest is {records[0]['name']}/{records[0]['run_id']}" if records else ""
-    msg = f"{runs}: no run {wanted}{found}" if wanted else f"{runs}: no runs"
-    raise ConfigError(msg)
-
-
-def last_record(runs: Path, name: str) -> RunRecord | None:
-    """Return the record of the last completed run of a name, or None."""
-    return next((record for record in list_runs(runs, name) if record.get("state") == "completed"), None)
-
-
-def is_published(record: Mapping[str, Any]) -> bool:
-    """True when a run completed and no gate held it back."""
-    return record.get("state") == "completed" and record.get("published") is not False
-
-
-def published_metrics(runs: Path, name: str) -> dict[str, Any] | None:
-    """Return the figures of the last published run of a name, None before the first."""
-    return next((record["metrics"] for record in list_runs(runs, name) if is_published(record)), None)
+    return target
 
 
 @contextlib.contextmanager
 def run_folder(runs: Path, run: RunId) -> Iterator[Path]:
-    """Yield a staging folder that becomes the run's folder when the block ends well; then renew the metrics."""
+    """Yield a staging folder that becomes the run's folder when the block ends well; then renew the metrics.
+
+    The folder is on the disk, every file of it, before it appears under its name; its record has its own digest.
+    """
     target = run.folder(runs)
     staging = target.with_name(f".{run.run_id}.staging")
     try:
         staging.mkdir(parents=True)
         yield staging
+        _seal(staging / RECORD)
+        fsync_tree(staging)
         staging.rename(target)
-        with contextlib.suppress(OSError):  # the run is whole; its figures are written with the next
+        for folder in (target.parent, runs):
+            fsync(folder)
+        with contextlib.suppress(OSError, ArtifactError):  # the run is whole; its figures come with the next
             write_metrics(runs)
     except Exception as error:
         if isinstance(error, OSError) or disk_failure(error):
@@ -155,15 +110,22 @@ def run_folder(runs: Path, run: RunId) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def _seal(path: Path) -> None:
+    """Put into a record the digest of its values, by which a later reader notices damage."""
+    record = json.loads(path.read_bytes())
+    write_json(path, {**record, **seal_of(record)})
+
+
 def point_latest(folder: Path, run_id: str) -> None:
     """Make `latest` a link to the run, in one step."""
     temporary = folder / f".latest-{uuid.uuid4().hex}"
     try:
         temporary.symlink_to(run_id, target_is_directory=True)
-        temporary.replace(folder / "latest")
+        temporary.replace(folder / LATEST)
+        fsync(folder)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise _unwritable(folder / "latest", error) from error
+        raise _unwritable(folder / LATEST, error) from error
 
 
 def _unwritable(target: Path, error: Exception) -> ArtifactError:

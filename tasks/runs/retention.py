@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from topicflow.configs.flows.serving import RetentionConfig
-from topicflow.tasks.errors import ArtifactError
-from topicflow.tasks.runs.records import RunRecord, is_published, list_runs
+from topicflow.tasks.errors import ArtifactError, ConfigError
+from topicflow.tasks.runs.history import LATEST, RunRecord, is_published, list_runs
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.in_use import in_use_since
 from topicflow.tasks.store.local import clear_folders
 from topicflow.tasks.store.protocol import Entry
 
@@ -49,7 +50,16 @@ def clean(store: ArtifactStore, runs: Sequence[Path], policy: RetentionConfig) -
         Folders of runs.
     policy : RetentionConfig
         Which runs are kept; its `store` and `runs` are not read.
+
+    Raises
+    ------
+    ConfigError
+        When a folder of runs is not there or holds no record, and the policy does not say that there are none.
+    ArtifactError
+        When a record cannot be read; nothing is deleted then.
     """
+    if not policy.no_runs:
+        _check_runs(store, runs)
     gone = [run for folder in runs for run in expired_runs(folder, policy)]
     if not policy.dry_run:
         for folder in gone:
@@ -58,11 +68,28 @@ def clean(store: ArtifactStore, runs: Sequence[Path], policy: RetentionConfig) -
     return Cleaned(gone, collect_garbage(store, runs, min_age_s, dry_run=policy.dry_run, without=gone))
 
 
+def _check_runs(store: ArtifactStore, runs: Sequence[Path]) -> None:
+    """Raise ConfigError where a folder names no run, so that nothing in the store would be kept for it."""
+    for folder in runs:
+        if not list_runs(folder) and next(iter(store.entries()), None) is not None:
+            found = "holds no record of a run" if folder.is_dir() else "no such folder"
+            msg = (
+                f"store gc: {folder}: {found}, so artifacts of its runs would be deleted; name the right folder with "
+                "--runs, or give --no-runs where there are no runs to keep"
+            )
+            raise ConfigError(msg)
+
+
 def expired_runs(runs: Path, policy: RetentionConfig) -> list[Path]:
-    """Return the folders of the runs that the policy does not keep, oldest first; none where it names no bound.
+    """Return the folders of the runs that the policy does not keep, oldest first; none if it names no bound.
 
     Kept are the last `keep_runs` of each name that completed and were not held back by a gate, what is younger than
     `keep_days`, and what `latest` points at. A run stands on artifacts alone, never on another run's folder.
+
+    Raises
+    ------
+    ArtifactError
+        When a record cannot be read: its run may be one of the last.
     """
     if policy.keep_runs is None and policy.keep_days is None:
         return []
@@ -75,7 +102,7 @@ def expired_runs(runs: Path, policy: RetentionConfig) -> list[Path]:
         is_kept = (
             (is_good and n_good[record["name"]] <= (policy.keep_runs or 0))
             or _is_younger(record, policy.keep_days or 0.0)
-            or (folder.parent / "latest").resolve() == folder.resolve()
+            or (folder.parent / LATEST).resolve() == folder.resolve()
         )
         if not is_kept:
             gone.append(folder)
@@ -83,7 +110,7 @@ def expired_runs(runs: Path, policy: RetentionConfig) -> list[Path]:
 
 
 def _is_younger(record: RunRecord, days: float) -> bool:
-    """True when a run began less than so many days ago; a record without a date is old."""
+    """True when a run began less than this many days ago; a record without a date is old."""
     with contextlib.suppress(KeyError, TypeError, ValueError):
         began = datetime.fromisoformat(str(record["created"]))
         return (datetime.now(UTC) - began).total_seconds() < days * 86_400.0
@@ -127,6 +154,9 @@ def collect_garbage(
 ) -> list[Artifact]:
     """Return the artifacts removed: those that no run record refers to, directly or through an input.
 
+    What a run at work made or found since it began stays, whatever `min_age_s` says, and so do all vectors of texts
+    while one is at work: which of them it needs is known only when it has read its texts.
+
     Parameters
     ----------
     store : ArtifactStore
@@ -134,19 +164,29 @@ def collect_garbage(
     runs : iterable of Path
         Folders of runs; what any record in them refers to stays.
     min_age_s : float
-        What is younger stays, in seconds: a run that has no record yet may be using it.
+        What is younger stays, in seconds.
     dry_run : bool
         Remove nothing.
     without : iterable of Path
         Folders of runs whose records do not count.
+
+    Raises
+    ------
+    ArtifactError
+        When a record cannot be read; nothing is deleted then.
     """
     runs = tuple(runs)
+    since = in_use_since(
+        store.backend
+    )  # before the records are read: a run may end meanwhile, and leave its own
     kept = _referred_to(store, runs, {str(folder) for folder in without})
-    oldest_kept = time.time() - min_age_s
+    oldest_kept = min(time.time() - min_age_s, since or float("inf"))
     removed = []
     for entry in store.entries():
         if (entry.kind, entry.key) in kept or entry.modified > oldest_kept:
             continue
+        if entry.kind.startswith("vectors-") and in_use_since(store.backend) is not None:
+            continue  # of a run that has begun just now, too
         removed.append(_describe(store, entry))
         if not dry_run:
             store.discard(entry.kind, entry.key)
@@ -192,8 +232,15 @@ def _referred_to(store: ArtifactStore, runs: Iterable[Path], without: set[str]) 
         for stage in record.get("stages", [])
     }
     for kind, key in [each for each in kept if each[0] == "states"]:  # of updates: all that they stand on
-        if store.state(kind, key) == "hit":
+        state = store.state(kind, key)
+        if state == "hit":
             kept |= {(of, own) for of, own in store.manifest(kind, key)["meta"]["refers_to"]}
+        elif state != "missing":
+            msg = (
+                f"store gc: {store.name}: {kind}/{key} is {state}, so what its chain of updates stands on is not "
+                "known; restore it, or delete the folder of the run that names it"
+            )
+            raise ArtifactError(msg)
     for kind, key in tuple(kept):
         if store.state(kind, key) != "hit":
             continue

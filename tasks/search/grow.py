@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,7 +52,7 @@ def grow(
     ArtifactError
         When another has changed the index meanwhile, or it cannot be written.
     """
-    started = time.perf_counter()
+    run = None if index.record is None else RunId.new(index.record["name"])
     files, there = index.files, pl.Series(~index.removed)
     fresh = fresh_documents(
         [] if documents is None else documents,
@@ -68,7 +67,9 @@ def grow(
     config = IndexConfig.model_validate(files.meta["config"])
     with _alone(index.record):
         ref = _write(files, fresh, embedded, gone, config)
-        record = None if index.record is None else _next_run(index.record, files.store, ref, started)
+        record = (
+            None if run is None or index.record is None else _next_run(run, index.record, files.store, ref)
+        )
     return IndexFiles.open(files.store, ref.key), record
 
 
@@ -137,9 +138,8 @@ def _alone(record: RunRecord | None) -> Iterator[None]:
         yield
 
 
-def _next_run(record: RunRecord, store: ArtifactStore, ref: ArtifactRef, started: float) -> RunRecord:
+def _next_run(run: RunId, record: RunRecord, store: ArtifactStore, ref: ArtifactRef) -> RunRecord:
     """Return the record of the run that names a new generation, its folder written and `latest` pointing at it."""
-    run = RunId.new(record["name"])
     folder = Path(record["folder"]).parent
     manifest = store.manifest(ref.kind, ref.key)
     stage = {
@@ -151,8 +151,8 @@ def _next_run(record: RunRecord, store: ArtifactStore, ref: ArtifactRef, started
     grown = {
         **{name: value for name, value in record.items() if name != "folder"},
         "run_id": run.run_id,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": time.perf_counter() - started,
+        "created": run.started.isoformat(timespec="seconds"),
+        "seconds": (datetime.now(UTC) - run.started).total_seconds(),
         "stages": stages,
         **index_figures(manifest["meta"]),
     }

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from topicflow.tasks.errors import ConfigError
-from topicflow.tasks.runs.records import find_run
+from topicflow.tasks.runs.resolve import resolve
 from topicflow.tasks.search.index_checks import read_arrow
 from topicflow.tasks.store.artifact_store import ArtifactWriter
 
@@ -34,12 +34,8 @@ def find_topics(runs: Path, wanted: str) -> TopicsOfRun:
     ConfigError
         When there is no such run, or it is no completed topic model.
     """
-    record = find_run(runs, wanted)
+    record = resolve(runs, wanted, flow="topic_model", where="index.topics")
     run = f"{record['name']}/{record['run_id']}"
-    if record.get("flow", "topic_model") != "topic_model" or record.get("state") != "completed":
-        found = f"a {record.get('state')} run of {record.get('flow', 'topic_model')}"
-        msg = f"index.topics={wanted!r}: {run} is {found}, expected a completed topic model"
-        raise ConfigError(msg)
     decisive = {"load", "label"}
     keys = {f"topics.{each['stage']}": each["key"] for each in record["stages"] if each["stage"] in decisive}
     return TopicsOfRun(run, Path(record["folder"]), keys)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.tasks.errors import ArtifactError, ConfigError
-from topicflow.tasks.runs.records import (
-    RunRecord,
-    find_run,
-    list_runs,
-)
+from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.runs.history import RunRecord, flow_of, is_completed
+from topicflow.tasks.runs.resolve import resolve, run_at
 from topicflow.tasks.store.artifact_store import (
     ArtifactStore,
     open_store,
@@ -20,31 +16,15 @@ from topicflow.tasks.store.artifact_store import (
 FLOW = "build_index"
 
 
-def newest_index(runs: Path, wanted: str | None) -> RunRecord:
-    """Return the record of an index's run by name, id or folder; of the newest completed one if None.
+def find_index(runs: Path, wanted: str | None) -> RunRecord:
+    """Return the record of an index's run by name, id or folder; of the newest published one if None.
 
     Raises
     ------
     ConfigError
         When there is none.
     """
-    if wanted is not None:
-        return _index_record(
-            find_run(runs, f"{wanted}/latest" if (runs / wanted / "latest").exists() else wanted)
-        )
-    for record in list_runs(runs):
-        if record.get("flow") == FLOW and record.get("state") == "completed":
-            return record
-    msg = f"{runs}: no index; make one with `topicflow index CONFIG`, or name another folder with --runs"
-    raise ConfigError(msg)
-
-
-def _index_record(record: RunRecord) -> RunRecord:
-    if record.get("flow") != FLOW or record.get("state") != "completed":
-        found = f"a {record.get('state')} run of {record.get('flow')}"
-        msg = f"{record['name']}/{record['run_id']} is {found}, expected a completed run of {FLOW}"
-        raise ConfigError(msg)
-    return record
+    return resolve(runs, wanted, flow=FLOW)
 
 
 def locate_index(path: Path) -> tuple[ArtifactStore, str, RunRecord | None]:
@@ -60,26 +40,18 @@ def locate_index(path: Path) -> tuple[ArtifactStore, str, RunRecord | None]:
     if (path / "manifest.json").exists():
         folder = path.resolve()
         return ArtifactStore(folder.parents[1]), folder.name, None
-    folder = path / "latest" if (path / "latest").exists() else path
-    try:
-        record = json.loads((folder / "run.json").read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
+    if (record := run_at(path)) is None:
         msg = f"{path}: no index here; expected a folder such as runs/search/latest or store/indexes/<key>"
-        raise ConfigError(msg) from None
-    except OSError as error:
-        msg = f"{folder / 'run.json'} cannot be read ({error.strerror}); make it readable"
-        raise ArtifactError(msg) from None
-    except ValueError:
-        record = None
-    if not isinstance(record, dict) or not record.keys() >= {"name", "run_id", "store", "stages"}:
-        msg = f"{folder / 'run.json'} is damaged (it is no record of a run); `topicflow index CONFIG` makes another run"
-        raise ArtifactError(msg)
-    return open_record({**record, "folder": str(folder.resolve())})
+        raise ConfigError(msg)
+    return open_record(record)
 
 
 def open_record(record: RunRecord) -> tuple[ArtifactStore, str, RunRecord]:
-    """Return store, key and record of the index that a run names."""
-    _index_record(record)
+    """Return store, key and record of the index that a run names; raise ConfigError where it names none."""
+    if flow_of(record) != FLOW or not is_completed(record):
+        found = f"a {record.get('state')} run of {flow_of(record)}"
+        msg = f"{record['name']}/{record['run_id']} is {found}, expected a completed run of {FLOW}"
+        raise ConfigError(msg)
     return open_store(RuntimeConfig(store=record["store"])), index_key(record), record
 
 

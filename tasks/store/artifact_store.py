@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +37,7 @@ from topicflow.tasks.store.artifacts import (
 )
 from topicflow.tasks.store.bucket import Bucket, cache_folder
 from topicflow.tasks.store.local import STAGING, LocalFolder, disk_failure
+from topicflow.tasks.store.process import staging_name
 from topicflow.tasks.store.protocol import Backend, Entry, state_of
 
 __all__ = [
@@ -254,7 +253,7 @@ class ArtifactStore:
             When the disk is full or the store cannot be written.
         """
         self._prepare()
-        staging = self.root / STAGING / f"{os.getpid()}-{uuid.uuid4().hex}"
+        staging = self.root / STAGING / staging_name()
         writer = ArtifactWriter(folder=staging, key=recipe.key)
         try:
             with leases.writing(self.backend, recipe.kind, recipe.key):

@@ -34,6 +34,7 @@ from urllib.parse import urlsplit
 from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.store.artifacts import canonical_json, digest
 from topicflow.tasks.store.local import LEASES, STAGING, clear_staging, set_aside
+from topicflow.tasks.store.process import staging_name
 from topicflow.tasks.store.protocol import Entry, state_of
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ class Bucket:
 
     def _write_copy(self, copy: Path, parts: Iterable[bytes]) -> None:
         """Write a file whole or not at all."""
-        staging = self._root / STAGING / f"{os.getpid()}-copy-{uuid.uuid4().hex}"
+        staging = self._root / STAGING / staging_name("copy")
         staging.parent.mkdir(parents=True, exist_ok=True)
         try:
             with staging.open("wb") as file:
@@ -291,6 +292,16 @@ class Bucket:
             self._delete([place])
 
         return release
+
+    def holders(self, kind: str) -> list[str]:
+        """Return the keys of the leases that were put in the last EXPIRY_S, by the clock of the server."""
+        now = f"{LEASES}/now/{uuid.uuid4().hex}"
+        self._put(now, b"")
+        with self._answers():
+            oldest = self._objects.head(now)["last_modified"] - timedelta(seconds=EXPIRY_S)
+        self._delete([now])
+        found = self._list(f"{LEASES}/{kind}/")
+        return [str(each["path"]).rpartition("/")[2] for each in found if each["last_modified"] >= oldest]
 
     def _stale_tag(self, place: str) -> str | None:
         """Return the tag of a lease that has been the same for EXPIRY_S; None where there is none or it is young."""

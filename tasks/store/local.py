@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from topicflow.tasks.store.artifacts import canonical_json, file_digest
+from topicflow.tasks.store.durable import fsync, fsync_tree
+from topicflow.tasks.store.process import staging_name
 from topicflow.tasks.store.protocol import Entry, state_of
 
 STAGING = ".staging"
@@ -117,13 +119,11 @@ class LocalFolder:
     def commit(self, staging: Path, kind: str, key: str, manifest: Mapping[str, Any]) -> None:
         """Write the manifest, make everything durable, and rename the staging folder into place."""
         (staging / "manifest.json").write_bytes(canonical_json(manifest))
-        for path in staging.rglob("*"):
-            _fsync(path)
-        _fsync(staging)
+        fsync_tree(staging)
         target = self.root / kind / key
         target.parent.mkdir(parents=True, exist_ok=True)
         self._replace(staging, kind, key)
-        _fsync(target.parent)
+        fsync(target.parent)
 
     def _replace(self, staging: Path, kind: str, key: str) -> None:
         """Rename `staging` into place, giving way to a good artifact and pushing a corrupt one aside."""
@@ -162,6 +162,23 @@ class LocalFolder:
 
         return release
 
+    def holders(self, kind: str) -> list[str]:
+        """Return the keys whose lock files are locked; the files of others, who died, are deleted."""
+        held = []
+        for path in sorted((self.root / LEASES).glob(f"{kind}-*")):
+            key = path.name.removeprefix(f"{kind}-")
+            try:
+                release = self.claim(kind, key)
+            except PermissionError:  # another user's, who may be at work
+                release = None
+            except OSError:  # a place without locks
+                continue
+            if release is None:
+                held.append(key)
+            else:
+                release()
+        return held
+
     def discard(self, kind: str, key: str) -> None:
         """Rename an artifact's folder into staging, then delete it."""
         set_aside(self.root, self.root / kind / key)
@@ -184,7 +201,7 @@ def set_aside(root: Path, folder: Path) -> None:
     """Take a folder below `root` out of sight in one rename, then delete it."""
     if not folder.exists():
         return
-    aside = root / STAGING / f"{os.getpid()}-discarded-{uuid.uuid4().hex}"
+    aside = root / STAGING / staging_name("discarded")
     aside.parent.mkdir(exist_ok=True)
     with contextlib.suppress(FileNotFoundError):  # another process was faster
         folder.rename(aside)
@@ -229,11 +246,3 @@ def _folders(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -106,6 +106,10 @@ class Backend(Protocol):
         """
         ...
 
+    def holders(self, kind: str) -> list[str]:
+        """Return the keys of the leases of a kind that processes at work have."""
+        ...
+
     def discard(self, kind: str, key: str) -> None:
         """Take an artifact out of sight at once, then delete it; one that is gone already is no error."""
         ...

@@ -13,8 +13,10 @@ import polars as pl
 
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.tuning import ClassExamples, PairExamples, TopicExamples, TripletExamples
+from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.errors import ConfigError, DataError, first_line
-from topicflow.tasks.runs.records import RunRecord, find_run
+from topicflow.tasks.runs.history import RunRecord
+from topicflow.tasks.runs.resolve import resolve
 from topicflow.tasks.store.artifact_store import canonical_json, digest, file_digest
 
 AnyExamples = ClassExamples | TopicExamples | PairExamples | TripletExamples
@@ -201,20 +203,13 @@ def _read(path: str, columns: Sequence[str]) -> pl.DataFrame:
     except (OSError, pl.exceptions.PolarsError) as error:
         msg = f"examples: {path} cannot be read: {first_line(error)}"
         raise DataError(msg) from None
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        msg = f"examples: {path}: no column {', '.join(missing)}; there are: {', '.join(table.columns)}"
-        raise DataError(msg)
+    for name in columns:
+        require_column(f"examples: {path}", name, table.columns)
     return table
 
 
 def _topic_run(config: TopicExamples, runtime: RuntimeConfig) -> RunRecord:
-    record = find_run(Path(runtime.runs), config.run)
-    if record.get("flow") != "topic_model" or record.get("state") != "completed":
-        found = f"a {record.get('state')} run of {record.get('flow')}"
-        msg = f"examples.run: {config.run} is {found}, expected a completed one of topic_model"
-        raise ConfigError(msg)
-    return record
+    return resolve(Path(runtime.runs), config.run, flow="topic_model", where="examples.run")
 
 
 def _listed(names: Sequence[str]) -> str:

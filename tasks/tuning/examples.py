@@ -29,6 +29,7 @@ from topicflow.configs.sections.tuning import (
     TopicExamples,
     TripletExamples,
 )
+from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.states import cached
@@ -283,9 +284,7 @@ def _said(store: ArtifactStore, documents: ArtifactRef, split: SplitExamples) ->
         return None
     columns = store.table(documents, "columns")
     schema = columns.collect_schema()
-    if split.column not in schema:
-        msg = f"split: no column {split.column!r} in the documents; there are: {', '.join(schema)}"
-        raise DataError(msg)
+    require_column("split", split.column, schema, "split.column")
     said: NDArray[np.object_] = (
         columns.select(pl.col(split.column).cast(pl.String)).collect()[split.column].to_numpy()
     )

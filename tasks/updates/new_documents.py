@@ -1,155 +1,39 @@
-"""Arrive: rows of an input and what is known of earlier ones -> the documents that are new, an artifact of their own.
+"""New documents: rows of an input and what is known of earlier ones -> the documents that are new, as an artifact.
 
 arrivals: `documents.json` names the documents' key (null where nothing is new) and counts what was left and why;
-`identities.npy` and `texts.npy` (n,) uint64, sorted, are what later runs know these documents by.
+`identities.npy` and `texts.npy` (n,) uint64, sorted, are what later runs know these documents by. Version 1 made the
+identities of what ids and times print as; `documents.identity` knows both.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.update import ArriveConfig
-from topicflow.tasks.documents.load import Occurrences, join_texts, may_help, write_documents
-from topicflow.tasks.documents.sources import Source, check_columns, fingerprint, open_source, text_columns
-from topicflow.tasks.documents.timestamps import Timestamps
-from topicflow.tasks.encoding.vector_store import text_digests
-from topicflow.tasks.errors import DataError
+from topicflow.tasks.documents import recipes as documents_recipes
+from topicflow.tasks.documents.columns import require_column
+from topicflow.tasks.documents.identity import Digests, KnownDocuments
+from topicflow.tasks.documents.load import may_help, write_documents
+from topicflow.tasks.documents.sources import Source, check_columns, fingerprint, open_source
+from topicflow.tasks.documents.timestamps import FIRST, Order
+from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.resources import measured
 from topicflow.tasks.updates import recipes
+from topicflow.tasks.updates.sieve import Sieve
 from topicflow.tasks.updates.topic_state import TopicState
-
-Digests = NDArray[np.uint64]
-_LAST = datetime(9999, 1, 1)  # noqa: DTZ001  (times here are UTC without a zone)
-"""What is dated later, by a slip, moves no watermark: Python has no such date."""
-
-
-@dataclass
-class Sieve:
-    """Lets new rows through, chunk by chunk, and counts the others.
-
-    Parameters
-    ----------
-    loading : LoadConfig
-        Which columns hold what.
-    config : ArriveConfig
-        What is new.
-    source : Source
-        The opened input.
-    known : sequence of ndarray, uint64
-        Sorted identities of the documents of each run before.
-    watermark : str or None
-        The highest one seen.
-    """
-
-    loading: LoadConfig
-    config: ArriveConfig
-    source: Source
-    known: Sequence[Digests] = ()
-    watermark: str | None = None
-    counts: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("rows", "empty", "known", "early", "later", "late"), 0)
-    )
-    identities: list[Digests] = field(default_factory=list)
-    texts: list[Digests] = field(default_factory=list)
-    _seen: Occurrences = field(default_factory=Occurrences)
-
-    def __post_init__(self) -> None:
-        self.highest = self.watermark
-        self.n_inside = 0
-        self._times = Timestamps(f"load: {self.source.name}: column {self.config.watermark!r}")
-
-    @property
-    def id_column(self) -> str | None:
-        """The column that identifies documents, where there is one."""
-        return self.loading.id_column or self.source.id_column
-
-    def __call__(self, chunks: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        """Yield the new rows of each chunk that has any."""
-        for chunk in chunks:
-            if (fresh := self.fresh(chunk)).height:
-                yield fresh
-
-    def fresh(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the rows that no run has told yet, within the bounds."""
-        texts = rows.select(join_texts(text_columns(self.loading), self.loading.text_separator)).to_series()
-        written = (texts.str.strip_chars() != "").fill_null(value=False).to_numpy()
-        identities = self.identify(rows, texts)
-        unknown = written & self.unknown(identities, written)
-        times = self.times(rows)
-        early = unknown & _bounded(times, self.config.since, "before")
-        later = unknown & ~early & _bounded(times, self.config.until, "from")
-        inside = unknown & ~early & ~later
-        self.n_inside += int(inside.sum())
-        late = inside & _bounded(times, self.watermark, "until")
-        taken = inside & ~late if self.config.late == "leave" else inside
-        for name, found in (
-            ("empty", ~written), ("known", written & ~unknown), ("early", early), ("later", later), ("late", late),
-        ):  # fmt: skip
-            self.counts[name] += int(found.sum())
-        self.counts["rows"] += rows.height
-        self.identities.append(identities[taken])
-        self.texts.append(text_digests(texts.filter(taken))[:, 0])
-        top = times.filter(taken & (times < _LAST).fill_null(value=False).to_numpy()).max()
-        if isinstance(top, datetime):
-            self.highest = max(self.highest or "", f"{top:%Y-%m-%dT%H:%M:%S.%f}")
-        return rows.filter(taken)
-
-    def identify(self, rows: pl.DataFrame, texts: pl.Series) -> Digests:
-        """Return what each row (n,) is known by: its id, or else its text and its time."""
-        if self.id_column is not None:
-            return text_digests(rows[self.id_column].cast(pl.String).fill_null(""))[:, 0]
-        time = self.loading.timestamp_column or self.config.watermark
-        if time is None:
-            return text_digests(texts.fill_null(""))[:, 0]
-        parts = [texts.fill_null("").alias("text"), rows[time].cast(pl.String).fill_null("").alias("time")]
-        joined = pl.DataFrame(parts).select(pl.concat_str("text", "time", separator="\0")).to_series()
-        return text_digests(joined)[:, 0]
-
-    def unknown(self, identities: Digests, written: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return which rows (n,) no run before has told.
-
-        Of rows without ids that are alike, as many are known as runs have told: the next one is another document.
-        """
-        told = np.zeros(len(identities), np.int64)
-        for run in self.known:
-            told += np.searchsorted(run, identities, "right") - np.searchsorted(run, identities, "left")
-        if self.id_column is not None:
-            return np.asarray(told == 0)
-        earlier = np.zeros(len(identities), np.int64)
-        earlier[written] = self._seen.count(identities[written])
-        return np.asarray(earlier >= told)
-
-    def times(self, rows: pl.DataFrame) -> pl.Series:
-        """Return the watermarks (n,) as times; nulls where there is no such column."""
-        if self.config.watermark is None:
-            return pl.Series([None] * rows.height, dtype=pl.Datetime("us"))
-        first = self.counts["rows"]
-        numbers = pl.Series(np.arange(first, first + rows.height, dtype=np.uint32))
-        return self._times.parse(rows[self.config.watermark], numbers)
-
-
-def _bounded(times: pl.Series, bound: str | None, side: str) -> NDArray[np.bool_]:
-    """Return which times lie `before` a bound, `until` it (inclusive) or `from` it on; none without both."""
-    if bound is None:
-        return np.zeros(len(times), bool)
-    limit = datetime.fromisoformat(bound)
-    found = {"before": times < limit, "until": times <= limit, "from": times >= limit}[side]
-    return found.fill_null(value=False).to_numpy()
 
 
 @task(
@@ -172,12 +56,14 @@ def arrive(
     state_key = state.key if state else ""
     if before and (found := store.find(recipes.new_documents(loading, config, before, state_key))):
         named = store.json(found, "documents")["documents"]
-        if named is None or store.state("documents", named) == "hit":
+        if named is None or store.find(documents_recipes.documents(loading), key=named, claim=False):
             return cached(found)
+    orders = known_orders(store, state)
+    _check_orders(orders, loading)
     with measured() as usage, open_source(loading, runtime.chunk_rows) as source:
         _check(source, loading, config)
-        known = [_array(store, key, "identities") for key in state.arrivals] if state else []
-        sieve = Sieve(loading, config, source, known, state.watermark if state else None)
+        known = known_documents(store, state)
+        sieve = Sieve(loading, config, source, known, state.watermark if state else None, orders)
         documents = _write(store, loading, source, sieve, state)
     same = before is not None and fingerprint(loading) == before  # else it changed meanwhile
     recipe = recipes.new_documents(
@@ -206,7 +92,7 @@ def new_documents(store: ArtifactStore, arrivals: ArtifactRef) -> ArtifactRef:
 def _write(
     store: ArtifactStore, loading: LoadConfig, source: Source, sieve: Sieve, state: TopicState | None
 ) -> ArtifactRef | None:
-    """Return the documents of the rows that the sieve lets through, None where there is none."""
+    """Return the documents of the rows that the sieve lets through, None if there is none."""
     fresh = sieve(source.chunks)
     first = next(fresh, None)
     if first is None:
@@ -215,9 +101,37 @@ def _write(
         return None
     rest = replace(source, chunks=itertools.chain([first], fresh), n_rows=None)
     taken = [_array(store, key, "texts") for key in state.arrivals] if state and not sieve.id_column else []
-    documents = write_documents(store, loading, rest, taken)
+    documents = write_documents(store, loading, rest, taken, sieve.readers.get(str(loading.timestamp_column)))
     _check_types(store, documents, source, state)
     return documents
+
+
+def known_documents(store: ArtifactStore, state: TopicState | None) -> KnownDocuments:
+    """Return what the documents of a chain are known by, those of version 1 apart from the others."""
+    known = KnownDocuments()
+    for key in state.arrivals if state else ():
+        version = int(store.manifest("arrivals", key)["recipe"]["version"])
+        (known.printed if version == 1 else known.values).append(_array(store, key, "identities"))
+    return known
+
+
+def known_orders(store: ArtifactStore, state: TopicState | None) -> dict[str, Order]:
+    """Return the order of dates that a chain of updates has taken, by column; the last arrivals hold all of them."""
+    if state is None:
+        return {}
+    found: dict[str, Order] = store.manifest("arrivals", state.arrivals[-1])["meta"].get("date_orders", {})
+    return found
+
+
+def _check_orders(orders: Mapping[str, Order], loading: LoadConfig) -> None:
+    """Raise ConfigError where the config asks for another order of dates than the documents so far were read by."""
+    for column, order in orders.items():
+        if loading.date_order not in {"auto", order}:
+            msg = (
+                f"load.date_order={loading.date_order!r}, but the runs before read column {column!r} {FIRST[order]} "
+                f"({order}) and dated their documents so; leave it out, or give the config another name to begin again"
+            )
+            raise ConfigError(msg)
 
 
 def _array(store: ArtifactStore, key: str, name: str) -> Digests:
@@ -232,10 +146,8 @@ def _content(documents: ArtifactRef | None) -> str:
 
 def _check(source: Source, loading: LoadConfig, config: ArriveConfig) -> None:
     check_columns(source, loading)
-    if config.watermark is not None and config.watermark not in source.schema:
-        there = ", ".join(repr(name) for name in source.schema)
-        msg = f"load: {source.name}: no column {config.watermark!r} (arrive.watermark); there are: {there}"
-        raise DataError(msg)
+    if config.watermark is not None:
+        require_column(f"load: {source.name}", config.watermark, source.schema, "arrive.watermark")
 
 
 def _own_schema(store: ArtifactStore, documents: str) -> pl.Schema:
@@ -283,6 +195,7 @@ def _summary(
         "n_input_rows": sieve.counts["rows"],
         **{f"n_{name}": sieve.counts[name] for name in ("empty", "known", "early", "later", "late")},
         "watermark": sieve.highest,
+        "date_orders": sieve.found_orders,
         "clock_went_back": bool(sieve.counts["late"] and sieve.counts["late"] == sieve.n_inside),
         "schema": {**before, **schema},
         "schema_changes": changes,

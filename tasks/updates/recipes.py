@@ -19,13 +19,13 @@ from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 from topicflow.tasks.topics import recipes as topics
 
-VERSIONS: Mapping[str, int] = {"arrive": 1, "assign": 2, "drift": 1, "gather": 1, "match": 1, "overview": 2}
+VERSIONS: Mapping[str, int] = {"arrive": 2, "assign": 2, "drift": 1, "gather": 1, "match": 1, "overview": 2}
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
 
 def new_documents(loading: LoadConfig, config: ArriveConfig, source: str, state: str) -> Recipe:
     """Return the recipe of what is new in a `source` fingerprint to the state with that key, empty before the first."""
-    fields = {**fields_of(loading, leave_out={"path", "connection_env"}), "arrive": fields_of(config)}
+    fields = {**documents.load_fields(loading), "arrive": fields_of(config)}
     identity = {
         "source": source,
         "load": str(documents.VERSIONS["load"]),

@@ -1,6 +1,6 @@
 """Topic state: what an update leaves to the next one, as one artifact of references; and the run that left the last.
 
-A state names every artifact that stands for the documents so far, so that each run can be taken up by itself, whatever
+A state names every artifact that stands for the documents so far, so that an update can start from any state, whatever
 became of the runs before it. Its manifest lists them (`refers_to`), which is what `gc` goes by.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from topicflow.tasks.errors import ArtifactError
 from topicflow.tasks.log import LOG
-from topicflow.tasks.runs.records import RunRecord, list_runs
+from topicflow.tasks.runs.history import RunRecord, is_published, list_runs
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.updates import recipes
 
@@ -53,7 +53,7 @@ class Name:
 
 @dataclass(frozen=True)
 class Update:
-    """One link of the chain: what came with it, and whether topics were fitted anew."""
+    """One link of the chain: what came with it, and whether topics were refitted."""
 
     number: int
     watermark: str | None
@@ -66,7 +66,7 @@ class Update:
 class TopicState:
     """Where a series of updates stands; `ids[i]` is the lasting id of topic i of the fit.
 
-    `lineages` are the numbers of the runs that fitted anew, with the keys of what became of the topics then.
+    `lineages` are the numbers of the runs that refitted, with the keys of what became of the topics then.
     """
 
     fit: Fit
@@ -176,21 +176,27 @@ def read_state(store: ArtifactStore, key: str) -> TopicState:
 def published_runs(runs: Path, name: str) -> list[RunRecord]:
     """Return the records of a series' published updates, the last link of the chain first.
 
-    The chain counts, not the clock: a clock that was set back gives a later run an earlier number.
+    The chain counts, not the clock: a clock that was set back gives a later run an earlier number. So every record of
+    the series must be readable: any of them may be the last link.
+
+    Raises
+    ------
+    ArtifactError
+        When one cannot be read.
     """
-    records = [r for r in list_runs(runs, name) if r.get("state") == "completed" and r.get("published")]
+    records = [record for record in list_runs(runs, name) if is_published(record) and "update" in record]
     return sorted(records, key=lambda record: int(record["update"]["number"]), reverse=True)
 
 
 def last_published(store: ArtifactStore, runs: Path, name: str) -> tuple[RunRecord, TopicState] | None:
-    """Return the last published run whose state is whole, with it; None where there is no run yet.
+    """Return the last published run whose state is whole, with it; None if there is no run yet.
 
     A run that was deleted, or whose artifacts are gone, is passed over: its documents are new again.
 
     Raises
     ------
     ArtifactError
-        When there are published runs and of none of them everything is in the store.
+        When there are published runs and of none of them everything is in the store, or a record cannot be read.
     """
     problems = []
     for record in published_runs(runs, name):
@@ -206,6 +212,6 @@ def last_published(store: ArtifactStore, runs: Path, name: str) -> tuple[RunReco
         return None
     msg = (
         f"{runs / name}: the state of no run is whole in the store, last {problems[0]}; name the right --store, "
-        "restore it, or give the config another name to begin anew"
+        "restore it, or give the config another name to begin again"
     )
     raise ArtifactError(msg)

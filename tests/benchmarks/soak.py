@@ -110,7 +110,7 @@ def clean(folder: Path, keep: int) -> dict[str, Any]:
     Its own process, so that the one that forks starts no threads.
     """
     if (process := os.fork()) == 0:
-        from topicflow.tasks.runs.records import list_runs
+        from topicflow.tasks.runs.history import list_runs
         from topicflow.tasks.runs.retention import collect_garbage, list_artifacts
         from topicflow.tasks.store.artifact_store import ArtifactStore
 

@@ -37,7 +37,10 @@ def good(outcome: Outcome) -> str:
 
 def test_index(topicflow: Topicflow) -> None:
     assert topicflow("search", "red").errors == [
-        "error: runs: no index; make one with `topicflow index CONFIG`, or name another folder with --runs"
+        (
+            "error: runs: no published run of build_index; make one with `topicflow index CONFIG`, or name another "
+            "folder with --runs"
+        )
     ]
     said = good(topicflow("index", "config.toml"))
     assert "trial: build_index" in said

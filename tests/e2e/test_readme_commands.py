@@ -115,7 +115,10 @@ def test_the_store(topicflow: Topicflow) -> None:
     n_artifacts = int(listed.splitlines()[-1].split()[0])
     assert good(topicflow("store", "verify")) == f"{n_artifacts} artifacts read, 0 damaged\n"
     assert good(topicflow("store", "gc", "--min-age-hours", "0")) == "removed 0 artifacts, 0 B\n"
-    would = good(topicflow("store", "gc", "--min-age-hours", "0", "--runs", "elsewhere", "--dry-run"))
+    words = ("store", "gc", "--min-age-hours", "0", "--runs", "elsewhere", "--dry-run")
+    refused = topicflow(*words)
+    assert (refused.code, refused.errors[0][:42]) == (2, "error: store gc: elsewhere: no such folder")
+    would = good(topicflow(*words, "--no-runs"))
     assert would.splitlines()[-1].startswith(f"would remove {n_artifacts} artifacts")
     assert topicflow("store", "ls", "--store", "nowhere").errors == [
         "error: nowhere: no store here; --store names one"

@@ -26,6 +26,7 @@ from topicflow.tasks.runs.retention import collect_garbage, list_artifacts, veri
 from topicflow.tasks.store import bucket as module
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, open_store
 from topicflow.tasks.store.bucket import Bucket
+from topicflow.tasks.store.in_use import in_use, in_use_since
 
 URL = "s3://artifacts/team/store"
 
@@ -487,3 +488,24 @@ def test_of_two_machines_at_once_one_computes(
         thread.join(30)
     assert sorted(made) == [False, False, False, True]
     assert [entry.kind for entry in remote().entries()] == [RECIPE.kind]
+
+
+def test_a_run_at_work_on_another_machine_keeps_what_it_uses(
+    remote: Callable[..., ArtifactStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("topicflow.tasks.store.bucket.EXPIRY_S", 3.0)
+    monkeypatch.setattr("topicflow.tasks.store.bucket.BEAT_S", 0.5)
+    store, cleaner = remote(), remote("another machine")
+    made = write(store)
+    with in_use(store.backend):
+        time.sleep(3.5)  # it is renewed
+        assert len(cleaner.backend.holders("run")) == 1
+        assert collect_garbage(cleaner, [tmp_path / "runs"], 0.0) == []
+        assert store.state(made.kind, made.key) == "hit"
+    assert in_use_since(cleaner.backend) is None
+    monkeypatch.setattr("topicflow.tasks.store.bucket.BEAT_S", 600.0)  # as of a process that was killed
+    with in_use(store.backend):
+        assert in_use_since(cleaner.backend) is not None
+        time.sleep(3.5)
+        assert in_use_since(cleaner.backend) is None
+        assert [each.key for each in collect_garbage(cleaner, [tmp_path / "runs"], 0.0)] == [made.key]

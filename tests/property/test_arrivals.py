@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.update import ArriveConfig
+from topicflow.tasks.documents.identity import KnownDocuments
 from topicflow.tasks.documents.sources import Source
-from topicflow.tasks.updates.new_documents import Sieve
+from topicflow.tasks.updates.sieve import Sieve
 
 HOUR = 3_600_000_000
 
@@ -20,7 +21,7 @@ def sieve(
         path="a.parquet", id_column="id" if ids else None, timestamp_column=None if ids else "time"
     )
     source = Source("a.parquet", rows.schema, iter(()))
-    return Sieve(loading, ArriveConfig(watermark="time", **config), source, known, watermark)
+    return Sieve(loading, ArriveConfig(watermark="time", **config), source, KnownDocuments(known), watermark)
 
 
 def table(ids: list[int], texts: list[str] | None = None) -> pl.DataFrame:

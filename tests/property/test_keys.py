@@ -134,6 +134,7 @@ def other_values(value: Any) -> Iterator[Any]:
         "mmr",
         "csv",
         "replace",
+        "dmy",
         "float32",
         "keybert",
         "random",

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from tests.fakes import save, save_documents
+from tests.runs import complete, fail
 from topicflow.configs.sections.classify import LabelsConfig
 from topicflow.tasks.classify.label_sources import read_labels
 from topicflow.tasks.classify.labelled_texts import annotate
@@ -91,7 +92,7 @@ def test_no_labels_at_all(store: ArtifactStore, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.csv: cannot be read"):
         annotate.fn(store, *stored(store), LabelsConfig(path="nowhere.csv"), tmp_path)
     (tmp_path / "other.csv").write_text("id,label\nd0,cat\n")
-    with pytest.raises(DataError, match=r"other\.csv: no column 'doc_id'; there are: id, label"):
+    with pytest.raises(DataError, match=r"other\.csv: no column 'doc_id'; there are: 'id', 'label'"):
         annotate.fn(store, *stored(store), LabelsConfig(path=str(tmp_path / "other.csv")), tmp_path)
 
 
@@ -149,6 +150,17 @@ def topic_run(folder: Path) -> Path:
         }
     ).write_parquet(made / "documents.parquet")  # fmt: skip
     return made
+
+
+def test_labels_of_topics_are_the_published_runs(store: ArtifactStore, tmp_path: Path) -> None:
+    topic_run(tmp_path)
+    fail(tmp_path, 9, "reviews")
+    complete(tmp_path, 8, "reviews", published=False)
+    classes = tmp_path / "classes.csv"
+    classes.write_text("topic,class\n0,cat\n1,dog\n")
+    config = LabelsConfig(run="reviews", topics=str(classes), min_probability=0.5)
+    documents = save(store, "documents", {"documents": pl.DataFrame({"doc_id": ["d0"], "text": ["x"]})})
+    assert read_labels(store, documents, config, tmp_path).rows() == [("d0", "cat"), ("d1", "dog")]
 
 
 def test_labels_of_topics(store: ArtifactStore, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.errors import ArtifactError
 from topicflow.tasks.publish.topic_folder import join_passages, publish_run
 from topicflow.tasks.report.report_page import RUN_PLACE
-from topicflow.tasks.runs.records import RunId, find_run, published_metrics, run_folder, write_json
+from topicflow.tasks.runs.records import RunId, run_folder, write_json
+from topicflow.tasks.runs.resolve import published_metrics, resolve
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.topics.label import label
@@ -150,7 +151,7 @@ def test_the_record_tells_of_each_stage(published: Published) -> None:
         assert stage["recipe"]["config"] == published.store.manifest(ref.kind, ref.key)["recipe"]["config"]
     assert (record["n_documents"], record["n_topics"], record["state"]) == (132, 3, "completed")
     assert "chunks" not in record["embedding"]
-    assert find_run(folder.parent.parent)["run_id"] == record["run_id"]
+    assert resolve(folder.parent.parent)["run_id"] == record["run_id"]
     assert record["run_id"] in (folder / "report.html").read_text()
 
 
@@ -202,8 +203,8 @@ def test_a_run_that_a_gate_holds_back_is_kept_and_latest_stays(published: Publis
     assert (record["published"], record["gates"], record["n_topics"]) == (False, verdict, 3)
     assert (held / "report.html").read_text().count(verdict["failed"][0]) == 1
     assert (runs / "planted/latest").resolve() == first.resolve()
-    assert find_run(runs, "planted/latest")["run_id"] == first.name
-    assert find_run(runs, "planted")["run_id"] == held.name
+    assert resolve(runs, "planted/latest")["run_id"] == resolve(runs, "planted")["run_id"] == first.name
+    assert resolve(runs, held.name)["run_id"] == held.name
     assert published_metrics(runs, "planted") == record["metrics"]  # the first run's, which are equal
 
     published.stages["gate"] = save(

@@ -74,6 +74,13 @@ def overridden(*overrides: str, **sections: Any) -> dict[str, Any]:
         ({"seed": 1.5}, "seed: input should be a valid integer, got a number with a fractional part, found 1.5"),
         ({"name": "a b"}, "name: string should match pattern '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$', found 'a b'"),
         (
+            {"name": "latest"},
+            (
+                "name: latest is what the newest published run of each series is called; choose another name, "
+                "found 'latest'"
+            ),
+        ),
+        (
             {"embed": {"precision": "float8"}},
             "embed.precision: input should be 'auto', 'float32', 'float16', 'bfloat16' or 'int8', found 'float8'",
         ),

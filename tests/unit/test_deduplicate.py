@@ -339,7 +339,10 @@ def test_vectors_of_two_widths_are_refused(store: ArtifactStore) -> None:
 
 @pytest.mark.parametrize(
     ("column", "said"),
-    [("rang", "no column 'rang' in the documents; there are: "), ("nested", "expected numbers")],
+    [
+        ("rang", "no column 'rang' .deduplicate.keep_column.; there are: "),
+        ("nested", "expected numbers"),
+    ],
 )
 def test_a_column_to_keep_by_must_be_there_and_have_an_order(corpus: Corpus, column: str, said: str) -> None:
     with pytest.raises(DataError, match=said):

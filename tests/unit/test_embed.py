@@ -196,7 +196,7 @@ def test_a_bad_column_is_one_line(store: ArtifactStore, column: pl.Series, line:
 
 def test_a_missing_column_lists_those_there_are(store: ArtifactStore) -> None:
     documents = save_documents(store, TEXTS[:2], v=[[1.0], [2.0]])
-    with pytest.raises(DataError, match=r"^embed: no column 'w' in the documents; there are: text, v$"):
+    with pytest.raises(DataError, match=r"^embed: no column 'w' \(embed.column\); there are: 'text', 'v'$"):
         take(store, documents, column="w")
 
 

@@ -92,6 +92,8 @@ def test_a_gpu_is_measured_where_one_was_used(tmp_path: Path, monkeypatch: pytes
 
 def test_every_metric_is_described_and_the_file_is_written_with_each_run(tmp_path: Path) -> None:
     leave(tmp_path, "01", published=True, stages=[{**STAGE, "peak_gpu_bytes": 5}])
+    leave(tmp_path, "02")
+    (tmp_path / "topics" / "02" / "run.json").write_text("")
     families = {
         family.name: family for family in text_string_to_metric_families(write_metrics(tmp_path).read_text())
     }
@@ -103,9 +105,12 @@ def test_every_metric_is_described_and_the_file_is_written_with_each_run(tmp_pat
     assert [path.name for path in tmp_path.glob("metrics*")] == [METRICS_FILE]
 
 
-def test_broken_records_and_staging_are_left_out(tmp_path: Path) -> None:
+def test_records_that_cannot_be_read_are_counted_and_staging_is_none(tmp_path: Path) -> None:
     leave(tmp_path, "01")
     for name, content in (("02", "{"), (".03.staging", "{}"), ("04", "[]")):
         (tmp_path / "topics" / name).mkdir()
         (tmp_path / "topics" / name / "run.json").write_text(content)
-    assert measured(tmp_path, name="topics")["run_topics"] == 3.0
+    found = measured(tmp_path, name="topics")
+    assert (found["run_topics"], found["run_records_unreadable"]) == (3.0, 2.0)
+    leave(tmp_path, "05")
+    assert "run_records_unreadable" not in measured(tmp_path, name="topics")  # a newer run is there

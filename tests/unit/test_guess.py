@@ -67,6 +67,44 @@ def test_planted_columns_are_found(tmp_path: Path, ending: str) -> None:
     assert "id: column 'review_id', because of its name, and its values are unique" in guess.reasons
 
 
+@pytest.mark.parametrize(
+    ("dates", "line", "reason"),
+    [
+        (
+            ["03/04/2024", "31/01/2024"],
+            'date_order = "dmy"  # day first',
+            "such as '31/01/2024' are read day first",
+        ),
+        (
+            ["03/04/2024", "01/31/2024"],
+            'date_order = "mdy"  # month first',
+            "'01/31/2024' are read month first",
+        ),
+        (
+            ["03/04/2024", "05/06/2024"],
+            'date_order = "mdy"  # month first; "dmy" if 03/04/2024 has the day first',
+            "may be month first or day first and no row tells which",
+        ),
+    ],
+)
+def test_the_order_of_dates_is_written_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dates: list[str], line: str, reason: str
+) -> None:
+    monkeypatch.setattr(guess_module, "HEAD_ROWS", 50)
+    monkeypatch.setattr(guess_module, "_CHUNK_ROWS", 50)
+    path = tmp_path / "a.csv"
+    table(createdAt=[dates[0]] * (N - 1) + [dates[1]]).write_csv(path)  # the last row tells
+    guess = guessed(path)
+    assert line in render_config(guess).splitlines()
+    assert reason in next(each for each in guess.reasons if each.startswith("time: "))
+
+
+def test_dates_in_one_order_alone_need_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    table().write_csv(path)
+    assert "date_order" not in render_config(guessed(path))
+
+
 def test_a_title_is_put_before_the_text(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     table(title=[f"Title of {i}" for i in range(N)]).write_parquet(path)

@@ -93,7 +93,7 @@ def test_images_are_searched_by_text_and_clustered(tmp_path: Path, clip: Path, p
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"column": "photo"}, "no column 'photo' in the documents; there are: text, image"),
+        ({"column": "photo"}, "no column 'photo' (embed.column); there are: 'text', 'image'"),
         (
             {"root": "nowhere"},
             "column 'image', document 0: nowhere/red0.png does not exist; paths are relative to",

@@ -234,10 +234,12 @@ def test_a_file_that_may_not_be_read_is_no_damage(folder: Path, monkeypatch: pyt
     assert not isinstance(raised.value, DamagedError)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": "a"', '{"name": "a", "run_id": "b"}'])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": "a"'])
 def test_a_record_that_is_none_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.json").write_text(content)
-    with pytest.raises(ArtifactError, match=r"run\.json is damaged \(it is no record of a run\)"):
+    with pytest.raises(
+        ArtifactError, match=r"run\.json cannot be read \((not valid JSON|it is not the record of a run)"
+    ):
         SearchIndex.open(tmp_path)
     with pytest.raises(ConfigError, match="no index here"):
         SearchIndex.open(tmp_path / "nowhere")

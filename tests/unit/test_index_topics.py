@@ -8,8 +8,10 @@ import pytest
 
 from tests.fakes import tiny_model
 from tests.indexes import build, documents_table
+from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.tasks.errors import ConfigError
-from topicflow.tasks.runs.records import RunId, point_latest, run_folder, write_json
+from topicflow.tasks.runs.records import RunId, point_latest, record_failure, run_folder, write_json
+from topicflow.tasks.search.index_topics import find_topics
 from topicflow.tasks.search.rerank import rerank_scores
 
 TABLE = documents_table(60)
@@ -17,8 +19,14 @@ VECTORS = np.array(TABLE["vector"].to_list(), np.float32)
 TOPICS = np.where(np.arange(60) < 50, np.arange(60) % 3, -1)
 
 
-def topic_run(runs: Path, ids: list[str], state: str = "completed", flow: str = "topic_model") -> None:
-    """Write the folder of a topic model's run over documents of these ids."""
+def topic_run(
+    runs: Path,
+    ids: list[str],
+    state: str = "completed",
+    flow: str = "topic_model",
+    published: bool = True,
+) -> str:
+    """Write the folder of a topic model's run over documents of these ids and return its id."""
     run = RunId.new("topics")
     stages = [{"stage": stage, "kind": stage, "key": f"{stage}-key"} for stage in ("load", "label")]
     with run_folder(runs, run) as folder:
@@ -28,9 +36,14 @@ def topic_run(runs: Path, ids: list[str], state: str = "completed", flow: str = 
             "keywords": [["red", "blue"], ["tea"], ["cat", "dog"]],
         }  # fmt: skip
         pl.DataFrame(topics).write_parquet(folder / "topics.parquet")
-        record = {"run_id": run.run_id, "name": run.name, "flow": flow, "state": state, "stages": stages}
+        record = {
+            "run_id": run.run_id, "name": run.name, "flow": flow, "state": state, "stages": stages,
+            "published": published,
+        }  # fmt: skip
         write_json(folder / "run.json", record)
-    point_latest(runs / "topics", run.run_id)
+    if published:
+        point_latest(runs / "topics", run.run_id)
+    return run.run_id
 
 
 def test_results_show_topics_and_topics_are_found(tmp_path: Path) -> None:
@@ -53,6 +66,17 @@ def test_results_show_topics_and_topics_are_found(tmp_path: Path) -> None:
     assert (index.search(VECTORS[0], 2)[1].topic, index.files.meta["topics"].split("/")[0]) == (-1, "topics")
 
 
+def test_a_failed_night_and_a_run_that_a_gate_held_change_nothing(tmp_path: Path) -> None:
+    runs, ids = tmp_path / "runs", TABLE["id"].to_list()
+    published = topic_run(runs, ids)
+    topic_run(runs, ids[:5], published=False)
+    config = TopicModelConfig(name="topics", load={"path": "a"}, runtime={"runs": str(runs)})
+    record_failure(config, RunId.new("topics"), "load: a: no such file")
+    found = find_topics(runs, "topics")
+    assert found.run == f"topics/{published}"
+    assert build(tmp_path, TABLE, topics="topics").files.meta["topics"] == found.run
+
+
 def test_another_topic_model_is_taken_in(tmp_path: Path) -> None:
     topic_run(tmp_path / "runs", TABLE["id"].to_list())
     plain = build(tmp_path, TABLE)
@@ -70,12 +94,17 @@ def test_another_topic_model_is_taken_in(tmp_path: Path) -> None:
             "topic_model",
             "has none of these documents; name a run over the same ones",
         ),
-        (["d0"], "failed", "topic_model", "is a failed run of topic_model, expected a completed topic model"),
+        (
+            ["d0"],
+            "failed",
+            "topic_model",
+            "^index.topics: topics has no published run; the newest, .*, is failed$",
+        ),
         (
             ["d0"],
             "completed",
             "deduplicate",
-            "is a completed run of deduplicate, expected a completed topic model",
+            "^index.topics: topics/.* is a run of deduplicate, expected one of topic",
         ),
     ],
 )

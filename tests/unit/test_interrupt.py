@@ -10,9 +10,10 @@ from topicflow.flows.running.interrupt import CANCEL_EXIT_CODE, CANCELLED
 AT_WORK = """
 import os, pathlib, sys, threading, time
 from topicflow.flows.running.interrupt import end_soon
+from topicflow.tasks.store.process import staging_name
 
 staging = pathlib.Path(sys.argv[1]) / ".staging"
-mine, other = staging / f"{os.getpid()}-mine", staging / "1-other"
+mine, other = staging / staging_name(), staging / f"{os.getpid()}-another-containers"
 def work():
     while True:
         mine.mkdir(parents=True, exist_ok=True)
@@ -39,7 +40,9 @@ def test_what_it_was_writing_is_removed(tmp_path: Path) -> None:
     process = start(tmp_path)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (CANCEL_EXIT_CODE, f"{CANCELLED}\n")
-    assert [folder.name for folder in (tmp_path / ".staging").iterdir()] == ["1-other"]
+    assert [folder.name for folder in (tmp_path / ".staging").iterdir()] == [
+        f"{process.pid}-another-containers"
+    ]
 
 
 def test_it_ends_where_nobody_reads_what_it_says(tmp_path: Path) -> None:
@@ -47,4 +50,6 @@ def test_it_ends_where_nobody_reads_what_it_says(tmp_path: Path) -> None:
     assert process.stderr is not None
     process.stderr.close()
     assert process.wait(60) == CANCEL_EXIT_CODE
-    assert [folder.name for folder in (tmp_path / ".staging").iterdir()] == ["1-other"]
+    assert [folder.name for folder in (tmp_path / ".staging").iterdir()] == [
+        f"{process.pid}-another-containers"
+    ]

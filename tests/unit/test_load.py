@@ -20,6 +20,7 @@ from prefect.states import Failed
 from topicflow.configs.sections.load import LoadConfig, SplitConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents import load as load_module
+from topicflow.tasks.documents import recipes
 from topicflow.tasks.documents.load import (
     Occurrences,
     content_ids,
@@ -250,6 +251,39 @@ def test_limit_reads_the_first_rows(store: ArtifactStore, tmp_path: Path) -> Non
     ref = run(store, parquet(tmp_path, text=["a", "", "c", "d"]), limit=3)
     assert documents(store, ref)["text"].to_list() == ["a", "c"]
     assert store.meta(ref)["n_input_rows"] == 3
+
+
+def test_the_order_of_dates_is_decided_by_the_whole_column_and_not_its_first_part(
+    store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The 24,000th row of a valid file, so to say: it once stopped there, or days and months had been swapped."""
+    monkeypatch.setattr(load_module, "PART_ROWS", 4)
+    days = [f"{i % 12 + 1:02d}/{i % 11 + 1:02d}/2024" for i in range(20)] + ["31/01/2024"]
+    path = tmp_path / "a.csv"
+    pl.DataFrame({"text": [f"text {i}" for i in range(21)], "at": days}).write_csv(path)
+    ref = run(store, path, timestamp_column="at")
+    read = documents(store, ref)["timestamp"].dt.strftime("%d/%m/%Y").to_list()
+    assert read == days
+    assert store.meta(ref)["date_order"] == "dmy"
+
+
+def test_a_given_order_of_dates_is_taken_and_auto_changes_no_key(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    pl.DataFrame({"text": ["a"], "at": ["03/04/2024"]}).write_csv(path)
+    month = {
+        order: documents(store, run(store, path, timestamp_column="at", date_order=order))["timestamp"][
+            0
+        ].month
+        for order in ("auto", "mdy", "dmy")
+    }
+    assert month == {"auto": 3, "mdy": 3, "dmy": 4}
+    config = LoadConfig(path=str(path), timestamp_column="at")
+    assert (
+        recipes.load(config, "x").key == "78127d465f2c2cb9621d54406b287457"
+    )  # of the code without date_order
+    assert recipes.load(config.model_copy(update={"date_order": "dmy"}), "x").config["date_order"] == "dmy"
 
 
 def test_timestamps_become_utc(store: ArtifactStore, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Plan: what a run would compute, what is a hit, and why; answered without the heavy libraries."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.runs import edit
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.flows.planning.plan import chain_recipes, plan_topic_model
 from topicflow.flows.planning.stages import STAGES, stages_of
@@ -116,14 +116,10 @@ def test_a_gate_is_a_step_of_its_own_and_changes_no_other(project: Project) -> N
     project.run(gates={"min_topics": 1})
     assert project.plan() == {}
     (last,) = (project.folder / "runs/topics").glob("*/run.json")
-    last.write_text(
-        json.dumps({**json.loads(last.read_text()), "published": False})
-    )  # none was published yet
+    edit(last, published=False)  # none was published yet
     assert project.plan(gates={"min_topics": 1, "webhook_env": "HOOK"}) == {}
     assert project.plan(gates={"min_topics": 2}) == {"gate": "config changed: min_topics 1 -> 2"}
-    last.write_text(
-        json.dumps({**json.loads(last.read_text()), "published": True, "metrics": {"n_topics": 3}})
-    )
+    edit(last, published=True, metrics={"n_topics": 3})
     assert project.plan(gates={"min_topics": 1}) == {"gate": "input changed: before"}
     project.write(["other"])
     assert project.plan(gates={"min_topics": 1})["gate"] == "input changed"

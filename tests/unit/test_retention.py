@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,11 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.commands import clean_environment
 from tests.fakes import save
 from topicflow.configs.flows.serving import RetentionConfig
+from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.runs.records import point_latest
 from topicflow.tasks.runs.retention import clean, collect_garbage, expired_runs, list_artifacts
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.in_use import in_use, in_use_since
 
 DAY_S = 86_400.0
 
@@ -184,3 +189,122 @@ def test_clean_removes_runs_and_then_what_only_they_refer_to(store: ArtifactStor
     assert did == would
     assert left(store) == {f"labels/{refs[name].key}" for name in ("both", "new")}
     assert [f"a/{path.name}" for path in (runs / "a").iterdir()] == [new]
+
+
+# --- what must not be taken for "no run needs it" ---
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"run_id": "r1", "name": "topics", "st', "[]"])
+def test_nothing_is_deleted_while_a_record_cannot_be_read(
+    store: ArtifactStore, kept: set[str], tmp_path: Path, content: str
+) -> None:
+    runs, before = tmp_path / "runs", left(store)
+    path = runs / "topics" / "r1" / "run.json"
+    path.write_text(content)
+    old = past(runs, "other", 30)
+    for delete in (
+        lambda: collect_garbage(store, [runs], 0.0),
+        lambda: clean(store, [runs], RetentionConfig(min_age_hours=0, keep_runs=1)),
+        lambda: clean(store, [tmp_path / "runs"], RetentionConfig(min_age_hours=0, dry_run=True)),
+        lambda: expired_runs(runs, RetentionConfig(keep_runs=1)),
+    ):
+        with pytest.raises(ArtifactError, match=f"^runs: {path} cannot be read"):
+            delete()
+    assert left(store) == before > kept
+    assert (runs / old).is_dir()
+
+
+def test_a_folder_without_runs_is_refused_unless_it_is_meant(
+    store: ArtifactStore, kept: set[str], tmp_path: Path
+) -> None:
+    before, empty = left(store), tmp_path / "empty"
+    empty.mkdir()
+    for folder, said in ((tmp_path / "elsewhere", "no such folder"), (empty, "holds no record of a run")):
+        for runs in ([folder], [tmp_path / "runs", folder]):
+            with pytest.raises(
+                ConfigError, match=f"^store gc: {folder}: {said}, so .* --runs, or give --no-runs"
+            ):
+                clean(store, runs, RetentionConfig(min_age_hours=0))
+    assert left(store) == before > kept
+    clean(store, [tmp_path / "elsewhere"], RetentionConfig(min_age_hours=0, no_runs=True))
+    assert left(store) == set()
+    assert clean(store, [tmp_path / "elsewhere"], RetentionConfig()).artifacts == []  # nothing could be lost
+
+
+def test_nothing_is_deleted_while_what_a_chain_stands_on_is_not_known(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    batch = save(store, "documents", {"d": np.ones(2)}, name="batch")
+    state = save(store, "states", {"state": {}}, {"refers_to": [["documents", batch.key]]})
+    record(store, "r1", [state])
+    collect_garbage(store, [tmp_path / "runs"], 0.0)
+    assert left(store) == {f"documents/{batch.key}", f"states/{state.key}"}
+    store.path(state, "manifest.json").write_text("{")
+    with pytest.raises(
+        ArtifactError, match=f"states/{state.key} is corrupt: .* what its chain of updates stands"
+    ):
+        collect_garbage(store, [tmp_path / "runs"], 0.0)
+    assert store.state("documents", batch.key) == "hit"
+
+
+# --- runs at work ---
+
+
+def test_what_a_run_at_work_made_or_found_stays_whatever_its_age(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    chunk, old = (save(store, kind, {"v": np.ones(2)}, name="o") for kind in ("vectors-enc", "labels"))
+    for ref in (chunk, old):
+        age(store.folder(ref.kind, ref.key))
+    with in_use(store.backend):
+        made = save(store, "documents", {"d": np.ones(2)}, name="new")
+        collect_garbage(store, [tmp_path / "runs"], 0.0)
+        assert left(store) == {f"documents/{made.key}", f"vectors-enc/{chunk.key}"}
+    collect_garbage(store, [tmp_path / "runs"], 0.0)
+    assert left(store) == set()
+
+
+def test_what_a_run_at_work_is_writing_stays(store: ArtifactStore, tmp_path: Path) -> None:
+    staging = tmp_path / "runs" / "topics" / ".r1.staging"
+    staging.mkdir(parents=True)
+    half = store.root / ".staging" / "half"
+    with in_use(store.backend):
+        half.mkdir(parents=True)
+        collect_garbage(store, [tmp_path / "runs"], 0.0)
+        assert half.is_dir()
+        assert staging.is_dir()
+    collect_garbage(store, [tmp_path / "runs"], 0.0)
+    assert not half.exists()
+    assert not staging.exists()
+
+
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+from topicflow.tasks.store.in_use import in_use
+from topicflow.tasks.store.local import LocalFolder
+
+with in_use(LocalFolder(Path(sys.argv[1]))):
+    print("at work", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_another_process_is_at_work_until_it_is_killed(store: ArtifactStore, tmp_path: Path) -> None:
+    began = time.time()
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(store.root)],
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "at work\n"
+    since = in_use_since(store.backend)
+    assert since is not None
+    assert began - 7300 < since < began
+    process.kill()
+    process.wait()
+    assert in_use_since(store.backend) is None
+    assert list((store.root / ".leases").iterdir()) == []
+    process.stdout.close()

@@ -23,7 +23,7 @@ from topicflow.tasks.runs.retention import collect_garbage, verify_artifacts
 from topicflow.tasks.search import ranking
 from topicflow.tasks.search.index import SearchIndex
 from topicflow.tasks.search.index_files import IndexFiles
-from topicflow.tasks.search.locate import newest_index
+from topicflow.tasks.search.locate import find_index
 from topicflow.tasks.search.outliers import find_outliers
 from topicflow.tasks.store.artifact_store import ArtifactStore, Recipe
 
@@ -367,8 +367,8 @@ def test_what_cannot_be_asked(exact: SearchIndex, graph: SearchIndex, textual: S
         (lambda: textual.search("a", rerank="no/model"), "rerank: 'no/model' is neither a folder"),
         (lambda: SearchIndex.open("nowhere"), "nowhere: no index here"),
         (
-            lambda: newest_index(Path("nowhere"), None),
-            "nowhere: no index; make one with `topicflow index CONFIG`",
+            lambda: find_index(Path("nowhere"), None),
+            "nowhere: no published run of build_index; make one with `topicflow index CONFIG`",
         ),
     ]
     for call, said in cases:

@@ -19,7 +19,7 @@ from topicflow.tasks.documents import database as databases
 from topicflow.tasks.documents import text_files as textfiles
 from topicflow.tasks.documents.read_errors import readable
 from topicflow.tasks.documents.sources import find_documents, fingerprint, open_source
-from topicflow.tasks.documents.timestamps import Timestamps
+from topicflow.tasks.documents.timestamps import Order, Timestamps, _order_of
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.store.artifact_store import ArtifactStore
 
@@ -402,10 +402,93 @@ def test_day_and_month_are_settled_by_what_tells_and_stay() -> None:
     first = column.parse(pl.Series(["03/04/2024", "31/01/2024"]), pl.Series([0, 1]))
     assert first.to_list() == [dt.datetime(2024, 4, 3), DAY]  # noqa: DTZ001
     assert column.parse(pl.Series(["03/04/2024"]), pl.Series([2])).to_list() == first.to_list()[:1]
-    with pytest.raises(
-        DataError, match=r"row 7 holds '01/31/2024', expected a date .dmy, as in rows before."
-    ):
+    said = r"row 7 holds '01/31/2024', expected a date \(day first, as most of the column is, such as '31/01/2024'\)"
+    with pytest.raises(DataError, match=said):
         column.parse(pl.Series(["01/31/2024"]), pl.Series([7]))
+
+
+APRIL_3, MARCH_4 = dt.datetime(2024, 4, 3), dt.datetime(2024, 3, 4)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    ("column", "order", "is_sure"),
+    [
+        (["3/4/2024", "3/4/2024", "31/1/2024"], "dmy", True),
+        (["3/4/2024", "1/31/2024", "3/4/2024"], "mdy", True),
+        (["3/4/2024", "5/6/2024"], "mdy", False),
+        (["31/1/2024", "30/1/2024", "1/31/2024"], "dmy", True),
+        (["3/4/99", "31-1-99"], "dmy", True),
+        (["99-12-31", "05-01-20", "13-02-03"], "ymd", True),
+        (["31/01/24", "03/04/24"], "dmy", True),
+        ([None, "", "2024-05-01", "soon", "3/4/2024", "31/1/2024 12:00"], "dmy", True),
+    ],
+)
+def test_the_order_of_dates_is_that_of_the_whole_column(
+    column: list[str | None], order: str, is_sure: bool
+) -> None:
+    """Whatever comes first, and in whatever parts."""
+    values = pl.Series("at", column, dtype=pl.String)
+    for size in (1, 2, len(column)):
+        parts = [values[start : start + size] for start in range(0, len(values), size)]
+        found = _order_of(parts)
+        assert (found.order, found.is_sure) == (order, is_sure)
+
+
+def test_a_first_part_that_tells_nothing_is_read_by_what_a_later_one_tells(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    whole = pl.Series("at", ["3/4/2024"] * 5 + ["31/1/2024"])
+    column = Timestamps("load: f: column 'at'", column=lambda: iter([whole[:3], whole[3:]]), is_said=True)
+    with caplog.at_level("INFO", "topicflow"):
+        first = column.parse(whole[:3], pl.Series(range(3)))
+        assert first.to_list() == [APRIL_3] * 3
+        assert column.parse(whole[3:], pl.Series(range(3, 6))).to_list() == [APRIL_3] * 2 + [DAY]
+    assert caplog.messages == ["load: f: column 'at': dates such as '31/1/2024' are read day first"]
+
+
+def test_where_nothing_tells_it_is_said_and_month_first(caplog: pytest.LogCaptureFixture) -> None:
+    column = Timestamps("load: f: column 'at'", is_said=True)
+    assert column.parse(pl.Series(["3/4/2024"]), pl.Series([0])).to_list() == [MARCH_4]
+    (line,) = caplog.messages
+    assert line == (
+        "load: f: column 'at': dates such as '3/4/2024' may be month first or day first and no row tells which; they "
+        'are read month first; load.date_order = "dmy" reads them day first'
+    )
+
+
+@pytest.mark.parametrize(
+    ("order", "text", "day"),
+    [
+        ("dmy", "3/4/2024", APRIL_3),
+        ("mdy", "3/4/2024", MARCH_4),
+        ("ymd", "24/1/31", DAY),
+        ("ymd", "24-01-31", DAY),
+        ("mdy", "2024-01-31", DAY),
+        ("mdy", "31 Jan 2024", DAY),
+    ],
+)
+def test_a_given_order_is_the_one(order: Order, text: str, day: dt.datetime) -> None:
+    read = Timestamps("load: f: column 'at'", order=order).parse(pl.Series([text]), pl.Series([0]))
+    assert read.to_list() == [day]
+
+
+def test_what_a_given_order_cannot_read_is_named() -> None:
+    column = Timestamps("load: f: column 'at'", order="mdy")
+    with pytest.raises(
+        DataError, match=r"row 0 holds '31/1/2024', expected a date \(month first, as load.date_orde"
+    ):
+        column.parse(pl.Series(["31/1/2024"]), pl.Series([0]))
+
+
+def test_a_column_is_read_anew_whatever_was_taken_of_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    pl.DataFrame({"text": ["a", "b", "c"], "at": ["1", "x", "3"]}).write_csv(path)
+    with open_source(LoadConfig(path=str(path), limit=2), 1) as source:
+        assert source.column is not None
+        next(source.chunks)
+        assert pl.concat(source.column("at")).to_list() == ["1", "x"]
+        assert pl.concat(source.chunks)["at"].to_list() == ["x"]
+        assert pl.concat(source.column("at")).to_list() == ["1", "x"]
 
 
 @pytest.mark.parametrize("value", ["soon", "2024-13-01", "2024-02-30", "99/99/2024", True, dt.time(12)])

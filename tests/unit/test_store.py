@@ -266,7 +266,7 @@ def die(*_):
 store = ArtifactStore(root)
 recipe = Recipe(stage="count", kind="numbers", version=1, config={"n": 3}, seed=7)
 if point == "digest": module.file_digest = die
-if point == "fsync": folder._fsync = die
+if point == "fsync": folder.fsync_tree = die
 if point == "rename": folder.LocalFolder._replace = die
 if point == "race":
     while not (root / "go").exists():

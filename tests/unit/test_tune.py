@@ -34,7 +34,7 @@ from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.publish.tuning import publish_tuned_run, tuned_encoding
-from topicflow.tasks.runs.records import RunId
+from topicflow.tasks.runs.records import RunId, record_failure
 from topicflow.tasks.runs.retention import collect_garbage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 from topicflow.tasks.topics import label as labelling
@@ -233,6 +233,18 @@ def test_an_adapter_of_another_encoder_or_none_is_refused_in_one_line(line: Line
     ):
         with pytest.raises(ConfigError, match=message):
             embed.fn(line.store, line.documents, other.model_copy(update={"adapter": name}), line.runtime)
+
+
+def test_an_adapter_by_its_series_name_is_the_published_runs(line: Line) -> None:
+    stages = line.run()
+    line.publish(stages)
+    record_failure(line.config, RunId.new(line.config.name), "tune: no labels")
+    encoder = find_encoder(line.config.embed, "cpu").key
+    found = find_adapter(
+        line.store, SentenceTransformersEmbed(adapter=line.config.name), encoder, line.runtime
+    )
+    assert found is not None
+    assert found.key == stages["tune"].key
 
 
 def test_precomputed_vectors_take_an_adapter_of_their_width(store: ArtifactStore, tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ from typing import Any, ClassVar
 import polars as pl
 import pytest
 
+from tests.runs import edit
 from tests.updates import N_FIRST, config_of, documents_of, new_topic, story, tell
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.flows.planning.backfill import due_periods
 from topicflow.tasks.errors import ArtifactError, DataError
 from topicflow.tasks.runs.compare import compare_runs
-from topicflow.tasks.runs.records import find_run, list_runs
+from topicflow.tasks.runs.history import list_runs
+from topicflow.tasks.runs.resolve import resolve
 from topicflow.tasks.runs.retention import collect_garbage
 from topicflow.tasks.store.artifact_store import ArtifactStore
 
@@ -108,7 +110,7 @@ def test_a_new_theme_is_drift_and_the_topics_keep_their_ids_over_the_new_fit(ser
     assert "max_new_words" in record["update"]["reason"]
     assert record["lineage"] == {"continued": 3, "split": 0, "merged": 0, "born": 1, "died": 0}
     table = documents_of(series, record)
-    before = documents_of(series, find_run(series / "runs", "story/latest") | {"run_id": runs_of(series)[1]})
+    before = documents_of(series, resolve(series / "runs", "story/latest") | {"run_id": runs_of(series)[1]})
     same = table.head(180).select(pl.col("topic") == before["topic"], had=before["topic"] >= 0)
     assert same.filter("had")["topic"].mean() > 0.95
     assert set(table.tail(60)["topic"].to_list()) <= {3, -1}
@@ -182,7 +184,7 @@ def test_a_run_that_fails_its_gates_is_kept_and_told_and_not_published(
     record = tell(config_of(series, table, gates=gates), events)
     assert not record["published"]
     assert record["gates"]["failed"] == ["max_topics = 3: n_topics is 4"]
-    assert latest(series).resolve().name == before == find_run(series / "runs", "story/latest")["run_id"]
+    assert latest(series).resolve().name == before == resolve(series / "runs", "story/latest")["run_id"]
     folder = series / "runs" / "story" / record["run_id"]
     assert json.loads((folder / "run.json").read_text())["published"] is False
     (told,) = Receiver.told
@@ -210,9 +212,7 @@ def test_late_documents_a_clock_that_went_back_and_columns_that_changed(
     )
     taken = tell(config_of(series, changed))
     assert (taken["update"]["n_new"], taken["update"]["n_late"]) == (5, 5)
-    assert (
-        taken["update"]["watermark"] == find_run(series / "runs", runs_of(series)[1])["update"]["watermark"]
-    )
+    assert taken["update"]["watermark"] == resolve(series / "runs", runs_of(series)[1])["update"]["watermark"]
     assert taken["source"]["schema_changes"] == ["new column 'stars'", "column 'truth' is gone"]
     table = documents_of(series, taken)
     assert table["stars"].null_count() == 180
@@ -232,10 +232,25 @@ def test_a_deleted_run_is_passed_over_and_its_documents_are_told_again(series: P
     assert record["update"]["previous"] == first
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_record_of_the_chain_that_cannot_be_read_stops_the_update(series: Path, which: int) -> None:
+    """It once counted as no run: "first run", all documents assigned anew, names on other topics."""
+    path = series / "runs" / "story" / runs_of(series)[which] / "run.json"
+    good = path.read_bytes()
+    path.write_bytes(good[:200])
+    more = config_of(series, pl.concat([story(), new_topic(5, axis=0, start=180)]))
+    for _ in range(2):
+        with pytest.raises(ArtifactError, match=f"^runs: {path} cannot be read .* restore the file"):
+            tell(more)
+    path.write_bytes(good)
+    record = tell(more)
+    assert (record["update"]["number"], record["update"]["n_new"]) == (3, 5)
+
+
 def test_a_state_whose_artifacts_are_gone_is_passed_over_and_none_left_is_said(series: Path) -> None:
     newest, first = runs_of(series)
     store = ArtifactStore(series / "store")
-    key = find_run(series / "runs", newest)["update"]["state"]
+    key = resolve(series / "runs", newest)["update"]["state"]
     store.discard("states", key)
     more = pl.concat([story(), new_topic(5, axis=0, start=180)])
     record = tell(config_of(series, more))
@@ -250,8 +265,7 @@ def test_a_state_whose_artifacts_are_gone_is_passed_over_and_none_left_is_said(s
 def test_a_clock_that_was_set_back_breaks_no_chain(series: Path) -> None:
     newest, _ = runs_of(series)
     folder = series / "runs" / "story" / newest
-    record = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps({**record, "run_id": "20000101-000000-abcdef"}))
+    edit(folder / "run.json", run_id="20000101-000000-abcdef")
     folder.rename(folder.with_name("20000101-000000-abcdef"))
     more = pl.concat([story(), new_topic(5, axis=0, start=180)])
     after = tell(config_of(series, more))
@@ -284,7 +298,7 @@ def test_another_seed_fits_anew_and_ids_stay(series: Path) -> None:
     record = tell(config_of(series, more, seed=7))
     assert record["update"]["reason"] == "the config that fits is another one"
     changes = compare_runs(
-        find_run(series / "runs", runs_of(series)[1]), find_run(series / "runs", record["run_id"])
+        resolve(series / "runs", runs_of(series)[1]), resolve(series / "runs", record["run_id"])
     )
     assert changes.matched["first"].to_list() == changes.matched["second"].to_list()
     assert (changes.n_shared, changes.n_only_first, changes.n_only_second) == (180, 0, 5)

@@ -7,7 +7,7 @@ import pytest
 from tests.fakes import HashEncoder
 from topicflow.tasks.encoding.embed import check_vectors, embed_missing
 from topicflow.tasks.encoding.vector_store import VectorStore, text_digests
-from topicflow.tasks.errors import DataError
+from topicflow.tasks.errors import ArtifactError, DataError
 from topicflow.tasks.runs.retention import list_artifacts
 from topicflow.tasks.store.artifact_store import ArtifactStore
 
@@ -57,6 +57,14 @@ def test_vectors_come_back_in_the_order_asked_with_their_lengths(store: Artifact
     vectors, n_tokens = vectors_of(store, asked)
     np.testing.assert_array_equal(vectors, HashEncoder().encode(asked)[0])
     assert n_tokens.tolist() == [len(text.split()) for text in asked]
+
+
+def test_a_text_whose_chunk_is_gone_is_no_other_text(store: ArtifactStore) -> None:
+    vectors = VectorStore(store, "hash")
+    embed_missing(pl.Series(["red tea", "cat"]), vectors, HashEncoder(), 10, lambda _: None)
+    places = vectors.locate(text_digests(pl.Series(["cat", "never seen"])))
+    with pytest.raises(ArtifactError, match="the vectors of 1 texts are gone; run it again"):
+        vectors.gather(places, np.empty((2, 16), np.float32))
 
 
 def test_texts_are_embedded_in_order_of_length(store: ArtifactStore) -> None:

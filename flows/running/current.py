@@ -1,0 +1,47 @@
+"""Current run: its id and begin, made once, and what became of its work, for everyone around it.
+
+The command line makes the id before Prefect is imported and hands it on; a deployed run makes it when its flow begins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from topicflow.configs.flows.base import FlowConfig
+from topicflow.tasks.runs.records import RunId, RunRecord
+
+
+@dataclass
+class CurrentRun:
+    """A run, and its outcome where there is one: the record that the flow returned, or the error that ended it."""
+
+    run: RunId
+    record: RunRecord | None = None
+    error: Exception | None = None
+
+
+_current: ContextVar[CurrentRun | None] = ContextVar("current_run", default=None)
+
+
+@contextlib.contextmanager
+def current_run(config: FlowConfig) -> Iterator[CurrentRun]:
+    """Yield the run that is being made: the one that the caller began, or one that begins now."""
+    if (given := _current.get()) is not None:
+        yield given
+        return
+    begun = CurrentRun(RunId.new(config.name))
+    token = _current.set(begun)
+    try:
+        yield begun
+    finally:
+        _current.reset(token)
+
+
+def current_id() -> RunId:
+    """Return the id of the run that is being made."""
+    found = _current.get()
+    assert found is not None, "no run was begun"
+    return found.run

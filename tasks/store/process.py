@@ -1,0 +1,28 @@
+"""Process: this process -> a token that no other process has, on this machine, in another container or on another host.
+
+A process id is not enough: on a shared store two containers both have a process 1.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import uuid
+
+_tokens: dict[int, str] = {}
+"""The token by process id: a forked child inherits its parent's and makes its own."""
+
+
+def process_token() -> str:
+    """Return `<host>-<process id>-<random>`, the same as long as this process lives."""
+    pid = os.getpid()
+    if pid not in _tokens:
+        host = re.sub(r"[^A-Za-z0-9.]+", "-", socket.gethostname())[:60] or "host"
+        _tokens[pid] = f"{host}-{pid}-{uuid.uuid4().hex[:12]}"
+    return _tokens[pid]
+
+
+def staging_name(purpose: str = "") -> str:
+    """Return a new name for what this process is writing; `interrupt` deletes by its beginning, the token."""
+    return "-".join(part for part in (process_token(), purpose, uuid.uuid4().hex) if part)

@@ -1,0 +1,157 @@
+"""Sieve: rows of an input -> those that no run has taken yet, within the bounds, and counts of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from topicflow.configs.sections.load import LoadConfig
+from topicflow.configs.sections.update import ArriveConfig
+from topicflow.tasks.documents.identity import Digests, KnownDocuments, digests_of_ids, digests_of_texts
+from topicflow.tasks.documents.load import Occurrences, join_texts, times_of
+from topicflow.tasks.documents.sources import Source, text_columns
+from topicflow.tasks.documents.timestamps import Order
+from topicflow.tasks.store.digests import text_digests
+
+_LAST = datetime(9999, 1, 1)  # noqa: DTZ001  (times here are UTC without a zone)
+"""What is dated later, by a slip, moves no watermark: Python has no such date."""
+
+
+@dataclass
+class Sieve:
+    """Lets new rows through, chunk by chunk, and counts the others.
+
+    Parameters
+    ----------
+    loading : LoadConfig
+        Which columns hold what.
+    config : ArriveConfig
+        What is new.
+    source : Source
+        The opened input.
+    known : KnownDocuments
+        The documents of the runs before.
+    watermark : str or None
+        The highest one seen.
+    orders : mapping of str to str
+        The order of dates that the runs before took, by column.
+    """
+
+    loading: LoadConfig
+    config: ArriveConfig
+    source: Source
+    known: KnownDocuments = field(default_factory=KnownDocuments)
+    watermark: str | None = None
+    orders: Mapping[str, Order] = field(default_factory=dict)
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("rows", "empty", "known", "early", "later", "late"), 0)
+    )
+    identities: list[Digests] = field(default_factory=list)
+    texts: list[Digests] = field(default_factory=list)
+    _seen: Occurrences = field(default_factory=Occurrences)
+
+    def __post_init__(self) -> None:
+        self.highest = self.watermark
+        self.n_inside = 0
+        columns = [
+            each for each in (self.loading.timestamp_column, self.config.watermark) if each is not None
+        ]
+        self.readers = {
+            each: times_of(self.loading, self.source, each, self.orders.get(each)) for each in columns
+        }
+
+    @property
+    def id_column(self) -> str | None:
+        """The column that identifies documents, where there is one."""
+        return self.loading.id_column or self.source.id_column
+
+    @property
+    def time_column(self) -> str | None:
+        """The column whose times tell documents of equal texts apart, where they have no ids."""
+        return self.loading.timestamp_column or self.config.watermark
+
+    @property
+    def found_orders(self) -> dict[str, Order]:
+        """The order of dates by column, as the runs before took it or as it was found now."""
+        found = {column: reader.order for column, reader in self.readers.items()}
+        return {**self.orders, **{column: order for column, order in found.items() if order is not None}}
+
+    def __call__(self, chunks: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """Yield the new rows of each chunk that has any."""
+        for chunk in chunks:
+            if (fresh := self.fresh(chunk)).height:
+                yield fresh
+
+    def fresh(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows that no run has taken yet, within the bounds."""
+        texts = rows.select(join_texts(text_columns(self.loading), self.loading.text_separator)).to_series()
+        filled = (texts.str.strip_chars() != "").fill_null(value=False)
+        written, times = filled.to_numpy(), self.times(rows, filled)
+        unknown = written & self.unknown(
+            identities := self.identify(rows, texts, times), rows, texts, written
+        )
+        marks = times.get(
+            str(self.config.watermark), pl.Series([None] * rows.height, dtype=pl.Datetime("us"))
+        )
+        early = unknown & _bounded(marks, self.config.since, "before")
+        later = unknown & ~early & _bounded(marks, self.config.until, "from")
+        inside = unknown & ~early & ~later
+        self.n_inside += int(inside.sum())
+        late = inside & _bounded(marks, self.watermark, "until")
+        taken = inside & ~late if self.config.late == "leave" else inside
+        for name, found in (
+            ("empty", ~written), ("known", written & ~unknown), ("early", early), ("later", later), ("late", late),
+        ):  # fmt: skip
+            self.counts[name] += int(found.sum())
+        self.counts["rows"] += rows.height
+        self.identities.append(identities[taken])
+        self.texts.append(text_digests(texts.filter(taken))[:, 0])
+        top = marks.filter(taken & (marks < _LAST).fill_null(value=False).to_numpy()).max()
+        if isinstance(top, datetime):
+            self.highest = max(self.highest or "", f"{top:%Y-%m-%dT%H:%M:%S.%f}")
+        return rows.filter(taken)
+
+    def times(self, rows: pl.DataFrame, filled: pl.Series) -> dict[str, pl.Series]:
+        """Return the times (n,) of each column of dates; nulls in rows without text, which are no documents."""
+        first = self.counts["rows"]
+        numbers = pl.Series(np.arange(first, first + rows.height, dtype=np.uint32))
+        return {
+            column: reader.parse(rows[column].set(~filled, None), numbers)
+            for column, reader in self.readers.items()
+        }
+
+    def identify(self, rows: pl.DataFrame, texts: pl.Series, times: Mapping[str, pl.Series]) -> Digests:
+        """Return what each row (n,) is known by: its id, or else its text and its time."""
+        if self.id_column is not None:
+            return digests_of_ids(rows[self.id_column])
+        return digests_of_texts(texts, times[self.time_column] if self.time_column else None)
+
+    def unknown(
+        self, identities: Digests, rows: pl.DataFrame, texts: pl.Series, written: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Return which rows (n,) no run before has taken.
+
+        Of rows without ids that are alike, as many are known as runs have taken: the next one is another document.
+        """
+        column = self.id_column or self.time_column
+        is_id = self.id_column is not None
+        told = self.known.count(identities, texts, rows[column] if column else None, is_id=is_id)
+        if is_id:
+            return np.asarray(told == 0)
+        earlier = np.zeros(len(identities), np.int64)
+        earlier[written] = self._seen.count(identities[written])
+        return np.asarray(earlier >= told)
+
+
+def _bounded(times: pl.Series, bound: str | None, side: str) -> NDArray[np.bool_]:
+    """Return which times lie `before` a bound, `until` it (inclusive) or `from` it on; none without both."""
+    if bound is None:
+        return np.zeros(len(times), bool)
+    limit = datetime.fromisoformat(bound)
+    found = {"before": times < limit, "until": times <= limit, "from": times >= limit}[side]
+    return found.fill_null(value=False).to_numpy()
