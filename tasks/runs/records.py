@@ -25,6 +25,7 @@ from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.read import dump_config
 from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.runs.prometheus import write_metrics
+from topicflow.tasks.runs.run_files import seal_run
 from topicflow.tasks.store.artifact_store import disk_failure
 
 RunRecord = dict[str, Any]
@@ -144,6 +145,7 @@ def run_folder(runs: Path, run: RunId) -> Iterator[Path]:
     try:
         staging.mkdir(parents=True)
         yield staging
+        seal_run(staging)
         staging.rename(target)
         with contextlib.suppress(OSError):  # the run is whole; its figures are written with the next
             write_metrics(runs)
