@@ -106,7 +106,9 @@ def test_the_store(topicflow: Topicflow) -> None:
     assert "embeddings" in listed
     n_artifacts = int(listed.splitlines()[-1].split()[0])
     n_runs = len(topicflow("runs", "--json").record)
-    assert good(topicflow("store", "verify")) == f"{n_artifacts} artifacts and {n_runs} runs read, 0 damaged\n"
+    assert (
+        good(topicflow("store", "verify")) == f"{n_artifacts} artifacts and {n_runs} runs read, 0 damaged\n"
+    )
     assert good(topicflow("store", "gc", "--min-age-hours", "0")) == "removed 0 artifacts, 0 B\n"
     would = good(topicflow("store", "gc", "--min-age-hours", "0", "--runs", "elsewhere", "--dry-run"))
     assert would.splitlines()[-1].startswith(f"would remove {n_artifacts} artifacts")
