@@ -17,6 +17,7 @@ from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.flows.running.interrupt import end_soon
 from topicflow.tasks.errors import ArtifactError
+from topicflow.tasks.execution.memory import naming_memory
 from topicflow.tasks.execution.progress import display, say, waiting
 from topicflow.tasks.execution.workers import started
 from topicflow.tasks.runs.records import RunId, check_series, record_failure
@@ -50,8 +51,8 @@ def at_work(config: FlowConfig) -> Iterator[RuntimeConfig]:
 
 
 def finished(stage: str, future: PrefectFuture[Any]) -> ArtifactRef:
-    """Return a stage's artifact when it is there, and say so; raise what the stage raised."""
-    with waiting(stage):
+    """Return a stage's artifact when it is there, and say so; raise what the stage raised, in one line for memory."""
+    with waiting(stage), naming_memory(stage):
         ref: ArtifactRef = future.result()
     say(stage, ref)
     return ref

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.tasks.errors import ArtifactError, PipelineError, StageError
+from topicflow.tasks.execution.memory import memory_failure, out_of_memory
 from topicflow.tasks.log import DETAILS, LOG
 from topicflow.tasks.runs.records import RunId, RunRecord, list_runs, record_failure
 
@@ -83,6 +84,10 @@ def quiet_run_log(config: FlowConfig) -> Iterator[RunLog]:
             _keep_failure(log, config, started, str(error))
             raise
         except Exception as error:
+            if (refused := memory_failure(error)) is not None:
+                named = out_of_memory("run", refused)
+                _keep_failure(log, config, started, str(named))
+                raise named from error
             first_line = (str(error).splitlines() or [""])[0]
             said = f"{type(error).__name__}: {first_line}"
             kept = _keep_failure(log, config, started, said)

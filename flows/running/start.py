@@ -34,6 +34,7 @@ from topicflow.flows.planning.plan import plan_topic_model
 from topicflow.flows.running.log import RunLog
 from topicflow.flows.running.server import temporary_server
 from topicflow.tasks.errors import PipelineError, StageError
+from topicflow.tasks.execution.memory import check_address_space
 from topicflow.tasks.execution.progress import display, say, waiting
 from topicflow.tasks.runs.records import RunId, RunRecord, check_series
 from topicflow.tasks.store.artifact_store import ArtifactRef, open_store
@@ -76,6 +77,7 @@ def start_flow(config: FlowConfig, log: RunLog | None = None) -> RunRecord:
     PipelineError
         When the run fails; the message is one line.
     """
+    check_address_space()
     for name, value in QUIET_PREFECT.items():
         os.environ.setdefault(name, value)
     if server_is_configured():
