@@ -50,7 +50,7 @@ def train_classifier(config: TrainClassifierConfig) -> RunRecord:
         if store.meta(classifier)["method"] == "setfit" and isinstance(
             config.embed, SentenceTransformersEmbed
         ):
-            tuned = body_config(config.embed, store.path(classifier, "body"))
+            tuned = body_config(config.embed, store.whole(classifier, "body"))
             made["reembed"] = embeddings = finished("reembed", again.submit(store, documents, tuned, runtime))
         predicting = predict.submit(store, documents, embeddings, annotations, classifier, config.predict)
         made["predict"] = finished("predict", predicting)

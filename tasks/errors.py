@@ -4,6 +4,7 @@ PipelineError            every error that this package raises on purpose
 ├── ConfigError          the config or an argument is wrong (exit 2)
 ├── DataError            the documents or vectors are not usable
 ├── ArtifactError        something in the store cannot be read or written
+│   └── DamagedError     the bytes of a file are not those that were written
 └── StageError           a stage cannot produce its result from valid inputs
 """
 
@@ -22,6 +23,10 @@ class DataError(PipelineError):
 
 class ArtifactError(PipelineError):
     """The store is unreadable, unwritable or written by a newer version."""
+
+
+class DamagedError(ArtifactError):
+    """Bytes of an artifact were read and are not those that were written."""
 
 
 class StageError(PipelineError):

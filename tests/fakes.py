@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix
 from topicflow.configs.sections.count import CountConfig
 from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter, Recipe
+from topicflow.tasks.store.manifests import sealed
 from topicflow.tasks.topics.count import count_texts
 
 TOPIC_WORDS = (
@@ -94,6 +95,15 @@ def save(
             writer.rows = len(value)
         writer.meta = meta or {}
     return store.committed(recipe, writer)
+
+
+def rewrite_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the manifest of an artifact's folder, with the digest that belongs to it."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_bytes())
+    del manifest["digest"]
+    change(manifest)
+    path.write_bytes(sealed(manifest))
 
 
 def save_documents(

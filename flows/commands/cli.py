@@ -66,6 +66,18 @@ def _main() -> None:
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     except BrokenPipeError:  # `topicflow runs | head`
         sys.stderr.close()
+    except (MemoryError, ImportError, OSError, RuntimeError) as error:
+        _end_without_memory(error)
+
+
+def _end_without_memory(error: Exception) -> None:
+    """Say in one line that memory ran out, and exit with 1; raise what is no such error."""
+    from topicflow.tasks.execution.memory import memory_failure, out_of_memory
+
+    if (refused := memory_failure(error)) is None:
+        raise error
+    print(f"error: {out_of_memory(' '.join(sys.argv[1:2]) or 'topicflow', refused)}", file=sys.stderr)
+    sys.exit(1)
 
 
 def _print_version(wanted: bool) -> None:

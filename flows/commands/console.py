@@ -14,6 +14,7 @@ from rich.text import Text
 
 from topicflow.flows.commands.terminal import near, terminal
 from topicflow.tasks.runs.records import RunRecord
+from topicflow.tasks.runs.run_files import whole_file
 
 if TYPE_CHECKING:
     from topicflow.tasks.runs.compare import Comparison
@@ -63,7 +64,7 @@ def print_run(record: RunRecord, runs: Path) -> None:
 
 def _print_topics(console: Console, record: RunRecord, folder: Path) -> None:
     """Print a run's topics, its metrics in one line, and where its report is."""
-    topics = pl.read_parquet(folder / "topics.parquet", columns=["topic", "size", "keywords"])
+    topics = pl.read_parquet(whole_file(folder, "topics.parquet"), columns=["topic", "size", "keywords"])
     table = Table(
         "topic",
         "size",
@@ -91,7 +92,7 @@ def print_remarks(record: RunRecord) -> None:
 
 def _print_duplicates(console: Console, record: RunRecord, folder: Path) -> None:
     """Print how similar the pairs are, what other thresholds would keep, and the least similar duplicates."""
-    figures = json.loads((folder / "metrics.json").read_bytes())
+    figures = json.loads(whole_file(folder, "metrics.json").read_bytes())
     most = max((line["pairs"] for line in figures["histogram"]), default=0)
     table = Table("similarity", "pairs", "", title="Pairs that were found", title_justify="left")
     for line in figures["histogram"]:

@@ -75,10 +75,15 @@ def run_flow(config: FlowConfig, start: Callable[..., dict[str, Any]] | None = N
     from topicflow.flows.running.interrupt import ends_on_interrupt
     from topicflow.flows.running.log import quiet_run_log
     from topicflow.flows.running.start import start_flow
+    from topicflow.tasks.execution.memory import aborts_in_one_line
     from topicflow.tasks.store.artifact_store import local_folder
 
     folder = Path(config.runtime.runs)
-    with ends_on_interrupt(local_folder(config.runtime)), quiet_run_log(config) as log:
+    with (
+        aborts_in_one_line(),
+        ends_on_interrupt(local_folder(config.runtime)),
+        quiet_run_log(config) as log,
+    ):
         record = (start or start_flow)(config, log)
         log.keep(folder / record["name"] / record["run_id"])
     return record

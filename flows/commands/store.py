@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from topicflow.flows.commands.options import AsJson, StoreDir, open_store, print_json
+
+if TYPE_CHECKING:
+    from topicflow.tasks.store.verify import Finding
 
 app = typer.Typer(help="Look at, verify and clean the store of artifacts.", no_args_is_help=True)
 
@@ -29,23 +33,64 @@ def store_ls(store: StoreDir = None, as_json: AsJson = False) -> None:
 
 
 @app.command("verify")
-def store_verify(store: StoreDir = None) -> None:
-    """Read every artifact and check sizes and digests; exit 1 where one is damaged."""
-    from topicflow.tasks.runs.retention import verify_artifacts
+def store_verify(
+    store: StoreDir = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option("--runs", metavar="DIR", help="Folders of runs that are read too; repeatable."),
+    ] = None,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove damaged artifacts; what cannot be read is kept.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read every artifact and run folder and check all bytes; exit 1 where one is damaged or cannot be read."""
+    from topicflow.tasks.runs.run_files import verify_runs
+    from topicflow.tasks.store.verify import verify_artifacts
 
-    damaged = 0
-    n_artifacts = 0
-    for artifact, problem in verify_artifacts(open_store(store)):
-        n_artifacts += 1
-        if problem:
-            damaged += 1
-            print(f"{artifact.kind}/{artifact.key}: {problem}")
-    print(
-        f"{n_artifacts:,} artifacts read, {damaged:,} damaged"
-        + ("; a run recomputes what it needs of them" if damaged else "")
+    artifacts = list(_said(verify_artifacts(open_store(store), remove=remove), quiet=as_json))
+    folders = list(
+        _said((each for path in runs or [Path("runs")] for each in verify_runs(path)), quiet=as_json)
     )
-    if damaged:
+    if as_json:
+        print_json(
+            {"artifacts": [vars(each) for each in artifacts], "runs": [vars(each) for each in folders]}
+        )
+    else:
+        print(_verdict(artifacts, folders, removed=remove))
+    if any(each.problem for each in (*artifacts, *folders)):
         raise typer.Exit(1)
+
+
+def _said(findings: Iterable[Finding], *, quiet: bool) -> Iterator[Finding]:
+    """Yield findings after printing those with a problem, as they come."""
+    for found in findings:
+        if found.problem and not quiet:
+            print(f"{found.kind}/{found.key}: {found.problem}")
+        yield found
+
+
+def _verdict(artifacts: Sequence[Finding], folders: Sequence[Finding], *, removed: bool) -> str:
+    """Return in one line what was read and what was found, and what to do about it."""
+    n_damaged = sum(bool(each.damage) for each in artifacts)
+    n_runs_damaged = sum(bool(each.damage) for each in folders)
+    n_refused = sum(bool(each.refused) for each in (*artifacts, *folders))
+    n_old = sum(not each.has_digest for each in (*artifacts, *folders))
+    read = f"{len(artifacts):,} artifacts" + (f" and {len(folders):,} runs" if folders else "")
+    parts = [f"{read} read, {n_damaged + n_runs_damaged:,} damaged"]
+    if n_refused:
+        parts[0] += f", {n_refused:,} could not be read"
+    if n_damaged:
+        parts.append(
+            "the damaged artifacts were removed, a run makes again what it needs of them"
+            if removed
+            else "`topicflow store verify --remove` removes damaged artifacts, a run makes again what it needs"
+        )
+    if n_runs_damaged:
+        parts.append("run the config of a damaged run again")
+    if n_old:
+        parts.append(f"{n_old:,} of an older version have no digest of their own")
+    return "; ".join(parts)
 
 
 @app.command("gc")

@@ -24,6 +24,7 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.flows.running.current import CurrentRun, current_run
 from topicflow.flows.running.interrupt import end_soon
 from topicflow.tasks.errors import ArtifactError, ConfigError, PipelineError, first_line
+from topicflow.tasks.execution.memory import naming_memory
 from topicflow.tasks.execution.progress import display, say, waiting
 from topicflow.tasks.execution.reporting import server_is_there
 from topicflow.tasks.execution.workers import started
@@ -137,8 +138,8 @@ def at_work(config: FlowConfig) -> Iterator[RuntimeConfig]:
 
 
 def finished(stage: str, future: PrefectFuture[Any]) -> ArtifactRef:
-    """Return a stage's artifact when it is there, and say so; raise what the stage raised."""
-    with waiting(stage):
+    """Return a stage's artifact when it is there, and say so; raise what the stage raised, in one line for memory."""
+    with waiting(stage), naming_memory(stage):
         ref: ArtifactRef = future.result()
     say(stage, ref)
     return ref

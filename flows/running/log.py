@@ -14,6 +14,7 @@ from pathlib import Path
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.flows.running.current import current_run
 from topicflow.tasks.errors import ArtifactError, ConfigError, PipelineError, StageError, first_line
+from topicflow.tasks.execution.memory import memory_failure, out_of_memory
 from topicflow.tasks.log import DETAILS, LOG
 from topicflow.tasks.runs.records import RunId, record_failure
 
@@ -87,6 +88,10 @@ def quiet_run_log(config: FlowConfig) -> Iterator[RunLog]:
             _keep_failure(log, config, current.run, str(error))
             raise
         except Exception as error:
+            if (refused := memory_failure(error)) is not None:
+                named = out_of_memory("run", refused)
+                _keep_failure(log, config, current.run, str(named))
+                raise named from error
             said = f"{type(error).__name__}: {first_line(error)}"
             kept = _keep_failure(log, config, current.run, said)
             msg = f"{said} (not foreseen; the traceback is in {kept})"

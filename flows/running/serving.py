@@ -31,11 +31,11 @@ from topicflow.configs.read import load_config
 from topicflow.flows.running.modules import in_empty_folder
 from topicflow.flows.running.server import START_S
 from topicflow.flows.running.start import QUIET_PREFECT, server_errors_in_one_line, server_is_configured
+from topicflow.flows.running.watching import Watch, say_line
 from topicflow.tasks.errors import ConfigError, StageError, first_line
 
 if TYPE_CHECKING:
     from prefect import Flow
-    from prefect.client.schemas.objects import FlowRun
     from prefect.deployments.runner import RunnerDeployment
     from prefect.runner import Runner
 
@@ -84,9 +84,9 @@ def serve(config: ServeConfig, folder: Path) -> None:
         since = datetime.now(UTC)  # a run may be due before the last deployment is registered
         with server_errors_in_one_line():
             names = asyncio.run(_register(runner, config, schedules))
-        _say("serving; Ctrl-C or SIGTERM stops")
-        _run_until(stopped, runner, _Told(names, since))
-    _say("stopped; runs that were at work go on from what they finished when they are run again")
+        say_line("serving; Ctrl-C or SIGTERM stops")
+        _run_until(stopped, runner, Watch(names, since))
+    say_line("stopped; runs that were at work go on from what they finished when they are run again")
 
 
 # --- what is served -----------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ async def _register(
     for flow, name, when, parameters in served:
         deployment = await _deployment(_flow(flow), name, when, parameters)
         names[await runner.aadd_deployment(deployment)] = f"{flow}/{name}"
-        _say(f"{flow}/{name}: {_when(when) if when else 'from the UI'}")
+        say_line(f"{flow}/{name}: {_when(when) if when else 'from the UI'}")
     return names
 
 
@@ -158,7 +158,7 @@ def _when(when: When) -> str:
 # --- running ------------------------------------------------------------------------------------------------
 
 
-def _run_until(stopped: threading.Event, runner: Runner, told: _Told) -> None:
+def _run_until(stopped: threading.Event, runner: Runner, told: Watch) -> None:
     """Run what is due until `stopped`, and say what becomes of each run.
 
     The runner works in a thread of its own: in the main one it would end the process at a signal, amid its own work.
@@ -176,7 +176,7 @@ def _run_until(stopped: threading.Event, runner: Runner, told: _Told) -> None:
     while at_work.is_alive() and not stopped.wait(POLL_S):
         told.look()
     if stopped.is_set():
-        _say("stopping")
+        say_line("stopping")
     at_work.join(RUNS_STOP_S)
     told.look()
     if failed:
@@ -212,59 +212,6 @@ async def _cancel_runs(runner: Runner) -> None:
         await asyncio.sleep(0.1)
 
 
-class _Told:
-    """What was said of each run, so that a change of its state is said once."""
-
-    def __init__(self, names: dict[UUID, str], since: datetime) -> None:
-        self.names, self.since = names, since
-        self.states = dict[UUID, str]()
-
-    def look(self) -> None:
-        """Ask the server for the deployments' runs that were due since then and say which began and which ended."""
-        from prefect.client.schemas.objects import StateType
-
-        for run in self._runs():
-            state = run.state
-            if state is None or state.type in {StateType.SCHEDULED, StateType.PENDING}:
-                continue
-            if run.deployment_id is None or self.states.get(run.id) == state.name:
-                continue
-            self.states[run.id] = str(state.name)
-            if "concurrency limit" in (state.message or ""):
-                _say(f"{self.names[run.deployment_id]} {run.name}: skipped, the run before is at work")
-                continue
-            took = f" in {run.total_run_time.total_seconds():.0f} s" if state.is_completed() else ""
-            why = f": {first_line(state.message)}" if state.message and state.is_final() else ""
-            _say(f"{self.names[run.deployment_id]} {run.name}: {state.name}{took}{why}")
-
-    def _runs(self) -> list[FlowRun]:
-        """Return the runs that were due since the start, first due first; none where the server gives no answer."""
-        import httpx
-        from prefect.client.orchestration import get_client
-        from prefect.client.schemas.filters import (
-            FlowRunFilter,
-            FlowRunFilterDeploymentId,
-            FlowRunFilterExpectedStartTime,
-        )
-        from prefect.client.schemas.sorting import FlowRunSort
-        from prefect.exceptions import PrefectException
-
-        ours = FlowRunFilterDeploymentId(any_=list(self.names))
-        since = FlowRunFilterExpectedStartTime(after_=self.since)
-        wanted = FlowRunFilter(deployment_id=ours, expected_start_time=since)
-        with (
-            contextlib.suppress(httpx.HTTPError, PrefectException),
-            get_client(sync_client=True) as client,
-        ):
-            return client.read_flow_runs(flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_ASC)
-        return []
-
-
-def _say(line: str) -> None:
-    """Print a line with the time of day."""
-    print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)  # noqa: T201  (a command's output)
-
-
 # --- the server ---------------------------------------------------------------------------------------------
 
 
@@ -274,7 +221,7 @@ def _server(port: int) -> Iterator[None]:
     if server_is_configured():
         from prefect.settings import PREFECT_API_URL
 
-        _say(f"server: {PREFECT_API_URL.value()}")
+        say_line(f"server: {PREFECT_API_URL.value()}")
         yield
         return
     address = f"http://127.0.0.1:{port}"
@@ -289,7 +236,7 @@ def _server(port: int) -> Iterator[None]:
         os.environ["PREFECT_API_URL"] = f"{address}/api"
         try:
             _wait_for(f"{address}/api", process, output)
-            _say(f"server: {address}, started here")
+            say_line(f"server: {address}, started here")
             yield
         finally:
             process.terminate()

@@ -36,6 +36,7 @@ from topicflow.flows.running.log import RunLog
 from topicflow.flows.running.modules import SETTINGS_FILES
 from topicflow.flows.running.server import temporary_server
 from topicflow.tasks.errors import PipelineError, StageError, first_line
+from topicflow.tasks.execution.memory import check_address_space
 from topicflow.tasks.execution.progress import display, say, waiting
 from topicflow.tasks.execution.reporting import is_away
 from topicflow.tasks.log import LOG
@@ -80,6 +81,7 @@ def start_flow(config: FlowConfig, log: RunLog | None = None) -> RunRecord:
     PipelineError
         When the run fails; the message is one line.
     """
+    check_address_space()
     for name, value in QUIET_PREFECT.items():
         os.environ.setdefault(name, value)
     with current_run(config) as current, _outcome_of_the_work(current):

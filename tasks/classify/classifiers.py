@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
+from topicflow.tasks.classify.classifier_files import DECIDING
 from topicflow.tasks.core.learning.heads import FloatArray, Head
 from topicflow.tasks.encoding.spaces import Space
 from topicflow.tasks.errors import ArtifactError, ConfigError, first_line
+from topicflow.tasks.runs.run_files import whole_file
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -69,6 +71,8 @@ class Classifier:
 def load_classifier(folder: Path) -> Classifier:
     """Return the classifier of a folder; raise ArtifactError where it cannot be read or is of a newer version."""
     try:
+        for name in DECIDING:
+            whole_file(folder.parent, f"{folder.name}/{name}")
         described = json.loads((folder / "classifier.json").read_bytes())
         if described["format"] > FORMAT:
             msg = f"{folder}: classifier of format {described['format']}, this version reads up to {FORMAT}; upgrade"
@@ -77,7 +81,7 @@ def load_classifier(folder: Path) -> Classifier:
         intercepts = np.load(folder / "intercepts.npy", allow_pickle=False)
         head = Head(coefficients, intercepts, bool(described["multilabel"]))
         return Classifier(described["method"], described["names"], head, described["space"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         msg = (
             f"{folder}: no classifier that can be read ({first_line(error)}); name a run of train_classifier"
         )

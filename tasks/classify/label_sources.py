@@ -10,6 +10,7 @@ from topicflow.configs.sections.classify import LabelsConfig
 from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.errors import ConfigError, DataError, first_line
 from topicflow.tasks.runs.resolve import TOPIC_FLOWS, resolve
+from topicflow.tasks.runs.run_files import whole_file
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
@@ -68,7 +69,9 @@ def topic_labels(folder: str, config: LabelsConfig) -> pl.DataFrame:
     classes = read_table(str(config.topics), ("topic", "class"))
     classes = classes.select(pl.col("topic").cast(pl.Int64, strict=False), label=pl.col("class"))
     classes = classes.filter(pl.col("topic").is_not_null() & pl.col("label").is_not_null())
-    placed = pl.read_parquet(path, columns=["doc_id", "topic", "probability", "reassigned"])
+    placed = pl.read_parquet(
+        whole_file(path.parent, path.name), columns=["doc_id", "topic", "probability", "reassigned"]
+    )
     unknown = set(classes["topic"]) - set(placed["topic"])
     if unknown:
         msg = f"labels.topics: {config.topics}: topic {min(unknown)} is none of {folder} ({len(unknown):,} such rows)"

@@ -55,7 +55,7 @@ def predict(
     recipe = recipes.predictions(config, embeddings.key, annotations.key, trained.key)
     if found := store.find(recipe):
         return cached(found)
-    classifier = load_classifier(store.path(trained, "classifier.json").parent)
+    classifier = load_classifier(store.whole(trained))
     check_space(classifier.space, space_of(store, embeddings), "predict: the classifier")
     vectors, multilabel = store.array(embeddings, "embeddings"), classifier.head.multilabel
     n_docs, n_classes = len(vectors), len(classifier.names)

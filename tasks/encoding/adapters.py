@@ -91,12 +91,12 @@ def load_adapter(store: ArtifactStore, ref: ArtifactRef) -> ResidualHead:
     """
     from safetensors.numpy import load_file
 
-    path = store.path(ref, "adapter.safetensors")
+    path = store.whole(ref, "adapter.safetensors")
     try:
         found = load_file(path)
         return ResidualHead(found["weight"], found["bias"], float(found["gate"][0]))
     except (OSError, KeyError, ValueError, RuntimeError) as error:
-        msg = f"store: {path} cannot be read ({error}); `topicflow store verify` finds and removes damage"
+        msg = f"store: {path} cannot be read ({error}); run `topicflow store verify`"
         raise ArtifactError(msg) from None
 
 

@@ -98,9 +98,10 @@ def predictions_table(
     """Return one row a document; of several labels the column `classes` is a list, and `class` the likeliest."""
     predicted = stages["predict"]
     array = {
-        name: np.asarray(store.array(predicted, name)) for name in ("best", "second", "probability", "margin")
+        name: np.asarray(store.array(predicted, name, whole=True))
+        for name in ("best", "second", "probability", "margin")
     }
-    classes = store.array(predicted, "classes")
+    classes = store.array(predicted, "classes", whole=True)
     known = pl.Series(names, dtype=pl.String)
     sure = np.asarray(classes).any(axis=1)
     table = store.table(stages["load"], "documents").select("doc_id", "text").collect()
@@ -149,9 +150,9 @@ def copy_classifier(
     """Write the classifier's folder with its model card."""
     target.mkdir()
     for name in ("classifier.json", "coefficients.npy", "intercepts.npy"):
-        shutil.copy(store.path(trained, name), target / name)
+        shutil.copy(store.whole(trained, name), target / name)
     if store.meta(trained)["method"] == "setfit":
-        shutil.copytree(store.path(trained, "body"), target / "body")
+        shutil.copytree(store.whole(trained, "body"), target / "body")
     made = json.loads((target / "classifier.json").read_bytes())["made"]
     card = model_card(load_classifier(target), made, comparison, config)
     (target / "README.md").write_text(card, encoding="utf-8")

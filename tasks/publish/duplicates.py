@@ -102,8 +102,8 @@ def verdict_table(
     Groups are numbered by falling size. `kept_id` is the kept document's, or that of the one in `against`.
     """
     ids = store.table(documents, "documents").select("doc_id").collect()["doc_id"]
-    kept, row = (np.asarray(store.array(duplicates, name)) for name in ("kept", "kept_row"))
-    base = np.asarray(store.array(duplicates, "base_row"))
+    kept, row = (np.asarray(store.array(duplicates, name, whole=True)) for name in ("kept", "kept_row"))
+    base = np.asarray(store.array(duplicates, "base_row", whole=True))
     sizes = np.bincount(row[row >= 0], minlength=len(row))
     heads = np.flatnonzero(sizes > 1)
     numbers = np.full(len(row) + 1, -1, np.int32)  # the last place is that of row -1
@@ -115,13 +115,15 @@ def verdict_table(
         kept_ids = pl.select(
             pl.when(in_against).then(theirs.gather(np.maximum(base, 0))).otherwise(kept_ids)
         ).to_series()
-    way = pl.Series(np.asarray(store.array(duplicates, "way")))
+    way = pl.Series(np.asarray(store.array(duplicates, "way", whole=True)))
     return pl.DataFrame(
         {
             "doc_id": ids,
             "kept": kept,
             "kept_id": kept_ids,
-            "similarity": pl.Series(np.asarray(store.array(duplicates, "similarity"))).fill_nan(None),
+            "similarity": pl.Series(np.asarray(store.array(duplicates, "similarity", whole=True))).fill_nan(
+                None
+            ),
             "way": way.replace_strict(dict(enumerate(WAYS)), return_dtype=pl.String),
             "group": numbers[row],
             "in_against": base >= 0,

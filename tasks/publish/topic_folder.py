@@ -59,9 +59,9 @@ def publish_run(
         write_json(folder / "metrics.json", record["metrics"])
         write_json(folder / "run.json", record)
         (folder / "config.toml").write_text(record["config"], encoding="utf-8")
-        page = store.path(stages["report"], "report.html").read_text(encoding="utf-8")
+        page = store.whole(stages["report"], "report.html").read_text(encoding="utf-8")
         (folder / "report.html").write_text(finish_report(page, record), encoding="utf-8")
-        shutil.copytree(store.path(stages["label"], "model"), folder / "model")
+        shutil.copytree(store.whole(stages["label"], "model"), folder / "model")
         name_encoder(folder / "model", config.embed, config.runtime.device)
     say_remarks(record)
     if is_published(record):
@@ -105,14 +105,14 @@ def documents_table(
     in memory.
     """
     documents, labels = documents_of(stages), stages["cluster"]
-    layout = store.array(stages["map"], "reduced")
+    layout = store.array(stages["map"], "reduced", whole=True)
     table = store.table(documents, "documents")
     placed = pl.DataFrame(
         {
-            "topic": np.asarray(store.array(labels, "labels")),
-            "probability": np.asarray(store.array(labels, "probabilities")),
-            "outlier_score": np.asarray(store.array(labels, "outlier_scores")),
-            "reassigned": np.asarray(store.array(labels, "reassigned")),
+            "topic": np.asarray(store.array(labels, "labels", whole=True)),
+            "probability": np.asarray(store.array(labels, "probabilities", whole=True)),
+            "outlier_score": np.asarray(store.array(labels, "outlier_scores", whole=True)),
+            "reassigned": np.asarray(store.array(labels, "reassigned", whole=True)),
             "x": np.ascontiguousarray(layout[:, 0]),
             "y": np.ascontiguousarray(layout[:, 1]),
         }

@@ -38,7 +38,7 @@ def tuned_encoding(store: ArtifactStore, config: TuneEmbeddingsConfig, tuned: Ar
     if isinstance(config.tune, AdapterTune):
         return config.embed.model_copy(update={"adapter": tuned.key})
     assert isinstance(config.embed, SentenceTransformersEmbed)
-    return config.embed.model_copy(update={"model": str(store.path(tuned, "model")), "revision": None})
+    return config.embed.model_copy(update={"model": str(store.whole(tuned, "model")), "revision": None})
 
 
 def publish_tuned_run(
@@ -70,7 +70,7 @@ def publish_tuned_run(
         "tuned": store.meta(tuned),
     }
     record |= (
-        {"adapter": tuned.key} if tuned.kind == "adapters" else {"model": str(store.path(tuned, "model"))}
+        {"adapter": tuned.key} if tuned.kind == "adapters" else {"model": str(store.whole(tuned, "model"))}
     )
     with run_folder(Path(config.runtime.runs), run) as folder:
         table = examples_table(store, stages)

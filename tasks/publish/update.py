@@ -62,7 +62,7 @@ def publish_update(
         write_json(folder / "metrics.json", record["metrics"])
         write_json(folder / "run.json", record)
         (folder / "config.toml").write_text(record["config"], encoding="utf-8")
-        page = store.path(made.stages["overview"], "report.html").read_text(encoding="utf-8")
+        page = store.whole(made.stages["overview"], "report.html").read_text(encoding="utf-8")
         (folder / "report.html").write_text(finish_report(page, record), encoding="utf-8")
         _write_model(folder / "model", store, config, state, made, labels)
     say_remarks(record)
@@ -87,7 +87,7 @@ def all_documents(store: ArtifactStore, config: UpdateTopicsConfig, state: Topic
     ids, numbers, start, tables = np.asarray(state.ids, np.int32), update_numbers(state), 0, []
     for batch in state.batches:
         stages = batch_stages(batch)
-        labels = np.asarray(store.array(stages["cluster"], "labels"))
+        labels = np.asarray(store.array(stages["cluster"], "labels", whole=True))
         topics = pl.Series("topic", lasting(labels, ids))
         came = pl.Series("update", numbers[start : start + len(labels)])
         table = documents_table(store, stages, config.load)
@@ -148,7 +148,7 @@ def _write_model(
     labels: NDArray[np.int32],
 ) -> None:
     """Write the fit's BERTopic model with all documents; its topics have the fit's numbers and our names."""
-    shutil.copytree(store.path(made.topics, "model"), folder)
+    shutil.copytree(store.whole(made.topics, "model"), folder)
     path = folder / "topics.json"
     told = json.loads(path.read_bytes())
     numbers, sizes = np.unique(labels, return_counts=True)

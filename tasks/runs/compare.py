@@ -13,6 +13,7 @@ from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
 from topicflow.tasks.core.clusters.matching import match_topics
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.runs.records import RunRecord
+from topicflow.tasks.runs.run_files import whole_file
 
 MIN_SIMILARITY = 0.3
 """Least similarity of two topics that are shown as one; lower than in updates, for a person judges it here."""
@@ -138,7 +139,7 @@ def _centroids(record: RunRecord, topics: pl.DataFrame) -> FloatArray:
     """Return the topics' centroids in the order of their table; noise has the first row where there is any."""
     from safetensors.numpy import load_file
 
-    path = Path(record["folder"]) / "model" / "topic_embeddings.safetensors"
+    path = whole_file(Path(record["folder"]), "model/topic_embeddings.safetensors")
     if not path.exists():
         return np.empty((topics.height, 0), np.float32)
     vectors: FloatArray = load_file(path)["topic_embeddings"]
@@ -149,7 +150,7 @@ def _centroids(record: RunRecord, topics: pl.DataFrame) -> FloatArray:
 
 
 def _read(record: RunRecord, name: str, columns: list[str] | None = None) -> pl.DataFrame:
-    path = Path(record["folder"]) / name
+    path = whole_file(Path(record["folder"]), name)
     if not path.exists():
         msg = (
             f"compare: {record['name']}/{record['run_id']} has no {name} (flow {record.get('flow', 'topic_model')}, "

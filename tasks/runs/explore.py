@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.runs.run_files import whole_file
 
 PROGRAM = "embedding-atlas"
 COLUMNS = ("text", "x", "y")
@@ -54,6 +55,7 @@ def check_documents(documents: Path) -> None:
     if not documents.is_file():
         msg = f"explore: {documents} is not there; only a completed run has one"
         raise ConfigError(msg)
+    whole_file(documents.parent, documents.name)
     missing = sorted(set(COLUMNS) - set(pl.read_parquet_schema(documents)))
     if missing:
         msg = f"explore: {documents} lacks the columns {', '.join(missing)}; run the pipeline again to write them"

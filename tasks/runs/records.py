@@ -24,8 +24,9 @@ from typing import Any
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.read import dump_config
 from topicflow.tasks.errors import ArtifactError
-from topicflow.tasks.runs.history import LATEST, RECORD, RunRecord, seal_of
+from topicflow.tasks.runs.history import LATEST, RECORD, RunRecord
 from topicflow.tasks.runs.prometheus import write_metrics
+from topicflow.tasks.runs.run_files import seal_run
 from topicflow.tasks.store.artifact_store import disk_failure
 from topicflow.tasks.store.durable import fsync, fsync_tree
 
@@ -95,7 +96,7 @@ def run_folder(runs: Path, run: RunId) -> Iterator[Path]:
     try:
         staging.mkdir(parents=True)
         yield staging
-        _seal(staging / RECORD)
+        seal_run(staging)
         fsync_tree(staging)
         staging.rename(target)
         for folder in (target.parent, runs):
@@ -108,12 +109,6 @@ def run_folder(runs: Path, run: RunId) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-def _seal(path: Path) -> None:
-    """Put into a record the digest of its values, by which a later reader notices damage."""
-    record = json.loads(path.read_bytes())
-    write_json(path, {**record, **seal_of(record)})
 
 
 def point_latest(folder: Path, run_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Retention: the store and the runs -> which runs go, lists of artifacts, damaged ones, and what no run refers to."""
+"""Retention: the store and the runs -> which runs go, lists of artifacts, and what no run refers to."""
 
 from __future__ import annotations
 
@@ -130,20 +130,6 @@ def list_artifacts(store: ArtifactStore) -> list[Artifact]:
     return list(store.each(lambda entry: _describe(store, entry), store.entries()))
 
 
-def verify_artifacts(store: ArtifactStore) -> Iterator[tuple[Artifact, str]]:
-    """Yield every artifact with what is wrong with it, an empty string where nothing is; every byte is read.
-
-    What is damaged is removed, so that the next run computes it again: a hit looks at sizes only.
-    """
-    for entry in store.entries():
-        artifact = _describe(store, entry)
-        state = store.state(artifact.kind, artifact.key)
-        problem = state if state != "hit" else _wrong_digests(store, artifact)
-        if problem:
-            store.discard(artifact.kind, artifact.key)
-        yield artifact, problem
-
-
 def collect_garbage(
     store: ArtifactStore,
     runs: Iterable[Path],
@@ -210,16 +196,6 @@ def _describe(store: ArtifactStore, entry: Entry) -> Artifact:
     except (ArtifactError, KeyError, TypeError, ValueError):
         rows, created = -1, ""
     return Artifact(entry.kind, entry.key, entry.bytes, rows, created)
-
-
-def _wrong_digests(store: ArtifactStore, artifact: Artifact) -> str:
-    files = store.manifest(artifact.kind, artifact.key)["files"]
-    wrong = [
-        name
-        for name, entry in files.items()
-        if store.backend.digest(artifact.kind, artifact.key, name) != entry["blake2b"]
-    ]
-    return f"corrupt: {', '.join(wrong)} changed since written" if wrong else ""
 
 
 def _referred_to(store: ArtifactStore, runs: Iterable[Path], without: set[str]) -> set[tuple[str, str]]:

@@ -15,10 +15,10 @@ from prefect.cache_policies import NO_CACHE
 from topicflow.configs.sections.embed import EmbedConfig
 from topicflow.configs.sections.index import IndexConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.tasks.errors import DamagedError
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import LOG
 from topicflow.tasks.search.index_build import write_index
-from topicflow.tasks.search.index_checks import DamagedError
 from topicflow.tasks.search.index_files import IndexFiles
 from topicflow.tasks.search.index_generation import next_generation
 from topicflow.tasks.search.index_topics import TopicsOfRun, write_topics

@@ -21,13 +21,9 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from topicflow.tasks.errors import ArtifactError, first_line
+from topicflow.tasks.errors import ArtifactError, DamagedError, first_line
 
 REMEDY = "`topicflow index CONFIG` makes the index again"
-
-
-class DamagedError(ArtifactError):
-    """A file of an index was read and is not what was written."""
 
 
 def damaged(path: Path | str, why: str) -> DamagedError:

@@ -15,8 +15,8 @@ import polars as pl
 from topicflow.configs.sections.embed import EmbedConfig, PrecomputedEmbed
 from topicflow.configs.sections.index import IndexConfig
 from topicflow.tasks.core.vectors.nearest import RowArray
+from topicflow.tasks.errors import DamagedError
 from topicflow.tasks.search import recipes
-from topicflow.tasks.search.index_checks import DamagedError
 from topicflow.tasks.search.index_files import IndexFiles
 from topicflow.tasks.search.index_topics import TopicsOfRun
 from topicflow.tasks.search.queries import space_of

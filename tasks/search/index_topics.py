@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.runs.resolve import resolve
+from topicflow.tasks.runs.run_files import whole_file
 from topicflow.tasks.search.index_checks import read_arrow
 from topicflow.tasks.store.artifact_store import ArtifactWriter
 
@@ -60,14 +61,16 @@ def write_topics(writer: ArtifactWriter, topics: TopicsOfRun) -> None:
     -----
     Centroids are means of the index's own vectors, so that topics can be asked for whatever encoder the run had.
     """
-    given = pl.read_parquet(topics.folder / "documents.parquet", columns=["doc_id", "topic"])
+    given = pl.read_parquet(whole_file(topics.folder, "documents.parquet"), columns=["doc_id", "topic"])
     parts = sorted((writer.folder / "documents").glob("*.arrow"))
     ids = pl.concat([read_arrow(path).select("doc_id") for path in parts])
     labels = _labels(ids, given)
     if (labels < -1).all():
         msg = f"index.topics: {topics.run} has none of these documents; name a run over the same ones"
         raise ConfigError(msg)
-    named = pl.read_parquet(topics.folder / "topics.parquet", columns=["topic", "size", "name", "keywords"])
+    named = pl.read_parquet(
+        whole_file(topics.folder, "topics.parquet"), columns=["topic", "size", "name", "keywords"]
+    )
     n_topics = 1 + max(named["topic"].to_list(), default=-1)
     arrays = [np.load(path, mmap_mode="r") for path in sorted((writer.folder / "vectors").glob("*.npy"))]
     live = np.where(np.load(writer.folder / "removed.npy"), -1, labels)

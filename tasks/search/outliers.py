@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from topicflow.tasks.core.vectors.descent import descent_neighbors
 from topicflow.tasks.core.vectors.knn import exact_neighbors
+from topicflow.tasks.errors import DamagedError
 from topicflow.tasks.search.arguments import whole_number
 from topicflow.tasks.search.index import Hit, SearchIndex
-from topicflow.tasks.search.index_checks import DamagedError, check_range, load_array
+from topicflow.tasks.search.index_checks import check_range, load_array
 from topicflow.tasks.store.artifact_store import Recipe
 
 EXACT_UP_TO = 10_000

@@ -108,8 +108,9 @@ class ArtifactWriter:
         return path
 
     def save_array(self, name: str, array: NDArray[Any]) -> None:
-        """Write `array` as `name`.npy."""
-        np.save(self.path(f"{name}.npy"), np.asarray(array, order="C"), allow_pickle=False)
+        """Write `array` as `name`.npy, in this machine's byte order."""
+        native = np.asarray(array, array.dtype.newbyteorder("="), order="C")
+        np.save(self.path(f"{name}.npy"), native, allow_pickle=False)
 
     def open_array(self, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         """Return a writable memory map of a new `name`.npy, for results larger than memory.

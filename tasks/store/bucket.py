@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import threading
@@ -31,11 +30,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from topicflow.tasks.errors import ArtifactError, ConfigError
-from topicflow.tasks.store.artifacts import canonical_json, digest
-from topicflow.tasks.store.local import LEASES, STAGING, clear_staging, set_aside
+from topicflow.tasks.errors import ArtifactError, ConfigError, DamagedError
+from topicflow.tasks.store.artifacts import digest
+from topicflow.tasks.store.local import LEASES, STAGING, LocalFolder, set_aside
+from topicflow.tasks.store.manifests import Manifest, opened, sealed
 from topicflow.tasks.store.process import staging_name
-from topicflow.tasks.store.protocol import Entry, state_of
+from topicflow.tasks.store.protocol import Entry, look_at
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -155,8 +155,10 @@ class Bucket:
         """Return the manifest, None where there is none; one that differs from the copy's replaces all copies."""
         copy = self._root / kind / key / "manifest.json"
         if not fresh:
-            with contextlib.suppress(OSError):
-                return copy.read_bytes()
+            with contextlib.suppress(OSError, DamagedError):  # a damaged copy is fetched again
+                raw = copy.read_bytes()
+                opened(raw, kind, key)
+                return raw
         try:
             found = self._get(f"{kind}/{key}/manifest.json")
         except FileNotFoundError:
@@ -196,7 +198,8 @@ class Bucket:
     def path(self, kind: str, key: str, name: str) -> Path:
         """Return the copy of a file or folder, after fetching what of it is not here yet."""
         folder = self._root / kind / key
-        files = json.loads(self.manifest(kind, key) or b'{"files":{}}')["files"]
+        manifest = self._opened(kind, key)
+        files = manifest["files"] if manifest else {}
         wanted = [file for file in files if file == name or file.startswith(f"{name}/")]
         for _ in self.each(lambda file: self._fetch(kind, key, file, files[file]), wanted):
             pass
@@ -204,12 +207,17 @@ class Bucket:
             os.utime(folder)  # in use: `clear` goes by age
         return folder / name
 
+    def drop_copy(self, kind: str, key: str, name: str) -> bool:
+        """Delete the copy of a file; the next `path` fetches it."""
+        (self._root / kind / key / name).unlink(missing_ok=True)
+        return True
+
     def address(self, kind: str, key: str, name: str) -> str:
         """Return the URL of a file."""
         return f"{self.url}/{self._place(kind, key, name)}"
 
     def _fetch(self, kind: str, key: str, name: str, expected: Mapping[str, Any]) -> None:
-        """Copy a file, unless it is here; raise ArtifactError where its bytes are not those that were written."""
+        """Copy a file, unless it is here; raise DamagedError where its bytes are not those that were written."""
         copy, place = self._root / kind / key / name, self._place(kind, key, name)
         if copy.is_file() and copy.stat().st_size == expected["bytes"]:
             return
@@ -220,17 +228,12 @@ class Bucket:
                 hasher.update(part)
                 yield part
             if hasher.hexdigest() != expected["blake2b"]:
-                msg = (
-                    f"store: {self.url}/{place} changed since written; "
-                    f"`topicflow store verify --store {self.url}` finds and removes damage"
-                )
-                raise ArtifactError(msg)
+                raise DamagedError(f"{name} changed since written")
 
         try:
             self._write_copy(copy, parts())
         except FileNotFoundError:
-            msg = f"store: {self.url}/{place} is gone; run the same command again to recompute it"
-            raise ArtifactError(msg) from None
+            raise DamagedError(f"{name} is gone") from None
 
     def _write_copy(self, copy: Path, parts: Iterable[bytes]) -> None:
         """Write a file whole or not at all."""
@@ -251,12 +254,15 @@ class Bucket:
     def commit(self, staging: Path, kind: str, key: str, manifest: Mapping[str, Any]) -> None:
         """Put the files, then the manifest; a good one that is there wins, a damaged one is replaced."""
         upload = uuid.uuid4().hex[:16]
-        data = canonical_json({**manifest, "upload": upload})
+        data = sealed({**manifest, "upload": upload})
         for name in manifest["files"]:
             self._put(f"{kind}/{key}/{upload}/{name}", staging / name)
         place = f"{kind}/{key}/manifest.json"
         if not self._put(place, data, only_new=True):
-            if state_of(self, kind, key) == "hit":
+            look = look_at(self, kind, key)
+            if look.refused is not None:
+                raise look.refused
+            if look.state == "hit":
                 self._delete([f"{kind}/{key}/{upload}/{name}" for name in manifest["files"]])
                 return
             self._put(place, data)
@@ -339,6 +345,22 @@ class Bucket:
         except FileNotFoundError:
             return None
 
+    def set_aside(self, kind: str, key: str, find_problem: Callable[[], str]) -> str | None:
+        """Delete the manifest, which is kept with a note on this machine; `clear` deletes the files."""
+        if not (problem := find_problem()):
+            return None
+        raw, copies = self.manifest(kind, key), LocalFolder(self._root)
+        upload = f"{self.url}/{self._place(kind, key, '')}"
+        self._delete([f"{kind}/{key}/manifest.json"])
+        if raw is not None:
+            self._write_copy(self._root / kind / key / "manifest.json", [raw])
+        copies.set_aside(kind, key, lambda: problem)
+        return upload.rstrip("/")
+
+    def damage(self, kind: str, key: str) -> str | None:
+        """Return the note on this machine."""
+        return LocalFolder(self._root).damage(kind, key)
+
     def discard(self, kind: str, key: str) -> None:
         """Delete the manifest, then the files and the copies."""
         self._delete([f"{kind}/{key}/manifest.json"])
@@ -352,12 +374,14 @@ class Bucket:
             old.discard("manifest.json")
             if not old or (len({name.split("/")[0] for name in objects}) == 2 and "manifest.json" in objects):
                 continue  # a manifest and the one upload that it names
-            raw = self.manifest(kind, key, fresh=True)
-            manifest = json.loads(raw) if raw else {"files": {}}
+            try:
+                manifest = self._opened(kind, key, fresh=True) or {"files": {}}
+            except DamagedError:  # which files it names nobody knows
+                continue
             upload = manifest.get("upload")
             named = {f"{upload}/{name}" if upload else name for name in manifest["files"]}
             self._delete([f"{kind}/{key}/{name}" for name in sorted(old - named)])
-        clear_staging(self._root, oldest_kept)
+        LocalFolder(self._root).clear(oldest_kept)
         for copy in self._root.glob("*/*/manifest.json"):
             if copy.parent.stat().st_mtime <= oldest_kept:
                 set_aside(self._root, copy.parent)
@@ -386,9 +410,14 @@ class Bucket:
                 retry_config={"max_retries": 5, "retry_timeout": timedelta(minutes=2)},
             )
 
+    def _opened(self, kind: str, key: str, *, fresh: bool = False) -> Manifest | None:
+        """Return a manifest, None where there is none; raise DamagedError where it is not what was written."""
+        raw = self.manifest(kind, key, fresh=fresh)
+        return opened(raw, kind, key) if raw is not None else None
+
     def _place(self, kind: str, key: str, name: str) -> str:
         """Return the path of an artifact's file below the URL."""
-        upload = json.loads(self.manifest(kind, key) or b"{}").get("upload")
+        upload = (self._opened(kind, key) or {}).get("upload")
         return "/".join(part for part in (kind, key, upload) if part) + f"/{name}"
 
     def _get(self, place: str) -> bytes:

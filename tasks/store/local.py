@@ -3,6 +3,7 @@
     ROOT/<kind>/<key>/manifest.json, <files>
     ROOT/.staging/<unique>/           artifacts being written
     ROOT/.leases/<kind>-<key>         locked by the process that is making the artifact; the lock ends with it
+    ROOT/.damaged/<kind>-<key>/       a damaged artifact that was set aside, with damage.txt; kept until `gc`
 
 A killed writer leaves only a staging folder, which `gc` removes. Two writers of one key race safely: renames take
 turns, and the second, which finds the first's folder in place, drops its own copy, equal by construction.
@@ -19,18 +20,26 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
-from topicflow.tasks.store.artifacts import canonical_json, file_digest
+from topicflow.tasks.store.access import ABSENT
+from topicflow.tasks.store.artifacts import file_digest
 from topicflow.tasks.store.durable import fsync, fsync_tree
+from topicflow.tasks.store.manifests import sealed
 from topicflow.tasks.store.process import staging_name
-from topicflow.tasks.store.protocol import Entry, state_of
+from topicflow.tasks.store.protocol import Entry, look_at
 
 STAGING = ".staging"
 """Name of the folder, below a store's local folder, in which artifacts are written."""
 
 LEASES = ".leases"
 """Name of the folder, below a store's, of the locks of artifacts that are being made."""
+
+DAMAGED = ".damaged"
+"""Name of the folder, below a store's, of damaged artifacts that were set aside."""
+
+_NOTE = "damage.txt"
+"""Name of the file, beside those of an artifact that was set aside, that says what was wrong."""
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -79,8 +88,9 @@ class LocalFolder:
         for kind in self.kinds():
             for key in self.keys(kind):
                 folder = self.root / kind / key
-                size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-                yield Entry(kind, key, size, folder.stat().st_mtime)
+                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+                    yield Entry(kind, key, size, folder.stat().st_mtime)
 
     def manifest(self, kind: str, key: str, *, fresh: bool = False) -> bytes | None:  # noqa: ARG002
         """Return an artifact's manifest.json, None where it has no folder."""
@@ -95,7 +105,7 @@ class LocalFolder:
         """Return the sizes of those files that are there."""
         folder, sizes = self.root / kind / key, {}
         for name in names:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(*ABSENT):
                 sizes[name] = (folder / name).stat().st_size
         return sizes
 
@@ -112,13 +122,17 @@ class LocalFolder:
         """Return the path of a file or folder."""
         return self.root / kind / key / name
 
+    def drop_copy(self, kind: str, key: str, name: str) -> bool:  # noqa: ARG002
+        """Return False: files are read where they lie."""
+        return False
+
     def address(self, kind: str, key: str, name: str) -> str:
         """Return the path as text."""
         return str(self.path(kind, key, name))
 
     def commit(self, staging: Path, kind: str, key: str, manifest: Mapping[str, Any]) -> None:
         """Write the manifest, make everything durable, and rename the staging folder into place."""
-        (staging / "manifest.json").write_bytes(canonical_json(manifest))
+        (staging / "manifest.json").write_bytes(sealed(manifest))
         fsync_tree(staging)
         target = self.root / kind / key
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -126,10 +140,12 @@ class LocalFolder:
         fsync(target.parent)
 
     def _replace(self, staging: Path, kind: str, key: str) -> None:
-        """Rename `staging` into place, giving way to a good artifact and pushing a corrupt one aside."""
+        """Rename `staging` into place, giving way to a good artifact and setting a damaged one aside."""
         with _alone(self.root):  # or a writer would set aside what another has put in place since it looked
-            while state_of(self, kind, key) != "hit":
-                self.discard(kind, key)
+            while (look := look_at(self, kind, key)).state != "hit":
+                if look.refused is not None:
+                    raise look.refused
+                self._move_aside(kind, key, look.state.removeprefix("corrupt: "))
                 try:
                     staging.rename(self.root / kind / key)
                 except OSError as error:  # where there are no locks another may have been faster
@@ -179,13 +195,40 @@ class LocalFolder:
                 release()
         return held
 
+    def set_aside(self, kind: str, key: str, find_problem: Callable[[], str]) -> str | None:
+        """Rename an artifact's folder into the folder of damaged ones, in place of an older one of its key."""
+        with _alone(self.root):  # another process may have made it again meanwhile
+            if not (problem := find_problem()):
+                return None
+            self._move_aside(kind, key, problem)
+        return str(self.root / DAMAGED / f"{kind}-{key}")
+
+    def _move_aside(self, kind: str, key: str, problem: str) -> None:
+        aside = self.root / DAMAGED / f"{kind}-{key}"
+        if not (self.root / kind / key).exists():
+            return
+        aside.parent.mkdir(exist_ok=True)
+        set_aside(self.root, aside)
+        (self.root / kind / key).rename(aside)
+        with contextlib.suppress(OSError):  # another user's folder
+            (aside / _NOTE).write_text(problem, encoding="utf-8")  # which makes it young to `clear`
+
+    def damage(self, kind: str, key: str) -> str | None:
+        """Return the note beside an artifact that was set aside."""
+        with contextlib.suppress(*ABSENT):
+            return (self.root / DAMAGED / f"{kind}-{key}" / _NOTE).read_text(
+                encoding="utf-8", errors="replace"
+            )
+        return None
+
     def discard(self, kind: str, key: str) -> None:
         """Rename an artifact's folder into staging, then delete it."""
         set_aside(self.root, self.root / kind / key)
 
     def clear(self, oldest_kept: float) -> None:
-        """Delete the staging folders of killed writers and the lock files that they left."""
+        """Delete the staging folders of killed writers, the lock files that they left, and damaged artifacts."""
         clear_staging(self.root, oldest_kept)
+        clear_folders((self.root / DAMAGED).glob("*"), oldest_kept)
         for path in (self.root / LEASES).glob("*"):
             kind, _, key = path.name.rpartition("-")
             with contextlib.suppress(OSError):
@@ -211,10 +254,18 @@ def set_aside(root: Path, folder: Path) -> None:
 @contextlib.contextmanager
 def _alone(root: Path) -> Iterator[None]:
     """Hold the store's lock, against other threads and processes, while the block runs."""
-    with (root / ".lock").open("wb") as file:
+    with _lock_file(root / ".lock") as file:
         with contextlib.suppress(OSError):  # a place without locks
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _lock_file(path: Path) -> IO[bytes]:
+    """Return the lock's file, which is only read where another user made it."""
+    try:
+        return path.open("ab")
+    except PermissionError:
+        return path.open("rb")
 
 
 def clear_staging(root: Path, oldest_kept: float) -> None:
@@ -229,16 +280,6 @@ def clear_folders(folders: Iterable[Path], oldest_kept: float) -> None:
             newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
             if newest <= oldest_kept:  # a writer at work touches its files, not its folder
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def disk_failure(error: Exception) -> str | None:
-    """Return what the disk refused, or None where the error is another; libraries wrap it in words of their own."""
-    codes = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES}
-    if isinstance(error, OSError) and error.errno in codes:
-        return os.strerror(error.errno or 0).lower()
-    full = os.strerror(errno.ENOSPC)
-    short = isinstance(error, OSError) and "requested and" in str(error)  # numpy's, without an errno
-    return full.lower() if short or full in str(error) else None
 
 
 def _folders(folder: Path) -> list[str]:

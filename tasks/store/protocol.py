@@ -6,11 +6,14 @@ machine.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+
+from topicflow.tasks.errors import ArtifactError, DamagedError
+from topicflow.tasks.store.access import ABSENT, unreadable
+from topicflow.tasks.store.manifests import Manifest, opened
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -76,7 +79,7 @@ class Backend(Protocol):
         ...
 
     def sizes(self, kind: str, key: str, names: Iterable[str]) -> dict[str, int]:
-        """Return the sizes in bytes of those of an artifact's files that are there."""
+        """Return the sizes in bytes of those of an artifact's files that are there; raise OSError where it may not."""
         ...
 
     def digest(self, kind: str, key: str, name: str) -> str:
@@ -88,7 +91,14 @@ class Backend(Protocol):
         ...
 
     def path(self, kind: str, key: str, name: str) -> Path:
-        """Return where a file or folder of an artifact can be read; it may not exist."""
+        """Return where a file or folder of an artifact can be read; it may not exist.
+
+        Raises DamagedError where a copy has to be made and the bytes are not those that were written.
+        """
+        ...
+
+    def drop_copy(self, kind: str, key: str, name: str) -> bool:
+        """Delete this machine's copy of a file and return True; return False where the file is the original."""
         ...
 
     def address(self, kind: str, key: str, name: str) -> str:
@@ -110,6 +120,18 @@ class Backend(Protocol):
         """Return the keys of the leases of a kind that processes at work have."""
         ...
 
+    def set_aside(self, kind: str, key: str, find_problem: Callable[[], str]) -> str | None:
+        """Take a damaged artifact out of sight, keep it until `clear`, and return where it is; OSError where it cannot.
+
+        `find_problem` looks once more, while nobody else changes the place: where it finds nothing, nothing is done
+        and None returned. `damage` returns what it finds until another artifact of this key is damaged.
+        """
+        ...
+
+    def damage(self, kind: str, key: str) -> str | None:
+        """Return what was wrong with an artifact that was set aside on this machine, None where none was."""
+        ...
+
     def discard(self, kind: str, key: str) -> None:
         """Take an artifact out of sight at once, then delete it; one that is gone already is no error."""
         ...
@@ -123,21 +145,53 @@ class Backend(Protocol):
         ...
 
 
-def state_of(backend: Backend, kind: str, key: str) -> str:
-    """Return `hit`, `missing`, or `corrupt: ` with the reason, by existence and size of an artifact's files."""
+@dataclass(frozen=True)
+class Look:
+    """What a look at an artifact found.
+
+    Attributes
+    ----------
+    state : str
+        `hit`, `missing`, `corrupt: ` with what is wrong, or `unreadable: ` with the text of `refused`.
+    manifest : dict or None
+        The manifest of a hit.
+    refused : ArtifactError or None
+        The error of what could not be read, with its remedy.
+    is_there : bool
+        Whether there is something at its place, good or not.
+    """
+
+    state: str
+    manifest: Manifest | None = None
+    refused: ArtifactError | None = None
+    is_there: bool = True
+
+
+def look_at(backend: Backend, kind: str, key: str) -> Look:
+    """Return the state of an artifact, by its manifest and by existence and size of its files."""
     try:
         raw = backend.manifest(kind, key, fresh=True)
         if raw is None:
-            return "missing"
-        manifest = json.loads(raw)
-        files = {name: entry["bytes"] for name, entry in manifest["files"].items()}
-        _ = manifest["rows"], manifest["meta"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"corrupt: manifest.json {type(error).__name__}"
-    sizes = backend.sizes(kind, key, files)
-    for name, size in files.items():
+            problem = backend.damage(kind, key)
+            return Look(f"corrupt: {problem}; it was set aside" if problem else "missing", is_there=False)
+        manifest = opened(raw, kind, key)
+        sizes = backend.sizes(kind, key, manifest["files"])
+    except ABSENT:
+        return Look("corrupt: manifest.json is gone")
+    except OSError as error:
+        refused = unreadable(error.filename or f"{backend.name}/{kind}/{key}", error)
+        return Look(f"unreadable: {refused}", refused=refused)
+    except DamagedError as error:
+        return Look(f"corrupt: {error}")
+    problem = _wrong_size(manifest, sizes)
+    return Look(f"corrupt: {problem}") if problem else Look("hit", manifest)
+
+
+def _wrong_size(manifest: Manifest, sizes: Mapping[str, int]) -> str:
+    """Return which file is gone or of another size than its manifest says, an empty string where none is."""
+    for name, entry in manifest["files"].items():
         if name not in sizes:
-            return f"corrupt: {name} is gone"
-        if sizes[name] != size:
-            return f"corrupt: {name} has {sizes[name]} bytes, expected {size}"
-    return "hit"
+            return f"{name} is gone"
+        if sizes[name] != entry["bytes"]:
+            return f"{name} has {sizes[name]} bytes, expected {entry['bytes']}"
+    return ""

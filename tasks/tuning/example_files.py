@@ -17,6 +17,7 @@ from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.errors import ConfigError, DataError, first_line
 from topicflow.tasks.runs.history import RunRecord
 from topicflow.tasks.runs.resolve import resolve
+from topicflow.tasks.runs.run_files import whole_file
 from topicflow.tasks.store.artifact_store import canonical_json, digest, file_digest
 
 AnyExamples = ClassExamples | TopicExamples | PairExamples | TripletExamples
@@ -92,7 +93,9 @@ def read_topics(config: TopicExamples, runtime: RuntimeConfig) -> pl.DataFrame:
         When there is no such run, or it is none of topics.
     """
     record = _topic_run(config, runtime)
-    documents = pl.read_parquet(Path(record["folder"]) / "documents.parquet", columns=["doc_id", "topic"])
+    documents = pl.read_parquet(
+        whole_file(Path(record["folder"]), "documents.parquet"), columns=["doc_id", "topic"]
+    )
     placed = documents.filter(pl.col("topic") >= 0)
     return placed.select("doc_id", pl.col("topic").cast(pl.String).str.zfill(6).alias("label"))
 

@@ -32,8 +32,9 @@ import polars as pl
 from tests.benchmarks.corpora import DATA
 from tests.commands import Outcome, clean_environment, command, run_apart, serving
 from tests.fakes import planted_corpus
-from topicflow.tasks.runs.retention import list_artifacts, verify_artifacts
+from topicflow.tasks.runs.retention import list_artifacts
 from topicflow.tasks.store.artifact_store import ArtifactStore, file_digest
+from topicflow.tasks.store.verify import verify_artifacts
 
 STAGES = """
 name = "killed"
@@ -126,7 +127,7 @@ def finish(config: Path, folder: Path, environment: Mapping[str, str]) -> Ending
         if (stage["kind"], stage["key"]) in there and stage["state"] != "cached"
     ]
     store = ArtifactStore(folder / "store")
-    n_damaged = sum(bool(problem) for _, problem in verify_artifacts(store))
+    n_damaged = sum(bool(found.problem) for found in verify_artifacts(store))
     return Ending(outcome, recomputed, contents(store.root), n_damaged)
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.commands import Outcome, run_apart, write_config, write_corpus, write_table
 from tests.fakes import Corpus
-from topicflow.tasks.runs.retention import verify_artifacts
 from topicflow.tasks.store.artifact_store import FORMAT, ArtifactStore
+from topicflow.tasks.store.verify import verify_artifacts
 
 Topicflow = Callable[..., Outcome]
 
@@ -43,7 +43,7 @@ def assert_refused(outcome: Outcome, code: int, *parts: str) -> None:
 def assert_intact(folder: Path) -> None:
     root = folder / "store"
     if (root / "format.json").exists():
-        assert [problem for _, problem in verify_artifacts(ArtifactStore(root)) if problem] == []
+        assert [found.problem for found in verify_artifacts(ArtifactStore(root)) if found.problem] == []
     assert list(root.glob(".staging/*")) == []
 
 

@@ -113,7 +113,10 @@ def test_the_store(topicflow: Topicflow) -> None:
     listed = good(topicflow("store", "ls"))
     assert "embeddings" in listed
     n_artifacts = int(listed.splitlines()[-1].split()[0])
-    assert good(topicflow("store", "verify")) == f"{n_artifacts} artifacts read, 0 damaged\n"
+    n_runs = len(topicflow("runs", "--json").record)
+    assert (
+        good(topicflow("store", "verify")) == f"{n_artifacts} artifacts and {n_runs} runs read, 0 damaged\n"
+    )
     assert good(topicflow("store", "gc", "--min-age-hours", "0")) == "removed 0 artifacts, 0 B\n"
     words = ("store", "gc", "--min-age-hours", "0", "--runs", "elsewhere", "--dry-run")
     refused = topicflow(*words)

@@ -21,12 +21,14 @@ from tests.fakes import Corpus
 from tests.unit.test_store import RECIPE, write
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding.vector_store import VectorStore, text_digests
-from topicflow.tasks.errors import ArtifactError, ConfigError
-from topicflow.tasks.runs.retention import collect_garbage, list_artifacts, verify_artifacts
+from topicflow.tasks.errors import ArtifactError, ConfigError, DamagedError
+from topicflow.tasks.runs.retention import collect_garbage, list_artifacts
 from topicflow.tasks.store import bucket as module
+from topicflow.tasks.store import files
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, open_store
 from topicflow.tasks.store.bucket import Bucket
 from topicflow.tasks.store.in_use import in_use, in_use_since
+from topicflow.tasks.store.verify import verify_artifacts
 
 URL = "s3://artifacts/team/store"
 
@@ -154,7 +156,7 @@ def test_a_local_store_copied_into_a_bucket_is_a_store(
     assert remote().find(RECIPE) == made
     assert remote().array(made, "a").tolist() == [[0, 1, 2], [3, 4, 5]]
     collect_garbage(remote(), [], 3600.0)
-    assert [problem for _, problem in verify_artifacts(remote())] == [""]
+    assert [found.problem for found in verify_artifacts(remote())] == [""]
 
 
 def test_a_store_travels_to_another_process_without_credentials(remote: Callable[..., ArtifactStore]) -> None:
@@ -173,7 +175,7 @@ def test_a_store_travels_to_another_process_without_credentials(remote: Callable
     [
         ("a.npy", b"cut", "corrupt: a.npy has 3 bytes, expected 176"),
         ("t.parquet", None, "corrupt: t.parquet is gone"),
-        ("manifest.json", b"{", "corrupt: manifest.json JSONDecodeError"),
+        ("manifest.json", b"{", "corrupt: manifest.json is no JSON"),
         ("manifest.json", None, "missing"),
     ],
 )
@@ -193,22 +195,83 @@ def test_damage_is_named_never_used_and_mended_by_writing_again(
     assert remote("third").array(made, "a").shape == (2, 3)
 
 
-def test_changed_bytes_are_named_when_read_and_removed_by_verify(
+def change_last_byte(s3: Any, name: str) -> None:
+    place = object_of(s3, name)
+    body = s3.get_object(Bucket="artifacts", Key=place)["Body"].read()
+    s3.put_object(Bucket="artifacts", Key=place, Body=body[:-1] + b"\x01")
+
+
+def test_changed_bytes_are_named_when_read_set_aside_and_made_again(
     remote: Callable[..., ArtifactStore], s3: Any
 ) -> None:
     made = write(remote())
-    place = object_of(s3, "a.npy")
-    body = s3.get_object(Bucket="artifacts", Key=place)["Body"].read()
-    s3.put_object(Bucket="artifacts", Key=place, Body=body[:-1] + b"\x01")
+    change_last_byte(s3, "a.npy")
     store = remote("other")
     assert store.state("numbers", made.key) == "hit"  # a hit looks at sizes
-    with pytest.raises(ArtifactError, match=r"a\.npy changed since written; .* finds and removes damage$"):
+    with pytest.raises(DamagedError) as error:
         store.array(made, "a")
-    assert list(store.root.rglob("*.npy")) == []
-    assert [problem for _, problem in verify_artifacts(store)] == ["corrupt: a.npy changed since written"]
+    assert f"{URL}/numbers/{made.key}/a.npy is damaged (a.npy changed since written)" in str(error.value)
+    assert "run the same command again to make it again" in str(error.value)
+    assert list(store.root.glob("numbers/*/a.npy")) == []
+    assert store.state("numbers", made.key) == "corrupt: a.npy changed since written; it was set aside"
+    assert remote("third").state("numbers", made.key) == "missing"
+    assert f"numbers/{made.key}/manifest.json" not in objects(s3)
+    assert store.find(RECIPE) is None
+    assert write(store) == made
+    assert remote("third").array(made, "a").shape == (2, 3)
+    collect_garbage(remote("other"), [], -1.0)
+    assert set(objects(s3)) == {"format.json"}
+
+
+def test_changed_bytes_are_found_by_verify_and_removed_when_told(
+    remote: Callable[..., ArtifactStore], s3: Any
+) -> None:
+    write(remote())
+    change_last_byte(s3, "a.npy")
+    store = remote("other")
+    for remove in (False, True):
+        (found,) = verify_artifacts(store, remove=remove)
+        assert found.problem == "corrupt: a.npy changed since written"
     assert set(objects(s3)) == {"format.json"}
     assert store.find(RECIPE) is None
-    assert remote().array(write(remote()), "a").shape == (2, 3)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "t.parquet", "deep/j.json", "manifest.json"])
+def test_a_damaged_copy_on_this_machine_is_fetched_again(
+    remote: Callable[..., ArtifactStore], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    made = write(remote())
+    store = remote("other")
+    store.whole(made)
+    monkeypatch.setattr(files, "_sound", {})
+    copy = store.folder("numbers", made.key) / name
+    copy.write_bytes(copy.read_bytes()[:-1] + b"\x01")
+    assert store.array(made, "a").tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert store.table(made, "t").collect()["word"].to_list() == ["x", None]
+    assert store.json(made, "deep/j") == {"x": [1, None]}
+    assert remote().find(RECIPE) == made
+
+
+def test_a_server_that_refuses_is_no_damage(
+    remote: Callable[..., ArtifactStore], s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's answer to a look at one artifact: the others are read, and nothing is removed."""
+    made = write(remote())
+    write(remote(), Recipe("count", "numbers", 2))
+    before = objects(s3)
+    read = Bucket._read
+
+    def refusing(self: Bucket, place: str) -> Any:
+        if made.key in place:
+            raise ArtifactError(f"store: {self.url}: Access Denied (AccessDenied); check the URL")
+        return read(self, place)
+
+    monkeypatch.setattr(Bucket, "_read", refusing)
+    found = {each.key: each for each in verify_artifacts(remote(), remove=True)}
+    assert found[made.key].damage == ""
+    assert "Access Denied" in found[made.key].refused
+    assert sum(each.problem == "" for each in found.values()) == 1
+    assert objects(s3) == before
 
 
 # --- racing and killed writers ---
@@ -267,7 +330,7 @@ def test_racing_writers_all_end_well_and_agree_on_one_artifact(
     said = {writer.communicate(timeout=60)[0] for writer in writers}
     assert [writer.returncode for writer in writers] == [0] * 4
     assert len(said) == 1
-    assert [problem for _, problem in verify_artifacts(remote())] == [""]
+    assert [found.problem for found in verify_artifacts(remote())] == [""]
     assert len(objects(s3)) == 4  # format.json, a manifest, two files
 
 

@@ -160,7 +160,7 @@ def check_a_cancel_and_a_stop(
     assert time.monotonic() - began < 15  # 4 to 7 s on a machine at rest
     wait_for("state", lambda: run["id"] in [found["id"] for found in states("CANCELLED")], 30)
     assert list((folder / "store/.staging").iterdir()) == []
-    kept = run_apart("store", "verify", cwd=folder)
+    kept = run_apart("store", "verify", "--runs", "none", cwd=folder)
     assert (kept.code, kept.out) == (0, "6 artifacts read, 0 damaged\n")
 
     served.send_signal(signal.SIGTERM)

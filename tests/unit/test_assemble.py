@@ -183,7 +183,10 @@ def test_ids_that_are_the_inputs_own_are_not_repeated(store: ArtifactStore, corp
 
 def test_a_run_that_cannot_be_written_leaves_latest_where_it_was(published: Published) -> None:
     folder = published.run()
-    published.store.path(published.stages["report"], "report.html").write_text("<html></html>")
+    without_place = Recipe("report", "reports", 2)
+    with published.store.writing(without_place) as writer:
+        writer.path("report.html").write_text("<html></html>")
+    published.stages["report"] = published.store.committed(without_place, writer)
     with pytest.raises(ArtifactError, match="report: the page has no place"):
         published.run()
     assert (folder.parent / "latest").resolve() == folder

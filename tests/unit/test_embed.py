@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from prefect.states import State
 
-from tests.fakes import save_documents
+from tests.fakes import save, save_documents
 from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransformersEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding import embed as stage
@@ -149,9 +149,11 @@ def test_rows_of_dropped_documents_are_left_out(
     np.save(tmp_path / "v.npy", vectors)
     documents = save_documents(store, TEXTS[:6])
     table = store.table(documents, "documents").collect()
-    kept = table.filter(pl.col("row") != 1)
-    kept.write_parquet(store.path(documents, "documents.parquet"))
-    made = take(store, documents, path=str(tmp_path / "v.npy"))
+    meta = store.manifest("documents", documents.key)["meta"]
+    kept = save(
+        store, "documents", {"documents": table.filter(pl.col("row") != 1)}, meta, "without empty texts"
+    )
+    made = take(store, kept, path=str(tmp_path / "v.npy"))
     np.testing.assert_allclose(
         store.array(made, "embeddings"), unit(np.delete(vectors, 1, axis=0)), atol=1e-6
     )

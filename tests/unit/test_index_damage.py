@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.fakes import rewrite_manifest
 from tests.indexes import build, documents_table
 from tests.unit.test_index_topics import topic_run
-from topicflow.tasks.errors import ArtifactError, ConfigError
-from topicflow.tasks.runs.retention import verify_artifacts
+from topicflow.tasks.errors import ArtifactError, ConfigError, DamagedError
 from topicflow.tasks.search.index import SearchIndex
-from topicflow.tasks.search.index_checks import DamagedError
 from topicflow.tasks.search.outliers import find_outliers
 from topicflow.tasks.store.artifact_store import ArtifactStore, file_digest
+from topicflow.tasks.store.verify import verify_artifacts
 
 TABLE = documents_table(400)
 QUERY = np.array(TABLE["vector"][7].to_list(), np.float32)
@@ -89,7 +89,7 @@ def test_each_file_by_each_way_is_noticed(folder: Path, name: str, way: str) -> 
         assert str(folder) in said
         assert "`topicflow index CONFIG` makes" in said
         assert "\n" not in said
-    problems = [problem for _, problem in verify_artifacts(ArtifactStore(folder.parents[1])) if problem]
+    problems = [each for each in verify_artifacts(ArtifactStore(folder.parents[1])) if each.problem]
     assert len(problems) == 1
 
 
@@ -131,9 +131,8 @@ def forge(folder: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -
     """Change an array and put its digest into the manifest."""
     path = folder / name
     np.save(path, change(np.load(path)))
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"][name] = {"bytes": path.stat().st_size, "blake2b": file_digest(path)}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    entry = {"bytes": path.stat().st_size, "blake2b": file_digest(path)}
+    rewrite_manifest(folder, lambda manifest: manifest["files"].update({name: entry}))
 
 
 def put(place: int, value: Any) -> Callable[[np.ndarray], np.ndarray]:
@@ -200,9 +199,7 @@ def test_arrays_that_cannot_be(folder: Path, name: str, change: Any, said: str) 
     ],
 )
 def test_manifests_that_cannot_be(folder: Path, changes: dict[str, Any], said: str) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["meta"] |= changes
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    rewrite_manifest(folder, lambda manifest: manifest["meta"].update(changes))
     with pytest.raises(ArtifactError) as raised:
         SearchIndex.open(folder)
     assert said in str(raised.value)
@@ -214,12 +211,9 @@ def test_a_graph_of_other_vectors_is_not_read(folder: Path, tmp_path: Path) -> N
     other.mkdir()
     build(other, documents_table(300), method="hnsw")
     (made,) = (other / "store/indexes").iterdir()
-    manifest = json.loads((folder / "manifest.json").read_text())
     shutil.copyfile(made / "graph.usearch", folder / "graph.usearch")
-    manifest["files"]["graph.usearch"] = json.loads((made / "manifest.json").read_text())["files"][
-        "graph.usearch"
-    ]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    entry = json.loads((made / "manifest.json").read_text())["files"]["graph.usearch"]
+    rewrite_manifest(folder, lambda manifest: manifest["files"].update({"graph.usearch": entry}))
     with pytest.raises(DamagedError, match=r"graph\.usearch is damaged \(it is no graph of 400 vectors"):
         SearchIndex.open(folder)
 
@@ -261,7 +255,9 @@ def test_the_flow_makes_a_damaged_index_again(tmp_path: Path, name: str) -> None
     path.write_bytes(bytes(path.stat().st_size))
     grown = build(tmp_path, documents_table(410), method="hnsw")  # a damaged one is not gone on from
     assert (grown.files.meta["base"], len(grown)) == (None, 410)
-    assert [problem for _, problem in verify_artifacts(index.store) if problem and "indexes" in problem] == []
+    problems = {each.key: each.problem for each in verify_artifacts(index.store) if each.kind == "indexes"}
+    assert problems.pop(again.files.ref.key)  # `store verify --remove` removes it
+    assert not any(problems.values())
 
 
 def test_damaged_neighbours_of_outliers_are_found_again(tmp_path: Path) -> None:

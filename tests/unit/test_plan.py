@@ -17,9 +17,10 @@ from topicflow.flows.planning.stages import STAGES, stages_of
 from topicflow.flows.planning.steps import explain_miss
 from topicflow.tasks.documents import recipes
 from topicflow.tasks.documents.load import load
+from topicflow.tasks.errors import DamagedError
 from topicflow.tasks.runs.records import RunId, run_folder, write_json
-from topicflow.tasks.store import recipe_parts
-from topicflow.tasks.store.artifact_store import ArtifactStore, Recipe
+from topicflow.tasks.store import files, recipe_parts
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 from topicflow.tasks.topics.recipes import VERSIONS
 
 CHAIN = STAGES[1:]
@@ -160,6 +161,23 @@ def test_what_is_gone_or_damaged_is_told_and_what_follows_stays_a_hit(project: P
     (folders["cluster"] / "planted.npy").write_bytes(b"cut")
     project.store.discard(chain["map"].kind, chain["map"].key)
     assert project.plan() == {"cluster": "corrupt: planted.npy has 3 bytes, expected 152", "map": "missing"}
+
+
+def test_what_was_set_aside_as_damaged_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = project.run()
+    monkeypatch.setattr(files, "_sound", {})
+    (documents,) = (project.store.root / "documents").iterdir()
+    planted = project.store.folder(chain["cluster"].kind, chain["cluster"].key) / "planted.npy"
+    for path in (planted, documents / "documents" / "part-00000.parquet"):
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert project.plan() == {}  # a hit looks at sizes
+    with pytest.raises(DamagedError):
+        project.store.array(ArtifactRef("labels", chain["cluster"].key, "cluster"), "planted")
+    reason = "corrupt: {} changed since written; it was set aside"
+    assert project.plan() == {"cluster": reason.format("planted.npy")}
+    with pytest.raises(DamagedError):
+        project.store.table(ArtifactRef("documents", documents.name, "load"), "documents")
+    assert project.plan()["load"] == reason.format("documents/part-00000.parquet")
 
 
 def test_a_changed_input_is_told(project: Project) -> None:

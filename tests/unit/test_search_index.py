@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.fakes import tiny_model
+from tests.fakes import rewrite_manifest, tiny_model
 from tests.indexes import brute, build, documents_table, index_config, run
 from tests.record_stage_code import ROOT
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
@@ -19,13 +19,14 @@ from topicflow.tasks.core.learning.residual import ResidualHead
 from topicflow.tasks.encoding.adapters import save_adapter
 from topicflow.tasks.encoding.encoders import find_encoder
 from topicflow.tasks.errors import ArtifactError, ConfigError
-from topicflow.tasks.runs.retention import collect_garbage, verify_artifacts
+from topicflow.tasks.runs.retention import collect_garbage
 from topicflow.tasks.search import ranking
 from topicflow.tasks.search.index import SearchIndex
 from topicflow.tasks.search.index_files import IndexFiles
 from topicflow.tasks.search.locate import find_index
 from topicflow.tasks.search.outliers import find_outliers
 from topicflow.tasks.store.artifact_store import ArtifactStore, Recipe
+from topicflow.tasks.store.verify import verify_artifacts
 
 TABLE = documents_table(600)
 VECTORS = np.array(TABLE["vector"].to_list(), np.float32)
@@ -209,7 +210,7 @@ def test_documents_come_and_go_as_in_a_fresh_index(tmp_path: Path) -> None:
     assert [index.documents["doc_id"][row] for row in rows[0].tolist()] == [
         anew.documents["doc_id"][row] for row in scores[0].tolist()
     ]
-    assert [problem for _, problem in verify_artifacts(index.store) if problem] == []
+    assert [found.problem for found in verify_artifacts(index.store) if found.problem] == []
 
 
 def test_a_document_of_a_known_id_is_replaced(tmp_path: Path) -> None:
@@ -418,10 +419,8 @@ def test_precomputed_vectors_are_asked_for_by_a_named_model(tmp_path: Path, tiny
 
 
 def change_meta(index: SearchIndex, **changes: Any) -> None:
-    path = index.store.folder("indexes", index.files.ref.key) / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["meta"] |= changes
-    path.write_text(json.dumps(manifest))
+    folder = index.store.folder("indexes", index.files.ref.key)
+    rewrite_manifest(folder, lambda manifest: manifest["meta"].update(changes))
 
 
 def test_an_adapter_moves_documents_and_queries(tmp_path: Path, tiny: Path) -> None:

@@ -1,0 +1,99 @@
+"""Watching: the runs of deployments on a Prefect server -> a line for each that began, ended, or was skipped."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from topicflow.tasks.errors import first_line
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.objects import FlowRun
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""How far the server's clock may be ahead of ours when runs that are due are asked for."""
+
+LOOKED_AT_AGAIN = timedelta(hours=1)
+"""How long the state of a run that has ended is looked at, as it may be run again from the UI."""
+
+
+class Watch:
+    """What was said of each run, so that a change of its state is said once."""
+
+    def __init__(self, names: dict[UUID, str], since: datetime) -> None:
+        self.names, self.since = names, since
+        self.states = dict[UUID, str]()
+
+    def look(self) -> None:
+        """Ask the server for the deployments' runs that were due since then and say which began and which ended."""
+        from prefect.client.schemas.objects import StateType
+
+        runs = self._runs()
+        for run in runs or ():
+            state = run.state
+            if state is None or state.type in {StateType.SCHEDULED, StateType.PENDING}:
+                continue
+            if run.deployment_id is None or self.states.get(run.id) == state.name:
+                continue
+            self.states[run.id] = str(state.name)
+            if "concurrency limit" in (state.message or ""):
+                say_line(f"{self.names[run.deployment_id]} {run.name}: skipped, the run before is at work")
+                continue
+            took = f" in {run.total_run_time.total_seconds():.0f} s" if state.is_completed() else ""
+            why = f": {first_line(state.message)}" if state.message and state.is_final() else ""
+            say_line(f"{self.names[run.deployment_id]} {run.name}: {state.name}{took}{why}")
+        if runs is not None:
+            self._move_on(runs)
+
+    def _runs(self) -> list[FlowRun] | None:
+        """Return the runs that were due since then, first due first; None where the server gives no answer.
+
+        A server answers with as many as it is set to, 200 by default: the next ones are asked for until none is left.
+        """
+        import httpx
+        from prefect.client.orchestration import get_client
+        from prefect.client.schemas.sorting import FlowRunSort
+        from prefect.exceptions import PrefectException
+
+        runs: list[FlowRun] = []
+        with (
+            contextlib.suppress(httpx.HTTPError, PrefectException),
+            get_client(sync_client=True) as client,
+        ):
+            wanted = self._wanted()
+            while page := client.read_flow_runs(
+                flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_ASC, offset=len(runs)
+            ):
+                runs += page
+            return runs
+        return None
+
+    def _wanted(self) -> FlowRunFilter:
+        """Return the filter of the deployments' runs that were due since then; those of days to come say nothing."""
+        from prefect.client.schemas.filters import (
+            FlowRunFilter,
+            FlowRunFilterDeploymentId,
+            FlowRunFilterExpectedStartTime,
+        )
+
+        due = FlowRunFilterExpectedStartTime(after_=self.since, before_=datetime.now(UTC) + CLOCKS_DIFFER)
+        return FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=list(self.names)), expected_start_time=due
+        )
+
+    def _move_on(self, runs: Sequence[FlowRun]) -> None:
+        """Leave out from now on what ended long ago: else every look would ask for all runs since the start."""
+        at_work = [run.expected_start_time for run in runs if run.state is None or not run.state.is_final()]
+        oldest = min([each for each in at_work if each], default=datetime.now(UTC))
+        self.since = max(self.since, min(oldest, datetime.now(UTC) - LOOKED_AT_AGAIN))
+        self.states = {run.id: self.states[run.id] for run in runs if run.id in self.states}
+
+
+def say_line(line: str) -> None:
+    """Print a line with the time of day."""
+    print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)  # noqa: T201  (a command's output)
