@@ -19,6 +19,7 @@ from topicflow.configs.sections.embed import (
     StaticEmbed,
 )
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.tasks.core.vectors.unit_rows import unit_rows
 from topicflow.tasks.encoding import recipes
 from topicflow.tasks.encoding.adapters import AdapterFiles, apply_adapter, find_adapter, load_adapter
 from topicflow.tasks.encoding.embed_on_workers import embed_on_workers, missing_rows
@@ -111,16 +112,14 @@ def check_vectors(
     if len(vectors) != n_rows:
         msg = f"embed: {where} has {len(vectors):,} rows, the input has {n_rows:,}; one vector a row, in the same order"
         raise DataError(msg)
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is named below
-        values = np.asarray(vectors if rows is None else vectors[rows], dtype=np.float32)
-        norms = np.linalg.norm(values, axis=1)
-    bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
+    given = np.asarray(vectors if rows is None else vectors[rows])
+    unit, lengths = unit_rows(given)
+    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
     if len(bad):
-        found = "only zeros" if norms[bad[0]] == 0 else "NaN or infinite values"
+        found = "only zeros" if lengths[bad[0]] == 0 else "NaN or infinite values"
         row = bad[0] if rows is None else rows[bad[0]]
         msg = f"embed: {where} row {row} holds {found} ({len(bad):,} such rows); mend or leave out these documents"
         raise DataError(msg)
-    unit: NDArray[np.float32] = values / norms[:, None]
     return unit
 
 

@@ -1,11 +1,14 @@
 """Neighbors: embeddings (n_docs, dim) -> indices (n_fitted, k) int32 and cosine distances (n_fitted, k) float32.
 
 All documents are fitted up to `fit_limit`; beyond it a sample is, and each document's nearest in it are kept beside.
+Copies of one vector are fitted as one point, so that no list is full of copies: where there are any, `rows`, the first
+of each vector, and `counts`, how many documents have it, are kept, and of a whole corpus `point`, each one's vector.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +17,9 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.tasks.core.vectors.blocks import threads
 from topicflow.tasks.core.vectors.descent import descent_neighbors
+from topicflow.tasks.core.vectors.equals import EqualRows, equal_rows
 from topicflow.tasks.core.vectors.knn import exact_neighbors, pynndescent_neighbors, recall
 from topicflow.tasks.execution.devices import resolve_device
 from topicflow.tasks.execution.parts import discard_all
@@ -22,7 +27,7 @@ from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import DETAILS
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
 from topicflow.tasks.topics import recipes
-from topicflow.tasks.topics.fitted_sample import draw_rows
+from topicflow.tasks.topics.fitted_sample import draw_rows, share_of_copies
 from topicflow.tasks.topics.nearest_fitted import Fitted, look_up, read_lookups, save_cells
 
 EXACT_UP_TO = {"cpu": 10_000, "mps": 50_000, "cuda": 2_000_000}
@@ -86,19 +91,38 @@ def neighbors(
         return cached(found)
     with store.writing(recipe) as writer:
         sampled = embeddings.rows > config.fit_limit
-        beside = []
+        beside, copied = [], {}
         if sampled:
             fitted = _fitted_sample(store, embeddings, config, seed, runtime)
-            graph = _read_graph(store, fitted)
+            graph, copied = _read_graph(store, fitted), store.meta(fitted)["copied"]
             beside = [fitted, *_look_up_all(store, embeddings, fitted, runtime, writer)]
         else:
-            graph = find_neighbors(store.array(embeddings, "embeddings"), config, seed, runtime)
+            vectors = store.array(embeddings, "embeddings")
+            points = distinct_points(vectors, runtime.n_threads)
+            if points.n_groups < len(vectors):
+                writer.save_array("rows", points.firsts.astype(np.int64))
+                writer.save_array("point", points.group)
+                copied = _save_counts(writer, points)
+                vectors = vectors[points.firsts]
+            graph = find_neighbors(vectors, config, seed, runtime)
         DETAILS.info("neighbours of %s vectors by %s", f"{len(graph.indices):,}", graph.method)
         _save_graph(writer, graph)
         writer.rows = embeddings.rows
-        writer.meta["sampled"] = sampled
+        writer.meta |= {"sampled": sampled, **copied}
     discard_all(store, beside)
     return store.committed(recipe, writer)
+
+
+def distinct_points(vectors: NDArray[np.float32], n_threads: int | None) -> EqualRows:
+    """Return the groups of equal vectors (n, dim): each is one point to graph, layout and clusters."""
+    with threads(n_threads) as run:
+        return equal_rows(np.ascontiguousarray(vectors, np.float32), run)
+
+
+def _save_counts(writer: ArtifactWriter, points: EqualRows) -> dict[str, Any]:
+    """Write how many documents each point stands for; return what the artifact's `meta` says of copies."""
+    writer.save_array("counts", points.counts.astype(np.int32))
+    return {"copies": share_of_copies(points.counts)}
 
 
 def _save_graph(writer: ArtifactWriter, graph: NeighborGraph) -> None:
@@ -127,6 +151,8 @@ def _look_up_all(
     parts = look_up(store, embeddings, asked, runtime)
     found = list(zip(*read_lookups(store, parts), strict=True))
     writer.save_array("rows", store.array(fitted, "rows"))
+    if store.meta(fitted)["copied"]:
+        writer.save_array("counts", store.array(fitted, "counts"))
     writer.save_array("nearest", np.concatenate(found[0]))
     writer.save_array("nearest_distances", np.concatenate(found[1]))
     return parts
@@ -145,11 +171,16 @@ def _fitted_sample(
         return found
     with store.writing(recipe) as writer:
         rows = draw_rows(embeddings.rows, config.fit_limit, seed)
+        vectors, copied = np.ascontiguousarray(store.array(embeddings, "embeddings")[rows]), {}
+        points = distinct_points(vectors, runtime.n_threads)
+        if points.n_groups < len(vectors):
+            rows, vectors = rows[points.firsts], np.ascontiguousarray(vectors[points.firsts])
+            copied = _save_counts(writer, points)
         writer.save_array("rows", rows)
-        vectors = np.ascontiguousarray(store.array(embeddings, "embeddings")[rows])
         writer.save_array("embeddings", vectors)  # mapped by each part, where the rows would be gathered anew
         graph = find_neighbors(vectors, config, seed, runtime)
         _save_graph(writer, graph)
         save_cells(writer, vectors, graph.indices, seed, runtime.n_threads)
         writer.rows = len(rows)
+        writer.meta["copied"] = copied
     return store.committed(recipe, writer)

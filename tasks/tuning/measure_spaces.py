@@ -33,7 +33,7 @@ from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.resources import compiled_threads, one_torch_thread
 from topicflow.tasks.topics.cluster import cluster_points
-from topicflow.tasks.topics.neighbors import find_neighbors
+from topicflow.tasks.topics.neighbors import distinct_points, find_neighbors
 from topicflow.tasks.topics.reduce import reduce_graph
 from topicflow.tasks.tuning import recipes
 from topicflow.tasks.tuning.example_set import AnyEmbed, ExampleSet, read_examples
@@ -120,9 +120,12 @@ def _topics(
         return kmeans_clusters(np.ascontiguousarray(vectors), n_classes, seed).labels
     clustering = HdbscanCluster(min_cluster_size=max(2, min(15, len(vectors) // (2 * n_classes))))
     with compiled_threads(runtime.n_threads):
-        graph = find_neighbors(vectors, NeighborsConfig(), seed, runtime)
-        reduced = reduce_graph(graph.indices, graph.distances, vectors, ParallelUmapReduce(), seed)
-        return cluster_points(reduced, clustering, seed, runtime.n_threads).labels
+        points = distinct_points(vectors, runtime.n_threads)
+        fitted = np.ascontiguousarray(vectors[points.firsts])
+        graph = find_neighbors(fitted, NeighborsConfig(), seed, runtime)
+        reduced = reduce_graph(graph.indices, graph.distances, fitted, ParallelUmapReduce(), seed)
+        found = cluster_points(reduced, clustering, seed, runtime.n_threads, points.counts)
+        return found.labels[points.group]
 
 
 def _defined(value: float) -> float | None:

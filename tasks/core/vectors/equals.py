@@ -31,6 +31,16 @@ class EqualRows:
         """Number of distinct rows."""
         return len(self.offsets) - 1
 
+    @property
+    def firsts(self) -> IndexArray:
+        """First row (n_groups,) of each group, ascending."""
+        return self.first_rows(0, self.n_groups)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Rows (n_groups,) of each group."""
+        return np.diff(self.offsets)
+
     def first_rows(self, start: int, stop: int) -> IndexArray:
         """Return the first row of each group from `start` up to `stop`."""
         return self.members[self.offsets[start:stop]]
