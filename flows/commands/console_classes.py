@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import polars as pl
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from topicflow.tasks.documents.spreadsheet_csv import read_csv
 from topicflow.tasks.runs.records import RunRecord
 
 SHOWN = 50
@@ -53,7 +53,7 @@ def _console() -> Console:
 
 def print_suggestions(path: Path) -> None:
     """Print the documents that are most worth a label."""
-    found = pl.read_csv(path, infer_schema=False)
+    found = read_csv(path)
     table = Table(
         "doc_id", "guess", "or", "probability", "text", title="most worth a label", title_justify="left"
     )

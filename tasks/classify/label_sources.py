@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from topicflow.configs.sections.classify import LabelsConfig
+from topicflow.tasks.documents.spreadsheet_csv import read_csv
 from topicflow.tasks.errors import ConfigError, DataError, first_line
 from topicflow.tasks.runs.records import find_run
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -81,7 +82,7 @@ def read_table(path: str, columns: tuple[str, str]) -> pl.DataFrame:
     """Return two columns of a CSV or Parquet file as text; raise DataError where it cannot be read or has them not."""
     try:
         is_parquet = Path(path).suffix == ".parquet"
-        table = pl.read_parquet(path) if is_parquet else pl.read_csv(path, infer_schema=False)
+        table = pl.read_parquet(path) if is_parquet else read_csv(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = first_line(getattr(error, "strerror", None) or error).lower()
         msg = f"labels: {path}: cannot be read ({reason}); give a CSV or Parquet file with {' and '.join(columns)}"

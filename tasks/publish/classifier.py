@@ -21,6 +21,7 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.tasks.classify.classifiers import load_classifier
+from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.publish.model_card import model_card
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
@@ -43,8 +44,8 @@ def publish_classifier(
         names = store.json(stages["annotate"], "names")
         predictions = predictions_table(store, stages, names)
         predictions.write_parquet(folder / "predictions.parquet")
-        suggestions_table(store, stages, predictions).write_csv(folder / "suggestions.csv")
-        scores_with_seconds(store, stages["contest"]).write_csv(folder / "scores.csv")
+        write_csv(suggestions_table(store, stages, predictions), folder / "suggestions.csv")
+        write_csv(scores_with_seconds(store, stages["contest"]), folder / "scores.csv")
         copy_classifier(store, stages["train"], folder / "classifier", comparison, config)
         write_json(folder / "metrics.json", record["metrics"])
         write_json(folder / "run.json", record)

@@ -16,6 +16,7 @@ import polars as pl
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed
 from topicflow.configs.sections.load import LoadConfig
+from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.encoding.encoders import find_encoder
 from topicflow.tasks.publish.remarks import remarks, say_remarks
 from topicflow.tasks.publish.run_record import describe_run
@@ -52,7 +53,7 @@ def publish_run(
         placed = pl.scan_parquet(folder / "documents.parquet").select("topic").collect()
         topics = topics_table(store, stages, placed["topic"])
         topics.write_parquet(folder / "topics.parquet")
-        flat_topics(topics).write_csv(folder / "topics.csv")
+        write_csv(flat_topics(topics), folder / "topics.csv")
         record["n_documents"] = placed.height
         record["n_topics"] = topics.height
         write_json(folder / "metrics.json", record["metrics"])

@@ -16,6 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.tuning import AdapterTune
+from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -75,9 +76,8 @@ def publish_tuned_run(
         table = examples_table(store, stages)
         table.write_parquet(folder / "examples.parquet")
         if "contradictory" in table.columns and table["contradictory"].any():
-            table.filter("contradictory").select("doc_id", "label", "text").write_csv(
-                folder / "contradictory.csv"
-            )
+            contradictory = table.filter("contradictory").select("doc_id", "label", "text")
+            write_csv(contradictory, folder / "contradictory.csv")
         write_json(folder / "metrics.json", record["metrics"])
         write_json(folder / "run.json", record)
         (folder / "config.toml").write_text(record["config"], encoding="utf-8")

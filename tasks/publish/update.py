@@ -16,6 +16,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
+from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.publish.announce import announce
 from topicflow.tasks.publish.remarks import remarks, say_remarks
 from topicflow.tasks.publish.run_record import describe_run
@@ -106,7 +107,7 @@ def _write_tables(
     all_documents(store, config, state).sink_parquet(folder / "documents.parquet")
     topics = lasting_topics(store, state, made.topics, labels)
     topics.write_parquet(folder / "topics.parquet")
-    flat_topics(topics).write_csv(folder / "topics.csv")
+    write_csv(flat_topics(topics), folder / "topics.csv")
     lineages = [
         store.table(ArtifactRef("lineages", key, "match"), "lineage").select(
             pl.lit(number, pl.Int32).alias("update"), pl.all()

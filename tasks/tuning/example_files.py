@@ -13,6 +13,7 @@ import polars as pl
 
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.tuning import ClassExamples, PairExamples, TopicExamples, TripletExamples
+from topicflow.tasks.documents.spreadsheet_csv import read_csv
 from topicflow.tasks.errors import ConfigError, DataError, first_line
 from topicflow.tasks.runs.records import RunRecord, find_run
 from topicflow.tasks.store.artifact_store import canonical_json, digest, file_digest
@@ -192,7 +193,7 @@ def _read(path: str, columns: Sequence[str]) -> pl.DataFrame:
         if ending == ".parquet":
             table = pl.read_parquet(path)
         elif ending == ".csv":
-            table = pl.read_csv(path, infer_schema=False)  # an id 007 is no number
+            table = read_csv(path)
         elif ending in {".ndjson", ".jsonl"}:
             table = pl.read_ndjson(path)
         else:
