@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from topicflow.configs.sections.base import Section, without_credentials
+from topicflow.configs.sections.base import Section
 
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 """What the names of environment variables look like."""
@@ -90,11 +90,6 @@ class LoadConfig(Section):
             msg = "expected the name of an environment variable; what it holds is not written in a config"
             raise ValueError(msg)
         return value
-
-    @field_validator("path")
-    @classmethod
-    def _path_has_no_credentials(cls, value: str | None) -> str | None:
-        return without_credentials(value)
 
     @field_validator("text_column")
     @classmethod

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from topicflow.configs.sections.base import Section, without_credentials
+from topicflow.configs.sections.base import Section
 
 
 class RuntimeConfig(Section):
@@ -49,8 +49,3 @@ class RuntimeConfig(Section):
         description="Worker processes of a cluster of this machine; one for each GPU, or for every four cores, "
         "if none.",
     )
-
-    @field_validator("store")
-    @classmethod
-    def _store_has_no_credentials(cls, value: str) -> str:
-        return str(without_credentials(value))
