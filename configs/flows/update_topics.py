@@ -35,11 +35,7 @@ class UpdateTopicsConfig(TopicSections):
         if self.load.split is not None:
             msg = "load.split: update_topics reads whole documents; leave the section out"
             raise ValueError(msg)
-        if isinstance(self.embed, PrecomputedEmbed):
-            if self.embed.path is not None:
-                msg = "embed.path names rows of one input; in updates give vectors in a column (embed.column)"
-                raise ValueError(msg)
-            if self.label.representation != "ctfidf":
-                msg = f"label.representation={self.label.representation!r} needs an encoder; use 'ctfidf'"
-                raise ValueError(msg)
+        if isinstance(self.embed, PrecomputedEmbed) and self.embed.path is not None:
+            msg = "embed.path names rows of one input; in updates give vectors in a column (embed.column)"
+            raise ValueError(msg)
         return self

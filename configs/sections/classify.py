@@ -15,7 +15,8 @@ class LabelsConfig(Section):
     path: str | tuple[str, ...] | None = Field(
         default=None,
         description="A CSV or Parquet file with the columns doc_id and label, or a list of them; rows without a label "
-        "are left out. load.label_column is read if neither this nor run is given.",
+        "are left out, or, with separator, are documents of none of the classes. load.label_column is read if neither "
+        "this nor run is given.",
     )
     run: str | None = Field(
         default=None,
@@ -36,7 +37,7 @@ class LabelsConfig(Section):
         default=None,
         min_length=1,
         description="What stands between the labels of one document; given, a document may have several or none "
-        "of the classes (multilabel).",
+        "of the classes (multilabel). A row of a file without labels has none; ? is not labelled yet.",
     )
     contradictions: Literal["refuse", "drop"] = Field(
         default="refuse",

@@ -1,4 +1,7 @@
-"""Embed: texts of n_docs documents -> embeddings (n_docs, dim) float32, unit length."""
+"""Embed: texts of n_docs documents -> embeddings (n_docs, dim) float32, unit length.
+
+Where the encoder reads less than some texts have, `cut` (n_docs,) bool says which: their vectors are of the beginning.
+"""
 
 from __future__ import annotations
 
@@ -147,7 +150,7 @@ def embed(
         with track("embed", documents.rows, unit="documents") as progress:
             n_embedded = _embed_all(store, documents, files, config, runtime, progress)
         vectors = VectorStore(store, files.key)
-        n_truncated, chunks = _gather(store, documents, vectors, writer, files.max_tokens, adapter)
+        n_cut, chunks = _gather(store, documents, vectors, writer, files.max_tokens, adapter)
         writer.meta = {
             "encoder": files.key,
             "model": files.name,
@@ -155,7 +158,9 @@ def embed(
             "device": files.device,
             "precision": files.precision,
             "n_embedded": n_embedded,
-            "truncated_share": n_truncated / max(1, documents.rows),
+            "truncated_share": n_cut / max(1, documents.rows),
+            "n_cut": n_cut,
+            "max_tokens": files.max_tokens,
             "chunks": chunks,
             **_named(adapter),
         }
@@ -244,7 +249,7 @@ def _gather(
     max_tokens: int | None,
     adapter: AdapterFiles | None,
 ) -> tuple[int, list[str]]:
-    """Write the documents' vectors in their order; return how many are truncated and the chunks they came from.
+    """Write the documents' vectors in their order; return how many are cut and the chunks they came from.
 
     An adapter moves them on their way: what is kept by text are the encoder's own, which all adapters share.
     """
@@ -252,17 +257,26 @@ def _gather(
     embeddings = writer.open_array("embeddings", (documents.rows, vectors.dim), "float32")
     writer.rows = documents.rows
     used: set[int] = set()
-    start = n_truncated = 0
+    start, cut = 0, np.zeros(documents.rows, bool)
     for texts in text_parts(store, documents):
         places = vectors.locate(text_digests(texts))
         part = embeddings[start : start + len(texts)]
         n_tokens = vectors.gather(places, part)
         if head is not None:
             part[:] = head.apply(part)
-        n_truncated += int((n_tokens > max_tokens).sum()) if max_tokens else 0
+        cut[start : start + len(texts)] = n_tokens > max_tokens if max_tokens else False
         used.update(np.unique(places[:, 0]).tolist())
         start += len(texts)
-    return n_truncated, vectors.keys(sorted(used))
+    if cut.any():
+        writer.save_array("cut", cut)
+    return int(cut.sum()), vectors.keys(sorted(used))
+
+
+def cut_texts(store: ArtifactStore, embeddings: ArtifactRef) -> NDArray[np.bool_]:
+    """Return which documents' vectors (n_docs,) are of the beginning of their text alone."""
+    if not store.meta(embeddings).get("n_cut"):
+        return np.zeros(embeddings.rows, bool)
+    return np.asarray(store.array(embeddings, "cut"))
 
 
 def _named(adapter: AdapterFiles | None) -> dict[str, str]:

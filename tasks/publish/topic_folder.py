@@ -131,9 +131,9 @@ def documents_table(
 def join_passages(passages: pl.DataFrame) -> pl.DataFrame:
     """Return one row a document from one row a passage (doc_id of the document, topic, probability, …).
 
-    A document has the topic with the largest summed probability among its passages, and none only where no
-    passage has one; its probability is that sum over all its passages; its place is the mean of the topic's
-    passages, its outlier score the mean of all.
+    A document has the topic with the largest summed probability among its passages, the one of most passages where
+    sums are equal, and none only where no passage has one; its probability is that sum over all its passages; its place
+    is the mean of the topic's passages, its outlier score the mean of all.
     """
     order = passages.group_by("doc_id", maintain_order=True).agg(
         pl.len().alias("n"), pl.col("outlier_score").mean()
@@ -141,8 +141,16 @@ def join_passages(passages: pl.DataFrame) -> pl.DataFrame:
     best = (
         passages.with_columns((pl.col("topic") >= 0).alias("real"))
         .group_by("doc_id", "real", "topic", maintain_order=True)
-        .agg(pl.col("probability").sum(), pl.col("reassigned").any(), pl.col("x").mean(), pl.col("y").mean())
-        .sort("real", "probability", "topic", descending=[True, True, False], maintain_order=True)
+        .agg(
+            pl.col("probability").sum(),
+            pl.col("reassigned").any(),
+            pl.col("x").mean(),
+            pl.col("y").mean(),
+            pl.len().alias("n_own"),
+        )
+        .sort(
+            "real", "probability", "n_own", "topic", descending=[True, True, True, False], maintain_order=True
+        )
         .group_by("doc_id", maintain_order=True)
         .first()
     )
@@ -159,11 +167,12 @@ def _record(
     metrics = store.json(stages["evaluate"], "metrics")
     if "deduplicate" in stages:
         metrics["n_duplicates"] = store.meta(stages["deduplicate"])["n_duplicates"]
+    described, graph = describe_run(store, config, stages, run), store.meta(stages["neighbors"])
     return {
-        **describe_run(store, config, stages, run),
-        "metrics": metrics,
-        "remarks": remarks(metrics, config.cluster),
-        "graph": store.meta(stages["neighbors"]),
+        **described,
+        "metrics": described["metrics"] | metrics,
+        "remarks": described["remarks"] + remarks(metrics, config.cluster, graph.get("copies")),
+        "graph": graph,
     }
 
 

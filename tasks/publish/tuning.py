@@ -17,6 +17,7 @@ from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.tuning import AdapterTune
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
+from topicflow.tasks.publish.remarks import say_remarks
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -62,11 +63,11 @@ def publish_tuned_run(
     ArtifactError
         When the folder cannot be written.
     """
-    tuned = stages["tune"]
+    tuned, described = stages["tune"], describe_run(store, config, stages, run)
     record = {
-        **describe_run(store, config, stages, run),
+        **described,
         "n_documents": stages["load"].rows,
-        "metrics": store.json(stages["judge"], "metrics"),
+        "metrics": described["metrics"] | store.json(stages["judge"], "metrics"),
         "tuned": store.meta(tuned),
     }
     record |= (
@@ -81,6 +82,7 @@ def publish_tuned_run(
         write_json(folder / "metrics.json", record["metrics"])
         write_json(folder / "run.json", record)
         (folder / "config.toml").write_text(record["config"], encoding="utf-8")
+    say_remarks(record)
     point_latest(Path(config.runtime.runs) / run.name, run.run_id)
     return record
 

@@ -169,10 +169,12 @@ def _record(
     kept: ArtifactRef,
 ) -> RunRecord:
     last, metrics = state.updates[-1], store.json(made.stages["overview"], "metrics")
+    described = describe_run(store, config, {**made.stages, "state": kept}, run)
+    graph = store.meta(made.stages["neighbors"]) if "neighbors" in made.stages else {}
     return {
-        **describe_run(store, config, {**made.stages, "state": kept}, run),
-        "metrics": metrics,
-        "remarks": remarks(metrics, config.cluster),
+        **described,
+        "metrics": described["metrics"] | metrics,
+        "remarks": described["remarks"] + remarks(metrics, config.cluster, graph.get("copies")),
         "update": {
             "number": last.number,
             "state": kept.key,
