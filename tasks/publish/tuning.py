@@ -115,6 +115,8 @@ def examples_table(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> p
     )
     members = [items.gather(links[:, place]).alias(name) for place, name in enumerate(MEMBERS[about["kind"]])]
     beside = [pl.Series("similar", similar)] if len(similar) else []
+    if about.get("graded"):
+        beside = [pl.Series("score", np.asarray(store.array(chosen, "scores")))]
     return pl.DataFrame([*members, *beside, named])
 
 
