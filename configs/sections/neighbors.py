@@ -27,6 +27,7 @@ class NeighborsConfig(Section):
         default=1_000_000,
         ge=100,
         le=1_000_000_000,
-        description="Documents that the graph, layouts and clusters are fitted on; beyond it a random sample of so "
-        "many is, and every other document goes where its nearest fitted ones are. A million fit 24 GB.",
+        description="Distinct documents that the graph, layouts and clusters are fitted on; beyond it they are fitted "
+        "on a random sample of this size, and every other document goes where its nearest fitted ones are. A million "
+        "fit 24 GB.",
     )

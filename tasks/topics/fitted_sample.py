@@ -105,9 +105,8 @@ def read_sample(store: ArtifactStore, neighbors: ArtifactRef) -> FittedSample | 
     """Return the sample that a neighbour graph was made on, or None where it holds every document."""
     if sample_of(store, neighbors) is None:
         return None
-    meta, rows = store.meta(neighbors), np.asarray(store.array(neighbors, "rows"))
-    counts = np.asarray(store.array(neighbors, "counts")) if "copies" in meta else None
-    if not meta["sampled"]:
+    rows, counts = (np.asarray(store.array(neighbors, name)) for name in ("rows", "counts"))
+    if not store.meta(neighbors)["sampled"]:
         own = np.asarray(store.array(neighbors, "point"))[:, None]
         return FittedSample(rows, own, np.ones(own.shape, np.float32), counts)
     distances = np.asarray(store.array(neighbors, "nearest_distances"))

@@ -1,14 +1,13 @@
 """Neighbors: embeddings (n_docs, dim) -> indices (n_fitted, k) int32 and cosine distances (n_fitted, k) float32.
 
-All documents are fitted up to `fit_limit`; beyond it a sample is, and each document's nearest in it are kept beside.
-Copies of one vector are fitted as one point, so that no list is full of copies: where there are any, `rows`, the first
-of each vector, and `counts`, how many documents have it, are kept, and of a whole corpus `point`, each one's vector.
+Copies of one vector are one point, so that no list is full of copies: where there are any, `rows` are the first of
+each vector, `counts` how many documents have it, and `point` (n_docs,) which of them each document has. All points are
+fitted up to `fit_limit`; beyond it a sample of the documents is (`rows`, `counts`), and each one's nearest are kept.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,25 +89,27 @@ def neighbors(
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
-        sampled = embeddings.rows > config.fit_limit
-        beside, copied = [], {}
+        vectors = store.array(embeddings, "embeddings")
+        points = distinct_points(vectors, runtime.n_threads)
+        sampled, has_copies = points.n_groups > config.fit_limit, points.n_groups < len(vectors)
+        beside = []
         if sampled:
             fitted = _fitted_sample(store, embeddings, config, seed, runtime)
-            graph, copied = _read_graph(store, fitted), store.meta(fitted)["copied"]
+            graph = _read_graph(store, fitted)
             beside = [fitted, *_look_up_all(store, embeddings, fitted, runtime, writer)]
+        elif has_copies:
+            writer.save_array("rows", points.firsts.astype(np.int64))
+            writer.save_array("point", points.group)
+            writer.save_array("counts", points.counts.astype(np.int32))
+            graph = find_neighbors(vectors[points.firsts], config, seed, runtime)
         else:
-            vectors = store.array(embeddings, "embeddings")
-            points = distinct_points(vectors, runtime.n_threads)
-            if points.n_groups < len(vectors):
-                writer.save_array("rows", points.firsts.astype(np.int64))
-                writer.save_array("point", points.group)
-                copied = _save_counts(writer, points)
-                vectors = vectors[points.firsts]
             graph = find_neighbors(vectors, config, seed, runtime)
         DETAILS.info("neighbours of %s vectors by %s", f"{len(graph.indices):,}", graph.method)
         _save_graph(writer, graph)
         writer.rows = embeddings.rows
-        writer.meta |= {"sampled": sampled, **copied}
+        writer.meta |= {"sampled": sampled}
+        if has_copies:
+            writer.meta |= {"copies": share_of_copies(points.counts)}
     discard_all(store, beside)
     return store.committed(recipe, writer)
 
@@ -117,12 +118,6 @@ def distinct_points(vectors: NDArray[np.float32], n_threads: int | None) -> Equa
     """Return the groups of equal vectors (n, dim): each is one point to graph, layout and clusters."""
     with threads(n_threads) as run:
         return equal_rows(np.ascontiguousarray(vectors, np.float32), run)
-
-
-def _save_counts(writer: ArtifactWriter, points: EqualRows) -> dict[str, Any]:
-    """Write how many documents each point stands for; return what the artifact's `meta` says of copies."""
-    writer.save_array("counts", points.counts.astype(np.int32))
-    return {"copies": share_of_copies(points.counts)}
 
 
 def _save_graph(writer: ArtifactWriter, graph: NeighborGraph) -> None:
@@ -151,8 +146,7 @@ def _look_up_all(
     parts = look_up(store, embeddings, asked, runtime)
     found = list(zip(*read_lookups(store, parts), strict=True))
     writer.save_array("rows", store.array(fitted, "rows"))
-    if store.meta(fitted)["copied"]:
-        writer.save_array("counts", store.array(fitted, "counts"))
+    writer.save_array("counts", store.array(fitted, "counts"))
     writer.save_array("nearest", np.concatenate(found[0]))
     writer.save_array("nearest_distances", np.concatenate(found[1]))
     return parts
@@ -171,16 +165,15 @@ def _fitted_sample(
         return found
     with store.writing(recipe) as writer:
         rows = draw_rows(embeddings.rows, config.fit_limit, seed)
-        vectors, copied = np.ascontiguousarray(store.array(embeddings, "embeddings")[rows]), {}
+        vectors = np.ascontiguousarray(store.array(embeddings, "embeddings")[rows])
         points = distinct_points(vectors, runtime.n_threads)
         if points.n_groups < len(vectors):
             rows, vectors = rows[points.firsts], np.ascontiguousarray(vectors[points.firsts])
-            copied = _save_counts(writer, points)
         writer.save_array("rows", rows)
+        writer.save_array("counts", points.counts.astype(np.int32))
         writer.save_array("embeddings", vectors)  # mapped by each part, where the rows would be gathered anew
         graph = find_neighbors(vectors, config, seed, runtime)
         _save_graph(writer, graph)
         save_cells(writer, vectors, graph.indices, seed, runtime.n_threads)
         writer.rows = len(rows)
-        writer.meta["copied"] = copied
     return store.committed(recipe, writer)

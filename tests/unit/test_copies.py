@@ -99,6 +99,8 @@ def test_a_sample_of_a_corpus_with_copies_fits_each_vector_once(store: ArtifactS
     assert len(np.unique(vectors[sample.rows], axis=0)) == len(sample.rows) < 300
     assert sample.counts.sum() == 300
     assert sample.share == 300 / len(vectors)
+    whole, _, _ = modelled(store, vectors, METHODS[2], fit_limit=310, min_cluster_size=20)
+    assert store.meta(whole)["sampled"] is False  # 310 distinct vectors of 607
     for name in ("labels", "probabilities", "outlier_scores"):  # copies that were not drawn follow as well
         found = np.asarray(store.array(made, name))
         np.testing.assert_array_equal(found[310:], found[rows[310:]])
