@@ -57,7 +57,7 @@ class HdbscanCluster(Section):
         ge=0.0,
         le=1.0,
         description="Largest share of documents without a topic; the surest beyond it are given to their best topic "
-        "and marked as reassigned. No bound if none.",
+        "and marked as reassigned, with their cosine to its centroid as probability. No bound if none.",
     )
 
 

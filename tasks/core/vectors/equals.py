@@ -52,8 +52,11 @@ def equal_rows(vectors: FloatArray, run: Workers) -> EqualRows:
 
     hashes = row_hashes(vectors, run)
     order = np.argsort(hashes, kind="stable")
-    first = np.empty(len(vectors), np.int32)
-    first_equal(vectors.view(np.uint32), order, hashes, first)
+    as_next = hashes[order[:-1]] == hashes[order[1:]]
+    shared = np.append(as_next, False) | np.append(False, as_next) if len(order) else np.empty(0, bool)
+    first = np.arange(len(vectors), dtype=np.int32)
+    if shared.any():  # of a file larger than memory no row is read again whose hash is its own
+        first_equal(vectors.view(np.uint32), order[shared], hashes, first)
     firsts = np.flatnonzero(first == np.arange(len(first)))
     group = np.searchsorted(firsts, first).astype(np.int32)
     members = np.argsort(group, kind="stable").astype(np.int32)
