@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.paths import absolute_paths
+from topicflow.configs.sections.secrets import HIDDEN, holds_credentials, shown
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
@@ -51,6 +52,9 @@ def load_config(
     -----
     Paths in the file, and those of overrides, are relative to the file's folder; they come back absolute.
     """
+    if holds_credentials(str(path)):
+        msg = "CONFIG: expected the path of a TOML file without credentials"
+        raise ValueError(msg)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -84,15 +88,16 @@ def apply_override(values: dict[str, Any], override: str, model: type[BaseModel]
     would reject them.
     """
     key, equals, raw = override.partition("=")
+    said = HIDDEN if holds_credentials(override) else override
     if not equals or not key.strip():
-        msg = f"--set {override}: expected key=value, such as cluster.min_cluster_size=50"
+        msg = f"--set {said}: expected key=value, such as cluster.min_cluster_size=50"
         raise ValueError(msg)
     parts = key.strip().split(".")
     section = values
     for part in parts[:-1]:
         section = section.setdefault(part, {})
         if not isinstance(section, dict):
-            msg = f"--set {override}: {part} is a value, not a section"
+            msg = f"--set {said}: {part} is a value, not a section"
             raise ValueError(msg)
     section[parts[-1]] = value = _toml_value(raw)
     if parts[-1] == "method" and (known := _fields_of_method(parts[:-1], str(value), model)):
@@ -148,18 +153,18 @@ def _describe(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if detail["type"] == "extra_forbidden":
         near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(known)}"
-        return f"unknown key {key!r}{hint}"
+        return f"unknown key {shown(key)}{hint}"
     if detail["type"] == "union_tag_invalid":
         expected = str(detail.get("ctx", {}).get("expected_tags", ""))
-        return f"{key}.method: found {detail.get('ctx', {}).get('tag')!r}, expected one of {expected}"
+        return f"{key}.method: found {shown(detail.get('ctx', {}).get('tag'))}, expected one of {expected}"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "missing":
         return f"{key}: missing"
     if detail["type"] == "model_type":
-        return f"{key}: expected a section, found {detail['input']!r}"
+        return f"{key}: expected a section, found {shown(detail['input'])}"
     if "str" in location:  # a union of text and a list of texts
-        return f"{key}: expected text or a list of texts, found {detail['input']!r}"
-    is_secret = "@" in str(detail["input"]) and "://" in str(detail["input"])  # a URL that holds a password
+        return f"{key}: expected text or a list of texts, found {shown(detail['input'])}"
+    is_secret = holds_credentials(str(detail["input"]))
     found = "" if isinstance(detail["input"], dict) or is_secret else f", found {detail['input']!r}"
     return f"{key}: {message[0].lower() + message[1:]}{found}" if key else message
 

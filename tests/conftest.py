@@ -48,12 +48,8 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
 
 
 @pytest.fixture
-def topicflow(
-    prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., Outcome]]:
-    """The command line in this process, against the server."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
+def run_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """The command line in this process."""
     from topicflow.flows.commands import cli
 
     def run(*arguments: object) -> Outcome:
@@ -70,9 +66,19 @@ def topicflow(
                 code = int(end.code or 0)
         return Outcome(code, *capfd.readouterr())
 
+    return run
+
+
+@pytest.fixture
+def topicflow(
+    prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch, run_here: Callable[..., Outcome]
+) -> Iterator[Callable[..., Outcome]]:
+    """The command line in this process, against the server."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
     monkeypatch.setenv("PREFECT_API_URL", prefect_server.url)
     with temporary_settings({PREFECT_API_URL: prefect_server.url}):
-        yield run
+        yield run_here
 
 
 @pytest.fixture(autouse=True)

@@ -28,16 +28,6 @@ class TopicModelConfig(TopicSections):
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
 
     @model_validator(mode="after")
-    def _words_need_an_encoder(self) -> TopicModelConfig:
-        if self.label.representation != "ctfidf" and self.embed.method in {"precomputed", "images"}:
-            msg = (
-                f"label.representation={self.label.representation!r} embeds words and needs an encoder; "
-                f"embed.method={self.embed.method!r} has none: use 'ctfidf'"
-            )
-            raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
     def _newest_needs_times(self) -> TopicModelConfig:
         check_keep(self.deduplicate, self.load)
         return self

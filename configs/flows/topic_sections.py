@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.sections.cluster import ClusterConfig, HdbscanCluster
@@ -29,3 +31,13 @@ class TopicSections(FlowConfig):
     label: LabelConfig = Field(default_factory=LabelConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
+
+    @model_validator(mode="after")
+    def _words_need_an_encoder(self) -> Self:
+        if self.label.representation != "ctfidf" and self.embed.method in {"precomputed", "images"}:
+            msg = (
+                f"label.representation={self.label.representation!r} embeds words and needs an encoder; "
+                f"embed.method={self.embed.method!r} has none: use 'ctfidf'"
+            )
+            raise ValueError(msg)
+        return self

@@ -35,11 +35,7 @@ class UpdateTopicsConfig(TopicSections):
         if self.load.split is not None:
             msg = "load.split: update_topics reads whole documents; remove the section"
             raise ValueError(msg)
-        if isinstance(self.embed, PrecomputedEmbed):
-            if self.embed.path is not None:
-                msg = "embed.path has the rows of one input; for updates keep the vectors in a column (embed.column)"
-                raise ValueError(msg)
-            if self.label.representation != "ctfidf":
-                msg = f"label.representation={self.label.representation!r} needs an encoder; use 'ctfidf'"
-                raise ValueError(msg)
+        if isinstance(self.embed, PrecomputedEmbed) and self.embed.path is not None:
+            msg = "embed.path has the rows of one input; for updates keep the vectors in a column (embed.column)"
+            raise ValueError(msg)
         return self

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Discriminator, GetJsonSchemaHandler, field_validator
 from pydantic_core import CoreSchema
+
+from topicflow.configs.sections.secrets import PATTERN, holds_credentials
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,17 @@ class IsPath:
 
 
 class Section(BaseModel):
-    """Base of every config section: frozen, unknown keys are errors, and forms show the bounds of each field."""
+    """Base of every config section: frozen, unknown keys are errors, and forms show the bounds of each field.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", title=None)
+    No text of a config holds credentials, whatever field it is of: configs stand in records and logs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title=None, hide_input_in_errors=True)
+
+    @field_validator("*")
+    @classmethod
+    def _has_no_credentials(cls, value: Any) -> Any:  # noqa: ANN401  (a field's value has any type)
+        return without_credentials(value)
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -36,6 +45,8 @@ class Section(BaseModel):
         json_schema = handler(schema)
         for field in handler.resolve_ref_schema(json_schema).get("properties", {}).values():
             for variant in (field, *field.get("anyOf", [])):
+                if variant.get("type") == "string" and not variant.keys() & {"const", "enum"}:
+                    variant.setdefault("pattern", PATTERN)
                 low, high = variant.get("minimum"), variant.get("maximum")
                 if low is not None or high is not None:
                     bounds = (
@@ -102,9 +113,10 @@ def method_or(default: str) -> Discriminator:
     return Discriminator(method)
 
 
-def without_credentials(value: str | None) -> str | None:
-    """Return a path or URL; raise ValueError if it has credentials, because other people see configs and records."""
-    if value is not None and re.match(r"[a-z0-9]+://[^/]*@", value):
+def without_credentials(value: Any) -> Any:  # noqa: ANN401  (a field's value has any type)
+    """Return a value; raise ValueError if it contains a URL with credentials, because other people see configs."""
+    texts = value if isinstance(value, tuple) else (value,)
+    if any(isinstance(text, str) and holds_credentials(text) for text in texts):
         msg = "expected a URL without credentials; set them in the environment (AWS_ACCESS_KEY_ID, …)"
         raise ValueError(msg)
     return value

@@ -15,7 +15,8 @@ class LabelsConfig(Section):
     path: Annotated[str | tuple[str, ...] | None, IsPath()] = Field(
         default=None,
         description="A CSV or Parquet file with the columns doc_id and label, or a list of files; rows without a label "
-        "are left out. If neither this nor run is set: load.label_column.",
+        "are left out, or, with separator, are documents of no class. If neither this nor run is set: "
+        "load.label_column.",
     )
     run: str | None = Field(
         default=None,
@@ -36,7 +37,7 @@ class LabelsConfig(Section):
         default=None,
         min_length=1,
         description="Text between the labels of one document. If set, a document can have several classes or none "
-        "(multilabel).",
+        "(multilabel): a row without labels has no class, and ? marks a document that is not labelled yet.",
     )
     contradictions: Literal["refuse", "drop"] = Field(
         default="refuse",

@@ -55,7 +55,7 @@ class HdbscanCluster(Section):
         ge=0.0,
         le=1.0,
         description="Maximum share of outliers. Outliers above it are reassigned to their best topic, the most certain "
-        "first, and marked. If not set: no limit.",
+        "first, and marked; their probability is the cosine to its centroid. If not set: no limit.",
     )
 
 

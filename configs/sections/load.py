@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from topicflow.configs.sections.base import IsPath, Section, without_credentials
+from topicflow.configs.sections.base import IsPath, Section
 
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 """Pattern of the names of environment variables."""
@@ -93,11 +93,6 @@ class LoadConfig(Section):
             msg = "expected the name of an environment variable; its value is not written to a config"
             raise ValueError(msg)
         return value
-
-    @field_validator("path")
-    @classmethod
-    def _path_has_no_credentials(cls, value: str | None) -> str | None:
-        return without_credentials(value)
 
     @field_validator("text_column")
     @classmethod

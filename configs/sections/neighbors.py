@@ -28,7 +28,7 @@ class NeighborsConfig(Section):
         default=1_000_000,
         ge=100,
         le=1_000_000_000,
-        description="Maximum number of documents for fitting graph, layouts and clusters. A larger corpus is fitted on "
-        "a random sample of this size, and every other document is assigned by its nearest fitted documents. A million "
-        "needs 24 GB.",
+        description="Maximum number of distinct documents for fitting graph, layouts and clusters. A larger corpus is "
+        "fitted on a random sample of this size, and every other document is assigned by its nearest fitted documents. "
+        "A million needs 24 GB.",
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from topicflow.configs.sections.base import IsPath, Section, without_credentials
+from topicflow.configs.sections.base import IsPath, Section
 
 
 class RuntimeConfig(Section):
@@ -52,8 +52,3 @@ class RuntimeConfig(Section):
         description="Worker processes of a cluster on this machine. If not set: one for each GPU, or one for every "
         "four cores.",
     )
-
-    @field_validator("store")
-    @classmethod
-    def _store_has_no_credentials(cls, value: str) -> str:
-        return str(without_credentials(value))

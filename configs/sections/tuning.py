@@ -32,14 +32,15 @@ class TopicExamples(Section):
 
 
 class PairExamples(Section):
-    """Pairs of documents or texts that are similar or not."""
+    """Pairs of documents or texts that are similar, or not, or to a degree."""
 
     model_config = ConfigDict(title="pairs")
 
     method: Literal["pairs"] = Field(description="Pairs of documents or texts.")
     path: Annotated[str, IsPath()] = Field(
         description="A Parquet, CSV or NDJSON file with columns id_a and id_b (doc_ids of the corpus), or text_a and "
-        "text_b, and similar (1 or 0)."
+        "text_b, and similar (1 or 0) or score (a number, larger of more similar pairs). Without either all pairs are "
+        "similar, as those of anchor and positive are, and the other texts of a batch are what they are not."
     )
 
 
@@ -97,7 +98,8 @@ class AdapterTune(Section):
         default="auto",
         description="softmax: softmax regression with self-training on unlabelled documents; group: supervised "
         "contrastive; triplet: batch-hard; contrastive: hardest pairs of a batch. auto is softmax for classes and "
-        "topics, contrastive for pairs, triplet for triplets (tests/benchmarks).",
+        "topics, contrastive for pairs, triplet for triplets (tests/benchmarks). Pairs that are all similar are ranked "
+        "above the other texts of the batch, graded pairs by their scores.",
     )
     rounds: int = Field(
         default=4,

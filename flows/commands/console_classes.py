@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import polars as pl
 from rich.table import Table
 from rich.text import Text
 
 from topicflow.flows.commands.terminal import near, terminal
+from topicflow.tasks.documents.spreadsheet_csv import read_csv
 from topicflow.tasks.runs.records import RunRecord
 
 SHOWN = 50
@@ -49,7 +49,7 @@ def print_classifier(record: RunRecord, folder: Path) -> None:
 
 def print_suggestions(path: Path) -> None:
     """Print the documents that are most worth a label."""
-    found = pl.read_csv(path, infer_schema=False)
+    found = read_csv(path)
     table = Table(
         "doc_id", "guess", "or", "probability", "text", title="most worth a label", title_justify="left"
     )

@@ -11,11 +11,13 @@ import typer
 
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.paths import in_work_folder
-from topicflow.configs.read import load_config
+from topicflow.configs.read import load_config, parse_config
+from topicflow.configs.sections.base import Section
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.errors import ConfigError
 
 ConfigT = TypeVar("ConfigT", bound=FlowConfig)
+SectionT = TypeVar("SectionT", bound=Section)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML config file.")]
 Overrides = Annotated[
@@ -93,11 +95,19 @@ def open_store(place: str | None) -> Any:  # noqa: ANN401
     """Return the store at a place, `store` if None; raise ConfigError where there is none."""
     from topicflow.tasks.store import artifact_store as stores
 
-    store = stores.open_store(RuntimeConfig(store=place or "store"))
+    store = stores.open_store(checked({"store": place or "store"}, RuntimeConfig, "--store"))
     if not store.exists():
         msg = f"{store.name}: no store here; --store names one"
         raise ConfigError(msg)
     return store
+
+
+def checked(values: dict[str, Any], model: type[SectionT], option: str) -> SectionT:
+    """Return the section that the values of an option make; raise ConfigError, which names it, where they are wrong."""
+    try:
+        return parse_config(values, model, option)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401

@@ -13,6 +13,7 @@ import typer
 
 from topicflow.configs.flows.names import FLOWS
 from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.sections.load import LoadConfig
 from topicflow.flows.commands.options import (
     AsJson,
     ConfigFile,
@@ -20,6 +21,7 @@ from topicflow.flows.commands.options import (
     RunName,
     RunsDir,
     StoreDir,
+    checked,
     print_json,
     read_config,
     run_flow,
@@ -92,6 +94,7 @@ def init(
     """Look at a file and write a config for it that runs as it is, saying what was guessed and why."""
     from topicflow.tasks.documents.guess import guess_config, render_config
 
+    checked({"path": str(file)}, LoadConfig, "FILE")
     guess = guess_config(file)
     target = output or Path(f"{file.stem}.toml")
     if target.exists() and not force:

@@ -8,16 +8,23 @@ import polars as pl
 
 from topicflow.configs.sections.classify import LabelsConfig
 from topicflow.tasks.documents.columns import require_column
+from topicflow.tasks.documents.spreadsheet_csv import read_csv
 from topicflow.tasks.errors import ConfigError, DataError, first_line
 from topicflow.tasks.runs.resolve import TOPIC_FLOWS, resolve
 from topicflow.tasks.runs.run_files import whole_file
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+
+OPEN = "?"
+"""What stands for the labels of a document that nobody has looked at yet, where a document may have none."""
 
 
 def read_labels(
     store: ArtifactStore, documents: ArtifactRef, config: LabelsConfig, runs: Path
 ) -> pl.DataFrame:
     """Return the labels as given: one row a document and label, doc_id and label as text, none of them blank.
+
+    Where a document may have several labels, one that is listed without any is of no class: its label is null. What is
+    marked with OPEN is not labelled yet, and neither is null in a column of the documents.
 
     Parameters
     ----------
@@ -45,16 +52,28 @@ def read_labels(
     else:
         tables = [store.table(documents, "documents").select("doc_id", "label").collect()]
         where = "load.label_column"
-    found = pl.concat(tables)
-    if config.separator is not None:
-        found = found.with_columns(pl.col("label").str.split(config.separator)).explode("label")
-    found = found.with_columns(pl.col("label").str.strip_chars()).filter(
-        (pl.col("label") != "") & pl.col("doc_id").is_not_null()
-    )
-    if found.is_empty():
+    found = pl.concat(tables).filter(pl.col("doc_id").is_not_null())
+    if config.separator is None:
+        found = found.with_columns(pl.col("label").str.strip_chars()).filter(pl.col("label") != "")
+    else:
+        if config.path is not None:  # a row of such a file says that somebody looked at the document
+            found = found.with_columns(pl.col("label").fill_null(""))
+        found = split_labels(found, config.separator)
+    if found["label"].null_count() == found.height:
         msg = f"labels: {where}: no labels; label some documents of two classes or more"
         raise DataError(msg)
     return found.unique(maintain_order=True)
+
+
+def split_labels(given: pl.DataFrame, separator: str) -> pl.DataFrame:
+    """Return one row a document and label of a table of doc_id and labels in one text; null where there is none.
+
+    Rows that are null or OPEN are left out.
+    """
+    known = given.filter(pl.col("label").is_not_null() & (pl.col("label").str.strip_chars() != OPEN))
+    words = pl.element().str.strip_chars()
+    parts = pl.col("label").str.split(separator).list.eval(words.filter(words != ""))
+    return known.with_columns(parts).explode("label", empty_as_null=True)
 
 
 def topic_labels(folder: str, config: LabelsConfig) -> pl.DataFrame:
@@ -86,7 +105,7 @@ def read_table(path: str, columns: tuple[str, str]) -> pl.DataFrame:
     """Return two columns of a CSV or Parquet file as text; raise DataError where it cannot be read or has them not."""
     try:
         is_parquet = Path(path).suffix == ".parquet"
-        table = pl.read_parquet(path) if is_parquet else pl.read_csv(path, infer_schema=False)
+        table = pl.read_parquet(path) if is_parquet else read_csv(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = first_line(getattr(error, "strerror", None) or error).lower()
         msg = f"labels: {path}: cannot be read ({reason}); give a CSV or Parquet file with {' and '.join(columns)}"

@@ -41,7 +41,7 @@ def settle_labels(
     Parameters
     ----------
     labels : pl.DataFrame
-        doc_id, label: one row a document and label.
+        doc_id, label: one row a document and label; null of a document without any, where it may have several.
     documents : pl.DataFrame
         row, doc_id, text of all documents.
     config : LabelsConfig
@@ -69,7 +69,7 @@ def settle_labels(
         raise DataError(msg)
     found = documents.join(labels, on="doc_id", maintain_order="left")
     grouped = found.group_by("text", maintain_order=True).agg(
-        pl.col("row").first(), pl.col("doc_id").first(), pl.col("label").unique().sort()
+        pl.col("row").first(), pl.col("doc_id").first(), pl.col("label").drop_nulls().unique().sort()
     )
     n_dropped = 0
     if config.separator is None:
@@ -78,7 +78,7 @@ def settle_labels(
         if n_dropped and config.contradictions == "refuse":
             _refuse(contradicted)
         grouped = grouped.filter(pl.col("label").list.len() == 1)
-    names = sorted(grouped["label"].explode().unique().to_list())
+    names = sorted(grouped["label"].explode().drop_nulls().unique().to_list())
     _check_classes(grouped, names)
     return grouped.select("row", "text", "label"), names, n_dropped
 
@@ -103,7 +103,7 @@ def _check_classes(grouped: pl.DataFrame, names: list[str]) -> None:
             else "labels: none is left"
         )
         raise DataError(msg)
-    sizes = grouped["label"].explode().value_counts()
+    sizes = grouped["label"].explode().drop_nulls().value_counts()
     few = sizes.filter(pl.col("count") < 2).sort("label")["label"].to_list()
     if few:
         listed = ", ".join(map(repr, few[:SHOWN])) + (" …" if len(few) > SHOWN else "")

@@ -104,7 +104,11 @@ def tune_body(
 
     rng = np.random.default_rng(seed)
     trained, held = _hold_out(classes, config, rng)
-    members = [rows for column in classes.T if len(rows := trained[column[trained]])]
+    groups = (
+        *classes.T,
+        ~classes.any(axis=1),
+    )  # what has no class is like nothing, and must be drawn to say so
+    members = [rows for group in groups if len(rows := trained[group[trained]])]
     weights = _trainable(body)
     optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=0.01)
     warm = max(1, config.n_steps // 10)

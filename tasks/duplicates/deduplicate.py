@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.sections.deduplicate import AnyDeduplicate, GroupingConfig
+from topicflow.configs.sections.deduplicate import AnyDeduplicate, GroupingConfig, WordMatchConfig
 from topicflow.tasks.core.duplicates.groups import (
     among,
     centrality,
@@ -32,6 +32,12 @@ from topicflow.tasks.core.duplicates.pairs import Pairs, union, wilson_interval
 from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.duplicates import recipes
 from topicflow.tasks.duplicates.similar_vectors import read_plan
+from topicflow.tasks.duplicates.whole_texts import (
+    SAME_TO_THE_END,
+    apart_by_whole_texts,
+    cut_marks,
+    with_copied_pairs,
+)
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.states import cached
@@ -86,9 +92,10 @@ def deduplicate(
         return cached(found)
     with store.writing(recipe) as writer:
         n_base = against.rows if against else 0
-        digests = np.concatenate([_digests(store, ref) for ref in (against, documents) if ref is not None])
-        equal = first_of_digests(digests)
+        corpora = [ref for ref in (against, documents) if ref is not None]
+        equal = first_of_digests(np.concatenate([_digests(store, ref) for ref in corpora]))
         methods = [read_found(store, name, ref, config) for name, ref in pairs.items()]
+        whole = read_to_the_end(store, corpora, equal, pairs, methods, config)
         first = merged_firsts(equal, *(found.first for found in methods))
         similar = among(first, union(found.pairs.at_least(found.threshold) for found in methods))
         order = keep_order(store, documents, config, similar, first, n_base)
@@ -97,6 +104,7 @@ def deduplicate(
         for name, values in vars(duplicates).items():
             writer.save_array(name, values)
         figures = _figures(store, duplicates, methods, first, order, pairs, n_base)
+        figures |= _of_cut_texts(whole, duplicates, n_base)
         writer.save_json("figures", figures)
         writer.rows = documents.rows
         writer.meta = {name: value for name, value in figures.items() if not isinstance(value, list)}
@@ -108,6 +116,49 @@ def read_found(store: ArtifactStore, name: str, ref: ArtifactRef, config: AnyDed
     pairs = Pairs(np.asarray(store.array(ref, "pairs")), np.asarray(store.array(ref, "similarities")))
     method, field = ("embedding", "threshold") if name == "pair" else ("minhash", "jaccard_threshold")
     return Found(method, np.asarray(store.array(ref, "first")), pairs, float(getattr(config, field)))
+
+
+def read_to_the_end(
+    store: ArtifactStore,
+    corpora: list[ArtifactRef],
+    equal: RowArray,
+    pairs: Mapping[str, ArtifactRef],
+    methods: list[Found],
+    config: AnyDeduplicate,
+) -> dict[str, Any]:
+    """Put into `methods` what embeddings found without texts that only begin alike.
+
+    Returns
+    -------
+    dict
+        Nothing where no text was longer than the encoder reads. Else `cut`, of which documents it read the beginning
+        alone (n_base + n,); `apart`, which of them have the vector of another and are none of its duplicates; and
+        `max_tokens`, which it reads.
+    """
+    if "pair" not in pairs:
+        return {}
+    place, embeddings = list(pairs).index("pair"), _compared(store, pairs["pair"])
+    cut = cut_marks(store, embeddings)
+    if not cut.any():
+        return {}
+    found = methods[place]
+    threshold, width = (
+        (config.jaccard_threshold, config.shingle_words)
+        if isinstance(config, WordMatchConfig)
+        else (SAME_TO_THE_END, int(WordMatchConfig.model_fields["shingle_words"].default))
+    )
+    first = apart_by_whole_texts(store, corpora, equal, cut, found.first, threshold, width)
+    methods[place] = replace(found, first=first, pairs=with_copied_pairs(found.pairs, found.first, first))
+    apart = (first == np.arange(len(first))) & (found.first != first)
+    return {"cut": cut, "apart": apart, "max_tokens": store.meta(embeddings[-1])["max_tokens"]}
+
+
+def _compared(store: ArtifactStore, pairs: ArtifactRef) -> list[ArtifactRef]:
+    """Return the embeddings that pairs were searched in: those of [against] first, where there are any."""
+    inputs = store.manifest(pairs.kind, pairs.key)["recipe"]["inputs"]
+    keys = [inputs[name] for name in ("against", "embeddings") if name in inputs]
+    rows = [store.manifest("embeddings", key)["rows"] for key in keys]
+    return [ArtifactRef("embeddings", key, "embed", n) for key, n in zip(keys, rows, strict=True)]
 
 
 def find_duplicates(first: RowArray, pairs: Pairs, order: RowArray, n_base: int, *, star: bool) -> Duplicates:
@@ -186,6 +237,8 @@ def keep_order(
         values = store.table(documents, "documents").select("timestamp").collect().to_series()
     else:
         values = _column(store, documents, str(config.keep_column))
+    if values.dtype.is_float():
+        values = values.fill_nan(None)  # which would be the largest number of all
     order: RowArray = values.arg_sort(descending=True, nulls_last=True).to_numpy().astype(np.int32)
     ranked = values.gather(order).rle_id().to_numpy()
     return order[np.lexsort((order, ranked))]  # polars does not promise which of equals comes first
@@ -273,6 +326,21 @@ def _figures(
 def _kept_at(found: Found, first: RowArray, order: RowArray, n_base: int, threshold: float) -> int:
     pairs = among(first, found.pairs.at_least(threshold))
     return int(find_duplicates(first, pairs, order, n_base, star=True).kept.sum())
+
+
+def _of_cut_texts(whole: dict[str, Any], duplicates: Duplicates, n_base: int) -> dict[str, int]:
+    """Return how many documents were cut, how many the rest told apart, and how many are known by beginnings alone."""
+    if not whole:
+        return {}
+    cut = whole["cut"]
+    other = np.where(duplicates.base_row >= 0, duplicates.base_row, duplicates.kept_row + n_base)
+    by_beginning = (duplicates.way == WAYS.index("embedding")) & cut[n_base:] & cut[other]
+    return {
+        "n_cut": int(cut[n_base:].sum()),
+        "max_tokens": int(whole["max_tokens"]),
+        "n_apart_by_whole_texts": int(whole["apart"][n_base:].sum()),
+        "n_by_beginning": int(by_beginning.sum()),
+    }
 
 
 def _measured(store: ArtifactStore, found: Found, pairs: Mapping[str, ArtifactRef]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from topicflow.configs.sections.deduplicate import (
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import library_versions
 
-VERSIONS: Mapping[str, int] = {"pair": 1, "shingle": 1, "deduplicate": 1}
+VERSIONS: Mapping[str, int] = {"pair": 1, "shingle": 1, "deduplicate": 2}
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
 

@@ -1,4 +1,7 @@
-"""Embed: texts of n_docs documents -> embeddings (n_docs, dim) float32, unit length."""
+"""Embed: texts of n_docs documents -> embeddings (n_docs, dim) float32, unit length.
+
+Where the encoder reads less than some texts have, `cut` (n_docs,) bool says which: their vectors are of the beginning.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from topicflow.configs.sections.embed import (
     StaticEmbed,
 )
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.tasks.core.vectors.unit_rows import unit_rows
 from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.encoding import recipes
 from topicflow.tasks.encoding.adapters import AdapterFiles, apply_adapter, find_adapter, load_adapter
@@ -114,16 +118,14 @@ def check_vectors(
             "for each row, in order"
         )
         raise DataError(msg)
-    with np.errstate(over="ignore"):  # values too large for float32 become infinite and are reported below
-        values = np.asarray(vectors if rows is None else vectors[rows], dtype=np.float32)
-        norms = np.linalg.norm(values, axis=1)
-    bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
+    given = np.asarray(vectors if rows is None else vectors[rows])
+    unit, lengths = unit_rows(given)
+    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
     if len(bad):
-        found = "only zeros" if norms[bad[0]] == 0 else "NaN or infinite values"
+        found = "only zeros" if lengths[bad[0]] == 0 else "NaN or infinite values"
         row = bad[0] if rows is None else rows[bad[0]]
         msg = f"embed: {where} row {row} holds {found} ({len(bad):,} such rows); correct or leave out these documents"
         raise DataError(msg)
-    unit: NDArray[np.float32] = values / norms[:, None]
     return unit
 
 
@@ -151,7 +153,7 @@ def embed(
         with track("embed", documents.rows, unit="documents") as progress:
             n_embedded = _embed_all(store, documents, files, config, runtime, progress)
         vectors = VectorStore(store, files.key)
-        n_truncated, chunks = _gather(store, documents, vectors, writer, files.max_tokens, adapter)
+        n_cut, chunks = _gather(store, documents, vectors, writer, files.max_tokens, adapter)
         writer.meta = {
             "encoder": files.key,
             "model": files.name,
@@ -159,7 +161,9 @@ def embed(
             "device": files.device,
             "precision": files.precision,
             "n_embedded": n_embedded,
-            "truncated_share": n_truncated / max(1, documents.rows),
+            "truncated_share": n_cut / max(1, documents.rows),
+            "n_cut": n_cut,
+            "max_tokens": files.max_tokens,
             "chunks": chunks,
             **_named(adapter),
         }
@@ -256,17 +260,26 @@ def _gather(
     embeddings = writer.open_array("embeddings", (documents.rows, vectors.dim), "float32")
     writer.rows = documents.rows
     used: set[int] = set()
-    start = n_truncated = 0
+    start, cut = 0, np.zeros(documents.rows, bool)
     for texts in text_parts(store, documents):
         places = vectors.locate(text_digests(texts))
         part = embeddings[start : start + len(texts)]
         n_tokens = vectors.gather(places, part)
         if head is not None:
             part[:] = head.apply(part)
-        n_truncated += int((n_tokens > max_tokens).sum()) if max_tokens else 0
+        cut[start : start + len(texts)] = n_tokens > max_tokens if max_tokens else False
         used.update(np.unique(places[:, 0]).tolist())
         start += len(texts)
-    return n_truncated, vectors.keys(sorted(used))
+    if cut.any():
+        writer.save_array("cut", cut)
+    return int(cut.sum()), vectors.keys(sorted(used))
+
+
+def cut_texts(store: ArtifactStore, embeddings: ArtifactRef) -> NDArray[np.bool_]:
+    """Return which documents' vectors (n_docs,) are of the beginning of their text alone."""
+    if not store.meta(embeddings).get("n_cut"):
+        return np.zeros(embeddings.rows, bool)
+    return np.asarray(store.array(embeddings, "cut"))
 
 
 def _named(adapter: AdapterFiles | None) -> dict[str, str]:

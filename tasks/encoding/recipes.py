@@ -16,7 +16,7 @@ from topicflow.configs.sections.embed import (
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of
 
-VERSIONS: Mapping[str, int] = {"embed": 1}
+VERSIONS: Mapping[str, int] = {"embed": 2}
 """Increase a stage's number when equal inputs and config must give a different artifact."""
 
 

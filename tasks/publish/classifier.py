@@ -21,8 +21,11 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.tasks.classify.classifiers import load_classifier
+from topicflow.tasks.classify.label_sources import OPEN
+from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.execution.reporting import report
 from topicflow.tasks.publish.model_card import model_card
+from topicflow.tasks.publish.remarks import say_remarks
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -35,7 +38,7 @@ def publish_classifier(
     """Return the run's record after writing its folder and pointing `latest` at it."""
     record = describe_run(store, config, stages, run)
     comparison = store.json(stages["contest"], "summary")
-    record["metrics"] = metrics(store, stages, comparison)
+    record["metrics"] |= metrics(store, stages, comparison)
     record["comparison"] = comparison
     record["seconds_of_training"] = seconds_of_training(store, stages["contest"])
     record["n_documents"] = stages["load"].rows
@@ -44,12 +47,13 @@ def publish_classifier(
         names = store.json(stages["annotate"], "names")
         predictions = predictions_table(store, stages, names)
         predictions.write_parquet(folder / "predictions.parquet")
-        suggestions_table(store, stages, predictions).write_csv(folder / "suggestions.csv")
-        scores_with_seconds(store, stages["contest"]).write_csv(folder / "scores.csv")
+        write_csv(suggestions_table(store, stages, predictions), folder / "suggestions.csv")
+        write_csv(scores_with_seconds(store, stages["contest"]), folder / "scores.csv")
         copy_classifier(store, stages["train"], folder / "classifier", comparison, config)
         write_json(folder / "metrics.json", record["metrics"])
         write_json(folder / "run.json", record)
         (folder / "config.toml").write_text(record["config"], encoding="utf-8")
+    say_remarks(record)
     point_latest(runs / run.name, run.run_id)
     report("the run's tables", lambda: leave_artifacts(record))
     return record
@@ -127,12 +131,16 @@ def predictions_table(
 def suggestions_table(
     store: ArtifactStore, stages: Mapping[str, ArtifactRef], predictions: pl.DataFrame
 ) -> pl.DataFrame:
-    """Return the documents to label next with an empty label, the classifier's guess beside it."""
+    """Return the documents to label next with an empty label, the classifier's guess beside it.
+
+    Where a document may have several labels or none, what is not labelled yet is marked with OPEN.
+    """
     rows = np.asarray(store.array(stages["predict"], "suggested"))
+    label = OPEN if store.meta(stages["annotate"])["multilabel"] else None
     chosen = predictions[rows]
     return chosen.select(
         "doc_id",
-        pl.lit(None, pl.String).alias("label"),
+        pl.lit(label, pl.String).alias("label"),
         pl.col("likeliest").alias("guess"),
         pl.col("second").alias("second_guess"),
         pl.col("probability").round(3),

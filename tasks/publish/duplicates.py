@@ -22,6 +22,7 @@ from topicflow.configs.flows.deduplicate import DeduplicateConfig
 from topicflow.tasks.duplicates.deduplicate import WAYS
 from topicflow.tasks.duplicates.report_duplicates import N_LEAST
 from topicflow.tasks.execution.reporting import report
+from topicflow.tasks.publish.remarks import by_beginnings, say_remarks
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.publish.topic_folder import with_own_columns
 from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
@@ -69,15 +70,19 @@ def write_run(
         if against is not None:
             against_table(store, written, against).write_parquet(folder / "against.parquet")
         figures["least_similar"] = least_similar(store, written, against)
+        described = describe_run(store, config, stages, run)
+        figures = described["metrics"] | figures
         record = {
-            **describe_run(store, config, stages, run),
+            **described,
             "n_documents": documents.rows,
             "metrics": {name: value for name, value in figures.items() if not isinstance(value, list)},
+            "remarks": described["remarks"] + by_beginnings(figures),
             "least_similar": figures["least_similar"],
         }
         write_json(folder / "metrics.json", figures)
         write_json(folder / "run.json", record)
         (folder / "config.toml").write_text(record["config"], encoding="utf-8")
+    say_remarks(record)
     point_latest(runs / run.name, run.run_id)
     return record
 

@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.tasks.execution.reporting import report
+from topicflow.tasks.publish.remarks import say_remarks
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.runs.records import RunId, RunRecord
 from topicflow.tasks.search.freshness import source_files
@@ -39,14 +40,17 @@ def publish_index(
     ArtifactError
         When the folder cannot be written.
     """
-    meta = store.meta(stages["index"])
+    meta, described = store.meta(stages["index"]), describe_run(store, config, stages, run)
+    figures = index_figures(meta)
     record = {
-        **describe_run(store, config, stages, run),
-        **index_figures(meta),
+        **described,
+        **figures,
+        "metrics": described["metrics"] | figures["metrics"],
         "source_files": source_files(config.load),
         "topics": meta["topics"],
     }
     write_run(Path(config.runtime.runs), run, record)
+    say_remarks(record)
     report("the run's tables", lambda: _leave_artifacts(record))
     return record
 

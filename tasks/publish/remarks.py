@@ -1,19 +1,84 @@
-"""Remarks: a run's figures -> what a person should know before reading its topics, in plain sentences."""
+"""Remarks: a run's figures -> what a person should know before reading its results, in plain sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from topicflow.configs.sections.cluster import ClassesCluster, ClusterConfig, KMeansCluster
+from topicflow.configs.sections.cluster import ClassesCluster, ClusterConfig, HdbscanCluster, KMeansCluster
 from topicflow.tasks.log import LOG
 
 CROWD = 0.5
 """Share of all documents above which one topic is worth a remark."""
 
+MANY_COPIES = 0.1
+"""Share of all documents from which on copies of a few texts are worth a remark."""
 
-def remarks(metrics: Mapping[str, Any], clustering: ClusterConfig) -> list[str]:
-    """Return the remarks on a topic model with these metrics and this section `cluster`; most runs have none."""
+WHOLE_TEXTS = {
+    "topic_model": "set load.split to model passages",
+    "build_index": "set load.split to find passages",
+    "deduplicate": 'set deduplicate.method = "both" to compare the words of whole texts',
+}
+"""What a flow can do about long texts; a model with a longer input helps each of them."""
+
+
+def loss_figures(source: Mapping[str, Any], embedding: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics of what is not in a run's vectors: rows without text, and texts cut at `max_tokens`."""
+    figures = {"n_empty": source.get("n_empty")}
+    if embedding.get("n_cut") is not None:
+        figures |= {"n_cut": embedding["n_cut"], "max_tokens": embedding["max_tokens"]}
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def losses(
+    flow: str, source: Mapping[str, Any], embedding: Mapping[str, Any], n_embedded: int = 0
+) -> list[str]:
+    """Return what of the input a run of any flow did not read.
+
+    Parameters
+    ----------
+    flow : str
+        Which flow it is a run of.
+    source, embedding : mapping
+        What the stages `load` and `embed` recorded of its documents; empty where nothing was embedded.
+    n_embedded : int
+        Documents, or passages, that were embedded.
+    """
+    found = []
+    if n_empty := source.get("n_empty"):
+        found.append(f"{_of(n_empty, source.get('n_input_rows'), 'row')} without text: left out.")
+    if n_replaced := source.get("n_replaced"):
+        found.append(
+            f"{_of(n_replaced, None, 'text')} with bytes that are not UTF-8: U+FFFD stands for them."
+        )
+    if n_cut := embedding.get("n_cut"):
+        unit = "passage" if source.get("has_passages") else "document"
+        way = WHOLE_TEXTS.get(flow, "take an encoder that reads more")
+        read = f"the {embedding['max_tokens']:,} tokens that the encoder reads"
+        found.append(
+            f"{_of(n_cut, n_embedded, unit)} longer than {read}: the rest is not in the vectors. "
+            f"To use all of the text, {way}."
+        )
+    return found
+
+
+def _of(n: int, whole: int | None, unit: str) -> str:
+    """Return a count as a person reads it: 3 of 150 rows, 1 row."""
+    units = f"{unit}s" if n != 1 or whole else unit
+    return f"{n:,} of {whole:,} {units}" if whole else f"{n:,} {units}"
+
+
+def remarks(
+    metrics: Mapping[str, Any], clustering: ClusterConfig, copies: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Return the remarks on a topic model with these metrics and this section `cluster`; most runs have none.
+
+    `copies` is what the neighbour graph's artifact says of vectors that many documents share.
+    """
+    return [*_crowd(metrics, clustering), *_unmet_bound(metrics, clustering), *_copied(copies or {})]
+
+
+def _crowd(metrics: Mapping[str, Any], clustering: ClusterConfig) -> list[str]:
     share = metrics.get("largest_topic_share")
     if share is None or share <= CROWD or isinstance(clustering, ClassesCluster):
         return []
@@ -31,7 +96,42 @@ def remarks(metrics: Mapping[str, Any], clustering: ClusterConfig) -> list[str]:
     return [remark]
 
 
+def _unmet_bound(metrics: Mapping[str, Any], clustering: ClusterConfig) -> list[str]:
+    """Say where `max_outlier_share` is not met: there is no topic that a document could be given to."""
+    bound = clustering.max_outlier_share if isinstance(clustering, HdbscanCluster) else None
+    if bound is None or metrics.get("n_topics") != 0 or metrics.get("outlier_share", 0.0) <= bound:
+        return []
+    remark = (
+        f"cluster.max_outlier_share = {bound:g} is not met: no topic was found, so that no document has one; "
+        f"lower cluster.min_cluster_size (now {clustering.min_cluster_size})."  # type: ignore[union-attr]
+    )
+    return [remark]
+
+
+def _copied(copies: Mapping[str, Any]) -> list[str]:
+    share, n_vectors = copies.get("share", 0.0), copies.get("n_vectors", 0)
+    if share < MANY_COPIES:
+        return []
+    texts = "one text" if n_vectors == 1 else f"{n_vectors:,} texts"
+    remark = (
+        f"{share:.0%} of the documents are copies of {texts}. A text counts once when topics are found, and all its "
+        "copies are in its topic; the section [deduplicate] keeps one of each."
+    )
+    return [remark]
+
+
+def by_beginnings(figures: Mapping[str, Any]) -> list[str]:
+    """Return the remark on duplicates of which only beginnings were compared."""
+    if not (n := figures.get("n_by_beginning")):
+        return []
+    remark = (
+        f"{_of(n, figures['n_duplicates'], 'duplicate')} known by the first {figures['max_tokens']:,} tokens of long "
+        "texts alone: look at the least similar ones before you drop them."
+    )
+    return [remark]
+
+
 def say_remarks(record: Mapping[str, Any]) -> None:
     """Log the remarks of a run's record: on the screen, in run.log and in Prefect."""
-    for remark in record["remarks"]:
+    for remark in record.get("remarks", []):
         LOG.warning("note: %s", remark)

@@ -11,6 +11,7 @@ from pathlib import Path
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.read import dump_config
 from topicflow.tasks.core.vectors.blocks import n_cores
+from topicflow.tasks.publish.remarks import loss_figures, losses
 from topicflow.tasks.runs.records import RunId, RunRecord, library_versions
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
@@ -18,7 +19,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 def describe_run(
     store: ArtifactStore, config: FlowConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
-    """Return what a completed run of any flow records; flows add their own, `metrics` among it.
+    """Return what a completed run of any flow records; flows add their own, and `metrics` to those of lost input.
 
     Parameters
     ----------
@@ -32,6 +33,7 @@ def describe_run(
         Name, number and start of the run.
     """
     embedding = store.meta(stages["embed"]) if "embed" in stages else {}
+    source = store.meta(stages["load"])
     return {
         "run_id": run.run_id,
         "name": run.name,
@@ -41,13 +43,15 @@ def describe_run(
         "seconds": (datetime.now(UTC) - run.started).total_seconds(),
         "store": store.location,
         "stages": [_stage(store, stage, ref) for stage, ref in stages.items()],
-        "source": store.meta(stages["load"]),
+        "source": source,
         "embedding": {name: value for name, value in embedding.items() if name != "chunks"},
         "device": embedding.get("device", "none"),
         "machine": f"{platform.machine()} {platform.system()}, {n_cores()} cores",
         "versions": library_versions(),
         "commit": _commit(),
         "config": dump_config(_pinned(config, embedding)),
+        "metrics": loss_figures(source, embedding),
+        "remarks": losses(config.flow, source, embedding, stages["embed"].rows if "embed" in stages else 0),
         **_verdict(store, stages),
     }
 

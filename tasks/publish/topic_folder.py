@@ -16,6 +16,7 @@ import polars as pl
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed
 from topicflow.configs.sections.load import LoadConfig
+from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.encoding.encoders import find_encoder
 from topicflow.tasks.publish.remarks import remarks, say_remarks
 from topicflow.tasks.publish.run_record import describe_run
@@ -53,7 +54,7 @@ def publish_run(
         placed = pl.scan_parquet(folder / "documents.parquet").select("topic").collect()
         topics = topics_table(store, stages, placed["topic"])
         topics.write_parquet(folder / "topics.parquet")
-        flat_topics(topics).write_csv(folder / "topics.csv")
+        write_csv(flat_topics(topics), folder / "topics.csv")
         record["n_documents"] = placed.height
         record["n_topics"] = topics.height
         write_json(folder / "metrics.json", record["metrics"])
@@ -131,9 +132,9 @@ def documents_table(
 def join_passages(passages: pl.DataFrame) -> pl.DataFrame:
     """Return one row a document from one row a passage (doc_id of the document, topic, probability, …).
 
-    A document has the topic with the largest summed probability among its passages, and none only where no
-    passage has one; its probability is that sum over all its passages; its place is the mean of the topic's
-    passages, its outlier score the mean of all.
+    A document has the topic with the largest summed probability among its passages, the one of most passages where
+    sums are equal, and none only where no passage has one; its probability is that sum over all its passages; its place
+    is the mean of the topic's passages, its outlier score the mean of all.
     """
     order = passages.group_by("doc_id", maintain_order=True).agg(
         pl.len().alias("n"), pl.col("outlier_score").mean()
@@ -141,8 +142,16 @@ def join_passages(passages: pl.DataFrame) -> pl.DataFrame:
     best = (
         passages.with_columns((pl.col("topic") >= 0).alias("real"))
         .group_by("doc_id", "real", "topic", maintain_order=True)
-        .agg(pl.col("probability").sum(), pl.col("reassigned").any(), pl.col("x").mean(), pl.col("y").mean())
-        .sort("real", "probability", "topic", descending=[True, True, False], maintain_order=True)
+        .agg(
+            pl.col("probability").sum(),
+            pl.col("reassigned").any(),
+            pl.col("x").mean(),
+            pl.col("y").mean(),
+            pl.len().alias("n_own"),
+        )
+        .sort(
+            "real", "probability", "n_own", "topic", descending=[True, True, True, False], maintain_order=True
+        )
         .group_by("doc_id", maintain_order=True)
         .first()
     )
@@ -159,11 +168,12 @@ def _record(
     metrics = store.json(stages["evaluate"], "metrics")
     if "deduplicate" in stages:
         metrics["n_duplicates"] = store.meta(stages["deduplicate"])["n_duplicates"]
+    described, graph = describe_run(store, config, stages, run), store.meta(stages["neighbors"])
     return {
-        **describe_run(store, config, stages, run),
-        "metrics": metrics,
-        "remarks": remarks(metrics, config.cluster),
-        "graph": store.meta(stages["neighbors"]),
+        **described,
+        "metrics": described["metrics"] | metrics,
+        "remarks": described["remarks"] + remarks(metrics, config.cluster, graph.get("copies")),
+        "graph": graph,
     }
 
 

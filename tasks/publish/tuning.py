@@ -16,7 +16,9 @@ from prefect.cache_policies import NO_CACHE
 from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.tuning import AdapterTune
+from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.execution.reporting import report
+from topicflow.tasks.publish.remarks import say_remarks
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -62,11 +64,11 @@ def publish_tuned_run(
     ArtifactError
         When the folder cannot be written.
     """
-    tuned = stages["tune"]
+    tuned, described = stages["tune"], describe_run(store, config, stages, run)
     record = {
-        **describe_run(store, config, stages, run),
+        **described,
         "n_documents": stages["load"].rows,
-        "metrics": store.json(stages["judge"], "metrics"),
+        "metrics": described["metrics"] | store.json(stages["judge"], "metrics"),
         "tuned": store.meta(tuned),
     }
     record |= (
@@ -76,12 +78,12 @@ def publish_tuned_run(
         table = examples_table(store, stages)
         table.write_parquet(folder / "examples.parquet")
         if "contradictory" in table.columns and table["contradictory"].any():
-            table.filter("contradictory").select("doc_id", "label", "text").write_csv(
-                folder / "contradictory.csv"
-            )
+            contradictory = table.filter("contradictory").select("doc_id", "label", "text")
+            write_csv(contradictory, folder / "contradictory.csv")
         write_json(folder / "metrics.json", record["metrics"])
         write_json(folder / "run.json", record)
         (folder / "config.toml").write_text(record["config"], encoding="utf-8")
+    say_remarks(record)
     point_latest(Path(config.runtime.runs) / run.name, run.run_id)
     return record
 
@@ -114,6 +116,8 @@ def examples_table(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> p
     )
     members = [items.gather(links[:, place]).alias(name) for place, name in enumerate(MEMBERS[about["kind"]])]
     beside = [pl.Series("similar", similar)] if len(similar) else []
+    if about.get("graded"):
+        beside = [pl.Series("score", np.asarray(store.array(chosen, "scores")))]
     return pl.DataFrame([*members, *beside, named])
 
 

@@ -16,6 +16,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
+from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.execution.reporting import report
 from topicflow.tasks.publish.announce import announce
 from topicflow.tasks.publish.remarks import remarks, say_remarks
@@ -107,7 +108,7 @@ def _write_tables(
     all_documents(store, config, state).sink_parquet(folder / "documents.parquet")
     topics = lasting_topics(store, state, made.topics, labels)
     topics.write_parquet(folder / "topics.parquet")
-    flat_topics(topics).write_csv(folder / "topics.csv")
+    write_csv(flat_topics(topics), folder / "topics.csv")
     lineages = [
         store.table(ArtifactRef("lineages", key, "match"), "lineage").select(
             pl.lit(number, pl.Int32).alias("update"), pl.all()
@@ -169,10 +170,12 @@ def _record(
     kept: ArtifactRef,
 ) -> RunRecord:
     last, metrics = state.updates[-1], store.json(made.stages["overview"], "metrics")
+    described = describe_run(store, config, {**made.stages, "state": kept}, run)
+    graph = store.meta(made.stages["neighbors"]) if "neighbors" in made.stages else {}
     return {
-        **describe_run(store, config, {**made.stages, "state": kept}, run),
-        "metrics": metrics,
-        "remarks": remarks(metrics, config.cluster),
+        **described,
+        "metrics": described["metrics"] | metrics,
+        "remarks": described["remarks"] + remarks(metrics, config.cluster, graph.get("copies")),
         "update": {
             "number": last.number,
             "state": kept.key,

@@ -18,13 +18,15 @@ from topicflow.tasks.core.clusters.clustering import (
     number_by_size,
     parallel_hdbscan_clusters,
 )
+from topicflow.tasks.core.clusters.copies import crowds_alone, misfits_alone
 from topicflow.tasks.core.clusters.merge import merge_topics
 from topicflow.tasks.errors import StageError
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.resources import compiled_threads
 from topicflow.tasks.topics import recipes
-from topicflow.tasks.topics.fitted_sample import read_sample
+from topicflow.tasks.topics.fitted_sample import FittedSample, read_sample
+from topicflow.tasks.topics.neighbors import distinct_points
 
 AnyCluster = HdbscanCluster | KMeansCluster
 
@@ -50,7 +52,11 @@ def check_size(config: AnyCluster | ClassesCluster, n_docs: int) -> None:
 
 
 def cluster_points(
-    reduced: NDArray[np.float32], config: AnyCluster, seed: int, n_threads: int | None = None
+    reduced: NDArray[np.float32],
+    config: AnyCluster,
+    seed: int,
+    n_threads: int | None = None,
+    counts: NDArray[np.integer] | None = None,
 ) -> Clustering:
     """Return the clusters of the points, numbered by decreasing size.
 
@@ -64,6 +70,8 @@ def cluster_points(
         Seed of k-means; HDBSCAN has no random numbers.
     n_threads : int, optional
         Threads; default all cores.
+    counts : ndarray of shape (n_docs,), integer, optional
+        Number of documents of each point; default 1.
 
     Raises
     ------
@@ -72,15 +80,37 @@ def cluster_points(
 
     Notes
     -----
-    If all points are equal, they form one cluster with probability 1: HDBSCAN finds no difference in density.
+    Points at the same position are one point, whatever put them there: they have one label, and split no cluster. If
+    all points are equal, they form one cluster with probability 1: HDBSCAN finds no difference in density.
     """
-    check_size(config, len(reduced))
-    if len(reduced) and np.all(reduced == reduced[0]):
-        n = len(reduced)
+    copies = distinct_points(reduced + np.float32(0.0), n_threads)  # -0 is 0
+    n_docs = np.ones(len(reduced), np.int64) if counts is None else counts
+    weights = np.bincount(copies.group, weights=n_docs, minlength=copies.n_groups).astype(np.int64)
+    check_size(config, int(weights.sum()))
+    points = np.ascontiguousarray(reduced[copies.firsts])
+    found = _cluster_distinct(points, config, seed, n_threads, weights)
+    group = copies.group
+    return Clustering(
+        number_by_size(found.labels[group], n_docs),
+        found.probabilities[group],
+        found.outlier_scores[group],
+    )
+
+
+def _cluster_distinct(
+    points: NDArray[np.float32],
+    config: AnyCluster,
+    seed: int,
+    n_threads: int | None,
+    counts: NDArray[np.int64],
+) -> Clustering:
+    """Return the clusters of points of which no two coincide, each of which `counts` documents share."""
+    if len(points) < 2:
+        n = len(points)
         return Clustering(np.zeros(n, np.int32), np.ones(n, np.float32), np.zeros(n, np.float32))
-    points = np.asarray(reduced)
     if isinstance(config, KMeansCluster):
-        return kmeans_clusters(points, config.n_clusters, seed)
+        n_clusters = min(config.n_clusters, len(points))
+        return kmeans_clusters(points, n_clusters, seed, counts if (counts > 1).any() else None)
     min_samples = min(config.min_samples or config.min_cluster_size, len(points) - 1)
     implementation = config.implementation
     if implementation == "auto":
@@ -93,7 +123,7 @@ def cluster_points(
         config.epsilon,
         config.max_topic_share,
     )
-    return clusters(points, *settings, n_threads)
+    return crowds_alone(clusters(points, *settings, n_threads), counts, config.min_cluster_size)
 
 
 def scaled_down(config: AnyCluster, share: float) -> AnyCluster:
@@ -107,20 +137,50 @@ def scaled_down(config: AnyCluster, share: float) -> AnyCluster:
 
 
 def settle_topics(
-    labels: NDArray[np.int32], embeddings: NDArray[np.float32], config: AnyCluster
-) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Return the labels after merging topics and reassigning outliers by `config`, and which rows were reassigned.
+    labels: NDArray[np.int32],
+    embeddings: NDArray[np.float32],
+    config: AnyCluster,
+    n_threads: int | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the labels after merging topics and reassigning outliers by `config`, and memberships of reassigned rows.
 
-    Both use centroids in the embedding space. Afterwards topics are numbered by decreasing size.
+    Both use centroids in the embedding space, where copies of one vector count once and stay together. Afterwards
+    topics are numbered by decreasing size. The membership of a reassigned row is its cosine to the centroid of its
+    topic; that of other rows is NaN.
     """
-    reassigned = np.zeros(len(labels), bool)
+    memberships = np.full(len(labels), np.nan, np.float32)
     if isinstance(config, KMeansCluster):
-        return labels, reassigned
+        return labels, memberships
+    if config.n_topics is None and config.max_outlier_share is None:
+        return number_by_size(labels), memberships
+    copies = distinct_points(embeddings, n_threads)
+    counts, group = np.zeros(len(labels), np.int64), copies.firsts[copies.group]
+    counts[copies.firsts] = copies.counts
     if config.n_topics is not None:
-        labels = merge_topics(embeddings, labels, config.n_topics)
+        firsts = np.where(counts > 0, labels, -1).astype(np.int32)
+        labels = merge_topics(embeddings, firsts, config.n_topics)[group]
     if config.max_outlier_share is not None:
-        labels, reassigned = bound_outliers(embeddings, labels, config.max_outlier_share)
-    return number_by_size(labels), reassigned
+        labels, memberships = bound_outliers(embeddings, labels, config.max_outlier_share, counts)
+        labels, memberships = labels[group], memberships[group]
+    return number_by_size(labels), memberships
+
+
+def _clustered(
+    points: NDArray[np.float32],
+    embeddings: NDArray[np.float32],
+    sample: FittedSample | None,
+    config: AnyCluster,
+    seed: int,
+    runtime: RuntimeConfig,
+) -> Clustering:
+    """Return the clusters of all documents: those of the fitted points, which the others follow."""
+    if sample is None:
+        return cluster_points(points, config, seed, runtime.n_threads)
+    scaled, counts = scaled_down(config, sample.share), sample.counts
+    fitted = cluster_points(points[sample.rows], scaled, seed, runtime.n_threads, counts)
+    if counts is not None and isinstance(scaled, HdbscanCluster):
+        fitted = misfits_alone(fitted, embeddings[sample.rows], counts, scaled.min_cluster_size)
+    return sample.extend(fitted)
 
 
 @task(name="cluster", cache_policy=NO_CACHE, persist_result=False)
@@ -142,17 +202,12 @@ def cluster(
             write_classes(store, writer, embeddings, config)
         return store.committed(recipe, writer)
     with store.writing(recipe) as writer, compiled_threads(runtime.n_threads):
-        points, sample = store.array(reduced, "reduced"), read_sample(store, neighbors)
-        if sample is None:
-            clustering = cluster_points(points, config, seed, runtime.n_threads)
-        else:
-            fitted = cluster_points(
-                points[sample.rows], scaled_down(config, sample.share), seed, runtime.n_threads
-            )
-            clustering = sample.extend(fitted)
-        labels, reassigned = settle_topics(clustering.labels, store.array(embeddings, "embeddings"), config)
+        points, vectors = store.array(reduced, "reduced"), store.array(embeddings, "embeddings")
+        clustering = _clustered(points, vectors, read_sample(store, neighbors), config, seed, runtime)
+        labels, memberships = settle_topics(clustering.labels, vectors, config, runtime.n_threads)
+        reassigned = ~np.isnan(memberships)
         writer.save_array("labels", labels)
-        writer.save_array("probabilities", clustering.probabilities)
+        writer.save_array("probabilities", np.where(reassigned, memberships, clustering.probabilities))
         writer.save_array("outlier_scores", clustering.outlier_scores)
         writer.save_array("reassigned", reassigned)
         writer.rows = len(labels)

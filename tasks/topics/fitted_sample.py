@@ -1,4 +1,4 @@
-"""Fitted sample: a corpus above `neighbors.fit_limit` -> the fitted rows, and the assignment of all other rows."""
+"""Fitted sample: a corpus above `neighbors.fit_limit`, or with copies -> fitted rows, and how others follow them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 N_NEAREST = 8
 """Fitted neighbours that decide a document's topic and position."""
 
+OFTEN = 10
+"""Documents with one vector from which on a person is told of them."""
+
 
 @dataclass(frozen=True)
 class FittedSample:
@@ -24,19 +27,23 @@ class FittedSample:
     rows : ndarray of shape (n_fitted,), int64
         Fitted rows, ascending.
     nearest : ndarray of shape (n_docs, N_NEAREST), int32
-        Positions in `rows` of each document's nearest fitted documents.
+        Positions in `rows` of each document's nearest fitted documents; only of its own vector where all are fitted.
     weights : ndarray of shape (n_docs, N_NEAREST), float32
-        Weights of these in the vote.
+        Weights of these in the vote; a document with the vector of a fitted document follows only that one.
+    counts : ndarray of shape (n_fitted,), int32, optional
+        Number of documents with the vector of each fitted row, including itself; default 1.
     """
 
     rows: NDArray[np.int64]
     nearest: NDArray[np.int32]
     weights: NDArray[np.float32]
+    counts: NDArray[np.int32] | None = None
 
     @property
     def share(self) -> float:
-        """Share of the documents that are fitted."""
-        return len(self.rows) / len(self.nearest)
+        """Share of the documents that are fitted, copies of one vector counted."""
+        n_fitted = len(self.rows) if self.counts is None else int(self.counts.sum())
+        return n_fitted / len(self.nearest)
 
     def place(self, fitted: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the positions (n_docs, dim) of all documents; others are at the mean of their nearest fitted ones."""
@@ -76,16 +83,33 @@ def draw_rows(n_docs: int, limit: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).choice(n_docs, size=limit, replace=False)).astype(np.int64)
 
 
+def share_of_copies(counts: NDArray[np.integer]) -> dict[str, float | int]:
+    """Return how many vectors OFTEN documents and more have, and the share of all documents that have one of them.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_points,), integer
+        Documents with each vector.
+    """
+    often = counts[counts >= OFTEN]
+    return {"n_vectors": len(often), "share": round(float(often.sum() / counts.sum()), 6)}
+
+
 def sample_of(store: ArtifactStore, neighbors: ArtifactRef) -> ArtifactRef | None:
     """Return the artifact with the fitted `rows` of a neighbour graph; None if it contains every document."""
-    return neighbors if store.meta(neighbors).get("sampled", False) else None
+    meta = store.meta(neighbors)
+    return neighbors if meta.get("sampled", False) or "copies" in meta else None
 
 
 def read_sample(store: ArtifactStore, neighbors: ArtifactRef) -> FittedSample | None:
     """Return the sample of a neighbour graph; None if it contains every document."""
     if sample_of(store, neighbors) is None:
         return None
-    weights = neighbor_weights(np.asarray(store.array(neighbors, "nearest_distances")))
-    return FittedSample(
-        np.asarray(store.array(neighbors, "rows")), np.asarray(store.array(neighbors, "nearest")), weights
-    )
+    rows, counts = (np.asarray(store.array(neighbors, name)) for name in ("rows", "counts"))
+    if not store.meta(neighbors)["sampled"]:
+        own = np.asarray(store.array(neighbors, "point"))[:, None]
+        return FittedSample(rows, own, np.ones(own.shape, np.float32), counts)
+    distances = np.asarray(store.array(neighbors, "nearest_distances"))
+    weights = neighbor_weights(distances)
+    weights[distances[:, 0] == 0.0] = np.eye(1, weights.shape[1], dtype=np.float32)  # a copy of a fitted one
+    return FittedSample(rows, np.asarray(store.array(neighbors, "nearest")), weights, counts)

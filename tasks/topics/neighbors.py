@@ -1,6 +1,9 @@
 """Neighbors: embeddings (n_docs, dim) -> indices (n_fitted, k) int32 and cosine distances (n_fitted, k) float32.
 
-Up to `fit_limit` all documents are fitted. Above it a sample is, and each document's nearest in it are stored too.
+Copies of one vector are one point, because copies would fill each other's lists: if there are any, `rows` are the first
+document of each vector, `counts` the number of documents with it, and `point` (n_docs,) the point of each document. Up
+to `fit_limit` all points are fitted. Above it a sample of the documents is (`rows`, `counts`), and each document's
+nearest in it are stored too.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.tasks.core.vectors.blocks import threads
 from topicflow.tasks.core.vectors.descent import descent_neighbors
+from topicflow.tasks.core.vectors.equals import EqualRows, equal_rows
 from topicflow.tasks.core.vectors.knn import exact_neighbors, pynndescent_neighbors, recall
 from topicflow.tasks.execution.devices import resolve_device
 from topicflow.tasks.execution.parts import discard_all
@@ -22,7 +27,7 @@ from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import DETAILS
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
 from topicflow.tasks.topics import recipes
-from topicflow.tasks.topics.fitted_sample import draw_rows
+from topicflow.tasks.topics.fitted_sample import draw_rows, share_of_copies
 from topicflow.tasks.topics.nearest_fitted import Fitted, look_up, read_lookups, save_cells
 
 EXACT_UP_TO = {"cpu": 10_000, "mps": 50_000, "cuda": 2_000_000}
@@ -85,20 +90,35 @@ def neighbors(
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
-        sampled = embeddings.rows > config.fit_limit
+        vectors = store.array(embeddings, "embeddings")
+        points = distinct_points(vectors, runtime.n_threads)
+        sampled, has_copies = points.n_groups > config.fit_limit, points.n_groups < len(vectors)
         beside = []
         if sampled:
             fitted = _fitted_sample(store, embeddings, config, seed, runtime)
             graph = _read_graph(store, fitted)
             beside = [fitted, *_look_up_all(store, embeddings, fitted, runtime, writer)]
+        elif has_copies:
+            writer.save_array("rows", points.firsts.astype(np.int64))
+            writer.save_array("point", points.group)
+            writer.save_array("counts", points.counts.astype(np.int32))
+            graph = find_neighbors(vectors[points.firsts], config, seed, runtime)
         else:
-            graph = find_neighbors(store.array(embeddings, "embeddings"), config, seed, runtime)
+            graph = find_neighbors(vectors, config, seed, runtime)
         DETAILS.info("neighbours of %s vectors by %s", f"{len(graph.indices):,}", graph.method)
         _save_graph(writer, graph)
         writer.rows = embeddings.rows
-        writer.meta["sampled"] = sampled
+        writer.meta |= {"sampled": sampled}
+        if has_copies:
+            writer.meta |= {"copies": share_of_copies(points.counts)}
     discard_all(store, beside)
     return store.committed(recipe, writer)
+
+
+def distinct_points(vectors: NDArray[np.float32], n_threads: int | None) -> EqualRows:
+    """Return the groups of equal vectors (n, dim): each is one point to graph, layout and clusters."""
+    with threads(n_threads) as run:
+        return equal_rows(np.ascontiguousarray(vectors, np.float32), run)
 
 
 def _save_graph(writer: ArtifactWriter, graph: NeighborGraph) -> None:
@@ -127,6 +147,7 @@ def _look_up_all(
     parts = look_up(store, embeddings, asked, runtime)
     found = list(zip(*read_lookups(store, parts), strict=True))
     writer.save_array("rows", store.array(fitted, "rows"))
+    writer.save_array("counts", store.array(fitted, "counts"))
     writer.save_array("nearest", np.concatenate(found[0]))
     writer.save_array("nearest_distances", np.concatenate(found[1]))
     return parts
@@ -145,11 +166,14 @@ def _fitted_sample(
         return found
     with store.writing(recipe) as writer:
         rows = draw_rows(embeddings.rows, config.fit_limit, seed)
-        writer.save_array("rows", rows)
         vectors = np.ascontiguousarray(store.array(embeddings, "embeddings")[rows])
-        writer.save_array(
-            "embeddings", vectors
-        )  # each part maps this file and need not gather the rows again
+        points = distinct_points(vectors, runtime.n_threads)
+        if points.n_groups < len(vectors):
+            rows, vectors = rows[points.firsts], np.ascontiguousarray(vectors[points.firsts])
+        writer.save_array("rows", rows)
+        writer.save_array("counts", points.counts.astype(np.int32))
+        # each part maps this file and need not gather the rows again
+        writer.save_array("embeddings", vectors)
         graph = find_neighbors(vectors, config, seed, runtime)
         _save_graph(writer, graph)
         save_cells(writer, vectors, graph.indices, seed, runtime.n_threads)

@@ -18,9 +18,9 @@ from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 
 VERSIONS: Mapping[str, int] = {
-    "neighbors": 4,
-    "reduce": 4,
-    "cluster": 5,
+    "neighbors": 5,
+    "reduce": 5,
+    "cluster": 6,
     "count": 1,
     "label": 2,
     "evaluate": 1,

@@ -20,8 +20,12 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.resources import compiled_threads
 from topicflow.tasks.topics import recipes
 from topicflow.tasks.topics.fitted_sample import read_sample
+from topicflow.tasks.topics.neighbors import distinct_points
 
 AnyReduce = ParallelUmapReduce | UmapReduce | PcaReduce | NoReduce
+
+LEAST_EXTENT = 1e-30
+"""Width of a component below which the points have no width along it: unit vectors differ by 1e-8 at least."""
 
 CUDA_FROM = 50_000
 """Minimum number of points for a CUDA device: loading its kernel takes 1 s, and 100,000 points on two cores 3 s."""
@@ -108,9 +112,29 @@ def start_positions(
         return rng.uniform(0.0, EXTENT, (len(embeddings), n_components)).astype(np.float32)
     components = principal_components(embeddings, n_components, n_threads)
     components -= components.min(axis=0)
-    components *= EXTENT / np.maximum(components.max(axis=0), np.finfo(np.float32).tiny)
+    extents = components.max(axis=0)
+    flat = extents < LEAST_EXTENT
+    components *= np.where(flat, 0.0, EXTENT / np.where(flat, 1.0, extents)).astype(np.float32)
     noise = rng.normal(scale=1e-6 * EXTENT, size=components.shape)
     return (components + noise).astype(np.float32)
+
+
+def two_places(n_components: int) -> NDArray[np.float32]:
+    """Return a layout (2, n_components) float32 of two vectors that many documents share: one EXTENT apart."""
+    places = np.zeros((2, n_components), np.float32)
+    places[1, 0] = EXTENT
+    return places
+
+
+def components_of_points(
+    vectors: NDArray[np.float32], n_components: int, n_threads: int | None
+) -> NDArray[np.float32]:
+    """Return the principal components (n, n_components) float32 of the distinct vectors; copies have equal ones."""
+    points = distinct_points(vectors, n_threads)
+    if points.n_groups == len(vectors):
+        return principal_components(vectors, n_components, n_threads)
+    found = principal_components(vectors, n_components, n_threads, points.firsts.astype(np.int64))
+    return np.ascontiguousarray(found[points.firsts][points.group])
 
 
 def _all_equal(vectors: NDArray[np.float32]) -> bool:
@@ -142,9 +166,10 @@ def reduce(
             laid_out["engine"] = engine = layout_engine(config, len(fitted), resolve_device(runtime.device))
             DETAILS.info("layout of %s points by %s", f"{len(fitted):,}", engine)
             reduced = reduce_graph(indices, distances, fitted, config, seed, runtime.n_threads, engine)
-            reduced = reduced if sample is None else sample.place(reduced)
+            if sample is not None:
+                reduced = sample.place(reduced if len(fitted) != 2 else two_places(config.n_components))
         elif isinstance(config, PcaReduce):
-            reduced = principal_components(vectors, config.n_components, runtime.n_threads)
+            reduced = components_of_points(vectors, config.n_components, runtime.n_threads)
         else:
             reduced = np.asarray(vectors)
         writer.save_array("reduced", reduced)

@@ -1,6 +1,7 @@
 """Example files: labels, topics of a run, pairs, triplets as given -> tables with nothing contradictory in them.
 
 Tables of labels have columns doc_id and label; tables of pairs and triplets name their members by doc_id or by text.
+Pairs say whether they are similar, or how much (`score`), or neither: then all are.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import polars as pl
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.tuning import ClassExamples, PairExamples, TopicExamples, TripletExamples
 from topicflow.tasks.documents.columns import require_column
+from topicflow.tasks.documents.spreadsheet_csv import read_csv
 from topicflow.tasks.errors import ConfigError, DataError, first_line
 from topicflow.tasks.runs.history import RunRecord
 from topicflow.tasks.runs.resolve import resolve
@@ -27,14 +29,31 @@ LISTED = 5
 
 MEMBERS = {"pairs": ("a", "b"), "triplets": ("anchor", "positive", "negative")}
 
+COLUMNS = {
+    "pairs": (
+        ("id_a", "id_b"), ("text_a", "text_b"), ("id_anchor", "id_positive"), ("text_anchor", "text_positive"),
+        ("anchor", "positive"), ("sentence1", "sentence2"),
+    ),
+    "triplets": (
+        ("id_anchor", "id_positive", "id_negative"), ("text_anchor", "text_positive", "text_negative"),
+        ("anchor", "positive", "negative"),
+    ),
+}  # fmt: skip
+"""What a file may call the members, texts where it says no id; the last ones are those of the Hugging Face hub."""
+
 
 @dataclass(frozen=True)
 class GivenLinks:
-    """Pairs or triplets as given: one column a member (ids or texts), `similar` beside pairs, and which of the two."""
+    """Pairs or triplets as given: one column a member (ids or texts), beside those of pairs `similar` or `score`."""
 
     table: pl.DataFrame
     by_text: bool
     members: tuple[str, ...]
+
+    @property
+    def graded(self) -> bool:
+        """Whether pairs have scores."""
+        return "score" in self.table.columns
 
 
 def source_digest(config: AnyExamples, runtime: RuntimeConfig) -> str:
@@ -106,41 +125,83 @@ def read_links(config: PairExamples | TripletExamples, known: pl.Series) -> Give
     Raises
     ------
     DataError
-        When columns are missing, a member is empty or no document, `similar` is neither 1 nor 0, or two rows say
-        opposite things.
+        When columns are missing, a member is empty or no document, `similar` is neither 1 nor 0, a score is no number,
+        or two rows say opposite things.
     """
-    names = MEMBERS[config.method]
     found = _read(config.path, ())
-    by_text = {f"text_{name}" for name in names} <= set(found.columns)
-    members = tuple(f"{'text' if by_text else 'id'}_{name}" for name in names)
-    wanted = (*members, "similar") if config.method == "pairs" else members
-    table = _read(config.path, wanted).select(pl.col(members).cast(pl.String), *wanted[len(members) :])
+    members = next((names for names in COLUMNS[config.method] if set(names) <= set(found.columns)), ())
+    if not members:
+        ways = "; ".join(", ".join(names) for names in COLUMNS[config.method])
+        msg = f"examples: {config.path}: expected columns {ways}; there are: {', '.join(found.columns)}"
+        raise DataError(msg)
+    by_text = not members[0].startswith("id_")
+    said = [name for name in ("similar", "score") if config.method == "pairs" and name in found.columns][:1]
+    table = found.select(pl.col(members).cast(pl.String), *said)
     _refuse_empty(config.path, table, members)
     if not by_text:
         for member in members:
             _refuse_unknown(config.path, table[member], known)
     if config.method == "pairs":
-        return GivenLinks(_checked_pairs(config.path, table, members), by_text, members)
+        checked = {"similar": _checked_pairs, "score": _checked_scores}.get("".join(said), _unlabelled_pairs)
+        return GivenLinks(checked(config.path, table, members), by_text, members)
     return GivenLinks(_checked_triplets(config.path, table, members), by_text, members)
 
 
 def _checked_pairs(path: str, table: pl.DataFrame, members: Sequence[str]) -> pl.DataFrame:
-    """Return the pairs with `similar` as a boolean, each once whatever the order of its members."""
+    """Return the pairs with `similar` as a boolean, each once whatever the order of its members; one is similar."""
     given = table["similar"].cast(pl.String).str.to_lowercase().str.strip_suffix(".0")
     similar = given.replace_strict({"1": True, "true": True, "0": False, "false": False}, default=None)
     if similar.null_count():
         row = int(similar.is_null().arg_max() or 0)
-        msg = f"examples: {path}: row {row:,}: similar is {table['similar'][row]!r}, expected 1 or 0"
+        found = table["similar"][row]
+        msg = f"examples: {path}: row {row:,}: similar is {found!r}, expected 1 or 0; degrees go in a column score"
         raise DataError(msg)
+    pairs = _ordered(table.with_columns(similar=similar.cast(pl.Boolean)), members)
+    _refuse_contradictions(path, _twice(pairs, members), members, "pairs are similar and not")
+    if not pairs["similar"].any():
+        msg = f"examples: {path}: no pair is similar; tuning needs pairs that are, beside those that are not"
+        raise DataError(msg)
+    return pairs
+
+
+def _checked_scores(path: str, table: pl.DataFrame, members: Sequence[str]) -> pl.DataFrame:
+    """Return the pairs with `score` as a number, each once; not all scores are equal."""
+    scores = table["score"].cast(pl.Float64, strict=False)
+    known = scores.is_finite().fill_null(value=False)
+    if not known.all():
+        row = int((~known).arg_max() or 0)
+        msg = f"examples: {path}: row {row:,}: score is {table['score'][row]!r}, expected a number"
+        raise DataError(msg)
+    pairs = _ordered(table.with_columns(score=scores), members)
+    _refuse_contradictions(path, _twice(pairs, members), members, "pairs have two scores")
+    if pairs["score"].n_unique() < 2:
+        msg = f"examples: {path}: all scores are equal; leave the column out where all pairs are similar"
+        raise DataError(msg)
+    return pairs
+
+
+def _unlabelled_pairs(_path: str, table: pl.DataFrame, members: Sequence[str]) -> pl.DataFrame:
+    """Return pairs of which nothing is said, each once: all are similar, and the anchor stays first."""
     a, b = pl.col(members[0]), pl.col(members[1])
-    ordered = table.with_columns(
+    pairs = table.with_columns(
+        similar=pl.lit(value=True), low=pl.min_horizontal(a, b), high=pl.max_horizontal(a, b)
+    )
+    return pairs.unique(["low", "high"], keep="first", maintain_order=True).drop("low", "high").filter(a != b)
+
+
+def _ordered(pairs: pl.DataFrame, members: Sequence[str]) -> pl.DataFrame:
+    """Return the pairs of two different members with the smaller one first, each once."""
+    a, b = pl.col(members[0]), pl.col(members[1])
+    ordered = pairs.with_columns(
         pl.when(a <= b).then(a).otherwise(b).alias(members[0]),
         pl.when(a <= b).then(b).otherwise(a).alias(members[1]),
-        similar=similar.cast(pl.Boolean),
     ).unique(maintain_order=True)
-    both = ordered.group_by(members, maintain_order=True).len().filter(pl.col("len") > 1)
-    _refuse_contradictions(path, both, members, "pairs are similar and not")
     return ordered.filter(a != b)
+
+
+def _twice(pairs: pl.DataFrame, members: Sequence[str]) -> pl.DataFrame:
+    """Return the members of the pairs that are there more than once."""
+    return pairs.group_by(members, maintain_order=True).len().filter(pl.col("len") > 1)
 
 
 def _checked_triplets(path: str, table: pl.DataFrame, members: Sequence[str]) -> pl.DataFrame:
@@ -197,7 +258,7 @@ def _read(path: str, columns: Sequence[str]) -> pl.DataFrame:
         if ending == ".parquet":
             table = pl.read_parquet(path)
         elif ending == ".csv":
-            table = pl.read_csv(path, infer_schema=False)  # an id 007 is no number
+            table = read_csv(path)
         elif ending in {".ndjson", ".jsonl"}:
             table = pl.read_ndjson(path)
         else:

@@ -33,6 +33,7 @@ class ExampleSet:
     links: Numbers | None = None
     link_roles: Roles | None = None
     similar: NDArray[np.bool_] | None = None
+    scores: NDArray[np.float64] | None = None
 
     def rows(self, role: int) -> Numbers:
         """Return the items of a role."""
@@ -42,6 +43,20 @@ class ExampleSet:
         """Return the vectors and classes of a role's items."""
         rows = self.rows(role)
         return np.asarray(self.vectors[rows]), self.classes[rows]
+
+    def way_of_pairs(self, role: int) -> str:
+        """Return what the pairs of a role say: `graded`, how similar; `contrastive`, whether; `ranking`, all are."""
+        if self.scores is not None:
+            return "graded"
+        return "ranking" if self.linked(role)[1].all() else "contrastive"
+
+    def scored(self, role: int) -> tuple[Numbers, NDArray[np.float64]]:
+        """Return the pairs of a role (n, 2) and their scores (n,)."""
+        assert self.links is not None
+        assert self.link_roles is not None
+        assert self.scores is not None
+        rows = np.flatnonzero(self.link_roles == role)
+        return self.links[rows], self.scores[rows]
 
     def linked(self, role: int) -> tuple[Numbers, NDArray[np.bool_]]:
         """Return the links of a role (n, m), and which are similar (n,); all are where they are no pairs."""
@@ -77,9 +92,7 @@ def read_examples(
         vectors = store.array(embeddings, "embeddings")
         if store.meta(chosen)["kind"] != "classes":  # whose items are the documents in their order
             vectors = vectors[rows]
-    links: dict[str, Any] = {}
-    if store.meta(chosen)["kind"] != "classes":
-        links = {name: np.asarray(store.array(chosen, name)) for name in ("links", "link_roles", "similar")}
+    links = _links(store, chosen)
     return ExampleSet(
         vectors, np.asarray(store.array(chosen, "roles")), np.asarray(store.array(chosen, "classes")), **links
     )
@@ -88,11 +101,18 @@ def read_examples(
 def read_roles(store: ArtifactStore, chosen: ArtifactRef) -> ExampleSet:
     """Return the examples without vectors, which full tuning has no use for."""
     rows = store.array(chosen, "rows")
-    links: dict[str, Any] = {}
-    if store.meta(chosen)["kind"] != "classes":
-        links = {name: np.asarray(store.array(chosen, name)) for name in ("links", "link_roles", "similar")}
+    links = _links(store, chosen)
     roles, classes = np.asarray(store.array(chosen, "roles")), np.asarray(store.array(chosen, "classes"))
     return ExampleSet(np.empty((len(rows), 0), np.float32), roles, classes, **links)
+
+
+def _links(store: ArtifactStore, chosen: ArtifactRef) -> dict[str, Any]:
+    """Return the arrays of pairs or triplets by name; none of classes."""
+    about = store.meta(chosen)
+    if about["kind"] == "classes":
+        return {}
+    names = ("links", "link_roles", "similar", *(("scores",) if about.get("graded") else ()))
+    return {name: np.asarray(store.array(chosen, name)) for name in names}
 
 
 def read_texts(store: ArtifactStore, documents: ArtifactRef, chosen: ArtifactRef) -> pl.Series:

@@ -4,7 +4,7 @@ rows (n_items,) int64     the item's document, -1 for a text that is none
 roles (n_items,) int8     0 trains, 1 says when to stop, 2 is held out, 3 trains without a label, -1 is left aside
 classes (n_items,) int64  class of each, -1 for none
 links (n_links, m) int64  items of each pair (m = 2) or triplet (m = 3); with link_roles (n_links,) int8 and
-                          similar (n_links,) bool
+                          similar (n_links,) bool; where pairs are graded, scores (n_links,) float64 instead
 contradictory (n,) int64  documents of equal texts and different labels, which are left aside
 
 No text has two roles: what is equal to a held-out text is never trained on, labelled or not.
@@ -248,14 +248,18 @@ def _of_links(
     if not given.by_text:
         at = {name: row for row, name in enumerate(ids.to_list())}
         rows = np.array([at[name] for name in names.to_list()])
-    similar = given.table["similar"].to_numpy() if config.method == "pairs" else np.empty(0, bool)
+    is_labelled = config.method == "pairs" and not given.graded
+    similar = given.table["similar"].to_numpy() if is_labelled else np.empty(0, bool)
     arrays: dict[str, NDArray[Any]] = {
         "rows": rows, "roles": roles, "classes": np.full(len(names), -1), "links": links,
         "link_roles": roles_of_links, "similar": np.asarray(similar, bool),
     }  # fmt: skip
+    if given.graded:
+        arrays["scores"] = given.table["score"].to_numpy()
     if given.by_text:
         arrays["texts"] = names.to_numpy()
-    return arrays, {"kind": config.method, "by_text": given.by_text}
+    graded = {"graded": True} if given.graded else {}
+    return arrays, {"kind": config.method, "by_text": given.by_text, **graded}
 
 
 def _roles_of_links(

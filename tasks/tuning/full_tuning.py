@@ -1,8 +1,8 @@
 """Full tuning: texts and what is similar among them -> a folder of a sentence-transformers model, all weights trained.
 
 By sentence-transformers' own trainer and losses: batch-hard triplets for classes, online contrastive for pairs,
-triplets for triplets. No checkpoints are written, whose optimizer states would be pickled; the best weights are kept
-in memory.
+multiple negatives for pairs that are all similar, CoSENT for graded ones, triplets for triplets. No checkpoints are
+written, whose optimizer states would be pickled; the best weights are kept in memory.
 """
 
 from __future__ import annotations
@@ -112,15 +112,21 @@ def _columns(texts: pl.Series, examples: ExampleSet, role: int) -> dict[str, lis
     if examples.links is None:
         rows = examples.rows(role)
         return {"text": of(rows), "label": examples.classes[rows].tolist()}
-    links, similar = examples.linked(role)
+    loss = _loss_name(examples)
+    links, said = examples.scored(role) if loss == "graded" else examples.linked(role)
     columns: dict[str, list[Any]] = {f"text_{place}": of(members) for place, members in enumerate(links.T)}
-    return columns if links.shape[1] == 3 else {**columns, "label": similar.astype(int).tolist()}
+    if loss in {"triplet", "ranking"}:
+        return columns
+    return {**columns, "label": said.astype(float if loss == "graded" else int).tolist()}
 
 
 def _loss_name(examples: ExampleSet) -> str:
     if examples.links is None:
         return "batch_hard_triplet"
-    return "online_contrastive" if examples.links.shape[1] == 2 else "triplet"
+    if examples.links.shape[1] == 3:
+        return "triplet"
+    way = examples.way_of_pairs(TRAINING)
+    return "online_contrastive" if way == "contrastive" else way
 
 
 def _train(
@@ -144,6 +150,8 @@ def _train(
     makers = {
         "batch_hard_triplet": lambda: losses.BatchHardSoftMarginTripletLoss(model),
         "online_contrastive": lambda: losses.OnlineContrastiveLoss(model),
+        "ranking": lambda: losses.MultipleNegativesRankingLoss(model),
+        "graded": lambda: losses.CoSENTLoss(model),
         "triplet": lambda: losses.TripletLoss(
             model, losses.TripletDistanceMetric.COSINE, triplet_margin=TRIPLET_MARGIN
         ),
@@ -161,7 +169,10 @@ def _train(
             if found[-1] <= min(found):
                 best.update({name: value.detach().clone() for name, value in model.state_dict().items()})
 
-    by_label = examples.links is None
+    by_label, name = examples.links is None, _loss_name(examples)
+    sampler = BatchSamplers.GROUP_BY_LABEL if by_label else BatchSamplers.BATCH_SAMPLER
+    if name == "ranking":  # a text twice in a batch would be its own negative
+        sampler = BatchSamplers.NO_DUPLICATES
     held = _is_enough(validation, by_label=by_label)
     with tempfile.TemporaryDirectory() as scratch:
         arguments = SentenceTransformerTrainingArguments(
@@ -169,7 +180,7 @@ def _train(
             per_device_train_batch_size=config.batch_size, per_device_eval_batch_size=config.batch_size,
             learning_rate=config.learning_rate, warmup_steps=0.1, seed=seed, use_cpu=on_cpu, report_to="none",
             disable_tqdm=True, logging_strategy="no", save_strategy="no", eval_strategy="epoch" if held else "no",
-            batch_sampler=BatchSamplers.GROUP_BY_LABEL if by_label else BatchSamplers.BATCH_SAMPLER,
+            batch_sampler=sampler,
             dataloader_pin_memory=not on_cpu, prompts=None,
         )  # fmt: skip
         trainer = SentenceTransformerTrainer(
@@ -177,7 +188,7 @@ def _train(
             args=arguments,
             train_dataset=Dataset.from_dict(training),
             eval_dataset=Dataset.from_dict(validation) if held else None,
-            loss=makers[_loss_name(examples)](),
+            loss=makers[name](),
             callbacks=[KeepBest()],
         )
         trainer.train()

@@ -25,6 +25,8 @@ from topicflow.tasks.core.learning.class_head import Examples, fit_softmax
 from topicflow.tasks.core.learning.residual import FloatArray
 from topicflow.tasks.core.learning.similarity import (
     chance_share,
+    partner_ranks,
+    rank_agreement,
     ranking_quality,
     same_class_shares,
     triplet_accuracy,
@@ -33,7 +35,7 @@ from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.resources import compiled_threads, one_torch_thread
 from topicflow.tasks.topics.cluster import cluster_points
-from topicflow.tasks.topics.neighbors import find_neighbors
+from topicflow.tasks.topics.neighbors import distinct_points, find_neighbors
 from topicflow.tasks.topics.reduce import reduce_graph
 from topicflow.tasks.tuning import recipes
 from topicflow.tasks.tuning.example_set import AnyEmbed, ExampleSet, read_examples
@@ -64,7 +66,7 @@ def measure_space(found: ExampleSet, config: JudgeConfig, seed: int, runtime: Ru
     O(sample × n_held_out × dim) for the neighbours, beside the probe and the topics.
     """
     if found.links is not None:
-        return {name: _defined(value) for name, value in _of_links(found).items()}
+        return {name: _defined(value) for name, value in _of_links(found, config, seed).items()}
     vectors, classes = found.of(HELD_OUT)
     shares = same_class_shares(vectors, classes, config.neighbors, config.sample, seed)
     figures: dict[str, float] = {f"top_{k}": shares.get(k, math.nan) for k in sorted(config.neighbors)}
@@ -77,9 +79,18 @@ def measure_space(found: ExampleSet, config: JudgeConfig, seed: int, runtime: Ru
     return {name: _defined(value) for name, value in figures.items()}
 
 
-def _of_links(found: ExampleSet) -> dict[str, float]:
+def _of_links(found: ExampleSet, config: JudgeConfig, seed: int) -> dict[str, float]:
     """Return how well cosines of held-out pairs or triplets say what is similar."""
     links, similar = found.linked(HELD_OUT)
+    if found.scores is not None:
+        cosines = np.einsum("ij,ij->i", *(np.asarray(found.vectors[rows]) for rows in links.T))
+        return {"spearman": rank_agreement(cosines, found.scored(HELD_OUT)[1])}
+    if links.shape[1] == 2 and similar.all():
+        ranks = partner_ranks(found.vectors, links, config.sample, seed)
+        return {
+            "partner_first": float((ranks == 1.0).mean()),
+            "mean_reciprocal_rank": float((1.0 / ranks).mean()),
+        }
     members = [np.asarray(found.vectors[rows]) for rows in links.T]
     if len(members) == 3:
         return {"triplet_accuracy": triplet_accuracy(members[0], members[1], members[2])}
@@ -120,9 +131,12 @@ def _topics(
         return kmeans_clusters(np.ascontiguousarray(vectors), n_classes, seed).labels
     clustering = HdbscanCluster(min_cluster_size=max(2, min(15, len(vectors) // (2 * n_classes))))
     with compiled_threads(runtime.n_threads):
-        graph = find_neighbors(vectors, NeighborsConfig(), seed, runtime)
-        reduced = reduce_graph(graph.indices, graph.distances, vectors, ParallelUmapReduce(), seed)
-        return cluster_points(reduced, clustering, seed, runtime.n_threads).labels
+        points = distinct_points(vectors, runtime.n_threads)
+        fitted = np.ascontiguousarray(vectors[points.firsts])
+        graph = find_neighbors(fitted, NeighborsConfig(), seed, runtime)
+        reduced = reduce_graph(graph.indices, graph.distances, fitted, ParallelUmapReduce(), seed)
+        found = cluster_points(reduced, clustering, seed, runtime.n_threads, points.counts)
+        return found.labels[points.group]
 
 
 def _defined(value: float) -> float | None:

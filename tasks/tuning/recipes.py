@@ -20,7 +20,7 @@ from topicflow.configs.sections.tuning import (
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 
-VERSIONS: Mapping[str, int] = {"examples": 1, "tune": 1, "judge": 2}
+VERSIONS: Mapping[str, int] = {"examples": 1, "tune": 2, "judge": 3}
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
 

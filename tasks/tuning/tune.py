@@ -20,6 +20,7 @@ from topicflow.tasks.core.learning.residual import ResidualHead
 from topicflow.tasks.core.learning.similarity import same_class_shares
 from topicflow.tasks.encoding.adapters import save_adapter
 from topicflow.tasks.encoding.encoders import find_encoder
+from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.resources import one_torch_thread
@@ -57,10 +58,11 @@ def fit_adapter(found: ExampleSet, config: AdapterTune, seed: int) -> tuple[Resi
     -----
     Seconds for thousands of examples: O(steps × n × dim × n_classes), or O(epochs × n × dim²) of the other losses.
     """
-    loss = config.loss
+    loss: str = config.loss
     if found.links is not None:
-        loss = "contrastive" if found.links.shape[1] == 2 else "triplet"
-        trained = _fit_links(found, config, seed)
+        loss = found.way_of_pairs(TRAINING) if found.links.shape[1] == 2 else "triplet"
+        check_pairs(found)
+        trained = _fit_links(found, loss, config, seed)
     elif loss in {"auto", "softmax"}:
         return _fit_classes(found, config, seed)
     else:
@@ -125,18 +127,40 @@ def _fit_groups(found: ExampleSet, config: AdapterTune, seed: int) -> metric_hea
     return metric_head.train_head(found.vectors, *rows, loss, _training(config, seed))
 
 
-def _fit_links(found: ExampleSet, config: AdapterTune, seed: int) -> metric_head.Trained:
+def check_pairs(found: ExampleSet) -> None:
+    """Raise DataError where the pairs to train on teach nothing: none is similar, or no other is there to compare."""
+    assert found.links is not None
+    if found.links.shape[1] != 2 or found.scores is not None:
+        return
+    links, similar = found.linked(TRAINING)
+    if not similar.any():
+        msg = "tune: no similar pair is left to train on; give more of them, or a smaller split.held_out"
+        raise DataError(msg)
+    if len(links) < 2:
+        msg = (
+            "tune: one pair is left to train on, and nothing to tell it from; give two similar pairs or more"
+        )
+        raise DataError(msg)
+
+
+def _fit_links(found: ExampleSet, way: str, config: AdapterTune, seed: int) -> metric_head.Trained:
     """Return the head of a loss on given pairs or triplets."""
     import torch
 
-    (training, similar), (validation, also_similar) = found.linked(TRAINING), found.linked(VALIDATION)
-    likes = torch.from_numpy(np.concatenate([similar, also_similar]))
+    read = found.scored if way == "graded" else found.linked
+    (training, said), (validation, also_said) = read(TRAINING), read(VALIDATION)
+    links = torch.from_numpy(np.concatenate([training, validation]))
+    known = torch.from_numpy(np.concatenate([said, also_said]))
 
     def loss(moved: Tensor, numbers: Numbers) -> Tensor:
-        if moved.shape[1] == 2:
-            like = likes[torch.from_numpy(numbers)]
-            return metric_head.pair_loss(moved[:, 0], moved[:, 1], like)
-        return metric_head.triplet_loss(moved[:, 0], moved[:, 1], moved[:, 2], config.margin)
+        first, second, batch = moved[:, 0], moved[:, 1], torch.from_numpy(numbers)
+        if way == "triplet":
+            return metric_head.triplet_loss(first, second, moved[:, 2], config.margin)
+        if way == "ranking":
+            return metric_head.ranking_loss(first, second, links[batch])
+        if way == "graded":
+            return metric_head.graded_loss(first, second, known[batch])
+        return metric_head.pair_loss(first, second, known[batch])
 
     return metric_head.train_head(found.vectors, training, validation, loss, _training(config, seed))
 
@@ -172,10 +196,10 @@ def tune(
         }
         if isinstance(config, FullTune):
             assert isinstance(encoding, SentenceTransformersEmbed)
-            items = read_texts(store, documents, chosen)
-            about |= tune_encoder(
-                writer.folder / "model", items, read_roles(store, chosen), encoding, config, seed, runtime
-            )
+            items, roles = read_texts(store, documents, chosen), read_roles(store, chosen)
+            if roles.links is not None:
+                check_pairs(roles)
+            about |= tune_encoder(writer.folder / "model", items, roles, encoding, config, seed, runtime)
         else:
             examples = read_examples(store, chosen, embeddings, encoding, runtime)
             with one_torch_thread():

@@ -111,10 +111,11 @@ def test_equal_texts(topicflow: Topicflow, tmp_path: Path) -> None:
     changes = ["--set", "cluster.method=hdbscan", "--set", "cluster.min_cluster_size=5"]
     outcome = topicflow("run", write_table(tmp_path, same), *changes, "--json")
     assert (outcome.code, outcome.record["n_topics"]) == (0, 1), outcome.err
-    (note,) = outcome.errors
-    assert note.startswith("note: One topic holds 100% of all documents.")
+    crowd, copies = outcome.errors
+    assert crowd.startswith("note: One topic holds 100% of all documents.")
+    assert copies.startswith("note: 100% of the documents are copies of one text.")
     assert topics_of(tmp_path).to_list() == [0] * 40
-    assert topicflow("show", "--runs", tmp_path / "runs").out.rstrip().endswith(note)
+    assert topicflow("show", "--runs", tmp_path / "runs").out.rstrip().endswith(copies)
 
 
 def test_every_document_noise(topicflow: Topicflow, tmp_path: Path) -> None:
@@ -142,6 +143,7 @@ def test_some_texts_are_null_or_blank(topicflow: Topicflow, tmp_path: Path) -> N
     rows = table(30).with_columns(text=pl.Series([*texts(27), None, "", " \n"]))
     outcome = topicflow("run", write_table(tmp_path, rows), "--json")
     assert outcome.code == 0
+    assert outcome.errors == ["note: 3 of 30 rows without text: left out."]
     source = outcome.record["source"]
     assert (source["n_input_rows"], source["n_empty"], source["n_documents"]) == (30, 3, 27)
 

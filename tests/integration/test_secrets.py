@@ -101,7 +101,12 @@ def test_a_run_that_fails(prefect_server: PrefectServer, tmp_path: Path) -> None
             "name of an environment",
         ),
         ("load", f'path = "s3://AKIA:{PASSWORD}@bucket/a.parquet"', "without credentials"),
-        ("runtime", f'store = "s3://AKIA:{PASSWORD}@bucket/topics"', "without credentials"),
+        ("runtime", f'store = "S3://AKIA:{PASSWORD}@bucket/topics"', "without credentials"),
+        (
+            "load",
+            f'path = "https://b.s3.amazonaws.com/a.csv?X-Amz-Signature={PASSWORD}"',
+            "without credentials",
+        ),
     ],
 )
 def test_a_secret_in_a_config_is_refused_and_not_repeated(section: str, line: str, said: str) -> None:

@@ -111,6 +111,41 @@ def test_several_labels(store: ArtifactStore, tmp_path: Path) -> None:
     assert store.meta(ref)["multilabel"] is True
 
 
+def test_a_row_without_labels_is_of_no_class_where_there_may_be_several(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    labels = {"d0": "cat; red", "d2": "cat;;", "d1": "dog", "d3": "dog;red", "d4": " ; ", "d5": "?"}
+    ref = annotated(store, tmp_path, labels, separator=";")
+    texts = store.table(ref, "texts").collect()["text"].to_list()
+    rows = dict(zip(texts, np.asarray(store.array(ref, "classes")).tolist(), strict=True))
+    assert rows["white bird"] == [False, False, False]
+    assert rows["red cat"] == [True, False, True]  # d5 is the same text, which somebody has yet to look at
+    assert store.json(ref, "names") == ["cat", "dog", "red"]
+    assert len(texts) == 5
+
+
+def test_what_a_row_without_labels_means(store: ArtifactStore, tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    pl.DataFrame({"doc_id": ["d0", "d1", "d2", "d3"], "label": ["a;b", None, "", "?"]}).write_csv(path)
+    several = LabelsConfig(path=str(path), separator=";")
+    documents = stored(store)[0]
+    assert sorted(read_labels(store, documents, several, tmp_path).rows(), key=str) == [
+        ("d0", "a"), ("d0", "b"), ("d1", None), ("d2", None),
+    ]  # fmt: skip
+    assert read_labels(store, documents, LabelsConfig(path=str(path)), tmp_path).rows() == [
+        ("d0", "a;b"), ("d3", "?"),
+    ]  # fmt: skip
+    table = pl.DataFrame({"doc_id": ["a", "b", "c"], "text": ["x", "y", "z"], "label": ["k", None, ""]})
+    of_column = save(store, "documents", {"documents": table}, name="column")
+    assert read_labels(store, of_column, LabelsConfig(separator=";"), tmp_path).rows() == [
+        ("a", "k"),
+        ("c", None),
+    ]
+    pl.DataFrame({"doc_id": ["d0", "d1"], "label": ["", None]}).write_csv(path)
+    with pytest.raises(DataError, match="no labels; label some documents"):
+        read_labels(store, documents, several, tmp_path)
+
+
 def test_a_corpus_that_grows_leaves_the_annotations(store: ArtifactStore, tmp_path: Path) -> None:
     first = annotated(store, tmp_path, GOOD)
     config = LabelsConfig(path=str(tmp_path / "labels.csv"))

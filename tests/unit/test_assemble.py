@@ -41,6 +41,9 @@ def test_passages_are_joined_by_hand() -> None:
         ("d", 1, 0.5, 0.0, False, 2.0, 2.0),
         ("e", -1, 0.0, 1.0, False, 0.0, 0.0),
         ("e", 4, 0.0, 0.0, True, 7.0, 7.0),
+        ("f", 2, 0.0, 0.0, True, 5.0, 5.0),
+        ("f", 7, 0.0, 0.0, True, 1.0, 1.0),
+        ("f", 7, 0.0, 0.0, True, 3.0, 3.0),
     ]
     names = ["doc_id", "topic", "probability", "outlier_score", "reassigned", "x", "y"]
     joined = join_passages(pl.DataFrame(rows, schema=names, orient="row"))
@@ -50,6 +53,7 @@ def test_passages_are_joined_by_hand() -> None:
         ("c", -1, 0.0, 0.75, False, 2.0, 4.0),  # none only where no passage has one
         ("d", 1, 0.25, 0.0, False, 2.0, 2.0),  # a tie goes to the larger topic
         ("e", 4, 0.0, 0.5, True, 7.0, 7.0),
+        ("f", 7, 0.0, 0.0, True, 2.0, 2.0),  # the topic of most of its passages
     ]
     assert_frame_equal(joined, pl.DataFrame(expected, schema=names, orient="row"))
 
@@ -112,7 +116,7 @@ def test_the_folder_holds_what_the_contract_says(published: Published) -> None:
     ]  # fmt: skip
     assert (folder.parent / "latest").resolve() == folder
     assert load_config(folder / "config.toml") == absolute_paths(published.config, folder)
-    assert json.loads((folder / "metrics.json").read_text()) == {"n_topics": 3, "npmi": None}
+    assert json.loads((folder / "metrics.json").read_text()) == {"n_topics": 3, "npmi": None, "n_empty": 0}
 
 
 def test_documents_have_their_topic_and_their_own_columns(published: Published) -> None:

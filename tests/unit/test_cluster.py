@@ -312,7 +312,8 @@ def outliers_of(n: int = 100, n_noise: int = 40) -> tuple[np.ndarray, np.ndarray
 @pytest.mark.parametrize("share", [i / 100 for i in range(0, 101, 1)])
 def test_the_share_of_outliers_is_bounded_and_no_more_than_needed(share: float) -> None:
     vectors, labels = outliers_of()
-    bounded, reassigned = bound_outliers(vectors, labels, share)
+    bounded, memberships = bound_outliers(vectors, labels, share)
+    reassigned = ~np.isnan(memberships)
     assert (bounded < 0).mean() <= share
     assert (bounded < 0).sum() == min(40, round(share * 100))
     assert ((labels < 0) & (bounded >= 0)).tolist() == reassigned.tolist()
@@ -321,19 +322,21 @@ def test_the_share_of_outliers_is_bounded_and_no_more_than_needed(share: float) 
 
 def test_the_surest_outliers_are_given_to_their_best_topic() -> None:
     vectors, labels = outliers_of()
-    bounded, reassigned = bound_outliers(vectors, labels, 0.25)
+    bounded, memberships = bound_outliers(vectors, labels, 0.25)
+    reassigned = ~np.isnan(memberships)
     centroids = np.array([vectors[labels == topic].mean(axis=0) for topic in range(3)])
     similarity = vectors @ (centroids / np.linalg.norm(centroids, axis=1, keepdims=True)).T
     assert (bounded[reassigned] == similarity[reassigned].argmax(axis=1)).all()
+    np.testing.assert_allclose(memberships[reassigned], similarity[reassigned].max(axis=1), atol=1e-6)
     left = bounded < 0
     assert similarity[reassigned].max(axis=1).min() > similarity[left].max(axis=1).max()
 
 
 def test_without_a_topic_outliers_stay() -> None:
     vectors, labels = outliers_of(n_noise=100)
-    bounded, reassigned = bound_outliers(vectors, labels, 0.0)
+    bounded, memberships = bound_outliers(vectors, labels, 0.0)
     assert (bounded == -1).all()
-    assert not reassigned.any()
+    assert np.isnan(memberships).all()
 
 
 def test_a_share_out_of_bounds_is_refused() -> None:
@@ -448,6 +451,16 @@ def test_the_task_bounds_outliers_and_says_how_many_there_were(store: ArtifactSt
     labels, reassigned = store.array(bounded, "labels"), store.array(bounded, "reassigned")
     assert (labels >= 0).all()
     np.testing.assert_array_equal(reassigned, before < 0)
+    probabilities = np.asarray(store.array(bounded, "probabilities"))
+    np.testing.assert_array_equal(
+        probabilities[~reassigned], np.asarray(store.array(free, "probabilities"))[~reassigned]
+    )
+    centroids = topic_centroids(corpus.embeddings, before)
+    cosines = corpus.embeddings @ (centroids / np.linalg.norm(centroids, axis=1, keepdims=True)).T
+    np.testing.assert_allclose(
+        probabilities[reassigned], np.clip(cosines[reassigned].max(axis=1), 0, 1), atol=1e-6
+    )
+    assert (probabilities[reassigned] > 0).mean() > 0.8
     assert adjusted_rand_score(labels[~reassigned], before[~reassigned]) == 1.0
     assert (np.diff(np.bincount(labels)) <= 0).all()
     meta = store.meta(bounded)

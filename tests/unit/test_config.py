@@ -129,6 +129,20 @@ def test_a_wrong_value_is_one_line_with_file_key_and_what_to_do(sections: dict[s
     assert str(error.value) == f"c.toml: {line}"
 
 
+@pytest.mark.parametrize("flow", ["topic_model", "update_topics"])
+@pytest.mark.parametrize(
+    "embed", [{"method": "images", "model": "m"}, {"method": "precomputed", "column": "v"}]
+)
+def test_words_are_embedded_by_an_encoder_of_texts_in_every_flow_of_topics(
+    flow: str, embed: dict[str, Any]
+) -> None:
+    values = {"load": LOAD, "embed": embed, "label": {"representation": "keybert"}}
+    with pytest.raises(ValueError, match=f"needs an encoder; embed.method='{embed['method']}' has none"):
+        parse_config(values, FLOWS[flow], "c.toml")
+    values["label"] = {"representation": "ctfidf"}
+    assert parse_config(values, FLOWS[flow], "c.toml").flow == flow
+
+
 def test_several_problems_are_a_line_each() -> None:
     with pytest.raises(ValueError) as error:  # noqa: PT011
         parse(seed=-1, cluster={"min_cluster_sise": 3})

@@ -102,6 +102,13 @@ def test_what_is_kept(corpus: Corpus, changes: dict[str, Any], kept: list[int]) 
     assert corpus.kept(EmbeddingDeduplicate(**changes)) == kept
 
 
+def test_what_has_no_number_is_not_kept_for_having_the_largest(store: ArtifactStore) -> None:
+    ranks = [float("nan"), 1.0, 3.0, None, 2.0, float("nan")]
+    corpus = Corpus(store, TEXTS, ANGLES, rank=ranks)
+    config = EmbeddingDeduplicate(keep="column", keep_column="rank", grouping="components")
+    assert corpus.kept(config) == [2, 5]  # all but the last are alike
+
+
 def test_every_duplicate_says_what_is_kept_for_it_how_like_and_how_it_is_known(corpus: Corpus) -> None:
     ref = corpus.duplicates(EmbeddingDeduplicate())
     found = {

@@ -11,7 +11,7 @@ from tests.fakes import save, save_documents
 from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransformersEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding import embed as stage
-from topicflow.tasks.encoding.embed import embed, text_parts
+from topicflow.tasks.encoding.embed import cut_texts, embed, text_parts
 from topicflow.tasks.encoding.encoders import SentenceTransformersEncoder
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -55,6 +55,11 @@ def test_documents_become_unit_vectors_in_their_order(store: ArtifactStore, tiny
     meta = store.meta(made)
     assert meta["n_embedded"] == 43
     assert meta["truncated_share"] == 1 / 44  # 62 pieces against 16
+    assert (meta["n_cut"], meta["max_tokens"]) == (1, 16)
+    assert [TEXTS[row] for row in np.flatnonzero(cut_texts(store, made))] == [max(TEXTS, key=len)]
+    short = run(store, save_documents(store, ["a", "b"], name="short"), tiny)
+    assert not cut_texts(store, short).any()
+    assert not store.path(short, "cut.npy").exists()
     assert (meta["device"], meta["precision"], meta["revision"]) == ("cpu", "float32", "local")
 
 

@@ -176,6 +176,47 @@ def test_pairs_of_ids_or_texts_are_links_whose_members_have_one_role(
     assert store.table(run(store, documents, by_text, tmp_path), "texts").collect().height == 40
 
 
+@pytest.mark.parametrize(
+    "names",
+    [("id_a", "id_b"), ("id_anchor", "id_positive"), ("anchor", "positive"), ("sentence1", "sentence2")],
+)
+def test_pairs_of_which_nothing_is_said_are_similar_and_keep_their_order(
+    store: ArtifactStore, documents: ArtifactRef, tmp_path: Path, names: tuple[str, str]
+) -> None:
+    anchors, positives = [f"d{i}" for i in range(39, 9, -1)], [f"d{i % 10}" for i in range(30)]
+    given = {
+        names[0]: [*anchors, "d0", "d3"],
+        names[1]: [*positives, "d39", "d3"],
+    }  # one the other way, one alone
+    config = PairExamples(method="pairs", path=write(tmp_path, "p.parquet", **given))
+    found = run(store, documents, config, tmp_path)
+    links = np.asarray(store.array(found, "links"))
+    assert np.asarray(store.array(found, "similar")).all()
+    assert len(links) == 30
+    if names[0].startswith("id_"):
+        rows = np.asarray(store.array(found, "rows"))[links]
+        items = [[f"d{row}" for row in pair] for pair in rows]
+    else:
+        texts = store.table(found, "texts").collect()["text"].to_list()
+        items = [[texts[item] for item in pair] for pair in links]
+    assert items == [list(pair) for pair in zip(anchors, positives, strict=True)]
+
+
+def test_graded_pairs_keep_their_scores(store: ArtifactStore, documents: ArtifactRef, tmp_path: Path) -> None:
+    names, scores = [f"t{i}" for i in range(20)], [float(i % 5) for i in range(20)]
+    columns = {
+        "text_a": [*names, "t3"],
+        "text_b": [f"{n} b" for n in [*names, "t3"]],
+        "score": [*scores, 3.0],
+    }
+    found = run(
+        store, documents, PairExamples(method="pairs", path=write(tmp_path, "p.csv", **columns)), tmp_path
+    )
+    assert np.asarray(store.array(found, "scores")).tolist() == scores
+    assert store.meta(found)["graded"] is True
+    assert len(store.array(found, "similar")) == 0
+
+
 def test_triplets_are_links_of_three(store: ArtifactStore, documents: ArtifactRef, tmp_path: Path) -> None:
     ids = [[f"d{i + j}" for i in range(0, 39, 3)] for j in range(3)]
     path = write(tmp_path, "t.parquet", id_anchor=ids[0], id_positive=ids[1], id_negative=ids[2])
@@ -218,7 +259,27 @@ def test_bad_labels_are_one_line(
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"id_a": ["d1"], "id_b": ["d2"]}, r"no column 'similar'; there are: 'id_a', 'id_b'$"),
+        (
+            {"id_a": ["d1"], "b": ["d2"]},
+            r"expected columns id_a, id_b; text_a, text_b; .*sentence2; there are: id_a, b$",
+        ),
+        (
+            {"id_a": ["d1"], "id_b": ["d2"], "similar": [0]},
+            r"no pair is similar; tuning needs pairs that are",
+        ),
+        ({"id_a": ["d1"], "id_b": ["d2"], "score": ["high"]}, r"row 0: score is 'high', expected a number$"),
+        (
+            {"id_a": ["d1"], "id_b": ["d2"], "score": [float("nan")]},
+            r"row 0: score is nan, expected a number$",
+        ),
+        (
+            {"id_a": ["d1", "d1"], "id_b": ["d2", "d3"], "score": [1, 1]},
+            r"all scores are equal; leave the column out",
+        ),
+        (
+            {"id_a": ["d1", "d2"], "id_b": ["d2", "d1"], "score": [0.1, 0.2]},
+            r"contradictory: 1 pairs have two scores: d1 / d2; leave one of each$",
+        ),
         ({"id_a": ["d1"], "id_b": ["q"], "similar": [1]}, r"1 of 1 ids name no document: q;"),
         (
             {"text_a": ["a", " "], "text_b": ["b", "c"], "similar": [1, 0]},
@@ -226,7 +287,7 @@ def test_bad_labels_are_one_line(
         ),
         (
             {"id_a": ["d1"], "id_b": ["d2"], "similar": ["maybe"]},
-            r"row 0: similar is 'maybe', expected 1 or 0$",
+            r"row 0: similar is 'maybe', expected 1 or 0; degrees go in a column score$",
         ),
         (
             {"id_a": ["d1", "d2"], "id_b": ["d2", "d1"], "similar": [1, 0]},

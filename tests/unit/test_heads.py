@@ -20,14 +20,18 @@ from topicflow.tasks.core.learning.metric_head import (
     Training,
     batch_contrastive_loss,
     batch_hard_loss,
+    graded_loss,
     group_loss,
     pair_loss,
+    ranking_loss,
     train_head,
     triplet_loss,
 )
 from topicflow.tasks.core.learning.residual import ResidualHead
 from topicflow.tasks.core.learning.similarity import (
     chance_share,
+    partner_ranks,
+    rank_agreement,
     ranking_quality,
     same_class_shares,
     triplet_accuracy,
@@ -178,6 +182,67 @@ def test_losses_of_given_pairs_and_triplets_are_those_of_their_definitions() -> 
     assert float(triplet_loss(axes[[0, 0]], axes[[0, 1]], axes[[1, 0]], 0.2)) == pytest.approx(1.2)
 
 
+def test_graded_pairs_are_compared_in_the_order_of_their_scores() -> None:
+    import torch
+
+    rng = np.random.default_rng(0)
+    first, second = (torch.from_numpy(unit(rng.normal(size=(9, 5)))) for _ in range(2))
+    scores = rng.integers(0, 3, 9)
+    cosines = 5.0 * (first * second).sum(dim=1).numpy()
+    wrong = [cosines[i] - cosines[j] for i in range(9) for j in range(9) if scores[i] < scores[j]]
+    expected = np.log1p(np.exp(wrong)).mean()
+    assert float(graded_loss(first, second, torch.from_numpy(scores))) == pytest.approx(expected, rel=1e-5)
+    labels = torch.from_numpy(scores > 0)
+    two = float(graded_loss(first, second, labels.to(torch.int64)))
+    assert two == pytest.approx(
+        float(pair_loss(first, second, labels)), rel=1e-6
+    )  # two grades are similar or not
+    assert float(graded_loss(first, second, torch.ones(9))) == 0.0
+
+
+def test_the_other_texts_of_a_batch_are_negatives_but_for_known_partners() -> None:
+    import torch
+
+    rng = np.random.default_rng(0)
+    first, second = (torch.from_numpy(unit(rng.normal(size=(5, 4)))) for _ in range(2))
+    pairs = torch.tensor([[0, 1], [0, 2], [3, 4], [5, 0], [6, 4]])
+    logits = 20.0 * (first @ second.T).numpy().astype(np.float64)
+    negatives = [
+        [j for j in range(5) if j != i and pairs[j, 0] != pairs[i, 0] and pairs[j, 1] != pairs[i, 1]
+         and pairs[j, 1] != pairs[i, 0]]
+        for i in range(5)
+    ]  # fmt: skip
+    assert negatives[0] == [2, 4]  # not the other partner of text 0, nor text 0 itself
+    there = [-logits[i, i] + np.log(np.exp(logits[i, [i, *negatives[i]]]).sum()) for i in range(5)]
+    back = [
+        -logits[i, i] + np.log(np.exp(logits[[i, *(j for j in range(5) if i in negatives[j])], i]).sum())
+        for i in range(5)
+    ]
+    expected = (np.mean(there) + np.mean(back)) / 2
+    assert float(ranking_loss(first, second, pairs)) == pytest.approx(expected, rel=1e-4)
+    assert float(ranking_loss(first[:1], second[:1], pairs[:1])) == 0.0
+
+
+def test_positive_pairs_alone_teach_what_partners_have_in_common() -> None:
+    import torch
+
+    rng = np.random.default_rng(0)
+    meant = rng.normal(size=(600, 24)) * (np.arange(24) < 8)
+    said = [unit(meant + 1.2 * rng.normal(size=(600, 24)) * (np.arange(24) >= 8)) for _ in range(2)]
+    vectors, pairs = np.concatenate(said), np.arange(1200).reshape(2, 600).T
+    links = torch.from_numpy(pairs)
+    found = train_head(
+        vectors, pairs[:400], pairs[400:450],
+        lambda x, i: ranking_loss(x[:, 0], x[:, 1], links[torch.from_numpy(i)]), Training(60, 10, 64, 3e-3, 0),
+    )  # fmt: skip
+    raw, tuned = (
+        (partner_ranks(space, pairs[450:], 200, 0) == 1).mean()
+        for space in (vectors, found.head.apply(vectors))
+    )
+    assert np.abs(found.head.weight).max() > 0.1
+    assert tuned > raw + 0.1
+
+
 def test_a_batch_of_one_class_or_of_strangers_has_no_loss() -> None:
     import torch
 
@@ -253,3 +318,24 @@ def test_ranking_quality_is_the_area_under_the_curve_with_ties() -> None:
 def test_triplet_accuracy_counts_the_nearer_positive() -> None:
     axes = np.eye(3, dtype=np.float32)
     assert triplet_accuracy(axes[[0, 0]], axes[[0, 1]], axes[[1, 0]]) == 0.5
+
+
+def test_agreement_of_ranks_is_spearmans() -> None:
+    from scipy.stats import spearmanr
+
+    rng = np.random.default_rng(0)
+    cosines, scores = rng.normal(size=80).astype(np.float32), rng.integers(0, 6, 80).astype(np.float64)
+    assert rank_agreement(cosines, scores) == pytest.approx(spearmanr(cosines, scores).statistic)
+    for few in (1, 0):
+        assert np.isnan(rank_agreement(cosines[:few], scores[:few]))
+    assert np.isnan(rank_agreement(cosines, np.ones(80)))
+
+
+def test_ranks_of_partners_by_hand() -> None:
+    angles = np.radians([0, 10, 20, 5, 40, 0])
+    vectors = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
+    pairs = np.array([[0, 1], [0, 2], [3, 4], [5, 3]])
+    # seen from 0: 3 is nearer than 1 and than 2, which are each other's fellow partners; 3 itself ranks 10, 0.1 and 20
+    assert partner_ranks(vectors, pairs, 10, 0).tolist() == [2.0, 2.0, 3.0, 1.0]
+    equal = np.ones((6, 2), np.float32) / np.sqrt(np.float32(2))
+    assert partner_ranks(equal, pairs, 10, 0).tolist() == [2.0, 2.0, 2.0, 2.5]

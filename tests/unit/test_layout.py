@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from topicflow.tasks.log import DETAILS
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.resources import compiled_threads
 from topicflow.tasks.topics.recipes import map_reduce
-from topicflow.tasks.topics.reduce import layout_engine, reduce, reduce_graph
+from topicflow.tasks.topics.reduce import layout_engine, reduce, reduce_graph, start_positions
 
 RUNTIME = RuntimeConfig(n_threads=2)
 
@@ -196,6 +197,7 @@ def test_points_side_by_side_move_as_one_after_another(dim: int) -> None:
 
 IN_SIMULATOR = """
 import sys
+import time
 import numpy as np
 from scipy import sparse
 from topicflow.tasks.core.layout.cuda_layout import cuda_layout, what_is_missing
@@ -337,6 +339,15 @@ def test_equal_documents_lie_in_one_place(corpus: Corpus, n: int) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n_dims", [1, 2, 4])
+def test_a_component_without_extent_is_no_nan(n_dims: int, kind: str) -> None:
+    vectors = np.zeros((60, 8), np.float32)
+    vectors[:, :n_dims] = np.random.default_rng(0).uniform(0.5, 1.5, size=(60, n_dims))
+    assert np.isfinite(start_positions(vectors, 5, "pca", 1)).all()
+    assert np.isfinite(layout(vectors, kind=kind)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_two_texts_with_many_copies_lie_apart(corpus: Corpus, kind: str) -> None:
     truth = np.repeat([0, 1], 40)
     vectors = corpus.embeddings[truth]
@@ -374,6 +385,43 @@ def test_there_are_no_more_components_than_documents_or_dimensions(
     found = principal_components(corpus.embeddings[:n], 500)
     assert found.shape == (n, width)
     assert np.isfinite(found).all()
+
+
+def wide(n: int, dim: int = 4_096, rank: int = 40) -> np.ndarray:
+    """Unit vectors of many columns that lie in a space of `rank` dimensions."""
+    rng = np.random.default_rng(0)
+    vectors = (rng.normal(size=(n, rank)) * np.linspace(3, 0.1, rank)) @ rng.normal(size=(rank, dim))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("n", "dim"), [(300, 4_096), (1_300, 1_100)])
+def test_wide_vectors_have_the_components_of_their_singular_values(n: int, dim: int) -> None:
+    vectors = wide(n, dim)
+    started = time.perf_counter()
+    found = principal_components(vectors, 5, 1)
+    assert time.perf_counter() - started < 5  # 4,096 x 4,096 on one thread take a minute
+    centred = (vectors - vectors.mean(axis=0)).astype(np.float64)
+    left, values, _ = np.linalg.svd(centred, full_matrices=False)
+    np.testing.assert_allclose(np.abs(found), np.abs(left[:, :5] * values[:5]), atol=1e-5)
+    np.testing.assert_array_equal(found, principal_components(vectors, 5, 2))
+    np.testing.assert_array_equal(found, principal_components(vectors, 5, 5))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_beyond_the_rank_of_wide_vectors_components_are_nothing(n: int) -> None:
+    found = principal_components(wide(n), 10)
+    assert found.shape == (n, n)
+    assert np.isfinite(found).all()
+    assert (np.abs(found[:, n - 1 :]) < 1e-6).all()  # n points lie in n - 1 dimensions
+    assert (np.abs(principal_components(np.repeat(wide(1), 9, axis=0), 5)) < 1e-6).all()
+
+
+def test_only_the_rows_that_count_set_the_directions(corpus: Corpus) -> None:
+    rows = np.append(np.arange(132), np.full(2_000, 7))
+    expected = principal_components(corpus.embeddings, 5)
+    found = principal_components(corpus.embeddings[rows], 5, among=np.arange(132))
+    np.testing.assert_allclose(found[:132], expected, atol=1e-6)
+    assert np.abs(principal_components(corpus.embeddings[rows], 5)[:132] - expected).max() > 0.1
 
 
 # --- the stage ---

@@ -1,5 +1,6 @@
 """Tuning on a store: the adapter and the tuned model as artifacts, later stages that name them, and what is refused."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -32,16 +33,16 @@ from topicflow.tasks.encoding.adapters import find_adapter, load_adapter, save_a
 from topicflow.tasks.encoding.embed import embed, embed_texts
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
-from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.publish.tuning import publish_tuned_run, tuned_encoding
 from topicflow.tasks.runs.records import RunId, record_failure
 from topicflow.tasks.runs.retention import collect_garbage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 from topicflow.tasks.topics import label as labelling
-from topicflow.tasks.tuning.example_set import read_examples
+from topicflow.tasks.tuning.example_set import ExampleSet, read_examples
 from topicflow.tasks.tuning.examples import HELD_OUT, examples
 from topicflow.tasks.tuning.measure_spaces import judge, measure_space
-from topicflow.tasks.tuning.tune import tune
+from topicflow.tasks.tuning.tune import fit_adapter, tune
 
 CORPUS = planted_corpus(n_per_topic=50, n_noise=0, seed=1)
 LABELS = [str(topic) for topic in CORPUS.truth]
@@ -154,8 +155,6 @@ def test_held_out_documents_are_never_trained_on(line: Line) -> None:
     chosen = stages["examples"]
     held = np.flatnonzero(np.asarray(line.store.array(chosen, "roles")) == HELD_OUT)
     found = read_examples(line.store, chosen, stages["embed"], line.config.embed, line.runtime)
-    from topicflow.tasks.tuning.tune import fit_adapter
-
     blind = np.array(found.vectors)
     blind[held] = 0.0
     before, _ = fit_adapter(found, line.config.tune, 1)
@@ -334,6 +333,61 @@ def test_pairs_and_triplets_tune_what_held_out_ones_measure(
     assert table.height == sum(
         metrics[name] for name in ("n_training", "n_validation", "n_held_out", "n_left_aside")
     )
+
+
+def partners(tmp_path: Path, kind: str) -> PairExamples:
+    """Pairs of documents of one topic, or of any two topics with a score, of which nothing more is said."""
+    rng, n = np.random.default_rng(0), len(LABELS)
+    group = np.arange(n) % 15  # pairs stay within fifteen groups
+    a = np.repeat(np.arange(n), 4)
+    b = np.array([rng.choice(np.flatnonzero((group == group[i]) & (np.arange(n) != i))) for i in a])
+    same = CORPUS.truth[a] == CORPUS.truth[b]
+    keep = same if kind == "positives" else np.ones(len(a), bool)
+    columns = {"anchor": [CORPUS.texts[i] for i in a[keep]], "positive": [CORPUS.texts[i] for i in b[keep]]}
+    if kind == "graded":
+        columns = {
+            "text_a": columns["anchor"],
+            "text_b": columns["positive"],
+            "score": (3.5 * same + 1).tolist(),
+        }
+    path = str(tmp_path / f"{kind}.parquet")
+    pl.DataFrame(columns).unique(maintain_order=True).write_parquet(path)
+    return PairExamples(method="pairs", path=path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "figure", "loss"),
+    [("positives", "mean_reciprocal_rank", "ranking"), ("graded", "spearman", "graded")],
+)
+@pytest.mark.parametrize("method", ["adapter", "full"])
+def test_positive_pairs_alone_and_graded_ones_tune_what_is_measured(
+    store: ArtifactStore, tiny: Path, tmp_path: Path, kind: str, figure: str, loss: str, method: str
+) -> None:
+    tuning = {"epochs": 30} if method == "adapter" else {"method": "full", "epochs": 3, "learning_rate": 1e-3}
+    given = {"examples": partners(tmp_path, kind).model_dump(), "tune": tuning}
+    line = Line(store, tiny, tmp_path / "runs", split={"held_out": 0.4, "validation": 0.2}, **given)
+    stages = line.run()
+    assert store.meta(stages["tune"])["loss"] == loss
+    metrics = store.json(stages["judge"], "metrics")
+    assert metrics[f"tuned_{figure}"] > metrics[f"raw_{figure}"]
+    if method == "adapter":
+        head = load_adapter(store, stages["tune"])
+        assert np.abs(head.weight).max() * abs(head.gate) > 1e-3  # an adapter of zeros teaches nothing
+    record = line.publish(stages)
+    table = pl.read_parquet(Path(line.runtime.runs) / "tuned" / record["run_id"] / "examples.parquet")
+    assert ("score" in table.columns) == (kind == "graded")
+
+
+def test_one_pair_has_nothing_to_be_told_from() -> None:
+    found = ExampleSet(
+        np.eye(4, dtype=np.float32), np.array([0, 0, 2, 2], np.int8), np.full(4, -1),
+        np.array([[0, 1], [2, 3]]), np.array([0, 2], np.int8), np.array([True, True]),
+    )  # fmt: skip
+    with pytest.raises(DataError, match="one pair is left to train on, and nothing to tell it from"):
+        fit_adapter(found, AdapterTune(), 1)
+    unlike = dataclasses.replace(found, similar=np.array([False, True]))
+    with pytest.raises(DataError, match="no similar pair is left to train on"):
+        fit_adapter(unlike, AdapterTune(), 1)
 
 
 def test_full_tuning_gives_a_model_that_embed_can_name(

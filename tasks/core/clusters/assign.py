@@ -59,11 +59,28 @@ def best_topics(embeddings: FloatArray, centroids: FloatArray) -> tuple[LabelArr
 
 
 def bound_outliers(
-    embeddings: FloatArray, labels: LabelArray, max_share: float
-) -> tuple[LabelArray, NDArray[np.bool_]]:
-    """Return labels with at most `max_share` outliers, and which rows (n,) bool were reassigned.
+    embeddings: FloatArray, labels: LabelArray, max_share: float, counts: NDArray[np.integer] | None = None
+) -> tuple[LabelArray, FloatArray]:
+    """Return labels with at most `max_share` outliers, and the cosine of each reassigned row to its topic's centroid.
 
     The outliers most similar to a topic's centroid are assigned to that topic. Without any topic nothing changes.
+
+    Parameters
+    ----------
+    embeddings : ndarray of shape (n, dim), float32
+        Read in chunks.
+    labels : ndarray of shape (n,), int32
+        Topic of each row, -1 for none.
+    max_share : float
+        Largest share of outliers.
+    counts : ndarray of shape (n,), integer, optional
+        Documents that each row stands for, 0 of a copy that follows another row; 1 of each if None.
+
+    Returns
+    -------
+    labels : ndarray of shape (n,), int32
+    memberships : ndarray of shape (n,), float32
+        Cosine to the centroid of the topic that a row was given to, 0 where negative; NaN of the other rows.
 
     Raises
     ------
@@ -73,18 +90,21 @@ def bound_outliers(
     if not 0.0 <= max_share <= 1.0:
         msg = f"max_share={max_share} must be within 0 and 1"
         raise ValueError(msg)
-    reassigned = np.zeros(len(labels), bool)
-    outliers = np.flatnonzero(labels < 0)
-    allowed = int(np.floor(max_share * len(labels) + 1e-9))  # .29 * 100 is 28.999…
-    surplus = len(outliers) - allowed
-    if surplus <= 0 or len(outliers) == len(labels):
-        return labels, reassigned
-    topics, similarity = best_topics(embeddings[outliers], topic_centroids(embeddings, labels))
-    surest = np.argsort(-similarity, kind="stable")[:surplus]
+    counts = np.ones(len(labels), np.int64) if counts is None else counts
+    memberships = np.full(len(labels), np.nan, np.float32)
+    outliers = np.flatnonzero((labels < 0) & (counts > 0))
+    allowed = int(np.floor(max_share * counts.sum() + 1e-9))  # .29 * 100 is 28.999…
+    surplus = int(counts[outliers].sum()) - allowed
+    if surplus <= 0 or (labels < 0).all():
+        return labels, memberships
+    own = np.where(counts > 0, labels, -1).astype(np.int32)
+    topics, similarity = best_topics(embeddings[outliers], topic_centroids(embeddings, own))
+    order = np.argsort(-similarity, kind="stable")
+    surest = order[: int(np.searchsorted(counts[outliers[order]].cumsum(), surplus)) + 1]
     bounded = labels.copy()
     bounded[outliers[surest]] = topics[surest]
-    reassigned[outliers[surest]] = True
-    return bounded, reassigned
+    memberships[outliers[surest]] = np.clip(similarity[surest], 0.0, 1.0)
+    return bounded, memberships
 
 
 def neighbor_weights(distances: FloatArray) -> FloatArray:

@@ -81,14 +81,17 @@ def parallel_hdbscan_clusters(
     return _by_size(*flat_clusters(tree, min_cluster_size, selection, epsilon, max_share))
 
 
-def kmeans_clusters(points: FloatArray, n_clusters: int, seed: int) -> Clustering:
+def kmeans_clusters(
+    points: FloatArray, n_clusters: int, seed: int, counts: NDArray[np.integer] | None = None
+) -> Clustering:
     """Return the clusters of k-means; membership is the margin to the second centre (a simplified silhouette).
 
-    The outlier score is the distance to the point's centre, divided by the largest such distance.
+    The outlier score is the distance to the point's centre, divided by the largest such distance. `counts` (n,) is the
+    number of documents of each point; default 1.
     """
     from sklearn.cluster import KMeans
 
-    model = KMeans(n_clusters=n_clusters, random_state=seed, n_init=3).fit(points)
+    model = KMeans(n_clusters=n_clusters, random_state=seed, n_init=3).fit(points, sample_weight=counts)
     distances = np.sort(model.transform(points), axis=1)
     nearest = distances[:, 0]
     second = distances[:, 1] if n_clusters > 1 else np.full_like(nearest, np.inf)
@@ -108,11 +111,16 @@ def _by_size(
     )
 
 
-def number_by_size(labels: NDArray[np.integer]) -> LabelArray:
-    """Return labels (n,) int32 numbered from 0 by decreasing size, ties by first member; negative ones become -1."""
+def number_by_size(labels: NDArray[np.integer], counts: NDArray[np.integer] | None = None) -> LabelArray:
+    """Return labels (n,) int32 numbered from 0 by decreasing size, ties by first member; negative ones become -1.
+
+    `counts` (n,) is the number of documents of each point; default 1.
+    """
     found, first, inverse, sizes = np.unique(
         labels, return_index=True, return_inverse=True, return_counts=True
     )
+    if counts is not None:
+        sizes = np.bincount(inverse, weights=counts, minlength=len(found)).astype(np.int64)
     real = found >= 0
     order = np.flatnonzero(real)[np.lexsort((first[real], -sizes[real]))]
     numbers = np.full(len(found), -1, np.int32)

@@ -30,6 +30,9 @@ HARD_SHARE = 0.5
 PAIR_SCALE = 5.0
 """Factor of the cosines of pairs before they are compared."""
 
+RANKING_SCALE = 20.0
+"""What cosines to a batch's texts are multiplied by (sentence-transformers')."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -114,6 +117,45 @@ def pair_loss(first: Tensor, second: Tensor, similar: Tensor) -> Tensor:
     cosines = PAIR_SCALE * (first * second).sum(dim=1)
     wrong = cosines[~similar][:, None] - cosines[similar][None, :]
     return wrong.exp().log1p().sum() / max(1, wrong.numel())
+
+
+def graded_loss(first: Tensor, second: Tensor, scores: Tensor) -> Tensor:
+    """Return how far pairs (n, dim) of lower scores (n,) come close to those of higher ones; 0 where all are equal.
+
+    References
+    ----------
+    Su (2022), CoSENT: of two pairs in the wrong order the softplus of the difference of their cosines.
+    """
+    cosines = PAIR_SCALE * (first * second).sum(dim=1)
+    wrong = (cosines[:, None] - cosines[None, :])[scores[:, None] < scores[None, :]]
+    return wrong.exp().log1p().sum() / max(1, wrong.numel())
+
+
+def ranking_loss(first: Tensor, second: Tensor, pairs: Tensor) -> Tensor:
+    """Return the multiple negatives ranking loss of similar pairs (n, dim): the batch's other texts are the negatives.
+
+    Parameters
+    ----------
+    first, second : Tensor of shape (n, dim)
+        Unit vectors of the two members.
+    pairs : Tensor of shape (n, 2), int64
+        Which items they are: what is another positive of a text, or the text itself, is no negative of it.
+
+    References
+    ----------
+    Henderson et al. (2017), Efficient Natural Language Response Suggestion for Smart Reply, section 4.4; in both
+    directions, as a pair has no order.
+    """
+    import torch
+
+    a, b = pairs[:, 0], pairs[:, 1]
+    known = (a[:, None] == a[None, :]) | (b[:, None] == b[None, :]) | (a[:, None] == b[None, :])
+    known = known & ~torch.eye(len(a), dtype=torch.bool)
+    logits = (RANKING_SCALE * first @ second.T).masked_fill(known, -torch.inf)
+    own = torch.arange(len(a))
+    return (
+        torch.nn.functional.cross_entropy(logits, own) + torch.nn.functional.cross_entropy(logits.T, own)
+    ) / 2
 
 
 def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:

@@ -72,6 +72,53 @@ def ranking_quality(cosines: NDArray[np.float32], similar: NDArray[np.bool_]) ->
     return float((ranks[similar].sum() - n_similar * (n_similar + 1) / 2.0) / (n_similar * n_other))
 
 
+def rank_agreement(cosines: NDArray[np.float32], scores: NDArray[np.float64]) -> float:
+    """Return Spearman's rank correlation of cosines with scores; NaN where either are all equal."""
+    from scipy.stats import rankdata
+
+    if len(scores) < 2 or len(np.unique(scores)) < 2 or len(np.unique(cosines)) < 2:
+        return float("nan")
+    return float(np.corrcoef(rankdata(cosines), rankdata(scores))[0, 1])
+
+
+def partner_ranks(
+    vectors: FloatArray, pairs: NDArray[np.int64], sample: int, seed: int
+) -> NDArray[np.float64]:
+    """Return of each pair the rank of the second member among all second ones, as seen from the first; 1 is the best.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_items, dim), float32
+        Unit vectors.
+    pairs : ndarray of shape (n, 2), int64
+        Items that are similar. What is another partner of the first, or the first itself, is not counted.
+    sample : int
+        Pairs that are ranked, among all.
+    seed : int
+        Seed of the sample.
+
+    Notes
+    -----
+    O(sample × n × dim) time. An equally close one counts half.
+    """
+    first, second = pairs.T
+    others = np.asarray(vectors[second])
+    rows = sample_rows(len(pairs), sample, seed)
+    ranks = np.empty(len(rows))
+    for start in range(0, len(rows), BLOCK_ROWS):
+        part = rows[start : start + BLOCK_ROWS]
+        cosines = np.asarray(vectors[first[part]]) @ others.T
+        own = cosines[np.arange(len(part)), part][:, None]
+        known = (
+            (first[part][:, None] == first)
+            | (second[part][:, None] == second)
+            | (first[part][:, None] == second)
+        )
+        counted = ((cosines > own) + 0.5 * (cosines == own)) * ~known
+        ranks[start : start + len(part)] = 1.0 + counted.sum(axis=1)
+    return ranks
+
+
 def triplet_accuracy(anchors: FloatArray, positives: FloatArray, negatives: FloatArray) -> float:
     """Return the share of triplets whose positive is closer to the anchor than the negative; NaN without triplets."""
     if not len(anchors):

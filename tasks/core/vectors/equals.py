@@ -31,6 +31,16 @@ class EqualRows:
         """Number of distinct rows."""
         return len(self.offsets) - 1
 
+    @property
+    def firsts(self) -> IndexArray:
+        """First row (n_groups,) of each group, ascending."""
+        return self.first_rows(0, self.n_groups)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Rows (n_groups,) of each group."""
+        return np.diff(self.offsets)
+
     def first_rows(self, start: int, stop: int) -> IndexArray:
         """Return the first row of each group from `start` up to `stop`."""
         return self.members[self.offsets[start:stop]]
@@ -42,8 +52,11 @@ def equal_rows(vectors: FloatArray, run: Workers) -> EqualRows:
 
     hashes = row_hashes(vectors, run)
     order = np.argsort(hashes, kind="stable")
-    first = np.empty(len(vectors), np.int32)
-    first_equal(vectors.view(np.uint32), order, hashes, first)
+    as_next = hashes[order[:-1]] == hashes[order[1:]]
+    shared = np.append(as_next, False) | np.append(False, as_next) if len(order) else np.empty(0, bool)
+    first = np.arange(len(vectors), dtype=np.int32)
+    if shared.any():  # of a file larger than memory no row is read again whose hash is its own
+        first_equal(vectors.view(np.uint32), order[shared], hashes, first)
     firsts = np.flatnonzero(first == np.arange(len(first)))
     group = np.searchsorted(firsts, first).astype(np.int32)
     members = np.argsort(group, kind="stable").astype(np.int32)
