@@ -191,13 +191,13 @@ class Batches:
 
     def _shortened(self, row: int, refusal: Refusal, emit: Callable[[Done], None]) -> bool:
         """Emit the vector of the beginning of a text that is too long, or set the text aside; return False."""
-        text, why, n_tokens = self.texts[row], str(refusal), int(self.estimates[row])
+        text, why = self.texts[row], str(refusal)
+        n_tokens = refusal.tokens()[0] or int(self.estimates[row])
         for _ in range(MAX_CUTS):
             estimate = int(estimated_tokens(len((self.prompt + text).encode())))
             if estimate < SHORT_TOKENS and not refusal.is_about_length:
                 break
             counted, allowed = refusal.tokens()
-            n_tokens = max(n_tokens, counted or 0)
             self.limits.states(allowed)
             text = self._cut(text, counted or estimate, allowed)
             found = self._try([text])
