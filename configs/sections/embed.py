@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, Tag, model_validator
+from pydantic import ConfigDict, Field, Tag, field_validator, model_validator
 
-from topicflow.configs.sections.base import AnyOf, IsPath, Section, method_or
+from topicflow.configs.sections.base import AnyOf, IsPath, Section, method_or, without_credentials
 
 
 class SentenceTransformersEmbed(Section):
@@ -67,6 +67,106 @@ class StaticEmbed(Section):
     )
 
 
+class ApiEmbed(Section):
+    """Embed through a server that speaks OpenAI's `/v1/embeddings`; each distinct text once per model, ever."""
+
+    model_config = ConfigDict(title="api")
+
+    method: Literal["api"] = Field(description="Embed through a server.")
+    url: str = Field(
+        pattern=r"^https?://\S+$",
+        description="Address of the API up to /v1, as in https://api.openai.com/v1 or http://localhost:8080/v1. It is "
+        "in no key: the same model at another address gives the same vectors.",
+    )
+    model: str = Field(min_length=1, description="Name of the model, as the server lists it.")
+    key_env: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="Name of the environment variable that holds the key; no key is sent if none. The key itself is "
+        "written nowhere.",
+    )
+    dim: int | None = Field(
+        default=None,
+        ge=2,
+        le=65_536,
+        description="Dimensions that are kept of each vector before it gets unit length; all if none. For models that "
+        "are trained for it (Matryoshka). The server is not asked to cut: many ignore it.",
+    )
+    prompt: str | None = Field(
+        default=None, description="Text before each document, for models that need it; none by default."
+    )
+    query_prompt: str | None = Field(
+        default=None, description="Text before each query of a search; none by default."
+    )
+    max_tokens: int | None = Field(
+        default=None,
+        ge=8,
+        le=1_000_000,
+        description="Longest text in tokens, as the server counts them. Longer texts are cut and counted. If none, the "
+        "limit is learnt from the server.",
+    )
+    max_requests: int | None = Field(
+        default=None,
+        ge=1,
+        description="Maximum number of requests of a run, retries included. A run that needs more stops and keeps what "
+        "it has; the next run continues.",
+    )
+    batch_texts: int = Field(
+        default=128,
+        ge=1,
+        le=2048,
+        description="Maximum number of texts in a request; lowered if the server refuses it.",
+    )
+    batch_tokens: int = Field(
+        default=100_000,
+        ge=64,
+        le=300_000,
+        description="Maximum number of estimated tokens in a request (OpenAI allows 300,000); lowered if the server "
+        "refuses it.",
+    )
+    n_concurrent: int = Field(default=4, ge=1, le=64, description="Requests at the same time.")
+    requests_per_minute: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="Maximum rate of requests; not limited if none."
+    )
+    timeout_s: float = Field(
+        default=60.0,
+        gt=0.0,
+        le=3600.0,
+        description="Seconds until a request without an answer counts as failed.",
+    )
+    retries: int = Field(
+        default=6,
+        ge=0,
+        le=20,
+        description="Further tries of a request after a temporary fault, with growing pauses.",
+    )
+    price: float | None = Field(
+        default=None, ge=0.0, description="Price of a million tokens; `topicflow plan` then says the cost."
+    )
+    adapter: str | None = Field(
+        default=None,
+        description="An adapter that moves the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
+        "artifact's key.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _url_ends_before_embeddings(cls, value: str) -> str:
+        if value.rstrip("/").endswith("/embeddings"):
+            msg = "expected the address up to /v1, without /embeddings"
+            raise ValueError(msg)
+        return str(without_credentials(value)).rstrip("/")
+
+
+HOW_ASKED = frozenset(
+    {
+        "url", "key_env", "max_requests", "batch_texts", "batch_tokens", "n_concurrent", "requests_per_minute",
+        "timeout_s", "retries", "price",
+    }
+)  # fmt: skip
+"""Fields of `ApiEmbed` that say how a server is asked and not what it answers: they are in no key."""
+
+
 class PrecomputedEmbed(Section):
     """Use existing vectors from a .npy file or a list column of the documents."""
 
@@ -116,6 +216,7 @@ class ImagesEmbed(Section):
 TextEmbedConfig = Annotated[
     Annotated[SentenceTransformersEmbed, Tag("sentence-transformers")]
     | Annotated[StaticEmbed, Tag("static")]
+    | Annotated[ApiEmbed, Tag("api")]
     | Annotated[PrecomputedEmbed, Tag("precomputed")],
     method_or("sentence-transformers"),
     AnyOf(),
@@ -126,6 +227,7 @@ TextEmbedConfig = Annotated[
 EmbedConfig = Annotated[
     Annotated[SentenceTransformersEmbed, Tag("sentence-transformers")]
     | Annotated[StaticEmbed, Tag("static")]
+    | Annotated[ApiEmbed, Tag("api")]
     | Annotated[PrecomputedEmbed, Tag("precomputed")]
     | Annotated[ImagesEmbed, Tag("images")],
     method_or("sentence-transformers"),

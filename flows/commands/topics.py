@@ -71,13 +71,12 @@ def plan(
         raise ConfigError(msg)
     steps = PLANS[flow](read_config(config, FLOWS[flow], overrides, store, runs))
     if as_json:
-        print_json(
-            [{"stage": s.stage, "state": "hit" if s.is_hit else "compute", "reason": s.reason} for s in steps]
-        )
+        print_json([step.as_dict() for step in steps])
         return
     width = max(10, *(len(step.stage) for step in steps))
     for step in steps:
-        state = "hit" if step.is_hit else f"compute  {step.reason}"
+        cost = f"; {step.cost}" if step.cost else ""
+        state = "hit" if step.is_hit else f"compute  {step.reason}{cost}"
         print(f"{step.stage:<{width}} {state}")
     n_hits = sum(step.is_hit for step in steps)
     print(f"{n_hits} of {len(steps)} stages are there; {len(steps) - n_hits} would be computed")

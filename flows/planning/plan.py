@@ -16,7 +16,15 @@ from topicflow.configs.sections.deduplicate import (
     MinhashDeduplicate,
 )
 from topicflow.flows.planning.stages import stages_of
-from topicflow.flows.planning.steps import Step, embed_recipe, last_stages, load_step, step_of, steps_after
+from topicflow.flows.planning.steps import (
+    Step,
+    embed_recipe,
+    last_stages,
+    load_step,
+    step_of,
+    steps_after,
+    with_cost,
+)
 from topicflow.tasks.duplicates import recipes as duplicates_recipes
 from topicflow.tasks.publish import recipes as publish_recipes
 from topicflow.tasks.report import recipes as report_recipes
@@ -48,13 +56,14 @@ def plan_topic_model(config: TopicModelConfig) -> list[Step]:
     if (section := config.deduplicate) is not None:
         searching = duplicate_recipes(store, config, section, documents, None, "embed_all")
         searching["keep"] = duplicates_recipes.keep(documents.key, searching["deduplicate"].key)
-        steps += [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in searching.items()]
+        found = [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in searching.items()]
+        steps += with_cost(found, "embed_all", store, documents, config.embed, config.runtime)
         if (kept := steps[-1].found) is None:  # all later stages depend on the kept documents
             return steps_after(steps, stages, "input changed: documents" if last else "first run")
         documents, duplicates = kept, searching["deduplicate"].key
     chain = chain_recipes(store, config, documents, duplicates)
-    steps += [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in chain.items()]
-    return steps
+    found = [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in chain.items()]
+    return steps + with_cost(found, "embed", store, documents, config.embed, config.runtime)
 
 
 def duplicate_recipes(

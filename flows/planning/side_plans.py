@@ -9,7 +9,15 @@ from typing import Any
 from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.configs.flows.deduplicate import DeduplicateConfig
 from topicflow.flows.planning.plan import duplicate_recipes, plan_topic_model
-from topicflow.flows.planning.steps import Step, embed_recipe, last_stages, load_step, step_of, steps_after
+from topicflow.flows.planning.steps import (
+    Step,
+    embed_recipe,
+    last_stages,
+    load_step,
+    step_of,
+    steps_after,
+    with_cost,
+)
 from topicflow.tasks.duplicates.recipes import searches
 from topicflow.tasks.runs.resolve import latest_run
 from topicflow.tasks.store.artifact_store import open_store
@@ -26,7 +34,11 @@ def plan_deduplicate(config: DeduplicateConfig) -> list[Step]:
         return steps_after(steps, _duplicate_stages(config), "input changed" if last else "first run")
     chain = duplicate_recipes(store, config, config.deduplicate, documents, against, "embed")
     before = {stage: record["recipe"] for stage, record in last.items()}
-    return steps + [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in chain.items()]
+    found = [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in chain.items()]
+    found = with_cost(found, "embed", store, documents, config.embed, config.runtime)
+    if against is not None:
+        found = with_cost(found, "embed_against", store, against, config.embed, config.runtime)
+    return steps + found
 
 
 def _duplicate_stages(config: DeduplicateConfig) -> list[str]:
@@ -56,7 +68,8 @@ def plan_index(config: BuildIndexConfig) -> list[Step]:
         return steps_after(steps, stages, after)
     before = {stage: record["recipe"] for stage, record in last.items()}
     embedding = embed_recipe(store, documents, config.embed, config.runtime)[0]
-    steps.append(step_of(store, "embed", embedding, before.get("embed")))
+    found = [step_of(store, "embed", embedding, before.get("embed"))]
+    steps += with_cost(found, "embed", store, documents, config.embed, config.runtime)
     if (embeddings := steps[1].found) is None:
         return steps_after(steps, stages, after)
     runs, named = Path(config.runtime.runs), config.index.topics

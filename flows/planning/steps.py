@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from topicflow.configs.flows.base import FlowConfig
-from topicflow.configs.sections.embed import EmbedConfig, ImagesEmbed, PrecomputedEmbed
+from topicflow.configs.sections.embed import ApiEmbed, EmbedConfig, ImagesEmbed, PrecomputedEmbed
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.flows.planning.request_cost import RequestCost, request_cost
 from topicflow.tasks.documents import recipes as documents_recipes
 from topicflow.tasks.documents.sources import find_documents, fingerprint
 from topicflow.tasks.encoding import recipes as encoding_recipes
@@ -28,11 +29,23 @@ class Step:
     stage: str
     found: ArtifactRef | None
     reason: str
+    cost: RequestCost | None = None
+    """What a server would be asked; None if none is asked, or not yet known."""
 
     @property
     def is_hit(self) -> bool:
         """Whether the stage needs no computation."""
         return self.found is not None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the step as JSON values."""
+        cost = {} if self.cost is None else {"cost": self.cost.as_dict()}
+        return {
+            "stage": self.stage,
+            "state": "hit" if self.is_hit else "compute",
+            "reason": self.reason,
+            **cost,
+        }
 
 
 def last_stages(config: FlowConfig) -> dict[str, Mapping[str, Any]]:
@@ -69,10 +82,27 @@ def embed_recipe(
     if isinstance(config, PrecomputedEmbed):
         encoder, of, vectors = "precomputed", documents.key, precomputed_digest(config)
     else:
-        encoder = vectors = find_encoder(config, runtime.device).key
+        encoder = vectors = find_encoder(config, runtime.device, store, keep=False).key
         of = store.meta(documents)["texts"]
     adapter = find_adapter(store, config, encoder, runtime)
     return encoding_recipes.embed(config, of, vectors, adapter.key if adapter else None), encoder
+
+
+def with_cost(
+    steps: Sequence[Step],
+    stage: str,
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    config: EmbedConfig,
+    runtime: RuntimeConfig,
+) -> list[Step]:
+    """Return the steps with what the `stage` that embeds the documents would ask a server; a hit asks nothing."""
+    return [
+        replace(step, cost=request_cost(store, documents, config, runtime))
+        if isinstance(config, ApiEmbed) and step.stage == stage and not step.is_hit
+        else step
+        for step in steps
+    ]
 
 
 def _explain_documents(

@@ -14,7 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransformersEmbed, StaticEmbed
+from topicflow.configs.sections.embed import (
+    ApiEmbed,
+    PrecomputedEmbed,
+    SentenceTransformersEmbed,
+    StaticEmbed,
+)
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.learning.residual import FloatArray, ResidualHead
 from topicflow.tasks.errors import ArtifactError, ConfigError
@@ -44,7 +49,7 @@ class AdapterFiles:
 
 def find_adapter(
     store: ArtifactStore,
-    config: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed,
+    config: SentenceTransformersEmbed | StaticEmbed | ApiEmbed | PrecomputedEmbed,
     encoder: str,
     runtime: RuntimeConfig,
 ) -> AdapterFiles | None:
@@ -162,5 +167,5 @@ def _key_of_run(record: RunRecord, named: str) -> str:
     return str(tuned["key"])
 
 
-def _model_of(config: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed) -> str:
+def _model_of(config: SentenceTransformersEmbed | StaticEmbed | ApiEmbed | PrecomputedEmbed) -> str:
     return "precomputed vectors" if isinstance(config, PrecomputedEmbed) else config.model

@@ -16,6 +16,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.embed import (
+    ApiEmbed,
     ImagesEmbed,
     PrecomputedEmbed,
     SentenceTransformersEmbed,
@@ -26,6 +27,7 @@ from topicflow.tasks.core.vectors.unit_rows import unit_rows
 from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.encoding import recipes
 from topicflow.tasks.encoding.adapters import AdapterFiles, apply_adapter, find_adapter, load_adapter
+from topicflow.tasks.encoding.api.encoder import ApiEncoder
 from topicflow.tasks.encoding.embed_on_workers import embed_on_workers, missing_rows
 from topicflow.tasks.encoding.encoders import (
     Encoder,
@@ -37,7 +39,7 @@ from topicflow.tasks.encoding.encoders import (
 from topicflow.tasks.encoding.images import embed_images
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder
 from topicflow.tasks.encoding.static_encoder import StaticEncoder
-from topicflow.tasks.encoding.vector_store import VectorStore, text_digests
+from topicflow.tasks.encoding.vector_store import VectorStore, is_cut, text_digests
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.progress import Progress, track
 from topicflow.tasks.execution.states import cached
@@ -73,6 +75,9 @@ def embed_missing(
     """
     digests = text_digests(texts)
     missing = missing_rows(texts, digests, lambda found: vectors.locate(found)[:, 0] >= 0)
+    if isinstance(encoder, ApiEncoder):
+        _embed_by_server(texts.gather(missing), digests[missing], vectors, encoder, on_done)
+        return len(missing)
     with ThreadPoolExecutor(1, "commit") as commits:
         last: Future[None] | None = None
         for start in range(0, len(missing), chunk_texts):
@@ -86,6 +91,22 @@ def embed_missing(
             last.result()
             on_done(len(rows))
     return len(missing)
+
+
+def _embed_by_server(
+    texts: pl.Series,
+    digests: NDArray[np.uint64],
+    vectors: VectorStore,
+    encoder: ApiEncoder,
+    on_done: Callable[[int], None],
+) -> None:
+    """Add the vectors of texts with `digests` (n, 2) as a server answers them: they stay, whatever follows."""
+
+    def keep(rows: NDArray[np.int64], found: NDArray[np.float32], n_tokens: NDArray[np.int32]) -> None:
+        vectors.add(digests[rows], found, n_tokens)
+        on_done(len(rows))
+
+    encoder.encode_each(texts.to_list(), keep)
 
 
 def check_vectors(
@@ -133,7 +154,7 @@ def check_vectors(
 def embed(
     store: ArtifactStore,
     documents: ArtifactRef,
-    config: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed | ImagesEmbed,
+    config: SentenceTransformersEmbed | StaticEmbed | ApiEmbed | PrecomputedEmbed | ImagesEmbed,
     runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the embeddings artifact, embedding only texts that this encoder has not embedded before."""
@@ -142,7 +163,7 @@ def embed(
     if isinstance(config, ImagesEmbed):
         of_images = embed_images(store, documents, config, runtime)
         return cached(of_images) if of_images.cached else of_images
-    files = find_encoder(config, runtime.device)
+    files = find_encoder(config, runtime.device, store)
     adapter = find_adapter(store, config, files.key, runtime)
     recipe = recipes.embed(
         config, store.meta(documents)["texts"], files.key, adapter.key if adapter else None
@@ -166,20 +187,37 @@ def embed(
             "max_tokens": files.max_tokens,
             "chunks": chunks,
             **_named(adapter),
+            **({"beside": files.beside} if files.beside else {}),
+            **_asked(files, config, runtime, n_embedded),
         }
     return store.committed(recipe, writer)
+
+
+def _asked(
+    files: EncoderFiles,
+    config: SentenceTransformersEmbed | StaticEmbed | ApiEmbed,
+    runtime: RuntimeConfig,
+    n_embedded: int,
+) -> dict[str, int]:
+    """Return what a server was asked for this artifact; nothing if no server was asked."""
+    encoder = (
+        load_encoder(files, config, runtime.n_threads)
+        if isinstance(config, ApiEmbed) and n_embedded
+        else None
+    )
+    return encoder.usage if isinstance(encoder, ApiEncoder) else {}
 
 
 def _embed_all(
     store: ArtifactStore,
     documents: ArtifactRef,
     files: EncoderFiles,
-    config: SentenceTransformersEmbed | StaticEmbed,
+    config: SentenceTransformersEmbed | StaticEmbed | ApiEmbed,
     runtime: RuntimeConfig,
     progress: Progress,
 ) -> int:
     """Embed all texts without a vector, here or on workers; return how many were embedded."""
-    if runtime.engine != "threads":
+    if runtime.engine != "threads" and not isinstance(config, ApiEmbed):  # a server has its own workers
         own = {
             "int8": Int8Encoder.chunk_texts,
             "static": StaticEncoder.chunk_texts,
@@ -211,11 +249,11 @@ def _embed_all(
 def embed_texts(
     store: ArtifactStore,
     texts: pl.Series,
-    config: SentenceTransformersEmbed | StaticEmbed,
+    config: SentenceTransformersEmbed | StaticEmbed | ApiEmbed,
     runtime: RuntimeConfig,
 ) -> NDArray[np.float32]:
     """Return unit vectors (n_texts, dim) of any texts by `config`, embedding only texts without a stored vector."""
-    files = find_encoder(config, runtime.device)
+    files = find_encoder(config, runtime.device, store)
     adapter = find_adapter(store, config, files.key, runtime)
     vectors = VectorStore(store, files.key)
     digests = text_digests(texts)
@@ -267,7 +305,7 @@ def _gather(
         n_tokens = vectors.gather(places, part)
         if head is not None:
             part[:] = head.apply(part)
-        cut[start : start + len(texts)] = n_tokens > max_tokens if max_tokens else False
+        cut[start : start + len(texts)] = is_cut(n_tokens, max_tokens)
         used.update(np.unique(places[:, 0]).tolist())
         start += len(texts)
     if cut.any():

@@ -19,7 +19,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransformersEmbed, StaticEmbed
+from topicflow.configs.sections.embed import (
+    ApiEmbed,
+    PrecomputedEmbed,
+    SentenceTransformersEmbed,
+    StaticEmbed,
+)
+from topicflow.tasks.encoding.api.encoder import ApiEncoder
+from topicflow.tasks.encoding.api.endpoint import endpoint_of
+from topicflow.tasks.encoding.api.probes import VERSION as PROBES_VERSION
+from topicflow.tasks.encoding.api.probes import identify
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder, int8_identity
 from topicflow.tasks.encoding.pooling import read_pooling
@@ -27,7 +36,7 @@ from topicflow.tasks.encoding.static_encoder import StaticEncoder, static_identi
 from topicflow.tasks.encoding.tokenizer import TextTokens
 from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.execution.devices import resolve_device
-from topicflow.tasks.store.artifact_store import canonical_json, digest, file_digest
+from topicflow.tasks.store.artifact_store import ArtifactStore, canonical_json, digest, file_digest
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -76,6 +85,8 @@ class EncoderFiles:
     device: str
     max_tokens: int | None
     key: str
+    beside: tuple[tuple[str, str], ...] = ()
+    """Kinds and keys of the artifacts that identify the model; `gc` keeps them with what it made."""
 
     @property
     def loadable_name(self) -> str:
@@ -87,8 +98,17 @@ class EncoderFiles:
         )
 
 
-def find_encoder(config: SentenceTransformersEmbed | StaticEmbed, device: str = "auto") -> EncoderFiles:
+def find_encoder(
+    config: SentenceTransformersEmbed | StaticEmbed | ApiEmbed,
+    device: str = "auto",
+    store: ArtifactStore | None = None,
+    *,
+    keep: bool = True,
+) -> EncoderFiles:
     """Return the model's files and key; download from the hub only if they are not on this machine.
+
+    A server is asked for the vectors of some short texts, which identify its model. `store` has those of earlier runs;
+    with `keep` new ones are added to it.
 
     Raises
     ------
@@ -99,6 +119,8 @@ def find_encoder(config: SentenceTransformersEmbed | StaticEmbed, device: str = 
     """
     if isinstance(config, StaticEmbed):
         return _find_static(config)
+    if isinstance(config, ApiEmbed):
+        return _find_api(config, store, keep=keep)
     device, precision = _arithmetic(config.precision, device)
     folder, revision = _locate(config)
     identity: dict[str, Any] = {
@@ -126,6 +148,29 @@ def _find_static(config: StaticEmbed) -> EncoderFiles:
     identity = {"files": _folder_digest(folder), "static": static_identity(folder), "dim": config.dim}
     key = digest(canonical_json(identity))
     return EncoderFiles(config.model, folder, revision, "static", "cpu", None, key)
+
+
+def _find_api(config: ApiEmbed, store: ArtifactStore | None, *, keep: bool) -> EncoderFiles:
+    """Return what identifies the model that a server has today."""
+    found = identify(endpoint_of(config), store, keep=keep, least_dim=config.dim)
+    identity = {
+        "api": PROBES_VERSION,
+        "model": config.model,
+        "probes": found.digest,
+        "dim": config.dim,
+        "prompt": config.prompt,
+        "max_tokens": config.max_tokens,
+    }
+    return EncoderFiles(
+        config.model,
+        Path(),
+        f"probes:{found.digest}",
+        "api",
+        "cpu",
+        config.max_tokens,
+        key=digest(canonical_json(identity)),
+        beside=() if found.ref is None else ((found.ref.kind, found.ref.key),),
+    )
 
 
 def precomputed_digest(config: PrecomputedEmbed) -> str:
@@ -237,9 +282,13 @@ def _sha256(path: Path) -> str:
 
 @lru_cache(maxsize=1)
 def load_encoder(
-    files: EncoderFiles, config: SentenceTransformersEmbed | StaticEmbed, n_threads: int | None = None
+    files: EncoderFiles,
+    config: SentenceTransformersEmbed | StaticEmbed | ApiEmbed,
+    n_threads: int | None = None,
 ) -> Encoder:
     """Return the loaded encoder; a process keeps the last one, which `embed` and `label` share."""
+    if isinstance(config, ApiEmbed):
+        return ApiEncoder(files.key, config)
     if isinstance(config, StaticEmbed):
         exact = SentenceTransformersEmbed(model=config.model, revision=config.revision, precision="float32")
 

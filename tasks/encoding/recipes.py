@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from topicflow.configs.sections.embed import (
+    HOW_ASKED,
+    ApiEmbed,
     ImagesEmbed,
     PrecomputedEmbed,
     SentenceTransformersEmbed,
@@ -21,7 +23,7 @@ VERSIONS: Mapping[str, int] = {"embed": 2}
 
 
 def embed(
-    config: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed | ImagesEmbed,
+    config: SentenceTransformersEmbed | StaticEmbed | ApiEmbed | PrecomputedEmbed | ImagesEmbed,
     texts: str,
     encoder: str,
     adapter: str | None = None,
@@ -33,11 +35,14 @@ def embed(
     For precomputed vectors `texts` is the documents' key and `encoder` the digest of the vectors, which replaces their
     path. Versions of torch and similar libraries are left out: a stored vector of a text stays valid.
     """
+    left_out = {"path", "root", "allow_outside_root", "adapter"} | (
+        HOW_ASKED if isinstance(config, ApiEmbed) else set()
+    )
     return Recipe(
         stage="embed",
         kind="embeddings",
         version=VERSIONS["embed"],
-        config=fields_of(config, leave_out={"path", "root", "allow_outside_root", "adapter"}),
+        config=fields_of(config, leave_out=left_out),
         inputs={"texts": texts},
         identity={"encoder": encoder} if adapter is None else {"encoder": encoder, "adapter": adapter},
     )

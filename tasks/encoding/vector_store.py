@@ -1,7 +1,8 @@
 """Vector store: one vector for each distinct text and encoder, in append-only chunks in the artifact store.
 
 A chunk is an artifact of kind `vectors-<encoder key>` with three aligned files: `digests` (n, 2) uint64, `vectors`
-(n, dim) float32 and `n_tokens` (n,) int32. The 128-bit BLAKE2b digest of its UTF-8 bytes identifies a text.
+(n, dim) float32 and `n_tokens` (n,) int32, negative if the vector is of only the beginning of a text. The 128-bit
+BLAKE2b digest of its UTF-8 bytes identifies a text.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from topicflow.tasks.errors import ArtifactError
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 from topicflow.tasks.store.digests import DigestIndex, Digests, text_digests
 
-__all__ = ["Digests", "VectorStore", "chunk_recipe", "save_chunk", "text_digests"]
+__all__ = ["Digests", "VectorStore", "chunk_recipe", "is_cut", "save_chunk", "text_digests"]
 
 
 def chunk_recipe(encoder: str, digests: Digests) -> Recipe:
@@ -40,6 +41,12 @@ def save_chunk(
         writer.save_array("vectors", vectors)
         writer.save_array("n_tokens", n_tokens)
     return writer.key
+
+
+def is_cut(n_tokens: NDArray[np.int32], max_tokens: int | None) -> NDArray[np.bool_]:
+    """Return which texts (n,) were longer than the encoder reads: by its limit, or by what was noted of each text."""
+    found: NDArray[np.bool_] = n_tokens < 0
+    return found if max_tokens is None else found | (n_tokens > max_tokens)
 
 
 @dataclass

@@ -24,6 +24,7 @@ from topicflow.configs.sections.index import IndexConfig
 from topicflow.tasks.encoding.adapters import KIND, AdapterFiles, apply_adapter
 from topicflow.tasks.encoding.encoders import Encoder, find_encoder, load_encoder
 from topicflow.tasks.encoding.images import as_text_model
+from topicflow.tasks.encoding.vector_store import is_cut
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
@@ -79,7 +80,7 @@ class QueryEncoder:
             )
             raise ConfigError(msg)
         vectors = apply_adapter(self.store, self.adapter, vectors)
-        too_long = n_tokens > self.max_tokens if self.max_tokens else np.zeros(len(texts), bool)
+        too_long = is_cut(n_tokens, self.max_tokens)
         return vectors, too_long
 
     def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -120,10 +121,10 @@ def open_queries(
             raise ConfigError(msg)
         embedding = SentenceTransformersEmbed(model=space["query_model"])
     elif isinstance(embedding, ImagesEmbed):
-        embedding = _same_space(as_text_model(embedding), space)
+        embedding = _same_space(as_text_model(embedding), space, store)
     else:
-        embedding = _same_space(embedding, space)
-    files = find_encoder(embedding, device)
+        embedding = _same_space(embedding, space, store)
+    files = find_encoder(embedding, device, store, keep=False)
     if (
         isinstance(embedding, SentenceTransformersEmbed)
         and files.precision in HALVES
@@ -148,11 +149,11 @@ def _adapter(store: ArtifactStore, key: str | None) -> AdapterFiles | None:
     return AdapterFiles(ref, about["encoder"], int(about["dim"]))
 
 
-def _same_space(embedding: Any, space: dict[str, Any]) -> Any:  # noqa: ANN401  (one of the embed sections)
+def _same_space(embedding: Any, space: dict[str, Any], store: ArtifactStore) -> Any:  # noqa: ANN401  (a section `embed`)
     """Return the config of the encoder that the documents had; raise where this machine's is another."""
     if isinstance(embedding, SentenceTransformersEmbed):
         embedding = embedding.model_copy(update={"precision": space["precision"]})
-    found = find_encoder(embedding, "cpu" if space["precision"] == "int8" else "auto")
+    found = find_encoder(embedding, "cpu" if space["precision"] == "int8" else "auto", store, keep=False)
     if found.key != space["encoder"]:
         msg = (
             f"index: its documents were embedded by {space['model']} (encoder {space['encoder'][:8]}), the model of "

@@ -18,6 +18,7 @@ from scipy.sparse import csr_matrix
 
 from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.embed import (
+    ApiEmbed,
     ImagesEmbed,
     PrecomputedEmbed,
     SentenceTransformersEmbed,
@@ -243,14 +244,14 @@ def label(
     counts: ArtifactRef,
     config: LabelConfig,
     counting: CountConfig,
-    encoding: SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed | ImagesEmbed,
+    encoding: SentenceTransformersEmbed | StaticEmbed | ApiEmbed | PrecomputedEmbed | ImagesEmbed,
     runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the topics' artifact, computing it on a miss."""
     files = (
         None
         if isinstance(encoding, PrecomputedEmbed | ImagesEmbed)
-        else find_encoder(encoding, runtime.device)
+        else find_encoder(encoding, runtime.device, store)
     )
     recipe = recipes.label(
         config, documents.key, embeddings.key, labels.key, counts.key, files.key if files else "precomputed"
@@ -301,7 +302,7 @@ def _embed_words(
     writer: ArtifactWriter,
     candidates: Keywords,
     files: EncoderFiles,
-    encoding: SentenceTransformersEmbed | StaticEmbed,
+    encoding: SentenceTransformersEmbed | StaticEmbed | ApiEmbed,
     runtime: RuntimeConfig,
 ) -> dict[str, FloatArray]:
     """Return the unit vectors of all candidate words, embedding only new ones, and record their chunks."""

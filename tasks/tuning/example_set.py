@@ -9,7 +9,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransformersEmbed, StaticEmbed
+from topicflow.configs.sections.embed import (
+    ApiEmbed,
+    PrecomputedEmbed,
+    SentenceTransformersEmbed,
+    StaticEmbed,
+)
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.learning.residual import FloatArray
 from topicflow.tasks.encoding.embed import embed_texts
@@ -17,7 +22,7 @@ from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.tuning.examples import Numbers, Roles
 
-AnyEmbed = SentenceTransformersEmbed | StaticEmbed | PrecomputedEmbed
+AnyEmbed = SentenceTransformersEmbed | StaticEmbed | ApiEmbed | PrecomputedEmbed
 
 
 @dataclass(frozen=True)

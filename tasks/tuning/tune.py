@@ -183,7 +183,7 @@ def tune(
     """Return the artifact of the adapter or of the tuned model, training it on a miss."""
     encoder, model = "precomputed", "precomputed vectors"
     if not isinstance(encoding, PrecomputedEmbed):
-        encoder, model = find_encoder(encoding, runtime.device).key, encoding.model
+        encoder, model = find_encoder(encoding, runtime.device, store).key, encoding.model
     recipe = recipes.tune(config, embeddings.key, chosen.key, encoder, seed)
     if found := store.find(recipe):
         return cached(found)

@@ -29,6 +29,8 @@ from topicflow.configs.sections.deduplicate import (
     WordMatchConfig,
 )
 from topicflow.configs.sections.embed import (
+    HOW_ASKED,
+    ApiEmbed,
     ImagesEmbed,
     PrecomputedEmbed,
     SentenceTransformersEmbed,
@@ -61,6 +63,7 @@ SECTIONS: dict[str, list[BaseModel]] = {
     "embed": [
         SentenceTransformersEmbed(),
         StaticEmbed(method="static"),
+        ApiEmbed(method="api", url="http://localhost/v1", model="m"),
         PrecomputedEmbed(method="precomputed", column="v"),
         ImagesEmbed(method="images", model="clip"),
     ],
@@ -174,6 +177,7 @@ CASES = [
     for config in configs
     for field, changed in perturbed(config)
     if not (stage in {"load", "embed", "index"} and field in BY_CONTENT)
+    if not (isinstance(config, ApiEmbed) and field in HOW_ASKED)
     if not (stage in {"pair", "shingle"} and field in CHOSEN_BY) and field not in BESIDE_ANOTHER
 ]
 

@@ -295,7 +295,7 @@ def test_unions_are_given_as_any_of_so_that_the_form_draws_tabs() -> None:
     schema = TopicModelConfig.model_json_schema()
     assert [n for n in nodes(schema) if "oneOf" in n or "discriminator" in n] == []
     for section, titles in {
-        "embed": ["sentence-transformers", "static", "precomputed", "images"],
+        "embed": ["sentence-transformers", "static", "api", "precomputed", "images"],
         "reduce": ["parallel_umap", "umap", "pca", "none"],
         "cluster": ["hdbscan", "kmeans", "classes"],
     }.items():

@@ -37,6 +37,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("tasks.topics", "tasks.report"),
     ("tasks.duplicates", "tasks.classify"),
     ("tasks.encoding",),
+    ("tasks.encoding.api",),
     ("tasks.documents",),
     ("tasks.execution", "tasks.runs"),
     ("tasks.store",),

@@ -1,0 +1,75 @@
+"""Endpoint: the section `embed` with method `api` -> the address that is asked, with its key, which is never shown."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from topicflow.configs.sections.embed import ApiEmbed
+from topicflow.tasks.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where texts are sent, and how patiently.
+
+    Attributes
+    ----------
+    url : str
+        Address up to `/v1`.
+    model : str
+        Name of the model in each request.
+    key : str or None
+        Secret of the `Authorization` header; not part of `repr`.
+    timeout_s : float
+        Seconds until a request without an answer counts as failed.
+    retries : int
+        Maximum number of further tries of a failed request.
+    requests_per_minute : int or None
+        Maximum rate of requests.
+    """
+
+    url: str
+    model: str
+    key: str | None = field(repr=False)
+    timeout_s: float
+    retries: int
+    requests_per_minute: int | None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that carry the key; Azure reads it from a header of its own."""
+        if self.key is None:
+            return {}
+        azure = {"api-key": self.key} if (urlsplit(self.url).hostname or "").endswith(".azure.com") else {}
+        return {"Authorization": f"Bearer {self.key}", **azure}
+
+    def without_key(self, text: str) -> str:
+        """Return a text of the server without the key, which some servers repeat in their errors."""
+        return text.replace(self.key, "…") if self.key else text
+
+
+def endpoint_of(config: ApiEmbed) -> Endpoint:
+    """Return the endpoint of a section.
+
+    Raises
+    ------
+    ConfigError
+        If the environment variable that `key_env` names is not set.
+    """
+    key = None
+    if config.key_env is not None:
+        key = os.environ.get(config.key_env, "").strip()
+        if not key:
+            msg = (
+                f"embed.key_env: the environment variable {config.key_env} is not set; set it to the key of "
+                f"{config.url}, or remove embed.key_env if the server needs none"
+            )
+            raise ConfigError(msg)
+        if not key.isascii() or not key.isprintable():
+            msg = f"embed.key_env: {config.key_env} has characters that a header cannot carry; set it to the key alone"
+            raise ConfigError(msg)
+    return Endpoint(
+        config.url, config.model, key, config.timeout_s, config.retries, config.requests_per_minute
+    )

@@ -1,0 +1,99 @@
+"""Pace: when the next request may be sent: rate, pauses that the server asks for, and the budget of a run."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+
+from topicflow.tasks.encoding.api.refusals import Refusal
+from topicflow.tasks.errors import StageError
+
+FIRST_WAIT_S = 0.5
+"""Seconds before the first further try; they double with each try."""
+
+LONGEST_WAIT_S = 60.0
+"""Seconds between two tries at most, where the server does not say how long."""
+
+LONGEST_PAUSE_S = 900.0
+"""A server that asks for a longer pause ends the run, which can be started again then."""
+
+
+class StoppedError(Exception):
+    """Another thread has failed or the run was interrupted: nothing more is sent."""
+
+
+class BudgetSpentError(StageError):
+    """The requests that `embed.max_requests` allows are sent."""
+
+
+class Budget:
+    """Counts the requests of a run, up to a maximum."""
+
+    def __init__(self, most: int | None) -> None:
+        self.most = most
+        self.n_sent = 0
+        self._lock = threading.Lock()
+
+    def spend(self) -> None:
+        """Count a request; raise BudgetSpentError if no more are allowed."""
+        with self._lock:
+            if self.most is not None and self.n_sent >= self.most:
+                msg = (
+                    f"embed: the {self.most:,} requests of embed.max_requests are sent; run again to send as many "
+                    "more, or raise it"
+                )
+                raise BudgetSpentError(msg)
+            self.n_sent += 1
+
+
+class Pace:
+    """Holds the threads of a client back, all together.
+
+    Parameters
+    ----------
+    requests_per_minute : int or None
+        Maximum rate.
+    """
+
+    def __init__(self, requests_per_minute: int | None) -> None:
+        self._spacing_s = 60.0 / requests_per_minute if requests_per_minute else 0.0
+        self._lock = threading.Lock()
+        self._free_at = self._next_at = 0.0
+        self.stopped = threading.Event()
+
+    def wait(self) -> None:
+        """Return when a request may be sent; raise StoppedError if nothing is to be sent any more."""
+        while True:
+            with self._lock:
+                now = time.monotonic()
+                begin = max(self._free_at, self._next_at)
+                if begin <= now:
+                    self._next_at = now + self._spacing_s
+            if self.stopped.is_set():
+                raise StoppedError
+            if begin <= now:
+                return
+            self.stopped.wait(begin - now)
+
+    def after(self, refusal: Refusal, attempt: int) -> None:
+        """Wait before the next try; a pause that the server asks for holds all threads.
+
+        Raises
+        ------
+        StageError
+            If the server asks for a pause of more than `LONGEST_PAUSE_S`.
+        """
+        asked = refusal.retry_after_s
+        if asked is not None and asked > LONGEST_PAUSE_S:
+            msg = f"embed: the server asks for a pause of {asked:,.0f} s ({refusal}); run again after that"
+            raise StageError(msg)
+        grown = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**attempt)
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311  (threads must not return at the same moment)
+        if asked is None:
+            self.stopped.wait(grown * jitter)
+            return
+        with (
+            self._lock
+        ):  # a little later than asked: the clocks differ, and all threads wait for the same moment
+            self._free_at = max(self._free_at, time.monotonic() + asked + 0.1 * jitter)
