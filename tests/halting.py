@@ -30,7 +30,7 @@ LocalFolder.commit = halted
 def halting(folder: Path, **changes: str) -> dict[str, str]:
     """Return the environment of a run that halts; the files `halted`, `go` and `fail` in `folder` tell and ask."""
     (folder / "sitecustomize.py").write_text(HALTED)
-    path = f"{folder}{os.pathsep}{clean_environment()['PYTHONPATH']}"
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     return clean_environment(**changes, HALTED_IN=str(folder), PYTHONPATH=path)
 
 

@@ -98,7 +98,7 @@ def test_a_run_that_fails(prefect_server: PrefectServer, tmp_path: Path) -> None
         (
             "load",
             f'query = "select 1"\nconnection_env = "postgresql://me:{PASSWORD}@host/db"',
-            "name of an environment",
+            "without credentials",
         ),
         ("load", f'path = "s3://AKIA:{PASSWORD}@bucket/a.parquet"', "without credentials"),
         ("runtime", f'store = "S3://AKIA:{PASSWORD}@bucket/topics"', "without credentials"),

@@ -66,7 +66,7 @@ def test_what_was_not_read_is_said() -> None:
         "150 of 1,200 rows without text: left out.",
         "2 texts with bytes that are not UTF-8: U+FFFD stands for them.",
         (
-            "1,234 of 5,000 documents longer than the 256 tokens that the encoder reads: the rest is not in the "
+            "1,234 of 5,000 documents are longer than the 256 tokens that the encoder reads; the rest of them is not in the "
             "vectors. To use all of the text, set load.split to model passages."
         ),
     ]
