@@ -28,7 +28,9 @@ SECTIONS = {
     "update": '[reduce]\nmethod = "pca"\n[map]\nn_epochs = 5\n[cluster]\nmethod = "kmeans"\nn_clusters = 3\n',
 }
 EMPTY = "3 of 103 rows without text: left out."
-CUT = "documents are longer than the 16 tokens that the encoder reads; the rest of them is not in the vectors."
+CUT = (
+    "documents are longer than the 16 tokens that the encoder reads; the rest of them is not in the vectors."
+)
 
 
 @pytest.fixture(scope="module")
