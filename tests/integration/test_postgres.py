@@ -28,13 +28,13 @@ def as_postgres(*words: object) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a database of a cluster of its own."""
-    folder = tmp_path_factory.mktemp("postgres", numbered=True)
-    for parent in (folder, *folder.parents):
-        if parent == Path(tempfile.gettempdir()):
-            break
-        parent.chmod(0o711)
+def database() -> Iterator[str]:
+    """The URL of a database of a cluster of its own.
+
+    Its folder is not below pytest's: any other pytest that starts closes that to all users but its own.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    folder.chmod(0o711)
     data, binaries = folder / "data", BINARIES[-1]
     data.mkdir()
     if os.geteuid() == 0:
@@ -57,6 +57,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     subprocess.run(
         as_postgres(binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop"), cwd="/", check=True
     )
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
