@@ -59,9 +59,8 @@ def test_the_tree_is_as_light_as_scipys(min_samples: int) -> None:
 
 
 def test_points_that_are_left_out_are_in_no_tree_and_parts_without_an_edge_are_infinitely_far() -> None:
-    points = np.concatenate(
-        [sphere(30, seed=1) + [9, 0, 0, 0, 0, 0], sphere(30, seed=2) - [9, 0, 0, 0, 0, 0]]
-    )
+    far = 9 * np.eye(1, 6)
+    points = np.concatenate([sphere(30, seed=1) + far, sphere(30, seed=2) - far])
     points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
     indices, distances = graph(points, 6)
     kept = np.arange(60) % 3 > 0
