@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.benchmarks.labellings import default_labels
 from topicflow.configs.sections.cluster import HdbscanCluster
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.neighbors import NeighborsConfig
@@ -32,7 +33,10 @@ def test_no_seed_gives_one_crowd(file: str, column: str, n_docs: int) -> None:
     encoding = SentenceTransformersEmbed(precision="int8")
     vectors = load_encoder(find_encoder(encoding, "cpu"), encoding).encode(drawn)[0]
     graph = find_neighbors(vectors, NeighborsConfig(), 0, RuntimeConfig())
-    for seed in range(6):
+    labels = default_labels(vectors, 10, 0)
+    assert np.bincount(labels[labels >= 0]).max() <= 0.5 * n_docs
+    assert labels.max() >= 4
+    for seed in range(3):
         points = reduce_graph(
             graph.indices, graph.distances, vectors, ParallelUmapReduce(method="parallel_umap"), seed
         )
