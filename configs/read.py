@@ -151,9 +151,7 @@ def _describe(detail: ErrorDetails, model: type[BaseModel]) -> str:
     section, known = _section_of(location, model)
     key = ".".join(section)
     if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(known)}"
-        return f"unknown key {shown(key)}{hint}"
+        return f"unknown key {shown(key)}{_hint(section, location[-1], known, model)}"
     if detail["type"] == "union_tag_invalid":
         expected = str(detail.get("ctx", {}).get("expected_tags", ""))
         return f"{key}.method: found {shown(detail.get('ctx', {}).get('tag'))}, expected one of {expected}"
@@ -167,6 +165,28 @@ def _describe(detail: ErrorDetails, model: type[BaseModel]) -> str:
     is_secret = holds_credentials(str(detail["input"]))
     found = "" if isinstance(detail["input"], dict) or is_secret else f", found {detail['input']!r}"
     return f"{key}: {message[0].lower() + message[1:]}{found}" if key else message
+
+
+def _hint(section: list[str], name: str, known: list[str], model: type[BaseModel]) -> str:
+    """Return what to write instead of an unknown key: the method that has it, the nearest name, or all names."""
+    if methods := _methods_with(section, model):
+        named = " or ".join(f'{section[0]}.method = "{method}"' for method in methods)
+        return f" for this method; it needs {named}"
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(known)}"
+
+
+def _methods_with(section: list[str], model: type[BaseModel]) -> list[str]:
+    """Return the methods of a section that is a union on `method` which have a key; none for other sections."""
+    if len(section) != 2:
+        return []
+    schema = model.model_json_schema()
+    definitions = schema.get("$defs", {})
+    node = _resolve(schema.get("properties", {}).get(section[0], {}), definitions)
+    variants = [
+        (_tag_of(variant, definitions), _resolve(variant, definitions)) for variant in _variants(node)
+    ]
+    return [tag for tag, variant in variants if section[1] in variant.get("properties", {})]
 
 
 def _section_of(location: list[str], model: type[BaseModel]) -> tuple[list[str], list[str]]:

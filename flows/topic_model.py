@@ -57,7 +57,7 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
             made["keep"] = documents
         check_size(config.cluster, documents.rows)
         embeddings = finished("embed", embed.submit(store, documents, config.embed, runtime))
-        graph = finished("neighbors", neighbors.submit(store, embeddings, config.neighbors, seed, runtime))
+        graph = finished("neighbors", neighbors.submit(store, embeddings, config.neighbors, runtime))
         reduced = finished("reduce", reduce.submit(store, embeddings, graph, config.reduce, seed, runtime))
         layout = finished("map", draw.submit(store, embeddings, graph, map_reduce(config.map), seed, runtime))
         labels = finished(

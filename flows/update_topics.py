@@ -137,7 +137,7 @@ def _fit(
     """Return the state of topics fitted on all documents, matched to those before."""
     seed, draw = config.seed, reduce.with_options(name="map")
     check_size(config.cluster, documents.rows)
-    graph = finished("neighbors", neighbors.submit(store, vectors, config.neighbors, seed, runtime))
+    graph = finished("neighbors", neighbors.submit(store, vectors, config.neighbors, runtime))
     reduced = finished("reduce", reduce.submit(store, vectors, graph, config.reduce, seed, runtime))
     layout = finished("map", draw.submit(store, vectors, graph, map_reduce(config.map), seed, runtime))
     labels = finished(

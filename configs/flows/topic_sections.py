@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from topicflow.configs.flows.base import FlowConfig
-from topicflow.configs.sections.cluster import ClusterConfig, HdbscanCluster
+from topicflow.configs.sections.cluster import ClusterConfig, GraphCluster
 from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed
 from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.neighbors import NeighborsConfig
-from topicflow.configs.sections.reduce import MapConfig, ParallelUmapReduce, ReduceConfig
+from topicflow.configs.sections.reduce import DiffusionReduce, MapConfig, ReduceConfig
 from topicflow.configs.sections.report import ReportConfig
+
+GRAPH_REDUCTIONS = ("diffusion", "none")
+"""Values of reduce.method with directions, whose neighbours `cluster.method = "graph"` needs."""
 
 
 class TopicSections(FlowConfig):
@@ -24,13 +27,36 @@ class TopicSections(FlowConfig):
     load: LoadConfig
     embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)
     neighbors: NeighborsConfig = Field(default_factory=NeighborsConfig)
-    reduce: ReduceConfig = Field(default_factory=ParallelUmapReduce)
+    reduce: ReduceConfig = Field(default_factory=DiffusionReduce)
     map: MapConfig = Field(default_factory=MapConfig)
-    cluster: ClusterConfig = Field(default_factory=HdbscanCluster)
+    cluster: ClusterConfig = Field(default_factory=GraphCluster)
     count: CountConfig = Field(default_factory=CountConfig)
     label: LabelConfig = Field(default_factory=LabelConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _methods_fit_each_other(cls, values: Any) -> Any:  # noqa: ANN401  (whatever a caller gives)
+        """Where only one of reduce.method and cluster.method is given, take for the other one that fits it."""
+        if not isinstance(values, dict):
+            return values
+        reduce, cluster = (_method_of(values.get(name)) for name in ("reduce", "cluster"))
+        if reduce is None and cluster in {"hdbscan", "kmeans"}:
+            return {**values, "reduce": {**(values.get("reduce") or {}), "method": "parallel_umap"}}
+        if cluster is None and reduce not in {None, *GRAPH_REDUCTIONS}:
+            return {**values, "cluster": {**(values.get("cluster") or {}), "method": "hdbscan"}}
+        return values
+
+    @model_validator(mode="after")
+    def _graph_needs_directions(self) -> Self:
+        if self.cluster.method == "graph" and self.reduce.method not in GRAPH_REDUCTIONS:
+            msg = (
+                f'cluster.method="graph" needs reduce.method "diffusion" or "none", found {self.reduce.method!r}; '
+                'use cluster.method="hdbscan"'
+            )
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _words_need_an_encoder(self) -> Self:
@@ -41,3 +67,9 @@ class TopicSections(FlowConfig):
             )
             raise ValueError(msg)
         return self
+
+
+def _method_of(section: Any) -> str | None:  # noqa: ANN401  (a dict or a section)
+    """Return the method that a section of a config names, None if it names none."""
+    found = section.get("method") if isinstance(section, dict) else getattr(section, "method", None)
+    return None if found is None else str(found)

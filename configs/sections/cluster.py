@@ -9,12 +9,59 @@ from pydantic import ConfigDict, Field, Tag
 from topicflow.configs.sections.base import AnyOf, IsPath, Section, method_or
 
 
+class GraphCluster(Section):
+    """Dense parts of the neighbour graph are topics; other documents join the nearest one, or are outliers."""
+
+    model_config = ConfigDict(title="graph")
+
+    method: Literal["graph"] = Field(
+        default="graph",
+        description="HDBSCAN's hierarchy on the neighbour graph finds the cores of topics; the other documents join "
+        "the nearest core. Needs reduce.method diffusion or none.",
+    )
+    min_cluster_size: int = Field(
+        default=15, ge=2, le=10_000_000, description="Smallest topic, in documents."
+    )
+    min_samples: int | None = Field(
+        default=None,
+        ge=1,
+        le=199,
+        description="Neighbours that make a document dense; more give fewer and broader topics. If not set: half of "
+        "min_cluster_size.",
+    )
+    selection: Literal["eom", "leaf"] = Field(
+        default="eom",
+        description="Cores by excess of mass (few, large) or the leaves of the tree (many, even).",
+    )
+    max_topic_share: float = Field(
+        default=0.5,
+        gt=0.0,
+        le=1.0,
+        description="A topic with more than this share of all documents is replaced by the topics inside it, if there "
+        "are any. 1 is plain excess of mass, which often splits a small corpus into two halves (tests/benchmarks).",
+    )
+    n_topics: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Merge the most similar topics until at most this many are left (BERTopic's nr_topics). If not "
+        "set: no merging.",
+    )
+    max_outlier_share: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1.0,
+        description="Maximum share of outliers. Outliers above it are reassigned to their best topic, the most certain "
+        "first, and marked; their probability is the cosine to its centroid. If not set: no limit.",
+    )
+
+
 class HdbscanCluster(Section):
     """HDBSCAN: topics of any shape, and outliers without a topic."""
 
     model_config = ConfigDict(title="hdbscan")
 
-    method: Literal["hdbscan"] = Field(default="hdbscan", description="HDBSCAN.")
+    method: Literal["hdbscan"] = Field(description="HDBSCAN on the reduced vectors.")
     implementation: Literal["auto", "reference", "fast"] = Field(
         default="auto",
         description="reference is the hdbscan package; fast is our own implementation on all cores, with the same "
@@ -83,9 +130,10 @@ class ClassesCluster(Section):
 
 
 ClusterConfig = Annotated[
-    Annotated[HdbscanCluster, Tag("hdbscan")]
+    Annotated[GraphCluster, Tag("graph")]
+    | Annotated[HdbscanCluster, Tag("hdbscan")]
     | Annotated[KMeansCluster, Tag("kmeans")]
     | Annotated[ClassesCluster, Tag("classes")],
-    method_or("hdbscan"),
+    method_or("graph"),
     AnyOf(),
 ]

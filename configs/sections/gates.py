@@ -13,6 +13,9 @@ class GatesConfig(Section):
     max_outlier_share: float | None = Field(
         default=None, ge=0.0, le=1.0, description="Maximum share of outliers."
     )
+    min_stability: float | None = Field(
+        default=None, ge=0.0, le=1.0, description="Minimum mean stability of the documents' topics."
+    )
     min_npmi: float | None = Field(default=None, ge=-1.0, le=1.0, description="Minimum coherence (NPMI).")
     min_diversity: float | None = Field(default=None, ge=0.0, le=1.0, description="Minimum topic diversity.")
     min_topics: int | None = Field(default=None, ge=1, le=100_000, description="Minimum number of topics.")

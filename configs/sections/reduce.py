@@ -9,14 +9,31 @@ from pydantic import ConfigDict, Field, Tag
 from topicflow.configs.sections.base import AnyOf, Section, method_or
 
 
+class DiffusionReduce(Section):
+    """Principal components, each document averaged with its neighbours; nothing is drawn at random."""
+
+    model_config = ConfigDict(title="diffusion")
+
+    method: Literal["diffusion"] = Field(
+        default="diffusion",
+        description="Principal components averaged over the neighbour graph. The result does not depend on the seed "
+        "or on the order of the documents, and changes little with one percent of them (tests/benchmarks).",
+    )
+    n_components: int = Field(default=64, ge=16, le=512, description="Number of principal components.")
+    steps: int = Field(
+        default=5,
+        ge=0,
+        le=100,
+        description="Averaging steps. More give broader topics and keep less of the differences inside them.",
+    )
+
+
 class ParallelUmapReduce(Section):
     """UMAP's graph and objective on all cores; the result is the same, bit for bit, on any number of cores."""
 
     model_config = ConfigDict(title="parallel_umap")
 
-    method: Literal["parallel_umap"] = Field(
-        default="parallel_umap", description="UMAP with our own layout: all cores, reproducible."
-    )
+    method: Literal["parallel_umap"] = Field(description="UMAP with our own layout: all cores, reproducible.")
     n_components: int = Field(default=5, ge=2, le=10, description="Dimensions for clustering (BERTopic: 5).")
     min_dist: float = Field(
         default=0.0, ge=0.0, le=1.0, description="Minimum distance between points (BERTopic: 0.0)."
@@ -73,11 +90,12 @@ class NoReduce(Section):
 
 
 ReduceConfig = Annotated[
-    Annotated[ParallelUmapReduce, Tag("parallel_umap")]
+    Annotated[DiffusionReduce, Tag("diffusion")]
+    | Annotated[ParallelUmapReduce, Tag("parallel_umap")]
     | Annotated[UmapReduce, Tag("umap")]
     | Annotated[PcaReduce, Tag("pca")]
     | Annotated[NoReduce, Tag("none")],
-    method_or("parallel_umap"),
+    method_or("diffusion"),
     AnyOf(),
 ]
 

@@ -27,6 +27,7 @@ METRICS = (
     "n_documents",
     "n_topics",
     "outlier_share",
+    "stability",
     "npmi",
     "c_v",
     "diversity",

@@ -111,7 +111,7 @@ def chain_recipes(
     `duplicates` is the key of the duplicates that were left out of the documents.
     """
     embed, encoder = embed_recipe(store, documents, config.embed, config.runtime)
-    neighbors = topics_recipes.neighbors(config.neighbors, embed.key, config.seed)
+    neighbors = topics_recipes.neighbors(config.neighbors, embed.key)
     reduce = topics_recipes.reduce(config.reduce, embed.key, neighbors.key, config.seed)
     layout = topics_recipes.reduce(map_reduce(config.map), embed.key, neighbors.key, config.seed)
     cluster = topics_recipes.cluster(config.cluster, embed.key, neighbors.key, reduce.key, config.seed)

@@ -18,6 +18,7 @@ Metrics = Mapping[str, float | int | None]
 
 FIXED = {
     "max_outlier_share": "outlier_share",
+    "min_stability": "stability",
     "min_npmi": "npmi",
     "min_diversity": "diversity",
     "min_topics": "n_topics",

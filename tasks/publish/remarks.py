@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from topicflow.configs.sections.cluster import ClassesCluster, ClusterConfig, HdbscanCluster, KMeansCluster
+from topicflow.configs.sections.cluster import ClassesCluster, ClusterConfig, KMeansCluster
 from topicflow.tasks.log import LOG
 
 CROWD = 0.5
@@ -99,7 +99,7 @@ def _crowd(metrics: Mapping[str, Any], clustering: ClusterConfig) -> list[str]:
 
 def _unmet_bound(metrics: Mapping[str, Any], clustering: ClusterConfig) -> list[str]:
     """Say where `max_outlier_share` is not met: there is no topic that a document could be given to."""
-    bound = clustering.max_outlier_share if isinstance(clustering, HdbscanCluster) else None
+    bound = getattr(clustering, "max_outlier_share", None)
     if bound is None or metrics.get("n_topics") != 0 or metrics.get("outlier_share", 0.0) <= bound:
         return []
     remark = (

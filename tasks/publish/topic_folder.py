@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed
@@ -51,8 +52,10 @@ def publish_run(
     with run_folder(Path(config.runtime.runs), run) as folder:
         documents = documents_table(store, stages, config.load)
         documents.sink_parquet(folder / "documents.parquet")
-        placed = pl.scan_parquet(folder / "documents.parquet").select("topic").collect()
-        topics = topics_table(store, stages, placed["topic"])
+        is_stable = read_stability(store, stages["cluster"]) is not None
+        columns = ["topic", *(["stability"] if is_stable else [])]
+        placed = pl.read_parquet(folder / "documents.parquet", columns=columns)
+        topics = topics_table(store, stages, placed)
         topics.write_parquet(folder / "topics.parquet")
         write_csv(flat_topics(topics), folder / "topics.csv")
         record["n_documents"] = placed.height
@@ -70,19 +73,38 @@ def publish_run(
     return record
 
 
+PLACED = ("topic", "probability", "outlier_score", "reassigned", "stability", "x", "y")
+"""Columns of documents.parquet that the run adds; `stability` only if clusters were found in a graph."""
+
+
+def read_stability(store: ArtifactStore, labels: ArtifactRef) -> NDArray[np.float32] | None:
+    """Return how often each document (n_docs,) has the same topic in other fits, None if it was not measured."""
+    if "stability.npy" not in store.manifest(labels.kind, labels.key)["files"]:
+        return None
+    return np.asarray(store.array(labels, "stability", whole=True))
+
+
 def documents_of(stages: Mapping[str, ArtifactRef]) -> ArtifactRef:
     """Return the documents that were modelled: those that were loaded, or what was kept of them."""
     return stages.get("keep", stages["load"])
 
 
-def topics_table(store: ArtifactStore, stages: Mapping[str, ArtifactRef], labels: pl.Series) -> pl.DataFrame:
-    """Return one row a topic; of split documents, sizes and examples count documents and not passages."""
+def topics_table(
+    store: ArtifactStore, stages: Mapping[str, ArtifactRef], placed: pl.DataFrame
+) -> pl.DataFrame:
+    """Return one row a topic; of split documents, sizes and examples count documents and not passages.
+
+    `placed` has the topic of each document, and its stability if that was measured; a topic's is the mean.
+    """
     centroids = store.address(stages["label"], "centroids.npy")
     topics = store.table(stages["label"], "topics").collect()
+    if "stability" in placed.columns:
+        means = placed.group_by("topic").agg(pl.col("stability").mean())
+        topics = topics.join(means, on="topic", how="left", maintain_order="left")
     topics = topics.with_columns(pl.format("{}#{}", pl.lit(centroids), "centroid").alias("centroid"))
     if not store.meta(documents_of(stages))["has_passages"]:
         return topics.drop("representative_rows")
-    sizes = labels.to_frame().group_by("topic").agg(pl.len().cast(pl.UInt32).alias("size"))
+    sizes = placed.group_by("topic").agg(pl.len().cast(pl.UInt32).alias("size"))
     whole = (
         pl.col("representative")
         .list.eval(pl.element().str.replace(r"#\d+$", ""))
@@ -118,6 +140,8 @@ def documents_table(
             "y": np.ascontiguousarray(layout[:, 1]),
         }
     )
+    if (stability := read_stability(store, labels)) is not None:
+        placed.insert_column(placed.columns.index("x"), pl.Series("stability", stability))
     own = store.table(documents, "columns")
     if not store.meta(documents)["has_passages"]:
         beside = pl.concat([table.select("doc_id"), placed.lazy()], how="horizontal")
@@ -139,12 +163,14 @@ def join_passages(passages: pl.DataFrame) -> pl.DataFrame:
     order = passages.group_by("doc_id", maintain_order=True).agg(
         pl.len().alias("n"), pl.col("outlier_score").mean()
     )
+    stable = [pl.col("stability").mean()] if "stability" in passages.columns else []
     best = (
         passages.with_columns((pl.col("topic") >= 0).alias("real"))
         .group_by("doc_id", "real", "topic", maintain_order=True)
         .agg(
             pl.col("probability").sum(),
             pl.col("reassigned").any(),
+            *stable,
             pl.col("x").mean(),
             pl.col("y").mean(),
             pl.len().alias("n_own"),
@@ -157,9 +183,8 @@ def join_passages(passages: pl.DataFrame) -> pl.DataFrame:
     )
     joined = order.join(best, on="doc_id", how="left", maintain_order="left")
     share = (pl.col("probability") / pl.col("n")).alias("probability")
-    return joined.with_columns(share).select(
-        "doc_id", "topic", "probability", "outlier_score", "reassigned", "x", "y"
-    )
+    columns = [name for name in PLACED if name in joined.columns]
+    return joined.with_columns(share).select("doc_id", *columns)
 
 
 def _record(

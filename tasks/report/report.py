@@ -50,6 +50,10 @@ METRICS: Mapping[str, tuple[str, str, str, tuple[float, float] | None]] = {
     "outlier_share": (
         "Outliers", "Share of documents without a topic.", "Up to a third is usual with HDBSCAN.", (0, 1),
     ),
+    "stability": (
+        "Stability", "How often documents keep their topic when a tenth of all documents is left out.",
+        "Above 0.85, most topics stay as they are.", (0, 1),
+    ),
     "median_topic_size": ("Median topic size", "Documents in the topic of median size.", "", None),
     "largest_topic_share": (
         "Largest topic", "Share of all documents in the largest topic.",

@@ -174,7 +174,7 @@ function drawMasthead() {
     ["Documents", count(summary.n_documents)],
     ["Topics", count(topics.length)],
     ["Without a topic", percent(summary.n_outliers / Math.max(1, summary.n_documents))],
-    ...["npmi", "diversity", "nmi"].filter((key) => metric.get(key)?.value != null)
+    ...["stability", "npmi", "diversity", "nmi"].filter((key) => metric.get(key)?.value != null)
       .map((key) => [metric.get(key).label, metric.get(key).value.toFixed(3)]),
   ];
   byId("figures").append(...figures.map(([name, value]) => el("div", {}, el("dt", { text: name }), el("dd", { text: value }))));

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.sections.cluster import ClassesCluster, HdbscanCluster, KMeansCluster
+from topicflow.configs.sections.cluster import ClassesCluster, GraphCluster, HdbscanCluster, KMeansCluster
+from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.classify.class_topics import write_classes
 from topicflow.tasks.core.clusters.assign import bound_outliers
@@ -19,6 +20,7 @@ from topicflow.tasks.core.clusters.clustering import (
     parallel_hdbscan_clusters,
 )
 from topicflow.tasks.core.clusters.copies import crowds_alone, misfits_alone
+from topicflow.tasks.core.clusters.graph_clusters import Density, graph_clusters
 from topicflow.tasks.core.clusters.merge import merge_topics
 from topicflow.tasks.errors import StageError
 from topicflow.tasks.execution.states import cached
@@ -26,13 +28,17 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.resources import compiled_threads
 from topicflow.tasks.topics import recipes
 from topicflow.tasks.topics.fitted_sample import FittedSample, read_sample
-from topicflow.tasks.topics.neighbors import distinct_points
+from topicflow.tasks.topics.neighbors import DESCENT_SEED, distinct_points, find_neighbors
 
-AnyCluster = HdbscanCluster | KMeansCluster
+AnyCluster = GraphCluster | HdbscanCluster | KMeansCluster
 
 REFERENCE_UP_TO = 10_000
 """Maximum number of points for which `auto` takes the hdbscan package. Ours is faster from the second run on a machine,
 but the first run compiles for eight seconds, too long for a first look at a small corpus."""
+
+
+GRAPH_NEIGHBORS = 30
+"""Neighbours of the graph in which topics are found: below it the graph falls apart, above it little changes."""
 
 
 def check_size(config: AnyCluster | ClassesCluster, n_docs: int) -> None:
@@ -55,7 +61,7 @@ def cluster_points(
     reduced: NDArray[np.float32],
     config: AnyCluster,
     seed: int,
-    n_threads: int | None = None,
+    runtime: RuntimeConfig | None = None,
     counts: NDArray[np.integer] | None = None,
 ) -> Clustering:
     """Return the clusters of the points, numbered by decreasing size.
@@ -64,12 +70,12 @@ def cluster_points(
     ----------
     reduced : ndarray of shape (n_docs, n_components), float32
         The points.
-    config : HdbscanCluster or KMeansCluster
+    config : GraphCluster, HdbscanCluster or KMeansCluster
         Method and its parameters.
     seed : int
-        Seed of k-means; HDBSCAN has no random numbers.
-    n_threads : int, optional
-        Threads; default all cores.
+        Seed of k-means; the other methods draw no random numbers.
+    runtime : RuntimeConfig, optional
+        Device and threads; by default those of an empty section.
     counts : ndarray of shape (n_docs,), integer, optional
         Number of documents of each point; default 1.
 
@@ -83,17 +89,19 @@ def cluster_points(
     Points at the same position are one point, whatever put them there: they have one label, and split no cluster. If
     all points are equal, they form one cluster with probability 1: HDBSCAN finds no difference in density.
     """
-    copies = distinct_points(reduced + np.float32(0.0), n_threads)  # -0 is 0
+    runtime = runtime or RuntimeConfig()
+    copies = distinct_points(reduced + np.float32(0.0), runtime.n_threads)  # -0 is 0
     n_docs = np.ones(len(reduced), np.int64) if counts is None else counts
     weights = np.bincount(copies.group, weights=n_docs, minlength=copies.n_groups).astype(np.int64)
     check_size(config, int(weights.sum()))
     points = np.ascontiguousarray(reduced[copies.firsts])
-    found = _cluster_distinct(points, config, seed, n_threads, weights)
+    found = _cluster_distinct(points, config, seed, runtime, weights)
     group = copies.group
     return Clustering(
         number_by_size(found.labels[group], n_docs),
         found.probabilities[group],
         found.outlier_scores[group],
+        None if found.stability is None else found.stability[group],
     )
 
 
@@ -101,16 +109,19 @@ def _cluster_distinct(
     points: NDArray[np.float32],
     config: AnyCluster,
     seed: int,
-    n_threads: int | None,
+    runtime: RuntimeConfig,
     counts: NDArray[np.int64],
 ) -> Clustering:
     """Return the clusters of points of which no two coincide, each of which `counts` documents share."""
     if len(points) < 2:
         n = len(points)
-        return Clustering(np.zeros(n, np.int32), np.ones(n, np.float32), np.zeros(n, np.float32))
+        whole = np.ones(n, np.float32) if isinstance(config, GraphCluster) else None
+        return Clustering(np.zeros(n, np.int32), np.ones(n, np.float32), np.zeros(n, np.float32), whole)
     if isinstance(config, KMeansCluster):
         n_clusters = min(config.n_clusters, len(points))
         return kmeans_clusters(points, n_clusters, seed, counts if (counts > 1).any() else None)
+    if isinstance(config, GraphCluster):
+        return crowds_alone(_in_graph(points, config, runtime), counts, config.min_cluster_size)
     min_samples = min(config.min_samples or config.min_cluster_size, len(points) - 1)
     implementation = config.implementation
     if implementation == "auto":
@@ -123,7 +134,18 @@ def _cluster_distinct(
         config.epsilon,
         config.max_topic_share,
     )
-    return crowds_alone(clusters(points, *settings, n_threads), counts, config.min_cluster_size)
+    return crowds_alone(clusters(points, *settings, runtime.n_threads), counts, config.min_cluster_size)
+
+
+def _in_graph(points: NDArray[np.float32], config: GraphCluster, runtime: RuntimeConfig) -> Clustering:
+    """Return the clusters of unit vectors (n, dim) in the graph of their own neighbours."""
+    half = -(-config.min_cluster_size // 2)
+    min_samples = min(config.min_samples or min(half, 199), len(points) - 1)
+    nearest = NeighborsConfig(n_neighbors=max(GRAPH_NEIGHBORS, min_samples) + 1)
+    graph = find_neighbors(points, nearest, DESCENT_SEED, runtime)
+    distances = np.sqrt(np.maximum(2.0 * graph.distances, 0.0)).astype(np.float32)
+    density = Density(config.min_cluster_size, min_samples, config.selection, config.max_topic_share)
+    return graph_clusters(points, graph.indices, distances, density)
 
 
 def scaled_down(config: AnyCluster, share: float) -> AnyCluster:
@@ -175,10 +197,10 @@ def _clustered(
 ) -> Clustering:
     """Return the clusters of all documents: those of the fitted points, which the others follow."""
     if sample is None:
-        return cluster_points(points, config, seed, runtime.n_threads)
+        return cluster_points(points, config, seed, runtime)
     scaled, counts = scaled_down(config, sample.share), sample.counts
-    fitted = cluster_points(points[sample.rows], scaled, seed, runtime.n_threads, counts)
-    if counts is not None and isinstance(scaled, HdbscanCluster):
+    fitted = cluster_points(points[sample.rows], scaled, seed, runtime, counts)
+    if counts is not None and not isinstance(scaled, KMeansCluster):
         fitted = misfits_alone(fitted, embeddings[sample.rows], counts, scaled.min_cluster_size)
     return sample.extend(fitted)
 
@@ -210,6 +232,8 @@ def cluster(
         writer.save_array("probabilities", np.where(reassigned, memberships, clustering.probabilities))
         writer.save_array("outlier_scores", clustering.outlier_scores)
         writer.save_array("reassigned", reassigned)
+        if clustering.stability is not None:
+            writer.save_array("stability", clustering.stability)
         writer.rows = len(labels)
         writer.meta = {
             "n_topics": int(labels.max(initial=-1)) + 1,

@@ -178,6 +178,8 @@ def evaluate(
             counting,
             seed,
         )
+        if "stability.npy" in store.manifest(labels.kind, labels.key)["files"]:
+            metrics["stability"] = round(float(store.array(labels, "stability").mean()), 9)
         metrics["outlier_share_before"] = store.meta(labels)["outlier_share_before"]
         metrics["truncated_share"] = store.meta(embeddings)["truncated_share"]
         metrics["n_empty"] = store.meta(documents)["n_empty"]

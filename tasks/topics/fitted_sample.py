@@ -1,4 +1,4 @@
-"""Fitted sample: a corpus above `neighbors.fit_limit`, or with copies -> fitted rows, and how others follow them."""
+"""Fitted sample: the rows that are fitted, in an order that content decides, and how other documents follow them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FittedSample:
     Attributes
     ----------
     rows : ndarray of shape (n_fitted,), int64
-        Fitted rows, ascending.
+        Fitted rows, in the order in which they were fitted.
     nearest : ndarray of shape (n_docs, N_NEAREST), int32
         Positions in `rows` of each document's nearest fitted documents; only of its own vector where all are fitted.
     weights : ndarray of shape (n_docs, N_NEAREST), float32
@@ -58,12 +58,9 @@ class FittedSample:
     def extend(self, fitted: Clustering) -> Clustering:
         """Return the clustering of all documents; others get the vote of their nearest fitted documents."""
         voted = self.vote(fitted)
-        for everyone, own in (
-            (voted.labels, fitted.labels),
-            (voted.probabilities, fitted.probabilities),
-            (voted.outlier_scores, fitted.outlier_scores),
-        ):
-            everyone[self.rows] = own
+        for name, everyone in vars(voted).items():
+            if everyone is not None:
+                everyone[self.rows] = getattr(fitted, name)
         return voted
 
     def vote(self, fitted: Clustering) -> Clustering:
@@ -75,12 +72,10 @@ class FittedSample:
         probabilities = shares * weighted_means(fitted.probabilities, self.nearest, self.weights)
         scores = weighted_means(fitted.outlier_scores, self.nearest, self.weights)
         probabilities[labels < 0] = 0.0
-        return Clustering(labels, probabilities, scores)
-
-
-def draw_rows(n_docs: int, limit: int, seed: int) -> NDArray[np.int64]:
-    """Return `limit` of `n_docs` rows, ascending, all with the same probability, so that dense regions stay dense."""
-    return np.sort(np.random.default_rng(seed).choice(n_docs, size=limit, replace=False)).astype(np.int64)
+        stability = fitted.stability
+        if stability is not None:
+            stability = weighted_means(stability, self.nearest, self.weights)
+        return Clustering(labels, probabilities, scores, stability)
 
 
 def share_of_copies(counts: NDArray[np.integer]) -> dict[str, float | int]:
@@ -96,13 +91,16 @@ def share_of_copies(counts: NDArray[np.integer]) -> dict[str, float | int]:
 
 
 def sample_of(store: ArtifactStore, neighbors: ArtifactRef) -> ArtifactRef | None:
-    """Return the artifact with the fitted `rows` of a neighbour graph; None if it contains every document."""
+    """Return the artifact with the fitted `rows` of a neighbour graph; None if they are all documents in order.
+
+    Only graphs of version 5 and before are without `rows`.
+    """
     meta = store.meta(neighbors)
-    return neighbors if meta.get("sampled", False) or "copies" in meta else None
+    return neighbors if meta.get("sampled", False) or "copies" in meta or "ordered" in meta else None
 
 
 def read_sample(store: ArtifactStore, neighbors: ArtifactRef) -> FittedSample | None:
-    """Return the sample of a neighbour graph; None if it contains every document."""
+    """Return the sample of a neighbour graph; None if it is all documents in order."""
     if sample_of(store, neighbors) is None:
         return None
     rows, counts = (np.asarray(store.array(neighbors, name)) for name in ("rows", "counts"))

@@ -1,9 +1,10 @@
 """Neighbors: embeddings (n_docs, dim) -> indices (n_fitted, k) int32 and cosine distances (n_fitted, k) float32.
 
-Copies of one vector are one point, because copies would fill each other's lists: if there are any, `rows` are the first
-document of each vector, `counts` the number of documents with it, and `point` (n_docs,) the point of each document. Up
-to `fit_limit` all points are fitted. Above it a sample of the documents is (`rows`, `counts`), and each document's
-nearest in it are stored too.
+Copies of one vector are one point, because copies would fill each other's lists. `rows` are the first document of each
+point, `counts` the number of documents with its vector, and `point` (n_docs,) the point of each document. The vectors
+alone decide the order of the points, so that all later stages give the same result for rows in another order. Above
+`fit_limit` the first points in this order are the sample, and each document's nearest in it are stored too; with a few
+other documents the sample is nearly the same.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.vectors.blocks import threads
 from topicflow.tasks.core.vectors.descent import descent_neighbors
-from topicflow.tasks.core.vectors.equals import EqualRows, equal_rows
+from topicflow.tasks.core.vectors.equals import EqualRows, equal_rows, row_hashes
 from topicflow.tasks.core.vectors.knn import exact_neighbors, pynndescent_neighbors, recall
 from topicflow.tasks.execution.devices import resolve_device
 from topicflow.tasks.execution.parts import discard_all
@@ -27,7 +28,7 @@ from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import DETAILS
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
 from topicflow.tasks.topics import recipes
-from topicflow.tasks.topics.fitted_sample import draw_rows, share_of_copies
+from topicflow.tasks.topics.fitted_sample import share_of_copies
 from topicflow.tasks.topics.nearest_fitted import Fitted, look_up, read_lookups, save_cells
 
 EXACT_UP_TO = {"cpu": 10_000, "mps": 50_000, "cuda": 2_000_000}
@@ -36,6 +37,10 @@ above it, descent is several times faster."""
 
 RECALL_SAMPLE = 500
 """Rows on which recall is measured: its standard error is below .004 at recall .95 and k = 15."""
+
+
+DESCENT_SEED = 0
+"""Seed of approximate neighbours. It is not the run's, because a graph should not depend on what it does not draw."""
 
 
 @dataclass(frozen=True)
@@ -83,34 +88,32 @@ def find_neighbors(
 
 @task(name="neighbors", cache_policy=NO_CACHE, persist_result=False)
 def neighbors(
-    store: ArtifactStore, embeddings: ArtifactRef, config: NeighborsConfig, seed: int, runtime: RuntimeConfig
+    store: ArtifactStore, embeddings: ArtifactRef, config: NeighborsConfig, runtime: RuntimeConfig
 ) -> ArtifactRef:
     """Return the neighbour graph's artifact, computing it on a miss; above `fit_limit` the graph of a sample."""
-    recipe = recipes.neighbors(config, embeddings.key, seed)
+    recipe = recipes.neighbors(config, embeddings.key)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
         vectors = store.array(embeddings, "embeddings")
         points = distinct_points(vectors, runtime.n_threads)
-        sampled, has_copies = points.n_groups > config.fit_limit, points.n_groups < len(vectors)
-        beside = []
+        rows, counts, point = ordered_points(vectors, points, runtime.n_threads)
+        sampled, beside = len(rows) > config.fit_limit, []
         if sampled:
-            fitted = _fitted_sample(store, embeddings, config, seed, runtime)
+            fitted = _fitted_sample(store, embeddings, rows, counts, config, runtime)
             graph = _read_graph(store, fitted)
             beside = [fitted, *_look_up_all(store, embeddings, fitted, runtime, writer)]
-        elif has_copies:
-            writer.save_array("rows", points.firsts.astype(np.int64))
-            writer.save_array("point", points.group)
-            writer.save_array("counts", points.counts.astype(np.int32))
-            graph = find_neighbors(vectors[points.firsts], config, seed, runtime)
         else:
-            graph = find_neighbors(vectors, config, seed, runtime)
+            writer.save_array("rows", rows)
+            writer.save_array("counts", counts)
+            writer.save_array("point", point)
+            graph = find_neighbors(vectors[rows], config, DESCENT_SEED, runtime)
         DETAILS.info("neighbours of %s vectors by %s", f"{len(graph.indices):,}", graph.method)
         _save_graph(writer, graph)
         writer.rows = embeddings.rows
-        writer.meta |= {"sampled": sampled}
-        if has_copies:
-            writer.meta |= {"copies": share_of_copies(points.counts)}
+        writer.meta |= {"sampled": sampled, "ordered": True}
+        if len(rows) < len(vectors):
+            writer.meta |= {"copies": share_of_copies(counts)}
     discard_all(store, beside)
     return store.committed(recipe, writer)
 
@@ -119,6 +122,36 @@ def distinct_points(vectors: NDArray[np.float32], n_threads: int | None) -> Equa
     """Return the groups of equal vectors (n, dim): each is one point to graph, layout and clusters."""
     with threads(n_threads) as run:
         return equal_rows(np.ascontiguousarray(vectors, np.float32), run)
+
+
+def ordered_points(
+    vectors: NDArray[np.float32], points: EqualRows, n_threads: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
+    """Return the points in the order of the hashes of their vectors.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_docs, dim), float32
+    points : EqualRows
+        The result of `distinct_points`.
+    n_threads : int, optional
+
+    Returns
+    -------
+    rows : ndarray of shape (n_points,), int64
+        First document of each point.
+    counts : ndarray of shape (n_points,), int32
+        Documents with its vector.
+    point : ndarray of shape (n_docs,), int32
+        Point of each document.
+    """
+    with threads(n_threads) as run:
+        hashes = row_hashes(np.ascontiguousarray(vectors, np.float32), run)
+    firsts = points.firsts.astype(np.int64)
+    order = np.argsort(hashes[firsts], kind="stable")
+    number = np.empty(len(order), np.int32)
+    number[order] = np.arange(len(order), dtype=np.int32)
+    return firsts[order], points.counts[order].astype(np.int32), number[points.group]
 
 
 def _save_graph(writer: ArtifactWriter, graph: NeighborGraph) -> None:
@@ -156,26 +189,24 @@ def _look_up_all(
 def _fitted_sample(
     store: ArtifactStore,
     embeddings: ArtifactRef,
+    rows: NDArray[np.int64],
+    counts: NDArray[np.int32],
     config: NeighborsConfig,
-    seed: int,
     runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the artifact of a sample's rows, embeddings, graph and cells, which is deleted at the end of the stage."""
-    recipe = replace(recipes.neighbors(config, embeddings.key, seed), kind="fitted-samples")
+    recipe = replace(recipes.neighbors(config, embeddings.key), kind="fitted-samples")
     if found := store.find(recipe):
         return found
     with store.writing(recipe) as writer:
-        rows = draw_rows(embeddings.rows, config.fit_limit, seed)
+        rows = rows[: config.fit_limit]
         vectors = np.ascontiguousarray(store.array(embeddings, "embeddings")[rows])
-        points = distinct_points(vectors, runtime.n_threads)
-        if points.n_groups < len(vectors):
-            rows, vectors = rows[points.firsts], np.ascontiguousarray(vectors[points.firsts])
         writer.save_array("rows", rows)
-        writer.save_array("counts", points.counts.astype(np.int32))
+        writer.save_array("counts", counts[: config.fit_limit])
         # each part maps this file and need not gather the rows again
         writer.save_array("embeddings", vectors)
-        graph = find_neighbors(vectors, config, seed, runtime)
+        graph = find_neighbors(vectors, config, DESCENT_SEED, runtime)
         _save_graph(writer, graph)
-        save_cells(writer, vectors, graph.indices, seed, runtime.n_threads)
+        save_cells(writer, vectors, graph.indices, DESCENT_SEED, runtime.n_threads)
         writer.rows = len(rows)
     return store.committed(recipe, writer)

@@ -7,20 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from topicflow.configs.sections.cluster import ClassesCluster, HdbscanCluster, KMeansCluster
+from topicflow.configs.sections.cluster import ClassesCluster, GraphCluster, HdbscanCluster, KMeansCluster
 from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.neighbors import NeighborsConfig
-from topicflow.configs.sections.reduce import MapConfig, NoReduce, ParallelUmapReduce, PcaReduce, UmapReduce
+from topicflow.configs.sections.reduce import (
+    DiffusionReduce,
+    MapConfig,
+    NoReduce,
+    ParallelUmapReduce,
+    PcaReduce,
+    UmapReduce,
+)
 from topicflow.tasks.classify.classifier_files import classifier_key
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 
 VERSIONS: Mapping[str, int] = {
-    "neighbors": 5,
-    "reduce": 5,
-    "cluster": 6,
+    "neighbors": 6,
+    "reduce": 6,
+    "cluster": 7,
     "count": 1,
     "label": 2,
     "evaluate": 1,
@@ -30,11 +37,13 @@ VERSIONS: Mapping[str, int] = {
 
 def map_reduce(config: MapConfig) -> ParallelUmapReduce:
     """Return the reduction for the two-dimensional map."""
-    return ParallelUmapReduce(n_components=2, min_dist=config.min_dist, n_epochs=config.n_epochs)
+    return ParallelUmapReduce(
+        method="parallel_umap", n_components=2, min_dist=config.min_dist, n_epochs=config.n_epochs
+    )
 
 
-def neighbors(config: NeighborsConfig, embeddings: str, seed: int) -> Recipe:
-    """Return the recipe of the neighbour graph."""
+def neighbors(config: NeighborsConfig, embeddings: str) -> Recipe:
+    """Return the recipe of the neighbour graph; it does not depend on the run's seed."""
     return Recipe(
         stage="neighbors",
         kind="neighbors",
@@ -42,35 +51,31 @@ def neighbors(config: NeighborsConfig, embeddings: str, seed: int) -> Recipe:
         config=fields_of(config),
         inputs={"embeddings": embeddings},
         identity=library_versions("numpy", "numba", "pynndescent"),
-        seed=seed,
     )
 
 
 def reduce(
-    config: ParallelUmapReduce | UmapReduce | PcaReduce | NoReduce,
+    config: DiffusionReduce | ParallelUmapReduce | UmapReduce | PcaReduce | NoReduce,
     embeddings: str,
     neighbors: str,
     seed: int,
 ) -> Recipe:
-    """Return the recipe of the reduced vectors."""
-    inputs = (
-        {"embeddings": embeddings, "neighbors": neighbors}
-        if config.method in {"parallel_umap", "umap"}
-        else {"embeddings": embeddings}
-    )
+    """Return the recipe of the reduced vectors; only layouts depend on the seed."""
+    is_layout = config.method in {"parallel_umap", "umap"}
+    of_graph = {"neighbors": neighbors} if is_layout or config.method == "diffusion" else {}
     return Recipe(
         stage="reduce",
         kind="reduced",
         version=VERSIONS["reduce"],
         config=fields_of(config),
-        inputs=dict(inputs),
+        inputs={"embeddings": embeddings, **of_graph},
         identity=library_versions("numpy", "umap-learn", "numba"),
-        seed=seed,
+        seed=seed if is_layout else None,
     )
 
 
 def cluster(
-    config: HdbscanCluster | KMeansCluster | ClassesCluster,
+    config: GraphCluster | HdbscanCluster | KMeansCluster | ClassesCluster,
     embeddings: str,
     neighbors: str,
     reduced: str,
@@ -78,7 +83,8 @@ def cluster(
 ) -> Recipe:
     """Return the recipe of the labels; `neighbors` has the fitted documents and the nearest ones of all others.
 
-    A classifier's classes depend only on the embeddings; its content identifies it, not its path.
+    A classifier's classes depend only on the embeddings; its content identifies it, not its path. Only k-means has a
+    seed.
     """
     if isinstance(config, ClassesCluster):
         fields = fields_of(config, leave_out={"classifier"})
@@ -91,7 +97,7 @@ def cluster(
         config=fields_of(config),
         inputs={"embeddings": embeddings, "neighbors": neighbors, "reduced": reduced},
         identity=library_versions("hdbscan", "scikit-learn", "numba"),
-        seed=seed,
+        seed=seed if isinstance(config, KMeansCluster) else None,
     )
 
 

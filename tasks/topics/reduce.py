@@ -7,12 +7,20 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.sections.reduce import NoReduce, ParallelUmapReduce, PcaReduce, UmapReduce
+from topicflow.configs.sections.reduce import (
+    DiffusionReduce,
+    NoReduce,
+    ParallelUmapReduce,
+    PcaReduce,
+    UmapReduce,
+)
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.layout.components import principal_components
+from topicflow.tasks.core.layout.diffusion import diffuse, directions
 from topicflow.tasks.core.layout.fuzzy import fuzzy_graph
 from topicflow.tasks.core.layout.parallel_layout import EXTENT, parallel_layout
 from topicflow.tasks.core.layout.seeded_layout import umap_layout
+from topicflow.tasks.core.vectors.unit_rows import unit_rows
 from topicflow.tasks.execution.devices import resolve_device
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import DETAILS
@@ -22,7 +30,7 @@ from topicflow.tasks.topics import recipes
 from topicflow.tasks.topics.fitted_sample import read_sample
 from topicflow.tasks.topics.neighbors import distinct_points
 
-AnyReduce = ParallelUmapReduce | UmapReduce | PcaReduce | NoReduce
+AnyReduce = DiffusionReduce | ParallelUmapReduce | UmapReduce | PcaReduce | NoReduce
 
 LEAST_EXTENT = 1e-30
 """Width of a component below which the points have no width along it: unit vectors differ by 1e-8 at least."""
@@ -99,6 +107,38 @@ def reduce_graph(
     return parallel_layout(graph, begin, config.min_dist, config.n_epochs, seed, n_threads)
 
 
+def diffused(
+    indices: NDArray[np.int32],
+    distances: NDArray[np.float32],
+    embeddings: NDArray[np.float32],
+    config: DiffusionReduce,
+    n_threads: int | None = None,
+) -> NDArray[np.float32]:
+    """Return the directions (n_docs, dim) float32 of documents averaged with their neighbours; dim is at most 512.
+
+    Parameters
+    ----------
+    indices, distances : ndarray of shape (n_docs, k)
+        The graph, each row itself first.
+    embeddings : ndarray of shape (n_docs, dim), float32
+        Unit vectors.
+    config : DiffusionReduce
+        Number of components and steps.
+    n_threads : int, optional
+        Threads of the principal components; default all cores.
+
+    Notes
+    -----
+    Directions from the mean are compared, as with embeddings: distances between averages depend on how many neighbours
+    agree, and would make the middle of the corpus one dense topic.
+    """
+    n_components = min(config.n_components, *embeddings.shape)
+    if len(indices) < 3 or _all_equal(embeddings):  # no document differs from its neighbours
+        return np.ascontiguousarray(embeddings[:, :n_components])
+    components = principal_components(embeddings, n_components, n_threads)
+    return directions(diffuse(fuzzy_graph(indices, distances), components, config.steps))
+
+
 def start_positions(
     embeddings: NDArray[np.float32], n_components: int, init: str, seed: int, n_threads: int | None = None
 ) -> NDArray[np.float32]:
@@ -168,6 +208,13 @@ def reduce(
             reduced = reduce_graph(indices, distances, fitted, config, seed, runtime.n_threads, engine)
             if sample is not None:
                 reduced = sample.place(reduced if len(fitted) != 2 else two_places(config.n_components))
+        elif isinstance(config, DiffusionReduce):
+            graph = store.array(neighbors, "indices"), store.array(neighbors, "distances")
+            sample = read_sample(store, neighbors)
+            fitted = vectors if sample is None else vectors[sample.rows]
+            reduced = diffused(*graph, fitted, config, runtime.n_threads)
+            if sample is not None:
+                reduced = unit_rows(sample.place(reduced))[0]
         elif isinstance(config, PcaReduce):
             reduced = components_of_points(vectors, config.n_components, runtime.n_threads)
         else:

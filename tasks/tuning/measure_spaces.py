@@ -129,13 +129,17 @@ def _topics(
     n_classes = len(np.unique(classes))
     if config.topics == "kmeans":
         return kmeans_clusters(np.ascontiguousarray(vectors), n_classes, seed).labels
-    clustering = HdbscanCluster(min_cluster_size=max(2, min(15, len(vectors) // (2 * n_classes))))
+    clustering = HdbscanCluster(
+        method="hdbscan", min_cluster_size=max(2, min(15, len(vectors) // (2 * n_classes)))
+    )
     with compiled_threads(runtime.n_threads):
         points = distinct_points(vectors, runtime.n_threads)
         fitted = np.ascontiguousarray(vectors[points.firsts])
         graph = find_neighbors(fitted, NeighborsConfig(), seed, runtime)
-        reduced = reduce_graph(graph.indices, graph.distances, fitted, ParallelUmapReduce(), seed)
-        found = cluster_points(reduced, clustering, seed, runtime.n_threads, points.counts)
+        reduced = reduce_graph(
+            graph.indices, graph.distances, fitted, ParallelUmapReduce(method="parallel_umap"), seed
+        )
+        found = cluster_points(reduced, clustering, seed, runtime, points.counts)
         return found.labels[points.group]
 
 

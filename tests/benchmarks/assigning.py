@@ -46,8 +46,12 @@ COMPARED, EXACT = 100_000, 20_000
 def our_side(fitted: np.ndarray, new: np.ndarray, seed: int) -> dict[str, Any]:
     """Return seconds, rate and agreement of our assignment."""
     graph = find_neighbors(fitted, NeighborsConfig(), seed, RuntimeConfig())
-    points = reduce_graph(graph.indices, graph.distances, fitted, ParallelUmapReduce(), seed)
-    labels = cluster_points(points, HdbscanCluster(min_cluster_size=MIN_CLUSTER_SIZE), seed).labels
+    points = reduce_graph(
+        graph.indices, graph.distances, fitted, ParallelUmapReduce(method="parallel_umap"), seed
+    )
+    labels = cluster_points(
+        points, HdbscanCluster(method="hdbscan", min_cluster_size=MIN_CLUSTER_SIZE), seed
+    ).labels
     some = cell_index(fitted[:1000], seed, neighbors=np.zeros((1000, 15), np.int32))
     search_neighbors(fitted[:1000], new[:1000], N_NEAREST, index=some)  # compiled before the clock starts
     started = time.perf_counter()

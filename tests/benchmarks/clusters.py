@@ -45,7 +45,7 @@ def run(points: Path, implementation: str) -> dict[str, Any]:
 def run_here(points: Path, implementation: str) -> dict[str, Any]:
     """Return the seconds of the first and second run and save the labels."""
     positions, seconds = np.load(points), []
-    config = HdbscanCluster(min_cluster_size=10, implementation=implementation)
+    config = HdbscanCluster(method="hdbscan", min_cluster_size=10, implementation=implementation)
     for _ in range(2):
         started = time.perf_counter()
         found = cluster_points(positions, config, 1)
@@ -77,7 +77,10 @@ def main() -> None:
         part = np.asarray(vectors[:size])
         graph = find_neighbors(part, NeighborsConfig(), 1, RuntimeConfig())
         points = args.scratch / "points.npy"
-        np.save(points, reduce_graph(graph.indices, graph.distances, part, ParallelUmapReduce(), 1))
+        np.save(
+            points,
+            reduce_graph(graph.indices, graph.distances, part, ParallelUmapReduce(method="parallel_umap"), 1),
+        )
         row: dict[str, Any] = {"n_documents": size, **{name: run(points, name) for name in IMPLEMENTATIONS}}
         theirs, ours = (np.load(points.with_name(f"{name}.npy")) for name in IMPLEMENTATIONS)
         row["adjusted_rand"] = float(adjusted_rand_score(theirs, ours))

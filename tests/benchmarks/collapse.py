@@ -3,9 +3,9 @@
     python -m tests.benchmarks.collapse --store STORE --scratch DIR [--sizes 200 500 ...] [--seeds 10] [CORPUS ...]
 
 Of every corpus beside the project `size` rows are drawn, the same for every seed, and clustered with a smallest topic
-of 10 (BERTopic's). Ours is the default layout and clustering; `ours, hdbscan's choice` is the same layout with
-`cluster.max_topic_share = 1`; the peer's is `umap.UMAP` (15 neighbours, 5 dimensions, min_dist 0, cosine,
-random_state) and `hdbscan.HDBSCAN` (excess of mass) as BERTopic 0.17 calls them. A row holds the least and most topics
+of 10 (BERTopic's). `ours` are the defaults; `layout and hdbscan` those of version 0.1.0, with and without
+`cluster.max_topic_share`; the peer's is `umap.UMAP` (15 neighbours, 5 dimensions, min_dist 0, cosine, random_state) and
+`hdbscan.HDBSCAN` (excess of mass) as BERTopic 0.17 calls them. A row holds the least and most topics
 over the seeds, the mean and largest share of all documents in one topic, in how many seeds that was above a half, and
 the mean NMI with the labels, where the corpus has some. Embedded once, in 8-bit integers.
 """
@@ -24,19 +24,14 @@ from numpy.typing import NDArray
 from sklearn.metrics import normalized_mutual_info_score
 
 from tests.benchmarks.corpora import Corpus, result
+from tests.benchmarks.labellings import Labels, Vectors, bertopic_labels, default_labels, layout_labels
 from tests.benchmarks.peer import machine
-from topicflow.configs.sections.cluster import HdbscanCluster
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
-from topicflow.configs.sections.neighbors import NeighborsConfig
-from topicflow.configs.sections.reduce import ParallelUmapReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.store.artifact_store import ArtifactStore
-from topicflow.tasks.topics.cluster import cluster_points
 from topicflow.tasks.topics.evaluate import read_classes
-from topicflow.tasks.topics.neighbors import NeighborGraph, find_neighbors
-from topicflow.tasks.topics.reduce import reduce_graph
 
 SIZES = (200, 500, 1_000, 1_500, 3_000, 10_000)
 SMALLEST = 10
@@ -61,25 +56,6 @@ CORPORA = {
         Corpus("tweets", "tweets_dated.parquet", "text", None, 10_000),
     )
 }
-
-Labels = NDArray[np.int32]
-Vectors = NDArray[np.float32]
-
-
-def ours(vectors: Vectors, graph: NeighborGraph, seed: int, max_topic_share: float) -> Labels:
-    """Return the labels of our defaults with another `max_topic_share`."""
-    points = reduce_graph(graph.indices, graph.distances, vectors, ParallelUmapReduce(), seed)
-    config = HdbscanCluster(min_cluster_size=SMALLEST, max_topic_share=max_topic_share)
-    return cluster_points(points, config, seed).labels
-
-
-def theirs(vectors: Vectors, seed: int) -> Labels:
-    """Return the labels of BERTopic's recipe."""
-    from hdbscan import HDBSCAN
-    from umap import UMAP
-
-    umap = UMAP(n_neighbors=15, n_components=5, min_dist=0.0, metric="cosine", random_state=seed, n_jobs=1)
-    return HDBSCAN(min_cluster_size=SMALLEST).fit(umap.fit_transform(vectors)).labels_.astype(np.int32)
 
 
 def summary(found: list[Labels], classes: NDArray[np.int64] | None, seconds: float) -> dict[str, Any]:
@@ -107,11 +83,11 @@ def measure(
     """Return a row for each way on `size` rows of a corpus."""
     rows = np.sort(np.random.default_rng(0).permutation(len(vectors))[:size])
     drawn, known = np.ascontiguousarray(vectors[rows]), None if classes is None else classes[rows]
-    graph = find_neighbors(drawn, NeighborsConfig(), 0, RuntimeConfig())
     ways: dict[str, Callable[[int], Labels]] = {
-        "ours": lambda seed: ours(drawn, graph, seed, HdbscanCluster().max_topic_share),
-        "ours, hdbscan's choice": lambda seed: ours(drawn, graph, seed, 1.0),
-        "bertopic's recipe": lambda seed: theirs(drawn, seed),
+        "ours": lambda seed: default_labels(drawn, SMALLEST, seed),
+        "layout and hdbscan": lambda seed: layout_labels(drawn, SMALLEST, seed),
+        "layout and hdbscan's choice": lambda seed: layout_labels(drawn, SMALLEST, seed, 1.0),
+        "bertopic's recipe": lambda seed: bertopic_labels(drawn, SMALLEST, seed),
     }
     table = []
     for way, cluster in ways.items():

@@ -36,7 +36,8 @@ from topicflow.tasks.topics.reduce import AnyReduce, reduce
 
 ANSWERS = ["no comment", "thank you", "nothing to add"]
 METHODS: tuple[AnyReduce, ...] = (
-    NoReduce(method="none"), PcaReduce(method="pca"), ParallelUmapReduce(), UmapReduce(method="umap"),
+    NoReduce(method="none"), PcaReduce(method="pca"), ParallelUmapReduce(method="parallel_umap"),
+    UmapReduce(method="umap"),
 )  # fmt: skip
 CASES = [(3, 1), (3, 10), (3, 100), (30, 10), (30, 100), (100, 10), (100, 100)]
 """How many texts are copied, and how often each then occurs; the three answers are the first of them."""
@@ -56,7 +57,7 @@ def topics(
     """Return the topic (n,) of each vector by the stages."""
     runtime = RuntimeConfig(store="", runs="")
     embeddings = _saved(store, vectors)
-    graph = _ref(neighbors.fn(store, embeddings, NeighborsConfig(), 0, runtime))
+    graph = _ref(neighbors.fn(store, embeddings, NeighborsConfig(), runtime))
     reduced = _ref(reduce.fn(store, embeddings, graph, layout, 0, runtime))
     labels = _ref(cluster.fn(store, embeddings, graph, reduced, clustering, 0, runtime))
     return np.asarray(store.array(labels, "labels"))
@@ -122,7 +123,7 @@ def main() -> None:
     vectors = load_encoder(find_encoder(encoding, "cpu"), encoding).encode(texts)[0]
     store, clustering = (
         ArtifactStore(asked.scratch / "store"),
-        HdbscanCluster(min_cluster_size=asked.smallest),
+        HdbscanCluster(method="hdbscan", min_cluster_size=asked.smallest),
     )
     table = [row for layout in METHODS for row in measure(store, vectors, layout, clustering)]
     print(json.dumps({"machine": machine(), "smallest": asked.smallest, "rows": table}, indent=1))

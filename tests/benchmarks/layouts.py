@@ -38,7 +38,7 @@ from topicflow.tasks.topics.evaluate import read_classes
 from topicflow.tasks.topics.neighbors import find_neighbors, neighbors
 from topicflow.tasks.topics.reduce import reduce, start_positions
 
-CLUSTERING = HdbscanCluster(min_cluster_size=10)
+CLUSTERING = HdbscanCluster(method="hdbscan", min_cluster_size=10)
 
 
 def compare(
@@ -91,11 +91,13 @@ def sample_fits(n_rows: int, scratch: Path, seed: int) -> list[dict[str, Any]]:
     embeddings = store.committed(recipe, writer)
     rows: list[dict[str, Any]] = []
     labels: list[np.ndarray] = []
-    runtime, clustering = RuntimeConfig(), HdbscanCluster(min_cluster_size=50)
+    runtime, clustering = RuntimeConfig(), HdbscanCluster(method="hdbscan", min_cluster_size=50)
     for limit, used in ((n_rows, seed), (n_rows, seed + 1), (n_rows // 2, seed), (n_rows // 4, seed)):
         started = time.perf_counter()
-        graph = result(neighbors.fn(store, embeddings, NeighborsConfig(fit_limit=limit), used, runtime))
-        reduced = result(reduce.fn(store, embeddings, graph, ParallelUmapReduce(), used, runtime))
+        graph = result(neighbors.fn(store, embeddings, NeighborsConfig(fit_limit=limit), runtime))
+        reduced = result(
+            reduce.fn(store, embeddings, graph, ParallelUmapReduce(method="parallel_umap"), used, runtime)
+        )
         made = result(cluster.fn(store, embeddings, graph, reduced, clustering, used, runtime))
         labels.append(np.asarray(store.array(made, "labels")))
         nmi = float(normalized_mutual_info_score(truth, labels[-1]))

@@ -56,7 +56,7 @@ def main() -> None:
     sides: dict[str, list[dict[str, Any]]] = {"topicflow": [], "topicflow_undamped": [], "bertopic": []}
     for n_topics in N_TOPICS:
         for seed in SEEDS:
-            clustering = HdbscanCluster(min_cluster_size=5, n_topics=n_topics)
+            clustering = HdbscanCluster(method="hdbscan", min_cluster_size=5, n_topics=n_topics)
             for side, damped in (("topicflow", True), ("topicflow_undamped", False)):
                 labelling = LabelConfig(reduce_frequent_words=damped)
                 labels, keywords = our_topics(

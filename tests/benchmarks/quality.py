@@ -26,17 +26,17 @@ import numpy as np
 
 from tests.benchmarks.corpora import embedded, result
 from tests.benchmarks.peer import fit_bertopic, machine
-from topicflow.configs.sections.cluster import HdbscanCluster
+from topicflow.configs.sections.cluster import GraphCluster
 from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.neighbors import NeighborsConfig
-from topicflow.configs.sections.reduce import ParallelUmapReduce
+from topicflow.configs.sections.reduce import DiffusionReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
-from topicflow.tasks.topics.cluster import cluster
+from topicflow.tasks.topics.cluster import AnyCluster, cluster
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.topics.evaluate import measure, read_classes, read_keywords
 from topicflow.tasks.topics.label import label
@@ -62,14 +62,14 @@ def our_topics(
     documents: ArtifactRef,
     embeddings: ArtifactRef,
     seed: int,
-    clustering: HdbscanCluster,
+    clustering: AnyCluster,
     counting: CountConfig,
     labelling: LabelConfig,
 ) -> tuple[np.ndarray, list[list[str]]]:
     """Return labels and keywords by the pipeline's own stages."""
     runtime = RuntimeConfig()
-    graph = result(neighbors.fn(store, embeddings, NeighborsConfig(), seed, runtime))
-    reduced = result(reduce.fn(store, embeddings, graph, ParallelUmapReduce(), seed, runtime))
+    graph = result(neighbors.fn(store, embeddings, NeighborsConfig(), runtime))
+    reduced = result(reduce.fn(store, embeddings, graph, DiffusionReduce(), seed, runtime))
     labels = result(cluster.fn(store, embeddings, graph, reduced, clustering, seed, runtime))
     counts = result(count.fn(store, documents, counting, runtime))
     encoding = SentenceTransformersEmbed()
@@ -94,7 +94,7 @@ def compare(
     for seed in seeds:
         started = time.perf_counter()
         labels, keywords = our_topics(
-            store, documents, embeddings, seed, HdbscanCluster(min_cluster_size=min_cluster_size), CountConfig(),
+            store, documents, embeddings, seed, GraphCluster(min_cluster_size=min_cluster_size), CountConfig(),
             LabelConfig(),
         )  # fmt: skip
         ours = {"seconds": time.perf_counter() - started}

@@ -64,9 +64,12 @@ def our_run(
         seconds[stage], started = time.perf_counter() - started, time.perf_counter()
         return result(made)
 
-    graph = lap("neighbors", neighbors.fn(store, embeddings, NeighborsConfig(), seed, runtime))
-    reduced = lap("reduce", reduce.fn(store, embeddings, graph, ParallelUmapReduce(), seed, runtime))
-    clustering = HdbscanCluster(min_cluster_size=10, implementation=implementation)
+    graph = lap("neighbors", neighbors.fn(store, embeddings, NeighborsConfig(), runtime))
+    reduced = lap(
+        "reduce",
+        reduce.fn(store, embeddings, graph, ParallelUmapReduce(method="parallel_umap"), seed, runtime),
+    )
+    clustering = HdbscanCluster(method="hdbscan", min_cluster_size=10, implementation=implementation)
     labels = lap("cluster", cluster.fn(store, embeddings, graph, reduced, clustering, seed, runtime))
     counts = lap("count", count.fn(store, documents, counting, runtime))
     modelled = (documents, embeddings, labels, counts)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-METHODS = ("none", "pca", "parallel_umap", "umap")
+METHODS = ("none", "pca", "diffusion", "parallel_umap", "umap")
 RESULT, LINE, ANY = "result", "line", "any"
 
 
@@ -190,7 +190,7 @@ def copied() -> Iterator[Case]:
         "cluster.max_topic_share=0.1",
         "neighbors.fit_limit=100",
     ):
-        yield Case(f"two vectors 300 times, {change}", heavy, changes=(change,))
+        yield Case(f"two vectors 300 times, {change}", heavy, changes=with_method(change))
     yield Case(
         "two vectors 300 times, k-means", heavy, changes=("cluster.method=kmeans", "cluster.n_clusters=5")
     )
@@ -309,6 +309,14 @@ def columns() -> Iterator[Case]:
     yield Case("columns with the names of ours", table(blobs(n), **taken), copies=False)
 
 
+def with_method(change: str) -> tuple[str, ...]:
+    """Return a change with the method that has its key, if the default one has not."""
+    if change.startswith("reduce."):
+        return ("reduce.method=parallel_umap", change)
+    of_hdbscan = change.startswith(("cluster.implementation", "cluster.epsilon", "cluster.min_samples=10000"))
+    return ("cluster.method=hdbscan", change) if of_hdbscan else (change,)
+
+
 def settings() -> Iterator[Case]:
     """Yield settings at the ends of their ranges."""
     own = table(blobs())
@@ -327,7 +335,7 @@ def settings() -> Iterator[Case]:
         "reduce.n_components=10",
         "reduce.init=random",
     ):
-        yield Case(f"set {change}", own, ANY, changes=(change,))
+        yield Case(f"set {change}", own, ANY, changes=with_method(change))
     yield Case(
         "k-means with a cluster a document", own, changes=("cluster.method=kmeans", "cluster.n_clusters=120")
     )

@@ -127,8 +127,8 @@ def test_the_form_has_tabs_and_descriptions() -> None:
     definitions = schema["definitions"]
     config = definitions["TopicModelConfig"]["properties"]
     for section, methods in (
-        ("cluster", ["hdbscan", "kmeans", "classes"]),
-        ("reduce", ["parallel_umap", "umap", "pca", "none"]),
+        ("cluster", ["graph", "hdbscan", "kmeans", "classes"]),
+        ("reduce", ["diffusion", "parallel_umap", "umap", "pca", "none"]),
         ("embed", ["sentence-transformers", "static", "api", "precomputed", "images"]),
     ):
         variants = config[section]["anyOf"]

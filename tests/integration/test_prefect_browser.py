@@ -120,7 +120,8 @@ def test_the_form_that_starts_a_run(browser: Any, prefect_server: PrefectServer,
     schema = prefect_server.ask(f"deployments/{deployment}")["parameter_openapi_schema"]
     sections = schema["definitions"]["TopicModelConfig"]["properties"]
     tabs = [
-        "hdbscan", "kmeans", "parallel_umap", "umap", "pca", "sentence-transformers", "static", "precomputed",
+        "graph", "hdbscan", "kmeans", "diffusion", "parallel_umap", "umap", "pca", "sentence-transformers", "static",
+        "precomputed",
     ]  # fmt: skip
     described = ["Smallest topic, in documents. [2 to 10000000]", "Where the documents come from"]
     shown = read(browser, page, [*sections, *tabs, *described], "form")

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from tests.fakes import save_documents
 from tests.record_stage_code import all_versions
 from topicflow.configs.flows.topic_model import TopicModelConfig
-from topicflow.configs.sections.cluster import HdbscanCluster, KMeansCluster
+from topicflow.configs.sections.cluster import GraphCluster, HdbscanCluster, KMeansCluster
 from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.deduplicate import (
     AnyDeduplicate,
@@ -41,7 +41,14 @@ from topicflow.configs.sections.index import IndexConfig
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.load import LoadConfig, SplitConfig
 from topicflow.configs.sections.neighbors import NeighborsConfig
-from topicflow.configs.sections.reduce import MapConfig, NoReduce, ParallelUmapReduce, PcaReduce, UmapReduce
+from topicflow.configs.sections.reduce import (
+    DiffusionReduce,
+    MapConfig,
+    NoReduce,
+    ParallelUmapReduce,
+    PcaReduce,
+    UmapReduce,
+)
 from topicflow.configs.sections.report import ReportConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.flows.planning.plan import chain_recipes
@@ -74,10 +81,11 @@ SECTIONS: dict[str, list[BaseModel]] = {
     "shingle": [WordMatchConfig()],
     "neighbors": [NeighborsConfig()],
     "reduce": [
-        ParallelUmapReduce(), UmapReduce(method="umap"), PcaReduce(method="pca"), NoReduce(method="none"),
+        DiffusionReduce(), ParallelUmapReduce(method="parallel_umap"), UmapReduce(method="umap"),
+        PcaReduce(method="pca"), NoReduce(method="none"),
     ],
     "map": [MapConfig()],
-    "cluster": [HdbscanCluster(), KMeansCluster(method="kmeans")],
+    "cluster": [GraphCluster(), HdbscanCluster(method="hdbscan"), KMeansCluster(method="kmeans")],
     "count": [CountConfig()],
     "label": [LabelConfig(), LabelConfig(representation="mmr")],
     "evaluate": [EvaluateConfig()],
@@ -243,7 +251,7 @@ def test_the_seed_changes_the_key_where_it_draws(stage: str) -> None:
         "pair": lambda seed: duplicates.similar_vectors(VectorMatchConfig(), "e", None, seed),
         "shingle": lambda seed: duplicates.similar_texts(WordMatchConfig(), "t", None, seed),
         "neighbors": lambda seed: topics.neighbors(NeighborsConfig(), "e", seed),
-        "reduce": lambda seed: topics.reduce(ParallelUmapReduce(), "e", "n", seed),
+        "reduce": lambda seed: topics.reduce(ParallelUmapReduce(method="parallel_umap"), "e", "n", seed),
         "map": lambda seed: topics.reduce(topics.map_reduce(MapConfig()), "e", "n", seed),
         "cluster": lambda seed: topics.cluster(KMeansCluster(method="kmeans"), "e", "n", "r", seed),
         "evaluate": lambda seed: topics.evaluate(EvaluateConfig(), {}, CountConfig(), seed),

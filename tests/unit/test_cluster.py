@@ -21,7 +21,7 @@ BOTH = ["reference", "fast"]
 
 
 def density(implementation: str, **values: object) -> HdbscanCluster:
-    return HdbscanCluster(implementation=implementation, **values)
+    return HdbscanCluster(method="hdbscan", implementation=implementation, **values)
 
 
 def blobs(seed: int = 0, n: int = 600, dim: int = 5) -> np.ndarray:
@@ -176,7 +176,7 @@ def test_outlier_scores_are_high_where_there_is_no_topic(corpus: Corpus) -> None
 @pytest.mark.parametrize("kind", BOTH)
 def test_threads_and_repetition_change_no_bit(kind: str) -> None:
     points, config = blobs(), density(kind, min_cluster_size=10)
-    found = [cluster_points(points, config, 1, n_threads) for n_threads in (1, 2, None)]
+    found = [cluster_points(points, config, 1, RuntimeConfig(n_threads=n)) for n in (1, 2, None)]
     for other in found[1:]:
         np.testing.assert_array_equal(other.labels, found[0].labels)
         np.testing.assert_array_equal(other.probabilities, found[0].probabilities)
@@ -272,7 +272,7 @@ def test_two_points_with_many_copies_are_two_topics(corpus: Corpus, kind: str) -
     ("config", "n", "line"),
     [
         (
-            HdbscanCluster(min_cluster_size=500),
+            HdbscanCluster(method="hdbscan", min_cluster_size=500),
             312,
             "cluster: min_cluster_size=500 exceeds n_docs=312; set it to 312 or less",
         ),
@@ -295,7 +295,7 @@ def test_too_few_documents_are_one_line(config: object, n: int, line: str) -> No
 
 
 def test_as_many_documents_as_asked_are_enough() -> None:
-    check_size(HdbscanCluster(min_cluster_size=15), 15)
+    check_size(HdbscanCluster(method="hdbscan", min_cluster_size=15), 15)
     check_size(KMeansCluster(method="kmeans", n_clusters=1), 1)
 
 
@@ -445,9 +445,9 @@ def test_the_task_saves_labels_and_finds_them_again(store: ArtifactStore, corpus
 
 
 def test_the_task_bounds_outliers_and_says_how_many_there_were(store: ArtifactStore, corpus: Corpus) -> None:
-    free = run(store, corpus, HdbscanCluster(min_cluster_size=10))
+    free = run(store, corpus, HdbscanCluster(method="hdbscan", min_cluster_size=10))
     before = np.asarray(store.array(free, "labels"))
-    bounded = run(store, corpus, HdbscanCluster(min_cluster_size=10, max_outlier_share=0.0))
+    bounded = run(store, corpus, HdbscanCluster(method="hdbscan", min_cluster_size=10, max_outlier_share=0.0))
     labels, reassigned = store.array(bounded, "labels"), store.array(bounded, "reassigned")
     assert (labels >= 0).all()
     np.testing.assert_array_equal(reassigned, before < 0)

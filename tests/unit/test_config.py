@@ -13,7 +13,7 @@ from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.configs.paths import WORK_FOLDER, absolute_paths, in_work_folder
 from topicflow.configs.read import apply_override, dump_config, explain, load_config, parse_config
 from topicflow.configs.sections.cluster import KMeansCluster
-from topicflow.configs.sections.reduce import ParallelUmapReduce, PcaReduce
+from topicflow.configs.sections.reduce import DiffusionReduce, PcaReduce
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 LOAD: dict[str, Any] = {"path": "a.csv"}
@@ -49,26 +49,40 @@ def overridden(*overrides: str, **sections: Any) -> dict[str, Any]:
             {"cluster": {"method": "kmeans", "n_cluster": 3}},
             "unknown key 'cluster.n_cluster'; did you mean 'n_clusters'?",
         ),
-        ({"reduce": {"method": "none", "n_components": 3}}, "unknown key 'reduce.n_components'; known here: method"),
+        (
+            {"reduce": {"method": "none", "steps": 3}},
+            "unknown key 'reduce.steps' for this method; it needs reduce.method = \"diffusion\"",
+        ),
         (
             {"load": {"path": "a", "split": {"max_word": 30}}},
             "unknown key 'load.split.max_word'; did you mean 'max_words'?",
         ),
         (
             {"cluster": {"method": "hdbscn"}},
-            "cluster.method: found 'hdbscn', expected one of 'hdbscan', 'kmeans', 'classes'",
+            "cluster.method: found 'hdbscn', expected one of 'graph', 'hdbscan', 'kmeans', 'classes'",
         ),
         (
             {"reduce": {"method": "tsne"}},
-            "reduce.method: found 'tsne', expected one of 'parallel_umap', 'umap', 'pca', 'none'",
+            "reduce.method: found 'tsne', expected one of 'diffusion', 'parallel_umap', 'umap', 'pca', 'none'",
         ),
         (
             {"reduce": {"n_components": 1}},
-            "reduce.n_components: input should be greater than or equal to 2, found 1",
+            "reduce.n_components: input should be greater than or equal to 16, found 1",
         ),
         (
             {"cluster": {"max_outlier_share": 1.01}},
             "cluster.max_outlier_share: input should be less than or equal to 1, found 1.01",
+        ),
+        (
+            {"cluster": {"epsilon": 0.5}},
+            "unknown key 'cluster.epsilon' for this method; it needs cluster.method = \"hdbscan\"",
+        ),
+        (
+            {"reduce": {"min_dist": 0.5}},
+            (
+                "unknown key 'reduce.min_dist' for this method; it needs reduce.method = \"parallel_umap\" or "
+                "reduce.method = \"umap\""
+            ),
         ),
         ({"seed": -1}, "seed: input should be greater than or equal to 0, found -1"),
         ({"seed": 1.5}, "seed: input should be a valid integer, got a number with a fractional part, found 1.5"),
@@ -275,7 +289,31 @@ def test_a_config_is_frozen() -> None:
 
 
 def test_a_section_without_a_method_has_the_default_one() -> None:
-    assert parse(reduce={"n_components": 3}).reduce == ParallelUmapReduce(n_components=3)
+    assert parse(reduce={"n_components": 32}).reduce == DiffusionReduce(n_components=32)
+
+
+@pytest.mark.parametrize(
+    ("sections", "methods"),
+    [
+        ({}, ("diffusion", "graph")),
+        ({"cluster": {"min_cluster_size": 9}}, ("diffusion", "graph")),
+        ({"cluster": {"method": "hdbscan"}}, ("parallel_umap", "hdbscan")),
+        ({"cluster": {"method": "kmeans"}, "reduce": {"n_components": 4}}, ("parallel_umap", "kmeans")),
+        ({"reduce": {"method": "umap"}, "cluster": {"min_cluster_size": 9}}, ("umap", "hdbscan")),
+        ({"reduce": PcaReduce(method="pca")}, ("pca", "hdbscan")),
+        ({"reduce": {"method": "none"}}, ("none", "graph")),
+    ],
+)
+def test_of_two_methods_the_one_that_is_not_given_fits_the_other(
+    sections: dict[str, Any], methods: tuple[str, str]
+) -> None:
+    config = parse(**sections)
+    assert (config.reduce.method, config.cluster.method) == methods
+
+
+def test_topics_in_a_graph_need_directions() -> None:
+    with pytest.raises(ValueError, match=r"needs reduce.method .*found 'pca'; use cluster.method="):
+        parse(reduce={"method": "pca"}, cluster={"method": "graph"})
 
 
 # --- schema and explain ---
@@ -296,8 +334,8 @@ def test_unions_are_given_as_any_of_so_that_the_form_draws_tabs() -> None:
     assert [n for n in nodes(schema) if "oneOf" in n or "discriminator" in n] == []
     for section, titles in {
         "embed": ["sentence-transformers", "static", "api", "precomputed", "images"],
-        "reduce": ["parallel_umap", "umap", "pca", "none"],
-        "cluster": ["hdbscan", "kmeans", "classes"],
+        "reduce": ["diffusion", "parallel_umap", "umap", "pca", "none"],
+        "cluster": ["graph", "hdbscan", "kmeans", "classes"],
     }.items():
         assert [variant["title"] for variant in schema["properties"][section]["anyOf"]] == titles
 

@@ -19,7 +19,12 @@ from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.reduce import reduce
 
 RUNTIME = RuntimeConfig()
-METHODS = (NoReduce(method="none"), PcaReduce(method="pca"), ParallelUmapReduce(), UmapReduce(method="umap"))
+METHODS = (
+    NoReduce(method="none"),
+    PcaReduce(method="pca"),
+    ParallelUmapReduce(method="parallel_umap"),
+    UmapReduce(method="umap"),
+)
 BOTH = ("reference", "fast")
 
 
@@ -32,8 +37,8 @@ def modelled(
 ) -> tuple[ArtifactRef, np.ndarray, ArtifactRef]:
     """Return the graph, the reduced vectors and the labels of vectors, by the stages."""
     embeddings = save(store, "embeddings", {"embeddings": vectors}, name=f"{len(vectors)}")
-    config = HdbscanCluster(**{"min_cluster_size": 10, **clustering})
-    graph = neighbors.fn(store, embeddings, NeighborsConfig(fit_limit=fit_limit), 1, RUNTIME)
+    config = HdbscanCluster(method="hdbscan", **{"min_cluster_size": 10, **clustering})
+    graph = neighbors.fn(store, embeddings, NeighborsConfig(fit_limit=fit_limit), RUNTIME)
     graph = getattr(graph, "data", graph)
     reduced = reduce.fn(store, embeddings, graph, layout, 1, RUNTIME)
     reduced = getattr(reduced, "data", reduced)
@@ -82,10 +87,12 @@ def test_copies_change_nothing_for_the_others(
 def test_the_graph_is_that_of_the_distinct_vectors(store: ArtifactStore, corpus: Corpus) -> None:
     vectors, rows = with_copies(corpus, [3, 5], 40)
     graph, _, _ = modelled(store, vectors, METHODS[0])
-    np.testing.assert_array_equal(store.array(graph, "indices"), exact_neighbors(corpus.embeddings, 15)[0])
-    np.testing.assert_array_equal(store.array(graph, "rows"), np.arange(132))
-    np.testing.assert_array_equal(store.array(graph, "point"), rows)
-    assert store.array(graph, "counts")[[3, 4, 5]].tolist() == [40, 1, 40]
+    firsts, point = store.array(graph, "rows"), store.array(graph, "point")
+    assert sorted(firsts) == list(range(132))
+    np.testing.assert_array_equal(firsts[point], rows)
+    expected = exact_neighbors(corpus.embeddings[firsts], 15)[0]
+    np.testing.assert_array_equal(store.array(graph, "indices"), expected)
+    assert store.array(graph, "counts")[point[[3, 4, 5]]].tolist() == [40, 1, 40]
     meta = store.meta(graph)
     assert meta["copies"] == {"n_vectors": 2, "share": round(80 / 210, 6)}
     assert (meta["n_fitted"], meta["sampled"], graph.rows) == (132, False, 210)
@@ -96,9 +103,11 @@ def test_a_sample_of_a_corpus_with_copies_fits_each_vector_once(store: ArtifactS
     vectors, rows = with_copies(corpus, [0, 1, 2], 100)
     graph, _, made = modelled(store, vectors, METHODS[2], fit_limit=300, min_cluster_size=20)
     sample = read_sample(store, graph)
-    assert len(np.unique(vectors[sample.rows], axis=0)) == len(sample.rows) < 300
-    assert sample.counts.sum() == 300
-    assert sample.share == 300 / len(vectors)
+    assert len(np.unique(vectors[sample.rows], axis=0)) == len(sample.rows) == 300
+    assert sample.counts.tolist() == [
+        100 if row < 3 else 1 for row in sample.rows
+    ]  # all copies follow their first
+    assert sample.share == sample.counts.sum() / len(vectors)
     whole, _, _ = modelled(store, vectors, METHODS[2], fit_limit=310, min_cluster_size=20)
     assert store.meta(whole)["sampled"] is False  # 310 distinct vectors of 607
     for name in ("labels", "probabilities", "outlier_scores"):  # copies that were not drawn follow as well
@@ -114,7 +123,7 @@ def test_a_sample_of_a_corpus_with_copies_fits_each_vector_once(store: ArtifactS
 def test_scores_are_numbers_and_outliers_stay_outliers_whatever_the_copies(
     corpus: Corpus, kind: str, times: int
 ) -> None:
-    config = HdbscanCluster(min_cluster_size=10, min_samples=5, implementation=kind)
+    config = HdbscanCluster(method="hdbscan", min_cluster_size=10, min_samples=5, implementation=kind)
     alone = cluster_points(corpus.points, config, 1)
     member = int(np.flatnonzero(alone.labels == 1)[0])
     rows = np.concatenate([np.arange(132), np.full(times - 1, member)])
@@ -135,7 +144,7 @@ def test_scores_are_numbers_and_outliers_stay_outliers_whatever_the_copies(
 def test_noise_that_occurs_as_often_as_a_topic_is_large_is_one(
     corpus: Corpus, kind: str, times: int, is_topic: bool
 ) -> None:
-    config = HdbscanCluster(min_cluster_size=10, implementation=kind)
+    config = HdbscanCluster(method="hdbscan", min_cluster_size=10, implementation=kind)
     alone = cluster_points(corpus.points, config, 1)
     outlier = int(np.flatnonzero(alone.labels < 0)[0])
     rows = np.concatenate([np.arange(132), np.full(times - 1, outlier)])
@@ -150,7 +159,7 @@ def test_noise_that_occurs_as_often_as_a_topic_is_large_is_one(
 
 
 def test_counts_are_documents(corpus: Corpus) -> None:
-    config = HdbscanCluster(min_cluster_size=10)
+    config = HdbscanCluster(method="hdbscan", min_cluster_size=10)
     counts = np.ones(132, np.int64)
     outlier = int(np.flatnonzero(cluster_points(corpus.points, config, 1).labels < 0)[0])
     counts[outlier] = 500
@@ -228,7 +237,7 @@ def test_copies_are_reassigned_together_and_pull_no_centroid(corpus: Corpus, sha
     rows = np.concatenate(
         [np.arange(132), np.repeat(outliers[:3], 20), np.repeat(np.flatnonzero(truth == 0)[0], 99)]
     )
-    config = HdbscanCluster(max_outlier_share=share, n_topics=3)
+    config = HdbscanCluster(method="hdbscan", max_outlier_share=share, n_topics=3)
     labels, memberships = settle_topics(truth[rows].astype(np.int32), corpus.embeddings[rows], config)
     np.testing.assert_array_equal(labels, labels[rows])
     np.testing.assert_array_equal(memberships, memberships[rows])

@@ -245,7 +245,7 @@ def test_the_device_and_the_size_say_what_lays_out(
     device: str, n: int, missing: str | None, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("topicflow.tasks.core.layout.cuda_layout.what_is_missing", lambda: missing)
-    assert layout_engine(ParallelUmapReduce(), n, device) == engine
+    assert layout_engine(ParallelUmapReduce(method="parallel_umap"), n, device) == engine
     assert layout_engine(UmapReduce(method="umap"), n, device) == "umap-learn"
 
 
@@ -254,7 +254,7 @@ def test_without_a_gpu_it_is_said_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(DETAILS, "propagate", True)
-    assert layout_engine(ParallelUmapReduce(), 10**6, "cuda") == "numba"
+    assert layout_engine(ParallelUmapReduce(method="parallel_umap"), 10**6, "cuda") == "numba"
     assert "the CPU computes the layout, because numba finds no CUDA here (CudaSupportError: " in caplog.text
 
 
@@ -437,7 +437,7 @@ def inputs(store: ArtifactStore, corpus: Corpus) -> tuple[ArtifactRef, ArtifactR
 @pytest.mark.parametrize(
     ("config", "width"),
     [
-        (ParallelUmapReduce(n_epochs=20), 5),
+        (ParallelUmapReduce(method="parallel_umap", n_epochs=20), 5),
         (UmapReduce(method="umap", n_epochs=20), 5),
         (PcaReduce(method="pca", n_components=3), 3),
         (NoReduce(method="none"), 16),
@@ -478,7 +478,7 @@ def test_a_device_that_is_there_lays_out_and_the_log_says_so(
     monkeypatch.setattr("topicflow.tasks.core.layout.cuda_layout.what_is_missing", lambda: None)
     monkeypatch.setattr("topicflow.tasks.core.layout.cuda_layout.cuda_layout", on_a_gpu)
     monkeypatch.setattr(DETAILS, "propagate", True)
-    ref = reduce.fn(store, *inputs, ParallelUmapReduce(n_epochs=5), 1, RUNTIME)
+    ref = reduce.fn(store, *inputs, ParallelUmapReduce(method="parallel_umap", n_epochs=5), 1, RUNTIME)
     assert store.meta(ref)["engine"] == "cuda"
     assert "layout of 132 points by cuda" in caplog.text
 

@@ -47,7 +47,9 @@ def test_only_noise_stays_only_noise() -> None:
 
 def test_settle_joins_before_it_bounds_outliers() -> None:
     vectors, labels = planted()
-    settled, memberships = settle_topics(labels, vectors, HdbscanCluster(n_topics=2, max_outlier_share=0.0))
+    settled, memberships = settle_topics(
+        labels, vectors, HdbscanCluster(method="hdbscan", n_topics=2, max_outlier_share=0.0)
+    )
     assert settled.max() == 1
     assert (settled >= 0).all()
     assert (~np.isnan(memberships)).tolist() == (labels < 0).tolist()

@@ -281,7 +281,7 @@ def test_auto_takes_the_cheaper_way(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(store: ArtifactStore, embeddings: ArtifactRef, seed: int = 1, **config: object) -> ArtifactRef:
-    found = neighbors.fn(store, embeddings, NeighborsConfig(**config), seed, RUNTIME)
+    found = neighbors.fn(store, embeddings, NeighborsConfig(**config), RUNTIME)
     return found.data if isinstance(found, State) else found
 
 
@@ -289,12 +289,14 @@ def test_the_task_saves_the_graph_and_finds_it_again(store: ArtifactStore) -> No
     vectors = sphere(50)
     embeddings = save(store, "embeddings", {"embeddings": vectors})
     made = run(store, embeddings)
-    np.testing.assert_array_equal(store.array(made, "indices"), exact_neighbors(vectors, 15)[0])
+    rows = store.array(made, "rows")
+    np.testing.assert_array_equal(store.array(made, "indices"), exact_neighbors(vectors[rows], 15)[0])
     assert store.meta(made) == {
-        "method": "exact", "recall": 1.0, "n_neighbors": 15, "sampled": False, "n_fitted": len(vectors),
+        "method": "exact", "recall": 1.0, "n_neighbors": 15, "sampled": False, "ordered": True,
+        "n_fitted": len(vectors),
     }  # fmt: skip
     assert (made.rows, made.cached) == (50, False)
-    again = neighbors.fn(store, embeddings, NeighborsConfig(), 1, RuntimeConfig(n_threads=1))
+    again = neighbors.fn(store, embeddings, NeighborsConfig(), RuntimeConfig(n_threads=1))
     assert isinstance(again, State)
     assert (again.name, again.data) == ("Cached", made)
     assert not run(store, embeddings, n_neighbors=5).cached

@@ -168,4 +168,4 @@ def test_the_page_has_every_key_of_every_flow() -> None:
     keys = {row[0] for model in FLOWS.values() for row in explain(model) if not row[1].startswith("section")}
     assert {key for key in keys if not key.endswith(".method") and f"`{key}`" not in page} == set()
     assert page.count("## load\n") == 1
-    assert '`[cluster]` with `method = "hdbscan"` (the default)' in page
+    assert '`[cluster]` with `method = "graph"` (the default)' in page

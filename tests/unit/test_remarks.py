@@ -11,7 +11,7 @@ from topicflow.tasks.publish.remarks import by_beginnings, loss_figures, losses,
 
 
 def test_a_crowd_is_said_with_the_key_to_turn() -> None:
-    (said,) = remarks({"largest_topic_share": 0.984}, HdbscanCluster(min_cluster_size=12))
+    (said,) = remarks({"largest_topic_share": 0.984}, HdbscanCluster(method="hdbscan", min_cluster_size=12))
     assert said == (
         "One topic holds 98% of all documents. If you expected more topics, lower cluster.min_cluster_size (now 12) "
         'or set cluster.selection = "leaf"; if the documents are about one thing, this is the right answer.'
@@ -22,8 +22,8 @@ def test_a_crowd_is_said_with_the_key_to_turn() -> None:
 
 @pytest.mark.parametrize("share", [None, 0.0, 0.5])
 def test_at_a_half_and_below_there_is_nothing_to_say(share: float | None) -> None:
-    assert remarks({"largest_topic_share": share}, HdbscanCluster()) == []
-    assert remarks({}, HdbscanCluster()) == []
+    assert remarks({"largest_topic_share": share}, HdbscanCluster(method="hdbscan")) == []
+    assert remarks({}, HdbscanCluster(method="hdbscan")) == []
 
 
 def test_classes_are_what_they_are() -> None:
@@ -33,14 +33,19 @@ def test_classes_are_what_they_are() -> None:
 
 def test_a_bound_on_outliers_that_cannot_be_met_is_said() -> None:
     noise = {"n_topics": 0, "outlier_share": 1.0, "largest_topic_share": None}
-    (said,) = remarks(noise, HdbscanCluster(max_outlier_share=0.05, min_cluster_size=40))
+    (said,) = remarks(noise, HdbscanCluster(method="hdbscan", max_outlier_share=0.05, min_cluster_size=40))
     assert said == (
         "cluster.max_outlier_share = 0.05 is not met: no topic was found, so that no document has one; "
         "lower cluster.min_cluster_size (now 40)."
     )
-    assert remarks(noise, HdbscanCluster()) == []
-    assert remarks(noise, HdbscanCluster(max_outlier_share=1.0)) == []
-    assert remarks({"n_topics": 3, "outlier_share": 0.05}, HdbscanCluster(max_outlier_share=0.05)) == []
+    assert remarks(noise, HdbscanCluster(method="hdbscan")) == []
+    assert remarks(noise, HdbscanCluster(method="hdbscan", max_outlier_share=1.0)) == []
+    assert (
+        remarks(
+            {"n_topics": 3, "outlier_share": 0.05}, HdbscanCluster(method="hdbscan", max_outlier_share=0.05)
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,9 +59,9 @@ def test_a_bound_on_outliers_that_cannot_be_met_is_said() -> None:
     ],
 )
 def test_copies_of_few_texts_are_said(copies: dict[str, Any], begins: str) -> None:
-    (said,) = remarks({}, HdbscanCluster(), copies)
+    (said,) = remarks({}, HdbscanCluster(method="hdbscan"), copies)
     assert said.startswith(begins)
-    assert remarks({}, HdbscanCluster(), {"share": 0.099, "n_vectors": 3}) == []
+    assert remarks({}, HdbscanCluster(method="hdbscan"), {"share": 0.099, "n_vectors": 3}) == []
 
 
 def test_what_was_not_read_is_said() -> None:

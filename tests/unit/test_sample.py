@@ -14,8 +14,8 @@ from topicflow.tasks.core.clusters.clustering import Clustering
 from topicflow.tasks.core.vectors.knn import exact_neighbors
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.cluster import cluster, scaled_down
-from topicflow.tasks.topics.fitted_sample import FittedSample, draw_rows, read_sample
-from topicflow.tasks.topics.neighbors import neighbors
+from topicflow.tasks.topics.fitted_sample import FittedSample, read_sample
+from topicflow.tasks.topics.neighbors import distinct_points, neighbors, ordered_points
 from topicflow.tasks.topics.reduce import reduce
 
 RUNTIME = RuntimeConfig()
@@ -57,13 +57,25 @@ def test_weighted_means_of_positions_and_of_scores() -> None:
 # --- the sample ---
 
 
-def test_rows_are_drawn_once_each_in_order_by_the_seed() -> None:
-    rows = draw_rows(1000, 300, 1)
-    assert len(np.unique(rows)) == 300
-    assert (np.diff(rows) > 0).all()
-    assert (rows.min() >= 0, rows.max() < 1000) == (True, True)
-    np.testing.assert_array_equal(draw_rows(1000, 300, 1), rows)
-    assert (draw_rows(1000, 300, 2) != rows).any()
+def ordered(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return ordered_points(vectors, distinct_points(vectors, 1), 1)
+
+
+def test_the_order_of_the_points_is_that_of_their_vectors_wherever_they_stand() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(1000, 8)).astype(np.float32)[rng.integers(0, 700, 1000)]
+    rows, counts, point = ordered(vectors)
+    np.testing.assert_array_equal(vectors[rows][point], vectors)
+    np.testing.assert_array_equal(np.bincount(point), counts)
+    shuffle = rng.permutation(1000)
+    again, _, _ = ordered(vectors[shuffle])
+    np.testing.assert_array_equal(vectors[shuffle][again], vectors[rows])
+
+
+def test_the_sample_hardly_changes_with_a_few_documents() -> None:
+    vectors = np.random.default_rng(0).normal(size=(1000, 8)).astype(np.float32)
+    whole, fewer = ordered(vectors)[0][:300], ordered(vectors[:990])[0][:300]
+    assert len(np.intersect1d(whole, fewer)) >= 290
 
 
 def test_fitted_rows_keep_what_the_fit_says_even_against_their_neighbours() -> None:
@@ -92,9 +104,9 @@ def test_a_document_voted_to_be_noise_has_probability_zero() -> None:
 
 @pytest.mark.parametrize(("share", "sizes"), [(0.5, (10, 5)), (0.01, (2, 1)), (1.0, (20, 10))])
 def test_a_topic_has_its_share_of_the_documents(share: float, sizes: tuple[int, int]) -> None:
-    config = scaled_down(HdbscanCluster(min_cluster_size=20, min_samples=10), share)
+    config = scaled_down(HdbscanCluster(method="hdbscan", min_cluster_size=20, min_samples=10), share)
     assert (config.min_cluster_size, config.min_samples) == sizes
-    assert scaled_down(HdbscanCluster(min_cluster_size=20), share).min_samples is None
+    assert scaled_down(HdbscanCluster(method="hdbscan", min_cluster_size=20), share).min_samples is None
     kmeans = KMeansCluster(method="kmeans", n_clusters=7)
     assert scaled_down(kmeans, share) == kmeans
 
@@ -109,12 +121,13 @@ def large() -> Corpus:
 
 def graph_of(store: ArtifactStore, corpus: Corpus, fit_limit: int) -> tuple[ArtifactRef, ArtifactRef]:
     embeddings = save(store, "embeddings", {"embeddings": corpus.embeddings})
-    return embeddings, neighbors.fn(store, embeddings, NeighborsConfig(fit_limit=fit_limit), 1, RUNTIME)
+    return embeddings, neighbors.fn(store, embeddings, NeighborsConfig(fit_limit=fit_limit), RUNTIME)
 
 
 def test_at_the_limit_every_document_is_fitted(store: ArtifactStore, large: Corpus) -> None:
     _, graph = graph_of(store, large, 310)
-    assert read_sample(store, graph) is None
+    assert store.meta(graph)["sampled"] is False
+    assert sorted(read_sample(store, graph).rows) == list(range(310))
     _, graph = graph_of(store, large, 309)
     sample = read_sample(store, graph)
     assert (len(sample.rows), sample.nearest.shape) == (309, (310, 8))
@@ -137,11 +150,17 @@ def test_the_topics_are_those_of_a_fit_of_everything(store: ArtifactStore, large
     found = {}
     for limit in (310, 150):
         embeddings, graph = graph_of(store, large, limit)
-        reduced = reduce.fn(store, embeddings, graph, ParallelUmapReduce(), 1, RUNTIME)
+        reduced = reduce.fn(store, embeddings, graph, ParallelUmapReduce(method="parallel_umap"), 1, RUNTIME)
         points = store.array(reduced, "reduced")
         assert (len(points), bool(np.isfinite(points).all())) == (310, True)
         labels = cluster.fn(
-            store, embeddings, graph, reduced, HdbscanCluster(min_cluster_size=20), 1, RUNTIME
+            store,
+            embeddings,
+            graph,
+            reduced,
+            HdbscanCluster(method="hdbscan", min_cluster_size=20),
+            1,
+            RUNTIME,
         )
         found[limit] = np.asarray(store.array(labels, "labels"))
     known = large.truth >= 0

@@ -21,6 +21,7 @@ class Clustering:
     labels: LabelArray
     probabilities: FloatArray
     outlier_scores: FloatArray
+    stability: FloatArray | None = None
 
     @property
     def n_clusters(self) -> int:

@@ -70,4 +70,5 @@ def _alone(found: Clustering, alone: NDArray[np.bool_], counts: Counts) -> Clust
         number_by_size(labels, counts),
         np.where(alone, 1.0, found.probabilities).astype(np.float32),
         np.where(alone, 0.0, found.outlier_scores).astype(np.float32),
+        None if found.stability is None else np.where(alone, 1.0, found.stability).astype(np.float32),
     )
