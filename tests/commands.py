@@ -104,6 +104,14 @@ def clean_environment(**changes: str) -> dict[str, str]:
     return {**kept, **changes}
 
 
+def all_ready(folder: Path, n: int) -> None:
+    """Return when `n` processes have each left a file `ready-<pid>` in a folder, so that a race starts fairly."""
+    wait_until = time.monotonic() + 120
+    while len(list(folder.glob("ready-*"))) < n:
+        assert time.monotonic() < wait_until, f"{n} processes did not start within two minutes"
+        time.sleep(0.01)
+
+
 # --- a server -----------------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.commands import Outcome, write_corpus
+from tests.commands import Outcome, all_ready, write_corpus
 from tests.fakes import Corpus
 from tests.unit.test_store import RECIPE, write
 from topicflow.configs.sections.runtime import RuntimeConfig
@@ -304,6 +304,7 @@ def killed(self, place, data, **options):
 Bucket._put = killed
 store = open_store(RuntimeConfig(store=url, cache=cache))
 recipe = Recipe(stage="count", kind="numbers", version=1, config={"n": 3}, seed=7)
+Path(go).with_name(f"ready-{os.getpid()}").touch()
 while not Path(go).exists():
     time.sleep(0.001)
 with store.writing(recipe) as writer:
@@ -325,7 +326,7 @@ def test_racing_writers_all_end_well_and_agree_on_one_artifact(
     remote: Callable[..., ArtifactStore], s3: Any, tmp_path: Path
 ) -> None:
     writers = [start("none", tmp_path / f"c{i // 2}", tmp_path / "go") for i in range(4)]  # two share a cache
-    time.sleep(1.0)
+    all_ready(tmp_path, 4)
     (tmp_path / "go").touch()
     said = {writer.communicate(timeout=60)[0] for writer in writers}
     assert [writer.returncode for writer in writers] == [0] * 4
@@ -512,22 +513,23 @@ def test_a_run_makes_the_same_artifacts_as_in_a_folder_and_the_next_finds_them_a
 def test_a_lease_is_one_writers_until_it_is_done_or_dead(
     remote: Callable[..., ArtifactStore], s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "EXPIRY_S", 0.3)
-    monkeypatch.setattr(module, "BEAT_S", 0.05)
+    monkeypatch.setattr(module, "EXPIRY_S", 3.0)
+    monkeypatch.setattr(module, "BEAT_S", 0.2)
     first, second = remote("one").backend, remote("another machine").backend
     release = first.claim("labels", "k")
     assert release is not None
-    for _ in range(10):  # 0.5 s: renewed, it does not expire
+    for _ in range(20):  # 4 s: renewed, it does not expire
         assert second.claim("labels", "k") is None
-        time.sleep(0.05)
+        time.sleep(0.2)
     release()
     assert objects(s3) == {}
     monkeypatch.setattr(module, "BEAT_S", 60.0)
     assert first.claim("labels", "k") is not None  # and then it dies
     assert second.claim("labels", "k") is None
-    time.sleep(0.4)
-    theirs = second.claim("labels", "k")
-    assert theirs is not None
+    wait_until = time.monotonic() + 60
+    while (theirs := second.claim("labels", "k")) is None:
+        assert time.monotonic() < wait_until, "a lease that nobody renews has not expired"
+        time.sleep(0.2)
     assert remote("third").backend.claim("labels", "k") is None
     theirs()
 

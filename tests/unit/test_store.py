@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.commands import all_ready
 from topicflow.tasks.errors import ArtifactError, DamagedError
 from topicflow.tasks.runs.retention import list_artifacts
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
@@ -264,6 +264,7 @@ if point == "digest": module.file_digest = die
 if point == "fsync": folder.fsync_tree = die
 if point == "rename": folder.LocalFolder._replace = die
 if point == "race":
+    (root / f"ready-{os.getpid()}").touch()
     while not (root / "go").exists():
         time.sleep(0.001)
 with store.writing(recipe) as writer:
@@ -316,7 +317,7 @@ def test_racing_writers_all_end_well_and_leave_one_artifact(store: ArtifactStore
     else:
         store.root.mkdir(parents=True)
     writers = [start("race", store) for _ in range(4)]
-    time.sleep(0.2)
+    all_ready(store.root, 4)
     (store.root / "go").write_text("")
     assert [writer.communicate(timeout=60)[0] for writer in writers] == ["committed\n"] * 4
     assert [writer.returncode for writer in writers] == [0] * 4
