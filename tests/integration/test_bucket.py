@@ -175,7 +175,7 @@ def test_a_store_travels_to_another_process_without_credentials(remote: Callable
     [
         ("a.npy", b"cut", "corrupt: a.npy has 3 bytes, expected 176"),
         ("t.parquet", None, "corrupt: t.parquet is gone"),
-        ("manifest.json", b"{", "corrupt: manifest.json is no JSON"),
+        ("manifest.json", b"{", "corrupt: manifest.json is not JSON"),
         ("manifest.json", None, "missing"),
     ],
 )

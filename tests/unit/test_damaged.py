@@ -107,7 +107,7 @@ def test_a_name_that_an_artifact_does_not_hold_is_one_line(store: ArtifactStore)
     made = write_all(store)
     reads = (store.array, store.table, store.json, store.whole)
     for read in reads:
-        with pytest.raises(ArtifactError, match=rf"^store: .*{made.key} holds no .*nothing"):
+        with pytest.raises(ArtifactError, match=rf"^store: .*{made.key} contains no .*nothing"):
             read(made, "nothing")
     assert store.find(RECIPE) == made
 

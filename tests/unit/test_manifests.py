@@ -75,9 +75,9 @@ def test_a_changed_value_is_noticed_by_a_hit_and_by_verify(
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (lambda manifest: manifest.update(kind="labels"), f"manifest.json is that of labels/{RECIPE.key}"),
-        (lambda manifest: manifest.update(key="0" * 32), f"manifest.json is that of numbers/{'0' * 32}"),
-        (lambda manifest: manifest["recipe"].update(seed=8), "manifest.json has a recipe of another key"),
+        (lambda manifest: manifest.update(kind="labels"), f"manifest.json belongs to labels/{RECIPE.key}"),
+        (lambda manifest: manifest.update(key="0" * 32), f"manifest.json belongs to numbers/{'0' * 32}"),
+        (lambda manifest: manifest["recipe"].update(seed=8), "manifest.json has the recipe of another key"),
         (lambda manifest: manifest.update(files={}), "manifest.json names no files"),
         (lambda manifest: manifest.update(rows="2"), "manifest.json lacks rows"),
         (lambda manifest: manifest["files"].update({"../x": {"bytes": 1, "blake2b": ""}}), "names no files"),
@@ -116,7 +116,7 @@ def test_loaded_documents_are_keyed_by_content_and_all_else_by_recipe(store: Art
     with store.writing(RECIPE) as writer:
         writer.save_array("a", np.arange(3))
         writer.key = "f" * 32
-    assert store.state("numbers", "f" * 32) == "corrupt: manifest.json has a recipe of another key"
+    assert store.state("numbers", "f" * 32) == "corrupt: manifest.json has the recipe of another key"
     rewrite(manifest_path(store, "documents", "f" * 32), lambda _: None, old=True)
     assert store.state("documents", "f" * 32) == "hit"
 
@@ -126,7 +126,7 @@ def test_a_manifest_of_another_artifact_in_its_place_is_noticed(store: ArtifactS
     write(store, other)
     write(store)
     manifest_path(store).write_bytes(manifest_path(store, key=other.key).read_bytes())
-    assert store.state("numbers", RECIPE.key) == f"corrupt: manifest.json is that of numbers/{other.key}"
+    assert store.state("numbers", RECIPE.key) == f"corrupt: manifest.json belongs to numbers/{other.key}"
 
 
 @pytest.mark.parametrize(

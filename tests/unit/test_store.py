@@ -117,8 +117,8 @@ def spoil(store: ArtifactStore, how: str) -> None:
 
 DAMAGE = {
     "manifest gone": "corrupt: manifest.json is gone",
-    "manifest cut": "corrupt: manifest.json is no JSON",
-    "manifest empty": "corrupt: manifest.json is no JSON",
+    "manifest cut": "corrupt: manifest.json is not JSON",
+    "manifest empty": "corrupt: manifest.json is not JSON",
     "manifest of another form": "corrupt: manifest.json lacks format",
     "file cut": "corrupt: a.npy has 175 bytes, expected 176",
     "file gone": "corrupt: t.parquet is gone",
