@@ -145,7 +145,7 @@ def test_setfit_through_the_flow(topicflow: Topicflow, folder: Path, tiny: Path)
         (["load.split.max_words=50"], 2, "a classifier learns from whole documents"),
         (["predict.method=setfit"], 2, "predict.method='setfit' needs setfit.enabled = true"),
         (["labels.path=/nowhere.csv"], 1, "labels: /nowhere.csv: cannot be read"),
-        (["name=topics"], 2, "holds runs of topic_model; give this config another name"),
+        (["name=topics"], 2, "contains runs of topic_model; give this config another name"),
         (
             ["embed.method=sentence-transformers", "embed.model=no/such"],
             2,

@@ -179,6 +179,6 @@ def test_a_file_that_changed_is_told_and_taken_in(topicflow: Topicflow, folder: 
 def test_an_index_is_no_topic_model(topicflow: Topicflow) -> None:
     outcome = topicflow("run", "config.toml")
     assert outcome.code == 2
-    assert "holds runs of build_index" in outcome.errors[0]
+    assert "contains runs of build_index" in outcome.errors[0]
     record = json.loads(Path("runs/trial/latest/run.json").read_text())
     assert record["flow"] == "build_index"

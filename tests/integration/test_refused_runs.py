@@ -42,7 +42,7 @@ def test_another_flow_under_a_name_is_refused_and_stands_in_nobodys_way(
     refused = topicflow("dedup", of(config, ""))
     assert (refused.code, refused.errors) == (
         2,
-        [f"error: {runs / 'trial'} holds runs of topic_model; give this config another name"],
+        [f"error: {runs / 'trial'} contains runs of topic_model; give this config another name"],
     )
     assert left(runs) == before
     again = topicflow("run", config, "--json", "--set", "cluster.n_clusters=2")

@@ -73,7 +73,7 @@ def test_the_server_of_a_team(config: Path, tmp_path: Path, own_server: PrefectS
     assert_published(tmp_path, code, lines)
     assert out.splitlines()[-1].startswith("report: ")
     assert lines[-2:] == [
-        "Prefect's server does not answer and was not told of the run's tables",
+        "Prefect's server does not answer and did not receive the run's tables",
         "Prefect's server does not answer any more, and will not show how this run ended",
     ]
     assert "Prefect's server does not answer" in (tmp_path / "runs/trial/latest/run.log").read_text()

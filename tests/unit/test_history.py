@@ -112,7 +112,7 @@ def test_a_name_is_one_series_of_the_flow_that_completed_in_it(tmp_path: Path) -
     complete(tmp_path, 1, flow="deduplicate")
     check_series(tmp_path, "topics", "deduplicate")
     check_series(tmp_path, "other", "topic_model")
-    with pytest.raises(ConfigError, match="holds runs of deduplicate; give this config another name"):
+    with pytest.raises(ConfigError, match="contains runs of deduplicate; give this config another name"):
         check_series(tmp_path, "topics", "topic_model")
     fail(tmp_path, 2)  # of topic_model, as a version before left it
     check_series(tmp_path, "topics", "deduplicate")

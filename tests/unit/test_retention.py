@@ -219,7 +219,7 @@ def test_a_folder_without_runs_is_refused_unless_it_is_meant(
 ) -> None:
     before, empty = left(store), tmp_path / "empty"
     empty.mkdir()
-    for folder, said in ((tmp_path / "elsewhere", "no such folder"), (empty, "holds no record of a run")):
+    for folder, said in ((tmp_path / "elsewhere", "no such folder"), (empty, "contains no record of a run")):
         for runs in ([folder], [tmp_path / "runs", folder]):
             with pytest.raises(
                 ConfigError, match=f"^store gc: {folder}: {said}, so .* --runs, or give --no-runs"
@@ -241,7 +241,7 @@ def test_nothing_is_deleted_while_what_a_chain_stands_on_is_not_known(
     assert left(store) == {f"documents/{batch.key}", f"states/{state.key}"}
     store.path(state, "manifest.json").write_text("{")
     with pytest.raises(
-        ArtifactError, match=f"states/{state.key} is corrupt: .* what its chain of updates stands"
+        ArtifactError, match=f"states/{state.key} is corrupt: .* so the artifacts of its chain of updates"
     ):
         collect_garbage(store, [tmp_path / "runs"], 0.0)
     assert store.state("documents", batch.key) == "hit"
