@@ -137,7 +137,7 @@ def test_pages_groups_and_ids(topicflow: Topicflow, folder: Path) -> None:
         ),
         (
             ["search", "a", "--topics"],
-            "error: search: the index knows no topics; set index.topics to a topic model's",
+            "error: search: the index has no topics; set index.topics to a topic model's",
         ),
         (["similar", "nobody"], "error: index: no document 'nobody'; ids are like 'd0'"),
         (["search", "a", "--index", "nothing"], "error: runs: no run nothing; the newest is trial/"),

@@ -147,8 +147,8 @@ def put(place: int, value: Any) -> Callable[[np.ndarray], np.ndarray]:
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("vectors/part-00000.npy", lambda a: a.astype(float), "it holds float64 of 400 × 16 values, expected float32"),
-        ("vectors/part-00000.npy", lambda a: a.astype(">f4"), "it holds >f4 of 400 × 16"),
+        ("vectors/part-00000.npy", lambda a: a.astype(float), "it contains float64 of 400 × 16 values, expected float32"),
+        ("vectors/part-00000.npy", lambda a: a.astype(">f4"), "it contains >f4 of 400 × 16"),
         ("vectors/part-00000.npy", lambda a: a[:-1], "float32 of 399 × 16 values, expected float32 of 400 × 16"),
         ("vectors/part-00000.npy", lambda a: a[:, :8].copy(), "float32 of 400 × 8 values"),
         ("vectors/part-00000.npy", np.asfortranarray, "expected float32 of 400 × 16"),
@@ -157,15 +157,15 @@ def put(place: int, value: Any) -> Callable[[np.ndarray], np.ndarray]:
         ("topics.npy", put(0, 9), "values from -1 to 9, expected -1 to 2"),
         ("topics.npy", put(0, -5), "values from -5 to 2"),
         ("topic_vectors.npy", lambda a: a[:, :4].copy(), "float32 of 3 × 4 values, expected float32 of any × 16"),
-        ("words/part-00000/offsets.npy", put(2, 10**9), "its offsets do not rise from 0 to"),
-        ("words/part-00000/offsets.npy", put(-1, 10**9), "its offsets do not rise from 0 to"),
-        ("words/part-00000/offsets.npy", put(0, -1), "its offsets do not rise from 0 to"),
+        ("words/part-00000/offsets.npy", put(2, 10**9), "its offsets do not increase from 0 to"),
+        ("words/part-00000/offsets.npy", put(-1, 10**9), "its offsets do not increase from 0 to"),
+        ("words/part-00000/offsets.npy", put(0, -1), "its offsets do not increase from 0 to"),
         ("words/part-00000/rows.npy", put(0, -1), "values from -1 to 399, expected 0 to 399"),
         ("words/part-00000/rows.npy", put(0, 400), "values from 0 to 400, expected 0 to 399"),
         ("words/part-00000/counts.npy", put(0, 0), "values from 0 to"),
         ("words/part-00000/counts.npy", lambda a: a[:-1], "counts"),
         ("words/part-00000/lengths.npy", put(0, -3), "values from -3 to"),
-        ("words/part-00000/lengths.npy", lambda a: a.astype(np.int64), "it holds int64 of 400 values"),
+        ("words/part-00000/lengths.npy", lambda a: a.astype(np.int64), "it contains int64 of 400 values"),
     ],
 )  # fmt: skip
 def test_arrays_that_cannot_be(folder: Path, name: str, change: Any, said: str) -> None:

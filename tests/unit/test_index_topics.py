@@ -92,7 +92,7 @@ def test_another_topic_model_is_taken_in(tmp_path: Path) -> None:
             ["x", "y"],
             "completed",
             "topic_model",
-            "has none of these documents; name a run over the same ones",
+            "has none of these documents; name a run with the same documents",
         ),
         (
             ["d0"],

@@ -316,7 +316,7 @@ def test_two_who_change_an_index_do_not_lose_each_others_changes(tmp_path: Path)
     index = build(tmp_path, TABLE[:50])
     other = SearchIndex.open(tmp_path / "runs/search/latest")
     index.remove(["d1"])
-    with pytest.raises(ArtifactError, match=r"was changed meanwhile .* open it again"):
+    with pytest.raises(ArtifactError, match=r"has changed .* open it again"):
         other.remove(["d2"])
 
 
@@ -356,14 +356,14 @@ def test_vectors_that_cannot_be_asked_for(exact: SearchIndex, vector: np.ndarray
 
 def test_what_cannot_be_asked(exact: SearchIndex, graph: SearchIndex, textual: SearchIndex) -> None:
     cases = [
-        (lambda: exact.search("words"), "its vectors are precomputed and no model is named for queries"),
+        (lambda: exact.search("words"), "its vectors are precomputed and no model is set for queries"),
         (lambda: exact.search(QUERY, 0), "search: k=0, expected 1 or more"),
         (lambda: exact.search(QUERY, mode="hybrid"), "a vector has no words"),
-        (lambda: graph.search("a", mode="bm25"), "the index keeps no words"),
+        (lambda: graph.search("a", mode="bm25"), "the index has no words"),
         (lambda: exact.search(QUERY, where="kind = "), "filter: column 7: expected a value, found the end"),
         (lambda: exact.search(QUERY, where="knd = 'a'"), "no column 'knd'; did you mean 'kind'"),
         (lambda: exact.similar("d9999"), "index: no document 'd9999'; ids are like 'd0'"),
-        (lambda: exact.topics(QUERY), "the index knows no topics; set index.topics"),
+        (lambda: exact.topics(QUERY), "the index has no topics; set index.topics"),
         (lambda: find_outliers(exact, 0), "outliers: k=0, expected 1 or more"),
         (lambda: textual.search("a", rerank="no/model"), "rerank: 'no/model' is neither a folder"),
         (lambda: SearchIndex.open("nowhere"), "nowhere: no index here"),
@@ -439,7 +439,7 @@ def test_an_adapter_moves_documents_and_queries(tmp_path: Path, tiny: Path) -> N
     hits = index.search(TABLE["text"][7], 3, mode="dense")
     assert (hits[0].doc_id, hits[0].score) == ("d7", pytest.approx(1.0, abs=1e-5))
     store.discard("adapters", writer.key)
-    with pytest.raises(ConfigError, match=r"moved by the adapter .* which is not in the store"):
+    with pytest.raises(ConfigError, match=r"its vectors need the adapter .* which is not in the store"):
         SearchIndex.open(tmp_path / "runs/search").search("red")
 
 

@@ -215,7 +215,7 @@ REFUSED: list[tuple[Callable[[SearchIndex], Any], str]] = [
     (lambda index: index.search({"q": "a"}), "expected one query, a text or a vector of numbers, found a dict"),
     (lambda index: index.search(np.stack([QUERY, QUERY])), "has 2×16 dimensions, the index 16"),
     (lambda index: index.search(3), "the query's vector has no dimensions"),
-    (lambda index: index.topics(QUERY), "search: the index knows no topics; set index.topics"),
+    (lambda index: index.topics(QUERY), "search: the index has no topics; set index.topics"),
     (lambda index: index.similar(7), "index: expected a document's id, a text, found int 7"),
     (lambda index: index.search(QUERY, where=3), "search: where=3, expected a text"),
     (lambda index: index.search(QUERY, rerank="a/model"), "search: rerank reads texts and the query is a vector"),
