@@ -147,7 +147,7 @@ def put(place: int, value: Any) -> Callable[[np.ndarray], np.ndarray]:
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("vectors/part-00000.npy", lambda a: a.astype(float), "it contains float64 of 400 × 16 values, expected float32"),
+        ("vectors/part-00000.npy", lambda a: a.astype(float), "it contains float64 of 400 × 16 values, expected"),
         ("vectors/part-00000.npy", lambda a: a.astype(">f4"), "it contains >f4 of 400 × 16"),
         ("vectors/part-00000.npy", lambda a: a[:-1], "float32 of 399 × 16 values, expected float32 of 400 × 16"),
         ("vectors/part-00000.npy", lambda a: a[:, :8].copy(), "float32 of 400 × 8 values"),

@@ -345,8 +345,8 @@ def test_an_empty_query(textual: SearchIndex, query: str) -> None:
     [
         (np.ones(5), "the query's vector has 5 dimensions, the index 16: another space"),
         (np.ones((2, 16)), "has 2×16 dimensions, the index 16"),
-        (np.zeros(16), "holds only zeros"),
-        (np.full(16, np.nan), "holds NaN or infinite values"),
+        (np.zeros(16), "contains only zeros"),
+        (np.full(16, np.nan), "contains NaN or infinite values"),
     ],
 )
 def test_vectors_that_cannot_be_asked_for(exact: SearchIndex, vector: np.ndarray, said: str) -> None:

@@ -383,7 +383,7 @@ def test_one_pair_has_nothing_to_be_told_from() -> None:
         np.eye(4, dtype=np.float32), np.array([0, 0, 2, 2], np.int8), np.full(4, -1),
         np.array([[0, 1], [2, 3]]), np.array([0, 2], np.int8), np.array([True, True]),
     )  # fmt: skip
-    with pytest.raises(DataError, match="one pair is left to train on, and nothing to tell it from"):
+    with pytest.raises(DataError, match="one pair is left to train on, without another"):
         fit_adapter(found, AdapterTune(), 1)
     unlike = dataclasses.replace(found, similar=np.array([False, True]))
     with pytest.raises(DataError, match="no similar pair is left to train on"):
