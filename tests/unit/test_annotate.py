@@ -57,20 +57,20 @@ def test_labels_of_a_file(store: ArtifactStore, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "line"),
     [
-        ({"d0": "cat", "d2": "cat"}, "labels: one class only ('cat'); a classifier needs two"),
+        ({"d0": "cat", "d2": "cat"}, "labels: only one class ('cat'); a classifier needs two"),
         (
             GOOD | {"d4": "bird"},
-            "labels: one example only of 'bird'; label another of each, or leave these classes out",
+            "labels: only one example of 'bird'; label another document of each, or remove these classes",
         ),
         (
             GOOD | {"x9": "cat", "x8": "dog"},
-            "labels: 2 labels name no document: 'x9', 'x8'; check doc_id and load.id_column",
+            "labels: 2 labels belong to no document: 'x9', 'x8'; check doc_id and load.id_column",
         ),
         (
             GOOD | {"d5": "dog"},
             (
-                "labels: 1 texts have different labels: d0: cat / dog; mend them, or set labels.contradictions = "
-                '"drop", or labels.separator where a document may have several'
+                "labels: 1 texts have different labels: d0: cat / dog; correct them, or set labels.contradictions = "
+                '"drop", or labels.separator if a document may have several'
             ),
         ),
     ],
@@ -86,7 +86,7 @@ def test_labels_that_make_no_classifier(
 
 def test_no_labels_at_all(store: ArtifactStore, tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"labels\.csv: no labels; label some documents of two classes or more"
+        DataError, match=r"labels\.csv: no labels; label some documents of at least two classes"
     ):
         annotated(store, tmp_path, {"d0": ""})
     with pytest.raises(DataError, match=r"nowhere\.csv: cannot be read"):

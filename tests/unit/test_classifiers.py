@@ -321,9 +321,9 @@ def test_a_classifier_comes_back_to_the_same_probabilities(
 
 
 def test_a_folder_without_a_classifier(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="no classifier that can be read"):
+    with pytest.raises(ArtifactError, match="the classifier cannot be read"):
         load_classifier(tmp_path)
-    with pytest.raises(ConfigError, match=r"cluster\.classifier: .* holds no classifier"):
+    with pytest.raises(ConfigError, match=r"cluster\.classifier: .* contains no classifier"):
         classifier_key(str(tmp_path))
 
 

@@ -292,7 +292,7 @@ def test_a_vector_without_direction_is_named(
     vectors[4] = bad
     embeddings = save(store, "embeddings", {"embeddings": vectors})
     with pytest.raises(
-        DataError, match=f"pair: embeddings row 4 holds {said}; mend or leave out that document"
+        DataError, match=f"pair: embeddings row 4 contains {said}; mend or leave out that document"
     ):
         pair.fn(store, embeddings, None, EmbeddingDeduplicate(search=search), 1, RUNTIME)
 
@@ -305,7 +305,7 @@ def test_a_vector_without_direction_in_the_corpus_looked_up_is_named(
     bad[2] = np.inf
     own = save(store, "embeddings", {"embeddings": good})
     base = save(store, "embeddings", {"embeddings": bad}, name="base")
-    with pytest.raises(DataError, match="pair: against row 2 holds NaN or infinite values"):
+    with pytest.raises(DataError, match="pair: against row 2 contains NaN or infinite values"):
         pair.fn(store, own, base, EmbeddingDeduplicate(search=search), 1, RUNTIME)
 
 

@@ -103,7 +103,7 @@ def test_a_column_may_say_the_roles(store: ArtifactStore, documents: ArtifactRef
     ):
         run(store, documents, labelled(tmp_path), tmp_path, column="prat")
     with pytest.raises(
-        DataError, match=r"split: column 'text' says text 0, .*expected train, validation or test$"
+        DataError, match=r"split: column 'text' contains text 0, .*expected train, validation or test$"
     ):
         run(store, documents, labelled(tmp_path), tmp_path, column="text")
 
@@ -239,7 +239,7 @@ def test_triplets_are_links_of_three(store: ArtifactStore, documents: ArtifactRe
         (["d1", "d2", "d77"], ["x", "x", "y"], r"labels\.csv: 1 of 3 ids belong to no document: d77; ids are those of"),
         (
             ["d1", "d1", "d2", "d3", "d4"], ["x", "y", "x", "y", "x"],
-            r"contradictory labels of 1 documents: d1 is x and y; keep one of each$",
+            r"contradictory labels of 1 documents: d1 is x and y; keep one label for each$",
         ),
     ],
 )  # fmt: skip
@@ -313,7 +313,7 @@ def test_bad_triplets_and_files_are_one_line(
     ):
         run(store, documents, config, tmp_path)
     with pytest.raises(
-        ConfigError, match=r"none\.csv: no such file or directory; examples\.path names a file$"
+        ConfigError, match=r"none\.csv: no such file or directory; examples\.path must name a file$"
     ):
         run(store, documents, ClassExamples(path=str(tmp_path / "none.csv")), tmp_path)
     (tmp_path / "x.txt").write_text("x")

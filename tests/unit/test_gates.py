@@ -145,7 +145,7 @@ def test_names_are_read_from_the_series_folder(tmp_path: Path) -> None:
     assert read_names(tmp_path) == {17: "Immigration"}
     for text, said in [
         ('[names]\nx = "a"', "found 'x'"), ("names = 3", r"found no table \[names\]"), ("[names]\n1 = 2", "found '1'"),
-        ("[names", "not a TOML file"),
+        ("[names", "cannot be read as a TOML file"),
     ]:  # fmt: skip
         (tmp_path / "topic_names.toml").write_text(text)
         with pytest.raises(ConfigError, match=said):

@@ -210,7 +210,7 @@ def test_a_chain_whose_dates_told_nothing_says_so_and_stays(
     ):
         tell(day(later)(tmp_path))
     with pytest.raises(
-        ConfigError, match=r"load.date_order='dmy', but the runs before read column 'time' month first"
+        ConfigError, match=r"load.date_order='dmy', but earlier runs read column 'time' month first"
     ):
         tell(day(later, date_order="dmy")(tmp_path))
 

@@ -31,11 +31,6 @@ NOT_YET_REWRITTEN: frozenset[str] = frozenset(
         "flows/running/serving.py",
         "flows/running/watching.py",
         "flows/update_topics.py",
-        "tasks/classify/class_topics.py",
-        "tasks/classify/classifier_files.py",
-        "tasks/classify/classifiers.py",
-        "tasks/classify/labelled_texts.py",
-        "tasks/classify/predict.py",
         "tasks/core/clusters/copies.py",
         "tasks/core/layout/components.py",
         "tasks/core/learning/similarity.py",
@@ -52,9 +47,6 @@ NOT_YET_REWRITTEN: frozenset[str] = frozenset(
         "tasks/publish/topic_folder.py",
         "tasks/publish/update.py",
         "tasks/topics/pattern_words.py",
-        "tasks/updates/drift.py",
-        "tasks/updates/overview.py",
-        "tasks/updates/update_steps.py",
         "tests/benchmarks/README.md",
     }
 )

@@ -219,7 +219,7 @@ def test_late_documents_a_clock_that_went_back_and_columns_that_changed(
     assert table["truth"].null_count() == 5
     worse = changed.vstack(changed.head(1).with_columns(id=pl.lit("x"))).with_columns(stars=pl.lit([1, 2]))
     with pytest.raises(
-        DataError, match=r"column 'stars' was Int32 in the runs before and is List\(Int64\); mend"
+        DataError, match=r"column 'stars' was Int32 in earlier runs and is List\(Int64\); mend"
     ):
         tell(config_of(series, worse))
 
@@ -257,7 +257,7 @@ def test_a_state_whose_artifacts_are_gone_is_passed_over_and_none_left_is_said(s
     assert (record["update"]["previous"], record["update"]["n_new"]) == (first, 65)
     shutil.rmtree(series / "store" / "states")
     with pytest.raises(
-        ArtifactError, match=r"the state of no run is whole in the store, last .*states/.* is missing"
+        ArtifactError, match=r"no run has a complete state in the store, last .*states/.* is missing"
     ):
         tell(config_of(series, more))
 
