@@ -50,7 +50,7 @@ class ExampleSet:
         return np.asarray(self.vectors[rows]), self.classes[rows]
 
     def way_of_pairs(self, role: int) -> str:
-        """Return the kind of a role's pairs: `graded` (scores), `contrastive` (similar or not) or `ranking` (similar)."""
+        """Return the kind of a role's pairs: `graded` (scores), `contrastive` (similar or not), `ranking` (similar)."""
         if self.scores is not None:
             return "graded"
         return "ranking" if self.linked(role)[1].all() else "contrastive"

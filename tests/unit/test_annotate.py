@@ -205,7 +205,7 @@ def test_labels_of_topics(store: ArtifactStore, tmp_path: Path) -> None:
     found = read_labels(store, stored(store)[0], config, tmp_path)
     assert found.rows() == [("d0", "cat"), ("d1", "dog")]  # .49 is below .5, and one was reassigned
     (tmp_path / "topics.csv").write_text("topic,class\n7,cat\n")
-    with pytest.raises(DataError, match="topic 7 is none of"):
+    with pytest.raises(DataError, match="topic 7 is not in"):
         read_labels(store, stored(store)[0], config, tmp_path)
     with pytest.raises(ConfigError, match="no run nothing"):
         read_labels(store, stored(store)[0], LabelsConfig(run="nothing", topics="t.csv"), tmp_path)

@@ -219,7 +219,7 @@ def test_late_documents_a_clock_that_went_back_and_columns_that_changed(
     assert table["truth"].null_count() == 5
     worse = changed.vstack(changed.head(1).with_columns(id=pl.lit("x"))).with_columns(stars=pl.lit([1, 2]))
     with pytest.raises(
-        DataError, match=r"column 'stars' was Int32 in earlier runs and is List\(Int64\); mend"
+        DataError, match=r"column 'stars' was Int32 in earlier runs and is List\(Int64\) now; correct"
     ):
         tell(config_of(series, worse))
 
