@@ -86,7 +86,7 @@ class RetentionConfig(Section):
     )
     no_runs: bool = Field(
         default=False,
-        description="Delete artifacts although a folder of runs is missing or holds no run; refused otherwise.",
+        description="Delete artifacts although a folder of runs is missing or contains no run; refused otherwise.",
     )
     keep_runs: Annotated[int, Field(ge=1)] | None = Field(
         default=None,

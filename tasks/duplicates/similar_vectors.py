@@ -135,7 +135,9 @@ def check_directions(vectors: NDArray[np.float32], start: int, where: str) -> No
     bad = np.flatnonzero(~np.isfinite(largest) | (largest == 0))
     if len(bad):
         found = "only zeros" if largest[bad[0]] == 0 else "NaN or infinite values"
-        msg = f"pair: {where} row {start + int(bad[0]):,} contains {found}; mend or leave out that document"
+        msg = (
+            f"pair: {where} row {start + int(bad[0]):,} contains {found}; correct or leave out that document"
+        )
         raise DataError(msg)
 
 

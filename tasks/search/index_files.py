@@ -209,7 +209,8 @@ class IndexFiles:
             table = read_arrow(path)
             if table.height != n or table.columns[:2] != ["doc_id", "text"]:
                 raise damaged(
-                    path, f"it holds {table.height:,} rows of {table.columns[:2]}, expected {n:,} documents"
+                    path,
+                    f"it contains {table.height:,} rows of {table.columns[:2]}, expected {n:,} documents",
                 )
             tables.append(table)
         return pl.concat(tables, rechunk=False)

@@ -80,7 +80,7 @@ def cluster_points(
 
     Notes
     -----
-    Points at the same position are one point, whatever put them there: they have one label, and split no cluster. If
+    Points at the same position are one point, for any reason: they have one label, and split no cluster. If
     all points are equal, they form one cluster with probability 1: HDBSCAN finds no difference in density.
     """
     copies = distinct_points(reduced + np.float32(0.0), n_threads)  # -0 is 0
@@ -104,7 +104,7 @@ def _cluster_distinct(
     n_threads: int | None,
     counts: NDArray[np.int64],
 ) -> Clustering:
-    """Return the clusters of points of which no two coincide, each of which `counts` documents share."""
+    """Return the clusters of distinct points, each of which stands for `counts` documents."""
     if len(points) < 2:
         n = len(points)
         return Clustering(np.zeros(n, np.int32), np.ones(n, np.float32), np.zeros(n, np.float32))

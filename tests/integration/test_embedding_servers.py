@@ -95,7 +95,7 @@ def test_another_model_under_the_same_name_is_noticed(
         second = find_encoder(config_of(url), "cpu", store).key
     assert second != first
     assert [line for line in caplog.messages if "has changed" in line] == [
-        "embed: the model of the name 'passage' has changed since the last run: its texts are embedded again"
+        "embed: the model with the name 'passage' has changed since the last run: its texts are embedded again"
     ]
     probes.probe.cache_clear()
     assert find_encoder(config_of(e5), "cpu", store).key == first

@@ -449,16 +449,16 @@ def test_what_is_wrong_with_the_config_is_one_line(monkeypatch: pytest.MonkeyPat
         assert "the environment variable UNSET is not set; set it to the key of http" in line_of(
             server, key_env="UNSET"
         )
-        assert "ODD has characters that a header cannot carry" in line_of(server, key_env="ODD")
+        assert "ODD has characters that a header cannot contain" in line_of(server, key_env="ODD")
         server.models = ["n"]
         probes.probe.cache_clear()
-        assert "knows no model 'm', or is not the address of an API (404: The model 'm'" in line_of(
+        assert "has no model 'm', or is not the address of an API (404: The model 'm'" in line_of(
             server, key_env="RIGHT"
         )
     with EmbeddingServer(fail=lambda *_: error(400, "pooling none")) as server:
         assert "gives no vectors of five short texts for the model 'm' (400: pooling none" in line_of(server)
     with EmbeddingServer(fail=lambda *_: error(429, "You exceeded your quota insufficient_quota")) as server:
-        assert "the account is used up (429: You" in line_of(server)
+        assert "the account has no credit left (429: You" in line_of(server)
         assert len(server.requests) == 1
     with EmbeddingServer(fail=lambda *_: (302, "", {"Location": "http://127.0.0.1:9/v1"})) as server:
         assert "is not the address of an API (302" in line_of(server)
@@ -511,7 +511,7 @@ def test_a_model_that_changed_under_its_name_is_another_encoder(
         second = key(server, store)
         assert second != first
         assert caplog.messages == [
-            "embed: the model of the name 'm' has changed since the last run: its texts are embedded again"
+            "embed: the model with the name 'm' has changed since the last run: its texts are embedded again"
         ]
         server.version = "1"
         assert key(server, store) == first
@@ -565,7 +565,7 @@ def test_a_server_that_is_down_is_not_needed_where_all_is_there(
     again = embed.fn(store, documents, config, RuntimeConfig())
     assert again.name == "Cached"
     assert again.data == made
-    assert "; what the store has of m is used" in caplog.text
+    assert "; the vectors of m in the store are used" in caplog.text
     with pytest.raises(StageError, match="does not answer"):
         embed.fn(store, save_documents(store, ["new"], "new"), config, RuntimeConfig())
 

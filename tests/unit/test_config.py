@@ -76,7 +76,7 @@ def overridden(*overrides: str, **sections: Any) -> dict[str, Any]:
         (
             {"name": "latest"},
             (
-                "name: latest is what the newest published run of each series is called; choose another name, "
+                "name: latest is the name of the newest published run in each series; choose another name, "
                 "found 'latest'"
             ),
         ),

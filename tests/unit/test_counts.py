@@ -196,7 +196,7 @@ def test_a_pattern_with_one_group_takes_the_group() -> None:
             r"(\w)(\w)",
             "count.token_pattern: has 2 groups, expected at most one; write (?:…) for the others",
         ),
-        ("(" * 5000 + ")" * 5000, "count.token_pattern: not a regular expression: it is nested too deep"),
+        ("(" * 5000 + ")" * 5000, "count.token_pattern: not a regular expression: it is nested too deeply"),
         (
             "a{99999999999}",
             "count.token_pattern: not a regular expression: the repetition number is too large",
@@ -222,7 +222,7 @@ def test_a_pattern_that_backtracks_is_ended_and_named(monkeypatch: pytest.Monkey
         counted([["key: value", slow, "other: x"]], config)
     assert str(error.value) == (
         f"count.token_pattern: '{BACKTRACKING}' took more than 1 s on a text of {len(slow):,} characters that begins "
-        f"with {slow[:40]!r}; it backtracks: write it without repetition in repetition, as in (a+)+"
+        f"with {slow[:40]!r}; it backtracks: avoid repetition within repetition, as in (a+)+"
     )
     assert time.monotonic() - started < 120
     with pytest.raises(ConfigError, match="took more than 1 s on a text of 41 characters"):

@@ -292,7 +292,7 @@ def test_a_vector_without_direction_is_named(
     vectors[4] = bad
     embeddings = save(store, "embeddings", {"embeddings": vectors})
     with pytest.raises(
-        DataError, match=f"pair: embeddings row 4 contains {said}; mend or leave out that document"
+        DataError, match=f"pair: embeddings row 4 contains {said}; correct or leave out that document"
     ):
         pair.fn(store, embeddings, None, EmbeddingDeduplicate(search=search), 1, RUNTIME)
 

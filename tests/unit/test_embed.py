@@ -183,15 +183,15 @@ def bad_column(values: list[object], dtype: pl.DataType | None = None) -> pl.Ser
         (bad_column([["a"], ["b"]]), "column 'v' is List(String), expected a list of floats"),
         (
             bad_column([[1.0, 2.0], None]),
-            "column 'v' holds 1 nulls and 2 widths, expected vectors of one width",
+            "column 'v' contains 1 nulls and 2 widths, expected vectors of one width",
         ),
         (
             bad_column([[1.0, 2.0], [1.0]]),
-            "column 'v' holds 0 nulls and 2 widths, expected vectors of one width",
+            "column 'v' contains 0 nulls and 2 widths, expected vectors of one width",
         ),
-        (bad_column([[1.0, None], [1.0, 1.0]]), "column 'v' row 0 holds NaN or infinite values"),
-        (bad_column([[1.0], [0.0]]), "column 'v' row 1 holds only zeros"),
-        (bad_column([[], []], pl.List(pl.Float32)), "column 'v' row 0 holds only zeros"),
+        (bad_column([[1.0, None], [1.0, 1.0]]), "column 'v' row 0 contains NaN or infinite values"),
+        (bad_column([[1.0], [0.0]]), "column 'v' row 1 contains only zeros"),
+        (bad_column([[], []], pl.List(pl.Float32)), "column 'v' row 0 contains only zeros"),
     ],
 )
 def test_a_bad_column_is_one_line(store: ArtifactStore, column: pl.Series, line: str) -> None:

@@ -113,7 +113,7 @@ def test_another_revision_of_the_packaged_model_is_asked_of_the_hub() -> None:
 
 
 def test_a_folder_without_a_model_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"holds no sentence-transformers model"):
+    with pytest.raises(ConfigError, match=r"contains no sentence-transformers model"):
         find_encoder(config_of(tmp_path), "cpu")
 
 

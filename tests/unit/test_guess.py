@@ -83,7 +83,7 @@ def test_planted_columns_are_found(tmp_path: Path, ending: str) -> None:
         (
             ["03/04/2024", "05/06/2024"],
             'date_order = "mdy"  # month first; "dmy" if 03/04/2024 has the day first',
-            "may be month first or day first and no row tells which",
+            "may be month first or day first and no row decides",
         ),
     ],
 )
@@ -129,7 +129,7 @@ def test_ids_and_times_are_confirmed_over_the_whole_file(
         in guess.reasons
     )
     assert any(
-        "'createdAt' looked like times, but row 199 holds 'soon'" in reason for reason in guess.reasons
+        "'createdAt' looked like times, but row 199 contains 'soon'" in reason for reason in guess.reasons
     )
 
 

@@ -203,10 +203,10 @@ def test_a_chain_whose_dates_told_nothing_says_so_and_stays(
 ) -> None:
     begun = tell(day(dated(EARLY))(tmp_path))
     assert begun["source"]["date_orders"] == {"time": "mdy"}
-    assert any("may be month first or day first and no row tells which" in line for line in caplog.messages)
+    assert any("may be month first or day first and no row decides" in line for line in caplog.messages)
     later = pl.concat([dated(EARLY), dated(["31/01/2025"], start=N)])
     with pytest.raises(
-        DataError, match=rf"row {N} holds '31/01/2025', .*month first, as the runs before read it"
+        DataError, match=rf"row {N} contains '31/01/2025', .*month first, as the earlier runs read it"
     ):
         tell(day(later)(tmp_path))
     with pytest.raises(

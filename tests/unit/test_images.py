@@ -134,7 +134,7 @@ def test_files_outside_of_the_root_are_not_read(
     config = ImagesEmbed(method="images", model=str(clip), root=str(root))
     with pytest.raises(DataError) as raised:
         embed.fn(store, ref, config, RuntimeConfig())
-    assert f"column 'image', document 0: {named!r} lies outside of embed.root" in str(raised.value)
+    assert f"column 'image', document 0: {named!r} is outside embed.root" in str(raised.value)
     assert "set embed.allow_outside_root=true" in str(raised.value)
     if (root / named).is_file():
         allowed = config.model_copy(update={"allow_outside_root": True})

@@ -214,7 +214,7 @@ def test_a_graph_of_other_vectors_is_not_read(folder: Path, tmp_path: Path) -> N
     shutil.copyfile(made / "graph.usearch", folder / "graph.usearch")
     entry = json.loads((made / "manifest.json").read_text())["files"]["graph.usearch"]
     rewrite_manifest(folder, lambda manifest: manifest["files"].update({"graph.usearch": entry}))
-    with pytest.raises(DamagedError, match=r"graph\.usearch is damaged \(it is no graph of 400 vectors"):
+    with pytest.raises(DamagedError, match=r"graph\.usearch is damaged \(it is not a graph of 400 vectors"):
         SearchIndex.open(folder)
 
 

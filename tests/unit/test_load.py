@@ -293,7 +293,7 @@ def test_timestamps_become_utc(store: ArtifactStore, tmp_path: Path) -> None:
     assert found["timestamp"].to_list() == [dt.datetime(2024, 1, 31, 21, 59), None]  # noqa: DTZ001
     bad = parquet(tmp_path, "bad.parquet", text=["a", "b"], at=["2024-01-31", "soon"])
     message = refused(ArtifactStore(tmp_path / "fresh"), bad, timestamp_column="at")
-    assert "column 'at': row 1 holds 'soon'" in message
+    assert "column 'at': row 1 contains 'soon'" in message
 
 
 # --- ids ---

@@ -402,7 +402,7 @@ def test_day_and_month_are_settled_by_what_tells_and_stay() -> None:
     first = column.parse(pl.Series(["03/04/2024", "31/01/2024"]), pl.Series([0, 1]))
     assert first.to_list() == [dt.datetime(2024, 4, 3), DAY]  # noqa: DTZ001
     assert column.parse(pl.Series(["03/04/2024"]), pl.Series([2])).to_list() == first.to_list()[:1]
-    said = r"row 7 holds '01/31/2024', expected a date \(day first, as most of the column is, such as '31/01/2024'\)"
+    said = r"row 7 contains '01/31/2024', expected a date \(day first, as most of the column is, such as '31/01/2024'\)"
     with pytest.raises(DataError, match=said):
         column.parse(pl.Series(["01/31/2024"]), pl.Series([7]))
 
@@ -451,7 +451,7 @@ def test_where_nothing_tells_it_is_said_and_month_first(caplog: pytest.LogCaptur
     assert column.parse(pl.Series(["3/4/2024"]), pl.Series([0])).to_list() == [MARCH_4]
     (line,) = caplog.messages
     assert line == (
-        "load: f: column 'at': dates such as '3/4/2024' may be month first or day first and no row tells which; they "
+        "load: f: column 'at': dates such as '3/4/2024' may be month first or day first and no row decides; they "
         'are read month first; load.date_order = "dmy" reads them day first'
     )
 
@@ -475,7 +475,7 @@ def test_a_given_order_is_the_one(order: Order, text: str, day: dt.datetime) -> 
 def test_what_a_given_order_cannot_read_is_named() -> None:
     column = Timestamps("load: f: column 'at'", order="mdy")
     with pytest.raises(
-        DataError, match=r"row 0 holds '31/1/2024', expected a date \(month first, as load.date_orde"
+        DataError, match=r"row 0 contains '31/1/2024', expected a date \(month first, as load.date_orde"
     ):
         column.parse(pl.Series(["31/1/2024"]), pl.Series([0]))
 
@@ -493,5 +493,5 @@ def test_a_column_is_read_anew_whatever_was_taken_of_its_rows(tmp_path: Path) ->
 
 @pytest.mark.parametrize("value", ["soon", "2024-13-01", "2024-02-30", "99/99/2024", True, dt.time(12)])
 def test_what_is_no_time_is_named(value: Any) -> None:
-    with pytest.raises(DataError, match=r"load: f: column 'at': row 1 holds "):
+    with pytest.raises(DataError, match=r"load: f: column 'at': row 1 contains "):
         times(None, value)

@@ -165,10 +165,10 @@ GOOD = np.ones((3, 2))
         (np.ones(3), "has shape (3,) of float64, expected (rows, dim) of floats"),
         (np.ones((3, 2), int), "has shape (3, 2) of int64, expected (rows, dim) of floats"),
         (GOOD[:2], "has 2 rows, expected 3 as in the input: one vector for each row, in order"),
-        (GOOD * [[1], [np.nan], [1]], "row 1 holds NaN or infinite values (1 such rows)"),
-        (GOOD * [[1], [1], [np.inf]], "row 2 holds NaN or infinite values (1 such rows)"),
-        (GOOD * [[1], [0], [0]], "row 1 holds only zeros (2 such rows)"),
-        (np.ones((3, 0)), "row 0 holds only zeros (3 such rows)"),
+        (GOOD * [[1], [np.nan], [1]], "row 1 contains NaN or infinite values (1 such rows)"),
+        (GOOD * [[1], [1], [np.inf]], "row 2 contains NaN or infinite values (1 such rows)"),
+        (GOOD * [[1], [0], [0]], "row 1 contains only zeros (2 such rows)"),
+        (np.ones((3, 0)), "row 0 contains only zeros (3 such rows)"),
     ],
 )
 def test_vectors_that_cannot_be_used_are_named(vectors: np.ndarray, line: str) -> None:
@@ -199,5 +199,5 @@ def test_vectors_of_ordinary_scale_keep_their_bits() -> None:
 def test_rows_that_are_no_documents_are_not_checked() -> None:
     vectors = GOOD * [[1], [np.nan], [0]]
     assert check_vectors(vectors, 3, "v.npy", np.array([0])).shape == (1, 2)
-    with pytest.raises(DataError, match="row 2 holds only zeros"):
+    with pytest.raises(DataError, match="row 2 contains only zeros"):
         check_vectors(vectors, 3, "v.npy", np.array([0, 2]))
