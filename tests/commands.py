@@ -1,4 +1,4 @@
-"""The command line as tests type it, in this process or in one of its own, and the Prefect server behind it."""
+"""The command line as tests type it, in this process or in a separate one, and the Prefect server behind it."""
 
 import contextlib
 import json
@@ -81,7 +81,7 @@ def write_config(folder: Path, load: str, stages: str = QUICK_STAGES) -> Path:
 
 
 def run_apart(*arguments: object, cwd: Path, **environment: str) -> Outcome:
-    """Return what a command does in a process of its own."""
+    """Return what a command does in a separate process."""
     done = subprocess.run(
         command(*arguments), cwd=cwd, env=clean_environment(**environment), capture_output=True, text=True,
         timeout=240, check=False,
@@ -164,7 +164,7 @@ class PrefectServer:
 
 @contextlib.contextmanager
 def serving(home: Path, **changes: str) -> Iterator[PrefectServer]:
-    """Yield a Prefect server with its UI on a free port and a home of its own, with `changes` of its settings."""
+    """Yield a Prefect server with its UI on a free port with its own home, with `changes` of its settings."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"

@@ -1,4 +1,4 @@
-"""Runs that halt in the middle of their work until a test lets them go on, in processes of their own."""
+"""Runs that halt in the middle of their work until a test lets them continue, in separate processes."""
 
 import os
 import subprocess

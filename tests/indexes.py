@@ -45,7 +45,7 @@ def build(
 
 
 def run(config: BuildIndexConfig) -> SearchIndex:
-    """Return the index that a config makes, from the last one of its name where there is one."""
+    """Return the index that a config makes, from the last one of its name if there is one."""
     store, runtime, runs = open_store(config.runtime), config.runtime, Path(config.runtime.runs)
     before = latest_run(runs / config.name)
     topics = find_topics(runs, config.index.topics) if config.index.topics else None

@@ -49,7 +49,7 @@ Every key of every config. `topicflow config explain cluster` prints the same, a
 
 
 def configuration() -> str:
-    """Return the page of every key: sections that flows share once, then what each flow has of its own."""
+    """Return the page of every key: sections that flows share once, then the sections of each flow."""
     sections = {flow: sections_of(model) for flow, model in FLOWS.items()}
     parts = [_HEAD + _contents(sections), _above_sections(sections)]
     titles: set[str] = set()
@@ -90,7 +90,7 @@ def shared_sections(
 
 
 def table(rows: list[Row]) -> str:
-    """Return rows as a Markdown table; a line of its own says what a section, or one variant of it, is."""
+    """Return rows as a Markdown table; a separate line describes a section, or one variant of it."""
     parts: list[str] = []
     for key, kind, default, description in rows:
         if kind.startswith("section"):

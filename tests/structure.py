@@ -78,7 +78,7 @@ def folder_graph(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
 
 
 def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
-    """Return the groups of nodes that reach each other (Tarjan's strongly connected components of two and more)."""
+    """Return the groups of nodes that reach each other (Tarjan's strongly connected components of at least two)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []

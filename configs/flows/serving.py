@@ -117,7 +117,7 @@ class ServeConfig(Section):
         default=None,
         ge=1,
         le=1000,
-        description="Maximum number of runs at a time on this machine; further runs wait, whatever the overlap of "
+        description="Maximum number of runs at a time on this machine; further runs wait, for any overlap of "
         "their schedule. If not set: no limit.",
     )
     port: int = Field(

@@ -189,7 +189,7 @@ def _date_order_line(dates: FoundOrder) -> str:
 
 
 def _toml(value: str) -> str:
-    """Return a string as TOML on one line, whatever its characters."""
+    """Return a string as TOML on one line, for any characters."""
     return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")
 
 

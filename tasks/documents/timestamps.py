@@ -155,7 +155,7 @@ class Timestamps:
         return pl.Series(values.name, [None] * len(values), _MICROSECONDS)
 
     def _read_strings(self, values: pl.Series) -> pl.Series:
-        """Return times of strings or integers; what nothing else explains settles day and month."""
+        """Return times of strings or integers; short dates that no other format explains decide day and month."""
         texts = values.cast(pl.String).str.strip_chars()
         times = _from_texts(texts)
         short = texts.filter(times.is_null()).drop_nulls()

@@ -179,7 +179,7 @@ def find_duplicates(first: RowArray, pairs: Pairs, order: RowArray, n_base: int,
 
     Notes
     -----
-    A document that is similar to one of that corpus is removed, and the most similar one there stands for it; the
+    A document that is similar to one of that corpus is removed, and the most similar one there represents it; the
     other documents are grouped.
     """
     n = len(first) - n_base

@@ -1,7 +1,7 @@
 """Vector store: one vector for each distinct text and encoder, in append-only chunks in the artifact store.
 
 A chunk is an artifact of kind `vectors-<encoder key>` with three aligned files: `digests` (n, 2) uint64, `vectors`
-(n, dim) float32 and `n_tokens` (n,) int32, negative if the vector is of only the beginning of a text. The 128-bit
+(n, dim) float32 and `n_tokens` (n,) int32, negative if the vector represents only the beginning of a text. The 128-bit
 BLAKE2b digest of its UTF-8 bytes identifies a text.
 """
 

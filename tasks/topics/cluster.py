@@ -104,7 +104,7 @@ def _cluster_distinct(
     n_threads: int | None,
     counts: NDArray[np.int64],
 ) -> Clustering:
-    """Return the clusters of distinct points, each of which stands for `counts` documents."""
+    """Return the clusters of distinct points, each of which represents `counts` documents."""
     if len(points) < 2:
         n = len(points)
         return Clustering(np.zeros(n, np.int32), np.ones(n, np.float32), np.zeros(n, np.float32))

@@ -67,7 +67,7 @@ def test_learn_and_predict(topicflow: Topicflow, folder: Path, corpus: Corpus) -
     assert "3 classes from 24 labelled texts" in shown.out
 
 
-def test_the_loop_goes_on_and_the_same_again_is_all_hits(
+def test_the_loop_continues_and_a_rerun_is_all_hits(
     topicflow: Topicflow, folder: Path, corpus: Corpus
 ) -> None:
     again = topicflow("classify", "classes.toml", "--suggest", 6, "--json").record

@@ -150,7 +150,7 @@ def test_typing_errors(topicflow: Topicflow, arguments: list[str], said: str) ->
     assert outcome.errors[0].startswith(said)
 
 
-def test_a_long_query_is_told(topicflow: Topicflow) -> None:
+def test_a_long_query_is_reported(topicflow: Topicflow) -> None:
     outcome = topicflow("search", "red " * 30)
     assert outcome.code == 0
     assert outcome.errors == [
@@ -158,7 +158,7 @@ def test_a_long_query_is_told(topicflow: Topicflow) -> None:
     ]
 
 
-def test_a_file_that_changed_is_told_and_taken_in(topicflow: Topicflow, folder: Path) -> None:
+def test_a_changed_file_is_reported_and_indexed(topicflow: Topicflow, folder: Path) -> None:
     path = folder / "documents.csv"
     path.write_bytes(path.read_bytes())  # another time of change, the same documents
     assert good(topicflow("search", "red", "-k", "1"))
@@ -176,7 +176,7 @@ def test_a_file_that_changed_is_told_and_taken_in(topicflow: Topicflow, folder: 
     assert topicflow("similar", "d0").code == 2
 
 
-def test_an_index_is_no_topic_model(topicflow: Topicflow) -> None:
+def test_an_index_is_not_a_topic_model(topicflow: Topicflow) -> None:
     outcome = topicflow("run", "config.toml")
     assert outcome.code == 2
     assert "contains runs of build_index" in outcome.errors[0]

@@ -130,7 +130,7 @@ def kill_at_second(what: str, config: Path, server: PrefectServer) -> list[str]:
         pytest.param(("pair signature-parts", "shingle pair-parts"), marks=pytest.mark.slow),
     ],
 )
-def test_a_kill_costs_the_part_that_it_was_at(
+def test_a_kill_loses_only_the_current_part(
     config: Path, topicflow: Topicflow, prefect_server: PrefectServer, made: list[str], stops: tuple[str, str]
 ) -> None:
     alone = keys(topicflow(*words(config, "alone")))

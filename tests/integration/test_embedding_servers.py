@@ -70,9 +70,7 @@ def test_vectors_are_the_servers_and_come_from_it_once(e5: str, store: ArtifactS
     assert "n_requests" not in store.meta(again)
 
 
-def test_fewer_dimensions_than_the_server_gives_whatever_it_is_asked_for(
-    e5: str, store: ArtifactStore
-) -> None:
+def test_vectors_are_cut_to_fewer_dimensions_than_the_server_gives(e5: str, store: ArtifactStore) -> None:
     found = embed_texts(store, pl.Series(TEXTS), config_of(e5, dim=64), RuntimeConfig())
     exact = raw(e5, TEXTS)[:, :64]
     np.testing.assert_allclose(found, exact / np.linalg.norm(exact, axis=1, keepdims=True), atol=1e-6)

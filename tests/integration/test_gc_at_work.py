@@ -1,4 +1,4 @@
-"""`store gc` beside a run at work: nothing that the run made or found is deleted, whatever its age."""
+"""`store gc` beside a run at work: nothing that the run made or found is deleted, at any age."""
 
 import json
 import os

@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", FLOWS)
-def test_what_was_not_read_is_said(
+def test_unread_input_is_reported(
     topicflow: Topicflow, folder: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)

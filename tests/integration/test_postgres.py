@@ -22,14 +22,14 @@ pytestmark = [
 
 
 def as_postgres(*words: object) -> list[str]:
-    """Return a command that runs as the user postgres where this is root, whom PostgreSQL refuses."""
+    """Return a command that runs as the user postgres if this is root, whom PostgreSQL refuses."""
     plain = [str(word) for word in words]
     return ["runuser", "-u", "postgres", "--", *plain] if os.geteuid() == 0 else plain
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a database of a cluster of its own."""
+    """The URL of a database in a separate cluster."""
     folder = tmp_path_factory.mktemp("postgres", numbered=True)
     for parent in (folder, *folder.parents):
         if parent == Path(tempfile.gettempdir()):

@@ -199,7 +199,7 @@ def type_into(browser: Any, label: str, value: int) -> None:
 def submit(browser: Any) -> Any:
     button = browser.find_element("xpath", "//button[@type='submit']")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
-    for _ in range(60):  # what the page says of the last try lies over it: a person closes that
+    for _ in range(60):  # the page's message about the last attempt covers it: a person closes that
         for said in browser.find_elements("xpath", "//button[normalize-space()='Close']"):
             browser.execute_script("arguments[0].click()", said)
         with contextlib.suppress(ElementClickInterceptedException):

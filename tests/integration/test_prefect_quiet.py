@@ -212,9 +212,7 @@ HEAVY = (
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["plan", "CONFIG"]])
-def test_what_answers_at_once_imports_nothing_heavy(
-    tmp_path: Path, corpus: Corpus, arguments: list[str]
-) -> None:
+def test_quick_commands_import_nothing_heavy(tmp_path: Path, corpus: Corpus, arguments: list[str]) -> None:
     config = write_corpus(tmp_path, corpus)
     words = [str(config) if word == "CONFIG" else word for word in arguments]
     code = (

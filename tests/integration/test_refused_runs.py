@@ -33,7 +33,7 @@ def left(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
-def test_another_flow_under_a_name_is_refused_and_stands_in_nobodys_way(
+def test_another_flow_with_the_same_name_is_refused_and_leaves_nothing(
     topicflow: Topicflow, config: Path, tmp_path: Path
 ) -> None:
     runs = tmp_path / "runs"
@@ -94,7 +94,7 @@ def test_a_failed_run_leaves_one_record_with_its_begin_and_its_seconds(
     assert f'topicflow_run_seconds{{flow="topic_model",name="trial"}} {record["seconds"]}' in prom
 
 
-def test_records_that_cannot_be_read_are_told_and_the_others_listed(
+def test_unreadable_records_are_reported_and_the_others_listed(
     topicflow: Topicflow, config: Path, tmp_path: Path
 ) -> None:
     runs = tmp_path / "runs"

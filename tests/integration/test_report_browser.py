@@ -154,7 +154,7 @@ LAYOUT_SHIFTS = """
         .observe({ type: 'layout-shift', buffered: true });
     setTimeout(() => done(0), 500);
 """
-"""What moved after it was first painted; the browser tells nothing where nothing did."""
+"""What moved after it was first painted; the browser reports nothing if nothing moved."""
 
 REMARK = "One topic holds 98% of <b>all</b> documents."
 RUN = {
@@ -518,7 +518,7 @@ def test_without_webgl_the_page_says_so_and_draws_svg(tmp_path: Path) -> None:
         browser.quit()
 
 
-def test_sampling_is_said_on_the_page(browser: Any, tmp_path: Path) -> None:
+def test_sampling_is_shown_on_the_page(browser: Any, tmp_path: Path) -> None:
     visit(browser, write_page(tmp_path, 5_000, 6, ReportConfig(max_points=500)))
     assert plotted(browser) == 500
     assert "500 of 5,000 documents, sampled evenly" in browser.find_element("id", "map-note").text

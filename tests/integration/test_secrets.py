@@ -21,7 +21,7 @@ SECRETS = {
     "WEBHOOK_URL": "https://hooks.example/T000/B000/XXXXXXXX",
 }
 UNIQUE = "zyzzyva"
-"""A word of the documents that stands nowhere else, and that is no keyword: every text has another."""
+"""A word of the documents that is nowhere else, and is not a keyword: every text has another."""
 
 
 def everything_told(server: PrefectServer, name: str) -> str:

@@ -1,4 +1,4 @@
-"""`topicflow serve` as a process of its own: schedules, runs that overtake, a cancel, a stop."""
+"""`topicflow serve` as a separate process: schedules, runs that overtake, a cancel, a stop."""
 
 import contextlib
 import json
@@ -132,7 +132,8 @@ def test_schedules_overlaps_a_cancel_and_a_stop(
     assert "topic_model/often trial: Running" in lines
     assert any(line.endswith(": skipped, the run before is at work") for line in lines)
     assert (
-        lines[-1] == "stopped; runs that were at work go on from what they finished when they are run again"
+        lines[-1]
+        == "stopped; runs that were running continue from their finished stages when they are run again"
     )
     assert "Traceback" not in "".join(lines)
     deployment = prefect_server.ask("deployments/name/topic_model/often")

@@ -114,7 +114,7 @@ def temporary_server_of(pid: int) -> int:
 
 
 def test_the_server_of_a_deployed_run(config: Path, tmp_path: Path, own_server: PrefectServer) -> None:
-    """The process that a worker starts ends by itself; nothing in it goes on asking the server."""
+    """The process that a worker starts ends alone; nothing in it keeps asking the server."""
     environment = clean_environment(**own_server.environment)
     for words in (
         ["work-pool", "create", "topicflow", "--type", "process"],

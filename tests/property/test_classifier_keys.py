@@ -25,7 +25,7 @@ MOVED = {
     "predict": {"predict"},
 }
 BESIDE = {"metric", "confidence", "shots", "method"}
-"""Fields that have tests of their own below."""
+"""Fields with separate tests below."""
 
 FIELDS = [
     (section, field, changed)

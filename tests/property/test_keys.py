@@ -120,11 +120,11 @@ CHOSEN_BY = {"threshold", "jaccard_threshold"}
 """Fields that choose among the pairs that were found: of the key of the duplicates, not of that of the pairs."""
 
 BY_CONTENT = {"path", "connection_env", "query", "root", "allow_outside_root", "topics", "adapter", "run"}
-"""Fields that say where the input lies: what lies there is in the key by its content."""
+"""Fields that say where the input is: its content is part of the key."""
 
 
 def other_values(value: Any) -> Iterator[Any]:
-    """Yield values of the kinds that a config holds; the model says which are valid."""
+    """Yield values of the kinds in a config; the model says which are valid."""
     if isinstance(value, bool):
         yield not value
     elif isinstance(value, int | float):
@@ -238,7 +238,7 @@ def test_every_section_of_a_topic_model_is_walked() -> None:
 
 
 @pytest.mark.parametrize("stage", ["pair", "shingle", "neighbors", "reduce", "map", "cluster", "evaluate"])
-def test_the_seed_changes_the_key_where_it_draws(stage: str) -> None:
+def test_the_seed_changes_the_key_if_a_stage_draws(stage: str) -> None:
     drawn = {
         "pair": lambda seed: duplicates.similar_vectors(VectorMatchConfig(), "e", None, seed),
         "shingle": lambda seed: duplicates.similar_texts(WordMatchConfig(), "t", None, seed),

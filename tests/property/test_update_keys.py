@@ -48,7 +48,7 @@ CASES = [(stage, field) for stage, config in SECTIONS.items() for field in type(
 
 
 @pytest.mark.parametrize(("stage", "field"), CASES)
-def test_every_field_changes_the_key_but_whom_to_tell(stage: str, field: str) -> None:
+def test_every_field_except_the_receivers_changes_the_key(stage: str, field: str) -> None:
     config = SECTIONS[stage]
     value = getattr(config, field)
     if field.startswith("webhook"):
@@ -101,7 +101,7 @@ def test_every_field_of_the_sections_shown_changes_the_overviews_key(section: Ba
         assert both[0] != both[1], field
 
 
-def test_what_a_fit_is_made_by_asks_for_another_and_nothing_else_does() -> None:
+def test_only_what_decides_a_fit_causes_another_one() -> None:
     base = UpdateTopicsConfig(load={"path": "a.csv"})
     changes: dict[str, Any] = {
         "seed": 1, "embed": {"prompt": "p"}, "neighbors": {"n_neighbors": 9}, "reduce": {"n_components": 3},

@@ -1,4 +1,4 @@
-"""Labels: where they come from, what is refused in which words, and annotations that a growing corpus leaves alone."""
+"""Labels: their sources, the messages of refusals, and annotations that a growing corpus leaves alone."""
 
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,7 @@ def test_several_labels(store: ArtifactStore, tmp_path: Path) -> None:
     assert store.meta(ref)["multilabel"] is True
 
 
-def test_a_row_without_labels_is_of_no_class_where_there_may_be_several(
+def test_a_row_without_labels_has_no_class_if_there_may_be_several(
     store: ArtifactStore, tmp_path: Path
 ) -> None:
     labels = {"d0": "cat; red", "d2": "cat;;", "d1": "dog", "d3": "dog;red", "d4": " ; ", "d5": "?"}

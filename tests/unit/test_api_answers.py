@@ -174,7 +174,7 @@ def test_how_often_a_request_is_sent_again(refusal: Refusal, n: int) -> None:
     assert refusal.retries(0) == 0
 
 
-def test_a_rate_limit_that_counts_tokens_is_no_text_that_is_too_long() -> None:
+def test_a_rate_limit_of_tokens_is_not_a_text_that_is_too_long() -> None:
     assert not Refusal(429, "limit 1000000 tokens per min, context too large").is_about_size
 
 

@@ -52,7 +52,7 @@ def load(server: EmbeddingServer, **values: Any) -> ApiEncoder:
 
 
 def others(server: EmbeddingServer) -> list[int]:
-    """Return the sizes of the requests but for those that ask who the server is and whether it is alive."""
+    """Return the sizes of the requests, except probes and checks that the server is alive."""
     return [len(texts) for texts in server.requests if texts != list(PROBES) and texts != [batches.ALIVE]]
 
 
@@ -91,7 +91,7 @@ def test_an_empty_text_is_a_vector_at_every_server() -> None:
         assert [" ", "a b"] in server.requests
 
 
-def test_the_prompts_stand_before_documents_and_queries() -> None:
+def test_the_prompts_are_before_documents_and_queries() -> None:
     with EmbeddingServer() as server:
         encoder = load(server, prompt="doc: ", query_prompt="ask: ")
         encoder.encode(["x"])
@@ -182,7 +182,7 @@ LLAMA_CPP = (
         (413, "`inputs` must have less than {allowed} tokens. Given: {n}"),
     ],
 )
-def test_a_text_that_is_too_long_is_cut_by_the_servers_count_and_fails_nobody(
+def test_a_text_that_is_too_long_is_cut_by_the_servers_count_and_the_others_are_embedded(
     status: int, message: str
 ) -> None:
     with EmbeddingServer(max_tokens=512, tokens_status=status, tokens_message=message) as server:
@@ -201,7 +201,7 @@ def test_a_text_that_is_too_long_is_cut_by_the_servers_count_and_fails_nobody(
         assert len(server.requests) - before == 6  # alone, refused, cut, each: no request is halved any more
 
 
-def test_equal_texts_are_cut_equally_in_any_company() -> None:
+def test_equal_texts_are_cut_equally_beside_any_texts() -> None:
     def cut(company: list[str]) -> str:
         with EmbeddingServer(max_tokens=512, tokens_status=500, tokens_message=LLAMA_CPP) as server:
             load(server).encode([*company, LONG])
@@ -537,7 +537,7 @@ def test_a_plan_keeps_no_probes_and_has_the_key_of_the_run(store: ArtifactStore)
         assert key(server, store) == planned
 
 
-def test_what_decides_the_vectors_is_in_the_key_and_nothing_else(store: ArtifactStore) -> None:
+def test_only_what_decides_the_vectors_is_in_the_key(store: ArtifactStore) -> None:
     with EmbeddingServer() as server:
         plain = key(server, store)
         for values in ({"dim": 8}, {"prompt": "p: "}, {"max_tokens": 99}):
@@ -554,7 +554,7 @@ def test_what_decides_the_vectors_is_in_the_key_and_nothing_else(store: Artifact
         assert all(key(server, store, **{name: value}) == plain for name, value in how.items())
 
 
-def test_a_server_that_is_down_is_not_needed_where_all_is_there(
+def test_a_server_that_is_down_is_not_needed_if_all_vectors_are_stored(
     store: ArtifactStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     documents = save_documents(store, TEXTS[:20])

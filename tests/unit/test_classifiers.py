@@ -172,7 +172,7 @@ def trials(gains: list[float]) -> list[dict[str, Any]]:
     ]
 
 
-def test_setfit_is_recommended_only_where_it_is_surely_better(tiny: Path) -> None:
+def test_setfit_is_recommended_only_if_it_is_significantly_better(tiny: Path) -> None:
     config = config_of(tiny).compare
     assert summarize(trials([0.1, 0.11, 0.09, 0.1]), config)["recommended"] == "setfit"
     unsure = summarize(trials([0.2, -0.1, 0.15, 0.0]), config)
@@ -280,7 +280,7 @@ def test_predictions_and_suggestions(store: ArtifactStore, tiny: Path, corpus: C
     labelled = np.flatnonzero(known)[:30]
     assert len(set(suggested)) == 12
     assert not set(suggested) & set(labelled.tolist())
-    assert (~known)[suggested].mean() > 0.5  # noise lies between the classes
+    assert (~known)[suggested].mean() > 0.5  # noise is between the classes
     assert predict.fn(store, documents, embeddings, annotations, trained, config).data == ref
     other = predict.fn(store, documents, embeddings, annotations, trained, PredictConfig(threshold=0.9))
     assert other.key != ref.key

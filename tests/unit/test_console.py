@@ -20,7 +20,7 @@ def test_a_run_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert line == "a/1 update_topics completed 1,234 5 25.0% 1 of 2 12.3"
 
 
-def test_the_gate_is_shown_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_gate_is_shown_if_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert " completed passed " in shown(capsys, published=True, gates={"failed": []})
     failed = ["max_outlier_share = 0.5: outlier_share is 0.700"]
     assert " completed held: max_outlier_share " in shown(capsys, published=False, gates={"failed": failed})

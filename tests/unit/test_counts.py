@@ -53,7 +53,7 @@ def parts(texts: list[str], size: int) -> list[list[str]]:
 
 
 def reference(texts: list[str], config: CountConfig) -> tuple[csr_matrix, list[str]]:
-    """Return scikit-learn's counts; all words where none is in `min_df` texts, and none where there are none."""
+    """Return scikit-learn's counts; all words if none is in `min_df` texts, none if there are none."""
     for min_df in (config.min_df, 1):
         vectorizer = CountVectorizer(**vectorizer_params(config), min_df=min_df)
         with contextlib.suppress(ValueError):
@@ -303,7 +303,7 @@ def test_ctfidf_is_that_of_bertopic_fitted_on_joined_texts(
     found = weigh_words(*counted(parts(texts, 7), config), labels, LabelConfig(**weighting))
     assert found.first == (-1 if noise else 0)
     assert found.words == model.vectorizer_model.get_feature_names_out().tolist()
-    # BERTopic numbers topics anew, by size
+    # BERTopic renumbers topics, by size
     mapping = {int(label): int(topic) for label, topic in zip(labels, model.topics_, strict=True)}
     rows_of = [mapping[label] - found.first for label in range(found.first, 3)]
     np.testing.assert_allclose(found.weights.toarray(), expected[rows_of], rtol=1e-9, atol=1e-12)

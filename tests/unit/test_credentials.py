@@ -145,7 +145,7 @@ def test_a_schedule_changes_no_value_to_a_url_with_credentials() -> None:
     assert PASSWORD not in str(refused.value)
 
 
-def test_an_error_that_is_not_ours_to_word_hides_the_value() -> None:
+def test_an_error_of_a_library_hides_the_value() -> None:
     class Place(Section):
         url: str
 

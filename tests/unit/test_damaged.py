@@ -103,7 +103,7 @@ def test_a_part_of_a_table_that_is_gone_is_noticed(store: ArtifactStore) -> None
         store.table(made, "parts")
 
 
-def test_a_name_that_an_artifact_does_not_hold_is_one_line(store: ArtifactStore) -> None:
+def test_a_name_that_an_artifact_does_not_contain_is_one_line(store: ArtifactStore) -> None:
     made = write_all(store)
     reads = (store.array, store.table, store.json, store.whole)
     for read in reads:
@@ -144,7 +144,7 @@ def test_a_flipped_header_of_a_large_array_is_one_line(
             np.testing.assert_array_equal(found, values)
 
 
-def test_a_large_array_is_compared_where_a_run_is_published(
+def test_a_large_array_is_compared_before_a_run_is_published(
     store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("topicflow.tasks.store.artifact_store.WHOLE_BYTES", 0)
@@ -218,7 +218,7 @@ def test_damage_found_twice_keeps_the_newer_and_gc_removes_it_when_it_is_old(sto
     assert store.state(made.kind, made.key) == "missing"
 
 
-def test_a_writer_keeps_the_damaged_one_that_it_replaces(store: ArtifactStore) -> None:
+def test_a_writer_keeps_the_damaged_artifact_that_it_replaces(store: ArtifactStore) -> None:
     made = write(store)
     os.truncate(store.folder(made.kind, made.key) / "a.npy", 100)
     assert store.find(RECIPE) is None

@@ -35,7 +35,7 @@ class Corpora:
 
 @pytest.fixture(scope="module")
 def corpora() -> Corpora:
-    """Summaries of numpy and polars in turns, and behind the new ones every tenth known one with a word more."""
+    """Summaries of numpy and polars in turns, and after the new ones every tenth known one with one more word."""
     texts = collect(("numpy", "polars"))["text"].to_list()[:1600]
     known, new = texts[::2], texts[1::2]
     new += [f"{text} again" for text in known[::10][:N_COPIES]]

@@ -207,7 +207,7 @@ def test_a_missing_column_lists_those_there_are(store: ArtifactStore) -> None:
         take(store, documents, column="w")
 
 
-def test_a_file_that_is_none_is_one_line_and_leaves_nothing(
+def test_a_missing_file_is_one_line_and_leaves_nothing(
     store: ArtifactStore, vectors: np.ndarray, tmp_path: Path
 ) -> None:
     documents = save_documents(store, TEXTS[:6])

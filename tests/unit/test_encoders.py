@@ -220,7 +220,7 @@ def test_a_batch_holds_texts_of_one_length_within_the_budget(
     np.testing.assert_allclose(vectors, alone, atol=1e-6)
 
 
-def test_threads_change_no_bit(tiny: Path) -> None:
+def test_threads_do_not_change_the_result(tiny: Path) -> None:
     import torch
 
     texts = [f"w{i} " * (i % 5 + 1) for i in range(60)]
@@ -274,7 +274,7 @@ def device_errors() -> list[Exception]:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_running_out_of_memory_halves_the_batch_and_goes_on(
+def test_running_out_of_memory_halves_the_batch_and_continues(
     which: int, monkeypatch: pytest.MonkeyPatch, tiny: Path
 ) -> None:
     model = SmallDevice(10, device_errors()[which])

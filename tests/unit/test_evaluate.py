@@ -167,12 +167,12 @@ def test_all_documents_equal() -> None:
     metrics = finite(planted.measured())
     assert metrics["trustworthiness"] == 1.0
     assert metrics["dbcv"] is None
-    assert metrics["npmi"] == pytest.approx(-1.0)  # gensim's value where every window holds both words
+    assert metrics["npmi"] == pytest.approx(-1.0)  # gensim's value if every window contains both words
     planted.labels[60:] = 1  # k-means would split even these
     assert finite(planted.measured())["dbcv"] == 0.0
 
 
-def test_one_class_alone_says_nothing_of_agreement() -> None:
+def test_a_single_class_gives_no_agreement() -> None:
     planted = Planted()
     planted.classes = np.zeros(120, np.int64)
     metrics = finite(planted.measured())

@@ -180,7 +180,7 @@ def test_pairs_of_ids_or_texts_are_links_whose_members_have_one_role(
     "names",
     [("id_a", "id_b"), ("id_anchor", "id_positive"), ("anchor", "positive"), ("sentence1", "sentence2")],
 )
-def test_pairs_of_which_nothing_is_said_are_similar_and_keep_their_order(
+def test_pairs_without_a_label_are_similar_and_keep_their_order(
     store: ArtifactStore, documents: ArtifactRef, tmp_path: Path, names: tuple[str, str]
 ) -> None:
     anchors, positives = [f"d{i}" for i in range(39, 9, -1)], [f"d{i % 10}" for i in range(30)]

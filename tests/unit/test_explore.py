@@ -46,7 +46,7 @@ def test_the_atlas_is_started_on_the_documents(tmp_path: Path, monkeypatch: pyte
     assert arguments.read_text().split("\n")[:2] == [str(tmp_path / "documents.parquet"), "--text"]
 
 
-def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_parts_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="only a completed run"):
         explore_run({"folder": str(tmp_path)})
     with pytest.raises(ConfigError, match="lacks the columns x, y;"):

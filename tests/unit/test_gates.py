@@ -104,9 +104,7 @@ def refusing() -> Iterator[str]:
     server.server_close()
 
 
-def test_what_cannot_be_delivered_is_said_without_the_url(
-    refusing: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_delivery_is_logged_without_the_url(refusing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(announce.time, "sleep", lambda _s: None)
     assert announce.post(refusing, {}) == "it answered 404"
     assert (
@@ -116,7 +114,7 @@ def test_what_cannot_be_delivered_is_said_without_the_url(
     assert announce.post("file:///etc/passwd", {}) == "its URL is neither http nor https"
 
 
-def test_a_variable_that_is_not_set_is_said(
+def test_a_variable_that_is_not_set_is_reported(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv("TOPICS_HOOK", raising=False)

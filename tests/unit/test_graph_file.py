@@ -1,4 +1,4 @@
-"""Graph files: what was written is sound; whatever is changed in one is refused, or searched without harm."""
+"""Graph files: a written file is sound; a changed one is refused, or searched without harm."""
 
 import random
 import subprocess
@@ -103,7 +103,7 @@ print(n_searched)
 """
 
 
-def test_what_is_let_through_is_searched_without_harm(path: Path, tmp_path: Path) -> None:
+def test_accepted_graphs_are_searched_without_harm(path: Path, tmp_path: Path) -> None:
     content, rng = path.read_bytes(), random.Random(0)
     for number in range(600):
         mutated = bytearray(content)

@@ -87,7 +87,7 @@ def test_planted_columns_are_found(tmp_path: Path, ending: str) -> None:
         ),
     ],
 )
-def test_the_order_of_dates_is_written_and_told(
+def test_the_order_of_dates_is_written_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dates: list[str], line: str, reason: str
 ) -> None:
     monkeypatch.setattr(guess_module, "HEAD_ROWS", 50)
@@ -99,7 +99,7 @@ def test_the_order_of_dates_is_written_and_told(
     assert reason in next(each for each in guess.reasons if each.startswith("time: "))
 
 
-def test_dates_in_one_order_alone_need_no_line(tmp_path: Path) -> None:
+def test_dates_in_only_one_order_need_no_line(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     table().write_csv(path)
     assert "date_order" not in render_config(guessed(path))
@@ -142,7 +142,7 @@ def test_numbers_are_times_only_by_name(tmp_path: Path) -> None:
     assert guessed(path).timestamp_column == "year"
 
 
-def test_a_split_column_is_no_label_and_one_of_two_values_is(tmp_path: Path) -> None:
+def test_a_split_column_is_not_a_label_but_one_of_two_values_is(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     frame = pl.DataFrame({"text": [prose(i) for i in range(N)], "split": ["train", "test"] * (N // 2)})
     frame.write_parquet(path)
@@ -196,7 +196,7 @@ def test_no_text_is_one_line(tmp_path: Path, content: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_said_as_load_says_it(tmp_path: Path) -> None:
+def test_a_missing_file_has_the_message_of_load(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         guess_config(tmp_path / "nothing.csv")
 

@@ -200,7 +200,7 @@ def test_graded_pairs_are_compared_in_the_order_of_their_scores() -> None:
     assert float(graded_loss(first, second, torch.ones(9))) == 0.0
 
 
-def test_the_other_texts_of_a_batch_are_negatives_but_for_known_partners() -> None:
+def test_the_other_texts_of_a_batch_are_negatives_except_known_partners() -> None:
     import torch
 
     rng = np.random.default_rng(0)

@@ -46,10 +46,10 @@ def test_a_hierarchy_by_hand() -> None:
     assert labels.tolist() == [0, 0, 0, 1, 1, 1, -1] or labels.tolist() == [1, 1, 1, 0, 0, 0, -1]
     np.testing.assert_allclose(
         strengths, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0]
-    )  # three points fall apart at once
+    )  # three points separate together
     np.testing.assert_allclose(
         scores, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.9]
-    )  # 1/10 of what lies deepest below, 1
+    )  # 1/10 of the deepest one below, 1
     joined, _, _ = flat_clusters(np.array(edges), 3, "eom", 5.0)
     assert joined.tolist() == labels.tolist()  # all points are never one cluster
 

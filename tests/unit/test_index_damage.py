@@ -42,7 +42,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(whole: Path, tmp_path: Path) -> Path:
-    """A copy of the index's artifact, in a store of its own."""
+    """A copy of the index's artifact, in a separate store."""
     (artifact,) = (whole / "store/indexes").iterdir()
     shutil.copytree(artifact, tmp_path / "indexes" / artifact.name)
     return tmp_path / "indexes" / artifact.name
@@ -67,7 +67,7 @@ WAYS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def refusal(folder: Path) -> str | None:
-    """Return what is said where an index cannot be opened and asked; None where it answers."""
+    """Return the message if an index cannot be opened and searched; None if it can."""
     try:
         SearchIndex.open(folder).search(QUERY, 3)
     except ArtifactError as error:
@@ -104,7 +104,7 @@ def test_a_damaged_graph_of_the_same_size_is_never_read(folder: Path) -> None:
     assert SearchIndex.open(folder).search(QUERY, 1)[0].doc_id == "d7"
 
 
-def test_neither_times_nor_sizes_nor_the_inode_stand_for_the_bytes(folder: Path) -> None:
+def test_neither_times_nor_sizes_nor_the_inode_replace_the_digest(folder: Path) -> None:
     path = folder / "graph.usearch"
     SearchIndex.open(folder)
     before = path.stat()
@@ -168,7 +168,7 @@ def put(place: int, value: Any) -> Callable[[np.ndarray], np.ndarray]:
         ("words/part-00000/lengths.npy", lambda a: a.astype(np.int64), "it contains int64 of 400 values"),
     ],
 )  # fmt: skip
-def test_arrays_that_cannot_be(folder: Path, name: str, change: Any, said: str) -> None:
+def test_arrays_that_are_impossible(folder: Path, name: str, change: Any, said: str) -> None:
     forge(folder, name, change)
     with pytest.raises(DamagedError) as raised:
         SearchIndex.open(folder)
@@ -198,7 +198,7 @@ def test_arrays_that_cannot_be(folder: Path, name: str, change: Any, said: str) 
         ({"embed": 3}, "embed=3: Input should be a valid dictionary"),
     ],
 )
-def test_manifests_that_cannot_be(folder: Path, changes: dict[str, Any], said: str) -> None:
+def test_manifests_that_are_impossible(folder: Path, changes: dict[str, Any], said: str) -> None:
     rewrite_manifest(folder, lambda manifest: manifest["meta"].update(changes))
     with pytest.raises(ArtifactError) as raised:
         SearchIndex.open(folder)
@@ -218,7 +218,7 @@ def test_a_graph_of_other_vectors_is_not_read(folder: Path, tmp_path: Path) -> N
         SearchIndex.open(folder)
 
 
-def test_a_file_that_may_not_be_read_is_no_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_may_not_be_read_is_not_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(_: Path) -> str:
         raise PermissionError(13, "Permission denied")
 

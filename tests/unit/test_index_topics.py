@@ -1,4 +1,4 @@
-"""Index topics and reranking: documents show their topic, topics are found by a query, a cross-encoder ranks anew."""
+"""Index topics and reranking: documents show their topic, topics are found by a query, a cross-encoder ranks again."""
 
 from pathlib import Path
 
@@ -134,7 +134,7 @@ def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_a_cross_encoder_ranks_the_best_anew(tmp_path: Path, cross_encoder: Path) -> None:
+def test_a_cross_encoder_ranks_the_best_again(tmp_path: Path, cross_encoder: Path) -> None:
     from sentence_transformers import CrossEncoder
 
     model = tiny_model(tmp_path / "model", max_seq_length=32)

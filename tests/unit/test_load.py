@@ -60,7 +60,7 @@ def parquet(folder: Path, name: str = "in.parquet", **values: Any) -> Path:
 
 
 def refused(store: ArtifactStore, path: Path | str, **fields: Any) -> str:
-    """Return the one line that a load fails with, and check that the store holds nothing new."""
+    """Return the one line that a load fails with, and check that the store contains nothing new."""
     with pytest.raises(DataError) as caught:
         run(store, path, **fields)
     message = str(caught.value)
@@ -482,7 +482,7 @@ def test_unequal_columns_have_unequal_digests(one: list[Any], other: list[Any]) 
     assert content(*one) != content(*other)
 
 
-def test_equal_columns_have_equal_digests_however_they_lie_in_memory() -> None:
+def test_equal_columns_have_equal_digests_for_any_memory_layout() -> None:
     whole = pl.Series("c", [[1.5, None], None, [float("nan")], []])
     pieces = pl.concat([whole[:1], whole[1:]], rechunk=False)
     sliced = pl.concat([pl.Series("c", [[9.0]]), whole])[1:]
@@ -494,7 +494,7 @@ def test_equal_columns_have_equal_digests_however_they_lie_in_memory() -> None:
     assert len(digests) == 1
 
 
-def test_nan_is_one_value_whatever_its_bits() -> None:
+def test_nan_is_one_value_for_any_bits() -> None:
     digests = set()
     for bits in (0x7FF8000000000000, 0xFFF8000000000001):
         hasher = hashlib.blake2b(digest_size=16)

@@ -107,7 +107,7 @@ def test_a_manifest_without_a_digest_is_a_hit_and_verify_counts_it(store: Artifa
     assert [(found.problem, found.has_digest) for found in verify_artifacts(store)] == [("", False)]
 
 
-def test_loaded_documents_are_keyed_by_content_and_all_else_by_recipe(store: ArtifactStore) -> None:
+def test_loaded_documents_are_keyed_by_content_and_all_others_by_recipe(store: ArtifactStore) -> None:
     with store.writing(LOADED) as writer:
         writer.save_array("a", np.arange(3))
         writer.key = "f" * 32
@@ -132,6 +132,6 @@ def test_a_manifest_of_another_artifact_in_its_place_is_noticed(store: ArtifactS
 @pytest.mark.parametrize(
     "raw", [b"", b"null", b"[]", b"{}", b'{"files": 3}', b"[" * 99_999, b"\xff\xfe", b"1e999"]
 )
-def test_what_is_no_manifest_is_named(raw: bytes) -> None:
+def test_a_file_that_is_not_a_manifest_is_named(raw: bytes) -> None:
     with pytest.raises(DamagedError, match=r"^manifest\.json (is no|lacks)"):
         opened(raw, "numbers", RECIPE.key)

@@ -1,4 +1,4 @@
-"""The token of a process: the same in it, another in each other one, whatever its id."""
+"""The token of a process: constant in it, different in each other one, for any id."""
 
 import os
 import subprocess
@@ -49,7 +49,7 @@ def test_a_forked_child_has_its_own() -> None:
     os.close(writing)
 
 
-def test_what_is_being_written_bears_the_token(store: ArtifactStore) -> None:
+def test_staging_names_contain_the_token(store: ArtifactStore) -> None:
     recipe = Recipe(stage="cluster", kind="labels", version=1)
     with store.writing(recipe) as writer:
         writer.save_array("labels", np.arange(3))

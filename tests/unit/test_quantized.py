@@ -88,7 +88,7 @@ def test_cls_pooling_and_other_shapes(tiny: Path, tmp_path: Path) -> None:
     assert np.abs(load(tiny).encode(texts)[0] - load(first).encode(texts)[0]).max() > 1e-2
 
 
-def test_queries_have_a_prompt_of_their_own(tmp_path: Path) -> None:
+def test_queries_have_a_separate_prompt(tmp_path: Path) -> None:
     encoder = load(tiny_model(tmp_path / "prompted", {"query": "ask: ", "document": "doc: "}))
     plain = load(tiny_model(tmp_path / "plain"))
     prompted, lengths = encoder.encode_queries(["red tea"])
@@ -253,7 +253,7 @@ def test_int8_is_for_the_cpu(tiny: Path) -> None:
         find_encoder(config, "cuda")
 
 
-def test_the_key_holds_the_recipe_and_the_versions(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_depends_on_the_recipe_and_the_versions(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = SentenceTransformersEmbed(model=str(tiny), precision="int8")
     keys = [find_encoder(config).key, find_encoder(SentenceTransformersEmbed(model=str(tiny)), "cpu").key]
     with monkeypatch.context() as patch:

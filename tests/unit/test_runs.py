@@ -111,7 +111,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     assert not list((tmp_path / "runs" / "topics").glob(".latest*"))
 
 
-def test_a_full_disk_is_one_line_whoever_says_it(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line_from_any_library(tmp_path: Path) -> None:
     with (
         pytest.raises(ArtifactError, match=r"cannot be written \(no space left on device\)"),
         run_folder(tmp_path, run_id(1)),

@@ -92,7 +92,7 @@ def test_verify_as_another_user_reports_and_leaves_a_colleagues_artifacts(shared
     assert [found.problem for found in verify_artifacts(shared)] == ["", ""]
 
 
-def test_an_unreadable_file_does_not_end_the_command_and_damage_beside_it_is_told(
+def test_an_unreadable_file_does_not_end_the_command_and_other_damage_is_reported(
     shared: ArtifactStore,
 ) -> None:
     write(shared, OTHER)
@@ -166,7 +166,7 @@ for act in (lambda: store.array(ref, "a"), lambda: store.table(ref, "t"), lambda
     assert visible(shared) == [f"numbers/{RECIPE.key}"]
 
 
-def test_damage_in_a_store_that_may_only_be_read_is_named_and_left(shared: ArtifactStore) -> None:
+def test_damage_in_a_read_only_store_is_named_and_left(shared: ArtifactStore) -> None:
     write(shared)
     path = shared.folder("numbers", RECIPE.key) / "a.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\1")
@@ -214,7 +214,7 @@ def refused(
     return os.strerror(request.param).lower(), REFUSALS[request.param]
 
 
-def test_what_a_disk_refuses_is_no_damage(store: ArtifactStore, refused: tuple[str, str]) -> None:
+def test_a_refusal_of_the_disk_is_not_damage(store: ArtifactStore, refused: tuple[str, str]) -> None:
     reason, remedy = refused
     for remove in (False, True):
         (found,) = verify_artifacts(store, remove=remove)
@@ -227,7 +227,7 @@ def test_what_a_disk_refuses_is_no_damage(store: ArtifactStore, refused: tuple[s
     assert store.folder("numbers", RECIPE.key).exists()
 
 
-def test_a_data_file_that_a_disk_refuses_is_no_damage(
+def test_a_data_file_that_a_disk_refuses_is_not_damaged(
     store: ArtifactStore, refused: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reason, remedy = refused

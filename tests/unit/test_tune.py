@@ -378,7 +378,7 @@ def test_positive_pairs_alone_and_graded_ones_tune_what_is_measured(
     assert ("score" in table.columns) == (kind == "graded")
 
 
-def test_one_pair_has_nothing_to_be_told_from() -> None:
+def test_one_pair_has_no_other_to_compare_with() -> None:
     found = ExampleSet(
         np.eye(4, dtype=np.float32), np.array([0, 0, 2, 2], np.int8), np.full(4, -1),
         np.array([[0, 1], [2, 3]]), np.array([0, 2], np.int8), np.array([True, True]),
