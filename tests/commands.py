@@ -36,7 +36,7 @@ n_clusters = 3
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left: its exit code and the lines it wrote."""
+    """The result of a command: its exit code and its lines."""
 
     code: int
     out: str
@@ -44,7 +44,7 @@ class Outcome:
 
     @property
     def errors(self) -> list[str]:
-        """The lines of standard error that are not a stage's, nor its progress, which slow machines show."""
+        """The lines of standard error without stage lines and progress, which slow machines show."""
         return [line for line in self.err.splitlines() if not _is_stage_line(line)]
 
     @property
@@ -81,7 +81,7 @@ def write_config(folder: Path, load: str, stages: str = QUICK_STAGES) -> Path:
 
 
 def run_apart(*arguments: object, cwd: Path, **environment: str) -> Outcome:
-    """Return what a command does in a separate process."""
+    """Return the result of a command in a separate process."""
     done = subprocess.run(
         command(*arguments), cwd=cwd, env=clean_environment(**environment), capture_output=True, text=True,
         timeout=240, check=False,
@@ -109,7 +109,7 @@ def clean_environment(**changes: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class PrefectServer:
-    """A server at work."""
+    """A running server."""
 
     address: str
     home: Path
@@ -117,12 +117,12 @@ class PrefectServer:
 
     @property
     def url(self) -> str:
-        """Where its API is."""
+        """The address of its API."""
         return f"{self.address}/api"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs to run against it."""
+        """The environment of a process that uses it."""
         return {"PREFECT_API_URL": self.url, "PREFECT_HOME": str(self.home)}
 
     def ask(self, path: str, body: object = None, method: str | None = None) -> Any:

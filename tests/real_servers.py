@@ -65,7 +65,7 @@ def nano_e5(variant: str = "original") -> Iterator[str]:
 
 @contextlib.contextmanager
 def llama_cpp() -> Iterator[str]:
-    """Yield the address of llama.cpp's server with SmolLM2, up to /v1; skip the test where either cannot be had."""
+    """Yield the address of llama.cpp's server with SmolLM2, up to /v1; skip the test if either is missing."""
     if importlib.util.find_spec("xllamacpp") is None:
         pytest.skip("xllamacpp is not installed (pip install '.[dev]' brings it on Linux and macOS)")
     with _serving(LLAMA_CPP, str(smollm2())) as url:

@@ -1,4 +1,4 @@
-"""Bad input through the command line: a defined result or one line that says what to do, and a store left intact."""
+"""Bad input through the command line: a defined result or one line with the remedy, and an intact store."""
 
 import contextlib
 import json

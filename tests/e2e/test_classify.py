@@ -1,4 +1,4 @@
-"""`topicflow classify` as its user types it: label a little, learn, predict, label what is suggested, go on."""
+"""`topicflow classify` as a user types it: label a few, learn, predict, label the suggestions, continue."""
 
 import json
 from collections.abc import Callable

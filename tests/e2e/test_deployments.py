@@ -1,4 +1,4 @@
-"""The deployment files: every flow has an entry that loads, and what can be checked of images without Docker is."""
+"""Deployment files: every flow has an entry that loads, and images are checked as far as possible without Docker."""
 
 import re
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def test_every_deployment_has_a_flow() -> None:
 
 
 def test_the_schedules_in_comments_are_ready_to_use() -> None:
-    """Taking the comments away gives YAML that Prefect reads, with a cron, a time zone and a config that fits."""
+    """Without the comment signs it is YAML that Prefect reads, with a cron, a time zone and a valid config."""
     text = (ROOT / "deployments/prefect.yaml").read_text()
     head, _, body = text.partition("\ndeployments:\n")
     used = yaml.safe_load(f"{head}\ndeployments:\n{re.sub(r'(?m)^    # ', '    ', body)}")

@@ -1,4 +1,4 @@
-"""The index's commands as a newcomer types them: index, search, similar, outliers, show; a file that changed."""
+"""The index's commands as a newcomer types them: index, search, similar, outliers, show; a changed file."""
 
 import json
 from collections.abc import Callable

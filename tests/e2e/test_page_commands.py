@@ -106,7 +106,7 @@ def _run(shown: Shown, folder: Path, topicflow: Topicflow, monkeypatch: pytest.M
 
 
 def _check_apart(program: str, arguments: list[str], place: str) -> None:
-    """Hold what installs, or runs everything, against the Makefile and pyproject.toml; .ci/run runs it."""
+    """Compare commands that install, or run everything, with the Makefile and pyproject.toml; .ci/run runs them."""
     if program == "make":
         assert arguments, place
         assert set(arguments) <= _targets(), place

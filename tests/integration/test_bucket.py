@@ -35,7 +35,7 @@ URL = "s3://artifacts/team/store"
 
 @pytest.fixture
 def remote(s3: Any, tmp_path: Path) -> Callable[..., ArtifactStore]:
-    """Opens the store in the bucket, each time with the cache named."""
+    """Opens the store in the bucket, each time with the named cache."""
     s3.create_bucket(Bucket="artifacts")
     return lambda cache="cache": open_store(RuntimeConfig(store=URL, cache=str(tmp_path / cache)))
 
@@ -255,7 +255,7 @@ def test_a_damaged_copy_on_this_machine_is_fetched_again(
 def test_a_refusal_of_the_server_is_not_damage(
     remote: Callable[..., ArtifactStore], s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server's answer to a look at one artifact: the others are read, and nothing is removed."""
+    """The server refuses one artifact: the others are read, and nothing is removed."""
     made = write(remote())
     write(remote(), Recipe("count", "numbers", 2))
     before = objects(s3)

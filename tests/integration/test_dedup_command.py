@@ -1,4 +1,4 @@
-"""`topicflow dedup` and a topic model with [deduplicate], as their user types them: files, lines, hits, refusals."""
+"""`topicflow dedup` and a topic model with [deduplicate], as users type them: files, lines, hits, refusals."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Load from an object store: a real S3-speaking server on loopback."""
+"""Load from an object store: a real S3 server on loopback."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ CUT = "documents longer than the 16 tokens that the encoder reads: the rest is n
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
-    """A folder with a corpus of short texts, seven long ones and three rows without text, and a config a flow."""
+    """A folder with a corpus of short texts, seven long ones and three rows without text, and a config per flow."""
     made = tmp_path_factory.mktemp("losses")
     corpus = planted_corpus(n_per_topic=31, n_noise=0)
     short = [" ".join(text.split()[:2]) for text in corpus.texts]

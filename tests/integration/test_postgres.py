@@ -1,4 +1,4 @@
-"""Prefect's server on a real PostgreSQL: a run and its rerun, and a schedule that is acted on."""
+"""Prefect's server on a real PostgreSQL: a run and its rerun, and a schedule that starts a run."""
 
 import os
 import shutil

@@ -21,7 +21,7 @@ def config(tmp_path: Path, corpus: Corpus) -> Path:
 
 
 def of(config: Path, sections: str) -> Path:
-    """Return a config of another flow, of the same name and documents."""
+    """Return a config of another flow, with the same name and documents."""
     other = config.with_name("other.toml")
     head, _, tail = config.read_text().partition(QUICK_STAGES)
     other.write_text(f'{head}\n[embed]\nmethod = "precomputed"\ncolumn = "vector"\n{sections}\n{tail}')
@@ -29,7 +29,7 @@ def of(config: Path, sections: str) -> Path:
 
 
 def left(folder: Path) -> list[str]:
-    """Return all that is in the folder of runs."""
+    """Return every file in the folder of runs."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 

@@ -1,4 +1,4 @@
-"""Prefect's server is killed while a run is at work: one record, the truth, and an end within 30 s."""
+"""Prefect's server is killed during a run: one correct record, and an end within 30 s."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def own_server(tmp_path: Path) -> Iterator[PrefectServer]:
 def ended(
     process: "subprocess.Popen[str]", folder: Path, kill: Callable[[], Any]
 ) -> tuple[int, str, list[str]]:
-    """Return exit code, output and lines of errors of a run whose server was killed, which must end in time."""
+    """Return exit code, output and errors of a run whose server was killed; it must end in time."""
     kill()
     (folder / "go").touch()
     began = time.monotonic()

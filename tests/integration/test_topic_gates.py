@@ -21,7 +21,7 @@ Command = Callable[..., Outcome]
 
 @pytest.fixture
 def webhook() -> Iterator[tuple[str, list[Any]]]:
-    """The URL of a receiver of messages, and those that it got."""
+    """The URL of a receiver of messages, and the messages that it got."""
     got: list[Any] = []
 
     class Receiver(BaseHTTPRequestHandler):
@@ -87,7 +87,7 @@ def test_a_run_that_fails_its_gates_is_kept_and_reported_and_latest_stays(
 def test_without_a_server_a_run_that_a_gate_holds_back_also_starts_one(
     topicflow: Command, tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its event needs a server; a run that passes is written without, where everything is there."""
+    """The event needs a server; a run that passes its gates starts none if everything is cached."""
     config, started = write_corpus(tmp_path, corpus), list[TopicModelConfig]()
     for bound in (3, 3, 2):  # the second is asked with the figures of the first before it
         assert topicflow("run", config, "--set", f"gates.max_topics={bound}").code == 0

@@ -1,4 +1,4 @@
-"""`topicflow tune` as it is typed, against a real server, and a topic model that names what it left."""
+"""`topicflow tune` as a user types it, against a real server, and a topic model that names its adapter."""
 
 from collections.abc import Callable
 from pathlib import Path

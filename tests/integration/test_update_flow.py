@@ -1,4 +1,4 @@
-"""`topicflow update` against a Prefect server: what a person types and reads, states, the event of a rejected run."""
+"""`topicflow update` against a Prefect server: commands and output, states, the event of a rejected run."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""An update's report in a real browser: the chart of all updates is drawn, and what was done is said."""
+"""An update's report in a real browser: the chart of all updates is drawn, and the text says what was done."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Chunks on a real Dask scheduler with two worker processes: the bits that threads make; a worker killed on the way."""
+"""Chunks on a real Dask scheduler with two worker processes: the same bits as threads; a worker that is killed."""
 
 import os
 import signal
@@ -47,7 +47,7 @@ SentenceTransformersEncoder.encode = slow
 
 @pytest.fixture
 def preload() -> str:
-    """What the workers of `cluster` run first."""
+    """The code that the workers of `cluster` run first."""
     return PRELOAD
 
 
@@ -58,7 +58,7 @@ def encoded(cluster: Cluster) -> list[tuple[int, int, int]]:
 
 @pytest.fixture
 def config(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A config that embeds 150 distinct texts in 15 chunks, in two parts; fits 100, looks up and counts in four."""
+    """A config that embeds 150 distinct texts in 15 chunks, in two parts; fits 100, assigns and counts in four."""
     monkeypatch.setitem(stage.CHUNK_TEXTS, "cpu", 10)
     monkeypatch.setattr(stage.text_parts, "__defaults__", (100,))
     for shared in (lookup, tally):

@@ -36,7 +36,7 @@ def table(ids: list[int], texts: list[str] | None = None) -> pl.DataFrame:
 
 
 def tell(rows: pl.DataFrame, known: list[np.ndarray], chunk: int, **options: object) -> pl.DataFrame:
-    """Return what a run takes, and put what it is known by beside the runs before."""
+    """Return the documents that a run takes, and add their identities to those of the earlier runs."""
     one = sieve(rows, known, **options)
     taken = [rows.clear(), *one(rows.slice(start, chunk) for start in range(0, rows.height, chunk))]
     known.append(np.sort(np.concatenate([*one.identities, np.empty(0, np.uint64)])))

@@ -1,4 +1,4 @@
-"""Keys of classifiers: every field that decides what is trained or predicted changes a key, and no other does."""
+"""Keys of classifiers: every field that decides training or predictions changes a key, and no other field does."""
 
 from collections.abc import Callable
 from typing import Any

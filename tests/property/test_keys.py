@@ -1,4 +1,4 @@
-"""Keys: every field of a stage's section changes its key, no field of `runtime` does; what is stored comes back."""
+"""Keys: every field of a stage's section changes its key, no field of `runtime` does; stored values are read back."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -104,7 +104,7 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
 
 
 def grouped(config: AnyDeduplicate, documents: str) -> Recipe:
-    """Return the recipe of the duplicates on top of those of the pairs that its method takes."""
+    """Return the recipe of the duplicates, based on the recipes of the pairs that its method uses."""
     pairs = {}
     if not isinstance(config, MinhashDeduplicate):
         pairs["pair"] = duplicates.similar_vectors(config, "e", None, 1).key
@@ -150,7 +150,7 @@ def other_values(value: Any) -> Iterator[Any]:
 
 
 def perturbed(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, BaseModel | None]]:
-    """Yield for each field its dotted name and the same section with another valid value there, None if none fits."""
+    """Yield for each field its dotted name and the same section with another valid value for it, None if none fits."""
     given_values = config.model_dump()
     for name in type(config).model_fields:
         value = getattr(config, name)

@@ -1,4 +1,4 @@
-"""Keys of updates: every field of a section changes its stage's key, whom to tell does not, inputs and seeds do."""
+"""Keys of updates: every field of a section changes its stage's key, receivers do not, inputs and seeds do."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Labels: their sources, the messages of refusals, and annotations that a growing corpus leaves alone."""
+"""Labels: their sources, the messages of refusals, and annotations that do not change when a corpus grows."""
 
 from pathlib import Path
 from typing import Any

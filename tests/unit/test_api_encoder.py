@@ -1,4 +1,4 @@
-"""API encoder: each text gets its vector once from servers with every fault; what does not pass is one clear line."""
+"""API encoder: each text gets its vector once from servers with every fault; other faults are one clear line."""
 
 import logging
 import re
@@ -33,7 +33,7 @@ LONG = "a long text with some words " * 150 + "end"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Forget servers of other tests, and wait a hundredth as long."""
+    """Forget servers of other tests, and wait only a hundredth of the time."""
     monkeypatch.setattr(pace, "FIRST_WAIT_S", 0.005)
     probes.probe.cache_clear()
     yield
@@ -212,7 +212,7 @@ def test_equal_texts_are_cut_equally_beside_any_texts() -> None:
 
 
 def test_an_error_for_good_on_long_texts_ends_and_costs_that_text_alone() -> None:
-    """llama.cpp answers 500 for good: without words about length too the text is found, and halved until it passes."""
+    """llama.cpp always answers 500 to a long text, which is found and halved until it passes."""
     with EmbeddingServer(max_tokens=512, tokens_status=500, tokens_message="oops") as server:
         vectors, n_tokens = load(server, retries=6).encode([*TEXTS, LONG])
         np.testing.assert_allclose(vectors[:300], server.unit(TEXTS), atol=1e-6)
@@ -614,7 +614,7 @@ def test_the_budget_stops_a_run_and_keeps_what_is_there(store: ArtifactStore) ->
 
 
 def test_an_interrupt_keeps_what_was_answered(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Ctrl-C between two commits: what waits is committed, nothing is sent any more."""
+    """Like Ctrl-C between two commits: waiting vectors are committed, and no more requests are sent."""
     monkeypatch.setattr(sender, "COMMIT_S", 60.0)
     vectors, answered = VectorStore(store, "k"), threading.Event()
     get = sender.queue.SimpleQueue

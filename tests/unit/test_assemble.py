@@ -1,4 +1,4 @@
-"""Publish: what the user reads in a run's folder."""
+"""Publish: the files of a run's folder."""
 
 import json
 from datetime import UTC, datetime
@@ -59,7 +59,7 @@ def test_passages_are_joined_by_hand() -> None:
 
 
 class Published:
-    """The artifacts of a planted run and what `publish_run` makes of them."""
+    """The artifacts of a planted run and the folder that `publish_run` writes."""
 
     def __init__(self, store: ArtifactStore, corpus: Corpus, **columns: list[object]) -> None:
         self.store, self.corpus = store, corpus

@@ -1,4 +1,4 @@
-"""Blocks: as many threads as this process may use, of a kind that lets it end."""
+"""Blocks: the number of threads that this process may use, of a kind that ends with it."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Clusters: two implementations agree, sizes and numbers hold, outliers are bounded, small inputs are defined."""
+"""Clusters: two implementations agree, sizes and numbers are right, outliers are limited, small inputs are defined."""
 
 import itertools
 
@@ -25,7 +25,7 @@ def density(implementation: str, **values: object) -> HdbscanCluster:
 
 
 def blobs(seed: int = 0, n: int = 600, dim: int = 5) -> np.ndarray:
-    """Six blobs and forty points strewn between them."""
+    """Six blobs and forty points scattered between them."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(6, dim)) * 8
     points = centres[rng.integers(6, size=n)] + rng.normal(size=(n, dim))

@@ -1,4 +1,4 @@
-"""Config: each error line as a user reads it, overrides, the round trip, the schema, the shipped files."""
+"""Config: each error line as a user sees it, overrides, the round trip, the schema, the shipped files."""
 
 import copy
 from collections.abc import Iterator

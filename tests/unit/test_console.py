@@ -1,4 +1,4 @@
-"""What `topicflow runs` shows of past runs."""
+"""The table of past runs in `topicflow runs`."""
 
 import pytest
 
@@ -8,7 +8,7 @@ RUN = {"name": "a", "run_id": "1", "flow": "update_topics", "state": "completed"
 
 
 def shown(capsys: pytest.CaptureFixture[str], **changes: object) -> str:
-    """Return the words of the line of a run, one space between them."""
+    """Return the words in the line of a run, with one space between them."""
     print_runs([{**RUN, **changes}])
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "a/1" in line]
     return " ".join(line.replace("│", " ").split())

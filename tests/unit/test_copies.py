@@ -1,4 +1,4 @@
-"""Copies of one vector are one point: all have its topic, and they change nothing for the others, by any method."""
+"""Copies of one vector are one point: all get its topic, and they do not change other documents, with any method."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def modelled(
     fit_limit: int = 100_000,
     **clustering: object,
 ) -> tuple[ArtifactRef, np.ndarray, ArtifactRef]:
-    """Return the graph, the reduced vectors and the labels of vectors, by the stages."""
+    """Return the graph, the reduced vectors and the labels of vectors, computed by the stages."""
     embeddings = save(store, "embeddings", {"embeddings": vectors}, name=f"{len(vectors)}")
     config = HdbscanCluster(**{"min_cluster_size": 10, **clustering})
     graph = neighbors.fn(store, embeddings, NeighborsConfig(fit_limit=fit_limit), 1, RUNTIME)
@@ -42,7 +42,7 @@ def modelled(
 
 
 def with_copies(corpus: Corpus, copied: list[int], times: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vectors with some of them repeated at the end, and which vector each row is."""
+    """Return the vectors with some of them repeated at the end, and the vector of each row."""
     rows = np.concatenate([np.arange(len(corpus.embeddings)), np.repeat(copied, times - 1)])
     return np.ascontiguousarray(corpus.embeddings[rows]), rows
 

@@ -1,4 +1,4 @@
-"""Word counts against scikit-learn's, c-TF-IDF against BERTopic's own, stop words, patterns."""
+"""Word counts compared with scikit-learn's, c-TF-IDF with BERTopic's, stop words, patterns."""
 
 import contextlib
 import re
@@ -99,7 +99,7 @@ def test_every_code_point_is_cut_as_pythons_own_expressions_cut_it() -> None:
 
 
 def test_python_and_rust_do_not_agree_on_what_a_word_is() -> None:
-    """Why words are not cut by polars: were this to fail, it could be."""
+    """The reason why polars does not split words: if this test fails, it could."""
     classes = character_classes(hyphens=False)
     points = pl.Series([point for point in range(sys.maxunicode + 1) if not 0xD800 <= point < 0xE000])
     rust = pl.Series(map(chr, points)).str.contains(r"^\w$").to_numpy()

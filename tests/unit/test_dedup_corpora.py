@@ -1,4 +1,4 @@
-"""Real text in two corpora, docstrings of installed packages: what is known of the one is found in the other."""
+"""Real text in two corpora, docstrings of installed packages: known documents of one are found in the other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ N_COPIES = 40
 
 @dataclass(frozen=True)
 class Corpora:
-    """Texts that are known, new ones, and their vectors."""
+    """Known texts, new texts, and their vectors."""
 
     known: list[str]
     new: list[str]
@@ -59,12 +59,12 @@ def found(store: ArtifactStore, texts: list[str], vectors: np.ndarray, base: Any
 
 
 def cosines(corpora: Corpora) -> np.ndarray:
-    """Return the cosine of each new document (rows) to each known one, by numpy."""
+    """Return the cosine of each new document (rows) to each known one, computed by numpy."""
     return corpora.new_vectors.astype(np.float64) @ corpora.known_vectors.T.astype(np.float64)
 
 
 def jaccards(corpora: Corpora, width: int) -> np.ndarray:
-    """Return the share of common shingles of each new document (rows) and each known one, by Python's sets."""
+    """Return the share of common shingles of each new document (rows) and each known one, from Python's sets."""
     sets = []
     for texts in (corpora.new, corpora.known):
         shingles, ranges = shingled(texts, width)

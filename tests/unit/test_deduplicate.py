@@ -1,4 +1,4 @@
-"""The stages pair, shingle, deduplicate and keep: hit, miss, changed config, resumed; what is kept; bad input."""
+"""The stages pair, shingle, deduplicate and keep: hit, miss, changed config, resumed; kept documents; bad input."""
 
 import time
 from typing import Any
@@ -185,7 +185,7 @@ def test_words_find_what_vectors_do_not_and_both_find_either(store: ArtifactStor
 
 
 def spread(store: ArtifactStore, n: int = 600, name: str = "spread") -> Corpus:
-    """Return documents of which every third has a twin that is nearly as it is."""
+    """Return documents; every third one has a nearly equal twin."""
     rng = np.random.default_rng(0)
     corpus = Corpus(store, [f"t{i}" for i in range(n)], [0.0] * n, name)
     vectors = rng.standard_normal((n, 32))

@@ -1,4 +1,4 @@
-"""The embed stage on a tiny real model and on vectors that the user has."""
+"""The embed stage with a tiny real model and with a user's vectors."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def take(store: ArtifactStore, documents: ArtifactRef, **config: str) -> Artifac
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts that the model was asked for."""
+    """The texts that the model has embedded."""
     asked: list[str] = []
     encode = SentenceTransformersEncoder.encode
 

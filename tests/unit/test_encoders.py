@@ -1,4 +1,4 @@
-"""Encoders: how a model is found, what is in its key, prompts, token counts, and running out of memory."""
+"""Encoders: finding a model, its key, prompts, token counts, and running out of memory."""
 
 import shutil
 import subprocess
@@ -236,7 +236,7 @@ def test_threads_do_not_change_the_result(tiny: Path) -> None:
 
 
 class SmallDevice:
-    """A model that has room for `room` texts and then fails as a device does."""
+    """A model with memory for `room` texts, which then fails like a device."""
 
     max_seq_length = 16
     tokenizer = None

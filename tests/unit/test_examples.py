@@ -1,4 +1,4 @@
-"""The examples stage: labels, topics, pairs and triplets become roles, classes, links, or one line of what is wrong."""
+"""The examples stage: labels, topics, pairs and triplets become roles, classes, links, or a one-line error."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Explore: the command line is the atlas's own, and what is missing is said in one line."""
+"""Explore: the command line is the atlas's, and missing parts are a one-line error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def write_run(folder: Path, *columns: str) -> dict[str, str]:
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, exit_code: int = 0) -> Path:
-    """Put a program on the path that writes down its arguments."""
+    """Put a program on PATH that records its arguments."""
     program = folder / "embedding-atlas"
     program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "{folder}/arguments"\nexit {exit_code}\n')
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Filters: conditions keep the rows that a plain loop keeps, and what cannot be read is named with its place."""
+"""Filters: conditions keep the same rows as a plain loop, and syntax errors are named with their place."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Float: our own loop gives the model's own vectors, in any blocks, and the model is used otherwise."""
+"""Float: our own loop gives the model's vectors, in any blocks, and the model is used otherwise."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def load(folder: Path | str, **values: Any) -> SentenceTransformersEncoder:
 
 
 def changed(tiny: Path, folder: Path, pooling: str = "mean", *, normalized: bool = False) -> Path:
-    """Return a copy of the tiny model that pools otherwise."""
+    """Return a copy of the tiny model with another pooling."""
     shutil.copytree(tiny, folder)
     change_json(folder / "1_Pooling" / "config.json", pooling_mode=pooling)
     if normalized:

@@ -1,4 +1,4 @@
-"""Gates, names and the webhook by hand: bounds are inclusive, a figure that is not defined passes nothing."""
+"""Gates, names and the webhook by hand: limits are inclusive, and an undefined figure passes no gate."""
 
 import logging
 import threading

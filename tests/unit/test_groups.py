@@ -1,4 +1,4 @@
-"""Groups: who is kept for whom, by hand, by an independent implementation, and in any order."""
+"""Groups: the kept documents, by hand, by an independent implementation, and in any order."""
 
 import numpy as np
 import pytest

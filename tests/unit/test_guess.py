@@ -1,4 +1,4 @@
-"""Guess: planted columns are found, said, and written as a config that loads and runs."""
+"""Guess: planted columns are found, reported, and written as a config that loads and runs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def table(**more: Any) -> pl.DataFrame:
 
 
 def guessed(path: Path) -> Guess:
-    """Guess, and check that the config is accepted and the load stage takes it."""
+    """Guess, and check that the config is accepted and the load stage can use it."""
     guess = guess_config(path)
     target = path.parent / "guessed.toml"
     target.write_text(render_config(guess), encoding="utf-8")

@@ -43,7 +43,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def classed(n: int, n_classes: int = 3, dim: int = 12, spread: float = 0.5, seed: int = 0):
-    """Return unit vectors around one axis a class, and the classes."""
+    """Return unit vectors around one axis per class, and the classes."""
     rng = np.random.default_rng(seed)
     classes = rng.integers(0, n_classes, n)
     return unit(np.eye(dim)[classes] + spread * rng.normal(size=(n, dim))), classes

@@ -1,4 +1,4 @@
-"""Hierarchy: clusters, strengths and scores are the hdbscan package's from the same tree, when nothing ties."""
+"""Hierarchy: clusters, strengths and scores equal the hdbscan package's from the same tree, if nothing ties."""
 
 import itertools
 
@@ -13,7 +13,7 @@ from topicflow.tasks.core.clusters.hierarchy import DENSEST, flat_clusters
 
 
 def untied_tree(seed: int, n: int) -> np.ndarray:
-    """A spanning tree of blobs of three densities, every edge a hair longer or shorter than any other."""
+    """A spanning tree of blobs of three densities; all edges have slightly different lengths."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(12, 4)) * 3
     spread = rng.choice([0.2, 0.8, 1.5], size=(n, 1))

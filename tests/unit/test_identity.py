@@ -1,4 +1,4 @@
-"""What a document without an id is known by in later updates: values, not how they print; older chains continue."""
+"""The identity of a document without an id in later updates: values, not their printed form; older chains continue."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -162,7 +162,7 @@ def dated(days: list[str], start: int = 0) -> pl.DataFrame:
 
 
 def new_times(folder: Path, record: Any) -> list[str]:
-    """Return the days of the documents that came with a run, as they were read."""
+    """Return the days of the documents of a run, as they were read."""
     store = ArtifactStore(folder / "store")
     (key,) = (stage["key"] for stage in record["stages"] if stage["stage"] == "load")
     documents = new_documents(store, ArtifactRef("arrivals", key, "arrive"))
@@ -175,7 +175,7 @@ EARLY = [f"{i % 12 + 1:02d}/{i % 11 + 1:02d}/2024" for i in range(N)]  # may be 
 def test_a_chain_keeps_the_order_of_dates_that_it_decided(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A first night once read days as months, and the next night's rows were left as late."""
+    """A first run once read days as months, and the next run's rows were left out as late."""
     first = dated(["31/01/2024", *EARLY[1:]])
     begun = tell(day(first)(tmp_path))
     assert begun["source"]["date_orders"] == {"time": "dmy"}

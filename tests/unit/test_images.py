@@ -1,4 +1,4 @@
-"""Images: a column of files is embedded once an image, searched by text, and clustered; what is no image is named."""
+"""Images: a column of files is embedded once per image, searched by text, and clustered; other files are named."""
 
 from pathlib import Path
 

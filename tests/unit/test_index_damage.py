@@ -1,4 +1,4 @@
-"""Damage: each file of an index by each way is noticed before it is read, said in one line, and made again."""
+"""Damage: any damage to any file of an index is noticed before the file is read, reported in one line, and repaired."""
 
 import json
 import os

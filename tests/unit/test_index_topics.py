@@ -121,7 +121,7 @@ def test_runs_that_have_no_topics_for_it(
 
 @pytest.fixture(scope="module")
 def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a small cross-encoder that gives one number a pair."""
+    """The folder of a small cross-encoder that gives one number per pair."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 

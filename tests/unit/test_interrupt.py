@@ -26,7 +26,7 @@ print("at work", flush=True)
 
 
 def start(store: Path) -> "subprocess.Popen[str]":
-    """Return a process that is to end soon, with a thread that does not."""
+    """Return a process that should end soon, with a thread that does not."""
     process = subprocess.Popen(
         [sys.executable, "-c", AT_WORK, str(store)], env=clean_environment(), text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -121,7 +121,7 @@ def lowbias32(x: int) -> int:
 
 
 def from_pools(epoch: int, i: int, edge: int, turn: int, n: int, seed: int) -> list[int]:
-    """Who pushes in `parallel_layout`: five in a row of a block's pool."""
+    """The points that push in `parallel_layout`: five in a row of a block's pool."""
 
     def drawn(state: int, bound: int) -> int:
         return ((mixed(state % 2**64) >> 32) * bound) >> 32
@@ -134,7 +134,7 @@ def from_pools(epoch: int, i: int, edge: int, turn: int, n: int, seed: int) -> l
 
 
 def by_hash(epoch: int, i: int, edge: int, turn: int, n: int, seed: int) -> list[int]:
-    """Who pushes in `cuda_layout`: five of all points."""
+    """The points that push in `cuda_layout`: five of all points."""
     salt = int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
     return [(lowbias32(lowbias32(edge * 5 + number) ^ salt) * n) >> 32 for number in range(5)]
 
@@ -147,7 +147,7 @@ def one_point_after_another(
     seed: int,
     pushing: Callable[[int, int, int, int, int, int], list[int]],
 ) -> np.ndarray:
-    """The layout as the docstring of `parallel_layout` has it, in float64."""
+    """The layout as described in the docstring of `parallel_layout`, in float64."""
     a, b = curve_parameters(min_dist)
     old, rates = start.astype(float), (graph.data / graph.data.max()).astype(np.float32)
     for epoch in range(n_epochs):

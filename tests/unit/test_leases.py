@@ -1,4 +1,4 @@
-"""Leases: who finds nothing makes it, the others wait and find it; a holder that dies or fails frees it."""
+"""Leases: a run that finds nothing makes it, the others wait for it; a failed or killed run frees its lease."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make(store: ArtifactStore, recipe: Recipe = RECIPE, seconds: float = 0.0) -> tuple[ArtifactRef, bool]:
-    """Return the artifact and whether it was made here, as every stage does."""
+    """Return the artifact and whether it was made here, like every stage."""
     if found := store.find(recipe):
         return found, False
     with store.writing(recipe) as writer:
@@ -40,7 +40,7 @@ def make(store: ArtifactStore, recipe: Recipe = RECIPE, seconds: float = 0.0) ->
 
 
 def at_once(n: int, function: Callable[[], Any]) -> list[Any]:
-    """Return what a function gives in n threads that start together."""
+    """Return the results of a function in n threads that start together."""
     results: list[Any] = []
     gate = threading.Barrier(n)
 

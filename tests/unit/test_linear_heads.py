@@ -1,4 +1,4 @@
-"""Heads, scores, splits, suggestions: against scikit-learn, by hand, and by properties."""
+"""Heads, scores, splits, suggestions: compared with scikit-learn, by hand, and by properties."""
 
 import numpy as np
 import pytest

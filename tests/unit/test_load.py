@@ -39,7 +39,7 @@ from topicflow.tasks.store.local import LEASES
 def run(
     store: ArtifactStore, path: Path | str, runtime: RuntimeConfig | None = None, **fields: Any
 ) -> ArtifactRef:
-    """Load through the task; a hit comes back as a state."""
+    """Load through the task; a hit is returned as a state."""
     found = load.fn(store, LoadConfig(path=str(path), **fields), runtime or RuntimeConfig())
     return found if isinstance(found, ArtifactRef) else found.data
 
@@ -60,7 +60,7 @@ def parquet(folder: Path, name: str = "in.parquet", **values: Any) -> Path:
 
 
 def refused(store: ArtifactStore, path: Path | str, **fields: Any) -> str:
-    """Return the one line that a load fails with, and check that the store contains nothing new."""
+    """Return the one-line error of a load, and check that the store contains nothing new."""
     with pytest.raises(DataError) as caught:
         run(store, path, **fields)
     message = str(caught.value)
@@ -256,7 +256,7 @@ def test_limit_reads_the_first_rows(store: ArtifactStore, tmp_path: Path) -> Non
 def test_the_order_of_dates_is_decided_by_the_whole_column_and_not_its_first_part(
     store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The 24,000th row of a valid file, so to say: it once stopped there, or days and months had been swapped."""
+    """Late rows of a valid file: load once failed there, or days and months had been swapped."""
     monkeypatch.setattr(load_module, "PART_ROWS", 4)
     days = [f"{i % 12 + 1:02d}/{i % 11 + 1:02d}/2024" for i in range(20)] + ["31/01/2024"]
     path = tmp_path / "a.csv"

@@ -1,4 +1,4 @@
-"""Manifests: any change of one is noticed, each key is checked against what it is a digest of, old ones stay valid."""
+"""Manifests: any change is noticed, each key is checked against its content, old manifests stay valid."""
 
 import json
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def manifest_path(store: ArtifactStore, kind: str = "numbers", key: str = RECIPE
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], object], *, old: bool = False) -> None:
-    """Write a manifest with a change and its own digest renewed, or as version 1 wrote it."""
+    """Write a manifest with a change and a new digest, or in the form of version 1."""
     manifest = json.loads(path.read_bytes())
     manifest.pop("digest")
     change(manifest)
@@ -91,7 +91,7 @@ def test_a_changed_value_is_noticed_by_a_hit_and_by_verify(
 def test_what_a_manifest_says_must_fit_its_place_and_its_recipe(
     store: ArtifactStore, change: Callable[[dict[str, Any]], object], named: str, old: bool
 ) -> None:
-    """These are seen without a digest too, and where somebody renewed it."""
+    """These changes are noticed without a digest, too, and with a renewed digest."""
     write(store)
     rewrite(manifest_path(store), change, old=old)
     assert named in store.state("numbers", RECIPE.key)

@@ -22,7 +22,7 @@ from topicflow.tasks.execution.memory import (
 
 
 class OutOfMemoryError(RuntimeError):
-    """As torch calls its own of a GPU."""
+    """Named like torch's own error of a GPU."""
 
 
 def caused(error: Exception, by: Exception) -> Exception:

@@ -1,4 +1,4 @@
-"""Merging topics: the most similar ones are joined first, noise stays noise, and never too few are left."""
+"""Merging topics: the most similar ones are joined first, noise stays noise, and there are never too few topics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nearest and HNSW: exact search is brute force, the graph reaches the recall asked for, files come back the same."""
+"""Nearest and HNSW: exact search is brute force, the graph reaches the target recall, files are read back equal."""
 
 from pathlib import Path
 

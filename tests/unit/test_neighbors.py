@@ -25,7 +25,7 @@ def sphere(n: int, dim: int = 16, seed: int = 0) -> np.ndarray:
 
 
 def clumps(n: int = 600, seed: int = 0) -> np.ndarray:
-    """Vectors in thirty clumps, as texts are."""
+    """Vectors in thirty groups, like those of texts."""
     rng = np.random.default_rng(seed)
     vectors = sphere(30, seed=seed)[rng.integers(30, size=n)] + 0.1 * rng.normal(size=(n, 16))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Pages: what a newcomer sees first, links that lead somewhere, valid parts of configs, made pages of today."""
+"""Pages: the first screen, links, valid parts of configs, up-to-date generated pages."""
 
 import re
 import tomllib
@@ -94,7 +94,7 @@ def test_output_that_a_page_shows_is_compared_with_the_printed_one() -> None:
 
 
 def _filled(values: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    """Return a part of a config with what every config must have."""
+    """Return a part of a config with the required keys."""
     if "load" not in model.model_fields:
         return values
     loading = values.get("load", {})
@@ -103,7 +103,7 @@ def _filled(values: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
 
 
 def problems(values: dict[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with a config as one of each flow; an empty text if it fits."""
+    """Yield what is wrong with a config as one of each flow; an empty text if it is valid."""
     for flow, model in {**FLOWS, "serve": ServeConfig}.items():
         try:
             parse_config(_filled(values, model), model, flow)

@@ -75,7 +75,7 @@ def _pattern(avoid: str) -> re.Pattern[str]:
 
 
 def texts_of(path: Path) -> list[Fragment]:
-    """Return the texts of a file that a person reads; names in code are none."""
+    """Return the texts of a file that a person reads, without names in code."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         found = [*_strings(text), *_comments(text)]
@@ -108,7 +108,7 @@ def _strings(source: str) -> Iterator[Fragment]:
 
 
 def _comments(source: str) -> Iterator[Fragment]:
-    """Yield comments; those on lines of their own that follow each other are one text."""
+    """Yield comments; comment lines that follow each other are one text."""
     block: list[str] = []
     start = last = 0
     for token in tokenize.generate_tokens(io.StringIO(source).readline):

@@ -1,4 +1,4 @@
-"""Plan: what a run would compute, what is a hit, and why; answered without the heavy libraries."""
+"""Plan: what a run would compute, what is a hit, and why; without importing the heavy libraries."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ CHAIN = STAGES[1:]
 
 
 class Project:
-    """A corpus in a file, a store and runs, with every artifact in place as a run would leave it."""
+    """A corpus in a file, a store and runs, with every artifact that a run would leave."""
 
     def __init__(self, folder: Path, tiny: Path) -> None:
         self.folder, self.tiny = folder, tiny
@@ -48,7 +48,7 @@ class Project:
         return TopicModelConfig(**values)
 
     def run(self, **changes: Any) -> dict[str, Recipe]:
-        """Leave in the store and in the runs what a run leaves."""
+        """Write the artifacts and the record of a run into the store and the runs."""
         config = self.config(**changes)
         documents = load.fn(self.store, config.load, config.runtime)
         documents = getattr(documents, "data", documents)

@@ -1,4 +1,4 @@
-"""Postings: BM25 is bm25s's, whatever parts the documents came in and whichever are gone; ranks fuse as reckoned."""
+"""Postings: BM25 equals bm25s's, for any parts and any removed documents; ranks fuse as computed by hand."""
 
 from pathlib import Path
 

@@ -26,7 +26,7 @@ def test_a_process_has_one_token_and_another_process_another() -> None:
 
 
 def test_a_process_with_the_same_id_elsewhere_has_another_token(tmp_path: Path) -> None:
-    """As two containers have, whose first process has the id 1 and whose hosts may be called the same."""
+    """Like two containers, whose first process has the id 1 and whose hosts may have the same name."""
     same_id = f"import os; os.getpid = lambda: {os.getpid()}; {SAY}"
     done = subprocess.run(
         [sys.executable, "-c", same_id], env=clean_environment(), capture_output=True, text=True, check=True,

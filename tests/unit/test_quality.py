@@ -1,4 +1,4 @@
-"""Quality figures against scikit-learn, hdbscan, brute force, and by hand."""
+"""Quality figures compared with scikit-learn, hdbscan, brute force, and by hand."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Int8: vectors close to float32 and the same in any company, grids, and which models are refused."""
+"""Int8: vectors close to float32 and the same beside any texts, grids, and models that are refused."""
 
 import ast
 import json
@@ -37,7 +37,7 @@ def load(folder: Path | str, n_threads: int | None = None) -> Int8Encoder:
 
 
 def sentences() -> list[str]:
-    """Docstrings and messages of this project: text that set no grid."""
+    """Docstrings and messages of this project: texts that were not used for any grid."""
     found = set()
     for path in sorted((ROOT / "tasks").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

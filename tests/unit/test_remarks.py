@@ -1,4 +1,4 @@
-"""Remarks: what a person should know before reading a run's results is said; of most runs there is nothing."""
+"""Remarks: warnings before a person reads a run's results; most runs have none."""
 
 import logging
 from typing import Any

@@ -1,4 +1,4 @@
-"""The report: sampling keeps shares, data cannot break out of its block, a run's record goes where it belongs."""
+"""The report: sampling keeps shares, data cannot break out of its block, a run's record is in its place."""
 
 from __future__ import annotations
 

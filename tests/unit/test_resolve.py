@@ -1,4 +1,4 @@
-"""What a run's name means: one rule, for what uses a run and for what looks at it."""
+"""The meaning of a run's name: one rule, for commands that use a run and for commands that show it."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ def found(runs: Path, wanted: str | None = None, **options: object) -> str:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """Of `topics` two runs that were published, one that a gate held back, one that failed; of `other` one."""
+    """In `topics` two published runs, one that a gate held back, one that failed; in `other` one run."""
     complete(tmp_path, 1)
     complete(tmp_path, 2)
     complete(tmp_path, 3, published=False)

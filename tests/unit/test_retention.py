@@ -1,4 +1,4 @@
-"""What gc keeps and removes."""
+"""The artifacts and runs that gc keeps and removes."""
 
 import json
 import os
@@ -26,7 +26,7 @@ DAY_S = 86_400.0
 
 @pytest.fixture
 def kept(store: ArtifactStore) -> set[str]:
-    """Artifacts that a run refers to, directly or through another, beside as many that none refers to."""
+    """Artifacts that a run refers to, directly or through another, and the same number without a reference."""
     ones = np.ones(3)
     names = {}
     for name in ("kept", "lost"):
@@ -130,7 +130,7 @@ def test_an_artifact_without_a_manifest_is_listed_and_collected(store: ArtifactS
 
 
 def past(runs: Path, name: str, days_ago: float, **changes: Any) -> str:
-    """Make the record of a run that began so long ago and return `name/id`."""
+    """Make the record of a run that began this long ago and return `name/id`."""
     began = datetime.now(UTC) - timedelta(days=days_ago)
     run_id = f"{began:%Y%m%d-%H%M%S}-abcdef"
     (runs / name / run_id).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Run files: every file of a run's folder has a digest in its record, which has one too; use and verify compare."""
+"""Run files: every file in a run's folder has a digest in its record, which also has one; use and verify compare."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A corpus beyond fit_limit: fitted rows keep what the fit says, the others follow their nearest fitted ones."""
+"""A corpus beyond fit_limit: fitted rows keep their topics, the others follow their nearest fitted ones."""
 
 import numpy as np
 import pytest

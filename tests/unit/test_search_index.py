@@ -1,4 +1,4 @@
-"""Search index: answers are brute force's, filters lose nothing, generations follow each other, bad input is named."""
+"""Search index: results equal brute force, filters lose nothing, generations follow each other, bad input is named."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def rows_of(hits: list[Any]) -> list[int]:
 
 @pytest.fixture(scope="module")
 def exact(tmp_path_factory: pytest.TempPathFactory) -> SearchIndex:
-    """An index that compares with all."""
+    """An index without a graph."""
     return build(tmp_path_factory.mktemp("exact"), TABLE)
 
 

@@ -1,4 +1,4 @@
-"""Questions: pages, least scores, groups and lists of ids; what cannot be asked is refused in one line."""
+"""Questions: pages, minimum scores, groups and lists of ids; invalid arguments are one-line errors."""
 
 import json
 import threading
@@ -39,7 +39,7 @@ UNIT = QUERY / np.linalg.norm(QUERY)
 
 @pytest.fixture(scope="module")
 def exact(tmp_path_factory: pytest.TempPathFactory) -> SearchIndex:
-    """An index that compares with all."""
+    """An index without a graph."""
     return build(tmp_path_factory.mktemp("exact"), TABLE)
 
 

@@ -1,4 +1,4 @@
-"""What `topicflow serve` takes, what it refuses, and what it tells Prefect."""
+"""The schedules that `topicflow serve` accepts and refuses, and what it sends to Prefect."""
 
 import asyncio
 import socket

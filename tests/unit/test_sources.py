@@ -1,4 +1,4 @@
-"""Sources: formats, globs, folders, queries, fingerprints, times, and every way in which they are not there."""
+"""Sources: formats, globs, folders, queries, fingerprints, times, and every way in which they can be missing."""
 
 from __future__ import annotations
 
@@ -426,7 +426,7 @@ APRIL_3, MARCH_4 = dt.datetime(2024, 4, 3), dt.datetime(2024, 3, 4)  # noqa: DTZ
 def test_the_order_of_dates_is_that_of_the_whole_column(
     column: list[str | None], order: str, is_sure: bool
 ) -> None:
-    """Whatever comes first, and in whatever parts."""
+    """The whole column decides, for any first rows and any parts."""
     values = pl.Series("at", column, dtype=pl.String)
     for size in (1, 2, len(column)):
         parts = [values[start : start + size] for start in range(0, len(values), size)]

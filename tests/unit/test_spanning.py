@@ -1,4 +1,4 @@
-"""Spanning trees: those of a matrix of all distances, for any dimensions, copies, threads."""
+"""Spanning trees: equal to those of a matrix of all distances, for any dimensions, copies, threads."""
 
 import numba
 import numpy as np

@@ -288,7 +288,7 @@ def start(point: str, store: ArtifactStore) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, ArtifactStore]]:
-    """The stores that writers killed at each point left, with the writers' exit codes."""
+    """The stores that killed writers left at each point, with the writers' exit codes."""
     points = ["begun", "array", "half", "digest", "fsync", "rename"]
     stores = {point: ArtifactStore(tmp_path_factory.mktemp(point) / "store") for point in points}
     writers = {point: start(point, store) for point, store in stores.items()}

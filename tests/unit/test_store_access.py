@@ -1,4 +1,4 @@
-"""Access: what the system refuses to read is named with its reason and a remedy; it is never called damaged."""
+"""Access: files that the system refuses to read are named with reason and remedy; they are never called damaged."""
 
 import errno
 import os
@@ -43,7 +43,7 @@ recipe = Recipe(stage="count", kind="numbers", version=1, config={"n": 3}, seed=
 
 @pytest.fixture
 def shared() -> Iterator[ArtifactStore]:
-    """A store that other users reach: pytest's own folders are closed to them."""
+    """A store that other users can reach: pytest's own folders are closed to them."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)  # noqa: PTH101
         yield ArtifactStore(Path(folder) / "store")
@@ -59,7 +59,7 @@ def as_another_user(store: ArtifactStore, code: str) -> subprocess.CompletedProc
 
 
 def close_to_others(store: ArtifactStore, names: str = "*") -> Path:
-    """Make files of the artifact readable by their owner alone, and return its folder."""
+    """Make files of the artifact readable only by their owner, and return its folder."""
     folder = store.folder("numbers", RECIPE.key)
     for path in folder.rglob(names):
         path.chmod(0o700 if path.is_dir() else 0o600)
@@ -200,7 +200,7 @@ REFUSALS = {
 def refused(
     request: pytest.FixtureRequest, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[str, str]:
-    """Let every file of the artifact's folder fail to open as a bad disk does; return reason and remedy."""
+    """Let every file of the artifact's folder fail to open as on a bad disk; return reason and remedy."""
     opened = Path.open
 
     def failing(self: Path, *arguments: Any, **options: Any) -> Any:
@@ -254,7 +254,7 @@ def test_a_data_file_that_a_disk_refuses_is_not_damaged(
 
 
 def test_the_limit_on_open_files_is_named_by_reads_and_writes(store: ArtifactStore) -> None:
-    """A real process without a file handle left, in place of errors that are made up."""
+    """A real process without a free file handle, instead of made-up errors."""
     write(store)
     code = f"""
 import os, resource

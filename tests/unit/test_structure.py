@@ -64,7 +64,7 @@ PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "she
 
 
 def at_module_level(tree: ast.Module) -> ast.Module:
-    """Return the tree without function bodies and without what only type checkers see."""
+    """Return the tree without function bodies and without code for type checkers only."""
 
     class Outside(ast.NodeTransformer):
         def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
@@ -77,7 +77,7 @@ def at_module_level(tree: ast.Module) -> ast.Module:
 
 
 def level_of(module: str) -> int:
-    """Return the level of a module's folder; a file that belongs nowhere fails here."""
+    """Return the level of a module's folder; fail for a file that belongs nowhere."""
     folder = folder_of(module)
     found = [level for level, folders in enumerate(LEVELS) if folder in folders]
     assert found, (

@@ -1,4 +1,4 @@
-"""Tuning on a store: the adapter and the tuned model as artifacts, later stages that name them, and what is refused."""
+"""Tuning with a store: the adapter and the tuned model as artifacts, later stages that name them, and refusals."""
 
 import dataclasses
 import json
@@ -103,7 +103,7 @@ def line(store: ArtifactStore, tiny: Path, tmp_path: Path) -> Line:
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts that any model was asked for."""
+    """The texts that any model has embedded."""
     asked: list[str] = []
     encode = SentenceTransformersEncoder.encode
 
@@ -336,7 +336,7 @@ def test_pairs_and_triplets_tune_what_held_out_ones_measure(
 
 
 def partners(tmp_path: Path, kind: str) -> PairExamples:
-    """Pairs of documents of one topic, or of any two topics with a score, of which nothing more is said."""
+    """Pairs of documents of one topic, or of any two topics with a score, without any other label."""
     rng, n = np.random.default_rng(0), len(LABELS)
     group = np.arange(n) % 15  # pairs stay within fifteen groups
     a = np.repeat(np.arange(n), 4)

@@ -27,7 +27,7 @@ Record = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Record, Record]:
-    """A folder with a first run and an update that tells documents to it, and both records."""
+    """A folder with a first run and an update that assigns documents to it, and both records."""
     folder = tmp_path_factory.mktemp("begun")
     return folder, tell(config_of(folder, story()[:N_FIRST])), tell(config_of(folder, story()))
 
@@ -236,7 +236,7 @@ def test_a_deleted_run_is_skipped_and_its_documents_are_assigned_again(series: P
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_record_of_the_chain_that_cannot_be_read_stops_the_update(series: Path, which: int) -> None:
-    """It once counted as no run: "first run", all documents assigned again, names on other topics."""
+    """Such a record once counted as no run: "first run", all documents assigned again, names on other topics."""
     path = series / "runs" / "story" / runs_of(series)[which] / "run.json"
     good = path.read_bytes()
     path.write_bytes(good[:200])

@@ -1,4 +1,4 @@
-"""Vectors: one text meets one encoder once, ever; a kill costs a chunk; look-ups survive colliding digests."""
+"""Vectors: an encoder embeds one text only once; a kill loses one chunk; look-ups survive colliding digests."""
 
 import numpy as np
 import polars as pl
