@@ -1,13 +1,14 @@
-"""Small corpora, many seeds: topics, largest share and NMI of our defaults beside BERTopic's recipe; prints JSON.
+"""Small corpora, many seeds: topics, largest share and NMI of our defaults and of BERTopic's recipe; prints JSON.
 
     python -m tests.benchmarks.collapse --store STORE --scratch DIR [--sizes 200 500 ...] [--seeds 10] [CORPUS ...]
 
-Of every corpus beside the project `size` rows are drawn, the same for every seed, and clustered with a smallest topic
-of 10 (BERTopic's). Ours is the default layout and clustering; `ours, hdbscan's choice` is the same layout with
+From every corpus beside the project `size` rows are drawn, the same for every seed, and clustered with a smallest
+topic of 10 (BERTopic's). Ours is the default layout and clustering; `ours, hdbscan's choice` is the same layout with
 `cluster.max_topic_share = 1`; the peer's is `umap.UMAP` (15 neighbours, 5 dimensions, min_dist 0, cosine,
-random_state) and `hdbscan.HDBSCAN` (excess of mass) as BERTopic 0.17 calls them. A row holds the least and most topics
-over the seeds, the mean and largest share of all documents in one topic, in how many seeds that was above a half, and
-the mean NMI with the labels, where the corpus has some. Embedded once, in 8-bit integers.
+random_state) and `hdbscan.HDBSCAN` (excess of mass) as BERTopic 0.17 calls them. A row has the minimum and maximum
+number of topics over the seeds, the mean and largest share of all documents in one topic, the number of seeds in
+which that was above a half, and the mean NMI with the labels, if the corpus has labels. Embedded once, in 8-bit
+integers.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def measure(
 
 
 def totals(rows: list[dict[str, Any]], seeds: int) -> dict[str, dict[str, float]]:
-    """Return of each way: runs, runs with one topic above a half, mean NMI."""
+    """Return for each way: runs, runs with one topic above a half, mean NMI."""
     found = {}
     for way in dict.fromkeys(row["way"] for row in rows):
         own = [row for row in rows if row["way"] == way]
