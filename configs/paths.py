@@ -1,7 +1,7 @@
 """Paths: a config and the folder of its file -> the config with absolute paths.
 
 A path that is written in a config is relative to the folder of the config's file, wherever the command is started.
-Where the store and the runs are not named, they are `store` and `runs` in the folder where the command is started. A
+If the store and the runs are not set, they are `store` and `runs` in the folder where the command is started. A
 worker of Prefect has no such folder: it names one in WORK_FOLDER, or its configs name absolute paths.
 """
 
@@ -84,7 +84,7 @@ def work_folder() -> Path:
 
 
 def in_work_folder(config: ConfigT) -> ConfigT:
-    """Return the config with all its paths absolute; raise ValueError where a relative one has no folder to be in."""
+    """Return the config with all its paths absolute; raise ValueError if a relative one has no folder."""
     everywhere = absolute_paths(config, Path("/"), defaults=True)
     if everywhere == config:  # nothing relative: the folder of the process does not matter
         return config

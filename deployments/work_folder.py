@@ -1,6 +1,6 @@
-"""Work folder: the step by which a worker's run learns what the relative paths of its config are relative to.
+"""Work folder: the step that tells a worker's run the folder for the relative paths of its config.
 
-Prefect's process worker starts each run in a temporary folder and deletes that with all that is in it. `prefect.yaml`
+Prefect's process worker starts each run in a temporary folder and deletes it with everything in it. `prefect.yaml`
 has this step in `pull`, with the folder where the deployments were made.
 """
 
@@ -13,9 +13,9 @@ from topicflow.configs.paths import WORK_FOLDER
 
 
 def remember(folder: str) -> dict[str, str]:
-    """Return the folder that relative paths are relative to, after naming it to the run that follows.
+    """Set the folder for relative paths in the environment of the run, and return it.
 
-    What the worker's environment names comes first: a container has folders of its own.
+    A folder that the worker's environment already names is kept: a container has its own folders.
 
     Parameters
     ----------
@@ -25,13 +25,13 @@ def remember(folder: str) -> dict[str, str]:
     Raises
     ------
     ValueError
-        When there is no such folder on the worker's machine.
+        If there is no such folder on the worker's machine.
     """
     named = os.environ.setdefault(WORK_FOLDER, folder)
     if not Path(named).is_absolute() or not Path(named).is_dir():
         msg = (
             f"{WORK_FOLDER}={named}: no such folder on the worker's machine; name one in the work pool's environment, "
-            "or deploy from a folder that is there"
+            "or deploy from a folder that exists there"
         )
         raise ValueError(msg)
     return {"folder": named}

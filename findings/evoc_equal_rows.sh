@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Guess, written down first: EVoC gives rows that are equal bit for bit the same label, since nothing tells them apart.
+# Guess, written down first: EVoC gives rows that are equal bit for bit the same label, because they do not differ.
 #
 # Seen: copies of one row are spread over several clusters and noise.
 set -euo pipefail

@@ -1,4 +1,4 @@
-"""A Dask scheduler and two worker processes, as a team would start them, with code of a test's own in each worker."""
+"""A Dask scheduler and two worker processes, started as by a team, with a test's code in each worker."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def dask_cluster(folder: Path, server: PrefectServer, preload: str) -> Iterator[Cluster]:
-    """Yield a cluster whose workers run `preload` first and find in $LOG the file that it may append to."""
+    """Yield a cluster whose workers run `preload` first and find in $LOG the name of a file for their lines."""
     (folder / "preload.py").write_text(preload)
     log, file = folder / "log", folder / "scheduler.json"
     environment = clean_environment(**server.environment, LOG=str(log))

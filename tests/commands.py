@@ -1,4 +1,4 @@
-"""The command line as tests type it, in this process or in one of its own, and the Prefect server behind it."""
+"""The command line as tests type it, in this process or in a separate one, and the Prefect server behind it."""
 
 import contextlib
 import json
@@ -36,7 +36,7 @@ n_clusters = 3
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left: its exit code and the lines it wrote."""
+    """The result of a command: its exit code and its lines."""
 
     code: int
     out: str
@@ -44,7 +44,7 @@ class Outcome:
 
     @property
     def errors(self) -> list[str]:
-        """The lines of standard error that are not a stage's, nor its progress, which slow machines show."""
+        """The lines of standard error without stage lines and progress, which slow machines show."""
         return [line for line in self.err.splitlines() if not _is_stage_line(line)]
 
     @property
@@ -81,7 +81,7 @@ def write_config(folder: Path, load: str, stages: str = QUICK_STAGES) -> Path:
 
 
 def run_apart(*arguments: object, cwd: Path, **environment: str) -> Outcome:
-    """Return what a command does in a process of its own."""
+    """Return the result of a command in a separate process."""
     done = subprocess.run(
         command(*arguments), cwd=cwd, env=clean_environment(**environment), capture_output=True, text=True,
         timeout=240, check=False,
@@ -117,7 +117,7 @@ def all_ready(folder: Path, n: int) -> None:
 
 @dataclass(frozen=True)
 class PrefectServer:
-    """A server at work."""
+    """A running server."""
 
     address: str
     home: Path
@@ -125,12 +125,12 @@ class PrefectServer:
 
     @property
     def url(self) -> str:
-        """Where its API is."""
+        """The address of its API."""
         return f"{self.address}/api"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs to run against it."""
+        """The environment of a process that uses it."""
         return {"PREFECT_API_URL": self.url, "PREFECT_HOME": str(self.home)}
 
     def ask(self, path: str, body: object = None, method: str | None = None) -> Any:
@@ -172,7 +172,7 @@ class PrefectServer:
 
 @contextlib.contextmanager
 def serving(home: Path, **changes: str) -> Iterator[PrefectServer]:
-    """Yield a Prefect server with its UI on a free port and a home of its own, with `changes` of its settings."""
+    """Yield a Prefect server with its UI on a free port with its own home, with `changes` of its settings."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"

@@ -1,4 +1,4 @@
-"""Conditions: a table of every kind of column, and random conditions on it as filters and DuckDB read them."""
+"""Conditions: a table with every kind of column, and random conditions on it for filters and DuckDB."""
 
 import random
 import tempfile
@@ -33,7 +33,7 @@ MOMENTS = [
 
 
 def table(n: int = 60, seed: int = 0) -> pl.DataFrame:
-    """Return n rows with a column of every type that documents can have, nulls among them."""
+    """Return n rows with a column of every type that documents can have, including nulls."""
     rng = random.Random(seed)
 
     def some(values: Sequence[object]) -> list[object]:
@@ -156,7 +156,7 @@ def _comparison(rng: random.Random) -> Both:
 
 
 def _local(rng: random.Random) -> Both:
-    """Return a comparison in the column's own zone, which DuckDB takes from the session."""
+    """Return a comparison in the column's own zone, which DuckDB gets from the session."""
     if rng.random() < 0.3:
         unit, number = rng.choice(["year", "month"]), rng.choice([1, 7, 12, 1969, 1970, 2012])
         return f"{unit}(here) = {number}", f"{unit}(here AT TIME ZONE '{BERLIN}') = {number}"
@@ -223,7 +223,7 @@ LEAVES: list[Callable[[random.Random], Both]] = [
 def differing(
     conditions: Sequence[Both], frame: pl.DataFrame, folder: Path
 ) -> list[tuple[Both, list[int], list[int]]]:
-    """Return the conditions that keep other rows than DuckDB keeps, with the rows of both."""
+    """Return the conditions that keep other rows than DuckDB, with the rows of both."""
     import duckdb
 
     path = folder / "table.parquet"
@@ -246,7 +246,7 @@ def differing(
 
 
 def random_differences(n: int, seed: int, batch: int = 250) -> list[tuple[Both, list[int], list[int]]]:
-    """Return which of n random conditions keep other rows than DuckDB keeps."""
+    """Return which of n random conditions keep other rows than DuckDB."""
     rng, frame = random.Random(seed), table(seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         return [

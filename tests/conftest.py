@@ -1,4 +1,4 @@
-"""Fixtures that the tests share; no test reaches the network."""
+"""Fixtures for all tests; no test uses the network."""
 
 import os
 import tempfile
@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> ArtifactStore:
 
 @pytest.fixture(scope="session")
 def corpus() -> Corpus:
-    """Three planted topics of 40 documents each and 12 documents of no topic."""
+    """Three planted topics of 40 documents each and 12 documents without a topic."""
     return planted_corpus()
 
 
@@ -83,7 +83,7 @@ def topicflow(
 
 @pytest.fixture(autouse=True)
 def _no_encoder_from_another_test() -> Iterator[None]:
-    """Forget the encoder that a process keeps: tests load others, and broken ones, under the same name."""
+    """Forget the encoder of this process: tests load other models, and broken ones, with the same name."""
     load_encoder.cache_clear()
     yield
     load_encoder.cache_clear()
@@ -91,7 +91,7 @@ def _no_encoder_from_another_test() -> Iterator[None]:
 
 @pytest.fixture
 def bump(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Give stages another version for the length of a test."""
+    """Give stages another version during a test."""
 
     def bumped(*stages: str, to: int = 99) -> None:
         for stage in stages:

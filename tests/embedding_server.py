@@ -27,14 +27,14 @@ class CutError(Exception):
 
 
 def error(status: int, message: str, **headers: str) -> Reply:
-    """Return an error as OpenAI words it."""
+    """Return an error in OpenAI's form."""
     body = {"error": {"message": message, "type": "invalid_request_error"}}
     return status, body, {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 @dataclass
 class EmbeddingServer:
-    """A server that lives as long as its `with` block.
+    """A server that runs during its `with` block.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class EmbeddingServer:
         return f"http://127.0.0.1:{self._http.server_address[1]}/v1"
 
     def vector(self, text: str) -> np.ndarray:
-        """Return the vector (dim,) of a text, as it is sent."""
+        """Return the vector (dim,) of a text."""
         words = text.split()[: self.reads] or [""]
         return np.sum([self._word(word) for word in words], axis=0).astype(np.float32)
 
@@ -124,7 +124,7 @@ class EmbeddingServer:
     # --- one request ---
 
     def answer(self, path: str, headers: Mapping[str, str], body: dict[str, Any]) -> Reply:
-        """Return what it answers."""
+        """Return the server's answer."""
         texts = [body["input"]] if isinstance(body.get("input"), str) else body.get("input", [])
         with self._lock:
             self.requests.append(texts)

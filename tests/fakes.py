@@ -26,7 +26,7 @@ TOPIC_WORDS = (
 
 
 class HashEncoder:
-    """An encoder whose vector of a text is the sum of its words' hashed vectors; it counts what it is asked."""
+    """An encoder whose vector of a text is the sum of its words' hashed vectors; it counts the texts."""
 
     def __init__(self, dim: int = 16, key: str = "hash", fail_after: int | None = None) -> None:
         self.key, self.dim, self.fail_after = key, dim, fail_after
@@ -82,7 +82,7 @@ def save(
     meta: dict[str, Any] | None = None,
     name: str = "planted",
 ) -> ArtifactRef:
-    """Return the reference of an artifact made of arrays, tables and JSON values."""
+    """Return the reference of an artifact with arrays, tables and JSON values."""
     recipe = Recipe(stage=kind, kind=kind, version=1, config={"name": name})
     with store.writing(recipe) as writer:
         for file, value in files.items():
@@ -98,7 +98,7 @@ def save(
 
 
 def rewrite_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the manifest of an artifact's folder, with the digest that belongs to it."""
+    """Change the manifest of an artifact's folder, with a new digest."""
     path = folder / "manifest.json"
     manifest = json.loads(path.read_bytes())
     del manifest["digest"]
@@ -109,7 +109,7 @@ def rewrite_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -
 def save_documents(
     store: ArtifactStore, texts: Sequence[str], name: str = "planted", **columns: Sequence[Any]
 ) -> ArtifactRef:
-    """Return a documents artifact as the load stage makes it; `columns` are the input's own."""
+    """Return a documents artifact like the load stage's; `columns` are the input's own."""
     n = len(texts)
     documents = pl.DataFrame(
         {"row": np.arange(n, dtype=np.uint32), "doc_id": [f"d{i}" for i in range(n)], "text": list(texts)}

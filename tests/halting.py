@@ -1,4 +1,4 @@
-"""Runs that halt in the middle of their work until a test lets them go on, in processes of their own."""
+"""Runs that halt in the middle of their work until a test lets them continue, in separate processes."""
 
 import os
 import subprocess
@@ -28,14 +28,14 @@ LocalFolder.commit = halted
 
 
 def halting(folder: Path, **changes: str) -> dict[str, str]:
-    """Return the environment of a run that halts; the files `halted`, `go` and `fail` in `folder` tell and ask."""
+    """Return the environment of a run that halts; the files `halted`, `go` and `fail` in `folder` control it."""
     (folder / "sitecustomize.py").write_text(HALTED)
     path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     return clean_environment(**changes, HALTED_IN=str(folder), PYTHONPATH=path)
 
 
 def started(words: list[str], folder: Path, environment: dict[str, str]) -> "subprocess.Popen[str]":
-    """Return a run's process when it has halted; its lines go to `err` in the folder."""
+    """Return a run's process after it has halted; its lines go to `err` in the folder."""
     with (folder / "err").open("w") as err:
         process = subprocess.Popen(
             words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=err, text=True

@@ -22,7 +22,7 @@ PRECOMPUTED = {"method": "precomputed", "column": "vector"}
 
 
 def result(returned: Any) -> ArtifactRef:
-    """Return what a stage called directly gives, as a reference or in a `Cached` state."""
+    """Return the result of a stage that is called directly, as a reference or in a `Cached` state."""
     return returned if isinstance(returned, ArtifactRef) else returned.data
 
 
@@ -45,7 +45,7 @@ def build(
 
 
 def run(config: BuildIndexConfig) -> SearchIndex:
-    """Return the index that a config makes, from the last one of its name where there is one."""
+    """Return the index that a config makes, from the last one of its name if there is one."""
     store, runtime, runs = open_store(config.runtime), config.runtime, Path(config.runtime.runs)
     before = latest_run(runs / config.name)
     topics = find_topics(runs, config.index.topics) if config.index.topics else None
@@ -63,7 +63,7 @@ def run(config: BuildIndexConfig) -> SearchIndex:
 
 
 def unit_vectors(n: int, dim: int = 16, seed: int = 0, n_groups: int = 20) -> np.ndarray:
-    """Return unit vectors (n, dim) float32 around some centres, as texts' are."""
+    """Return unit vectors (n, dim) float32 around some centres, like those of texts."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(n_groups, dim))
     vectors = centres[rng.integers(n_groups, size=n)] + 0.6 * rng.normal(size=(n, dim))
@@ -87,7 +87,7 @@ def documents_table(n: int, dim: int = 16, seed: int = 0) -> pl.DataFrame:
 
 
 def brute(vectors: np.ndarray, query: np.ndarray, k: int, kept: np.ndarray | None = None) -> list[int]:
-    """Return the k most similar rows among those kept, by numpy alone."""
+    """Return the k most similar rows among the kept ones, computed with numpy."""
     scores = vectors @ query
     if kept is not None:
         scores = np.where(kept, scores, -np.inf)

@@ -49,7 +49,7 @@ Every key of every config. `topicflow config explain cluster` prints the same, a
 
 
 def configuration() -> str:
-    """Return the page of every key: sections that flows share once, then what each flow has of its own."""
+    """Return the page of every key: sections that flows share once, then the sections of each flow."""
     sections = {flow: sections_of(model) for flow, model in FLOWS.items()}
     parts = [_HEAD + _contents(sections), _above_sections(sections)]
     titles: set[str] = set()
@@ -61,7 +61,7 @@ def configuration() -> str:
 
 
 def sections_of(model: type[BaseModel]) -> dict[str, list[Row]]:
-    """Return the rows of each section of a config; those above all sections come under an empty name."""
+    """Return the rows of each section of a config; keys above all sections have an empty name."""
     found: dict[str, list[Row]] = {}
     for row in explain(model):
         name = row[0].partition(".")[0]
@@ -73,7 +73,7 @@ def sections_of(model: type[BaseModel]) -> dict[str, list[Row]]:
 def shared_sections(
     sections: Mapping[str, Mapping[str, list[Row]]],
 ) -> Iterator[tuple[str, list[Row], list[str]]]:
-    """Yield each section once with the flows that have it so, in the order of their first appearance."""
+    """Yield each section once with the flows that have it in this form, in the order of their first appearance."""
     names = dict.fromkeys(name for found in sections.values() for name in found)
     for name in filter(None, names):
         variants: list[tuple[list[Row], list[str]]] = []
@@ -90,7 +90,7 @@ def shared_sections(
 
 
 def table(rows: list[Row]) -> str:
-    """Return rows as a Markdown table; a line of its own says what a section, or one variant of it, is."""
+    """Return rows as a Markdown table; a separate line describes a section, or one variant of it."""
     parts: list[str] = []
     for key, kind, default, description in rows:
         if kind.startswith("section"):

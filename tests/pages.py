@@ -21,7 +21,7 @@ _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 
 @dataclass(frozen=True)
 class Block:
-    """A code block: where it begins, its language, its text, and why no test runs it, empty where one does."""
+    """A code block: where it begins, its language, its text, and why no test runs it, empty if one does."""
 
     page: Path
     line: int
@@ -31,18 +31,18 @@ class Block:
 
     @property
     def place(self) -> str:
-        """Where it is, as messages say it."""
+        """Its place, for messages."""
         return f"{self.page.relative_to(ROOT).as_posix()}:{self.line}"
 
     @property
     def file(self) -> str | None:
-        """The name of the file that it is, None where it is a part of one."""
+        """The name of its file, None if it is part of one."""
         found = _FILE.match(self.text.partition("\n")[0])
         return found[1] if found else None
 
     @property
     def change(self) -> tuple[str, str] | None:
-        """What it does to a file of the code (`new`, `end` or `edit`) and the file; None where it changes none."""
+        """Its change of a file of the code (`new`, `end` or `edit`) and the file; None if it has none."""
         found = _CHANGE.match(self.text.partition("\n")[0])
         kinds = {"# new file: ": "new", "# end of file: ": "end", "+++ ": "edit"}
         return (kinds[found[1]], found[2]) if found else None

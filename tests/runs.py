@@ -40,7 +40,7 @@ def damage(runs: Path, run: RunId, content: str = "{") -> Path:
 
 
 def edit(path: Path, **changes: Any) -> None:
-    """Change values of a record in its file, which then has no digest, as one of an older version."""
+    """Change values of a record in its file, which then has no digest, like one of an older version."""
     record = json.loads(path.read_text())
     kept = {name: value for name, value in record.items() if name not in {"format", "digest"}}
     path.write_text(json.dumps({**kept, **changes}))

@@ -41,7 +41,7 @@ def module_of(path: Path, root: Path = ROOT) -> str:
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
-    """Yield the modules that a tree imports, of ours without the package's name; `from a import b` is a and a.b."""
+    """Yield the modules of ours that a tree imports, without the package's name; `from a import b` is a and a.b."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (_own(alias.name) for alias in node.names)
@@ -56,7 +56,7 @@ def _own(name: str) -> str:
 
 
 def import_graph(root: Path = ROOT) -> dict[str, set[str]]:
-    """Return of each module the modules of ours that it imports, wherever in it."""
+    """Return for each module our modules that it imports, anywhere in it."""
     files = {module_of(path, root): path for path in source_files(root) if path.stem != "__init__"}
     files = {module: path for module, path in files.items() if root != ROOT or module not in FACES}
     return {
@@ -70,7 +70,7 @@ def folder_of(module: str) -> str:
 
 
 def folder_graph(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    """Return of each folder the other folders that its modules import from."""
+    """Return for each folder the other folders that its modules import."""
     folders: dict[str, set[str]] = defaultdict(set)
     for module, others in graph.items():
         folders[folder_of(module)] |= {folder_of(other) for other in others} - {folder_of(module)}
@@ -78,7 +78,7 @@ def folder_graph(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
 
 
 def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
-    """Return the groups of nodes that reach each other (Tarjan's strongly connected components of two and more)."""
+    """Return the groups of nodes that reach each other (Tarjan's strongly connected components of at least two)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -117,7 +117,7 @@ def functions(root: Path = ROOT) -> Iterator[tuple[str, int, int]]:
 
 
 def repeated_lines(root: Path = ROOT) -> int:
-    """Return how many lines stand in a run of REPEATED_LINES that occurs more than once."""
+    """Return the number of lines in runs of REPEATED_LINES that occur more than once."""
     runs: dict[tuple[str, ...], list[tuple[Path, int]]] = defaultdict(list)
     for path in source_files(root):
         kept = list(_code_lines(path))
@@ -129,7 +129,7 @@ def repeated_lines(root: Path = ROOT) -> int:
 
 
 def _code_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield number and text of the lines that say something: no blank ones, comments, imports, lone brackets."""
+    """Yield number and text of lines with content: no blank lines, comments, imports, lone brackets."""
     imports = {
         line
         for node in ast.walk(parse(path))

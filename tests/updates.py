@@ -56,7 +56,7 @@ def new_topic(n: int, axis: int, start: int) -> pl.DataFrame:
 
 
 def config_of(folder: Path, table: pl.DataFrame, **changes: Any) -> UpdateTopicsConfig:
-    """Return the config that tells a table, written beside the runs; sections are changed by name."""
+    """Return the config for a table, written beside the runs; sections are changed by name."""
     path = folder / "documents.parquet"
     table.write_parquet(path)
     values: dict[str, Any] = {
@@ -85,28 +85,28 @@ def documents_of(folder: Path, record: dict[str, Any]) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Direct:
-    """A task whose `submit` calls its function here and now."""
+    """A task whose `submit` calls its function immediately."""
 
     task: Any
 
     def with_options(self, **_options: Any) -> "Direct":
-        """Return the task itself: there is nobody to retry it."""
+        """Return the task itself: nothing retries it."""
         return self
 
     def submit(self, *arguments: Any) -> "Done":
-        """Return what the function gave; a `Cached` state carries it."""
+        """Return the result of the function, or of its `Cached` state."""
         found = self.task.fn(*arguments)
         return Done(getattr(found, "data", found))
 
 
 @dataclass(frozen=True)
 class Done:
-    """A future that is there."""
+    """A future that is already done."""
 
     value: Any
 
     def result(self) -> Any:
-        """Return it."""
+        """Return the result."""
         return self.value
 
 

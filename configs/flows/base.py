@@ -12,7 +12,7 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 
 def _not_latest(value: str) -> str:
     if value == "latest":
-        msg = "latest is what the newest published run of each series is called; choose another name"
+        msg = "latest is the name of the newest published run in each series; choose another name"
         raise ValueError(msg)
     return value
 

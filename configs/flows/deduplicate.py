@@ -41,7 +41,7 @@ class DeduplicateConfig(FlowConfig):
             and self.embed.path is not None
         ):
             msg = (
-                "embed.path holds the vectors of one corpus; with [against] set embed.column, a column of "
+                "embed.path has the vectors of one corpus; with [against] set embed.column, a column of "
                 "both corpora"
             )
             raise ValueError(msg)

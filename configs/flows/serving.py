@@ -86,7 +86,7 @@ class RetentionConfig(Section):
     )
     no_runs: bool = Field(
         default=False,
-        description="Delete artifacts although a folder of runs is missing or holds no run; refused otherwise.",
+        description="Delete artifacts although a folder of runs is missing or contains no run; refused otherwise.",
     )
     keep_runs: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
@@ -117,7 +117,7 @@ class ServeConfig(Section):
         default=None,
         ge=1,
         le=1000,
-        description="Maximum number of runs at a time on this machine; further runs wait, whatever the overlap of "
+        description="Maximum number of runs at a time on this machine; further runs wait, for any overlap of "
         "their schedule. If not set: no limit.",
     )
     port: int = Field(

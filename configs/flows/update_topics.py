@@ -36,6 +36,6 @@ class UpdateTopicsConfig(TopicSections):
             msg = "load.split: update_topics reads whole documents; remove the section"
             raise ValueError(msg)
         if isinstance(self.embed, PrecomputedEmbed) and self.embed.path is not None:
-            msg = "embed.path has the rows of one input; for updates keep the vectors in a column (embed.column)"
+            msg = "embed.path has the rows of one input; for updates put the vectors into a column (embed.column)"
             raise ValueError(msg)
         return self

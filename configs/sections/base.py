@@ -13,12 +13,12 @@ from topicflow.configs.sections.secrets import PATTERN, holds_credentials
 
 @dataclass(frozen=True)
 class IsPath:
-    """Mark of a field that holds a path or URL; `configs.paths` makes relative ones absolute.
+    """Marks a field with a path or URL; `configs.paths` makes relative ones absolute.
 
     Attributes
     ----------
     default_too : bool
-        The field's default is relative to the config's file, too; else that of the folder where a command is started.
+        Whether the field's default is relative to the config's file; otherwise to the folder where a command starts.
     """
 
     default_too: bool = False
@@ -27,7 +27,7 @@ class IsPath:
 class Section(BaseModel):
     """Base of every config section: frozen, unknown keys are errors, and forms show the bounds of each field.
 
-    No text of a config holds credentials, whatever field it is of: configs stand in records and logs.
+    No text in a config may contain credentials, in any field: configs are part of records and logs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", title=None, hide_input_in_errors=True)

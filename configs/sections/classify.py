@@ -15,7 +15,7 @@ class LabelsConfig(Section):
     path: Annotated[str | tuple[str, ...] | None, IsPath()] = Field(
         default=None,
         description="A CSV or Parquet file with the columns doc_id and label, or a list of files; rows without a label "
-        "are left out, or, with separator, are documents of no class. If neither this nor run is set: "
+        "are left out; with separator, they are documents without a class. If neither this nor run is set: "
         "load.label_column.",
     )
     run: str | None = Field(

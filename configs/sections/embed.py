@@ -68,7 +68,7 @@ class StaticEmbed(Section):
 
 
 class ApiEmbed(Section):
-    """Embed through a server that speaks OpenAI's `/v1/embeddings`; each distinct text once per model, ever."""
+    """Embed through a server with OpenAI's `/v1/embeddings`; each distinct text only once per model."""
 
     model_config = ConfigDict(title="api")
 
@@ -76,40 +76,40 @@ class ApiEmbed(Section):
     url: str = Field(
         pattern=r"^https?://\S+$",
         description="Address of the API up to /v1, as in https://api.openai.com/v1 or http://localhost:8080/v1. It is "
-        "in no key: the same model at another address gives the same vectors.",
+        "not part of any key: the same model at another address gives the same vectors.",
     )
-    model: str = Field(min_length=1, description="Name of the model, as the server lists it.")
+    model: str = Field(min_length=1, description="Name of the model in the server's list.")
     key_env: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="Name of the environment variable that holds the key; no key is sent if none. The key itself is "
-        "written nowhere.",
+        description="Name of the environment variable with the key. If not set, no key is sent. The key itself is "
+        "never written.",
     )
     dim: int | None = Field(
         default=None,
         ge=2,
         le=65_536,
-        description="Dimensions that are kept of each vector before it gets unit length; all if none. For models that "
-        "are trained for it (Matryoshka). The server is not asked to cut: many ignore it.",
+        description="Number of dimensions that are kept of each vector before it is scaled to unit length. If not set: "
+        "all. For models that are trained for it (Matryoshka). The server is not asked to cut, because many ignore it.",
     )
     prompt: str | None = Field(
-        default=None, description="Text before each document, for models that need it; none by default."
+        default=None, description="Text before each document, for models that need one. If not set: none."
     )
     query_prompt: str | None = Field(
-        default=None, description="Text before each query of a search; none by default."
+        default=None, description="Text before each query of a search. If not set: none."
     )
     max_tokens: int | None = Field(
         default=None,
         ge=8,
         le=1_000_000,
-        description="Longest text in tokens, as the server counts them. Longer texts are cut and counted. If none, the "
-        "limit is learnt from the server.",
+        description="Maximum length of a text in tokens, as the server counts them. Longer texts are cut and counted. "
+        "If not set, the limit is learnt from the server.",
     )
     max_requests: int | None = Field(
         default=None,
         ge=1,
-        description="Maximum number of requests of a run, retries included. A run that needs more stops and keeps what "
-        "it has; the next run continues.",
+        description="Maximum number of requests in a run, including retries. A run that needs more stops and keeps its "
+        "vectors; the next run continues.",
     )
     batch_texts: int = Field(
         default=128,
@@ -126,7 +126,7 @@ class ApiEmbed(Section):
     )
     n_concurrent: int = Field(default=4, ge=1, le=64, description="Requests at the same time.")
     requests_per_minute: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="Maximum rate of requests; not limited if none."
+        default=None, ge=1, le=1_000_000, description="Maximum rate of requests. If not set: no limit."
     )
     timeout_s: float = Field(
         default=60.0,
@@ -138,14 +138,14 @@ class ApiEmbed(Section):
         default=6,
         ge=0,
         le=20,
-        description="Further tries of a request after a temporary fault, with growing pauses.",
+        description="Maximum number of retries of a request after a temporary fault, with growing pauses.",
     )
     price: float | None = Field(
-        default=None, ge=0.0, description="Price of a million tokens; `topicflow plan` then says the cost."
+        default=None, ge=0.0, description="Price of a million tokens; `topicflow plan` then prints the cost."
     )
     adapter: str | None = Field(
         default=None,
-        description="An adapter that moves the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
+        description="An adapter for the vectors: a run of `topicflow tune` (name, name/run id, folder), or its "
         "artifact's key.",
     )
 
@@ -164,7 +164,7 @@ HOW_ASKED = frozenset(
         "timeout_s", "retries", "price",
     }
 )  # fmt: skip
-"""Fields of `ApiEmbed` that say how a server is asked and not what it answers: they are in no key."""
+"""Fields of `ApiEmbed` that decide how a server is asked, but not its answers: they are not part of any key."""
 
 
 class PrecomputedEmbed(Section):
@@ -209,7 +209,7 @@ class ImagesEmbed(Section):
     )
     allow_outside_root: bool = Field(
         default=False,
-        description="Read files outside of `root` too, which absolute paths, `..` and links may lead to.",
+        description="Also read files outside `root`, to which absolute paths, `..` and links may lead.",
     )
 
 

@@ -71,8 +71,8 @@ class LoadConfig(Section):
     )
     date_order: Literal["auto", "dmy", "mdy", "ymd"] = Field(
         default="auto",
-        description="Order of dates such as 3/4/2024: day, month or year first. auto decides by the whole column, says "
-        "what it found and where nothing tells (month first then); a chain of updates keeps what it decided.",
+        description="Order of dates such as 3/4/2024: day, month or year first. auto decides by the whole column and "
+        "logs the result; if no row decides, month first. A chain of updates keeps the order of its first run.",
     )
     columns: tuple[str, ...] | None = Field(
         default=None, description="Input columns copied to documents.parquet. If not set: all."

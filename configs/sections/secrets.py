@@ -1,7 +1,7 @@
-"""Secrets: which texts hold the credentials of a URL, which belong into the environment and in no config or record.
+"""Secrets: texts that contain URLs with credentials, which must be in the environment and not in configs or records.
 
-A user's name before the host, of any scheme (`postgresql+psycopg://user:pw@host`, `S3://key:secret@bucket`), and values
-of a query that grant access (`X-Amz-Signature`, `sig`, `token` and the like of presigned URLs).
+A user's name before the host, with any scheme (`postgresql+psycopg://user:pw@host`, `S3://key:secret@bucket`), and
+values of a query that grant access (`X-Amz-Signature`, `sig`, `token` and similar values of presigned URLs).
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import re
 from urllib.parse import unquote
 
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]+:/+"
-"""Two letters and more, so that C:/ is a drive; one slash is what a path made of a URL has left."""
+"""At least two letters, so that C:/ is a drive; one slash, because a path made from a URL has only one left."""
 
 _USER = re.compile(rf"(?:{_SCHEME}|(?:^|[\s:'\"])//)[^/?#\s]*@")
 _SECRET_WITH_SLASH = re.compile(rf"{_SCHEME}[^/?#\s@:\[]+:(?!\d*(?:[/?#\s]|$))\S*@")
-"""A password may hold a slash, so that the host seems to end in it; what follows a host's colon is a number."""
+"""A password may contain a slash, so that the host seems to end there; after a host's colon there is a number."""
 
 _QUERY = re.compile(rf"{_SCHEME}[^\s?#;]*[?#;](\S*)")
 _NAMES = re.compile(r"[?&;#]([^=&;#?]+)=[^&;#]")
@@ -31,13 +31,13 @@ PATTERN = (
     r"^(?![\s\S]*[A-Za-z][A-Za-z0-9+.\-]+:/+(?:[^/?#\s]*@"
     rf"|[^\s?#]*[?#](?:\S*[&_\-])?(?:{_ANY_CASE})=[^&\s]))"
 )
-"""What a JSON schema asks of a text, so that Prefect's API refuses most of them before it keeps them."""
+"""Pattern for texts in the JSON schema, so that Prefect's API refuses most URLs with credentials."""
 
 HIDDEN = "a URL with credentials, which is not shown"
 
 
 def holds_credentials(text: str) -> bool:
-    """Return whether a text holds a URL with a user's name, or with a value that grants access."""
+    """Return whether a text contains a URL with a user's name, or with a value that grants access."""
     if _USER.search(text) or _SECRET_WITH_SLASH.search(text):
         return True
     queries = (found.group(1) for found in _QUERY.finditer(text))
@@ -45,7 +45,7 @@ def holds_credentials(text: str) -> bool:
 
 
 def _grants(name: str) -> bool:
-    """Return whether a query's value of that name grants access; words are told apart by case and by other signs."""
+    """Return whether a query's value with that name grants access; words end at capitals and at other signs."""
     words = re.sub(r"([a-z0-9])([A-Z])", r"\1-\2", name).lower()
     joined = re.sub(r"[^a-z]", "", words)
     return bool(_GRANTS.search(words)) or joined in {
@@ -57,5 +57,5 @@ def _grants(name: str) -> bool:
 
 
 def shown(text: object) -> str:
-    """Return a text as a message may show it: `repr`, or that it holds credentials."""
+    """Return a text for a message: its `repr`, or that it contains credentials."""
     return HIDDEN if holds_credentials(str(text)) else repr(text)

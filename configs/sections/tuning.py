@@ -39,8 +39,8 @@ class PairExamples(Section):
     method: Literal["pairs"] = Field(description="Pairs of documents or texts.")
     path: Annotated[str, IsPath()] = Field(
         description="A Parquet, CSV or NDJSON file with columns id_a and id_b (doc_ids of the corpus), or text_a and "
-        "text_b, and similar (1 or 0) or score (a number, larger of more similar pairs). Without either all pairs are "
-        "similar, as those of anchor and positive are, and the other texts of a batch are what they are not."
+        "text_b, and similar (1 or 0) or score (a number, larger for more similar pairs). Without either, all pairs "
+        "are similar, as are those of anchor and positive, and the other texts of a batch are the dissimilar ones."
     )
 
 

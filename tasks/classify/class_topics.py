@@ -1,4 +1,4 @@
-"""Classes: embeddings and a trained classifier -> labels (n_docs,) int32, -1 where it is unsure, as a clustering."""
+"""Classes: embeddings and a trained classifier -> labels (n_docs,) int32, -1 for unsure documents, as a clustering."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Art
 def write_classes(
     store: ArtifactStore, writer: ArtifactWriter, embeddings: ArtifactRef, config: ClassesCluster
 ) -> None:
-    """Write the labels' arrays, and the classes' names in the topics' order into the manifest.
+    """Write the labels' arrays, and the classes' names, in the order of the topics, into the manifest.
 
     Raises
     ------
     ConfigError
-        When the embeddings are of another space than the classifier's, or it gives several classes a document.
+        If the embeddings are in another space than the classifier's, or it gives a document several classes.
     """
     folder = find_classifier(config.classifier)
     classifier = load_classifier(folder)
     where = f"cluster.classifier {config.classifier}"
     if classifier.head.multilabel:
-        msg = f"{where}: gives a document several classes, and it has one topic; train it without labels.separator"
+        msg = f"{where}: it gives a document several classes, expected one; train it without labels.separator"
         raise ConfigError(msg)
     check_space(classifier.space, space_of(store, embeddings), where)
     vectors = store.array(embeddings, "embeddings")
@@ -54,7 +54,7 @@ def write_classes(
 
 
 def number_classes(classes: NDArray[np.integer]) -> tuple[LabelArray, list[int]]:
-    """Return labels numbered from 0 by falling size, -1 staying, and the class that each number stands for."""
+    """Return labels numbered from 0 by decreasing size (-1 stays -1), and the class of each number."""
     labels = number_by_size(classes)
     _, first = np.unique(labels, return_index=True)
     return labels, [int(classes[row]) for row in first if labels[row] >= 0]

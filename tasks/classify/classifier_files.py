@@ -1,6 +1,6 @@
-"""Classifier files: the folder that a config names -> where its classifier lies, and what identifies its numbers.
+"""Classifier files: the folder that a config names -> its classifier's folder, and the identity of its numbers.
 
-Imports no numeric library, so that a plan answers at once.
+Does not import a numeric library, so that a plan answers quickly.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ DECIDING = ("classifier.json", "coefficients.npy", "intercepts.npy")
 
 
 def find_classifier(path: str) -> Path:
-    """Return the folder of the classifier in `path`, a run of train_classifier or the classifier's own folder."""
+    """Return the classifier's folder in `path`, which is a run of train_classifier or the classifier's own folder."""
     for folder in (Path(path) / "classifier", Path(path)):
         if all((folder / name).is_file() for name in DECIDING):
             return folder
-    msg = f"cluster.classifier: {path} holds no classifier; name a run's folder, as runs/classes/latest"
+    msg = f"cluster.classifier: {path} contains no classifier; name a run's folder, for example runs/classes/latest"
     raise ConfigError(msg)
 
 
 def classifier_key(path: str) -> str:
-    """Return what identifies a classifier's numbers, wherever it lies; its body's are in the space that it names."""
+    """Return the identity of a classifier's numbers, for any path; its body's numbers are part of its space."""
     folder = find_classifier(path)
     return digest(canonical_json({name: file_digest(folder / name) for name in DECIDING}))

@@ -1,8 +1,8 @@
-"""Classifiers: what was trained -> a folder without pickle, and back to the same probabilities.
+"""Classifiers: a trained classifier -> a folder without pickle, and back, with the same probabilities.
 
-classifier.json                     method, names of the classes, multilabel, the space that it reads, how it was made
+classifier.json                     method, names of the classes, multilabel, the space of its input, how it was made
 coefficients.npy, intercepts.npy    the head, float64
-body/                               of SetFit the tuned encoder: safetensors, tokenizer and JSON
+body/                               for SetFit, the tuned encoder: safetensors, tokenizer and JSON
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Classifier:
     method : str
         `probe` or `setfit`.
     names : list of str
-        The classes, in the order of the head's rows.
+        The classes, in the order of the rows of the head.
     head : Head
     space : dict
-        The space of the vectors that the head reads.
+        The space of the head's input vectors.
     """
 
     method: str
@@ -48,11 +48,11 @@ class Classifier:
     space: Space
 
     def probabilities(self, vectors: FloatArray) -> FloatArray:
-        """Return the probability of each class (n, n_classes) float32 for vectors (n, dim) of its space."""
+        """Return the probability of each class (n, n_classes) float32 for vectors (n, dim) in its space."""
         return self.head.probabilities(vectors)
 
     def save(self, folder: Path, made: dict[str, Any]) -> None:
-        """Write the classifier but for its body into a folder; `made` says how it was made."""
+        """Write the classifier, without its body, into a folder; `made` says how it was made."""
         folder.mkdir(parents=True, exist_ok=True)
         described = {
             "format": FORMAT,
@@ -69,53 +69,54 @@ class Classifier:
 
 
 def load_classifier(folder: Path) -> Classifier:
-    """Return the classifier of a folder; raise ArtifactError where it cannot be read or is of a newer version."""
+    """Return the classifier in a folder; raise ArtifactError if it cannot be read or has a newer version."""
     try:
         for name in DECIDING:
             whole_file(folder.parent, f"{folder.name}/{name}")
         described = json.loads((folder / "classifier.json").read_bytes())
         if described["format"] > FORMAT:
-            msg = f"{folder}: classifier of format {described['format']}, this version reads up to {FORMAT}; upgrade"
+            msg = (
+                f"{folder}: the classifier has format {described['format']}, this version reads up to {FORMAT}; "
+                "upgrade topicflow"
+            )
             raise ArtifactError(msg)
         coefficients = np.load(folder / "coefficients.npy", allow_pickle=False)
         intercepts = np.load(folder / "intercepts.npy", allow_pickle=False)
         head = Head(coefficients, intercepts, bool(described["multilabel"]))
         return Classifier(described["method"], described["names"], head, described["space"])
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        msg = (
-            f"{folder}: no classifier that can be read ({first_line(error)}); name a run of train_classifier"
-        )
+        msg = f"{folder}: the classifier cannot be read ({first_line(error)}); name a run of train_classifier"
         raise ArtifactError(msg) from None
 
 
 def body_config(embed: SentenceTransformersEmbed, body: Path) -> SentenceTransformersEmbed:
-    """Return how texts are embedded with a tuned body: as before, but never in 8-bit integers."""
+    """Return how texts are embedded with a tuned body: as before, but never with 8-bit integers."""
     precision = "auto" if embed.precision == "int8" else embed.precision
     return embed.model_copy(
         update={"model": str(body), "revision": None, "precision": precision, "adapter": None}
     )
 
 
-def export_setfit(folder: Path, embed: Any, target: Path) -> None:  # noqa: ANN401  (any section of embed)
-    """Write a classifier as `SetFitModel.from_pretrained` reads it; SetFit itself pickles the head.
+def export_setfit(folder: Path, embed: Any, target: Path) -> None:  # noqa: ANN401  (any kind of section embed)
+    """Write a classifier in a form that `SetFitModel.from_pretrained` reads; SetFit pickles the head.
 
     Parameters
     ----------
     folder : Path
-        A classifier's.
+        A classifier's folder.
     embed : SentenceTransformersEmbed, StaticEmbed or PrecomputedEmbed
         How the vectors were made; the body of a probe is the encoder itself.
     target : Path
-        A folder that is not there, or empty.
+        A folder that does not exist or is empty.
 
     Raises
     ------
     ConfigError
-        When SetFit is not installed, the folder is taken, or SetFit cannot hold what was trained.
+        If SetFit is not installed, the folder is not empty, or SetFit cannot represent the classifier.
     """
     classifier = load_classifier(folder)
     if not isinstance(embed, SentenceTransformersEmbed) or "adapter" in classifier.space:
-        msg = "--export-setfit: SetFit holds an encoder and a head; this classifier reads other vectors"
+        msg = "--export-setfit: SetFit has an encoder and a head; this classifier reads other vectors"
         raise ConfigError(msg)
     if target.exists() and any(target.iterdir()):
         msg = f"--export-setfit: {target} is not empty; name a new folder"
@@ -136,7 +137,7 @@ def export_setfit(folder: Path, embed: Any, target: Path) -> None:  # noqa: ANN4
 
 
 def _unit_body(body: SentenceTransformer, embed: SentenceTransformersEmbed) -> SentenceTransformer:
-    """Return the encoder with what ours does around it: its prompt, and vectors of unit length."""
+    """Return the encoder with the steps that topicflow adds: its prompt, and vectors of unit length."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize
 
@@ -151,7 +152,7 @@ def _unit_body(body: SentenceTransformer, embed: SentenceTransformersEmbed) -> S
 
 
 def _sklearn_head(classifier: Classifier) -> Any:  # noqa: ANN401
-    """Return the head as scikit-learn's own, fitted."""
+    """Return the head as a fitted model of scikit-learn."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.preprocessing import LabelBinarizer

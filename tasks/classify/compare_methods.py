@@ -1,7 +1,7 @@
-"""Contest: annotations -> scores of the probe and of SetFit on the same splits, and which of the two is recommended.
+"""Contest: annotations -> scores of the probe and of SetFit on the same splits, and the recommended method.
 
-Each training is an artifact of its own (kind `trials`): a kill costs one, and a further split or row of the few-shot
-table costs itself alone.
+Each training is its own artifact (kind `trials`): a kill loses only one, and another split or row of the few-shot
+table only adds its own trainings.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Trial:
-    """One training: the method, the examples a class (0 of a split: all but the tested), and the number of its draw."""
+    """One training: the method, the examples per class (0 for a split: all except the test part), and its number."""
 
     method: str
     shots: int
@@ -63,14 +63,14 @@ def read_examples(store: ArtifactStore, annotations: ArtifactRef) -> Examples:
 
 
 def plan_trials(classes: Classes, config: CompareConfig, methods: Sequence[str]) -> list[Trial]:
-    """Return the trainings; rows of the few-shot table for which a class has too few examples are left out."""
+    """Return the trainings; rows of the few-shot table are left out if a class has too few examples."""
     fewest = int(classes.sum(axis=0).min())
     rows = [(0, config.n_splits)] + [(shots, config.n_draws) for shots in config.shots if shots < fewest]
     return [Trial(method, shots, number) for shots, n in rows for number in range(n) for method in methods]
 
 
 def split_of(classes: Classes, trial: Trial, config: CompareConfig, seed: int) -> tuple[Rows, Rows]:
-    """Return rows to train and to test on: the same for both methods."""
+    """Return the rows to train and to test on: the same for both methods."""
     rng = np.random.default_rng([seed, trial.shots, trial.number])
     if trial.shots:
         trained, tested = draw_shots(classes, trial.shots, rng)
@@ -82,7 +82,7 @@ def split_of(classes: Classes, trial: Trial, config: CompareConfig, seed: int) -
 def try_probe(
     examples: Examples, trained: Rows, tested: Rows, config: TrainClassifierConfig
 ) -> tuple[FloatArray, float]:
-    """Return the probe's probabilities on the tested rows, and the seconds that its training took."""
+    """Return the probe's probabilities for the test rows, and the seconds of its training."""
     started = time.perf_counter()
     fitted = fit_head(
         examples.vectors[trained], examples.classes[trained], config.head.C, balance=config.head.balance,
@@ -95,12 +95,12 @@ def try_probe(
 def try_setfit(
     examples: Examples, trained: Rows, tested: Rows, config: TrainClassifierConfig, seed: int
 ) -> tuple[FloatArray, float]:
-    """Return SetFit's probabilities on the tested rows, and the seconds of its training: body, vectors, head.
+    """Return SetFit's probabilities for the test rows, and the seconds of its training: body, vectors, head.
 
-    Reading the encoder from disk is not in the seconds, nor is embedding what is tested.
+    The seconds do not include reading the encoder from disk, nor embedding the test rows.
     """
     embed = config.embed
-    if not isinstance(embed, SentenceTransformersEmbed):  # the config's own check
+    if not isinstance(embed, SentenceTransformersEmbed):  # the config has checked this
         raise TypeError
     files = find_encoder(body_arithmetic(embed), config.runtime.device)
     body = load_body(files, embed, config.runtime.n_threads)
@@ -122,12 +122,12 @@ def try_setfit(
 
 
 def body_arithmetic(embed: SentenceTransformersEmbed) -> SentenceTransformersEmbed:
-    """Return how a body is trained: in float32."""
+    """Return the config for training a body: in float32."""
     return embed.model_copy(update={"precision": "float32", "adapter": None})
 
 
 def summarize(trials: Sequence[Mapping[str, Any]], config: CompareConfig) -> dict[str, Any]:
-    """Return the intervals of each method and row, the gain of SetFit, and the method recommended.
+    """Return the intervals of each method and row, the gain of SetFit, and the recommended method.
 
     Parameters
     ----------
@@ -137,8 +137,8 @@ def summarize(trials: Sequence[Mapping[str, Any]], config: CompareConfig) -> dic
 
     Notes
     -----
-    SetFit is recommended only where the interval of its gain over the probe, paired over the splits and corrected for
-    their overlap, lies above 0: it costs minutes where the probe costs seconds, and an encoder of its own.
+    SetFit is recommended only if the interval of its gain over the probe (paired over the splits and corrected for
+    their overlap) is above 0: it takes minutes where the probe takes seconds, and needs its own encoder.
     """
     rows = []
     for shots, method in sorted({(trial["shots"], trial["method"]) for trial in trials}):
@@ -164,7 +164,7 @@ def summarize(trials: Sequence[Mapping[str, Any]], config: CompareConfig) -> dic
 
 @task(name="contest", cache_policy=NO_CACHE, persist_result=False)
 def contest(store: ArtifactStore, annotations: ArtifactRef, config: TrainClassifierConfig) -> ArtifactRef:
-    """Return the comparison, training what no earlier run has."""
+    """Return the comparison; only trainings that no earlier run has done are computed."""
     recipe = recipes.comparison(config, annotations.key, body_key(config))
     if found := store.find(recipe):
         return cached(found)
@@ -195,7 +195,7 @@ def contest(store: ArtifactStore, annotations: ArtifactRef, config: TrainClassif
 
 
 def body_key(config: TrainClassifierConfig) -> str | None:
-    """Return what identifies the encoder that SetFit tunes; None without SetFit."""
+    """Return the identity of the encoder that SetFit tunes; None without SetFit."""
     if not config.setfit.enabled or not isinstance(config.embed, SentenceTransformersEmbed):
         return None
     return find_encoder(body_arithmetic(config.embed), config.runtime.device).key
@@ -229,5 +229,5 @@ def _trial(
 
 
 def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
-    """Return scores with nine digits, the same on any number of threads."""
+    """Return scores with nine digits, which are the same for any number of threads."""
     return {name: round(value, 9) for name, value in scores.items()}

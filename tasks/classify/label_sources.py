@@ -15,31 +15,31 @@ from topicflow.tasks.runs.run_files import whole_file
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 OPEN = "?"
-"""What stands for the labels of a document that nobody has looked at yet, where a document may have none."""
+"""The label of a document that nobody has looked at yet, if documents may be without labels."""
 
 
 def read_labels(
     store: ArtifactStore, documents: ArtifactRef, config: LabelsConfig, runs: Path
 ) -> pl.DataFrame:
-    """Return the labels as given: one row a document and label, doc_id and label as text, none of them blank.
+    """Return the labels as given: one row per document and label, doc_id and label as text, none of them blank.
 
-    Where a document may have several labels, one that is listed without any is of no class: its label is null. What is
-    marked with OPEN is not labelled yet, and neither is null in a column of the documents.
+    If a document may have several labels, a listed document without any has no class: its label is null. Documents
+    with the label OPEN are not labelled yet, nor are nulls in a column of the documents.
 
     Parameters
     ----------
     store, documents
-        The documents, whose column `label` is taken where `config` names no other source.
+        The documents; their column `label` is used if `config` names no other source.
     config : LabelsConfig
     runs : Path
-        Where `config.run` is looked for.
+        Folder in which `config.run` is searched.
 
     Raises
     ------
     ConfigError
-        When the run is not there.
+        If the run does not exist.
     DataError
-        When a file cannot be read, or a column is missing, or no label is left.
+        If a file cannot be read, a column is missing, or no label is left.
     """
     if config.path is not None:
         paths = (config.path,) if isinstance(config.path, str) else config.path
@@ -56,19 +56,19 @@ def read_labels(
     if config.separator is None:
         found = found.with_columns(pl.col("label").str.strip_chars()).filter(pl.col("label") != "")
     else:
-        if config.path is not None:  # a row of such a file says that somebody looked at the document
+        if config.path is not None:  # a row of such a file means that somebody looked at the document
             found = found.with_columns(pl.col("label").fill_null(""))
         found = split_labels(found, config.separator)
     if found["label"].null_count() == found.height:
-        msg = f"labels: {where}: no labels; label some documents of two classes or more"
+        msg = f"labels: {where}: no labels; label some documents of at least two classes"
         raise DataError(msg)
     return found.unique(maintain_order=True)
 
 
 def split_labels(given: pl.DataFrame, separator: str) -> pl.DataFrame:
-    """Return one row a document and label of a table of doc_id and labels in one text; null where there is none.
+    """Split a table of doc_id and labels in one text into one row per document and label; null for no label.
 
-    Rows that are null or OPEN are left out.
+    Rows with null or OPEN are left out.
     """
     known = given.filter(pl.col("label").is_not_null() & (pl.col("label").str.strip_chars() != OPEN))
     words = pl.element().str.strip_chars()
@@ -77,9 +77,9 @@ def split_labels(given: pl.DataFrame, separator: str) -> pl.DataFrame:
 
 
 def topic_labels(folder: str, config: LabelsConfig) -> pl.DataFrame:
-    """Return the documents of a topic run with the class that their topic stands for.
+    """Return the documents of a topic run with the class of their topic.
 
-    Documents below `min_probability` and those that `cluster.max_outlier_share` reassigned are left out.
+    Documents below `min_probability`, and documents that `cluster.max_outlier_share` reassigned, are left out.
     """
     path = Path(folder) / "documents.parquet"
     if not path.exists():
@@ -93,7 +93,7 @@ def topic_labels(folder: str, config: LabelsConfig) -> pl.DataFrame:
     )
     unknown = set(classes["topic"]) - set(placed["topic"])
     if unknown:
-        msg = f"labels.topics: {config.topics}: topic {min(unknown)} is none of {folder} ({len(unknown):,} such rows)"
+        msg = f"labels.topics: {config.topics}: topic {min(unknown)} is not in {folder} ({len(unknown):,} such rows)"
         raise DataError(msg)
     sure = placed.filter((pl.col("probability") >= config.min_probability) & ~pl.col("reassigned"))
     return (
@@ -102,7 +102,7 @@ def topic_labels(folder: str, config: LabelsConfig) -> pl.DataFrame:
 
 
 def read_table(path: str, columns: tuple[str, str]) -> pl.DataFrame:
-    """Return two columns of a CSV or Parquet file as text; raise DataError where it cannot be read or has them not."""
+    """Return two columns of a CSV or Parquet file as text; raise DataError if it cannot be read or they are missing."""
     try:
         is_parquet = Path(path).suffix == ".parquet"
         table = pl.read_parquet(path) if is_parquet else read_csv(path)

@@ -2,10 +2,10 @@
 
 texts.parquet   text, digest of each distinct labelled text
 vectors.npy     (n_labelled, dim) float32, classes.npy (n_labelled, n_classes) bool
-names.json      the classes' names, sorted; beside it in the manifest the space that the vectors are in
+names.json      the classes' names, sorted; the manifest also has the space of the vectors
 
-The key is that content: a corpus that grows around the same labelled texts gives the same annotations, and what was
-trained on them stays a hit.
+The key is made from this content: if the corpus grows but the labelled texts do not change, the annotations are the
+same, and the trained classifier stays a hit.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, canonical_json
 
 SHOWN = 5
-"""Documents that a message lists."""
+"""Maximum number of documents in a message."""
 
 
 def settle_labels(
     labels: pl.DataFrame, documents: pl.DataFrame, config: LabelsConfig
 ) -> tuple[pl.DataFrame, list[str], int]:
-    """Return the labelled rows with their classes, the classes' names, and how many texts contradicted themselves.
+    """Return the labelled rows with their classes, the classes' names, and the number of texts with contradictions.
 
     Parameters
     ----------
     labels : pl.DataFrame
-        doc_id, label: one row a document and label; null of a document without any, where it may have several.
+        doc_id, label: one row per document and label; null for a document without labels, if several are allowed.
     documents : pl.DataFrame
         row, doc_id, text of all documents.
     config : LabelsConfig
-        Whether a document has one label, and what is done with contradictions.
+        Whether a document has one label, and how contradictions are handled.
 
     Returns
     -------
     labelled : pl.DataFrame
-        row, text, label (list), one row a distinct text, in the documents' order.
+        row, text, label (list), one row per distinct text, in the documents' order.
     names : list of str
         Sorted.
     n_dropped : int
@@ -58,14 +58,14 @@ def settle_labels(
     Raises
     ------
     DataError
-        When a label names no document, a text has two labels where one is meant, or too few classes are left.
+        If a label names no document, a text has two labels but only one is allowed, or too few classes are left.
     """
     strangers = labels.join(documents, on="doc_id", how="anti")
     if not strangers.is_empty():
         listed = ", ".join(repr(name) for name in strangers["doc_id"].unique(maintain_order=True)[:SHOWN])
         n = strangers["doc_id"].n_unique()
         more = " …" if n > SHOWN else ""
-        msg = f"labels: {n:,} labels name no document: {listed}{more}; check doc_id and load.id_column"
+        msg = f"labels: {n:,} labels belong to no document: {listed}{more}; check doc_id and load.id_column"
         raise DataError(msg)
     found = documents.join(labels, on="doc_id", maintain_order="left")
     grouped = found.group_by("text", maintain_order=True).agg(
@@ -88,31 +88,31 @@ def _refuse(contradicted: pl.DataFrame) -> None:
     listed = "; ".join(f"{row['doc_id']}: {' / '.join(row['label'])}" for row in rows)
     more = " …" if contradicted.height > SHOWN else ""
     msg = (
-        f"labels: {contradicted.height:,} texts have different labels: {listed}{more}; mend them, or set "
-        'labels.contradictions = "drop", or labels.separator where a document may have several'
+        f"labels: {contradicted.height:,} texts have different labels: {listed}{more}; correct them, or set "
+        'labels.contradictions = "drop", or labels.separator if a document may have several'
     )
     raise DataError(msg)
 
 
 def _check_classes(grouped: pl.DataFrame, names: list[str]) -> None:
-    """Raise DataError where there is one class only, or a class with one example."""
+    """Raise DataError if there is only one class, or a class with only one example."""
     if len(names) < 2:
         msg = (
-            f"labels: one class only ({names[0]!r}); a classifier needs two"
+            f"labels: only one class ({names[0]!r}); a classifier needs two"
             if names
-            else "labels: none is left"
+            else "labels: no label is left"
         )
         raise DataError(msg)
     sizes = grouped["label"].explode().drop_nulls().value_counts()
     few = sizes.filter(pl.col("count") < 2).sort("label")["label"].to_list()
     if few:
         listed = ", ".join(map(repr, few[:SHOWN])) + (" …" if len(few) > SHOWN else "")
-        msg = f"labels: one example only of {listed}; label another of each, or leave these classes out"
+        msg = f"labels: only one example of {listed}; label another document of each, or remove these classes"
         raise DataError(msg)
 
 
 def class_matrix(labels: pl.Series, names: list[str]) -> Classes:
-    """Return which classes each row has (n, n_classes) bool."""
+    """Return the classes of each row (n, n_classes) bool."""
     places = {name: i for i, name in enumerate(names)}
     classes = np.zeros((len(labels), len(names)), bool)
     for row, own in enumerate(labels.to_list()):
@@ -124,16 +124,16 @@ def class_matrix(labels: pl.Series, names: list[str]) -> Classes:
 def annotate(
     store: ArtifactStore, documents: ArtifactRef, embeddings: ArtifactRef, config: LabelsConfig, runs: Path
 ) -> ArtifactRef:
-    """Return the annotations; labels are read anew in each run, and kept where they are new."""
+    """Return the annotations; labels are read again in each run, and stored if they are new."""
     given = read_labels(store, documents, config, runs)
-    # "row" of the documents counts input rows, empty texts among them; vectors go by the documents' own order
+    # "row" of the documents counts input rows, including empty texts; vectors are in the documents' own order
     table = store.table(documents, "documents").select("doc_id", "text").with_row_index("row").collect()
     labelled, names, n_dropped = settle_labels(given, table, config)
     classes = class_matrix(labelled["label"], names)
     vectors = np.asarray(store.array(embeddings, "embeddings")[labelled["row"].to_numpy()])
     space = space_of(store, embeddings)
     digests = text_digests(labelled["text"])
-    order = np.lexsort((digests[:, 1], digests[:, 0]))  # the same whatever the order of the corpus
+    order = np.lexsort((digests[:, 1], digests[:, 0]))  # the same for any order of the corpus
     labelled, classes, vectors, digests = labelled[order], classes[order], vectors[order], digests[order]
     recipe = recipes.labelled_texts(config, _content(digests, vectors, classes, names), space)
     if found := store.find(recipe):

@@ -1,4 +1,4 @@
-"""Predict: a classifier and embeddings of its space -> class and probability of each document, what to label next.
+"""Predict: a classifier and embeddings in its space -> class and probability of each document, what to label next.
 
 classes.npy (n_docs, n_classes) bool, empty rows are unsure; best.npy, second.npy (n_docs,) int32; probability.npy,
 margin.npy (n_docs,) float32; probabilities.npy (n_docs, n_classes) float32; suggested.npy rows to label next.
@@ -24,9 +24,9 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
 def sure_classes(probabilities: FloatArray, threshold: float, *, multilabel: bool) -> NDArray[np.bool_]:
-    """Return the classes (n, n_classes) that a document is given; a row of none is unsure.
+    """Return the classes (n, n_classes) of each document; a row without a class is unsure.
 
-    Each class from `threshold` on where multilabel; else the likeliest, where it reaches `threshold`.
+    With multilabel, each class with at least `threshold`; otherwise the most likely one if it reaches `threshold`.
     """
     reached = probabilities >= threshold
     if multilabel:
@@ -50,7 +50,7 @@ def predict(
     Raises
     ------
     ConfigError
-        When the embeddings are of another space than the classifier's.
+        If the embeddings are in another space than the classifier's.
     """
     recipe = recipes.predictions(config, embeddings.key, annotations.key, trained.key)
     if found := store.find(recipe):
@@ -99,7 +99,7 @@ def _suggest(
     sure: FloatArray,
     n: int,
 ) -> tuple[NDArray[np.int64], int]:
-    """Return the rows to label next, each of a text of its own that has no label, and how many documents have one."""
+    """Return the rows to label next, each with a distinct unlabelled text, and the number of labelled documents."""
     digests = np.concatenate([text_digests(part) for part in text_parts(store, documents)])
     known = np.ascontiguousarray(store.array(annotations, "digests"))
     wide = np.dtype((np.void, digests.itemsize * 2))

@@ -1,6 +1,6 @@
 """Recipes of classifiers: labels, vectors and settings -> recipes.
 
-The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers at once.
+The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers quickly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ VERSIONS: Mapping[str, int] = {"annotate": 1, "contest": 1, "train": 1, "predict
 
 
 def labelled_texts(config: LabelsConfig, content: str, space: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of labelled texts with vectors of a `space`; their `content` stands for where labels lie."""
+    """Return the recipe of labelled texts with vectors in a `space`; `content` replaces the source of the labels."""
     fields = {"multilabel": config.separator is not None}
     identity = {name: str(value) for name, value in space.items()}
     return Recipe("annotate", "annotations", VERSIONS["annotate"], fields, {"content": content}, identity)
@@ -27,7 +27,7 @@ def labelled_texts(config: LabelsConfig, content: str, space: Mapping[str, Any])
 def trial(
     config: TrainClassifierConfig, trained: Mapping[str, Any], annotations: str, body: str | None
 ) -> Recipe:
-    """Return the recipe of one training of a comparison, by the encoder with key `body` where it is SetFit's."""
+    """Return the recipe of one training of a comparison; for SetFit, `body` is the key of its encoder."""
     own = config.compare.model_dump(mode="json", include={"test_share", "max_test"})
     fields = {**_learning(config, body), "compare": own, "trial": dict(trained)}
     return _learned("contest", "trials", fields, annotations, body, config.seed)
@@ -53,7 +53,7 @@ def predictions(config: PredictConfig, embeddings: str, annotations: str, classi
 
 
 def _learning(config: TrainClassifierConfig, body: str | None) -> dict[str, Any]:
-    """Return the sections that decide a training; SetFit's where a body is tuned."""
+    """Return the sections that decide a training; SetFit's only if a body is tuned."""
     return {"head": fields_of(config.head), "setfit": fields_of(config.setfit) if body else None}
 
 

@@ -1,8 +1,8 @@
-"""Contrastive: an encoder and labelled texts -> the encoder tuned so that texts of one class lie together.
+"""Contrastive: an encoder and labelled texts -> the encoder, tuned so that texts of one class have near vectors.
 
 SetFit's first phase (Tunstall et al. 2022) with its loss: the squared difference between a pair's cosine and 1 or 0.
-Pairs are those within small balanced batches, so that a text is read once for many pairs and memory is a batch's;
-setfit's own trainer lists the places of all pairs first, 12.8 GB for 40,000 examples.
+The pairs are those within small balanced batches, so that a text is encoded once for many pairs, and only one batch
+is in memory; setfit's own trainer first lists all pairs, 12.8 GB for 40,000 examples.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 JUDGED = 512
-"""Examples, at most, that the head is fitted on when a training is judged, and as many that it is judged on."""
+"""Maximum number of examples for fitting the head when a training is evaluated, and for evaluating it."""
 
 
 GROUP_TEXTS = 8
-"""Texts of like length that go through the encoder together: in groups of 32 half of the tokens would be padding."""
+"""Texts of similar length that are encoded together: in groups of 32, half of the tokens would be padding."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """What a training came to: steps done, the step kept, judgements (step, log loss), last mean loss of a batch."""
+    """The result of a training: steps done, the step kept, evaluations (step, log loss), last mean loss of a batch."""
 
     n_steps: int
     kept_step: int
@@ -47,11 +47,11 @@ def pair_loss(vectors: torch.Tensor, alike: torch.Tensor) -> torch.Tensor:
     ----------
     vectors : Tensor of shape (n, dim)
     alike : Tensor of shape (n, n), bool
-        Whether two share a class.
+        Whether two texts share a class.
 
     Notes
     -----
-    Pairs that are alike weigh as much, together, as those that are not, as in SetFit's oversampling.
+    Similar pairs together have the same weight as the other pairs together, as in SetFit's oversampling.
     """
     import torch
 
@@ -77,28 +77,28 @@ def tune_body(
     multilabel: bool = False,
     on_step: Callable[[int], None] = lambda _: None,
 ) -> Tuning:
-    """Tune `body` in place and return what came of it; the best judged weights are kept.
+    """Tune `body` in place and return the result; the weights with the best evaluation are kept.
 
     Parameters
     ----------
     body : SentenceTransformer
-        In float32, on its device.
+        The encoder in float32, on its device.
     texts : sequence of str
         Labelled texts.
     classes : ndarray of shape (n_texts, n_classes), bool
-        Their classes; two or more have an example.
+        Their classes; at least two have an example.
     config, head : SetFitConfig, HeadConfig
     seed : int
-        Of batches and dropout.
+        Seed of batches and dropout.
     multilabel : bool
-        Texts are alike where they share a class.
+        Whether texts may have several classes; texts are similar if they share one.
     on_step : callable
-        Told the steps done.
+        Called with the number of finished steps.
 
     Notes
     -----
-    Word vectors stay as they are: half of the weights of a small encoder, most of them of words that the examples lack.
-    The same bits on one machine with one number of threads.
+    Word vectors do not change: they are half of the weights of a small encoder, most of them for words that the
+    examples lack. The result is the same on one machine with one number of threads.
     """
     import torch
 
@@ -107,7 +107,7 @@ def tune_body(
     groups = (
         *classes.T,
         ~classes.any(axis=1),
-    )  # what has no class is like nothing, and must be drawn to say so
+    )  # texts without a class are similar to no other text, so they must be drawn, too
     members = [rows for group in groups if len(rows := trained[group[trained]])]
     weights = _trainable(body)
     optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=0.01)
@@ -150,9 +150,9 @@ def tune_body(
 
 
 def embed_for_training(body: SentenceTransformer, texts: Sequence[str], max_length: int) -> torch.Tensor:
-    """Return the vectors (n_texts, dim) of texts, with their gradient where one is kept.
+    """Return the vectors (n_texts, dim) of texts, with their gradient if one is kept.
 
-    Texts of like length go through the encoder together: little is padded.
+    Texts of similar length are encoded together, so that there is little padding.
     """
     import torch
 
@@ -173,7 +173,7 @@ def embed_for_training(body: SentenceTransformer, texts: Sequence[str], max_leng
 
 
 def _hold_out(classes: Classes, config: SetFitConfig, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """Return rows to train and to judge on; none of the latter where a class has too few examples."""
+    """Return rows to train and to evaluate on; none to evaluate on if a class has too few examples."""
     sizes = classes.sum(axis=0)
     if sizes[sizes > 0].min() < config.validation_from:
         return np.arange(len(classes)), np.empty(0, np.int64)
@@ -181,7 +181,7 @@ def _hold_out(classes: Classes, config: SetFitConfig, rng: np.random.Generator) 
 
 
 def _trainable(body: SentenceTransformer) -> list[torch.nn.Parameter]:
-    """Return the weights that are tuned: all but those of embeddings tables."""
+    """Return the weights that are tuned: all except those of embedding tables."""
     import torch
 
     tables = {
@@ -206,7 +206,7 @@ def _judge(
     *,
     multilabel: bool,
 ) -> float:
-    """Return the log loss on rows held out, of a head fitted on some that were trained on."""
+    """Return the log loss on held-out rows, for a head fitted on some of the training rows."""
     import torch
 
     fitted_on, judged_on = _some(trained), _some(held)
@@ -229,5 +229,5 @@ def _judge(
 
 
 def _some(rows: Rows) -> Rows:
-    """Return at most `JUDGED` rows, evenly."""
+    """Return at most `JUDGED` rows, evenly spaced."""
     return rows if len(rows) <= JUDGED else rows[np.linspace(0, len(rows) - 1, JUDGED).astype(int)]

@@ -1,4 +1,4 @@
-"""Train: annotations and a method -> the classifier that is trained on all of them."""
+"""Train: annotations and a method -> the classifier, trained on all of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Art
 
 
 def chosen_method(store: ArtifactStore, comparison: ArtifactRef, config: TrainClassifierConfig) -> str:
-    """Return the method that predicts: the one that the config names, or the recommended one."""
+    """Return the method for predictions: the one that the config names, or the recommended one."""
     wanted = config.predict.method
     return wanted if wanted != "recommended" else str(store.json(comparison, "summary")["recommended"])
 
@@ -71,7 +71,7 @@ def _tune(
     embed: SentenceTransformersEmbed,
     config: TrainClassifierConfig,
 ) -> tuple[FloatArray, Space, dict[str, Any]]:
-    """Return the labelled texts' vectors by a body tuned on them and written, their space, and how training went."""
+    """Tune a body on the labelled texts and write it; return their vectors, their space, and how training went."""
     runtime, setfit = config.runtime, config.setfit
     body = load_body(find_encoder(body_arithmetic(embed), runtime.device), embed, runtime.n_threads)
     prompt = document_prompt(body, embed)

@@ -1,4 +1,4 @@
-"""Columns: a column that a config names and a table's own -> nothing, or one line that names the nearest."""
+"""Columns: a column that a config names and a table's columns -> nothing, or a line that names the nearest column."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from topicflow.tasks.errors import DataError
 
 
 def require_column(where: str, name: str, columns: Iterable[str], key: str | None = None) -> None:
-    """Raise DataError where a table has no column of that name.
+    """Raise DataError if a table has no column of that name.
 
     Parameters
     ----------
     where : str
-        What the message begins with: the stage, and the file where there is one.
+        Beginning of the message: the stage, and the file if there is one.
     name : str
         The column.
     columns : iterable of str
-        Those that there are.
+        The table's columns.
     key : str, optional
-        The key of the config that names it.
+        The config's key that names the column.
     """
     known = list(columns)
     if name in known:

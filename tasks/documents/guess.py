@@ -183,13 +183,13 @@ def render_config(guess: Guess) -> str:
 
 
 def _date_order_line(dates: FoundOrder) -> str:
-    """Return the line that fixes the order of dates, so that a file that grows is read in one way."""
+    """Return the line that sets the order of dates, so that a growing file is always read in the same way."""
     other = "" if dates.is_sure else f'; "dmy" if {dates.example} has the day first'
     return f'date_order = "{dates.order}"  # {FIRST[dates.order]}{other}'
 
 
 def _toml(value: str) -> str:
-    """Return a string as TOML on one line, whatever its characters."""
+    """Return a string as TOML on one line, for any characters."""
     return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")
 
 
@@ -224,7 +224,7 @@ def _head(config: LoadConfig) -> tuple[pl.DataFrame, int, bool]:
 def _confirm(
     config: LoadConfig, candidates: dict[str, str | None]
 ) -> tuple[dict[str, str], int, FoundOrder | None]:
-    """Return why a candidate fails over the whole file, the number of rows, and the order of short dates."""
+    """Return why a candidate fails on the whole file, the number of rows, and the order of short dates."""
     hashes, refused, n_rows = [], {}, 0
     with open_source(config, _CHUNK_ROWS) as source:
         again = source.column

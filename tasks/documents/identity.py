@@ -1,7 +1,7 @@
-"""Identity: an id, or a text and a time -> the digest that a document is known by, in this run and in later ones.
+"""Identity: an id, or a text and a time -> the digest that identifies a document in this and in later runs.
 
-It is made of values, not of how they print: a time is the instant, whether its column counts nanoseconds or
-microseconds, and an id that becomes a float beside a missing one is the same number.
+It is made from values, not from their printed form: a time is the instant, in a column of nanoseconds or of
+microseconds, and an id that becomes a float because another one is missing is the same number.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _UNITS: tuple[Literal["ns", "us", "ms"], ...] = ("ns", "us", "ms")
 
 
 def digests_of_ids(ids: pl.Series) -> Digests:
-    """Return the digests (n,) of given ids; 1.0 is 1."""
+    """Return the digests (n,) of given ids; 1.0 equals 1."""
     texts = ids.cast(pl.String)
     if ids.dtype.is_float():
         whole = ids.cast(pl.Int64, strict=False)
@@ -31,7 +31,7 @@ def digests_of_ids(ids: pl.Series) -> Digests:
 
 
 def digests_of_texts(texts: pl.Series, times: pl.Series | None) -> Digests:
-    """Return the digests (n,) of documents without ids: of the text alone, or with its instant.
+    """Return the digests (n,) of documents without ids: of the text only, or of the text with its instant.
 
     Parameters
     ----------
@@ -45,14 +45,14 @@ def digests_of_texts(texts: pl.Series, times: pl.Series | None) -> Digests:
 
 @dataclass
 class KnownDocuments:
-    """What documents of earlier runs are known by.
+    """The digests of documents of earlier runs.
 
     Attributes
     ----------
     values : list of ndarray, uint64
-        Sorted digests as the functions above make them, an array a run.
+        Sorted digests from the functions above, one array per run.
     printed : list of ndarray, uint64
-        Sorted digests of runs of version 1: of ids and times as their column printed them then.
+        Sorted digests from runs of version 1: of ids and times as their column printed them.
     """
 
     values: list[Digests] = field(default_factory=list)
@@ -61,7 +61,7 @@ class KnownDocuments:
     def count(
         self, identities: Digests, texts: pl.Series, column: pl.Series | None, *, is_id: bool
     ) -> NDArray[np.int64]:
-        """Return how many known documents each row (n,) is.
+        """Return how many known documents equal each row (n,).
 
         Parameters
         ----------
@@ -70,9 +70,9 @@ class KnownDocuments:
         texts : pl.Series
             Their texts.
         column : pl.Series or None
-            Their ids, or what their times are read from.
+            Their ids, or the column of their times.
         is_id : bool
-            Whether `column` holds ids.
+            Whether `column` contains ids.
         """
         told = _count(self.values, identities)
         if not self.printed:
@@ -81,14 +81,14 @@ class KnownDocuments:
             return told + _count(self.printed, identities)
         for number, printed in enumerate(_spellings(column)):
             found = _count(self.printed, _digests(printed if is_id else _joined(texts, printed)))
-            if number:  # what is null prints in one way only
+            if number:  # a null prints in only one way
                 found[printed.is_null().to_numpy()] = 0
             told += found
         return told
 
 
 def _spellings(values: pl.Series) -> Iterator[pl.Series]:
-    """Yield how a column prints as it is, and as it printed where its unit or its kind of number was another."""
+    """Yield how a column prints, and how it printed with another unit or another kind of number."""
     yield values.cast(pl.String)
     if isinstance(values.dtype, pl.Datetime):
         for unit in _UNITS:
@@ -102,7 +102,7 @@ def _spellings(values: pl.Series) -> Iterator[pl.Series]:
 
 
 def _joined(texts: pl.Series, times: pl.Series) -> pl.Series:
-    """Return each text with its time behind it."""
+    """Return each text followed by its time."""
     parts = [texts.fill_null("").alias("text"), times.cast(pl.String).fill_null("").alias("time")]
     return pl.DataFrame(parts).select(pl.concat_str("text", "time", separator="\0")).to_series()
 
@@ -112,7 +112,7 @@ def _digests(texts: pl.Series) -> Digests:
 
 
 def _count(known: list[Digests], digests: Digests) -> NDArray[np.int64]:
-    """Return how often each digest is among the known ones."""
+    """Return how often each digest occurs in the known ones."""
     told = np.zeros(len(digests), np.int64)
     for run in known:
         told += np.searchsorted(run, digests, "right") - np.searchsorted(run, digests, "left")

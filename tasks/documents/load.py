@@ -212,7 +212,7 @@ def rebatched(chunks: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFram
 
 
 def times_of(config: LoadConfig, source: Source, column: str, known: Order | None = None) -> Timestamps:
-    """Return what reads a column of dates; `known` is the order that the runs before took for it, if any."""
+    """Return the reader of a column of dates; `known` is the order of dates in the earlier runs, if any."""
     again = source.column
     times = Timestamps(
         f"load: {source.name}: column {column!r}",
@@ -221,7 +221,7 @@ def times_of(config: LoadConfig, source: Source, column: str, known: Order | Non
         is_said=True,
     )
     if known is not None:
-        times.given_by = "the runs before read it"
+        times.given_by = "the earlier runs read it"
         times.remedy += ", or give the config another name and load.date_order to begin again"
     return times
 

@@ -19,7 +19,7 @@ VERSIONS: Mapping[str, int] = {"load": 1}
 def load_fields(config: LoadConfig) -> dict[str, Any]:
     """Return the fields that decide which documents an input gives.
 
-    `date_order` is left out where it is auto: it was added later, and documents of before stay hits.
+    `date_order` is left out if it is auto: the field was added later, and older documents stay hits.
     """
     is_found = {"date_order"} if config.date_order == "auto" else set()
     return fields_of(config, leave_out={"path", "connection_env", *is_found})

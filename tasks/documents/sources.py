@@ -70,7 +70,7 @@ class Source:
     id_column : str or None
         The column that identifies rows because of the source's kind (text files have their names).
     column : callable or None
-        Returns the values of a column from its first row on, whatever was read of `chunks`; None if the source has no
+        Returns the values of a column from its first row on, independent of `chunks`; None if the source has no
         columns.
     """
 

@@ -53,24 +53,24 @@ _BY_ORDER: dict[Order, tuple[str, ...]] = {
 
 
 _SHORT_DATE = r"^(\d{1,2})[-/](\d{1,2})[-/](\d{4}|\d{2})(?:\D|$)"
-"""A date whose order only its numbers tell: 3/4/2024, 31-01-24."""
+"""A date whose order only its numbers show: 3/4/2024, 31-01-24."""
 
 FIRST: dict[Order, str] = {"mdy": "month first", "dmy": "day first", "ymd": "year first"}
-"""How an order is called, the preferred ones first: where two read as many dates, month first is taken."""
+"""Names of the orders, in order of preference: if two orders read the same number of dates, the first one is used."""
 
 
 @dataclass(frozen=True)
 class FoundOrder:
-    """What a whole column says of its short dates.
+    """The order of a whole column of short dates.
 
     Attributes
     ----------
     order : str
         The order that reads most of them.
     example : str
-        One of them, that no other order reads where there is such a one.
+        One of the dates, if possible one that no other order reads.
     is_sure : bool
-        False where every one may as well be day first as month first.
+        False if every date may be day first or month first.
     """
 
     order: Order
@@ -78,31 +78,31 @@ class FoundOrder:
     is_sure: bool
 
     def __str__(self) -> str:
-        """Return what was found in a sentence."""
+        """Return what was found, as a sentence."""
         if self.is_sure:
             return f"dates such as {self.example!r} are read {FIRST[self.order]}"
         return (
-            f"dates such as {self.example!r} may be month first or day first and no row tells which; they are read "
+            f"dates such as {self.example!r} may be month first or day first and no row decides; they are read "
             f'{FIRST[self.order]}; load.date_order = "dmy" reads them day first'
         )
 
 
 @dataclass
 class Timestamps:
-    """Reads one column part by part; whether 3/4/2024 is March or April is settled once, by the whole column.
+    """Reads one column part by part; the whole column decides once whether 3/4/2024 is in March or in April.
 
     Parameters
     ----------
     where : str
-        What messages begin with.
+        Beginning of messages.
     order : str, optional
         The order of short dates, if it is known; otherwise it is found.
     given_by, remedy : str
-        What gave it, and what mends a value that cannot be read, for messages.
+        Origin of the order, and how to correct a value that cannot be read, for messages.
     column : callable, optional
-        Returns the values of the whole column again, part by part. The part that is read alone decides if None.
+        Returns the values of the whole column again, part by part. If None, the part that is read decides.
     is_said : bool
-        Whether what was found goes to the log.
+        Whether the order that was found is logged.
     """
 
     where: str
@@ -133,13 +133,13 @@ class Timestamps:
         wrong = values.is_not_null() & times.is_null()
         if wrong.any():
             value, row = values.filter(wrong)[0], numbers.filter(wrong)[0]
-            msg = f"{self.where}: row {row:,} holds {value!r}, expected a date{self._expected}; {self.remedy}"
+            msg = f"{self.where}: row {row:,} contains {value!r}, expected a date{self._expected}; {self.remedy}"
             raise DataError(msg)
         return times
 
     @property
     def _expected(self) -> str:
-        """How short dates are read and why, for the message about one that cannot be."""
+        """How short dates are read and why, for the message about a date that cannot be read."""
         if self.order is None:
             return ""
         by = self.given_by if self.found is None else f"most of the column is, such as {self.found.example!r}"
@@ -155,7 +155,7 @@ class Timestamps:
         return pl.Series(values.name, [None] * len(values), _MICROSECONDS)
 
     def _read_strings(self, values: pl.Series) -> pl.Series:
-        """Return times of strings or integers; what nothing else explains settles day and month."""
+        """Return times of strings or integers; short dates that no other format explains decide day and month."""
         texts = values.cast(pl.String).str.strip_chars()
         times = _from_texts(texts)
         short = texts.filter(times.is_null()).drop_nulls()
@@ -174,11 +174,11 @@ class Timestamps:
 
 
 def _order_of(parts: Iterable[pl.Series]) -> FoundOrder:
-    """Return what all the short dates in a column say of their order; there must be one.
+    """Return the order of all short dates in a column; there must be at least one.
 
     Notes
     -----
-    Numbers decide: above 12 is no month, above 31 no day, four digits are a year.
+    The numbers decide: a number above 12 is not a month, above 31 not a day, and four digits are a year.
     """
     n_read: Counter[Order] = Counter()
     only: dict[Order, str] = {}
@@ -195,7 +195,7 @@ def _order_of(parts: Iterable[pl.Series]) -> FoundOrder:
             if alone.height:
                 only.setdefault(order, alone["text"][0])
         example = example or (frame["text"][0] if frame.height else "")
-    order = max(FIRST, key=lambda each: n_read[each])  # the first of them where several read as many
+    order = max(FIRST, key=lambda each: n_read[each])  # the first one if several read the same number
     return FoundOrder(order, only.get(order, example), n_read["mdy"] != n_read["dmy"] or order == "ymd")
 
 

@@ -1,10 +1,10 @@
-"""Deduplicate: documents and pairs of similar ones -> which are kept, (n_docs,), and the documents that are.
+"""Deduplicate: documents and pairs of similar ones -> which are kept, (n_docs,), and the kept documents.
 
 duplicates/
-    kept.npy (n,) bool; kept_row.npy (n,) int32, the document kept in its place, -1 where that is one of [against];
-    base_row.npy (n,) int32, that one, or -1; similarity.npy (n,) float32 to it, 1 of a kept one, NaN where they are
-    linked through others alone; way.npy (n,) uint8, a place in `WAYS`; figures.json
-documents/  as the load stage writes them, with the kept rows alone
+        kept.npy (n,) bool; kept_row.npy (n,) int32, the document kept instead of it, -1 if that is one of [against];
+        base_row.npy (n,) int32, that one, or -1; similarity.npy (n,) float32 to it, 1 for a kept one, NaN if they are
+        linked only through other documents; way.npy (n,) uint8, a place in `WAYS`; figures.json
+    documents/  as the load stage writes them, with only the kept rows
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.digests import text_digests
 
 WAYS = ("kept", "text", "embedding", "minhash")
-"""How a document is known for a duplicate: by an equal text, or by a method."""
+"""How a duplicate was found: by an equal text, or by a method."""
 
 N_THRESHOLDS = 7
-"""Thresholds, from the floor to 1, at which it is counted how many documents would be kept."""
+"""Number of thresholds, from the floor to 1, for which the kept documents are counted."""
 
 PART_ROWS = 65_536
-"""Rows of the kept documents written at a time."""
+"""Rows of the kept documents that are written at a time."""
 
 RowArray = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Found:
-    """What one method found: the first document (n_base + n,) that each equals, pairs of firsts, its threshold."""
+    """The result of one method: the first document (n_base + n,) that each equals, pairs of firsts, the threshold."""
 
     method: str
     first: RowArray
@@ -68,7 +68,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """What is kept of n documents, as the artifact's files say it."""
+    """Which of n documents are kept, as in the artifact's files."""
 
     kept: NDArray[np.bool_]
     kept_row: RowArray
@@ -85,7 +85,7 @@ def deduplicate(
     against: ArtifactRef | None,
     config: AnyDeduplicate,
 ) -> ArtifactRef:
-    """Return the duplicates' artifact, grouping on a miss; `pairs` by search, `pair` and `shingle`."""
+    """Return the duplicates' artifact, grouping on a miss; `pairs` are by search step, `pair` and `shingle`."""
     keys = {name: ref.key for name, ref in pairs.items()}
     recipe = recipes.deduplicate(config, documents.key, keys, against.key if against else None)
     if found := store.find(recipe):
@@ -126,14 +126,14 @@ def read_to_the_end(
     methods: list[Found],
     config: AnyDeduplicate,
 ) -> dict[str, Any]:
-    """Put into `methods` what embeddings found without texts that only begin alike.
+    """In `methods`, remove the duplicates by embedding whose texts only begin alike.
 
     Returns
     -------
     dict
-        Nothing where no text was longer than the encoder reads. Else `cut`, of which documents it read the beginning
-        alone (n_base + n,); `apart`, which of them have the vector of another and are none of its duplicates; and
-        `max_tokens`, which it reads.
+        Empty if no text was longer than the encoder reads. Otherwise `cut`, of which documents the encoder read only
+        the beginning (n_base + n,); `apart`, which of these have another document's vector but are not its
+        duplicates; and `max_tokens`, the number of tokens that it reads.
     """
     if "pair" not in pairs:
         return {}
@@ -154,7 +154,7 @@ def read_to_the_end(
 
 
 def _compared(store: ArtifactStore, pairs: ArtifactRef) -> list[ArtifactRef]:
-    """Return the embeddings that pairs were searched in: those of [against] first, where there are any."""
+    """Return the embeddings in which pairs were searched: first those of [against], if there are any."""
     inputs = store.manifest(pairs.kind, pairs.key)["recipe"]["inputs"]
     keys = [inputs[name] for name in ("against", "embeddings") if name in inputs]
     rows = [store.manifest("embeddings", key)["rows"] for key in keys]
@@ -162,24 +162,25 @@ def _compared(store: ArtifactStore, pairs: ArtifactRef) -> list[ArtifactRef]:
 
 
 def find_duplicates(first: RowArray, pairs: Pairs, order: RowArray, n_base: int, *, star: bool) -> Duplicates:
-    """Return what is kept of the documents behind the first `n_base`, which are not asked about.
+    """Return which documents after the first `n_base` are kept; the first `n_base` are only compared with.
 
     Parameters
     ----------
     first : ndarray of shape (n_base + n,), int32
-        The first document that each equals.
+        The first document that each one equals.
     pairs : Pairs
         Duplicates among the firsts.
     order : ndarray of shape (n,), int32
-        Documents, counted without the first `n_base`, those that are rather kept first.
+        Documents, counted without the first `n_base`, in order of preference for keeping.
     n_base : int
-        Documents of the corpus that is only compared with.
+        Number of documents in the corpus that is only compared with.
     star : bool
-        As of `groups.group_documents`.
+        See `groups.group_documents`.
 
     Notes
     -----
-    A document like one of that corpus goes, with the most similar one there in its place; what is left is grouped.
+    A document that is similar to one of that corpus is removed, and the most similar one there represents it; the
+    other documents are grouped.
     """
     n = len(first) - n_base
     match, likeness = _nearest_in_base(first, pairs, n_base)
@@ -201,9 +202,9 @@ def find_duplicates(first: RowArray, pairs: Pairs, order: RowArray, n_base: int,
 
 
 def _nearest_in_base(first: RowArray, pairs: Pairs, n_base: int) -> tuple[RowArray, NDArray[np.float32]]:
-    """Return for each row (n_base + n,) the most similar of the first `n_base`, -1 where it is a pair with none."""
+    """Return for each row (n_base + n,) the most similar of the first `n_base`, -1 if it has a pair with none."""
     match, likeness = np.full(len(first), -1, np.int32), np.zeros(len(first), np.float32)
-    match[:n_base], likeness[:n_base] = np.arange(n_base), 1.0  # what equals a row of it
+    match[:n_base], likeness[:n_base] = np.arange(n_base), 1.0  # also for rows that equal one of them
     across = np.flatnonzero((pairs.rows[:, 0] < n_base) & (pairs.rows[:, 1] >= n_base))
     rising = across[np.lexsort((-pairs.rows[across, 0], pairs.similarities[across]))]
     match[pairs.rows[rising, 1]] = pairs.rows[rising, 0]  # the most similar is written last
@@ -219,12 +220,12 @@ def keep_order(
     first: RowArray,
     n_base: int,
 ) -> RowArray:
-    """Return the documents (n,), those that are rather kept first; among equals the first in the input.
+    """Return the documents (n,) in order of preference for keeping; equals are in the order of the input.
 
     Raises
     ------
     DataError
-        When the column to go by is not there or cannot be ordered.
+        If the column for the order is missing or cannot be sorted.
     """
     if config.keep == "first":
         return np.arange(documents.rows, dtype=np.int32)
@@ -238,10 +239,10 @@ def keep_order(
     else:
         values = _column(store, documents, str(config.keep_column))
     if values.dtype.is_float():
-        values = values.fill_nan(None)  # which would be the largest number of all
+        values = values.fill_nan(None)  # otherwise NaN would be the largest number
     order: RowArray = values.arg_sort(descending=True, nulls_last=True).to_numpy().astype(np.int32)
     ranked = values.gather(order).rle_id().to_numpy()
-    return order[np.lexsort((order, ranked))]  # polars does not promise which of equals comes first
+    return order[np.lexsort((order, ranked))]  # polars does not define the order of equal values
 
 
 def _column(store: ArtifactStore, documents: ArtifactRef, name: str) -> pl.Series:
@@ -259,11 +260,11 @@ def _digests(store: ArtifactStore, documents: ArtifactRef) -> NDArray[np.uint64]
 
 
 def _ways(duplicates: Duplicates, equal: RowArray, methods: list[Found], n_base: int) -> NDArray[np.uint8]:
-    """Return how each document (n,) is known for a duplicate: by its text, else by the first method that found it."""
+    """Return how each document (n,) was found: by its text, otherwise by the first method that found it."""
     rows = np.arange(len(duplicates.kept)) + n_base
     other = np.where(duplicates.base_row >= 0, duplicates.base_row, duplicates.kept_row + n_base)
     way = np.full(len(rows), WAYS.index(methods[-1].method), np.uint8)
-    for found in methods[-2::-1]:  # both methods: what embeddings did not find, words did
+    for found in methods[-2::-1]:  # both methods: words found what embeddings did not find
         pairs = np.sort(np.stack([found.first[rows], found.first[other]], axis=1), axis=1)
         codes = (pairs[:, 0].astype(np.int64) << 32) | pairs[:, 1]
         by_it = (pairs[:, 0] == pairs[:, 1]) | np.isin(codes, found.pairs.at_least(found.threshold).codes)
@@ -285,7 +286,7 @@ def _figures(
     pairs: Mapping[str, ArtifactRef],
     n_base: int,
 ) -> dict[str, Any]:
-    """Return counts, measured recall, the histogram of similarities, and what other thresholds would keep."""
+    """Return counts, measured recall, the histogram of similarities, and the number kept at other thresholds."""
     own = duplicates.kept_row[duplicates.kept_row >= 0]
     sizes = np.bincount(own, minlength=1)
     n, n_kept = len(duplicates.kept), int(duplicates.kept.sum())
@@ -329,7 +330,7 @@ def _kept_at(found: Found, first: RowArray, order: RowArray, n_base: int, thresh
 
 
 def _of_cut_texts(whole: dict[str, Any], duplicates: Duplicates, n_base: int) -> dict[str, int]:
-    """Return how many documents were cut, how many the rest told apart, and how many are known by beginnings alone."""
+    """Return how many documents were cut, how many the rest separated, and how many were found by beginnings only."""
     if not whole:
         return {}
     cut = whole["cut"]
@@ -344,7 +345,7 @@ def _of_cut_texts(whole: dict[str, Any], duplicates: Duplicates, n_base: int) ->
 
 
 def _measured(store: ArtifactStore, found: Found, pairs: Mapping[str, ArtifactRef]) -> dict[str, Any]:
-    """Return how many pairs a method has at its threshold, and of embeddings the recall on the sample."""
+    """Return the number of a method's pairs at its threshold, and for embeddings the recall on the sample."""
     n_pairs = {
         f"n_pairs_{found.method}": int((found.pairs.similarities >= np.float32(found.threshold)).sum())
     }
@@ -373,7 +374,7 @@ def _measured(store: ArtifactStore, found: Found, pairs: Mapping[str, ArtifactRe
 
 @task(name="keep", cache_policy=NO_CACHE, persist_result=False)
 def keep(store: ArtifactStore, documents: ArtifactRef, duplicates: ArtifactRef) -> ArtifactRef:
-    """Return the documents artifact of the kept rows, which every later stage takes as it takes that of `load`."""
+    """Return the documents artifact of the kept rows; every later stage uses it like that of `load`."""
     recipe = recipes.keep(documents.key, duplicates.key)
     if found := store.find(recipe):
         return cached(found)
@@ -387,7 +388,7 @@ def keep(store: ArtifactStore, documents: ArtifactRef, duplicates: ArtifactRef) 
                 part = table.slice(start, PART_ROWS).collect()
                 part = (
                     part.filter(pl.Series(rows)) if part.width else part
-                )  # no column of the input was carried
+                )  # no column of the input is in the artifact
                 writer.save_table(f"{name}/part-{number:05d}", part)
                 if name == "documents":
                     texts.update(text_digests(part["text"]).tobytes())

@@ -1,6 +1,6 @@
 """Recipes of near-duplicates: documents, vectors and thresholds -> recipes.
 
-The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers at once.
+The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers quickly.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ VERSIONS: Mapping[str, int] = {"pair": 1, "shingle": 1, "deduplicate": 2}
 
 
 def searches(config: AnyDeduplicate) -> tuple[str, ...]:
-    """Return the steps that find similar pairs; `embed_all` is the embed stage on what duplicates are still among."""
+    """Return the steps that find similar pairs; `embed_all` is the embed stage for documents with their duplicates."""
     by_vectors = () if config.method == "minhash" else ("embed_all", "pair")
     return by_vectors if config.method == "embedding" else (*by_vectors, "shingle")
 
 
 def vector_signatures(n_bits: int, embeddings: str, seed: int) -> Recipe:
-    """Return the recipe of the sides of random hyperplanes on which vectors lie; integers, so no library decides."""
+    """Return the recipe of the sides of random hyperplanes for vectors; they are integers, so no library matters."""
     return Recipe(
         "pair", "signatures", VERSIONS["pair"], {"n_bits": n_bits}, {"embeddings": embeddings}, seed=seed
     )
 
 
 def similar_vectors(config: VectorMatchConfig, embeddings: str, base: str | None, seed: int) -> Recipe:
-    """Return the recipe of the pairs of similar vectors, some of them of the embeddings `base`.
+    """Return the recipe of the pairs of similar vectors, some of them from the embeddings `base`.
 
-    The threshold is not part of it: it chooses among the pairs.
+    The threshold is not part of it: it selects from the pairs.
     """
     fields = config.model_dump(mode="json", include=set(VectorMatchConfig.model_fields) - {"threshold"})
     inputs = {"embeddings": embeddings} | ({"against": base} if base else {})
@@ -59,7 +59,7 @@ def similar_texts(config: WordMatchConfig, texts: str, base: str | None, seed: i
 def deduplicate(
     config: AnyDeduplicate, documents: str, pairs: Mapping[str, str], base: str | None = None
 ) -> Recipe:
-    """Return the recipe of the groups of duplicates and of what is kept, made of `pairs` by search."""
+    """Return the recipe of the groups of duplicates and of the kept documents; `pairs` are by search step."""
     thresholds = {name for name in ("threshold", "jaccard_threshold") if name in type(config).model_fields}
     fields = config.model_dump(mode="json", include=set(GroupingConfig.model_fields) | thresholds)
     inputs = {"documents": documents, **pairs} | ({"against": base} if base else {})

@@ -1,4 +1,4 @@
-"""Report duplicates: the duplicates' artifact and the texts it is of -> what a report says of near-duplicates."""
+"""Report duplicates: the duplicates' artifact and its texts -> the part of a report about near-duplicates."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from topicflow.tasks.duplicates.deduplicate import WAYS
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 N_LEAST = 10
-"""Least similar duplicates that are listed, so that a person can choose a threshold."""
+"""Number of least similar duplicates in the list, so that a person can choose a threshold."""
 
 METHODS = {"embedding": ("cosine", "threshold"), "minhash": ("Jaccard", "jaccard_threshold")}
-"""Of each method its measure and the config's field of its threshold."""
+"""The measure of each method, and the config's field with its threshold."""
 
 COUNTS = ("n_documents", "n_kept", "n_duplicates", "n_equal_texts", "n_groups", "largest_group")
 
@@ -30,16 +30,16 @@ def duplicate_block(
     ----------
     store : ArtifactStore
     duplicates : ArtifactRef
-        Of documents that were compared with each other alone.
+        Duplicates of documents that were compared only with each other.
     read : callable
-        Takes ascending rows of the documents before any was left out; returns their `doc_id` and `text`.
+        Takes ascending rows of the documents before duplicates were removed; returns their `doc_id` and `text`.
 
     Returns
     -------
     dict
         The `COUNTS`; `methods`, each with its measure, threshold and number of pairs; `recall` on a sample of the
-        pairs, None where words alone were compared or the sample had none; `histogram` of the first method's pairs;
-        `least_similar` as of `least_similar`.
+        pairs, None if only words were compared or the sample had no pairs; `histogram` of the first method's pairs;
+        `least_similar` from the function with this name.
     """
     figures = store.json(duplicates, "figures")
     config = store.manifest(duplicates.kind, duplicates.key)["recipe"]["config"]
@@ -67,9 +67,9 @@ def duplicate_block(
 def least_similar(
     store: ArtifactStore, duplicates: ArtifactRef, read: Callable[[NDArray[np.int64]], pl.DataFrame]
 ) -> list[dict[str, Any]]:
-    """Return the least similar duplicates, least similar first, with their text and the one kept for them.
+    """Return the least similar duplicates, least similar first, with their text and the document kept instead.
 
-    Equal texts are none of them, and neither are documents that only others link.
+    Equal texts are not included, nor are documents that are linked only through others.
     """
     similarity, way, kept_row = (
         np.asarray(store.array(duplicates, name)) for name in ("similarity", "way", "kept_row")

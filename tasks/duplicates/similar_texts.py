@@ -1,7 +1,7 @@
-"""Shingle: texts of n_docs documents -> pairs with a Jaccard similarity of `jaccard_floor` and more, by MinHash.
+"""Shingle: texts of n_docs documents -> pairs with a Jaccard similarity of at least `jaccard_floor`, by MinHash.
 
-Rows, `pairs`, `similarities` and `first` as of `tasks.duplicates.similar_vectors`; equal are here documents with the
-same shingles.
+Rows, `pairs`, `similarities` and `first` are those of `tasks.duplicates.similar_vectors`; here, documents with the
+same shingles are equal.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 
 SHINGLED_ROWS = 2**15
-"""Documents shingled between two commits: a second of work for messages of 200 words."""
+"""Documents shingled between two commits: a second for messages of 200 words."""
 
 SLICE_ROWS = 2**10
 """Documents that a thread shingles at a time."""
@@ -41,7 +41,7 @@ BANDS_A_PART = 8
 """Bands searched between two commits."""
 
 Sets = tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.int64]]
-"""Signatures (n, n_hashes), shingles, and each document's range of them (n + 1,)."""
+"""Signatures (n, n_hashes), shingles, and the range of each document's shingles (n + 1,)."""
 
 
 @task(name="shingle", cache_policy=NO_CACHE, persist_result=False)
@@ -86,7 +86,7 @@ def shingle(
 
 
 def open_sets(store: ArtifactStore, corpora: tuple[ArtifactRef, ...]) -> Sets:
-    """Return the sets of one corpus, mapped, or of two, one behind the other."""
+    """Return the sets of one corpus, mapped, or of two corpora, one after the other."""
     found: list[Sets] = [
         (store.array(ref, "signatures"), store.array(ref, "shingles"), store.array(ref, "ranges"))
         for ref in corpora
@@ -113,7 +113,7 @@ def _search_bands(
     config: WordMatchConfig,
     runtime: RuntimeConfig,
 ) -> tuple[Pairs, list[ArtifactRef]]:
-    """Return the pairs that share a band, and the parts that the work is kept in."""
+    """Return the pairs that share a band, and the artifacts of the parts of the work."""
     inputs = {str(number): ref.key for number, ref in enumerate(corpora)}
     recipe = Recipe("shingle", "band-plans", recipes.VERSIONS["shingle"], vars(bands), inputs)
     with store.writing(recipe) as writer:
@@ -138,7 +138,7 @@ def search_part(
     n_threads: int | None,
     number: int,
 ) -> ArtifactRef:
-    """Return the artifact of the pairs that a part's bands find."""
+    """Return the artifact of the pairs from a part's bands."""
     chosen = range(number * BANDS_A_PART, min(bands.n_bands, (number + 1) * BANDS_A_PART))
     fields = config.model_dump(
         mode="json", include={"jaccard_floor", "jaccard_window", "jaccard_max_partners"}
@@ -171,7 +171,7 @@ def search_part(
 def shingle_texts(
     store: ArtifactStore, documents: ArtifactRef, width: int, n_hashes: int, seed: int, runtime: RuntimeConfig
 ) -> ArtifactRef:
-    """Return the artifact of the documents' sets, which later corpora are compared with as well."""
+    """Return the artifact of the documents' sets; later corpora are compared with it, too."""
     recipe = recipes.text_shingles(width, n_hashes, str(store.meta(documents)["texts"]), seed)
     if found := store.find(recipe):
         return found

@@ -1,8 +1,9 @@
-"""Pair: embeddings (n_docs, dim) -> pairs of documents of cosine `floor` and more, (n_pairs, 2) int32 and float32.
+"""Pair: embeddings (n_docs, dim) -> pairs of documents with a cosine of at least `floor`, (n_pairs, 2) and (n_pairs,).
 
-With a corpus `against`, its n_base rows come first and the documents' behind them; no pair has both rows in it. The
-artifact holds `pairs`, `similarities`, `first` (n_base + n_docs,), the first row with the same vector, whose pairs are
-also its own, and of a sample the exact pairs (`sample_similarities`) with whether they were found (`sample_found`).
+With a corpus `against`, its n_base rows come first and the documents' rows after them; no pair has both rows in it.
+The artifact contains `pairs` int32, `similarities` float32, `first` (n_base + n_docs,), the first row with the same
+vector, whose pairs are also its own, and for a sample the exact pairs (`sample_similarities`) and which of them were
+found (`sample_found`).
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 
 EXACT_UP_TO = {"cpu": 20_000, "mps": 20_000, "cuda": 2_000_000}
-"""Documents up to which `auto` compares all pairs: on two CPU cores 20,000 x 384 take a second, about what the tables
-take; on an H100 the products of 2,000,000 are reckoned at a minute."""
+"""Up to this many documents `auto` compares all pairs: on two CPU cores 20,000 x 384 take a second, as long as the
+tables; on an H100 the products of 2,000,000 take about a minute."""
 
 SIGNED_ROWS = 2**18
-"""Rows signed between two commits: a second of work on one core."""
+"""Rows signed between two commits: a second on one core."""
 
 TABLES_A_PART = 8
-"""Tables searched between two commits: 1 to 2 s of work at a million documents."""
+"""Tables searched between two commits: 1 to 2 s at a million documents."""
 
 
 @task(name="pair", cache_policy=NO_CACHE, persist_result=False)
@@ -101,40 +102,42 @@ def pair(
 
 
 def is_exact(config: VectorMatchConfig, n_rows: int, device: str) -> bool:
-    """Return whether all pairs of so many distinct vectors are compared."""
+    """Return whether all pairs of this number of distinct vectors are compared."""
     return config.search == "exact" or (config.search == "auto" and n_rows <= EXACT_UP_TO[device])
 
 
 def read_plan(meta: Mapping[str, Any]) -> TablePlan | None:
-    """Return the tables that an artifact's pairs were found with; None of exact search."""
+    """Return the tables with which an artifact's pairs were found; None for exact search."""
     return TablePlan(**meta["plan"]) if meta["plan"] else None
 
 
 def open_corpora(store: ArtifactStore, embeddings: ArtifactRef, against: ArtifactRef | None) -> TwoCorpora:
-    """Return the vectors of the documents and of those they are compared with.
+    """Return the vectors of the documents and of the documents that they are compared with.
 
     Raises
     ------
     DataError
-        When the two have not one dimension.
+        If the two have different dimensions.
     """
     own = store.array(embeddings, "embeddings")
     if against is None:
         return TwoCorpora(np.empty((0, own.shape[1]), np.float32), own)
     base = store.array(against, "embeddings")
     if base.shape[1] != own.shape[1]:
-        msg = f"pair: vectors have {own.shape[1]} dimensions, those of [against] {base.shape[1]}; embed both alike"
+        msg = f"pair: vectors have {own.shape[1]} dimensions, those of [against] {base.shape[1]}; embed both in one way"
         raise DataError(msg)
     return TwoCorpora(base, own)
 
 
 def check_directions(vectors: NDArray[np.float32], start: int, where: str) -> None:
-    """Raise DataError where a vector has no direction: only zeros, NaN or infinite values."""
+    """Raise DataError if a vector has no direction: only zeros, NaN or infinite values."""
     largest = np.abs(vectors).max(axis=1, initial=0.0)
     bad = np.flatnonzero(~np.isfinite(largest) | (largest == 0))
     if len(bad):
         found = "only zeros" if largest[bad[0]] == 0 else "NaN or infinite values"
-        msg = f"pair: {where} row {start + int(bad[0]):,} holds {found}; mend or leave out that document"
+        msg = (
+            f"pair: {where} row {start + int(bad[0]):,} contains {found}; correct or leave out that document"
+        )
         raise DataError(msg)
 
 
@@ -167,7 +170,7 @@ def _search_tables(
     seed: int,
     runtime: RuntimeConfig,
 ) -> tuple[Pairs, TablePlan, list[ArtifactRef]]:
-    """Return the pairs that the tables find, the tables, and the parts that the work is kept in."""
+    """Return the pairs that the tables find, the tables, and the artifacts of the parts of the work."""
     own, against = embeddings
     rows = np.flatnonzero(first == np.arange(len(first))).astype(np.int32)
     signatures = _joined_signatures(store, signed)
@@ -198,7 +201,7 @@ def search_part(
     n_threads: int | None,
     number: int,
 ) -> ArtifactRef:
-    """Return the artifact of the pairs that a part's tables find."""
+    """Return the artifact of the pairs from a part's tables."""
     tables = range(number * TABLES_A_PART, min(plan.n_tables, (number + 1) * TABLES_A_PART))
     fields = config.model_dump(mode="json", include={"floor", "window", "max_partners"})
     where = {"tables": [tables.start, tables.stop], **fields}
@@ -228,14 +231,14 @@ def _signed(
     seed: int,
     runtime: RuntimeConfig,
 ) -> tuple[ArtifactRef, ...]:
-    """Return the signatures of the corpus looked up, where there is one, and of the documents."""
+    """Return the signatures of the corpus `against`, if there is one, and of the documents."""
     own, against = embeddings
     corpora = (("against", against), ("embeddings", own))
     return tuple(sign(store, ref, n_bits, seed, runtime, where) for where, ref in corpora if ref is not None)
 
 
 def _joined_signatures(store: ArtifactStore, signed: tuple[ArtifactRef, ...]) -> NDArray[np.uint64]:
-    """Return the signatures of all rows; mapped where there is one corpus."""
+    """Return the signatures of all rows; mapped if there is only one corpus."""
     found: list[NDArray[np.uint64]] = [store.array(ref, "signatures") for ref in signed]
     return found[0] if len(found) == 1 else np.concatenate(found)
 
@@ -251,7 +254,7 @@ def sign(
     runtime: RuntimeConfig,
     where: str = "embeddings",
 ) -> ArtifactRef:
-    """Return the signatures' artifact (n_docs, n_bits / 64) uint64, which later corpora are compared with as well."""
+    """Return the signatures' artifact (n_docs, n_bits / 64) uint64; later corpora are compared with it, too."""
     recipe = recipes.vector_signatures(n_bits, embeddings.key, seed)
     if found := store.find(recipe):
         return found
@@ -302,7 +305,7 @@ def _sampled(
     seed: int,
     runtime: RuntimeConfig,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the cosines of all pairs of a random sample of documents, by exact search, and whether they were found."""
+    """Return the cosines of all pairs of a random sample of documents, by exact search, and which pairs were found."""
     own = rows[rows >= corpora.n_base]
     sample = np.sort(np.random.default_rng((seed, len(own))).permutation(own)[: config.recall_sample])
     with workers(runtime.n_threads) as run:

@@ -1,6 +1,6 @@
-"""Whole texts: documents with one vector, of the beginning of long texts -> which of them say the same to the end.
+"""Whole texts: documents with the same vector of the beginning of long texts -> which have the same text to the end.
 
-An encoder reads so many tokens of a text and no more: two that begin alike have one vector, whatever follows.
+An encoder reads a limited number of tokens: two texts with the same beginning have the same vector, with any ending.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 RowArray = NDArray[np.int32]
 
 SAME_TO_THE_END = float(WordMatchConfig.model_fields["jaccard_threshold"].default)
-"""Share of common phrases from which on two texts of one vector are duplicates, where the config names no other."""
+"""Minimum share of common phrases of two duplicates with one vector, if the config sets no other."""
 
 PART_ROWS = 16_384
 """Texts read at a time."""
 
 
 def cut_marks(store: ArtifactStore, embeddings: Sequence[ArtifactRef]) -> NDArray[np.bool_]:
-    """Return which documents of several corpora, one behind the other, have a vector of their beginning alone."""
+    """Return which documents of several corpora, one after the other, have a vector of only their beginning."""
     return np.concatenate([cut_texts(store, ref) for ref in embeddings])
 
 
@@ -41,28 +41,28 @@ def apart_by_whole_texts(
     threshold: float,
     width: int,
 ) -> RowArray:
-    """Return for each document the first with its vector, and, where texts were cut, with the same words to the end.
+    """Return for each document the first one with its vector and, if texts were cut, with the same words to the end.
 
     Parameters
     ----------
     store : ArtifactStore
     corpora : sequence of ArtifactRef
-        The documents, one corpus behind the other.
+        The documents, one corpus after the other.
     equal, first : ndarray of shape (n,), int32
         The first document with the same text, and with the same vector.
     cut : ndarray of shape (n,), bool
-        Whose vector is of its beginning alone.
+        Whether a document's vector represents only its beginning.
     threshold : float
-        Share of common phrases from which on two whole texts are duplicates.
+        Minimum share of common phrases of two whole texts that are duplicates.
     width : int
-        Words of a phrase.
+        Number of words in a phrase.
 
     Notes
     -----
-    Reads the texts of documents with a common vector and different texts alone.
+    Only reads the texts of documents that share a vector but have different texts.
     """
     in_doubt = np.zeros(len(first), bool)
-    in_doubt[first[cut]] = True  # groups in which something was cut
+    in_doubt[first[cut]] = True  # groups with a cut text
     distinct = np.flatnonzero(in_doubt[first] & (equal == np.arange(len(equal))))
     several = np.bincount(first[distinct], minlength=len(first)) > 1
     distinct = distinct[several[first[distinct]]]
@@ -76,9 +76,9 @@ def apart_by_whole_texts(
 
 
 def with_copied_pairs(pairs: Pairs, before: RowArray, after: RowArray) -> Pairs:
-    """Return the pairs with those of a document that led others by its vector given to the new leaders as well.
+    """Return the pairs; those of a document that represented others by its vector are copied to new representatives.
 
-    They have its vector, and so its pairs; two leaders of one vector are none.
+    These have the same vector, and so the same pairs; two representatives of one vector are not a pair.
     """
     rows = np.flatnonzero((after == np.arange(len(after))) & (before != after))
     if not len(rows):
@@ -102,7 +102,7 @@ def with_copied_pairs(pairs: Pairs, before: RowArray, after: RowArray) -> Pairs:
 def _shingles(
     store: ArtifactStore, corpora: Sequence[ArtifactRef], rows: NDArray[np.intp], width: int
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Return the phrases of the texts of ascending rows, and each one's range of them."""
+    """Return the phrases of the texts of ascending rows, and the range of each text's phrases."""
     parts, sizes, start = [], [np.zeros(1, np.int64)], 0
     for corpus in corpora:
         for texts in text_parts(store, corpus, PART_ROWS):

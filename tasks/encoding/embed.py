@@ -1,6 +1,6 @@
 """Embed: texts of n_docs documents -> embeddings (n_docs, dim) float32, unit length.
 
-Where the encoder reads less than some texts have, `cut` (n_docs,) bool says which: their vectors are of the beginning.
+If the encoder cuts some texts, `cut` (n_docs,) bool marks them: their vectors represent only the beginning.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _embed_by_server(
     encoder: ApiEncoder,
     on_done: Callable[[int], None],
 ) -> None:
-    """Add the vectors of texts with `digests` (n, 2) as a server answers them: they stay, whatever follows."""
+    """Add the vectors of texts with `digests` (n, 2) as a server gives them; they stay even if the run fails."""
 
     def keep(rows: NDArray[np.int64], found: NDArray[np.float32], n_tokens: NDArray[np.int32]) -> None:
         vectors.add(digests[rows], found, n_tokens)
@@ -145,7 +145,7 @@ def check_vectors(
     if len(bad):
         found = "only zeros" if lengths[bad[0]] == 0 else "NaN or infinite values"
         row = bad[0] if rows is None else rows[bad[0]]
-        msg = f"embed: {where} row {row} holds {found} ({len(bad):,} such rows); correct or leave out these documents"
+        msg = f"embed: {where} row {row} contains {found} ({len(bad):,} such rows); correct or omit these documents"
         raise DataError(msg)
     return unit
 
@@ -199,7 +199,7 @@ def _asked(
     runtime: RuntimeConfig,
     n_embedded: int,
 ) -> dict[str, int]:
-    """Return what a server was asked for this artifact; nothing if no server was asked."""
+    """Return the number of requests and tokens for this artifact; empty if no server was used."""
     encoder = (
         load_encoder(files, config, runtime.n_threads)
         if isinstance(config, ApiEmbed) and n_embedded
@@ -314,7 +314,7 @@ def _gather(
 
 
 def cut_texts(store: ArtifactStore, embeddings: ArtifactRef) -> NDArray[np.bool_]:
-    """Return which documents' vectors (n_docs,) are of the beginning of their text alone."""
+    """Return which documents (n_docs,) have a vector of only the beginning of their text."""
     if not store.meta(embeddings).get("n_cut"):
         return np.zeros(embeddings.rows, bool)
     return np.asarray(store.array(embeddings, "cut"))
@@ -377,7 +377,7 @@ def _read_column(store: ArtifactStore, documents: ArtifactRef, column: str) -> N
     )
     if values.null_count() or widths.n_unique() > 1:
         found = f"{values.null_count():,} nulls and {widths.n_unique()} widths"
-        msg = f"embed: column {column!r} holds {found}, expected vectors of one width"
+        msg = f"embed: column {column!r} contains {found}, expected vectors of one width"
         raise DataError(msg)
     width = int(widths[0])
     return values.cast(pl.Array(pl.Float32, width)).to_numpy().reshape(len(values), width)

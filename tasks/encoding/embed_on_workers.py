@@ -4,7 +4,7 @@ The plan is an artifact of three arrays: `rows` (n_missing,) int32, the texts' r
 chunk after chunk; `ends` (n_chunks + 1,) int64, the bounds of each chunk in `rows`; `parts` (n_chunks, 2) int64, the
 start of the chunk's part in the documents and its number of rows. A worker gets only the number of a chunk.
 
-The chunks and their order are those of a single process: equal texts give equal chunks, whoever embeds them.
+The chunks and their order are those of a single process: equal texts give equal chunks, on any worker.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class EncoderFiles:
     max_tokens: int | None
     key: str
     beside: tuple[tuple[str, str], ...] = ()
-    """Kinds and keys of the artifacts that identify the model; `gc` keeps them with what it made."""
+    """Kinds and keys of the artifacts that identify the model; `gc` keeps them together with its vectors."""
 
     @property
     def loadable_name(self) -> str:
@@ -107,8 +107,8 @@ def find_encoder(
 ) -> EncoderFiles:
     """Return the model's files and key; download from the hub only if they are not on this machine.
 
-    A server is asked for the vectors of some short texts, which identify its model. `store` has those of earlier runs;
-    with `keep` new ones are added to it.
+    A server is asked for the vectors of some short texts, which identify its model. `store` has those of earlier
+    runs; with `keep`, new ones are added to it.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def _find_static(config: StaticEmbed) -> EncoderFiles:
 
 
 def _find_api(config: ApiEmbed, store: ArtifactStore | None, *, keep: bool) -> EncoderFiles:
-    """Return what identifies the model that a server has today."""
+    """Return the identity of a server's current model."""
     found = identify(endpoint_of(config), store, keep=keep, least_dim=config.dim)
     identity = {
         "api": PROBES_VERSION,
@@ -264,7 +264,7 @@ def _folder_digest(folder: Path) -> str:
     suffixes = {".json", ".safetensors", ".txt", ".model"}
     paths = sorted(path for path in folder.rglob("*") if path.suffix in suffixes and path.is_file())
     if not any(path.name == "modules.json" or path.suffix == ".safetensors" for path in paths):
-        msg = f"embed: {folder} holds no sentence-transformers model (no modules.json, no .safetensors)"
+        msg = f"embed: {folder} contains no sentence-transformers model (no modules.json, no .safetensors)"
         raise ConfigError(msg)
     return digest(canonical_json({path.relative_to(folder).as_posix(): _sha256(path) for path in paths}))
 

@@ -51,7 +51,7 @@ def image_paths(store: ArtifactStore, documents: ArtifactRef, config: ImagesEmbe
     Raises
     ------
     DataError
-        When the column is missing, or holds no paths, or a file is not there or not in `root`.
+        If the column is missing or contains no paths, or a file does not exist or is not in `root`.
     """
     own = store.table(documents, "columns")
     schema = own.collect_schema()
@@ -69,11 +69,11 @@ def image_paths(store: ArtifactStore, documents: ArtifactRef, config: ImagesEmbe
 
 
 def _image_path(root: Path, name: str | None, inside: Inside | None, where: str) -> Path:
-    """Return the path of an image; raise DataError if it is not a file, or not one in `inside`."""
+    """Return the path of an image; raise DataError if it is not a file, or is outside `inside`."""
     path = root / name if name else None
     if path is not None and inside is not None and not inside.holds(path):
         msg = (
-            f"embed: {where}: {name!r} lies outside of embed.root={str(root)!r}; name another root, or set "
+            f"embed: {where}: {name!r} is outside embed.root={str(root)!r}; name another root, or set "
             "embed.allow_outside_root=true"
         )
         raise DataError(msg)
@@ -85,14 +85,14 @@ def _image_path(root: Path, name: str | None, inside: Inside | None, where: str)
 
 
 class Inside:
-    """Tells which files lie in a folder, whatever links and `..` lead there; a folder is looked up once."""
+    """Finds out which files are in a folder, through links and `..`; each folder is looked up once."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
         self._folders: dict[Path, bool] = {}
 
     def holds(self, path: Path) -> bool:
-        """Return whether a path leads to a file in the folder, there or not."""
+        """Return whether a path leads to a file in the folder; the file may be missing."""
         if path.is_symlink():
             return path.resolve().is_relative_to(self._root)
         folder = path.parent

@@ -30,7 +30,7 @@ def embed(
 ) -> Recipe:
     """Return the recipe of the embeddings of the texts with digest `texts` by the encoder with key `encoder`.
 
-    An adapter is identified by its artifact's key, whatever name the config uses.
+    An adapter is identified by its artifact's key, not by its name in the config.
 
     For precomputed vectors `texts` is the documents' key and `encoder` the digest of the vectors, which replaces their
     path. Versions of torch and similar libraries are left out: a stored vector of a text stays valid.

@@ -32,8 +32,8 @@ def check_space(trained: Mapping[str, Any], found: Mapping[str, Any], classifier
     if identity(trained) == identity(found):
         return
     msg = (
-        f"{classifier}: trained on embeddings of {describe(trained)}, but these are of {describe(found)}; set [embed] "
-        "as in the config.toml of the classifier's run, or train again"
+        f"{classifier}: trained on embeddings of {describe(trained)}, but these come from {describe(found)}; "
+        "set [embed] as in the config.toml of the classifier's run, or train again"
     )
     raise ConfigError(msg)
 

@@ -1,7 +1,7 @@
 """Vector store: one vector for each distinct text and encoder, in append-only chunks in the artifact store.
 
 A chunk is an artifact of kind `vectors-<encoder key>` with three aligned files: `digests` (n, 2) uint64, `vectors`
-(n, dim) float32 and `n_tokens` (n,) int32, negative if the vector is of only the beginning of a text. The 128-bit
+(n, dim) float32 and `n_tokens` (n,) int32, negative if the vector represents only the beginning of a text. The 128-bit
 BLAKE2b digest of its UTF-8 bytes identifies a text.
 """
 
@@ -44,7 +44,7 @@ def save_chunk(
 
 
 def is_cut(n_tokens: NDArray[np.int32], max_tokens: int | None) -> NDArray[np.bool_]:
-    """Return which texts (n,) were longer than the encoder reads: by its limit, or by what was noted of each text."""
+    """Return which texts (n,) were longer than the encoder reads: by its limit, or by the record of each text."""
     found: NDArray[np.bool_] = n_tokens < 0
     return found if max_tokens is None else found | (n_tokens > max_tokens)
 
@@ -99,7 +99,7 @@ class VectorStore:
         Raises
         ------
         ArtifactError
-            When a place is (-1, -1): the chunk of that text is gone since it was embedded.
+            If a place is (-1, -1): the chunk of that text was deleted after it was embedded.
         """
         if n_gone := int((places[:, 0] < 0).sum()):
             msg = f"store: {self.store.name}: {self.kind}: the vectors of {n_gone:,} texts are gone; run it again"

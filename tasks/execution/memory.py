@@ -1,7 +1,7 @@
-"""Memory: an error that means that there was none left -> one line: the stage, what was refused, what needs less.
+"""Memory: an out-of-memory error -> one line: the stage, what was refused, what needs less memory.
 
-Libraries say it in many ways: MemoryError, an ImportError whose shared object could not be mapped, a thread that could
-not be started, an abort. The last ends the process where it stands: all that is left is to say why.
+Libraries report it in many ways: MemoryError, an ImportError of a shared library that could not be mapped, a thread
+that could not be started, an abort. An abort ends the process: nothing is left to do but to say why.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from topicflow.tasks.errors import StageError, first_line
 
 LEAST_BYTES = 2560 << 20
-"""Address space that a run's libraries take on two cores, 2.5 GiB; with torch and an encoder they take 3.9."""
+"""Address space that the libraries of a run need on two cores, 2.5 GiB; with torch and an encoder they need 3.9."""
 
 FEWER = "fewer documents (load.limit)"
 
@@ -40,17 +40,17 @@ NEEDS_LESS = {
     "contest": "a smaller setfit.batch_texts, or setfit.enabled = false",
     "train": "a smaller setfit.batch_texts, or setfit.enabled = false",
 }
-"""What makes each stage need less memory, by the config's own keys."""
+"""What makes each stage need less memory, in keys of the config."""
 
 _SAID = (
     "cannot allocate memory", "can't allocate memory", "failed to map segment", "bad_alloc", "out of memory",
     "unable to allocate", "not enough memory", "can't start new thread",
 )  # fmt: skip
-"""What libraries say when there is none left, in small letters."""
+"""What libraries say if there is no memory left, in lower case."""
 
 
 def memory_failure(error: BaseException) -> str | None:
-    """Return what an error says was refused for want of memory, or None where it, or its cause, is another."""
+    """Return what was refused if an error, or its cause, means that there is no memory left, otherwise None."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
@@ -69,13 +69,13 @@ def memory_failure(error: BaseException) -> str | None:
 
 
 def out_of_memory(stage: str, refused: str) -> StageError:
-    """Return the error that says at which stage memory ran out, what was refused, and what would need less."""
+    """Return the error that says which stage ran out of memory, what was refused, and what would need less."""
     return StageError(f"{stage}: out of memory ({refused}{_limit()}); what needs less: {_less(stage)}")
 
 
 @contextlib.contextmanager
 def naming_memory(stage: str) -> Iterator[None]:
-    """Raise StageError in one line where the block runs out of memory at a stage."""
+    """Raise a one-line StageError if the block runs out of memory in a stage."""
     _at[0] = stage
     try:
         yield
@@ -86,20 +86,20 @@ def naming_memory(stage: str) -> Iterator[None]:
 
 
 def check_address_space() -> None:
-    """Raise StageError where the process may not have the memory that a run's libraries take.
+    """Raise StageError if the process may not use the memory that the libraries of a run need.
 
     Notes
     -----
-    Where a limit is set, OpenBLAS is loaded first: where it gets no memory it tries again for ever and holds Python's
-    lock meanwhile, so that nothing can end the process but a kill.
+    If a limit is set, OpenBLAS is loaded first: without memory it tries again in an endless loop and keeps Python's
+    lock, so that only a kill ends the process.
     """
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit == resource.RLIM_INFINITY:
         return
     if limit < LEAST_BYTES:
         msg = (
-            f"run: the process may have {_gib(limit)} of memory (ulimit -v), the libraries of a run take "
-            f"{_gib(LEAST_BYTES)} and with an encoder some 4 GiB; raise the limit"
+            f"run: the process may have {_gib(limit)} of memory (ulimit -v), the libraries of a run need "
+            f"{_gib(LEAST_BYTES)}, and with an encoder about 4 GiB; raise the limit"
         )
         raise StageError(msg)
     importlib.import_module("scipy.linalg")
@@ -107,10 +107,10 @@ def check_address_space() -> None:
 
 @contextlib.contextmanager
 def aborts_in_one_line() -> Iterator[None]:
-    """Say at which stage native code aborted the process inside the block, and exit with 1.
+    """If native code aborts the process in the block, say in which stage, and exit with 1.
 
-    polars, torch and OpenMP abort where memory runs out, which no exception tells. The handler runs in C's own signal
-    context, because Python's would never have its turn.
+    polars, torch and OpenMP abort if there is no memory left, without an exception. The handler runs in C's own signal
+    context, because Python's handler would never be called.
     """
     libc = ctypes.CDLL(None)
     libc.signal.restype = ctypes.c_void_p
@@ -124,11 +124,11 @@ def aborts_in_one_line() -> Iterator[None]:
 
 
 _at = ["run"]
-"""The stage that was begun last."""
+"""The stage that began last."""
 
 
 def _say_abort(_number: int) -> None:
-    said = out_of_memory(_at[0], "a library aborted the process, most often for want of it")
+    said = out_of_memory(_at[0], "a library aborted the process, usually because memory ran out")
     os.write(2, f"error: {said}\n".encode())
     os._exit(1)
 
@@ -140,7 +140,7 @@ def _less(stage: str) -> str:
 
 
 def _limit() -> str:
-    """Return the limit under which the process runs, nothing where it has none."""
+    """Return the memory limit of the process as text, empty if it has none."""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return "" if limit == resource.RLIM_INFINITY else f"; the process may have {_gib(limit)}, ulimit -v"
 

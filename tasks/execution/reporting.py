@@ -1,7 +1,7 @@
-"""Reporting: what Prefect is told of a run. That its server is away never becomes the outcome of the work.
+"""Reporting: what Prefect receives about a run. A server that is away never changes the result of the work.
 
-A server that was killed or cut off refuses connections; one that is only slow takes them, and Prefect's own client
-waits for it. A request to one that is away is tried for a minute, and so is each behind it: so it is asked first.
+A server that was killed or cut off refuses connections; a slow one accepts them, and Prefect's own client waits for it.
+Each request to a server that is away is tried for a minute, so the server is checked first.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from topicflow.tasks.errors import first_line
 from topicflow.tasks.log import LOG
 
 CONNECT_S = 5.0
-"""Seconds that a server has to take a connection."""
+"""Seconds to wait until the server accepts a connection."""
 
 RETURN_S = 8.0
-"""Seconds for which a server that is away is waited for at the end of a run: it may be starting again."""
+"""Seconds to wait at the end of a run for a server that is away: it may be restarting."""
 
 POLL_S = 1.0
 
 _away = threading.Event()
-"""Set once the server of this process was away at the end of a run."""
+"""Set if the server of this process was away at the end of a run."""
 
 
 def is_away() -> bool:
-    """True when the server of this process was away at the end of a run, and is told nothing any more."""
+    """Return whether the server of this process was away at the end of a run; it then receives nothing more."""
     return _away.is_set()
 
 
 def report(what: str, tell: Callable[[], object]) -> None:
-    """Call a function that tells Prefect of something; what cannot be told is one line in the log and harms nothing.
+    """Call a function that reports something to Prefect; a failure is only one line in the log.
 
     Parameters
     ----------
     what : str
-        What is told, for the line.
+        What is reported, for the log.
     tell : callable
         Makes the requests.
     """
@@ -44,16 +44,16 @@ def report(what: str, tell: Callable[[], object]) -> None:
     from prefect.exceptions import PrefectException
 
     if not answers():
-        LOG.warning("Prefect's server does not answer and was not told of %s", what)
+        LOG.warning("Prefect's server does not answer and did not receive %s", what)
         return
     try:
         tell()
     except (httpx.HTTPError, PrefectException, OSError) as error:
-        LOG.warning("Prefect's server was not told of %s (%s)", what, first_line(error))
+        LOG.warning("Prefect's server did not receive %s (%s)", what, first_line(error))
 
 
 def server_is_there() -> bool:
-    """Return whether the server takes connections, now or within RETURN_S; where it does not, `is_away` from now on."""
+    """Return whether the server accepts connections now or within RETURN_S; if not, `is_away` is true from now on."""
     until = time.monotonic() + RETURN_S
     while not (there := answers()) and time.monotonic() < until:
         time.sleep(POLL_S)
@@ -63,7 +63,7 @@ def server_is_there() -> bool:
 
 
 def answers() -> bool:
-    """Return whether the server takes connections; true where this process has none to ask."""
+    """Return whether the server accepts connections; true if this process has no server."""
     import httpx
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings

@@ -2,8 +2,8 @@
 
 A stage runs in the process of the flow. Work over chunks is sent through one of Prefect's task runners, opened inside
 the stage, so that the chunks appear as task runs below it. The flow itself keeps its own runner: the stages in between
-(neighbours, layout, clusters) need the whole corpus on one machine, which small workers could not provide. Only
-references travel; data is exchanged through the store, which every worker must reach.
+(neighbours, layout, clusters) need the whole corpus on one machine, which small workers could not provide. Tasks
+receive only references; data is exchanged through the store, which every worker must reach.
 """
 
 from __future__ import annotations

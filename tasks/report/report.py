@@ -33,7 +33,7 @@ MAX_TEXT_BYTES = 32_000_000
 ASCII characters are 30 MB)."""
 
 MIN_TEXT = 20
-"""Minimum characters of a text, whatever the bytes: a million points are then at most 60 MB."""
+"""Minimum characters of a text, for any byte limit: a million points are then at most 60 MB."""
 
 PART_ROWS = 50_000
 """Documents read at a time."""

@@ -16,7 +16,7 @@ from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.runs.run_files import whole_file
 
 MIN_SIMILARITY = 0.3
-"""Least similarity of two topics that are shown as one; lower than in updates, for a person judges it here."""
+"""Minimum similarity of two topics that are shown as one; lower than in updates, as a person judges the result."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Comparison:
     only_first, only_second : pl.DataFrame
         topic, size, name of topics without a counterpart.
     moves : pl.DataFrame
-        first, second, n: documents by the topics they left and reached, where these are no match; most first. -1 is
-        none, and a topic without a counterpart is none of the other run's.
+        first, second, n: documents by their topic in the first and in the second run, if these do not match; largest n
+        first. -1 means no topic. A topic without a counterpart matches none of the other run's topics.
     n_shared, n_moved : int
-        Documents of both runs, and those of them that moved.
+        Documents in both runs, and how many of them moved.
     n_only_first, n_only_second : int
-        Documents of one run alone.
+        Documents in only one run.
     """
 
     matched: pl.DataFrame
@@ -49,18 +49,18 @@ class Comparison:
 
 
 def compare_runs(first: RunRecord, second: RunRecord) -> Comparison:
-    """Return what changed from one run's topics to another's.
+    """Return what changed between the topics of two runs.
 
-    Topics are matched by the documents that both hold and by their centroids, where both have the same encoder.
+    Topics are matched by the documents that both have, and by their centroids if both runs have the same encoder.
 
     Raises
     ------
     DataError
-        When one of them has no documents or topics, because it failed or is another kind of run.
+        If one of them has no documents or topics, because it failed or is another kind of run.
 
     Notes
     -----
-    Documents are known by doc_id; some 40 bytes a document are held.
+    Documents are matched by doc_id; this takes about 40 bytes per document.
     """
     topics = [_read(record, "topics.parquet") for record in (first, second)]
     documents = [_read(record, "documents.parquet", ["doc_id", "topic"]) for record in (first, second)]
@@ -76,7 +76,7 @@ def compare_runs(first: RunRecord, second: RunRecord) -> Comparison:
     pairs = [(int(o), n) for n, o in enumerate(matching.old_of) if o >= 0]
     follows = np.append(
         np.full(topics[0].height, -2, np.int64), -1
-    )  # where a topic's documents belong; noise: -1
+    )  # the topic to which a topic's documents should go; noise: -1
     for one, other in pairs:
         follows[one] = other
     moved = new != follows[old]
@@ -131,12 +131,12 @@ def _left(topics: pl.DataFrame, matched: set[int]) -> pl.DataFrame:
 
 
 def _places(topics: pl.Series, places: dict[int, int]) -> LabelArray:
-    """Return the row of each document's topic in its run's table, -1 for none."""
+    """Return the row of each document's topic in its run's table, -1 for no topic."""
     return topics.replace_strict(places, default=-1, return_dtype=pl.Int32).to_numpy()
 
 
 def _centroids(record: RunRecord, topics: pl.DataFrame) -> FloatArray:
-    """Return the topics' centroids in the order of their table; noise has the first row where there is any."""
+    """Return the topics' centroids in the order of their table; the row of noise, if there is one, is the first."""
     from safetensors.numpy import load_file
 
     path = whole_file(Path(record["folder"]), "model/topic_embeddings.safetensors")

@@ -16,44 +16,44 @@ from topicflow.tasks.runs.run_files import whole_file
 
 PROGRAM = "embedding-atlas"
 COLUMNS = ("text", "x", "y")
-"""Columns of documents.parquet that the atlas draws; the rest it offers as filters."""
+"""Columns of documents.parquet that the atlas draws; it offers the others as filters."""
 
 
 def explore_run(run: Mapping[str, Any]) -> None:
-    """Open a run's documents in Embedding Atlas and return when it is stopped (control-C).
+    """Open a run's documents in Embedding Atlas and return when the user stops it (control-C).
 
     Parameters
     ----------
     run : mapping
-        The run's record; `folder` is where it lies.
+        The run's record; `folder` is its folder.
 
     Raises
     ------
     ConfigError
-        When the run has no documents to show, the atlas is not installed, or it fails.
+        If the run has no documents to show, the atlas is not installed, or it fails.
     """
     documents = Path(run["folder"]) / "documents.parquet"
     check_documents(documents)
     command = atlas_command(find_program(), documents)
     try:
-        subprocess.run(command, check=True)  # noqa: S603  (a list of our own making, no shell)
+        subprocess.run(command, check=True)  # noqa: S603  (our own list of arguments, no shell)
     except KeyboardInterrupt:
         return
     except (OSError, subprocess.CalledProcessError) as error:
-        msg = f"explore: {PROGRAM} ended with an error ({error}); what it printed above says why"
+        msg = f"explore: {PROGRAM} ended with an error ({error}); its output above says why"
         raise ConfigError(msg) from None
 
 
 def atlas_command(program: str, documents: Path) -> list[str]:
-    """Return the command line that shows `documents` where the run placed them, embedding nothing anew."""
+    """Return the command line that shows `documents` at the run's coordinates, without computing new embeddings."""
     text, x, y = COLUMNS
     return [program, str(documents.resolve()), "--text", text, "--x", x, "--y", y]
 
 
 def check_documents(documents: Path) -> None:
-    """Raise ConfigError where the file is not one that the atlas can draw."""
+    """Raise ConfigError if the atlas cannot draw the file."""
     if not documents.is_file():
-        msg = f"explore: {documents} is not there; only a completed run has one"
+        msg = f"explore: {documents} does not exist; only a completed run has one"
         raise ConfigError(msg)
     whole_file(documents.parent, documents.name)
     missing = sorted(set(COLUMNS) - set(pl.read_parquet_schema(documents)))
@@ -63,7 +63,7 @@ def check_documents(documents: Path) -> None:
 
 
 def find_program() -> str:
-    """Return the path of Embedding Atlas, on the path or beside this Python; raise ConfigError where it is absent."""
+    """Return the path of Embedding Atlas, on PATH or beside this Python; raise ConfigError if it is missing."""
     beside = Path(sys.executable).parent
     found = shutil.which(PROGRAM) or shutil.which(PROGRAM, path=str(beside))
     if not found:

@@ -1,7 +1,7 @@
 """History: a folder of runs -> the records of past runs, newest first, and those that cannot be read.
 
-Absent and unreadable are two results. A folder without a record is no run. A record that is there and cannot be read
-stops whatever depends on it: it may be the last link of a chain, or name the artifacts that `gc` must keep.
+Absent and unreadable are two results. A folder without a record is not a run. An unreadable record stops everything
+that depends on it: it may be the last run of a chain, or name the artifacts that `gc` must keep.
 """
 
 from __future__ import annotations
@@ -18,49 +18,49 @@ from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.store.artifacts import digest
 
 RunRecord = dict[str, Any]
-"""What run.json holds, and as `folder` where it lies."""
+"""The values of run.json, and the run's folder as `folder`."""
 
 RECORD = "run.json"
 FORMAT = 2
-"""Version of the file. From 2 on it has a digest of its values."""
+"""Version of the file. From version 2 it has a digest of its values."""
 
 SEAL = ("format", "digest")
-"""Keys of the file that are no values of the record; files before format 2 have neither."""
+"""Keys of the file that are not values of the record; files before format 2 have neither."""
 
 LATEST = "latest"
 """Name of the link, in the folder of a series, to its last published run."""
 
 _RUN_ID = re.compile(r"\d{8}-\d{6}-\w+")
-"""How the folder of a run is called: a folder with such a name and without a record has lost it."""
+"""Pattern of a run's folder: a folder with such a name and without a record has lost its record."""
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A run whose record is there and cannot be read: the file, and why."""
+    """A run whose record exists but cannot be read: the file, and why."""
 
     path: Path
     reason: str
 
     @property
     def run_id(self) -> str:
-        """The run's id, which is the name of its folder."""
+        """The run's id, the name of its folder."""
         return self.path.parent.name
 
     @property
     def error(self) -> ArtifactError:
-        """What is raised where the record is needed."""
+        """The error to raise if the record is needed."""
         return ArtifactError(
             f"runs: {self}; restore the file from a backup, or move the folder {self.run_id} out of "
-            f"{self.path.parent.parent} if that run is not to count any more"
+            f"{self.path.parent.parent} if that run no longer matters"
         )
 
     def __str__(self) -> str:
-        """Return file and reason."""
+        """Return the file and the reason."""
         return f"{self.path} cannot be read ({self.reason})"
 
 
 def read_run(folder: Path) -> RunRecord | Unreadable | None:
-    """Return the record of a run's folder; None if the folder is not one of a run."""
+    """Return the record of a run's folder; None if the folder is not a run's."""
     path = folder / RECORD
     try:
         record = json.loads(path.read_bytes())
@@ -77,8 +77,8 @@ def read_run(folder: Path) -> RunRecord | Unreadable | None:
     return {**values, "folder": str(folder)}
 
 
-def _wrong_with(record: Any) -> str | None:  # noqa: ANN401  (whatever JSON holds)
-    """Return why what a file holds is no record of a run as it was written, None if it is one."""
+def _wrong_with(record: Any) -> str | None:  # noqa: ANN401  (any JSON value)
+    """Return why a file's content is not a run's record as it was written, None if it is."""
     if not isinstance(record, dict) or not {"run_id", "name"} <= record.keys():
         return "it is not the record of a run"
     seal = {key: record[key] for key in SEAL if key in record}
@@ -90,25 +90,25 @@ def _wrong_with(record: Any) -> str | None:  # noqa: ANN401  (whatever JSON hold
 
 
 def seal_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a record's file has beside its values: the file's format, and the digest of the values."""
+    """Return the keys that a record's file has besides its values: the file's format, and the digest of the values."""
     values = json.dumps(record, sort_keys=True, separators=(",", ":"))
     return {"format": FORMAT, "digest": digest(values.encode())}
 
 
 def each_run(runs: Path, name: str | None = None) -> Iterator[RunRecord | Unreadable]:
-    """Yield the past runs, of one name or of all, newest first; only as many are read as are asked for."""
+    """Yield the past runs, of one name or of all, newest first; each is read only when it is asked for."""
     for folder in run_folders(runs, name):
         if (found := read_run(folder)) is not None:
             yield found
 
 
 def run_folders(runs: Path, name: str | None = None) -> list[Path]:
-    """Return the folders that may be runs', newest first; what killed runs left is hidden and is not among them.
+    """Return the folders that may be runs, newest first; hidden folders of killed runs are not included.
 
     Raises
     ------
     ArtifactError
-        When a folder is there and cannot be listed.
+        If a folder exists but cannot be listed.
     """
     series = [runs / name] if name is not None else _folders(runs)
     found = [path for each in series for path in _folders(each) if path.name != LATEST]
@@ -116,7 +116,7 @@ def run_folders(runs: Path, name: str | None = None) -> list[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder that are not hidden; none if it is not there."""
+    """Return the folders in a folder that are not hidden; none if it does not exist."""
     try:
         with os.scandir(folder) as entries:
             return [Path(entry) for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
@@ -131,54 +131,54 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def readable(found: RunRecord | Unreadable) -> RunRecord:
-    """Return a record; raise ArtifactError, which names the file, where it cannot be read."""
+    """Return a record; if it cannot be read, raise ArtifactError, which names the file."""
     if isinstance(found, Unreadable):
         raise found.error
     return found
 
 
 def list_runs(runs: Path, name: str | None = None) -> list[RunRecord]:
-    """Return the records of past runs, newest first; raise ArtifactError where one cannot be read."""
+    """Return the records of past runs, newest first; raise ArtifactError if one cannot be read."""
     return [readable(found) for found in each_run(runs, name)]
 
 
 def newest(runs: Path, name: str | None, fits: Callable[[RunRecord], bool]) -> RunRecord | None:
-    """Return the newest record that fits, None if none does.
+    """Return the newest record that fits, None if there is none.
 
     Raises
     ------
     ArtifactError
-        When a newer one than that cannot be read: it might be the one.
+        If a newer record cannot be read: it might be the one that fits.
     """
     return next((record for record in map(readable, each_run(runs, name)) if fits(record)), None)
 
 
 def is_completed(record: Mapping[str, Any]) -> bool:
-    """True when a run completed, whatever its gates said."""
+    """Return whether a run completed, even if a gate held it back."""
     return record.get("state") == "completed"
 
 
 def is_published(record: Mapping[str, Any]) -> bool:
-    """True when a run completed and no gate held it back."""
+    """Return whether a run completed and no gate held it back."""
     return is_completed(record) and record.get("published") is not False
 
 
 def flow_of(record: Mapping[str, Any]) -> str:
-    """Return the flow that a run is of."""
+    """Return the name of a run's flow."""
     return str(record.get("flow", "topic_model"))
 
 
 def last_record(runs: Path, name: str) -> RunRecord | None:
-    """Return the record of the last run of a name that completed, or None."""
+    """Return the record of the last completed run of a name, or None."""
     return newest(runs, name, is_completed)
 
 
 def check_series(runs: Path, name: str, flow: str) -> None:
-    """Raise ConfigError where a name is another flow's: a name is one series, of the flow that completed in it.
+    """Raise ConfigError if the completed runs of a name belong to another flow: a name is one series of one flow.
 
-    Runs that failed make no series.
+    Failed runs do not count.
     """
     last = last_record(runs, name)
     if last is not None and flow_of(last) != flow:
-        msg = f"{runs / name} holds runs of {flow_of(last)}; give this config another name"
+        msg = f"{runs / name} contains runs of {flow_of(last)}; give this config another name"
         raise ConfigError(msg)

@@ -1,7 +1,7 @@
 """Prometheus: the records of runs -> RUNS/metrics.prom, the text format that Prometheus reads.
 
-Written again, in one step, whenever a run has left its record. Let the node exporter read the folder
-(`--collector.textfile.directory`), or serve the file by any web server.
+Written again, in one step, each time a run has written its record. The node exporter can read the folder
+(`--collector.textfile.directory`), or any web server can serve the file.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from topicflow.tasks.runs.history import (
 )
 
 METRICS_FILE = "metrics.prom"
-"""Name of the file below the folder of runs."""
+"""Name of the file in the folder of runs."""
 
 GAUGES = {
-    "run_success": "1 when the last run of the name completed, 0 when it failed.",
-    "run_published": "1 when the last run passed its gates, 0 when one held it back; absent where there are none.",
+    "run_success": "1 if the last run of the name completed, 0 if it failed.",
+    "run_published": "1 if the last run passed its gates, 0 if one held it back; absent if it has no gates.",
     "run_timestamp_seconds": "When the last run ended, Unix time.",
     "run_last_success_timestamp_seconds": "When the last run that completed and was not held back ended, Unix time.",
-    "run_records_unreadable": "Records of the name's newest runs that cannot be read; absent where all can.",
+    "run_records_unreadable": "Records of the name's newest runs that cannot be read; absent if all can.",
     "run_seconds": "Wall seconds of the last run.",
     "run_documents": "Documents of the last run.",
     "run_topics": "Topics of the last run.",
     "run_outlier_share": "Share of documents without a topic in the last run, 0 to 1.",
     "run_cache_hits": "Stages that the last run found in the store.",
     "run_stages": "Stages of the last run.",
-    "stage_seconds": "Wall seconds of a stage in the last run; of a cached one, those that finding it took.",
+    "stage_seconds": "Wall seconds of a stage in the last run; for a cached stage, the time to find the artifact.",
     "stage_rows": "Rows of a stage's result.",
-    "stage_cached": "1 when the stage was found in the store.",
+    "stage_cached": "1 if the stage was found in the store.",
     "stage_peak_memory_bytes": "Peak resident memory while the stage was computed.",
     "stage_peak_gpu_memory_bytes": "Peak of GPU memory allocated while the stage was computed; absent without a GPU.",
     "stage_gpu_seconds": "Wall seconds of stages that used a GPU; absent without one.",
 }
-"""Each metric, without its prefix, and what Prometheus says of it."""
+"""Each metric, without its prefix, and its description in Prometheus."""
 
 Sample = tuple[str, Mapping[str, str], float]
 
 
 def write_metrics(runs: Path) -> Path:
-    """Return the path of the metrics of a folder of runs after writing them in one step."""
+    """Write the metrics of a folder of runs in one step and return the path of the file."""
     from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
     registry = CollectorRegistry()
@@ -63,7 +63,7 @@ def write_metrics(runs: Path) -> Path:
 
 
 def _samples(runs: Path) -> Iterator[Sample]:
-    """Yield what is measured of the last run of each name; a record that cannot be read is counted, not passed over."""
+    """Yield the metrics of the last run of each name; unreadable records are counted, not ignored."""
     for name in sorted({folder.parent.name for folder in run_folders(runs)}):
         last, n_unreadable = None, 0
         for found in each_run(runs, name):

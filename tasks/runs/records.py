@@ -1,4 +1,4 @@
-"""Runs: names, ids and folders of runs, written whole or not at all; `history` reads them.
+"""Runs: names, ids and folders of runs, written completely or not at all; `history` reads them.
 
 RUNS/<name>/<run id>/    documents.parquet topics.parquet topics.csv metrics.json run.json config.toml
                          report.html model/ run.log
@@ -42,7 +42,7 @@ LIBRARIES = (
 
 @dataclass(frozen=True)
 class RunId:
-    """A run's name and number, and when it began."""
+    """A run's name and id, and when it began."""
 
     name: str
     run_id: str
@@ -52,7 +52,7 @@ class RunId:
     def new(cls, name: str) -> RunId:
         """Return the id of a run that begins now; ids sort by time."""
         now = datetime.now(UTC)
-        fraction = now.microsecond * 65_536 // 1_000_000  # so that runs of one second sort too
+        fraction = now.microsecond * 65_536 // 1_000_000  # so that runs of one second are sorted, too
         return cls(name, f"{now:%Y%m%d-%H%M%S}-{fraction:04x}{uuid.uuid4().hex[:4]}", now)
 
     def folder(self, runs: Path) -> Path:
@@ -61,9 +61,9 @@ class RunId:
 
 
 def record_failure(config: FlowConfig, run: RunId, error: str) -> Path:
-    """Return the folder of a failed run after writing its record; `latest` stays where it is.
+    """Write the record of a failed run and return its folder; `latest` does not change.
 
-    A run whose folder is there already was published, whatever failed afterwards: its record stays as it is.
+    If the run's folder exists, the run was published before the failure: its record does not change.
     """
     target = run.folder(Path(config.runtime.runs))
     if target.is_dir():
@@ -87,9 +87,9 @@ def record_failure(config: FlowConfig, run: RunId, error: str) -> Path:
 
 @contextlib.contextmanager
 def run_folder(runs: Path, run: RunId) -> Iterator[Path]:
-    """Yield a staging folder that becomes the run's folder when the block ends well; then renew the metrics.
+    """Yield a staging folder that becomes the run's folder if the block ends without an error; then write the metrics.
 
-    The folder is on the disk, every file of it, before it appears under its name; its record has its own digest.
+    Every file is flushed to the disk before the folder gets its name; the run's record has a digest of itself.
     """
     target = run.folder(runs)
     staging = target.with_name(f".{run.run_id}.staging")
@@ -101,7 +101,9 @@ def run_folder(runs: Path, run: RunId) -> Iterator[Path]:
         staging.rename(target)
         for folder in (target.parent, runs):
             fsync(folder)
-        with contextlib.suppress(OSError, ArtifactError):  # the run is whole; its figures come with the next
+        with contextlib.suppress(
+            OSError, ArtifactError
+        ):  # the run is complete; the next one writes its metrics
             write_metrics(runs)
     except Exception as error:
         if isinstance(error, OSError) or disk_failure(error):

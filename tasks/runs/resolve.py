@@ -1,10 +1,10 @@
-"""Resolve: what a user calls a run -> its record. One rule for every command and config.
+"""Resolve: a user's name for a run -> the run's record. One rule for every command and config.
 
-| called | means |
+| name | meaning |
 |---|---|
 | `reviews`, `reviews/latest` | the run that `latest` points at: the last that its gates did not hold back |
-| `20261128-171421-8c1f02aa`, or that after `reviews/` | that run, whatever became of it |
-| `20261128-17`, `reviews/20261128` | the one run whose id begins so |
+| `20261128-171421-8c1f02aa`, with or without `reviews/` before it | that run, in any state |
+| `20261128-17`, `reviews/20261128` | the only run whose id begins like this |
 | `runs/reviews/latest`, `/archive/reviews/20261128-…` | the run in that folder |
 """
 
@@ -34,10 +34,10 @@ COMMANDS = {
     "topic_model": "run", "update_topics": "update", "build_index": "index", "deduplicate": "dedup",
     "train_classifier": "classify", "tune_embeddings": "tune",
 }  # fmt: skip
-"""The command that makes a run of each flow."""
+"""The command that makes runs of each flow."""
 
 SHOWN_IDS = 3
-"""Ids named where the beginning of an id fits several."""
+"""Ids in the message if the beginning of an id fits several runs."""
 
 
 def resolve(
@@ -48,29 +48,29 @@ def resolve(
     published: bool = True,
     where: str | None = None,
 ) -> RunRecord:
-    """Return the record of the run that is meant.
+    """Return the record of the run that a user names.
 
     Parameters
     ----------
     runs : Path
         The folder of runs.
     wanted : str, optional
-        What the run is called, as the table above has it; the newest run if None.
+        A name of the run, as in the table above; the newest run if None.
     flow : str or collection of str, optional
-        The flow, or flows, that the run must be of; any if None.
+        The flow, or flows, to which the run must belong; any if None.
     published : bool
-        True where the run's results are used: a name then means its published run, and a run given by its id must have
-        completed. False where it is looked at: the newest is then of any state, and so is that of a name that never
-        published any.
+        True if the run's results are used: a name then means its published run, and a run that is named by its id must
+        have completed. False if the run is only shown: the newest run may then have any state, and so may the newest
+        of a name without a published run.
     where : str, optional
-        What messages begin with; the folder of runs if None.
+        Beginning of messages; the folder of runs if None.
 
     Raises
     ------
     ConfigError
-        When there is no such run, several are meant, or it is not of the flow or did not complete.
+        If there is no such run, several runs fit, or the run belongs to another flow or did not complete.
     ArtifactError
-        When its record, or one on which the answer depends, cannot be read.
+        If its record, or a record on which the answer depends, cannot be read.
     """
     flows = None if flow is None else (flow,) if isinstance(flow, str) else tuple(flow)
     said = where or str(runs)
@@ -79,7 +79,7 @@ def resolve(
     record = _named(runs, wanted, said, published=published)
     if record is None:
         found = run_folders(runs)
-        hint = f"; the newest is {found[0].parent.name}/{found[0].name}" if found else "; it holds no runs"
+        hint = f"; the newest is {found[0].parent.name}/{found[0].name}" if found else "; it contains no runs"
         raise ConfigError(f"{said}: no run {wanted}{hint}")
     called = f"{record['name']}/{record['run_id']}"
     if flows is not None and flow_of(record) not in flows:
@@ -94,7 +94,7 @@ def resolve(
 def latest_run(series: Path) -> RunRecord | None:
     """Return the record of the published run of a series, None if it has none.
 
-    It is the one that `latest` points at; where that link is missing, the newest that was published.
+    It is the run that `latest` points at; if that link is missing, the newest published run.
     """
     record = read_run((series / LATEST).resolve()) if (series / LATEST).exists() else None
     if record is not None and is_completed(readable(record)):
@@ -103,13 +103,13 @@ def latest_run(series: Path) -> RunRecord | None:
 
 
 def published_metrics(runs: Path, name: str) -> dict[str, Any] | None:
-    """Return the figures of the published run of a name, None before the first."""
+    """Return the metrics of the published run of a name, None if there is none."""
     record = latest_run(runs / name)
     return None if record is None else record["metrics"]
 
 
 def run_at(folder: Path) -> RunRecord | None:
-    """Return the record of a run by its folder, or by that of its series; None if it is neither."""
+    """Return the record of a run by its folder, or by the folder of its series; None if it is neither."""
     folder = folder.resolve()
     if (found := read_run(folder)) is not None:
         return readable(found)
@@ -117,7 +117,7 @@ def run_at(folder: Path) -> RunRecord | None:
 
 
 def newer_runs(record: RunRecord) -> list[str]:
-    """Return what became of the later runs of a series, newest first: they failed, or their gates held them back."""
+    """Return why each later run of a series is not the published one, newest first: failed, or held back by a gate."""
     folder = Path(record["folder"])
     later = [
         path for path in run_folders(folder.parent.parent, folder.parent.name) if path.name > folder.name
@@ -144,7 +144,7 @@ def _newest_of_all(runs: Path, flows: tuple[str, ...] | None, said: str, *, publ
 
 
 def _named(runs: Path, wanted: str, said: str, *, published: bool) -> RunRecord | None:
-    """Return the run that is called so, None if there is none."""
+    """Return the run with a name, None if there is none."""
     series, _, run = wanted.rpartition("/")
     if series and run == LATEST and _is_series(runs / series):
         return _of_series(runs / series, said, published=published)
@@ -159,7 +159,7 @@ def _named(runs: Path, wanted: str, said: str, *, published: bool) -> RunRecord 
 
 
 def _is_series(folder: Path) -> bool:
-    """True where a folder holds runs."""
+    """Return whether a folder contains runs."""
     return any(read_run(path) is not None for path in run_folders(folder.parent, folder.name))
 
 
@@ -169,7 +169,7 @@ def _with_id(runs: Path, series: str | None, run_id: str) -> list[Path]:
 
 
 def _only(folders: list[Path], wanted: str, said: str) -> RunRecord | None:
-    """Return the one run in these folders; raise ConfigError where there are several."""
+    """Return the only run in these folders; raise ConfigError if there are several."""
     if len(folders) > 1:
         some = ", ".join(f"{path.parent.name}/{path.name}" for path in folders[:SHOWN_IDS])
         more = f" and {len(folders) - SHOWN_IDS:,} more" if len(folders) > SHOWN_IDS else ""
@@ -181,7 +181,7 @@ def _only(folders: list[Path], wanted: str, said: str) -> RunRecord | None:
 
 
 def _of_series(series: Path, said: str, *, published: bool) -> RunRecord:
-    """Return the published run of a series; where it has none and is only looked at, the newest."""
+    """Return the published run of a series; if it has none and is only shown, the newest."""
     if (record := latest_run(series)) is not None:
         return record
     last = newest(series.parent, series.name, lambda _: True)
@@ -192,7 +192,7 @@ def _of_series(series: Path, said: str, *, published: bool) -> RunRecord:
 
 
 def _why_not(record: RunRecord) -> str:
-    """Return in a few words why a run is not the published one."""
+    """Return a short reason why a run is not the published one."""
     if not is_completed(record):
         error = record.get("error")
         return f"{record.get('state')} ({error})" if error else f"is {record.get('state')}"

@@ -1,4 +1,4 @@
-"""Retention: the store and the runs -> which runs go, lists of artifacts, and what no run refers to."""
+"""Retention: the store and the runs -> the runs to delete, lists of artifacts, and artifacts that no run refers to."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from topicflow.tasks.store.protocol import Entry
 
 @dataclass(frozen=True)
 class Artifact:
-    """What is known of an artifact from its place: kind, key, size in bytes, rows, when it was made."""
+    """An artifact in a listing: kind, key, size in bytes, rows, when it was made."""
 
     kind: str
     key: str
@@ -33,19 +33,19 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What a cleaning removed: folders of runs, and artifacts."""
+    """The result of a cleaning: the folders of runs and the artifacts that were deleted."""
 
     runs: list[Path]
     artifacts: list[Artifact]
 
 
 def clean(store: ArtifactStore, runs: Sequence[Path], policy: RetentionConfig) -> Cleaned:
-    """Return what was removed (or would be): runs beyond the policy, then what no kept run refers to.
+    """Delete runs beyond the policy, then artifacts that no kept run refers to; return what was (or would be) deleted.
 
     Parameters
     ----------
     store : ArtifactStore
-        What is cleaned.
+        The store to clean.
     runs : sequence of Path
         Folders of runs.
     policy : RetentionConfig
@@ -54,9 +54,9 @@ def clean(store: ArtifactStore, runs: Sequence[Path], policy: RetentionConfig) -
     Raises
     ------
     ConfigError
-        When a folder of runs is not there or holds no record, and the policy does not say that there are none.
+        If a folder of runs does not exist or contains no record, and the policy does not say that there are no runs.
     ArtifactError
-        When a record cannot be read; nothing is deleted then.
+        If a record cannot be read; nothing is deleted then.
     """
     if not policy.no_runs:
         _check_runs(store, runs)
@@ -69,27 +69,27 @@ def clean(store: ArtifactStore, runs: Sequence[Path], policy: RetentionConfig) -
 
 
 def _check_runs(store: ArtifactStore, runs: Sequence[Path]) -> None:
-    """Raise ConfigError where a folder names no run, so that nothing in the store would be kept for it."""
+    """Raise ConfigError if a folder contains no run, so that nothing in the store would be kept for it."""
     for folder in runs:
         if not list_runs(folder) and next(iter(store.entries()), None) is not None:
-            found = "holds no record of a run" if folder.is_dir() else "no such folder"
+            found = "contains no record of a run" if folder.is_dir() else "no such folder"
             msg = (
                 f"store gc: {folder}: {found}, so artifacts of its runs would be deleted; name the right folder with "
-                "--runs, or give --no-runs where there are no runs to keep"
+                "--runs, or give --no-runs if there are no runs to keep"
             )
             raise ConfigError(msg)
 
 
 def expired_runs(runs: Path, policy: RetentionConfig) -> list[Path]:
-    """Return the folders of the runs that the policy does not keep, oldest first; none if it names no bound.
+    """Return the folders of the runs that the policy does not keep, oldest first; none if it sets no limit.
 
-    Kept are the last `keep_runs` of each name that completed and were not held back by a gate, what is younger than
-    `keep_days`, and what `latest` points at. A run stands on artifacts alone, never on another run's folder.
+    Kept are the newest `keep_runs` published runs of each name, runs that are younger than `keep_days`, and the
+    runs that `latest` points at. A run depends only on artifacts, never on another run's folder.
 
     Raises
     ------
     ArtifactError
-        When a record cannot be read: its run may be one of the last.
+        If a record cannot be read: its run may be one of the newest.
     """
     if policy.keep_runs is None and policy.keep_days is None:
         return []
@@ -110,7 +110,7 @@ def expired_runs(runs: Path, policy: RetentionConfig) -> list[Path]:
 
 
 def _is_younger(record: RunRecord, days: float) -> bool:
-    """True when a run began less than this many days ago; a record without a date is old."""
+    """Return whether a run began less than this many days ago; a record without a date is old."""
     with contextlib.suppress(KeyError, TypeError, ValueError):
         began = datetime.fromisoformat(str(record["created"]))
         return (datetime.now(UTC) - began).total_seconds() < days * 86_400.0
@@ -118,7 +118,7 @@ def _is_younger(record: RunRecord, days: float) -> bool:
 
 
 def _remove_run(folder: Path) -> None:
-    """Take a run's folder out of sight in one rename, then delete it."""
+    """Move a run's folder out of sight in one rename, then delete it."""
     aside = folder.with_name(f".{folder.name}.removed")
     with contextlib.suppress(FileNotFoundError):  # another cleaning was faster
         folder.rename(aside)
@@ -138,19 +138,19 @@ def collect_garbage(
     dry_run: bool = False,
     without: Iterable[Path] = (),
 ) -> list[Artifact]:
-    """Return the artifacts removed: those that no run record refers to, directly or through an input.
+    """Delete the artifacts that no run record refers to, directly or through an input, and return them.
 
-    What a run at work made or found since it began stays, whatever `min_age_s` says, and so do all vectors of texts
-    while one is at work: which of them it needs is known only when it has read its texts.
+    Artifacts that a running run made or found since its begin are kept, for any `min_age_s`. All vectors of texts are
+    kept while a run is running: it knows which of them it needs only after reading its texts.
 
     Parameters
     ----------
     store : ArtifactStore
-        What is cleaned.
+        The store to clean.
     runs : iterable of Path
-        Folders of runs; what any record in them refers to stays.
+        Folders of runs; everything that a record in them refers to is kept.
     min_age_s : float
-        What is younger stays, in seconds.
+        Younger artifacts are kept, in seconds.
     dry_run : bool
         Remove nothing.
     without : iterable of Path
@@ -159,12 +159,12 @@ def collect_garbage(
     Raises
     ------
     ArtifactError
-        When a record cannot be read; nothing is deleted then.
+        If a record cannot be read; nothing is deleted then.
     """
     runs = tuple(runs)
     since = in_use_since(
         store.backend
-    )  # before the records are read: a run may end meanwhile, and leave its own
+    )  # before the records are read: a run may end meanwhile and write its record
     kept = _referred_to(store, runs, {str(folder) for folder in without})
     oldest_kept = min(time.time() - min_age_s, since or float("inf"))
     removed = []
@@ -172,7 +172,7 @@ def collect_garbage(
         if (entry.kind, entry.key) in kept or entry.modified > oldest_kept:
             continue
         if entry.kind.startswith("vectors-") and in_use_since(store.backend) is not None:
-            continue  # of a run that has begun just now, too
+            continue  # they may belong to a run that has just begun
         removed.append(_describe(store, entry))
         if not dry_run:
             store.discard(entry.kind, entry.key)
@@ -199,7 +199,7 @@ def _describe(store: ArtifactStore, entry: Entry) -> Artifact:
 
 
 def _referred_to(store: ArtifactStore, runs: Iterable[Path], without: set[str]) -> set[tuple[str, str]]:
-    """Return kind and key of what the records refer to, with the vectors and source records these stand on."""
+    """Return kind and key of everything the records refer to, with the vectors and sources that these depend on."""
     kept = {
         (stage["kind"], stage["key"])
         for folder in runs
@@ -207,13 +207,15 @@ def _referred_to(store: ArtifactStore, runs: Iterable[Path], without: set[str]) 
         if record["folder"] not in without
         for stage in record.get("stages", [])
     }
-    for kind, key in [each for each in kept if each[0] == "states"]:  # of updates: all that they stand on
+    for kind, key in [
+        each for each in kept if each[0] == "states"
+    ]:  # of updates: everything that they refer to
         state = store.state(kind, key)
         if state == "hit":
             kept |= {(of, own) for of, own in store.manifest(kind, key)["meta"]["refers_to"]}
         elif state != "missing":
             msg = (
-                f"store gc: {store.name}: {kind}/{key} is {state}, so what its chain of updates stands on is not "
+                f"store gc: {store.name}: {kind}/{key} is {state}, so the artifacts of its chain of updates are not "
                 "known; restore it, or delete the folder of the run that names it"
             )
             raise ArtifactError(msg)

@@ -1,9 +1,9 @@
-"""Run files: a run's folder -> the size and digest of each file in its record, and what is wrong with one later.
+"""Run files: a run's folder -> the size and digest of each file in its record, and later, what is wrong with a file.
 
-    run.json    files: {name: {bytes, blake2b}} of all files but itself and those that people fill in
+    run.json    files: {name: {bytes, blake2b}} of all files except itself and those that people fill in
                 digest: of the record's own values; format: of the file
 
-Runs of before have neither; their files are read as they are.
+Older runs have neither; their files are read without a check.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from topicflow.tasks.store.files import problem_of
 from topicflow.tasks.store.verify import Finding
 
 FILLED_IN = frozenset({"suggestions.csv"})
-"""Files of a run's folder that people change: they have no digest."""
+"""Files in a run's folder that people change: they have no digest."""
 
 
 def seal_run(folder: Path) -> None:
-    """Write into a run's record the digests of the files beside it, and at last its own."""
+    """Write the digests of a run's files into its record, and then the record's own digest."""
     path = folder / RECORD
     record = {**json.loads(path.read_bytes()), "files": described(folder)}
     path.write_bytes(_text({**record, **seal_of(record)}))
 
 
 def described(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return size and digest of every file of a folder, but for its record and what people fill in."""
+    """Return size and digest of every file in a folder, except its record and the files that people fill in."""
     names = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return {
         name: {"bytes": path.stat().st_size, "blake2b": file_digest(path)}
@@ -48,7 +48,7 @@ def whole_file(folder: Path, name: str) -> Path:
     Raises
     ------
     DamagedError
-        When they are not those that were written.
+        If the bytes are not those that were written.
     """
     files: Mapping[str, Any] = {}
     with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -61,7 +61,7 @@ def whole_file(folder: Path, name: str) -> Path:
 
 
 def verify_runs(runs: Path) -> Iterator[Finding]:
-    """Yield a finding for the folder of every run, by name and id, after reading all of its files."""
+    """Check all files of every run's folder, by name and id, and yield a finding for each."""
     for folder in sorted(runs.glob("*/*")):
         if folder.name == "latest" or folder.name.startswith(".") or not folder.is_dir():
             continue
@@ -69,7 +69,7 @@ def verify_runs(runs: Path) -> Iterator[Finding]:
 
 
 def _verified(folder: Path) -> Finding:
-    """Return the finding of a run's folder."""
+    """Return the finding for a run's folder."""
     name, run_id = folder.parent.name, folder.name
     try:
         files = _files_of((folder / RECORD).read_bytes())
@@ -86,11 +86,11 @@ def _verified(folder: Path) -> Finding:
 
 
 def _files_of(raw: bytes) -> Mapping[str, Any] | None:
-    """Return what a record says of the files beside it, None for one of before; DamagedError where it was changed."""
+    """Return the record's entries of files, None in an older record; raise DamagedError if the record was changed."""
     try:
         record = json.loads(raw)
     except (ValueError, RecursionError):
-        raise DamagedError(f"{RECORD} is no JSON") from None
+        raise DamagedError(f"{RECORD} is not JSON") from None
     if not isinstance(record, dict) or not {"run_id", "name"} <= record.keys():
         raise DamagedError(f"{RECORD} is not the record of a run")
     if not {*SEAL, "files"} & record.keys():

@@ -1,4 +1,4 @@
-"""Additions: documents to add, as a program hands them over -> rows with the columns of an index, no value changed."""
+"""Additions: documents from a program -> rows with the columns of an index, without changing a value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Documents = Sequence[Mapping[str, Any]] | pl.DataFrame
 
 
 def fresh_documents(documents: Documents, schema: pl.Schema, taken: pl.Series) -> pl.DataFrame:
-    """Return documents to add with the columns of an index, in its order; columns that are not given are null.
+    """Return documents with the columns of an index, in the index's order; missing columns are null.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def fresh_documents(documents: Documents, schema: pl.Schema, taken: pl.Series) -
     Raises
     ------
     ConfigError
-        When they are no documents, a text is missing, an id repeats, or a value does not fit its column.
+        If they are not documents, a text is missing, an id repeats, or a value does not fit its column.
     """
     given = _columns(documents)
     n = len(next(iter(given.values()), ()))
@@ -55,7 +55,7 @@ def fresh_documents(documents: Documents, schema: pl.Schema, taken: pl.Series) -
 
 
 def _columns(documents: Documents) -> dict[str, Sequence[Any] | pl.Series]:
-    """Return the values of each column that documents have."""
+    """Return the values of each column of the documents."""
     if isinstance(documents, pl.DataFrame):
         return {column.name: column for column in documents}
     if isinstance(documents, str | bytes | Mapping) or not isinstance(documents, Sequence):
@@ -74,16 +74,16 @@ def _columns(documents: Documents) -> dict[str, Sequence[Any] | pl.Series]:
 
 
 def _ids(ids: pl.Series, texts: pl.Series, taken: pl.Series) -> pl.Series:
-    """Return the ids of documents: those given, and for documents without one an id made of the text.
+    """Return the ids of documents: the given ids, and an id made from the text for each document without one.
 
-    An id that was made is that which `load` gives the text, and -2, -3, … where documents have it already.
+    It is the id that `load` makes from the text, with -2, -3, … if other documents have that id already.
     """
     if ids.is_duplicated().filter(ids.is_not_null()).any():
         repeated = ids.filter(ids.is_duplicated() & ids.is_not_null())[0]
-        msg = f"index: the documents to add repeat the id {repeated!r}; each needs one of its own"
+        msg = f"index: the documents to add repeat the id {repeated!r}; each needs its own id"
         raise ConfigError(msg)
     if ((ids.str.strip_chars() == "").fill_null(value=False)).any():
-        msg = "index: a document to add has an empty id; leave doc_id out to have one made of the text"
+        msg = "index: a document to add has an empty id; leave doc_id out to get an id made from the text"
         raise ConfigError(msg)
     places = ids.is_null().arg_true()
     if not len(places):
@@ -93,7 +93,7 @@ def _ids(ids: pl.Series, texts: pl.Series, taken: pl.Series) -> pl.Series:
 
 
 def _made_ids(texts: pl.Series, taken: pl.Series) -> pl.Series:
-    """Return ids made of texts, none of them taken and none twice."""
+    """Return ids made from texts; none of them is taken, and none repeats."""
     digests = text_digests(texts)[:, 0]
     counts = (
         pl.Series(digests)
@@ -107,14 +107,16 @@ def _made_ids(texts: pl.Series, taken: pl.Series) -> pl.Series:
         again = found.is_in(taken.implode()).to_numpy()
         if not again.any():
             return found
-        counts = counts + np.isin(digests, digests[again])  # all equal texts move on, so that they stay apart
+        counts = counts + np.isin(
+            digests, digests[again]
+        )  # for all equal texts, so that their ids stay different
 
 
 # --- values ---
 
 
 def fitted(name: str, values: Sequence[Any] | pl.Series, dtype: pl.DataType) -> pl.Series:
-    """Return the values of a column as an index's type; raise ConfigError where a value does not fit it."""
+    """Return the values of a column in an index's type; raise ConfigError if a value does not fit it."""
     if isinstance(values, pl.Series) and values.dtype == dtype:
         return values
     try:
@@ -124,11 +126,11 @@ def fitted(name: str, values: Sequence[Any] | pl.Series, dtype: pl.DataType) -> 
         raise ConfigError(msg) from None
 
 
-def fit(value: Any, dtype: pl.DataType) -> Any:  # noqa: ANN401  (any value of a column, as any of these)
-    """Return a value as one of a type, the same in other clothes; raise ValueError where there is none.
+def fit(value: Any, dtype: pl.DataType) -> Any:  # noqa: ANN401  (any value of a column of these types)
+    """Return a value as an equal value of a type; raise ValueError if there is none.
 
-    Dates and times may be texts, whole numbers floats without a fraction, and numbers texts. Nothing is rounded or
-    cut, but for a float that a column of floats rounds to its own width.
+    Dates and times may be texts, whole numbers may be floats without a fraction, and numbers may be texts. Nothing is
+    rounded or cut, except that a column of floats rounds a float to its own width.
     """
     if value is None:
         return None
@@ -139,11 +141,11 @@ def fit(value: Any, dtype: pl.DataType) -> Any:  # noqa: ANN401  (any value of a
                 msg = f"found {value!r}, expected {dtype}{hint}"
                 raise ValueError(msg)
             return found
-    return value  # of a type that polars checks itself
+    return value  # a type that polars checks
 
 
 def _text(value: object, _: pl.DataType) -> str | None:
-    is_number = isinstance(value, int | np.integer) and not isinstance(value, bool)  # an id of a database
+    is_number = isinstance(value, int | np.integer) and not isinstance(value, bool)  # an id from a database
     return str(value) if is_number or isinstance(value, str) else None
 
 
@@ -152,7 +154,7 @@ def _truth(value: object, _: pl.DataType) -> bool | None:
 
 
 def _number(value: object) -> Fraction | None:
-    """Return the exact value of a number or of its text; None where there is none, as for infinity."""
+    """Return the exact value of a number or of its text; None if there is none, as for infinity."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number | Decimal | str):
         return None
     try:
@@ -258,4 +260,4 @@ _FITS: tuple[tuple[type[pl.DataType] | tuple[type[pl.DataType], ...], Callable[[
     (pl.Struct, _struct),
     (pl.Null, lambda *_: None),
 )
-"""How a value becomes one of a type; None where it does not."""
+"""How a value is converted to each type; None if it does not fit."""

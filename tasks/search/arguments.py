@@ -1,4 +1,4 @@
-"""Arguments: what a question or a change is asked with -> the same, checked, or a ConfigError of one line."""
+"""Arguments: the arguments of a search or a change -> the same, checked, or a one-line ConfigError."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 @dataclass(frozen=True)
 class Page:
-    """Which of the documents that were found are given back.
+    """The part of the found documents to return.
 
     Attributes
     ----------
     k : int
-        How many, or as many as there are.
+        Maximum number of documents.
     offset : int
-        How many are left out before them.
+        Number of documents to skip before them.
     min_score : float or None
-        Least score of a document.
+        Minimum score of a document.
     group_by : str or None
-        A column, of each of whose values the best document alone is given back.
+        A column; only the best document for each of its values is returned.
     """
 
     k: int
@@ -40,7 +40,7 @@ class Page:
 
     @classmethod
     def of(cls, k: object, offset: object, min_score: object, group_by: object) -> Page:
-        """Return a page; raise ConfigError where a number is none or a column's name no text."""
+        """Return a page; raise ConfigError if a number is not one, or a column's name is not a text."""
         if min_score is not None:
             is_number = isinstance(min_score, int | float | np.number) and not isinstance(min_score, bool)
             if not is_number or np.isnan(cast("float", min_score)):
@@ -56,7 +56,7 @@ class Page:
 
 
 def whole_number(name: str, value: object, least: int, asked: str = "search") -> int:
-    """Return a count; raise ConfigError where it is no whole number, or less than `least`."""
+    """Return a count; raise ConfigError if it is not a whole number, or less than `least`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, SupportsIndex):
         msg = f"{asked}: {name}={value!r}, expected a whole number, {least} or more"
         raise ConfigError(msg)
@@ -68,7 +68,7 @@ def whole_number(name: str, value: object, least: int, asked: str = "search") ->
 
 
 def optional_text(name: str, value: object) -> str | None:
-    """Return a text or None; raise ConfigError where it is anything else."""
+    """Return a text or None; raise ConfigError if it is anything else."""
     if value is None or isinstance(value, str):
         return value
     msg = f"search: {name}={value!r}, expected a text"
@@ -76,15 +76,15 @@ def optional_text(name: str, value: object) -> str | None:
 
 
 def mode_of(value: object) -> Mode:
-    """Return a mode of search; raise ConfigError where there is none of that name."""
+    """Return a mode of search; raise ConfigError if there is no such mode."""
     if value not in MODES:
         msg = f"search: mode {value!r}, expected one of {', '.join(MODES)}"
         raise ConfigError(msg)
     return value
 
 
-def one_query(query: Any, dim: int) -> str | NDArray[np.float32]:  # noqa: ANN401  (anything may be handed in)
-    """Return a query as text, or as a unit vector (dim,); raise ConfigError where it is neither."""
+def one_query(query: Any, dim: int) -> str | NDArray[np.float32]:  # noqa: ANN401  (callers may pass anything)
+    """Return a query as text, or as a unit vector (dim,); raise ConfigError if it is neither."""
     if isinstance(query, str):
         if not query.strip():
             msg = "search: the query is empty; give some words"
@@ -98,13 +98,15 @@ def one_query(query: Any, dim: int) -> str | NDArray[np.float32]:  # noqa: ANN40
         what = f"a {type(query).__name__}" + (
             f" of {len(query)}" if isinstance(query, list | tuple | dict) else ""
         )
-        msg = f"search: expected one query, a text or a vector of numbers, found {what}; ask once a query"
+        msg = (
+            f"search: expected one query, a text or a vector of numbers, found {what}; search once per query"
+        )
         raise ConfigError(msg)
     return check_vector(array, dim)
 
 
-def list_of_ids(name: str, ids: Any) -> list[str]:  # noqa: ANN401  (anything may be handed in)
-    """Return ids of documents as a list; raise ConfigError where they are none, or one text."""
+def list_of_ids(name: str, ids: Any) -> list[str]:  # noqa: ANN401  (callers may pass anything)
+    """Return ids of documents as a list; raise ConfigError if they are not ids, or one text."""
     hint = f"; write [{ids!r}]" if isinstance(ids, str) else ""
     if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
         msg = f"{name}: expected a list of ids, found {type(ids).__name__} {ids!r}{hint}"

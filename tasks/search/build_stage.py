@@ -1,6 +1,6 @@
-"""Index: documents and embeddings (n_docs, dim) -> what is searched: vectors, an HNSW graph over their codes, postings.
+"""Index: documents and embeddings (n_docs, dim) -> an index: vectors, an HNSW graph over their codes, postings.
 
-Where an index of the same name is there already and little has changed, the new one goes on from it.
+If there is already an index of the same name and little has changed, the new index is built from it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
 def is_sound(store: ArtifactStore, key: str, *, everything: bool = False) -> bool:
-    """Return whether an index can be used, or with `everything` gone on from; say which file is damaged if not."""
+    """Return whether an index can be used, or with `everything` built on; otherwise log which file is damaged."""
     try:
         IndexFiles.open(store, key).check(everything=everything)
     except DamagedError as error:
@@ -47,18 +47,18 @@ def index(
     topics: TopicsOfRun | None = None,
     last: str | None = None,
 ) -> ArtifactRef:
-    """Return the index's artifact, computing it on a miss: from the `last` one's key where little has changed.
+    """Return the index's artifact, computing it on a miss; it builds on the index with the key `last` if possible.
 
     Parameters
     ----------
     store, documents, embeddings, config, seed, runtime
-        As every stage.
+        As in every stage.
     embedding : EmbedConfig
-        How the vectors were made, which is how queries are.
+        How the vectors were made, and therefore how queries are embedded.
     topics : TopicsOfRun, optional
-        The run whose topics are shown.
+        The topic model's run whose topics the index shows.
     last : str, optional
-        Key of the last index of this name; one that is gone, of another space or config, is not gone on from.
+        Key of the last index of this name; it is not used if it is gone or has another space or config.
     """
     start = partial(next_generation, store, documents, embeddings, config, embedding, seed, topics)
     made = start(last)

@@ -1,4 +1,4 @@
-"""Freshness: the record of a run -> whether the documents of its index have changed since."""
+"""Freshness: a run's record -> whether the documents of its index have changed since the run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from topicflow.tasks.store.artifact_store import (
 
 
 def source_files(load: LoadConfig) -> list[list[Any]]:
-    """Return path, bytes and time of change of each local input file; none for other sources."""
+    """Return path, bytes and time of change of each local input file; nothing for other sources."""
     from topicflow.tasks.documents import docstrings
     from topicflow.tasks.documents.sources import find_files, is_remote
 
@@ -32,17 +32,17 @@ def source_files(load: LoadConfig) -> list[list[Any]]:
 
 
 def changed_since(record: RunRecord, store: ArtifactStore, meta: Mapping[str, Any]) -> str | None:
-    """Return the input that has other documents now than when the index was built, or None.
+    """Return the input if its documents have changed since the index was built, otherwise None.
 
     Notes
     -----
-    Files are read only where size or time of change differ: then their digests decide.
+    Files are read only if their size or time of change differs: then their digests decide.
     """
     known = record.get("source_files")
     if not known or meta.get("documents") is None:
         return None
     load = LoadConfig.model_validate(tomllib.loads(record["config"])["load"])
-    with contextlib.suppress(PipelineError, OSError):  # an input that is gone says nothing about the index
+    with contextlib.suppress(PipelineError, OSError):  # a missing input says nothing about the index
         if source_files(load) == known:
             return None
         from topicflow.tasks.documents.sources import fingerprint

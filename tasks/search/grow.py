@@ -1,4 +1,4 @@
-"""Grow: an index and documents to add or rows to remove -> its next generation, named by a run."""
+"""Grow: an index and documents to add or rows to remove -> its next generation, with a run that names it."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def grow(
     vectors: NDArray[np.floating] | None,
     removed: Sequence[int],
 ) -> tuple[IndexFiles, RunRecord | None]:
-    """Return files and record of the next generation, with documents added and rows removed, named by a run.
+    """Add documents and remove rows; return files and record of the next generation, which a run names.
 
-    Where there is nothing to add or remove they are those of this one.
+    If there is nothing to add or remove, return those of this generation.
 
     Raises
     ------
     ConfigError
-        When the documents do not fit the index.
+        If the documents do not fit the index.
     ArtifactError
-        When another has changed the index meanwhile, or it cannot be written.
+        If another process has changed the index meanwhile, or it cannot be written.
     """
     run = None if index.record is None else RunId.new(index.record["name"])
     files, there = index.files, pl.Series(~index.removed)
@@ -101,7 +101,7 @@ def _write(
 
 
 def _take_topics(writer: ArtifactWriter, files: IndexFiles, n_fresh: int) -> None:
-    """Keep the topics; fresh documents have none until the topic model has seen them."""
+    """Keep the topics; new documents have none until the topic model has assigned them."""
     writer.save_array("topics", np.append(files.topics()[0], np.full(n_fresh, -1, np.int32)))
     for name in ("topics.parquet", "topic_vectors.npy"):
         take_file(writer, files.trusted(name), name)
@@ -110,21 +110,21 @@ def _take_topics(writer: ArtifactWriter, files: IndexFiles, n_fresh: int) -> Non
 def _embedded(
     index: OpenIndex, fresh: pl.DataFrame, vectors: NDArray[np.floating] | None
 ) -> NDArray[np.float32]:
-    """Return unit vectors (n_fresh, dim) of the documents to add, given or embedded."""
+    """Return unit vectors (n_fresh, dim) of the documents to add, as given, or computed."""
     dim = index.files.meta["dim"]
     if not fresh.height:
         return np.zeros((0, dim), np.float32)
     if vectors is None:
         return index.queries.encode_documents(fresh["text"].to_list())
     if len(vectors) != fresh.height:
-        msg = f"index: {len(vectors):,} vectors for {fresh.height:,} documents to add; one each"
+        msg = f"index: {len(vectors):,} vectors for {fresh.height:,} documents to add; give one vector per document"
         raise ConfigError(msg)
     return np.stack([check_vector(vector, dim) for vector in vectors])
 
 
 @contextlib.contextmanager
 def _alone(record: RunRecord | None) -> Iterator[None]:
-    """Hold the lock of a name's updates; raise ArtifactError where `latest` is no longer the run that was opened."""
+    """Hold the lock of a name's updates; raise ArtifactError if `latest` is no longer the run that was opened."""
     if record is None:
         yield
         return
@@ -133,13 +133,13 @@ def _alone(record: RunRecord | None) -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         latest = (series / "latest").resolve().name
         if latest != record["run_id"]:
-            msg = f"index: {series} was changed meanwhile (latest is {latest}); open it again and repeat the change"
+            msg = f"index: {series} has changed (latest is {latest}); open it again and repeat the change"
             raise ArtifactError(msg)
         yield
 
 
 def _next_run(run: RunId, record: RunRecord, store: ArtifactStore, ref: ArtifactRef) -> RunRecord:
-    """Return the record of the run that names a new generation, its folder written and `latest` pointing at it."""
+    """Write the folder of a run that names a new generation, point `latest` at it, and return its record."""
     folder = Path(record["folder"]).parent
     manifest = store.manifest(ref.kind, ref.key)
     stage = {

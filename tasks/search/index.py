@@ -1,4 +1,4 @@
-"""Search index: an index opened for questions: by meaning, by words, by both; documents added and removed.
+"""Search index: an open index; search by meaning, by words, or by both; add and remove documents.
 
 index = SearchIndex.open("runs/search/latest")
 hits = index.search("spin waves", k=10, where="label = 'physics' and created >= '2012-01-01'")
@@ -44,19 +44,19 @@ __all__ = ["MODES", "Hit", "Mode", "Results", "SearchIndex", "TopicHit"]
 
 
 class SearchIndex:
-    """An index, opened.
+    """An open index.
 
     Parameters
     ----------
     files : IndexFiles
         The index.
     record : RunRecord, optional
-        The run that names it, which `add` and `remove` follow with a new one.
+        The run that names the index; `add` and `remove` write a new run after it.
 
     Notes
     -----
-    Opening checks the digests of what native code will read, and maps the arrays into memory. An index that is open
-    stays what it was, whatever is added by others. Questions may come from several threads, also while one adds.
+    Opening checks the digests of the files that native code reads, and maps the arrays into memory. An open index
+    does not change when another process adds documents. Several threads may search, also while one adds documents.
     """
 
     def __init__(self, files: IndexFiles, record: RunRecord | None = None) -> None:
@@ -69,9 +69,9 @@ class SearchIndex:
         Raises
         ------
         ConfigError
-            When there is no index.
+            If there is no index.
         ArtifactError
-            When it is damaged or of a newer version.
+            If it is damaged or has a newer version.
         """
         store, key, record = locate_index(Path(path))
         return cls(IndexFiles.open(store, key), record)
@@ -81,17 +81,17 @@ class SearchIndex:
 
     @property
     def files(self) -> IndexFiles:
-        """Its files."""
+        """The files of the index."""
         return self._open.files
 
     @property
     def record(self) -> RunRecord | None:
-        """The record of the run that names it."""
+        """The record of the run that names the index."""
         return self._open.record
 
     @property
     def store(self) -> ArtifactStore:
-        """Where the index lies."""
+        """The store of the index."""
         return self.files.store
 
     @property
@@ -101,20 +101,20 @@ class SearchIndex:
 
     @property
     def documents(self) -> pl.DataFrame:
-        """The documents of all generations, removed ones among them: doc_id, text, own columns."""
+        """The documents of all generations, including removed ones: doc_id, text, own columns."""
         return self._open.documents
 
     @property
     def graph(self) -> Graph | None:
-        """The HNSW graph; None where every query is compared with all."""
+        """The HNSW graph; None if every query is compared with all documents."""
         return self._open.graph
 
     @property
     def queries(self) -> QueryEncoder:
-        """What encodes queries."""
+        """The encoder of queries."""
         return self._open.queries
 
-    # --- questions ---
+    # --- searching ---
 
     def search(
         self,
@@ -129,38 +129,38 @@ class SearchIndex:
         min_score: float | None = None,
         group_by: str | None = None,
     ) -> Results[Hit]:
-        """Return the documents that answer a query best, best first: `k`, or as many as there are.
+        """Return the best `k` documents for a query, or all if there are fewer, best first.
 
         Parameters
         ----------
         query : str or ndarray of shape (dim,)
-            Text, or a vector of the index's space.
+            A text, or a vector of the index's space.
         k : int
-            How many.
+            Maximum number of documents.
         where : str, optional
-            A condition on the columns, and on `topic` and `topic_name`, as SQL writes it: see
+            A condition on the columns, and on `topic` and `topic_name`, in SQL syntax: see
             `tasks.search.filters.parser.parse_filter`.
         mode : str
-            `dense` ranks by cosine, `bm25` by words, `hybrid` fuses both; `auto` is hybrid where there are words and
-            the query is text.
+            `dense` ranks by cosine, `bm25` by words, `hybrid` fuses both; `auto` is hybrid if the index has words and
+            the query is a text.
         rerank : str, optional
-            A cross-encoder (folder or hub name) that reads the best 100 with the query and ranks them anew; no others
-            are found then.
+            A cross-encoder (folder or hub name) that reads the best 100 documents with the query and ranks them
+            again; no other documents are found then.
         ids : iterable of str, optional
-            Documents that may be found; ids that there are not are passed over.
+            Documents that may be found; unknown ids are ignored.
         offset : int
-            How many of the best are left out.
+            How many of the best documents to skip.
         min_score : float, optional
-            Least score of what is found, inclusive; in the unit of the ranking.
+            Minimum score, inclusive; in the unit of the ranking.
         group_by : str, optional
-            A column (`parent` for passages), field or function as `where` writes it: the best document of each of its
-            values is found, and every document that has none.
+            A column (`parent` for passages), field or function in the syntax of `where`: only the best document of
+            each of its values is found, and every document without a value.
 
         Raises
         ------
         ConfigError
-            When the query is empty, of another space, or not one; when a number is none or too small; when there is no
-            mode of that name; when `where` or `group_by` cannot be read.
+            If the query is empty, not a query, or a vector of another space; if a number is not one or too small; if
+            there is no such mode; if `where` or `group_by` cannot be parsed.
         """
         index, page = self._open, Page.of(k, offset, min_score, group_by)
         asked = one_query(query, index.vectors.dim)
@@ -191,12 +191,12 @@ class SearchIndex:
         min_score: float | None = None,
         group_by: str | None = None,
     ) -> Results[Hit]:
-        """Return the documents most like a document, itself left out; parameters as of `search`.
+        """Return the documents most similar to a document, without the document; for the parameters see `search`.
 
         Raises
         ------
         ConfigError
-            When the index has no such document, or as `search` does.
+            If the index has no such document, or as in `search`.
         """
         index, page = self._open, Page.of(k, offset, min_score, group_by)
         row = index.row_of(doc_id)
@@ -206,16 +206,16 @@ class SearchIndex:
         return Results(index.hits(rows, scores, vector))
 
     def topics(self, query: str | NDArray[np.floating] | Sequence[float], k: int = 10) -> Results[TopicHit]:
-        """Return the topics whose documents' mean is nearest to a query.
+        """Return the topics whose centroid is nearest to a query.
 
         Raises
         ------
         ConfigError
-            When the index names no topic model's run, or as `search` does.
+            If the index has no topics, or as in `search`.
         """
         index, k = self._open, whole_number("k", k, 1)
         if index.files.meta["topics"] is None:
-            msg = "search: the index knows no topics; set index.topics to a topic model's run and index again"
+            msg = "search: the index has no topics; set index.topics to a topic model's run and index again"
             raise ConfigError(msg)
         vector, truncated = _vector(index, one_query(query, index.vectors.dim))
         cosines, table = index.centroids @ vector, index.topic_table
@@ -224,14 +224,14 @@ class SearchIndex:
         columns = ("topic", "name", "keywords", "size", "score")
         return Results((TopicHit(*row) for row in best.select(columns).iter_rows()), truncated=truncated)
 
-    # --- steps of a question, for other programs ---
+    # --- steps of a search, for other programs ---
 
     def nearest(self, vectors: NDArray[np.float32], k: int, kept: NDArray[np.bool_] | None = None) -> Found:
-        """Return rows (m, k) and cosines of the documents nearest to unit vectors, as `ranking.nearest` does."""
+        """Return rows (m, k) and cosines of the documents nearest to unit vectors; see `ranking.nearest`."""
         return ranking.nearest(self._open, vectors, k, kept)
 
     def filtered(self, where: str | None, ids: Iterable[str] | None = None) -> NDArray[np.bool_] | None:
-        """Return which documents (n,) a condition and ids keep, none of them removed; None where there is neither."""
+        """Return which documents (n,) a condition and ids keep, without removed ones; None if both are None."""
         return _kept(self._open, where, ids)
 
     def encode(self, text: str) -> NDArray[np.float32]:
@@ -239,13 +239,13 @@ class SearchIndex:
         return _vector(self._open, text)[0]
 
     def row_of(self, doc_id: str) -> int:
-        """Return the row of a document; raise ConfigError where there is none."""
+        """Return the row of a document; raise ConfigError if there is none."""
         return self._open.row_of(doc_id)
 
     def hits(
         self, rows: RowArray, scores: NDArray[np.float64], vector: NDArray[np.float32] | None
     ) -> list[Hit]:
-        """Return the documents of rows with what is known of them; rows below 0 are left out."""
+        """Return the documents of rows with their columns, scores and topics; rows below 0 are left out."""
         return self._open.hits(rows, scores, vector)
 
     # --- updates ---
@@ -255,45 +255,45 @@ class SearchIndex:
         documents: Sequence[Mapping[str, Any]] | pl.DataFrame,
         vectors: NDArray[np.floating] | None = None,
     ) -> None:
-        """Add documents, each with a `text`, perhaps a `doc_id`, and the index's other columns.
+        """Add documents, each with a `text`, optionally a `doc_id`, and the index's other columns.
 
-        What has the id of a document that is there takes its place; what has no id gets one of its own, made of its
-        text. The new generation is written beside the old and then named by a new run; this object goes over to it,
-        others that are open keep the old.
+        A document with the id of an existing document replaces it; a document without an id gets one made from its
+        text. The new generation is written beside the old one, and a new run names it. This object then uses the new
+        generation; other open objects keep the old one.
 
         Parameters
         ----------
         documents : sequence of mappings, or pl.DataFrame
-            The documents. Values must be those of the index's columns: dates and times may be texts
+            The documents. Values must fit the types of the index's columns: dates and times may be texts
             (`"2012-01-31 12:00"`), numbers must not lose a digit.
         vectors : ndarray of shape (n, dim), optional
-            Their vectors, where they are precomputed; else they are embedded.
+            Their vectors, if they are precomputed; otherwise they are computed.
 
         Raises
         ------
         ConfigError
-            When a text is missing, an id repeats, or a column's values do not fit.
+            If a text is missing, an id repeats, or a column's values do not fit.
         ArtifactError
-            When the index was changed by another meanwhile.
+            If another process has changed the index meanwhile.
         """
         self._become(*grow(self._open, documents, vectors, ()))
 
     def remove(self, doc_ids: Iterable[str]) -> None:
-        """Remove documents, in a new generation as `add` does; none where there are no ids.
+        """Remove documents in a new generation, as `add` does; without ids nothing changes.
 
         Raises
         ------
         ConfigError
-            When `doc_ids` is no list of ids, or one of them is not there.
+            If `doc_ids` is not a list of ids, or one of them does not exist.
         ArtifactError
-            When the index was changed by another meanwhile.
+            If another process has changed the index meanwhile.
         """
         rows = [self._open.row_of(doc_id) for doc_id in list_of_ids("remove", doc_ids)]
         if rows:
             self._become(*grow(self._open, None, None, rows))
 
     def _become(self, files: IndexFiles, record: RunRecord | None) -> None:
-        """Go over to another generation in one step, so that questions meanwhile see the old one or the new."""
+        """Change to another generation in one step, so that a search sees either the old one or the new one."""
         self._open = OpenIndex(files, record).with_queries_of(self._open)
 
 
@@ -313,12 +313,12 @@ def _kept(index: OpenIndex, where: str | None, ids: Iterable[str] | None) -> NDA
 
 
 def _mode(index: OpenIndex, mode: Mode, text: str | None) -> Mode:
-    """Return what a search ranks by; raise ConfigError where that needs words and there are none."""
+    """Return the ranking of a search; raise ConfigError if it needs words and there are none."""
     has_words = bool(index.files.meta["lexical"])
     if mode == "auto":
         return "hybrid" if has_words and text is not None else "dense"
     if mode in {"bm25", "hybrid"} and (text is None or not has_words):
-        why = "a vector has no words" if text is None else "the index keeps no words (index.lexical=false)"
+        why = "a vector has no words" if text is None else "the index has no words (index.lexical=false)"
         msg = f"search: mode {mode!r} needs words and {why}; use 'dense'"
         raise ConfigError(msg)
     return mode

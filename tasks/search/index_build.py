@@ -1,6 +1,6 @@
-"""Index build: documents, vectors (n_docs, dim), the generation before -> the files of an index, its recall measured.
+"""Index build: documents, vectors (n_docs, dim), the last generation -> the files of an index, with measured recall.
 
-The graph's `ef` is chosen for the recall asked for, on a sample against exact search, and measured on another.
+The graph's `ef` is chosen for the target recall on a sample, against exact search, and measured on another sample.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from topicflow.tasks.store.artifact_store import ArtifactWriter
 from topicflow.tasks.store.resources import compiled_threads
 
 EXACT_UP_TO = 20_000
-"""Documents up to which every query is compared with all: 31 MB of 384 dimensions, reckoned 3 ms at 10 GB a second."""
+"""Up to this many documents, every query is compared with all: 31 MB of 384 dimensions, 3 ms at 10 GB a second."""
 
 SAMPLE = 500
-"""Documents that `ef` is chosen on, and as many others to measure on: at recall .99 the standard error is .001."""
+"""Documents for choosing `ef`, and the same number for measuring: at recall .99 the standard error is .001."""
 
 RECALL_K = 10
 
@@ -46,7 +46,7 @@ EF_LADDER = (
 def choose_ef(
     graph: Graph, parts: Parts, rows: RowArray, target: float, n_threads: int | None
 ) -> tuple[int, float]:
-    """Return the least `ef` whose recall at 10 on sampled documents reaches `target`, and that recall.
+    """Return the smallest `ef` whose recall at 10 on sampled documents reaches `target`, and that recall.
 
     Parameters
     ----------
@@ -55,15 +55,15 @@ def choose_ef(
     parts : Parts
         Its vectors.
     rows : ndarray of shape (m,), int64
-        Documents that are asked for as if they were queries; each is left out of its own answer.
+        Documents that serve as queries; each is left out of its own results.
     target : float
-        Recall asked for; where none of `EF_LADDER` reaches it, the largest is returned.
+        Target recall; if no value of `EF_LADDER` reaches it, the largest is returned.
     n_threads : int or None
-        Threads.
+        Number of threads.
 
     Notes
     -----
-    Recall does not fall with `ef`, so halving finds it: five searches of the sample, and one exact.
+    Recall does not decrease with `ef`, so bisection finds it: five searches of the sample, and one exact search.
     """
     queries = parts.gather(rows)
     least = kth_similarities(parts, queries, rows)
@@ -77,7 +77,7 @@ def choose_ef(
 
 
 def kth_similarities(parts: Parts, queries: NDArray[np.float32], rows: RowArray) -> NDArray[np.float32]:
-    """Return the similarity of each document's tenth nearest other document (m,), by comparing all."""
+    """Return the similarity of each document's tenth nearest other document (m,), by comparing with all documents."""
     found, similarities = exact_nearest(parts, queries, min(RECALL_K + 1, len(parts)))
     return _others(found, similarities, rows)[:, -1]
 
@@ -91,13 +91,13 @@ def recall_at(
     ef: int,
     n_threads: int | None,
 ) -> float:
-    """Return the share of ten found that are as near as the true tenth; equal documents stand for each other."""
+    """Return the share of ten results that are as near as the true tenth; equal documents are interchangeable."""
     found, similarities = graph.search(parts, queries, min(RECALL_K + 1, len(parts)), ef, n_threads)
     return float((_others(found, similarities, rows) >= least[:, None] - 1e-6).mean())
 
 
 def _others(found: RowArray, similarities: NDArray[np.float32], rows: RowArray) -> NDArray[np.float32]:
-    """Return the similarities (m, k - 1) of what was found without the document itself, or without the last."""
+    """Return the similarities (m, k - 1) of the results without the document itself, or without the last."""
     own = found == rows[:, None]
     own[~own.any(axis=1), -1] = True
     kept: NDArray[np.float32] = similarities[~own].reshape(len(rows), -1)
@@ -125,7 +125,7 @@ def write_graph(
     runtime: RuntimeConfig,
     base: IndexFiles | None,
 ) -> dict[str, Any]:
-    """Return what is recorded of the graph after writing it; it goes on from `base` where that has one."""
+    """Write the graph and return its metadata; it is extended from `base` if that has a graph."""
     n = len(parts)
     if config.method == "exact" or (config.method == "auto" and n <= EXACT_UP_TO):
         return {"method": "exact", "recall": 1.0, "ef": None}
@@ -165,22 +165,22 @@ def write_index(
     seed: int,
     runtime: RuntimeConfig,
 ) -> None:
-    """Write an index of the documents of `base` without `removed`, and fresh ones behind them.
+    """Write an index of the documents of `base` without `removed`, followed by new documents.
 
     Parameters
     ----------
     writer : ArtifactWriter
-        Where to.
+        The writer of the artifact.
     base : IndexFiles or None
-        The generation before.
+        The last generation.
     fresh : pl.LazyFrame
-        doc_id, text and own columns of the fresh documents.
+        doc_id, text and own columns of the new documents.
     vectors : ndarray of shape (n_fresh, dim), float32, or Path
-        Their unit vectors, or the .npy file that holds just them.
+        Their unit vectors, or the .npy file that contains only these.
     removed : ndarray of shape (n_removed,), int64
-        Rows of `base` that go.
+        Rows of `base` to remove.
     config, seed, runtime
-        How.
+        As in every stage.
     """
     number, parts, gone = 0, [], np.zeros(0, bool)
     if base is not None:

@@ -1,12 +1,12 @@
-"""Index checks: what is read of an index's files -> the same, or an error that says what is wrong with which file.
+"""Index checks: a part of an index's files -> the same, checked, or an error that says what is wrong with which file.
 
-Three things are checked before anything is computed from them. What native code reads (the graph, Arrow and Parquet
-files) must have the digest that it was written with: the code that reads them trusts every byte, and a damaged graph of
-the right size ends the process. Arrays must have the type and shape that the manifest tells, and numbers that point
-into other arrays must stay within them. The manifest's own values must be possible.
+Three things are checked before anything is computed from the files. Files that native code reads (the graph, Arrow
+and Parquet files) must have the digest of the written file: that code trusts every byte, and a damaged graph of the
+right size kills the process. Arrays must have the type and shape that the manifest names, and numbers that point into
+other arrays must be in their range. The manifest's own values must be possible.
 
-A digest is taken anew at each opening, as neither size nor times nor the inode of a file tell that its bytes are what
-they were: half a second for the graph of a million vectors of 384, which is then in memory for the first query.
+Digests are computed at each opening, because size, times and inode of a file do not prove that its bytes are the
+same. This takes half a second for the graph of a million vectors of 384, which is then in memory for the first query.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REMEDY = "`topicflow index CONFIG` makes the index again"
 
 
 def damaged(path: Path | str, why: str) -> DamagedError:
-    """Return the error of a file that is damaged."""
+    """Return the error for a damaged file."""
     return DamagedError(f"index: {path} is damaged ({why}); {REMEDY}")
 
 
@@ -35,14 +35,14 @@ def damaged(path: Path | str, why: str) -> DamagedError:
 
 
 class _Space(BaseModel):
-    """What vectors mean; more is kept there for queries."""
+    """The space of the vectors; the manifest has more values, for queries."""
 
     model_config = ConfigDict(strict=True)
     dim: int
 
 
 class _Meta(BaseModel):
-    """What the manifest of an index must say for its files to be read."""
+    """The values that the manifest of an index must have before its files are read."""
 
     model_config = ConfigDict(strict=True)
     dim: int = Field(ge=1, le=2**20)
@@ -68,7 +68,7 @@ class _Meta(BaseModel):
 
 
 class _GraphMeta(BaseModel):
-    """What the manifest of an index with a graph must say too."""
+    """The values that the manifest of an index with a graph must have, too."""
 
     model_config = ConfigDict(strict=True)
     codes: Literal["int8", "float16", "float32"]
@@ -79,16 +79,16 @@ class _GraphMeta(BaseModel):
 
 
 def check_meta(path: Path | str, meta: Mapping[str, Any], rows: object) -> None:
-    """Raise DamagedError where a manifest says what cannot be.
+    """Raise DamagedError if a manifest has impossible values.
 
     Parameters
     ----------
     path : Path or str
         The manifest, for the message.
     meta : mapping
-        What it says of the index.
+        The manifest's values about the index.
     rows : object
-        What it says how many documents there are, removed ones among them.
+        The manifest's number of documents, including removed ones.
     """
     try:
         about = _Meta.model_validate(meta)
@@ -118,16 +118,16 @@ def load_array(path: Path, dtype: str, shape: tuple[int | None, ...]) -> NDArray
     path : Path
         The file.
     dtype : str
-        What its values must be.
+        The required type.
     shape : tuple of int or None
-        What its shape must be; None where any length will do.
+        The required shape; None for any length.
 
     Raises
     ------
     DamagedError
-        When it holds another array, or none.
+        If it contains another array, or none.
     ArtifactError
-        When it cannot be read.
+        If it cannot be read.
     """
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -141,19 +141,21 @@ def load_array(path: Path, dtype: str, shape: tuple[int | None, ...]) -> NDArray
     if array.dtype != np.dtype(dtype) or not fits or not array.flags.c_contiguous:
         wanted = " × ".join("any" if want is None else f"{want:,}" for want in shape)
         found = " × ".join(f"{have:,}" for have in array.shape)
-        raise damaged(path, f"it holds {array.dtype} of {found or 'no'} values, expected {dtype} of {wanted}")
+        raise damaged(
+            path, f"it contains {array.dtype} of {found or 'no'} values, expected {dtype} of {wanted}"
+        )
     return array
 
 
 def check_flags(path: Path, flags: NDArray[np.bool_], n_false: int) -> None:
-    """Raise DamagedError where flags hold other bytes than 0 and 1, or not `n_false` zeros."""
+    """Raise DamagedError if flags have other bytes than 0 and 1, or not `n_false` zeros."""
     raw = flags.view(np.uint8)
     if raw.max(initial=0) > 1 or int((raw == 0).sum()) != n_false:
         raise damaged(path, f"{int((raw == 0).sum()):,} documents are not removed, expected {n_false:,}")
 
 
 def check_range(path: Path, values: NDArray[Any], low: int, high: int) -> None:
-    """Raise DamagedError where a value is less than `low`, or `high` or more."""
+    """Raise DamagedError if a value is less than `low`, or not less than `high`."""
     if values.size and not (low <= int(values.min()) and int(values.max()) < high):
         raise damaged(
             path, f"values from {values.min():,} to {values.max():,}, expected {low:,} to {high - 1:,}"
@@ -161,16 +163,16 @@ def check_range(path: Path, values: NDArray[Any], low: int, high: int) -> None:
 
 
 def check_offsets(path: Path, offsets: NDArray[np.int64], n: int) -> None:
-    """Raise DamagedError where offsets do not rise from 0 to `n`."""
+    """Raise DamagedError if offsets do not increase from 0 to `n`."""
     if not len(offsets) or offsets[0] != 0 or offsets[-1] != n or (np.diff(offsets) < 0).any():
-        raise damaged(path, f"its offsets do not rise from 0 to {n:,}")
+        raise damaged(path, f"its offsets do not increase from 0 to {n:,}")
 
 
 # --- tables ---
 
 
 def read_arrow(path: Path) -> pl.DataFrame:
-    """Return a table of an Arrow file; raise ArtifactError where it cannot be read."""
+    """Return the table of an Arrow file; raise ArtifactError if it cannot be read."""
     try:
         return pl.read_ipc(path)
     except OSError as error:
@@ -180,7 +182,7 @@ def read_arrow(path: Path) -> pl.DataFrame:
 
 
 def unreadable(path: Path, error: OSError) -> ArtifactError:
-    """Return the error of a file that cannot be read, which is no damage."""
+    """Return the error for a file that cannot be read, which is not damage."""
     return ArtifactError(
         f"index: {path} cannot be read ({error.strerror or first_line(error)}); make it readable"
     )

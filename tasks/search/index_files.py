@@ -1,14 +1,15 @@
-"""Index files: what an index artifact is made of, written part by part and read back as memory maps.
+"""Index files: the files of an index artifact, written part by part and read as memory maps.
 
     documents/part-00000.arrow    doc_id, text, the input's own columns; rows are numbered through all parts
-    vectors/part-00000.npy        unit vectors float32; a link to the embeddings' file where that is possible
+    vectors/part-00000.npy        unit vectors float32; a link to the embeddings' file if that is possible
     words/part-00000.*            postings for BM25: words.arrow, offsets, rows, counts, lengths
-    removed.npy                   documents that are no more
-    topics.npy, topics.parquet, topic_vectors.npy    topic of each document, what the topics are, their centroids
-    graph.usearch                 the HNSW graph, where there is one
+    removed.npy                   flags of removed documents
+    topics.npy, topics.parquet, topic_vectors.npy    topic of each document, table of topics, their centroids
+    graph.usearch                 the HNSW graph, if there is one
 
-A part is what one build or one addition brought. A new generation of an index links the parts of the one before and
-adds its own, so that it costs what it adds; both are whole, and whoever has the old one open keeps it.
+A part contains the documents of one build or one addition. A new generation of an index links the parts of the last
+one and adds its own, so that only the addition takes time; both are complete, and a process that has the old one open
+keeps it.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ from topicflow.tasks.search.index_checks import (
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter, file_digest
 
 FORMAT = 1
-"""Version of these files; an index written by a newer one is refused."""
+"""Version of these files; an index with a newer version is refused."""
 
 WORD_PATTERN = r"(?u)\b\w\w+\b"
-"""What a word is to BM25: scikit-learn's and bm25s's own pattern, which is compiled here."""
+"""Pattern of a word for BM25: the pattern of scikit-learn and bm25s, which is compiled here."""
 
 COUNTING = CountConfig(stop_words="none", token_pattern=WORD_PATTERN)
 
@@ -60,18 +61,18 @@ _POSTINGS = ("offsets", "rows", "counts", "lengths")
 
 @dataclass(frozen=True)
 class IndexFiles:
-    """An index artifact opened: its manifest's `meta`, and its files, each checked before it is read.
+    """An open index artifact: its manifest's `meta`, and its files, each checked before it is read.
 
     Attributes
     ----------
     store : ArtifactStore
-        Where it is.
+        The store of the index.
     ref : ArtifactRef
-        Its key; `rows` counts removed documents too.
+        Its key; `rows` also counts removed documents.
     meta : dict
-        What its manifest says of it.
+        The values of its manifest.
     digests : dict
-        The digest of each file as it was written.
+        The digest of each file when it was written.
     """
 
     store: ArtifactStore
@@ -87,7 +88,7 @@ class IndexFiles:
         Raises
         ------
         ArtifactError
-            When it is not there, damaged, or written by a newer version.
+            If it does not exist, is damaged, or was written by a newer version.
         """
         state = store.state("indexes", key)
         address = store.backend.address("indexes", key, "")
@@ -113,15 +114,15 @@ class IndexFiles:
 
     @property
     def n_parts(self) -> int:
-        """How many parts there are."""
+        """The number of parts."""
         return len(self.meta["parts"])
 
     # --- checking ---
 
     def check(self, *, everything: bool = False) -> IndexFiles:
-        """Return these files after checking all that native code reads, and all arrays; raise ArtifactError if unsound.
+        """Check every file that native code reads, and all arrays; return these files or raise ArtifactError.
 
-        With `everything` the digests of vectors and postings are taken too, which is for files that are to be part of
+        With `everything` the digests of vectors and postings are checked, too; this is for files that will be part of
         another index.
         """
         names = (
@@ -140,7 +141,7 @@ class IndexFiles:
         return self
 
     def trusted(self, name: str) -> Path:
-        """Return the path on this machine of a file that holds what was written; raise ArtifactError if it does not."""
+        """Return the path on this machine of a file after checking its digest; raise ArtifactError if it is wrong."""
         path = self.path(name)
         if name in self._sound:
             return path
@@ -171,13 +172,13 @@ class IndexFiles:
         )
 
     def removed(self) -> NDArray[np.bool_]:
-        """Return which documents (n,) are no more."""
+        """Return which documents (n,) are removed."""
         flags = self._array("removed", "bool", self.ref.rows)
         check_flags(self.path("removed.npy"), flags, self.meta["n_documents"])
         return flags
 
     def graph(self) -> Path:
-        """Return the path on this machine of the graph, which leads nowhere out of itself."""
+        """Return the path on this machine of the graph, after checking that its links stay inside the graph."""
         path, meta = self.trusted("graph.usearch"), self.meta
         if _GRAPH_SOUND not in self._sound:
             try:
@@ -195,7 +196,7 @@ class IndexFiles:
         return labels, centroids
 
     def topic_table(self) -> pl.DataFrame:
-        """Return the topics: topic, size, name, keywords."""
+        """Return the table of topics: topic, size, name, keywords."""
         table = pl.read_parquet(self.trusted("topics.parquet"))
         check_range(self.path("topics.parquet"), table["topic"].to_numpy(), 0, len(self.topics()[1]))
         return table
@@ -208,7 +209,8 @@ class IndexFiles:
             table = read_arrow(path)
             if table.height != n or table.columns[:2] != ["doc_id", "text"]:
                 raise damaged(
-                    path, f"it holds {table.height:,} rows of {table.columns[:2]}, expected {n:,} documents"
+                    path,
+                    f"it contains {table.height:,} rows of {table.columns[:2]}, expected {n:,} documents",
                 )
             tables.append(table)
         return pl.concat(tables, rechunk=False)
@@ -248,7 +250,7 @@ class IndexFiles:
 
 
 def write_documents(writer: ArtifactWriter, number: int, documents: pl.LazyFrame) -> None:
-    """Write the documents of a part; they stream, texts are never held at once."""
+    """Write the documents of a part; they are streamed, so that not all texts are in memory together."""
     path = writer.path(f"documents/part-{number:05d}.arrow")
     documents.sink_ipc(path, compression="uncompressed", maintain_order=True)
 
@@ -256,7 +258,7 @@ def write_documents(writer: ArtifactWriter, number: int, documents: pl.LazyFrame
 def write_postings(
     writer: ArtifactWriter, number: int, texts: Iterable[Sequence[str]], n_threads: int | None
 ) -> None:
-    """Write the postings of a part's texts, which come in their order and in pieces."""
+    """Write the postings of a part's texts, which are given in order and in blocks."""
     from topicflow.tasks.topics.count import count_texts
 
     name = f"words/part-{number:05d}"
@@ -275,7 +277,7 @@ def write_postings(
 
 
 def take_file(writer: ArtifactWriter, source: Path, name: str) -> None:
-    """Put a file that never changes into an artifact: by a second link, or a copy on another filesystem."""
+    """Add a file that never changes to an artifact: as a hard link, or as a copy on another filesystem."""
     target = writer.path(name)
     with contextlib.suppress(OSError):
         os.link(source, target)
@@ -284,8 +286,8 @@ def take_file(writer: ArtifactWriter, source: Path, name: str) -> None:
 
 
 def take_parts(writer: ArtifactWriter, files: IndexFiles) -> None:
-    """Put all parts of an index into its next generation."""
-    files.check(everything=True)  # or damage would be taken for what was written
+    """Add all parts of an index to its next generation."""
+    files.check(everything=True)  # otherwise the new digests would confirm damaged files
     suffixes = [f"words/part-{{:05d}}/{each}.npy" for each in _POSTINGS] + ["words/part-{:05d}/words.arrow"]
     names = ["documents/part-{:05d}.arrow", "vectors/part-{:05d}.npy"]
     for number in range(files.n_parts):

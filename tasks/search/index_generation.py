@@ -1,6 +1,6 @@
-"""Index generation: what is to be indexed, and the last index of the name -> the recipe of the next one, and its start.
+"""Index generation: the data to index, and the last index of the name -> the recipe of the next one, and its base.
 
-Imports no Prefect, so that a plan can ask as well.
+Does not import Prefect, so that a plan can use it, too.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from topicflow.tasks.search.queries import space_of
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 
 REBUILD_SHARE = 0.3
-"""An index of which more than this was removed, or that would more than double, is built anew."""
+"""If more than this share was removed, or an index would more than double, it is built from scratch."""
 
 
 @dataclass(frozen=True)
 class Generation:
-    """An index that is there or is to be made.
+    """An index that exists or has to be built.
 
     Attributes
     ----------
     recipe : Recipe
-        What it is made by, where `current` is None.
+        The recipe to build it, if `current` is None.
     current : ArtifactRef or None
-        The last index, where it holds just what is wanted.
+        The last index, if it contains exactly these documents.
     base : IndexFiles or None
-        The last index, where it is gone on from; None where one is made anew.
+        The last index, if the new one builds on it; None if it is built from scratch.
     fresh, gone : ndarray of int
         Rows of the documents to add to `base`, and rows of `base` to remove.
     documents : LazyFrame
-        All that is to be indexed.
+        All documents to index.
     space : mapping
-        What its vectors mean.
+        The space of its vectors.
     """
 
     recipe: Recipe
@@ -65,11 +65,11 @@ def next_generation(
     topics: TopicsOfRun | None,
     last: str | None,
 ) -> Generation:
-    """Return how an index of documents and embeddings is come by; parameters as of `tasks.search.build_stage.index`.
+    """Return how to get an index of documents and embeddings; for the parameters see `tasks.search.build_stage.index`.
 
     Notes
     -----
-    Reads the columns of all documents, and of the last index, where these are others: what changed decides the recipe.
+    If the documents differ from those of the last index, reads the columns of both: the changes decide the recipe.
     """
     space, keys = space_of(store, embeddings, embedding, config), topics.keys if topics else {}
     inputs = {"documents": documents.key, "embeddings": embeddings.key, **keys}
@@ -96,9 +96,9 @@ def next_generation(
 
 
 def index_documents(store: ArtifactStore, documents: ArtifactRef, leave_out: str | None) -> pl.LazyFrame:
-    """Return doc_id, text, label, timestamp and parent of documents, and their own columns but for `leave_out`.
+    """Return doc_id, text, label, timestamp and parent of documents, and their own columns except `leave_out`.
 
-    Where the input has a `parent` of its own, the document that a passage is of is `parent_doc_id`.
+    If the input has its own `parent` column, the document of a passage is in `parent_doc_id`.
     """
     table, own = store.table(documents, "documents"), store.table(documents, "columns")
     there, given = table.collect_schema(), own.collect_schema()
@@ -111,13 +111,13 @@ def index_documents(store: ArtifactStore, documents: ArtifactRef, leave_out: str
 
 
 def changes(base: IndexFiles, documents: pl.LazyFrame) -> tuple[RowArray, RowArray] | None:
-    """Return which documents are fresh and which rows of `base` are gone; None where it has other columns.
+    """Return which documents are new and which rows of `base` are gone; None if it has other columns.
 
-    A document that has changed in any column is gone and fresh.
+    A document that changed in any column counts as gone and as new.
 
     Notes
     -----
-    By 64-bit hashes of whole rows in this process: at ten million documents odds of 3 in a million of one missed.
+    Compares 64-bit hashes of whole rows: at ten million documents the odds of one missed change are 3 in a million.
     """
     before = base.documents()
     if documents.collect_schema() != before.schema:
@@ -131,7 +131,7 @@ def changes(base: IndexFiles, documents: pl.LazyFrame) -> tuple[RowArray, RowArr
 
 
 def _grows_from(base: IndexFiles, fresh: RowArray, gone: RowArray) -> bool:
-    """Return whether going on from `base` is worth it."""
+    """Return whether it is worthwhile to build on `base`."""
     removed = int(base.removed().sum()) + len(gone)
     return len(fresh) <= base.ref.rows and removed <= REBUILD_SHARE * (base.ref.rows + len(fresh))
 
@@ -139,7 +139,7 @@ def _grows_from(base: IndexFiles, fresh: RowArray, gone: RowArray) -> bool:
 def _base(
     store: ArtifactStore, last: str | None, space: Mapping[str, Any], config: IndexConfig
 ) -> IndexFiles | None:
-    """Return the last index where it can be gone on from."""
+    """Return the last index if a new one can build on it."""
     if last is None or store.state("indexes", last) != "hit":
         return None
     if store.manifest("indexes", last)["recipe"].get("version") != recipes.VERSIONS["index"]:

@@ -1,4 +1,4 @@
-"""Index topics: a topic model's run -> the topic of each document of an index, and topics as vectors of its space."""
+"""Index topics: a topic model's run -> the topic of each document of an index, and topics as vectors in its space."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLOCK_ROWS = 65_536
 
 @dataclass(frozen=True)
 class TopicsOfRun:
-    """A topic model's run: what it is called, its folder, and the keys of the artifacts that decide its topics."""
+    """A topic model's run: its name, its folder, and the keys of the artifacts that decide its topics."""
 
     run: str
     folder: Path
@@ -33,7 +33,7 @@ def find_topics(runs: Path, wanted: str) -> TopicsOfRun:
     Raises
     ------
     ConfigError
-        When there is no such run, or it is no completed topic model.
+        If there is no such run, or it is not a completed topic model.
     """
     record = resolve(runs, wanted, flow="topic_model", where="index.topics")
     run = f"{record['name']}/{record['run_id']}"
@@ -43,30 +43,30 @@ def find_topics(runs: Path, wanted: str) -> TopicsOfRun:
 
 
 def write_topics(writer: ArtifactWriter, topics: TopicsOfRun) -> None:
-    """Write the topic of each document of the index that `writer` holds, the topics, and their centroids.
+    """Write the topic of each document of the index in `writer`, the topics, and their centroids.
 
     Parameters
     ----------
     writer : ArtifactWriter
-        An index whose documents and vectors are written.
+        An index whose documents and vectors are already written.
     topics : TopicsOfRun
         The run.
 
     Raises
     ------
     ConfigError
-        When the run has none of the documents.
+        If the run has none of the documents.
 
     Notes
     -----
-    Centroids are means of the index's own vectors, so that topics can be asked for whatever encoder the run had.
+    Centroids are means of the index's own vectors, so that topics can be searched for any encoder of the run.
     """
     given = pl.read_parquet(whole_file(topics.folder, "documents.parquet"), columns=["doc_id", "topic"])
     parts = sorted((writer.folder / "documents").glob("*.arrow"))
     ids = pl.concat([read_arrow(path).select("doc_id") for path in parts])
     labels = _labels(ids, given)
     if (labels < -1).all():
-        msg = f"index.topics: {topics.run} has none of these documents; name a run over the same ones"
+        msg = f"index.topics: {topics.run} has none of these documents; name a run with the same documents"
         raise ConfigError(msg)
     named = pl.read_parquet(
         whole_file(topics.folder, "topics.parquet"), columns=["topic", "size", "name", "keywords"]
@@ -81,7 +81,7 @@ def write_topics(writer: ArtifactWriter, topics: TopicsOfRun) -> None:
 
 
 def _labels(ids: pl.DataFrame, given: pl.DataFrame) -> NDArray[np.int32]:
-    """Return the topic (n,) of each id, -1 for none, -2 where the run lacks it; passages take their document's."""
+    """Return the topic (n,) of each id, -1 for none, -2 if the run lacks it; passages get their document's topic."""
     whole = ids.with_columns(parent=pl.col("doc_id").str.replace(r"#\d+$", ""))
     found = whole.join(given, on="doc_id", how="left", maintain_order="left").join(
         given.rename({"doc_id": "parent", "topic": "of_parent"}),
@@ -96,7 +96,7 @@ def _labels(ids: pl.DataFrame, given: pl.DataFrame) -> NDArray[np.int32]:
 def centroids(
     arrays: list[NDArray[np.float32]], labels: NDArray[np.integer], n_topics: int
 ) -> NDArray[np.float32]:
-    """Return the unit mean vectors (n_topics, dim) of the rows of each label; zeros where it has none."""
+    """Return the unit mean vectors (n_topics, dim) of the rows of each label; zeros for a label without rows."""
     from scipy.sparse import csr_matrix
 
     sums = np.zeros((n_topics, arrays[0].shape[1]), np.float64)

@@ -17,25 +17,25 @@ FLOW = "build_index"
 
 
 def find_index(runs: Path, wanted: str | None) -> RunRecord:
-    """Return the record of an index's run by name, id or folder; of the newest published one if None.
+    """Return the record of an index's run by name, id or folder; the newest published one if None.
 
     Raises
     ------
     ConfigError
-        When there is none.
+        If there is none.
     """
     return resolve(runs, wanted, flow=FLOW)
 
 
 def locate_index(path: Path) -> tuple[ArtifactStore, str, RunRecord | None]:
-    """Return store, key and run's record of an index, by a run's folder or an artifact's.
+    """Return store, key and run record of an index, by the folder of a run or of an artifact.
 
     Raises
     ------
     ConfigError
-        When there is no index.
+        If there is no index.
     ArtifactError
-        When there is a run whose record cannot be read, or is none.
+        If a run's record exists but cannot be read, or is not a record.
     """
     if (path / "manifest.json").exists():
         folder = path.resolve()
@@ -47,7 +47,7 @@ def locate_index(path: Path) -> tuple[ArtifactStore, str, RunRecord | None]:
 
 
 def open_record(record: RunRecord) -> tuple[ArtifactStore, str, RunRecord]:
-    """Return store, key and record of the index that a run names; raise ConfigError where it names none."""
+    """Return store, key and record of the index that a run names; raise ConfigError if it names none."""
     if flow_of(record) != FLOW or not is_completed(record):
         found = f"a {record.get('state')} run of {flow_of(record)}"
         msg = f"{record['name']}/{record['run_id']} is {found}, expected a completed run of {FLOW}"

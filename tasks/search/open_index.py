@@ -1,4 +1,4 @@
-"""Open index: the files of one generation -> its documents, words, graph and topics, opened when they are asked for."""
+"""Open index: the files of one generation -> its documents, words, graph and topics, each opened at its first use."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from topicflow.tasks.search.results import Hit
 T = TypeVar("T")
 
 
-class once(cached_property[T]):  # noqa: N801  (used as `property` is)
-    """A property that is computed once, by one thread, whoever else asks for it meanwhile."""
+class once(cached_property[T]):  # noqa: N801  (used like `property`)
+    """A property that only one thread computes, once; other threads wait for it."""
 
     @overload
     def __get__(self, instance: None, owner: type[Any] | None = None) -> once[T]: ...
@@ -42,14 +42,14 @@ class once(cached_property[T]):  # noqa: N801  (used as `property` is)
 
 
 class OpenIndex:
-    """One generation of an index; it never changes, and may be asked by several threads.
+    """One generation of an index; it never changes, and several threads may use it.
 
     Parameters
     ----------
     files : IndexFiles
-        Its files.
+        The files of the index.
     record : RunRecord, optional
-        The run that names it.
+        The run that names the index.
     """
 
     def __init__(self, files: IndexFiles, record: RunRecord | None = None) -> None:
@@ -59,7 +59,7 @@ class OpenIndex:
         self.removed: NDArray[np.bool_] = files.removed()
 
     def with_queries_of(self, other: OpenIndex) -> OpenIndex:
-        """Return this generation with the encoder that another of the same index has loaded, if it has."""
+        """Return this generation with the loaded encoder of another generation of the same index, if it has one."""
         if "queries" in other.__dict__:
             self.__dict__["queries"] = other.__dict__["queries"]
         return self
@@ -67,16 +67,16 @@ class OpenIndex:
     def __len__(self) -> int:
         return int(self.files.meta["n_documents"])
 
-    # --- what is opened when it is asked for ---
+    # --- opened at the first use ---
 
     @once
     def documents(self) -> pl.DataFrame:
-        """The documents of all generations, removed ones among them: doc_id, text, own columns."""
+        """The documents of all generations, including removed ones: doc_id, text, own columns."""
         return self.files.documents()
 
     @once
     def table(self) -> pl.DataFrame:
-        """The documents with `topic` and `topic_name`, where the index knows topics and has no such columns itself."""
+        """The documents with `topic` and `topic_name`, if the index has topics and no columns with these names."""
         if self.labels is None:
             return self.documents
         names = self.topic_table.select(pl.col("topic").cast(pl.Int32), topic_name="name")
@@ -89,12 +89,12 @@ class OpenIndex:
 
     @once
     def queries(self) -> QueryEncoder:
-        """What encodes queries."""
+        """The encoder of queries."""
         return open_queries(self.files.store, self.files.meta)
 
     @once
     def graph(self) -> Graph | None:
-        """The HNSW graph; None where every query is compared with all."""
+        """The HNSW graph; None if every query is compared with all documents."""
         meta = self.files.meta
         if meta["method"] != "hnsw":
             return None
@@ -118,7 +118,7 @@ class OpenIndex:
 
     @once
     def labels(self) -> NDArray[np.int32] | None:
-        """The topic of each document; None where the index knows none."""
+        """The topic of each document; None if the index has no topics."""
         return None if self.files.meta["topics"] is None else self.files.topics()[0]
 
     @once
@@ -128,7 +128,7 @@ class OpenIndex:
 
     @once
     def topic_table(self) -> pl.DataFrame:
-        """The topics: topic, size, name, keywords."""
+        """The table of topics: topic, size, name, keywords."""
         return self.files.topic_table()
 
     @once
@@ -139,7 +139,7 @@ class OpenIndex:
     # --- documents and rows ---
 
     def row_of(self, doc_id: object) -> int:
-        """Return the row of a document; raise ConfigError where there is none."""
+        """Return the row of a document; raise ConfigError if there is none."""
         if not isinstance(doc_id, str):
             msg = f"index: expected a document's id, a text, found {type(doc_id).__name__} {doc_id!r}"
             raise ConfigError(msg)
@@ -152,7 +152,7 @@ class OpenIndex:
         return int(found[0])
 
     def filtered(self, where: str | None, ids: Sequence[str] | None = None) -> NDArray[np.bool_] | None:
-        """Return which documents (n,) a condition and a list of ids keep, none of them removed; None without either."""
+        """Return which documents (n,) a condition and ids keep, without removed ones; None if both are None."""
         if where is None and ids is None:
             return None
         kept = ~self.removed
@@ -166,12 +166,12 @@ class OpenIndex:
         return kept
 
     def values_of(self, column: str) -> Callable[[RowArray], pl.Series]:
-        """Return what gives the values of a column, or of an operand as filters write it, of some rows.
+        """Return a function that gives the values of a column, or of an operand of a filter, for some rows.
 
         Raises
         ------
         ConfigError
-            When there is none, or it holds lists.
+            If there is no such column, or it contains lists.
         """
         schema = self.table.schema
         operand = (
@@ -187,10 +187,10 @@ class OpenIndex:
     def hits(
         self, rows: RowArray, scores: NDArray[np.float64], vector: NDArray[np.float32] | None
     ) -> list[Hit]:
-        """Return the documents of rows with what is known of them; rows below 0 are left out."""
+        """Return the documents of rows with their columns, scores and topics; rows below 0 are left out."""
         rows, scores = rows[rows >= 0], scores[rows >= 0]
         cosines = [None] * len(rows)
-        if vector is not None:  # row by row, so that a document's last bit does not depend on the others
+        if vector is not None:  # row by row, so that the last bit of a cosine does not depend on other rows
             cosines = np.einsum("nd,d->n", self.vectors.gather(rows), vector).tolist()
         labels = [None] * len(rows) if self.labels is None else self.labels[rows].tolist()
         found = []

@@ -1,4 +1,4 @@
-"""Outliers: an index -> its documents farthest from all others, each with the neighbours that show why."""
+"""Outliers: an index -> its documents farthest from all others, each with its nearest neighbours."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from topicflow.tasks.search.index_checks import check_range, load_array
 from topicflow.tasks.store.artifact_store import Recipe
 
 EXACT_UP_TO = 10_000
-"""Documents up to which all pairs are compared, as for the neighbours of a topic model."""
+"""Up to this many documents all pairs are compared, as for the neighbours of a topic model."""
 
 SHOWN = 3
-"""Neighbours shown with an outlier."""
+"""Number of neighbours shown for an outlier."""
 
 
 @dataclass(frozen=True)
 class Outlier:
-    """A document, its mean cosine distance to its nearest others, and the nearest of them."""
+    """A document, its mean cosine distance to its nearest neighbours, and the nearest of them."""
 
     hit: Hit
     neighbors: list[Hit]
@@ -33,29 +33,29 @@ class Outlier:
 def find_outliers(
     index: SearchIndex, n: int = 10, n_neighbors: int = 10, where: str | None = None
 ) -> list[Outlier]:
-    """Return the `n` documents whose `n_neighbors` nearest are farthest, farthest first.
+    """Return the `n` documents whose `n_neighbors` nearest neighbours are farthest, farthest first.
 
     Parameters
     ----------
     index : SearchIndex
         The index.
     n : int
-        How many.
+        Maximum number of outliers.
     n_neighbors : int
-        Neighbours whose mean cosine distance is the score: the more, the larger a group of odd documents may be that is
-        still seen.
+        Number of neighbours whose mean cosine distance is the score; with more neighbours, larger groups of unusual
+        documents are found.
     where : str, optional
-        A condition on who is listed; distances are to all documents.
+        A condition on the listed documents; distances are to all documents.
 
     Raises
     ------
     ConfigError
-        When `n` or `n_neighbors` is less than 1, or `where` cannot be read.
+        If `n` or `n_neighbors` is less than 1, or `where` cannot be parsed.
 
     Notes
     -----
-    The neighbours of all documents are found once for an index and kept in its store: exact up to 10,000, by descent
-    beyond, 76 s at a million on two cores.
+    The neighbours of all documents are computed once per index and kept in its store: exactly up to 10,000 documents,
+    by descent beyond; this takes 76 s for a million on two cores.
 
     References
     ----------
@@ -81,7 +81,7 @@ def find_outliers(
 def neighbor_distances(
     index: SearchIndex, n_neighbors: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
-    """Return rows (n,), mean distances (n,), neighbours' rows and distances (n, k), kept in the store or found now."""
+    """Return rows (n,), mean distances (n,), neighbours' rows and distances (n, k), from the store or computed."""
     rows = np.flatnonzero(~index.files.removed())
     k = min(n_neighbors + 1, len(rows))
     if k < 2:

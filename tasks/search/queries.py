@@ -1,6 +1,6 @@
-"""Queries: text -> a unit vector (dim,) in an index's space, and the refusal of one from another space.
+"""Queries: text -> a unit vector (dim,) in an index's space; a vector from another space is refused.
 
-The one place where a query becomes a vector: encoder, query prompt, adapter, normalisation.
+Only this file turns a query into a vector: encoder, query prompt, adapter, normalization.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _EMBED: TypeAdapter[Any] = TypeAdapter(EmbedConfig)
 def space_of(
     store: ArtifactStore, embeddings: ArtifactRef, embedding: EmbedConfig, config: IndexConfig
 ) -> dict[str, Any]:
-    """Return what says what vectors mean: encoder, revision, prompts, precision, normalisation, adapter, width."""
+    """Return the space of an index's vectors: encoder, revision, prompts, precision, normalization, adapter, width."""
     meta = store.meta(embeddings)
     recipe = store.manifest(embeddings.kind, embeddings.key)["recipe"]
     return {
@@ -55,10 +55,10 @@ def space_of(
 
 @dataclass(frozen=True)
 class QueryEncoder:
-    """What turns the text of a query into a vector of an index's space.
+    """Turns the text of a query into a vector in an index's space.
 
-    One thread encodes at a time: a tokenizer holds the length at which it cuts, which changes between counting and
-    encoding, so that two threads would cut each other's texts at the wrong place, or not at all.
+    One thread encodes at a time: the tokenizer's maximum length changes between counting and encoding, so that two
+    threads would cut each other's texts at the wrong place, or not at all.
     """
 
     store: ArtifactStore
@@ -70,7 +70,7 @@ class QueryEncoder:
     _alone: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return unit vectors (n, dim) and which texts (n,) are longer than the encoder reads."""
+        """Return unit vectors (n, dim) and whether each text (n,) is longer than the encoder reads."""
         with self._alone:
             vectors, n_tokens = self.encoder.encode_queries(texts, self.prompt)
         if vectors.shape[1] != self.dim:
@@ -84,7 +84,7 @@ class QueryEncoder:
         return vectors, too_long
 
     def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return unit vectors (n, dim) of documents that are added."""
+        """Return unit vectors (n, dim) of documents to add."""
         with self._alone:
             vectors = self.encoder.encode(texts)[0]
         return apply_adapter(self.store, self.adapter, vectors)
@@ -93,30 +93,30 @@ class QueryEncoder:
 def open_queries(
     store: ArtifactStore, meta: dict[str, Any], device: str = "auto", n_threads: int | None = None
 ) -> QueryEncoder:
-    """Return the encoder of queries of an index, loaded.
+    """Return the loaded encoder for queries of an index.
 
     Parameters
     ----------
     store : ArtifactStore
-        Where the adapter is that the embeddings were moved by, if they were.
+        The store with the adapter of the embeddings, if they have one.
     meta : dict
-        The index's manifest.
+        The values of the index's manifest.
     device : str
-        Where it runs.
+        The device of the encoder.
     n_threads : int or None
         CPU threads.
 
     Raises
     ------
     ConfigError
-        When there is none, or the model found here gives vectors of another space.
+        If there is no encoder, or the model found here has another space.
     """
     space, embedding = meta["space"], _EMBED.validate_python(meta["embed"])
     if isinstance(embedding, PrecomputedEmbed):
         if space["query_model"] is None:
             msg = (
-                "index: its vectors are precomputed and no model is named for queries; set index.query_model and run "
-                "`topicflow index` again, or ask with a vector"
+                "index: its vectors are precomputed and no model is set for queries; set index.query_model and run "
+                "`topicflow index` again, or search with a vector"
             )
             raise ConfigError(msg)
         embedding = SentenceTransformersEmbed(model=space["query_model"])
@@ -130,7 +130,9 @@ def open_queries(
         and files.precision in HALVES
         and files.device == "cpu"
     ):
-        embedding = embedding.model_copy(update={"precision": "float32"})  # of one space, and a CPU's own
+        embedding = embedding.model_copy(
+            update={"precision": "float32"}
+        )  # the same space, and faster on a CPU
         files = find_encoder(embedding, device)
     encoder = load_encoder(files, embedding, n_threads)
     adapter = _adapter(store, space["adapter"])
@@ -138,11 +140,11 @@ def open_queries(
 
 
 def _adapter(store: ArtifactStore, key: str | None) -> AdapterFiles | None:
-    """Return the adapter that the embeddings were moved by, which moves queries too; raise where it is gone."""
+    """Return the adapter of the embeddings, which also moves queries; raise ConfigError if it is gone."""
     if key is None:
         return None
     if store.state(KIND, key) != "hit":
-        msg = f"index: its vectors were moved by the adapter {key[:12]}, which is not in the store; tune it again"
+        msg = f"index: its vectors need the adapter {key[:12]}, which is not in the store; tune it again"
         raise ConfigError(msg)
     ref = ArtifactRef(KIND, key, stage="tune")
     about = store.json(ref, "adapter")
@@ -150,21 +152,21 @@ def _adapter(store: ArtifactStore, key: str | None) -> AdapterFiles | None:
 
 
 def _same_space(embedding: Any, space: dict[str, Any], store: ArtifactStore) -> Any:  # noqa: ANN401  (a section `embed`)
-    """Return the config of the encoder that the documents had; raise where this machine's is another."""
+    """Return the config of the documents' encoder; raise ConfigError if this machine's encoder is another one."""
     if isinstance(embedding, SentenceTransformersEmbed):
         embedding = embedding.model_copy(update={"precision": space["precision"]})
     found = find_encoder(embedding, "cpu" if space["precision"] == "int8" else "auto", store, keep=False)
     if found.key != space["encoder"]:
         msg = (
             f"index: its documents were embedded by {space['model']} (encoder {space['encoder'][:8]}), the model of "
-            f"that name here is another ({found.key[:8]}): another space; restore the model or index again"
+            f"that name here is another one ({found.key[:8]}): another space; restore the model or index again"
         )
         raise ConfigError(msg)
     return embedding
 
 
 def check_vector(vector: NDArray[np.floating], dim: int) -> NDArray[np.float32]:
-    """Return a query's vector (dim,) as unit float32; raise ConfigError where it cannot be of a space of `dim`."""
+    """Return a query's vector (dim,) as unit float32; raise ConfigError if it cannot be in a space of `dim`."""
     found = np.asarray(vector, np.float32)
     if found.shape != (dim,):
         shape = "×".join(map(str, found.shape)) or "no"
@@ -172,6 +174,6 @@ def check_vector(vector: NDArray[np.floating], dim: int) -> NDArray[np.float32]:
         raise ConfigError(msg)
     norm = float(np.linalg.norm(found))
     if not np.isfinite(norm) or norm == 0.0:
-        msg = f"search: the query's vector holds {'only zeros' if norm == 0 else 'NaN or infinite values'}"
+        msg = f"search: the query's vector contains {'only zeros' if norm == 0 else 'NaN or infinite values'}"
         raise ConfigError(msg)
     return found / np.float32(norm)

@@ -1,4 +1,4 @@
-"""Ranking: an open index and a question -> its documents by meaning, by words, or by both, as deep as is asked for."""
+"""Ranking: an open index and a question -> its documents ranked by meaning, by words, or by both, to any depth."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from topicflow.tasks.search.index_files import WORD_PATTERN
 from topicflow.tasks.search.open_index import OpenIndex
 
 EXACT_KEPT = 20_000
-"""Documents that a filter leaves up to which all of them are compared: nothing can be lost, in some milliseconds."""
+"""If a filter keeps at most this many documents, all are compared: an exact result in a few milliseconds."""
 
 OVERSAMPLING = 1.5
-"""Candidates asked for, beyond what a filter is expected to take away; a query that still finds too few is compared
-with all."""
+"""Factor for the candidates of a filtered search, beyond the expected share that the filter removes; a query that still
+finds too few is compared with all documents."""
 
 SORTED = 2000
-"""Depth from which all documents are compared and sorted: beyond it a graph would walk to a good part of them."""
+"""From this depth on all documents are compared and sorted: a graph would visit a large part of them."""
 
 DEPTH = 200
-"""Places of each ranking that hybrid search fuses, however many documents are asked for."""
+"""Places of each ranking that hybrid search fuses, for any number of results."""
 
 RERANKED = 100
 """Best places that a cross-encoder reads."""
 
 FUSION_K, DENSE_WEIGHT = 10.0, 0.5
-"""Of reciprocal rank fusion: best of 72 choices on every second query of cranfield (tests/benchmarks/retrieval.py)."""
+"""For reciprocal rank fusion: best of 72 choices on every second query of cranfield (tests/benchmarks/retrieval.py)."""
 
 GROUPED = 4
-"""Documents ranked for one group at first, and factor by which more are ranked while groups are too few."""
+"""Documents ranked for each group at first, and the factor for the next attempt if there are too few groups."""
 
 Ranked = tuple[RowArray, NDArray[np.float64]]
 """Rows, best first, and their scores."""
 
 Ranker = Callable[[int], Ranked]
-"""Gives as many of the best documents as it is asked for, or all there are."""
+"""Returns the given number of best documents, or all if there are fewer."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is looked for: a text, a vector or both, among the documents that are kept (all if None)."""
+    """A search: a text, a vector or both, among the documents that are kept (all if None)."""
 
     text: str | None
     vector: NDArray[np.float32] | None
@@ -57,7 +57,7 @@ class Question:
 
 
 def ranker_of(index: OpenIndex, question: Question) -> Ranker:
-    """Return what ranks the documents for a question: by meaning, by words, or by both where it has both."""
+    """Return the ranker for a question: by meaning, by words, or by both if it has a text and a vector."""
     rankers: list[Ranker] = []
     if (vector := question.vector) is not None:
         rankers.append(partial(by_meaning, index, vector, kept=question.kept))
@@ -76,7 +76,7 @@ def by_meaning(
 
 
 def by_words(index: OpenIndex, text: str, depth: int, kept: NDArray[np.bool_] | None) -> Ranked:
-    """Return the rows with a word of the query, best BM25 first, and their scores."""
+    """Return the rows that contain a word of the query, best BM25 first, and their scores."""
     parts, tables, mean_length = index.postings
     words = list(dict.fromkeys(re.findall(WORD_PATTERN, text.lower())))
     asked = pl.DataFrame({"word": words}, schema={"word": pl.String})
@@ -88,7 +88,7 @@ def by_words(index: OpenIndex, text: str, depth: int, kept: NDArray[np.bool_] | 
     scores = bm25_scores(parts, places, len(index), mean_length, index.removed)
     scores[index.removed if kept is None else ~kept] = 0.0
     found = np.flatnonzero(scores)
-    if len(found) > depth:  # all that tie with the last are looked at, so that ties go by row
+    if len(found) > depth:  # all that tie with the last are sorted, so that ties are in order of rows
         least = np.partition(scores[found], len(found) - depth)[len(found) - depth]
         found = found[scores[found] >= least]
     order = np.lexsort((found, -scores[found]))[:depth]
@@ -96,12 +96,12 @@ def by_words(index: OpenIndex, text: str, depth: int, kept: NDArray[np.bool_] | 
 
 
 def by_both(by_meaning: Ranker, by_words: Ranker) -> Ranker:
-    """Return what ranks by two rankings.
+    """Return a ranker that fuses two rankings.
 
     Notes
     -----
-    The best `DEPTH` of both are fused by their ranks. Documents beyond them in both follow, each by its better place.
-    So the order of the first documents is the same however many are asked for.
+    The best `DEPTH` of both are fused by their ranks. Documents after these in both rankings follow, in order of
+    their better place. So the order of the first documents does not depend on the number of results.
     """
     rankers, weights = (by_meaning, by_words), (2 * DENSE_WEIGHT, 2 * (1 - DENSE_WEIGHT))
     rows, scores = fuse_ranks([ranker(DEPTH)[0] for ranker in rankers], weights, FUSION_K)
@@ -122,14 +122,14 @@ def by_both(by_meaning: Ranker, by_words: Ranker) -> Ranker:
 
 
 def _beyond(ranking: RowArray, head: RowArray, weight: float) -> Ranked:
-    """Return the rows of a ranking that are not among the head, and what their places in it are worth."""
+    """Return the rows of a ranking that are not in the head, and the weights of their places."""
     there = ~np.isin(ranking, head)
     places = np.maximum(np.arange(len(ranking)), DEPTH)
     return ranking[there], weight / (FUSION_K + 1 + places[there])
 
 
 def reranked(index: OpenIndex, ranker: Ranker, model: str, text: str) -> Ranker:
-    """Return what ranks the best `RERANKED` anew by a cross-encoder, and no others."""
+    """Return a ranker that ranks the best `RERANKED` documents again with a cross-encoder, and no others."""
     from topicflow.tasks.search.rerank import rerank_scores
 
     rows = ranker(RERANKED)[0]
@@ -139,7 +139,7 @@ def reranked(index: OpenIndex, ranker: Ranker, model: str, text: str) -> Ranker:
 
 
 def without(ranker: Ranker, row: int) -> Ranker:
-    """Return what ranks all documents but one."""
+    """Return a ranker of all documents except one."""
 
     def rank(depth: int) -> Ranked:
         rows, scores = ranker(depth + 1)
@@ -162,7 +162,7 @@ def page_of(index: OpenIndex, ranker: Ranker, page: Page) -> Ranked:
             is_all, rows, scores = is_all or not good.all(), rows[good], scores[good]
         if values is not None:
             found = values(rows)
-            best = (found.is_first_distinct() | found.is_null()).to_numpy()  # one without a value is a group
+            best = (found.is_first_distinct() | found.is_null()).to_numpy()  # each null is its own group
             rows, scores = rows[best], scores[best]
         if is_all or len(rows) >= wanted:
             return rows[page.offset : wanted], scores[page.offset : wanted]
@@ -175,7 +175,7 @@ def page_of(index: OpenIndex, ranker: Ranker, page: Page) -> Ranked:
 def nearest(
     index: OpenIndex, vectors: NDArray[np.float32], k: int, kept: NDArray[np.bool_] | None = None
 ) -> Found:
-    """Return rows (m, k) and cosines of the nearest documents of unit vectors (m, dim), -1 where there are fewer.
+    """Return rows (m, k) and cosines of the nearest documents of unit vectors (m, dim), -1 if there are fewer.
 
     Parameters
     ----------
@@ -184,14 +184,15 @@ def nearest(
     vectors : ndarray of shape (m, dim), float32
         Unit vectors.
     k : int
-        How many; at most as many as there are documents.
+        Number of results; at most the number of documents.
     kept : ndarray of shape (n,), bool, optional
-        Documents that may be found, as `filtered` gives them; all that are not removed if None.
+        Documents that may be found, from `filtered`; all that are not removed if None.
 
     Notes
     -----
-    Few kept documents are all compared. Of more the graph is asked for as many as should hold `k` kept ones, and a
-    query that still has too few is compared with all kept: a filter costs time and never results.
+    A few kept documents are all compared. For more, the graph is searched for the number of documents that should
+    include `k` kept ones, and a query with too few is compared with all kept documents: a filter takes time but loses
+    no results.
     """
     alive = ~index.removed if kept is None else kept
     n_kept = int(alive.sum())
@@ -215,7 +216,7 @@ def nearest(
 
 
 def _all_sorted(parts: Parts, vectors: NDArray[np.float32], k: int, rows: RowArray | None) -> Found:
-    """Return what `exact_nearest` does, by sorting the products with all: O(n log n) a query for any `k`."""
+    """Return the result of `exact_nearest` by sorting all products: O(n log n) per query for any `k`."""
     n = len(parts) if rows is None else len(rows)
     found, similarities = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k), np.float32)
     products = np.empty(n, np.float32)

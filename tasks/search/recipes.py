@@ -1,6 +1,6 @@
 """Recipe of an index.
 
-The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers at once.
+The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers quickly.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ VERSIONS: Mapping[str, int] = {"index": 2}
 
 
 def index(config: IndexConfig, inputs: Mapping[str, str], space: str, seed: int) -> Recipe:
-    """Return the recipe of an index; `inputs` are documents, embeddings, and perhaps topics and the index before.
+    """Return the recipe of an index; `inputs` are documents, embeddings, and optionally topics and the last index.
 
-    `space` says what the vectors mean: the encoder's key, or the digest of precomputed ones. A topics' run is known by
-    its artifacts and not by its name.
+    `space` is the space of the vectors: the encoder's key, or the digest of precomputed vectors. A topic model's run
+    is identified by its artifacts, not by its name.
     """
     recipe = Recipe(
         stage="index",

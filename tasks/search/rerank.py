@@ -1,4 +1,4 @@
-"""Rerank: a query and texts -> how well a cross-encoder, which reads both at once, thinks they match (n_texts,)."""
+"""Rerank: a query and texts -> a cross-encoder's scores of how well they match, (n_texts,); it reads both together."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from numpy.typing import NDArray
 from topicflow.tasks.errors import ConfigError
 
 _ALONE = threading.Lock()
-"""One thread reads at a time: what cuts texts into tokens is changed while it does."""
+"""One thread at a time: the tokenizer's settings change during a call."""
 
 
 def rerank_scores(model: str, query: str, texts: Sequence[str]) -> NDArray[np.float64]:
-    """Return the score (n_texts,) of each text; the higher, the better it answers the query.
+    """Return the score (n_texts,) of each text; a higher score means a better answer to the query.
 
     Parameters
     ----------
     model : str
         A cross-encoder of sentence-transformers: a folder, or a hub name.
     query : str
-        What is asked for.
+        The query.
     texts : sequence of str
-        What may answer.
+        The texts to score.
 
     Raises
     ------
     ConfigError
-        When the model cannot be loaded, or gives more than one number a pair.
+        If the model cannot be loaded, or gives more than one number per pair.
 
     Notes
     -----
-    A forward pass of the model a text: for the best hundred, not for a corpus.
+    One forward pass of the model per text: for the best hundred, not for a corpus.
     """
     if not texts:
         return np.zeros(0)
@@ -45,14 +45,14 @@ def rerank_scores(model: str, query: str, texts: Sequence[str]) -> NDArray[np.fl
     with _ALONE:
         found = np.asarray(_cross_encoder(model).predict(pairs, show_progress_bar=False), np.float64)
     if found.ndim != 1:
-        msg = f"rerank: {model} gives {found.shape[1]} numbers a pair, expected one; it is no reranker"
+        msg = f"rerank: {model} gives {found.shape[1]} numbers per pair, expected one; it is not a reranker"
         raise ConfigError(msg)
     return found
 
 
 @lru_cache(maxsize=1)
 def _cross_encoder(model: str) -> Any:  # noqa: ANN401  (a CrossEncoder)
-    """Return the loaded model, with no code of its own run; a process keeps the last."""
+    """Return the loaded model, without running code from its folder; a process keeps the last model."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     from sentence_transformers import CrossEncoder
     from transformers.utils import logging as transformers_logging
@@ -62,7 +62,7 @@ def _cross_encoder(model: str) -> Any:  # noqa: ANN401  (a CrossEncoder)
     folder = Path(model).expanduser()
     try:
         return CrossEncoder(str(folder) if folder.is_dir() else model, trust_remote_code=False)
-    except Exception as error:  # hub client and loader raise a dozen kinds; each means the same here
+    except Exception as error:  # hub client and loader raise a dozen kinds; all mean the same here
         msg = (
             f"rerank: {model!r} is neither a folder with a cross-encoder nor reachable on the hub "
             f"({type(error).__name__}); leave --rerank out"

@@ -1,4 +1,4 @@
-"""Results: what a search gives back: documents or topics, best first, and whether the whole query was read."""
+"""Results: the result of a search: documents or topics, best first, and whether the whole query was read."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Hit:
     doc_id, text : str
         The document.
     score : float
-        What the ranking went by: cosine, BM25, fused ranks, or the reranker's score.
+        The score of the ranking: cosine, BM25, fused ranks, or the reranker's score.
     similarity : float or None
-        Cosine to the query; None where it has no vector.
+        Cosine to the query; None if there is no query vector.
     topic : int or None
-        Of the run that the index names, -1 for none; None where it names none.
+        Topic from the run that the index names, -1 for none; None if it names no run.
     topic_name : str or None
         The topic's name.
     fields : dict
@@ -50,12 +50,12 @@ class TopicHit:
 
 
 class Results(list[T]):
-    """What was found, best first.
+    """The results of a search, best first.
 
     Attributes
     ----------
     truncated : bool
-        Whether the query was longer than the encoder reads, so that its end counts for BM25 alone.
+        Whether the query was longer than the encoder reads, so that its end counts only for BM25.
     """
 
     def __init__(self, found: Iterable[T] = (), *, truncated: bool = False) -> None:

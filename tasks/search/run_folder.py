@@ -16,7 +16,7 @@ from topicflow.tasks.runs.records import (
 
 
 def index_figures(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a run's record says of its index: `n_documents` and `metrics`."""
+    """Return the values about its index for a run's record: `n_documents` and `metrics`."""
     names = (
         "n_documents",
         "added",
@@ -34,7 +34,7 @@ def index_figures(meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_run(runs: Path, run: RunId, record: RunRecord) -> None:
-    """Write the folder of an index's run and point `latest` at it; raise ArtifactError where that fails."""
+    """Write the folder of an index's run and point `latest` at it; raise ArtifactError if that fails."""
     with run_folder(runs, run) as folder:
         write_json(folder / "metrics.json", record["metrics"])
         write_json(folder / "run.json", record)

@@ -1,10 +1,10 @@
 """Store: content-addressed artifacts; never half written, never pickled, verified on every hit.
 
     STORE/format.json                  the layout's version
-    STORE/<kind>/<key>/manifest.json   recipe, files with sizes and digests, what the stage says of the result
+    STORE/<kind>/<key>/manifest.json   recipe, files with sizes and digests, what the stage says about the result
     STORE/<kind>/<key>/<files>         .npy (memory-mapped), Parquet, JSON, safetensors
 
-Where that lies is a backend's business: a local or shared folder (`folder`), or an object store that is read through
+A backend knows where the store is: a local or shared folder (`local`), or an object store that is read through
 a folder on this machine (`bucket`). Both write into a staging folder first and make an artifact visible in one step.
 """
 
@@ -48,7 +48,7 @@ __all__ = [
 ]  # fmt: skip
 
 FORMAT = 1
-"""Version of the layout; a store written by a newer one is refused."""
+"""Version of the layout; a store with a newer version is refused."""
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -60,20 +60,20 @@ def open_store(runtime: RuntimeConfig) -> ArtifactStore:
     Raises
     ------
     ArtifactError
-        When the store is of a newer version or cannot be reached.
+        If the store has a newer version or cannot be reached.
     ConfigError
-        When its URL is none that can be opened here.
+        If its URL cannot be opened here.
     """
     folder = local_folder(runtime)
     if urlsplit(runtime.store).scheme in {"", "file"}:
         return ArtifactStore(
             folder if runtime.engine == "threads" else folder.absolute()
-        )  # workers lie elsewhere
+        )  # workers have another working directory
     return ArtifactStore(Bucket(runtime.store.rstrip("/"), runtime.cache))
 
 
 def local_folder(runtime: RuntimeConfig) -> Path:
-    """Return the folder on this machine in whose `.staging` a store is written: its own, or its cache's."""
+    """Return the local folder with the `.staging` folder of a store: the store itself, or its cache."""
     parts = urlsplit(runtime.store)
     if parts.scheme in {"", "file"}:
         return Path(unquote(parts.path) if parts.scheme else runtime.store)
@@ -86,12 +86,12 @@ class ArtifactStore:
     Parameters
     ----------
     place : Path or Backend
-        A local folder, made at the first write, or another place.
+        A local folder, which the first write makes, or another backend.
 
     Raises
     ------
     ArtifactError
-        When the store there was written by a newer version, or cannot be read.
+        If the store was written by a newer version or cannot be read.
     """
 
     def __init__(self, place: Path | Backend) -> None:
@@ -115,21 +115,21 @@ class ArtifactStore:
 
     @property
     def root(self) -> Path:
-        """The local folder of the store, or of its copies on this machine."""
+        """The local folder of the store, or the folder of its copies on this machine."""
         return self.backend.root
 
     @property
     def name(self) -> str:
-        """The folder or URL, as messages say it."""
+        """The folder or URL, as in messages."""
         return self.backend.name
 
     @property
     def location(self) -> str:
-        """The absolute path or URL, as records say it."""
+        """The absolute path or URL, as in run records."""
         return self.backend.location
 
     def exists(self) -> bool:
-        """Return whether there is a store at its place."""
+        """Return whether the store exists."""
         try:
             self.backend.read_marker()
         except FileNotFoundError:
@@ -139,16 +139,16 @@ class ArtifactStore:
     # --- finding ---
 
     def folder(self, kind: str, key: str) -> Path:
-        """Return the local folder of an artifact, there or not."""
+        """Return the local folder of an artifact, which may not exist."""
         return self.root / kind / key
 
     def state(self, kind: str, key: str) -> str:
-        """Return `hit`, `missing`, or `corrupt: ` with the reason, by manifest and by existence and size of its files.
+        """Return `hit`, `missing`, or `corrupt: ` and the reason, from the manifest and the sizes of its files.
 
         Raises
         ------
         ArtifactError
-            When it may be there and cannot be read: that is no reason to make it again.
+            If the artifact may exist but cannot be read: that is no reason to compute it again.
         """
         return self._look(kind, key).state
 
@@ -159,15 +159,15 @@ class ArtifactStore:
         return look
 
     def find(self, recipe: Recipe, key: str | None = None, *, claim: bool = True) -> ArtifactRef | None:
-        """Return the artifact of a recipe (or of a `key` of its kind), or None where it must be computed.
+        """Return the artifact of a recipe (or with a `key` of its kind), or None if it must be computed.
 
-        With `claim` one that another run is making is waited for, and None is the right to make it, until `writing`
-        has; without, this answers at once.
+        With `claim`, wait while another run computes the artifact; None then means that this thread may compute
+        it until `writing` ends. Without `claim`, return without waiting.
 
         Raises
         ------
         ArtifactError
-            When it may be there and cannot be read.
+            If the artifact may exist but cannot be read.
         """
         started = time.perf_counter()
         key = key or recipe.key
@@ -182,7 +182,7 @@ class ArtifactStore:
         manifest = self._look(recipe.kind, key).manifest
         if manifest is None:
             return None
-        self.backend.touch(recipe.kind, key)  # in use: `gc` goes by age until a run record refers to it
+        self.backend.touch(recipe.kind, key)  # in use: `gc` looks at the age until a run record refers to it
         return ArtifactRef(
             kind=recipe.kind,
             key=key,
@@ -193,19 +193,19 @@ class ArtifactStore:
         )
 
     def hits(self, kind: str, leave_out: Collection[str] = ()) -> list[str]:
-        """Return the keys of the good artifacts of a kind, sorted; those of `leave_out` are not looked at."""
+        """Return the keys of the good artifacts of a kind, sorted; the keys of `leave_out` are not checked."""
         with self._reading(kind):
             keys = [key for key in self.backend.keys(kind) if key not in leave_out]
         states = self.each(lambda key: self.state(kind, key), keys)
         return [key for key, state in zip(keys, states, strict=True) if state == "hit"]
 
     def entries(self) -> Iterator[Entry]:
-        """Yield every artifact as a listing shows it, by kind and key."""
+        """Yield an entry for every artifact, by kind and key."""
         with self._reading(""):
             yield from self.backend.entries()
 
     def manifest(self, kind: str, key: str) -> Manifest:
-        """Return an artifact's manifest; raise ArtifactError where there is none to read, or a damaged one."""
+        """Return an artifact's manifest; raise ArtifactError if there is none, or if it is damaged or unreadable."""
         path = f"{self.name}/{kind}/{key}/manifest.json"
         try:
             raw = self.backend.manifest(kind, key)
@@ -222,7 +222,7 @@ class ArtifactStore:
 
     @contextlib.contextmanager
     def _reading(self, name: str) -> Iterator[None]:
-        """Raise ArtifactError where a folder of the store cannot be listed."""
+        """Raise ArtifactError if a folder of the store cannot be listed."""
         try:
             yield
         except OSError as error:
@@ -236,39 +236,39 @@ class ArtifactStore:
     # --- reading ---
 
     def path(self, ref: ArtifactRef, name: str) -> Path:
-        """Return the path on this machine of one file or folder of an artifact; its bytes are not looked at."""
+        """Return the path on this machine of one file or folder of an artifact; its bytes are not checked."""
         try:
             return self.backend.path(ref.kind, ref.key, name)
         except DamagedError as error:
             raise self._damaged(ref, name, str(error)) from None
 
     def whole(self, ref: ArtifactRef, name: str = "") -> Path:
-        """Return the path of one file or folder, all of the artifact if "", with the bytes that were written.
+        """Return the path of one file or folder (of the whole artifact if "") after checking all of its bytes.
 
         Raises
         ------
         DamagedError
-            When they are others; the artifact was set aside.
+            If the bytes are not those that were written; the artifact was set aside.
         ArtifactError
-            When they cannot be read.
+            If they cannot be read.
         """
         files = self.manifest(ref.kind, ref.key)["files"]
         wanted = [each for each in files if not name or each == name or each.startswith(f"{name}/")]
         if not wanted:
-            raise ArtifactError(f"store: {self.name}/{ref.kind}/{ref.key} holds no {name}")
+            raise ArtifactError(f"store: {self.name}/{ref.kind}/{ref.key} contains no {name}")
         for file in wanted:
             self._whole_file(ref, file, files[file])
         return self.folder(ref.kind, ref.key) / name
 
     def address(self, ref: ArtifactRef, name: str) -> str:
-        """Return how others find one file of an artifact: its path or URL."""
+        """Return the path or URL of one file of an artifact, for other programs."""
         return self.backend.address(ref.kind, ref.key, name)
 
     def array(self, ref: ArtifactRef, name: str, *, whole: bool = False) -> NDArray[Any]:
         """Return `name`.npy, memory-mapped and read-only.
 
-        Its size and form are checked, and its bytes where it is small or `whole` is True: a larger one is mapped so
-        that not all of it has to be read.
+        Its size and form are checked. Its bytes are checked if it is small or `whole` is True: a larger one is mapped,
+        so that not all of it must be read.
         """
         file = f"{name}.npy"
         entry = self._entry(ref, file)
@@ -279,9 +279,7 @@ class ArtifactStore:
             raise unreadable(path, error) from None
         except ValueError as error:
             self._whole_file(ref, file, entry)
-            msg = (
-                f"store: {path} is no array that can be read ({error}); `topicflow store verify` looks at all"
-            )
+            msg = f"store: {path} cannot be read as an array ({error}); `topicflow store verify` checks every file"
             raise ArtifactError(msg) from None
 
     def arrays(self, refs: Iterable[ArtifactRef], name: str) -> Iterator[NDArray[Any]]:
@@ -294,7 +292,7 @@ class ArtifactStore:
         parts = [file for file in sorted(files) if file.startswith(f"{name}/") and file.endswith(".parquet")]
         names = [f"{name}.parquet"] if f"{name}.parquet" in files else parts
         if not names:
-            raise ArtifactError(f"store: {self.name}/{ref.kind}/{ref.key} holds no table {name}")
+            raise ArtifactError(f"store: {self.name}/{ref.kind}/{ref.key} contains no table {name}")
         return pl.scan_parquet([self._whole_file(ref, file, files[file]) for file in names], glob=False)
 
     def json(self, ref: ArtifactRef, name: str) -> Any:  # noqa: ANN401
@@ -307,15 +305,15 @@ class ArtifactStore:
             raise unreadable(path, error) from None
 
     def _entry(self, ref: ArtifactRef, file: str) -> dict[str, Any]:
-        """Return what the manifest says of a file."""
+        """Return the entry of a file in the manifest."""
         files = self.manifest(ref.kind, ref.key)["files"]
         if file not in files:
-            raise ArtifactError(f"store: {self.name}/{ref.kind}/{ref.key} holds no {file}")
+            raise ArtifactError(f"store: {self.name}/{ref.kind}/{ref.key} contains no {file}")
         found: dict[str, Any] = files[file]
         return found
 
     def _whole_file(self, ref: ArtifactRef, file: str, entry: dict[str, Any], *, whole: bool = True) -> Path:
-        """Return the path of a file after comparing it with its entry: its size, and its bytes where `whole`."""
+        """Return the path of a file after comparing its size with its entry, and its bytes if `whole`."""
         path = self.path(ref, file)
         try:
             problem = problem_of(path, file, entry, whole=whole)
@@ -328,7 +326,7 @@ class ArtifactStore:
         return path
 
     def _damaged(self, ref: ArtifactRef, file: str, problem: str) -> DamagedError:
-        """Return the error that says of an artifact what is wrong with it, after setting it aside."""
+        """Set an artifact aside and return the error that says what is wrong with it."""
         place = f"{self.name}/{ref.kind}/{ref.key}/{file}"
         try:
             aside = self.backend.set_aside(ref.kind, ref.key, lambda: self._problem_now(ref, file, problem))
@@ -341,7 +339,7 @@ class ArtifactStore:
         )
 
     def _problem_now(self, ref: ArtifactRef, file: str, problem: str) -> str:
-        """Return `problem` where a file still has one, an empty string where it was made again meanwhile."""
+        """Return `problem` if a file still has one, or an empty string if it was made again meanwhile."""
         look = look_at(self.backend, ref.kind, ref.key)
         if look.manifest is None:
             return problem if look.is_there else ""
@@ -349,19 +347,19 @@ class ArtifactStore:
         return problem if problem_of(path, file, look.manifest["files"].get(file, {}), whole=True) else ""
 
     def each(self, function: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator[_Out]:
-        """Yield `function` of each item in order, several at a time where the store is far."""
+        """Yield `function` of each item in order, several at a time if the store is remote."""
         return self.backend.each(function, items)
 
     # --- writing ---
 
     @contextlib.contextmanager
     def writing(self, recipe: Recipe) -> Iterator[ArtifactWriter]:
-        """Yield a writer for an artifact and commit it when the block ends well.
+        """Yield a writer for an artifact and commit the artifact if the block ends without an error.
 
         Raises
         ------
         ArtifactError
-            When the disk is full or the store cannot be written.
+            If the disk is full or the store cannot be written.
         """
         self._prepare()
         staging = self.root / STAGING / staging_name()
@@ -381,7 +379,7 @@ class ArtifactStore:
             shutil.rmtree(staging, ignore_errors=True)
 
     def committed(self, recipe: Recipe, writer: ArtifactWriter) -> ArtifactRef:
-        """Return the reference of what `writing` has just committed."""
+        """Return the reference of the artifact that `writing` has just committed."""
         manifest = self.manifest(recipe.kind, writer.key)
         return ArtifactRef(
             kind=recipe.kind,
@@ -394,22 +392,22 @@ class ArtifactStore:
         )
 
     def discard(self, kind: str, key: str) -> None:
-        """Take an artifact out of sight in one step, then delete it; one that is gone already is no error."""
+        """Make an artifact invisible in one step, then delete it; it is no error if the artifact is already gone."""
         self.backend.discard(kind, key)
 
     def _prepare(self) -> None:
-        """Make the store and its format marker."""
+        """Write the store's format marker if there is none."""
         try:
             self.backend.write_marker(canonical_json({"format": FORMAT}))
         except OSError as error:
             raise unwritable(self.root, reason_of(error)) from error
 
     def _is_ours(self, filename: object) -> bool:
-        """True for a file of the store, or where the error names none: an input may be refused too."""
+        """Return whether a file belongs to the store, or is not named; the file of an error may also be an input."""
         return filename is None or Path(str(filename)).absolute().is_relative_to(self.root.absolute())
 
     def _commit(self, recipe: Recipe, writer: ArtifactWriter, usage: resources.Usage) -> None:
-        """Describe the files in the staging folder in a manifest and make them an artifact."""
+        """Describe the files in the staging folder in a manifest and commit them as an artifact."""
         files = {
             path.relative_to(writer.folder).as_posix(): {
                 "bytes": path.stat().st_size,

@@ -1,6 +1,6 @@
-"""Artifacts: what one is made of (its recipe and key), its name on its way between tasks, and the writer of its files.
+"""Artifacts: what an artifact is made from (recipe and key), the reference that tasks pass on, the writer of its files.
 
-Imports no store: places where artifacts lie (`folder`, `bucket`) and `store` itself build on it.
+Imports no store: the backends (`local`, `bucket`) and `artifact_store` build on this file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 
-def canonical_json(value: Any) -> bytes:  # noqa: ANN401  (anything JSON can hold)
+def canonical_json(value: Any) -> bytes:  # noqa: ANN401  (any JSON value)
     """Return the one JSON text of `value`: sorted keys, no spaces, UTF-8."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
@@ -37,17 +37,17 @@ class Recipe:
     Attributes
     ----------
     stage, kind : str
-        The verb that makes it and the plural noun it is stored under.
+        The verb of the stage that makes it, and the plural noun under which it is stored.
     version : int
         Version of the stage's code.
     config : mapping
         The stage's section of the config, as JSON values.
     inputs : mapping of str to str
-        Keys of what it is computed from.
+        Keys of the artifacts that it is computed from.
     identity : mapping of str to str
-        What else decides the numbers: weights, versions of numeric libraries.
+        Everything else that decides the numbers: weights, versions of numeric libraries.
     seed : int or None
-        Seed, where the stage draws random numbers.
+        Seed, if the stage draws random numbers.
     """
 
     stage: str
@@ -77,9 +77,9 @@ class Recipe:
 
 @dataclass(frozen=True)
 class ArtifactRef:
-    """A name for an artifact, small enough to travel between tasks.
+    """A reference to an artifact, small enough to pass between tasks.
 
-    Equality is kind and key; the rest tells how this run came by it.
+    Two references are equal if kind and key are; the other fields say how this run got the artifact.
     """
 
     kind: str
@@ -94,7 +94,7 @@ class ArtifactRef:
 
 @dataclass
 class ArtifactWriter:
-    """Collects one artifact's files in a staging folder; `store.writing` commits it."""
+    """Collects the files of one artifact in a staging folder; `store.writing` commits them."""
 
     folder: Path
     key: str
@@ -102,7 +102,7 @@ class ArtifactWriter:
     meta: dict[str, Any] = field(default_factory=dict)
 
     def path(self, name: str) -> Path:
-        """Return where to write the file `name` (folders made)."""
+        """Return where to write the file `name`, after making its folders."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
@@ -115,7 +115,7 @@ class ArtifactWriter:
     def open_array(self, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         """Return a writable memory map of a new `name`.npy, for results larger than memory.
 
-        Its blocks are claimed at once: on a full disk this raises, where writing to the map would end the process.
+        Its blocks are allocated immediately: on a full disk this raises; writing to the map would kill the process.
         """
         path = self.path(f"{name}.npy")
         mapped: NDArray[Any] = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)

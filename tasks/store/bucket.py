@@ -1,14 +1,14 @@
 """Bucket: artifacts in an object store (s3://, gs://, az://), read through a folder on this machine.
 
-    URL/<kind>/<key>/<upload>/<files>   put first; `upload` is the writer's own: nobody else writes there
-    URL/<kind>/<key>/manifest.json      put last, in one request that fails where there is one: the first writer wins
-    URL/.leases/<kind>/<key>            put by who is making the artifact, and put again every BEAT_S until it is there
-    ROOT/<kind>/<key>/<files>           copies, each checked against its digest as it came in
+    URL/<kind>/<key>/<upload>/<files>   put first; `upload` is a name of this writer only
+    URL/<kind>/<key>/manifest.json      put last, in a request that fails if there is one: the first writer wins
+    URL/.leases/<kind>/<key>            put by the run that computes the artifact, again every BEAT_S until it is done
+    ROOT/<kind>/<key>/<files>           copies, each checked against its digest during the download
     ROOT/.staging/<unique>/             artifacts being written
 
-An artifact without a manifest is not there; what a killed writer put is deleted by `gc` when it is old. Files may
-also lie beside the manifest, as in a local store, so that such a store can be copied into a bucket by any tool.
-Credentials, endpoint and region come from the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, …) and go nowhere.
+An artifact without a manifest does not exist; `gc` deletes old files of a killed writer. The files may
+also be beside the manifest, as in a local store, so that any tool can copy such a store into a bucket.
+Credentials, endpoint and region come from the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, …) and are not stored.
 """
 
 from __future__ import annotations
@@ -41,32 +41,32 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 SCHEMES = ("s3", "gs", "az")
-"""Schemes of URLs that are opened."""
+"""URL schemes that can be opened."""
 
 N_REQUESTS = 16
-"""Requests at a time; an answer takes tens of milliseconds, nearly all of them waiting."""
+"""Requests at a time; an answer takes tens of milliseconds, and most of that is waiting."""
 
 RANGE_BYTES = 16 << 20
-"""Bytes asked for at a time, so that eight requests at once hold 128 MiB and none outlasts its time limit."""
+"""Bytes in one request, so that eight requests need 128 MiB and none reaches its time limit."""
 
 PART_BYTES = 16 << 20
-"""Least size of a part of an upload; S3 takes at most 10,000 parts, so larger files have larger ones."""
+"""Minimum size of a part of an upload; S3 takes at most 10,000 parts, so larger files have larger parts."""
 
 TOUCH_AFTER_S = 3600.0
-"""A manifest younger than this is not written again to show that it is in use."""
+"""A younger manifest is not written again to show that it is in use."""
 
 BEAT_S = 10.0
-"""Seconds between two puts of a lease by who has it."""
+"""Seconds between two renewals of a lease by its owner."""
 
 EXPIRY_S = 45.0
-"""Seconds, by the clock of who waits, after which a lease that nobody put again is another's to take."""
+"""Seconds without a renewal, by the clock of the waiting run, after which another run may take a lease."""
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
 def cache_folder(url: str, cache: str | None) -> Path:
-    """Return the folder for copies of the store at `url`: below `cache`, or the user's folder for caches if None."""
+    """Return the folder for copies of the store at `url`: below `cache`, or below the user's cache folder if None."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return (Path(cache) if cache else home / "topicflow") / digest(url.encode(), size=8)
 
@@ -77,14 +77,14 @@ class Bucket:
     Parameters
     ----------
     url : str
-        Where the artifacts lie, without a slash at the end.
+        The URL of the store, without a slash at the end.
     cache : str or None
-        Folder for copies and for what is being written; the user's if None.
+        Folder for copies and for files being written; the user's cache folder if None.
 
     Raises
     ------
     ConfigError
-        When the URL's scheme is not known, or the package for it is not installed.
+        If the URL's scheme is unknown, or the package for it is not installed.
     """
 
     def __init__(self, url: str, cache: str | None = None) -> None:
@@ -101,7 +101,7 @@ class Bucket:
             raise ConfigError(msg)
 
     def __reduce__(self) -> tuple[type[Bucket], tuple[str, str | None]]:
-        """Travel to another process as URL and folder; it has its own home, connection and credentials."""
+        """Pickle the URL and folder only; another process has its own home, connection and credentials."""
         return Bucket, (self.url, self._cache)
 
     @property
@@ -126,7 +126,7 @@ class Bucket:
         return self._get("format.json")
 
     def write_marker(self, data: bytes) -> None:
-        """Put format.json where there is none."""
+        """Put format.json if there is none."""
         if self._is_marked:
             return
         try:
@@ -136,15 +136,15 @@ class Bucket:
         self._is_marked = True
 
     def kinds(self) -> list[str]:
-        """Return the kinds, one request for a thousand."""
+        """Return the kinds, with one request per thousand."""
         return self._below("")
 
     def keys(self, kind: str) -> list[str]:
-        """Return the keys of a kind, one request for a thousand."""
+        """Return the keys of a kind, with one request per thousand."""
         return self._below(kind)
 
     def entries(self) -> Iterator[Entry]:
-        """Yield every artifact that has a manifest, from one listing of everything."""
+        """Yield an entry for every artifact that has a manifest, from one listing of everything."""
         for (kind, key), objects in sorted(self._survey().items()):
             modified = [found["last_modified"] for name, found in objects.items() if name == "manifest.json"]
             if modified:
@@ -152,7 +152,7 @@ class Bucket:
                 yield Entry(kind, key, size, modified[0].timestamp())
 
     def manifest(self, kind: str, key: str, *, fresh: bool = False) -> bytes | None:
-        """Return the manifest, None where there is none; one that differs from the copy's replaces all copies."""
+        """Return the manifest, None if there is none; if it differs from the local copy, it replaces all copies."""
         copy = self._root / kind / key / "manifest.json"
         if not fresh:
             with contextlib.suppress(OSError, DamagedError):  # a damaged copy is fetched again
@@ -166,28 +166,28 @@ class Bucket:
             return None
         known = self._copied(copy)
         if known != found:
-            if known is not None:  # another writer's: so are the files beside it
+            if known is not None:  # from another writer, as are the files beside it
                 set_aside(self._root, copy.parent)
             self._write_copy(copy, [found])
         return found
 
     def sizes(self, kind: str, key: str, names: Iterable[str]) -> dict[str, int]:
-        """Return the sizes of those files that are there, from one listing."""
+        """Return the sizes of the files that exist, from one listing."""
         place = self._place(kind, key, "")
         found = {str(entry["path"]): int(entry["size"]) for entry in self._list(place)}
         return {name: found[f"{place}{name}"] for name in names if f"{place}{name}" in found}
 
     def digest(self, kind: str, key: str, name: str) -> str:
-        """Return the digest of an object's bytes, read anew."""
+        """Return the digest of an object's bytes, after reading them from the bucket."""
         hasher = hashlib.blake2b(digest_size=16)
         for part in self._read(self._place(kind, key, name)):
             hasher.update(part)
         return hasher.hexdigest()
 
     def touch(self, kind: str, key: str) -> None:
-        """Put the manifest again where it is old, which makes it young."""
+        """Put the manifest again if it is old, so that it becomes young."""
         place = f"{kind}/{key}/manifest.json"
-        with contextlib.suppress(ArtifactError, OSError):  # a store that may only be read
+        with contextlib.suppress(ArtifactError, OSError):  # a store that is read-only
             with self._answers():
                 age = time.time() - self._objects.head(place)["last_modified"].timestamp()
             if age > TOUCH_AFTER_S:
@@ -196,7 +196,7 @@ class Bucket:
     # --- reading ---
 
     def path(self, kind: str, key: str, name: str) -> Path:
-        """Return the copy of a file or folder, after fetching what of it is not here yet."""
+        """Return the local copy of a file or folder, after fetching the missing files."""
         folder = self._root / kind / key
         manifest = self._opened(kind, key)
         files = manifest["files"] if manifest else {}
@@ -204,11 +204,11 @@ class Bucket:
         for _ in self.each(lambda file: self._fetch(kind, key, file, files[file]), wanted):
             pass
         with contextlib.suppress(OSError):
-            os.utime(folder)  # in use: `clear` goes by age
+            os.utime(folder)  # in use: `clear` looks at the age
         return folder / name
 
     def drop_copy(self, kind: str, key: str, name: str) -> bool:
-        """Delete the copy of a file; the next `path` fetches it."""
+        """Delete the local copy of a file; the next `path` fetches it."""
         (self._root / kind / key / name).unlink(missing_ok=True)
         return True
 
@@ -217,7 +217,7 @@ class Bucket:
         return f"{self.url}/{self._place(kind, key, name)}"
 
     def _fetch(self, kind: str, key: str, name: str, expected: Mapping[str, Any]) -> None:
-        """Copy a file, unless it is here; raise DamagedError where its bytes are not those that were written."""
+        """Copy a file, unless there is a copy; raise DamagedError if its bytes are not those that were written."""
         copy, place = self._root / kind / key / name, self._place(kind, key, name)
         if copy.is_file() and copy.stat().st_size == expected["bytes"]:
             return
@@ -236,7 +236,7 @@ class Bucket:
             raise DamagedError(f"{name} is gone") from None
 
     def _write_copy(self, copy: Path, parts: Iterable[bytes]) -> None:
-        """Write a file whole or not at all."""
+        """Write a file completely or not at all."""
         staging = self._root / STAGING / staging_name("copy")
         staging.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -252,7 +252,7 @@ class Bucket:
     # --- writing ---
 
     def commit(self, staging: Path, kind: str, key: str, manifest: Mapping[str, Any]) -> None:
-        """Put the files, then the manifest; a good one that is there wins, a damaged one is replaced."""
+        """Put the files, then the manifest; keep a good artifact that is already there, replace a damaged one."""
         upload = uuid.uuid4().hex[:16]
         data = sealed({**manifest, "upload": upload})
         for name in manifest["files"]:
@@ -276,7 +276,7 @@ class Bucket:
             staging.rename(copy)
 
     def claim(self, kind: str, key: str) -> Callable[[], None] | None:
-        """Return what deletes an artifact's lease after putting it, None where another has one that it renews."""
+        """Put an artifact's lease and return the function that deletes it; None if another run has it and renews it."""
         place = f"{LEASES}/{kind}/{key}"
         mine = self._put_lease(place)
         if mine is None and (stale := self._stale_tag(place)):
@@ -289,7 +289,7 @@ class Bucket:
         def renew(mine: str | None) -> None:
             while mine is not None and not ended.wait(BEAT_S):
                 with contextlib.suppress(ArtifactError):
-                    mine = self._put_lease(place, mine)  # None where another has taken it over
+                    mine = self._put_lease(place, mine)  # None if another run has taken it over
 
         threading.Thread(target=renew, args=(mine,), daemon=True).start()
 
@@ -300,7 +300,7 @@ class Bucket:
         return release
 
     def holders(self, kind: str) -> list[str]:
-        """Return the keys of the leases that were put in the last EXPIRY_S, by the clock of the server."""
+        """Return the keys of the leases that were renewed within EXPIRY_S, by the server's clock."""
         now = f"{LEASES}/now/{uuid.uuid4().hex}"
         self._put(now, b"")
         with self._answers():
@@ -310,7 +310,7 @@ class Bucket:
         return [str(each["path"]).rpartition("/")[2] for each in found if each["last_modified"] >= oldest]
 
     def _stale_tag(self, place: str) -> str | None:
-        """Return the tag of a lease that has been the same for EXPIRY_S; None where there is none or it is young."""
+        """Return the tag of a lease that has been the same for EXPIRY_S; None if there is none or it is younger."""
         try:
             with self._answers():
                 tag = str(self._objects.head(place)["e_tag"])
@@ -323,7 +323,7 @@ class Bucket:
         return tag if time.monotonic() - since >= EXPIRY_S else None
 
     def _put_lease(self, place: str, tag: str | None = None) -> str | None:
-        """Return the tag of a lease put where there is none, or where it has `tag`; None where another's is there."""
+        """Put a lease if there is none, or if it has `tag`, and return its tag; None if another run has one."""
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         mode: Any = "create" if tag is None else {"e_tag": tag}
@@ -332,21 +332,21 @@ class Bucket:
                 return str(self._objects.put(place, uuid.uuid4().bytes, mode=mode)["e_tag"])
             except (AlreadyExistsError, PreconditionError):
                 return None
-            except FileNotFoundError:  # what was to be replaced is gone
+            except FileNotFoundError:  # the lease to replace is gone
                 if tag is None:
                     raise
                 return None
 
     @staticmethod
     def _copied(copy: Path) -> bytes | None:
-        """Return the bytes of a copy, None where there is none."""
+        """Return the bytes of a copy, None if there is none."""
         try:
             return copy.read_bytes()
         except FileNotFoundError:
             return None
 
     def set_aside(self, kind: str, key: str, find_problem: Callable[[], str]) -> str | None:
-        """Delete the manifest, which is kept with a note on this machine; `clear` deletes the files."""
+        """Delete the manifest, but keep it with a note on this machine; `clear` deletes the files."""
         if not (problem := find_problem()):
             return None
         raw, copies = self.manifest(kind, key), LocalFolder(self._root)
@@ -368,15 +368,15 @@ class Bucket:
         set_aside(self._root, self._root / kind / key)
 
     def clear(self, oldest_kept: float) -> None:
-        """Delete objects that no manifest names, and copies that nobody used, since the Unix time `oldest_kept`."""
+        """Delete objects that no manifest names, and copies that were not used, since the Unix time `oldest_kept`."""
         for (kind, key), objects in self._survey().items():
             old = {n for n, found in objects.items() if found["last_modified"].timestamp() <= oldest_kept}
             old.discard("manifest.json")
             if not old or (len({name.split("/")[0] for name in objects}) == 2 and "manifest.json" in objects):
-                continue  # a manifest and the one upload that it names
+                continue  # a manifest and the only upload, which it names
             try:
                 manifest = self._opened(kind, key, fresh=True) or {"files": {}}
-            except DamagedError:  # which files it names nobody knows
+            except DamagedError:  # nobody knows which files it names
                 continue
             upload = manifest.get("upload")
             named = {f"{upload}/{name}" if upload else name for name in manifest["files"]}
@@ -395,7 +395,7 @@ class Bucket:
 
     @cached_property
     def _objects(self) -> ObjectStore:
-        """The connection."""
+        """The connection to the object store."""
         from obstore.store import from_url
 
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
@@ -403,7 +403,7 @@ class Bucket:
             return from_url(
                 self.url,
                 client_options={
-                    "allow_http": endpoint.startswith("http://"),  # a server of one's own, named on purpose
+                    "allow_http": endpoint.startswith("http://"),  # the user's own server, set on purpose
                     "connect_timeout": timedelta(seconds=5),
                     "timeout": timedelta(minutes=2),
                 },
@@ -411,7 +411,7 @@ class Bucket:
             )
 
     def _opened(self, kind: str, key: str, *, fresh: bool = False) -> Manifest | None:
-        """Return a manifest, None where there is none; raise DamagedError where it is not what was written."""
+        """Return a manifest, None if there is none; raise DamagedError if it is not what was written."""
         raw = self.manifest(kind, key, fresh=fresh)
         return opened(raw, kind, key) if raw is not None else None
 
@@ -438,7 +438,7 @@ class Bucket:
             yield from self.each(part, starts[first : first + 8])
 
     def _put(self, place: str, data: bytes | Path, *, only_new: bool = False) -> bool:
-        """Put an object and return True; with `only_new` return False where there is one already."""
+        """Put an object and return True; with `only_new`, return False if there is already one."""
         from obstore.exceptions import AlreadyExistsError
 
         size = data.stat().st_size if isinstance(data, Path) else len(data)
@@ -470,7 +470,7 @@ class Bucket:
         return sorted(path.rpartition("/")[2] for path in found)
 
     def _survey(self) -> dict[tuple[str, str], dict[str, Mapping[str, Any]]]:
-        """Return the objects of each kind and key by their path below it."""
+        """Return the objects of each kind and key, by their path below it."""
         found: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = defaultdict(dict)
         for entry in self._list(""):
             parts = str(entry["path"]).split("/", 2)
@@ -480,7 +480,7 @@ class Bucket:
 
     @contextlib.contextmanager
     def _answers(self) -> Iterator[None]:
-        """Raise FileNotFoundError where an object is missing, and ArtifactError in one line for all else."""
+        """Raise FileNotFoundError if an object is missing, and a one-line ArtifactError for every other error."""
         from obstore.exceptions import AlreadyExistsError, BaseError
 
         try:
@@ -502,7 +502,7 @@ class Bucket:
 
 
 def _reason(said: str) -> str:
-    """Return in a few words what an object store's error says."""
+    """Return an object store's error in a few words."""
     if answer := re.search(r"<Code>(\w+)</Code>\s*<Message>([^<]*)", said):
         return f"{answer[2].strip().rstrip('.')} ({answer[1]})"
     if "169.254.169.254" in said or "metadata" in said.lower():

@@ -1,4 +1,4 @@
-"""Digests: texts as 128 bits, and an index that says where a text with a digest is."""
+"""Digests: texts as 128 bits, and an index that finds the places of a text by its digest."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def text_digests(texts: Iterable[str]) -> Digests:
 
 @dataclass
 class DigestIndex:
-    """Places of digests, to be added to and looked up in.
+    """An index of the places of digests.
 
     Notes
     -----
-    Sorted runs, of which two are merged as soon as the older is less than twice as long: n digests are sorted
-    log2(n) times in all, and looked for in at most log2(n) runs, whatever the number of additions.
+    Sorted runs: two are merged as soon as the older is less than twice as long as the newer. So n digests are sorted
+    log2(n) times in all, and searched in at most log2(n) runs, for any number of additions.
     """
 
     _runs: list[tuple[Digests, NDArray[np.int64]]] = field(default_factory=list)
 
     def add(self, digests: Digests, places: NDArray[np.int64]) -> None:
-        """Take in the places (n, 2) of digests (n, 2)."""
+        """Add the places (n, 2) of digests (n, 2)."""
         if not len(digests):
             return
         self._runs.append(_sorted(digests, places))
@@ -41,7 +41,7 @@ class DigestIndex:
             self._runs[-2:] = [_sorted(np.concatenate([older, newer]), np.concatenate([theirs, ours]))]
 
     def locate(self, digests: Digests) -> NDArray[np.int64]:
-        """Return the places (n, 2) of digests, with (-1, -1) for those that are not there."""
+        """Return the places (n, 2) of digests, (-1, -1) for digests that are not in the index."""
         places = np.full((len(digests), 2), -1, np.int64)
         for run, there in self._runs:
             self._locate_in(run, there, digests, places)
@@ -51,7 +51,7 @@ class DigestIndex:
     def _locate_in(
         run: Digests, there: NDArray[np.int64], digests: Digests, places: NDArray[np.int64]
     ) -> None:
-        """Write the places of those digests that are in a sorted run."""
+        """Write the places of the digests that are in a sorted run."""
         open_rows = np.flatnonzero(places[:, 0] < 0)
         at = np.searchsorted(run[:, 0], digests[:, 0])
         while len(open_rows):  # one round, unless two texts share 64 bits
@@ -64,6 +64,6 @@ class DigestIndex:
 
 
 def _sorted(digests: Digests, places: NDArray[np.int64]) -> tuple[Digests, NDArray[np.int64]]:
-    """Return digests and their places in rising order; the high halves lie together, for the look-up."""
+    """Return digests and their places in ascending order; the high halves are contiguous, for the search."""
     order = np.lexsort((digests[:, 1], digests[:, 0]))
     return np.asfortranarray(digests[order]), places[order]

@@ -1,4 +1,4 @@
-"""Durable: files and folders that were written -> on the disk, so that they outlast a loss of power."""
+"""Durable: flushes written files and folders to the disk, so that they survive a power failure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def fsync(path: Path) -> None:
-    """Return when the disk has a file's bytes, or a folder's names."""
+    """Return as soon as a file's bytes, or a folder's names, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -16,7 +16,7 @@ def fsync(path: Path) -> None:
 
 
 def fsync_tree(folder: Path) -> None:
-    """Return when the disk has a folder and everything in it."""
+    """Return as soon as a folder and everything in it are on the disk."""
     for path in folder.rglob("*"):
         if not path.is_symlink():
             fsync(path)

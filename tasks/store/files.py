@@ -1,4 +1,4 @@
-"""Files: a file of an artifact and what the manifest says of it -> what is wrong with it, or its array mapped."""
+"""Files: a file of an artifact and its entry in the manifest -> what is wrong with the file, or its array, mapped."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from topicflow.tasks.store.access import ABSENT
 from topicflow.tasks.store.artifacts import file_digest
 
 WHOLE_BYTES = 32 << 20
-"""Largest array whose digest is compared wherever it is read: 32 MiB take some 30 ms, once in a process."""
+"""Largest array whose digest is compared at every read: 32 MiB take about 30 ms, once per process."""
 
 _sound: dict[Path, tuple[int, ...]] = {}
-"""Files whose bytes this process has compared with their digest, by path; with inode, size and time of change."""
+"""Files whose bytes this process has compared with their digests, by path; with inode, size and time of change."""
 
 
 def problem_of(path: Path, name: str, entry: Mapping[str, Any], *, whole: bool) -> str:
-    """Return what is wrong with a file, an empty string where nothing is.
+    """Return what is wrong with a file, or an empty string if nothing is.
 
     Parameters
     ----------
     path : Path
         The file on this machine.
     name : str
-        What the manifest calls it.
+        Its name in the manifest.
     entry : mapping
-        Its `bytes` and `blake2b` in the manifest; empty where the manifest does not name it.
+        Its `bytes` and `blake2b` in the manifest; empty if the manifest does not name it.
     whole : bool
-        Compare every byte, unless this process has done so and the file has not changed since; else its size.
+        Compare every byte, unless this process has done so and the file has not changed; otherwise only its size.
 
     Raises
     ------
     OSError
-        When it cannot be read.
+        If the file cannot be read.
     """
     if not entry:
         return f"{name} is not in the manifest"
@@ -63,9 +63,9 @@ def read_array(path: Path) -> NDArray[Any]:
     Raises
     ------
     OSError
-        When the file cannot be read.
+        If the file cannot be read.
     ValueError
-        When it holds no such array, or one that does not fill it.
+        If it contains no such array, or an array that does not fill the file.
     """
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)

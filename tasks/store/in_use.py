@@ -1,7 +1,7 @@
-"""In use: the runs that are at work on a store -> since when, so that `gc` keeps what they made and found.
+"""In use: the begin of the oldest run that is using a store, so that `gc` keeps what the runs made and found.
 
-A run holds a lease whose name says when it began. It ends with its process, on a local folder by the lock and in a
-bucket by its expiry, so that a killed run holds nothing back for long.
+A run has a lease with its begin in the name. The lease ends with the process: with its lock in a local folder, by its
+expiry in a bucket. So a killed run does not keep artifacts for long.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ KIND = "run"
 """Kind of these leases, beside those of artifacts."""
 
 MARGIN_S = 7200.0
-"""Seconds before a run's begin from which on its artifacts are kept: clocks differ, and a bucket renews the time of an
-artifact that is found at most once an hour."""
+"""Artifacts are kept from this many seconds before the begin of a run: clocks differ, and a bucket renews the time of
+an artifact that was found at most once an hour."""
 
 
 @contextlib.contextmanager
 def in_use(backend: Backend) -> Iterator[None]:
-    """Hold the lease of a run while the block is at work; where the place knows no locks, age alone protects it."""
+    """Hold the lease of a run while the block runs; if the place has no locks, only the age protects artifacts."""
     release = None
     with contextlib.suppress(OSError, ArtifactError):
         release = backend.claim(KIND, f"{int(time.time())}.{process_token()}.{uuid.uuid4().hex[:8]}")
@@ -38,6 +38,6 @@ def in_use(backend: Backend) -> Iterator[None]:
 
 
 def in_use_since(backend: Backend) -> float | None:
-    """Return the Unix time before which nothing that a run at work uses was made or found; None if none is."""
+    """Return the Unix time since when artifacts may be used by a running run; None if no run is running."""
     begun = [float(key.partition(".")[0]) for key in backend.holders(KIND)]
     return min(begun) - MARGIN_S if begun else None

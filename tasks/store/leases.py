@@ -1,8 +1,8 @@
-"""Leases: a stage that finds no artifact takes the right to make it; another run that wants it waits, and finds it.
+"""Leases: a stage that finds no artifact takes the right to make it; another run that needs it waits for it.
 
-A lease saves work and decides nothing: where the place of the store knows no locks, or a lease is lost, both compute
-and the commit lets the first win. A thread that is writing one artifact never waits for another, and one that waits
-holds nothing, so that no two runs wait for each other.
+A lease only saves work: if the store has no locks, or a lease is lost, both runs compute and the first commit wins.
+A thread that is writing an artifact never waits for another lease, and a waiting thread has no lease, so that two runs
+never wait for each other.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from topicflow.tasks.log import LOG
 from topicflow.tasks.store.protocol import Backend
 
 POLL_S = 0.2
-"""Seconds between two looks at a lease that another holds."""
+"""Seconds between two checks of a lease that another run has."""
 
 SAY_AFTER_S = 10.0
-"""Seconds of waiting after which a line says so."""
+"""Seconds of waiting after which a line is logged."""
 
 _Place = tuple[str, str, str]
 _Found = TypeVar("_Found")
 
 
 class _Held(threading.local):
-    """What a thread holds: how to let go of each lease, and how many artifacts it is writing."""
+    """What a thread has: a function that releases each lease, and the number of artifacts that it is writing."""
 
     def __init__(self) -> None:
         self.leases: dict[_Place, Callable[[], None]] = {}
@@ -40,21 +40,21 @@ _held = _Held()
 
 
 def find_or_claim(backend: Backend, kind: str, key: str, find: Callable[[], _Found | None]) -> _Found | None:
-    """Return what `find` gives once nobody else is making it; None with the lease taken, where there is one.
+    """Return the result of `find` as soon as no other run makes the artifact; None if this thread has the lease now.
 
     Parameters
     ----------
     backend : Backend
-        Where the artifact would be.
+        Where the artifact would be stored.
     kind, key : str
-        Its name.
+        The kind and key of the artifact.
     find : callable
-        Returns the artifact, or None where it is not there.
+        Returns the artifact, or None if it does not exist.
 
     Notes
     -----
-    Waits as long as the other computes. It ends with the other's process on a local folder, and with the expiry of its
-    lease in a bucket. What this thread claimed earlier and never wrote is let go of.
+    Waits while the other run computes: until its process ends on a local folder, until its lease expires in a bucket.
+    Leases that this thread claimed earlier, and for which it wrote nothing, are released.
     """
     place = (backend.location, kind, key)
     if place in _held.leases:
@@ -72,9 +72,9 @@ def find_or_claim(backend: Backend, kind: str, key: str, find: Callable[[], _Fou
 
 
 def _claimed(backend: Backend, kind: str, key: str, *, may_wait: bool) -> Callable[[], None] | None:
-    """Return what lets go of a lease, None where there is none to be had."""
+    """Return the function that releases a lease, None if no lease can be taken."""
     waited_s = 0.0
-    with contextlib.suppress(OSError, ArtifactError):  # a place without locks, or one that may only be read
+    with contextlib.suppress(OSError, ArtifactError):  # a place without locks, or a read-only one
         while (release := backend.claim(kind, key)) is None:
             if not may_wait:
                 return None
@@ -88,7 +88,7 @@ def _claimed(backend: Backend, kind: str, key: str, *, may_wait: bool) -> Callab
 
 @contextlib.contextmanager
 def writing(backend: Backend, kind: str, key: str) -> Iterator[None]:
-    """Let go of an artifact's lease, where this thread has it, when the block that writes it ends."""
+    """Release an artifact's lease, if this thread has it, at the end of the block that writes it."""
     _held.n_writing += 1
     try:
         yield

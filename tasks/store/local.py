@@ -2,11 +2,11 @@
 
     ROOT/<kind>/<key>/manifest.json, <files>
     ROOT/.staging/<unique>/           artifacts being written
-    ROOT/.leases/<kind>-<key>         locked by the process that is making the artifact; the lock ends with it
-    ROOT/.damaged/<kind>-<key>/       a damaged artifact that was set aside, with damage.txt; kept until `gc`
+    ROOT/.leases/<kind>-<key>         locked by the process that is making the artifact, until the process ends
+    ROOT/.damaged/<kind>-<key>/       a damaged artifact that was set aside, with damage.txt; `gc` deletes it
 
-A killed writer leaves only a staging folder, which `gc` removes. Two writers of one key race safely: renames take
-turns, and the second, which finds the first's folder in place, drops its own copy, equal by construction.
+A killed writer leaves only a staging folder, which `gc` removes. Two writers of one key do no harm: one renames first,
+and the other finds the folder in place and drops its own copy, which has the same content.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from topicflow.tasks.store.process import staging_name
 from topicflow.tasks.store.protocol import Entry, look_at
 
 STAGING = ".staging"
-"""Name of the folder, below a store's local folder, in which artifacts are written."""
+"""Name of the folder, below a store's local folder, for artifacts that are being written."""
 
 LEASES = ".leases"
-"""Name of the folder, below a store's, of the locks of artifacts that are being made."""
+"""Name of the folder, below a store's folder, for the locks of artifacts that are being made."""
 
 DAMAGED = ".damaged"
-"""Name of the folder, below a store's, of damaged artifacts that were set aside."""
+"""Name of the folder, below a store's folder, for damaged artifacts that were set aside."""
 
 _NOTE = "damage.txt"
-"""Name of the file, beside those of an artifact that was set aside, that says what was wrong."""
+"""Name of the file in an artifact that was set aside; it says what was wrong."""
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -47,13 +47,13 @@ _Out = TypeVar("_Out")
 
 @dataclass(frozen=True)
 class LocalFolder:
-    """A folder of artifacts; made at the first write."""
+    """A folder of artifacts; the first write makes it."""
 
     root: Path
 
     @property
     def name(self) -> str:
-        """The folder as it was given."""
+        """The folder as the user gave it."""
         return str(self.root)
 
     @property
@@ -80,11 +80,11 @@ class LocalFolder:
         return _folders(self.root)
 
     def keys(self, kind: str) -> list[str]:
-        """Return the names of the artifacts' folders."""
+        """Return the names of the folders of a kind's artifacts."""
         return _folders(self.root / kind)
 
     def entries(self) -> Iterator[Entry]:
-        """Yield every artifact's folder, with or without a manifest."""
+        """Yield an entry for every artifact's folder, with or without a manifest."""
         for kind in self.kinds():
             for key in self.keys(kind):
                 folder = self.root / kind / key
@@ -93,7 +93,7 @@ class LocalFolder:
                     yield Entry(kind, key, size, folder.stat().st_mtime)
 
     def manifest(self, kind: str, key: str, *, fresh: bool = False) -> bytes | None:  # noqa: ARG002
-        """Return an artifact's manifest.json, None where it has no folder."""
+        """Return an artifact's manifest.json, None if it has no folder."""
         try:
             return (self.root / kind / key / "manifest.json").read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -102,7 +102,7 @@ class LocalFolder:
             return None
 
     def sizes(self, kind: str, key: str, names: Iterable[str]) -> dict[str, int]:
-        """Return the sizes of those files that are there."""
+        """Return the sizes of the files that exist."""
         folder, sizes = self.root / kind / key, {}
         for name in names:
             with contextlib.suppress(*ABSENT):
@@ -115,7 +115,7 @@ class LocalFolder:
 
     def touch(self, kind: str, key: str) -> None:
         """Set the folder's time to now."""
-        with contextlib.suppress(OSError):  # a store that may only be read
+        with contextlib.suppress(OSError):  # a store that is read-only
             os.utime(self.root / kind / key)
 
     def path(self, kind: str, key: str, name: str) -> Path:
@@ -123,7 +123,7 @@ class LocalFolder:
         return self.root / kind / key / name
 
     def drop_copy(self, kind: str, key: str, name: str) -> bool:  # noqa: ARG002
-        """Return False: files are read where they lie."""
+        """Return False: files are read in their place."""
         return False
 
     def address(self, kind: str, key: str, name: str) -> str:
@@ -131,7 +131,7 @@ class LocalFolder:
         return str(self.path(kind, key, name))
 
     def commit(self, staging: Path, kind: str, key: str, manifest: Mapping[str, Any]) -> None:
-        """Write the manifest, make everything durable, and rename the staging folder into place."""
+        """Write the manifest, flush everything to the disk, and rename the staging folder to its place."""
         (staging / "manifest.json").write_bytes(sealed(manifest))
         fsync_tree(staging)
         target = self.root / kind / key
@@ -140,22 +140,22 @@ class LocalFolder:
         fsync(target.parent)
 
     def _replace(self, staging: Path, kind: str, key: str) -> None:
-        """Rename `staging` into place, giving way to a good artifact and setting a damaged one aside."""
-        with _alone(self.root):  # or a writer would set aside what another has put in place since it looked
+        """Rename `staging` to its place; keep a good artifact that is already there and set a damaged one aside."""
+        with _alone(self.root):  # otherwise a writer could set aside what another has just put in place
             while (look := look_at(self, kind, key)).state != "hit":
                 if look.refused is not None:
                     raise look.refused
                 self._move_aside(kind, key, look.state.removeprefix("corrupt: "))
                 try:
                     staging.rename(self.root / kind / key)
-                except OSError as error:  # where there are no locks another may have been faster
+                except OSError as error:  # without locks another writer may have been faster
                     if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
                         raise
                 else:
                     return
 
     def claim(self, kind: str, key: str) -> Callable[[], None] | None:
-        """Return what unlocks an artifact's lock file after locking it, None where another process has."""
+        """Lock an artifact's lock file and return the function that unlocks it, None if another process has it."""
         path = self.root / LEASES / f"{kind}-{key}"
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
@@ -164,7 +164,7 @@ class LocalFolder:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
                     break
-                file.close()  # the one who had it removed the file meanwhile
+                file.close()  # the process that had locked it has just removed the file
             except BlockingIOError:
                 file.close()
                 return None
@@ -179,13 +179,13 @@ class LocalFolder:
         return release
 
     def holders(self, kind: str) -> list[str]:
-        """Return the keys whose lock files are locked; the files of others, who died, are deleted."""
+        """Return the keys whose lock files are locked; delete the files of processes that ended."""
         held = []
         for path in sorted((self.root / LEASES).glob(f"{kind}-*")):
             key = path.name.removeprefix(f"{kind}-")
             try:
                 release = self.claim(kind, key)
-            except PermissionError:  # another user's, who may be at work
+            except PermissionError:  # the file of another user, who may be running
                 release = None
             except OSError:  # a place without locks
                 continue
@@ -196,7 +196,7 @@ class LocalFolder:
         return held
 
     def set_aside(self, kind: str, key: str, find_problem: Callable[[], str]) -> str | None:
-        """Rename an artifact's folder into the folder of damaged ones, in place of an older one of its key."""
+        """Rename an artifact's folder into the folder of damaged ones; it replaces an older one with the same key."""
         with _alone(self.root):  # another process may have made it again meanwhile
             if not (problem := find_problem()):
                 return None
@@ -211,10 +211,12 @@ class LocalFolder:
         set_aside(self.root, aside)
         (self.root / kind / key).rename(aside)
         with contextlib.suppress(OSError):  # another user's folder
-            (aside / _NOTE).write_text(problem, encoding="utf-8")  # which makes it young to `clear`
+            (aside / _NOTE).write_text(
+                problem, encoding="utf-8"
+            )  # the new time keeps it from `clear` for now
 
     def damage(self, kind: str, key: str) -> str | None:
-        """Return the note beside an artifact that was set aside."""
+        """Return the note in an artifact that was set aside."""
         with contextlib.suppress(*ABSENT):
             return (self.root / DAMAGED / f"{kind}-{key}" / _NOTE).read_text(
                 encoding="utf-8", errors="replace"
@@ -226,7 +228,7 @@ class LocalFolder:
         set_aside(self.root, self.root / kind / key)
 
     def clear(self, oldest_kept: float) -> None:
-        """Delete the staging folders of killed writers, the lock files that they left, and damaged artifacts."""
+        """Delete staging folders and lock files of killed writers, and damaged artifacts."""
         clear_staging(self.root, oldest_kept)
         clear_folders((self.root / DAMAGED).glob("*"), oldest_kept)
         for path in (self.root / LEASES).glob("*"):
@@ -236,12 +238,12 @@ class LocalFolder:
                     release()
 
     def each(self, function: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator[_Out]:
-        """Yield `function` of each item; a disk answers at once."""
+        """Yield `function` of each item, one at a time: a disk needs no waiting."""
         return map(function, items)
 
 
 def set_aside(root: Path, folder: Path) -> None:
-    """Take a folder below `root` out of sight in one rename, then delete it."""
+    """Move a folder below `root` out of sight in one rename, then delete it."""
     if not folder.exists():
         return
     aside = root / STAGING / staging_name("discarded")
@@ -253,7 +255,7 @@ def set_aside(root: Path, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _alone(root: Path) -> Iterator[None]:
-    """Hold the store's lock, against other threads and processes, while the block runs."""
+    """Lock the store against other threads and processes while the block runs."""
     with _lock_file(root / ".lock") as file:
         with contextlib.suppress(OSError):  # a place without locks
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -261,7 +263,7 @@ def _alone(root: Path) -> Iterator[None]:
 
 
 def _lock_file(path: Path) -> IO[bytes]:
-    """Return the lock's file, which is only read where another user made it."""
+    """Return the open lock file; it is opened read-only if another user made it."""
     try:
         return path.open("ab")
     except PermissionError:
@@ -274,16 +276,16 @@ def clear_staging(root: Path, oldest_kept: float) -> None:
 
 
 def clear_folders(folders: Iterable[Path], oldest_kept: float) -> None:
-    """Delete those of the folders in which nothing was written since the Unix time `oldest_kept`."""
+    """Delete the folders in which nothing was written since the Unix time `oldest_kept`."""
     for folder in folders:
         with contextlib.suppress(FileNotFoundError):  # committed meanwhile
             newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
-            if newest <= oldest_kept:  # a writer at work touches its files, not its folder
+            if newest <= oldest_kept:  # a running writer touches its files, not its folder
                 shutil.rmtree(folder, ignore_errors=True)
 
 
 def _folders(folder: Path) -> list[str]:
-    """Return the names of the folders in `folder` that are not hidden, sorted; none where it is not there."""
+    """Return the names of the folders in `folder` that are not hidden, sorted; none if it does not exist."""
     if not folder.is_dir():
         return []
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

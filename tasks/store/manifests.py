@@ -1,12 +1,12 @@
-"""Manifests: what an artifact says of itself, sealed with a digest of its own -> bytes, and back with every check.
+"""Manifests: what is recorded about an artifact, with a digest of the manifest -> bytes, and back with every check.
 
     digest      BLAKE2b of the manifest's canonical text without this field
     keyed_by    what the key is a digest of: `recipe`, or `content`
 
-Three things are checked each time that a manifest is read: its digest, its kind and key against the folder in which it
-lies, and the key against the recipe. Documents that a source was loaded into are keyed by their content, which only the
-load stage can compute; their key is held by the manifest's digest. Manifests of before format 2 have no digest: their
-form, kind and key are checked, and `topicflow store verify` counts them.
+Three things are checked each time a manifest is read: its digest, its kind and key against the folder in which it is,
+and the key against the recipe. Loaded documents have a key made from their content, which only the load stage can
+compute; the manifest's digest protects that key. Manifests from before format 2 have no digest: their form, kind and
+key are checked, and `topicflow store verify` counts them.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _FIELDS: Mapping[str, type | tuple[type, ...]] = {
 
 
 def sealed(manifest: Mapping[str, Any]) -> bytes:
-    """Return the canonical text of a manifest with its own digest in it."""
+    """Return the canonical text of a manifest, with its digest."""
     body = {**manifest, "format": FORMAT}
     return canonical_json({**body, "digest": digest(canonical_json(body))})
 
 
 def has_digest(manifest: Mapping[str, Any]) -> bool:
-    """Return whether a manifest carries a digest of its own."""
+    """Return whether a manifest has a digest of itself."""
     return "digest" in manifest
 
 
@@ -47,7 +47,7 @@ def opened(raw: bytes, kind: str, key: str) -> Manifest:
     Raises
     ------
     DamagedError
-        With what is wrong, where these are not the bytes that were written for this artifact.
+        If these are not the bytes that were written for this artifact, with what is wrong.
     """
     manifest = _parsed(raw)
     if has_digest(manifest):
@@ -57,14 +57,14 @@ def opened(raw: bytes, kind: str, key: str) -> Manifest:
     elif manifest["format"] != 1:
         raise DamagedError("manifest.json lacks its digest")
     if (manifest["kind"], manifest["key"]) != (kind, key):
-        raise DamagedError(f"manifest.json is that of {manifest['kind']}/{manifest['key']}")
+        raise DamagedError(f"manifest.json belongs to {manifest['kind']}/{manifest['key']}")
     if _keyed_by(manifest) == "recipe" and digest(canonical_json(manifest["recipe"])) != key:
-        raise DamagedError("manifest.json has a recipe of another key")
+        raise DamagedError("manifest.json has the recipe of another key")
     return manifest
 
 
 def keyed_by(kind: str, stage: str) -> str:
-    """Return what the keys of a stage's artifacts are digests of: `recipe`, or `content` for loaded documents."""
+    """Return what the keys of a stage's artifacts are computed from: `recipe`, or `content` for loaded documents."""
     return "content" if (kind, stage) == ("documents", "load") else "recipe"
 
 
@@ -73,13 +73,13 @@ def _keyed_by(manifest: Manifest) -> str:
 
 
 def _parsed(raw: bytes) -> Manifest:
-    """Return the JSON of a manifest that has the fields of one; raise DamagedError where it is none."""
+    """Return the JSON of a manifest with all fields of one; raise DamagedError if it is none."""
     try:
         manifest = json.loads(raw)
     except (ValueError, RecursionError):
-        raise DamagedError("manifest.json is no JSON") from None
+        raise DamagedError("manifest.json is not JSON") from None
     if not isinstance(manifest, dict):
-        raise DamagedError("manifest.json is no manifest")
+        raise DamagedError("manifest.json is not a manifest")
     for name, kinds in _FIELDS.items():
         if not isinstance(manifest.get(name), kinds):
             raise DamagedError(f"manifest.json lacks {name}")
@@ -89,7 +89,7 @@ def _parsed(raw: bytes) -> Manifest:
 
 
 def _is_file(name: str, entry: object) -> bool:
-    """True for a file below the artifact's folder with size and digest: a foreign manifest must not lead elsewhere."""
+    """Return whether a file is below the artifact's folder and has size and digest: a path must not lead elsewhere."""
     path = PurePosixPath(name)
     inside = bool(name) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
     return (

@@ -1,6 +1,6 @@
-"""Process: this process -> a token that no other process has, on this machine, in another container or on another host.
+"""Process: a token for this process that no other process has, on this machine, in a container or on another host.
 
-A process id is not enough: on a shared store two containers both have a process 1.
+A process id is not enough: two containers that share a store both have a process 1.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import socket
 import uuid
 
 _tokens: dict[int, str] = {}
-"""The token by process id: a forked child inherits its parent's and makes its own."""
+"""The token by process id: a forked child inherits its parent's tokens and makes its own."""
 
 
 def process_token() -> str:
-    """Return `<host>-<process id>-<random>`, the same as long as this process lives."""
+    """Return `<host>-<process id>-<random>`, always the same for this process."""
     pid = os.getpid()
     if pid not in _tokens:
         host = re.sub(r"[^A-Za-z0-9.]+", "-", socket.gethostname())[:60] or "host"
@@ -24,5 +24,5 @@ def process_token() -> str:
 
 
 def staging_name(purpose: str = "") -> str:
-    """Return a new name for what this process is writing; `interrupt` deletes by its beginning, the token."""
+    """Return a new name for something that this process writes; `interrupt` deletes by the token at its beginning."""
     return "-".join(part for part in (process_token(), purpose, uuid.uuid4().hex) if part)

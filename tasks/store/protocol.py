@@ -1,4 +1,4 @@
-"""Backends: what a store asks of the place where its artifacts lie, and what tells a good artifact from a bad one.
+"""Backends: what a store needs from the place of its artifacts, and how a good artifact differs from a bad one.
 
 `tasks.store.local` is a local folder, `tasks.store.bucket` an object store that is read through a folder on this
 machine.
@@ -21,7 +21,7 @@ _Out = TypeVar("_Out")
 
 @dataclass(frozen=True)
 class Entry:
-    """An artifact as a listing shows it: kind, key, size in bytes, and when it was written or last used (Unix time)."""
+    """An artifact in a listing: kind, key, size in bytes, and when it was written or last used (Unix time)."""
 
     kind: str
     key: str
@@ -30,33 +30,33 @@ class Entry:
 
 
 class Backend(Protocol):
-    """A place where artifacts lie.
+    """A place for artifacts.
 
     Attributes
     ----------
     root : Path
         The local folder from which files are read and in whose `.staging` they are written.
     name : str
-        What messages call the place: the folder as it was given, or the URL.
+        The place in messages: the folder as the user gave it, or the URL.
     location : str
-        What run records call it: the absolute path, or the URL.
+        The place in run records: the absolute path, or the URL.
     """
 
     @property
-    def root(self) -> Path: ...  # noqa: D102  (said above)
+    def root(self) -> Path: ...  # noqa: D102  (described above)
 
     @property
-    def name(self) -> str: ...  # noqa: D102  (said above)
+    def name(self) -> str: ...  # noqa: D102  (described above)
 
     @property
-    def location(self) -> str: ...  # noqa: D102  (said above)
+    def location(self) -> str: ...  # noqa: D102  (described above)
 
     def read_marker(self) -> bytes:
-        """Return format.json; raise FileNotFoundError where the store is yet to be made."""
+        """Return format.json; raise FileNotFoundError if there is no store yet."""
         ...
 
     def write_marker(self, data: bytes) -> None:
-        """Make the store with `data` as its format.json, where it has none."""
+        """Make the store with `data` as its format.json, if it has none."""
         ...
 
     def kinds(self) -> list[str]:
@@ -72,82 +72,82 @@ class Backend(Protocol):
         ...
 
     def manifest(self, kind: str, key: str, *, fresh: bool = False) -> bytes | None:
-        """Return an artifact's manifest.json, None where there is no artifact; `fresh` takes no copy for it.
+        """Return an artifact's manifest.json, None if there is no artifact; `fresh` does not use a local copy.
 
-        Raises OSError where there is an artifact whose manifest cannot be read.
+        Raises OSError if there is an artifact but its manifest cannot be read.
         """
         ...
 
     def sizes(self, kind: str, key: str, names: Iterable[str]) -> dict[str, int]:
-        """Return the sizes in bytes of those of an artifact's files that are there; raise OSError where it may not."""
+        """Return the sizes in bytes of an artifact's existing files; raise OSError if they cannot be read."""
         ...
 
     def digest(self, kind: str, key: str, name: str) -> str:
-        """Return the BLAKE2b digest of one file's bytes as they lie there."""
+        """Return the BLAKE2b digest of one file's bytes in this place."""
         ...
 
     def touch(self, kind: str, key: str) -> None:
-        """Note that an artifact is in use, where the place may be written."""
+        """Note that an artifact is in use, if the place is writable."""
         ...
 
     def path(self, kind: str, key: str, name: str) -> Path:
         """Return where a file or folder of an artifact can be read; it may not exist.
 
-        Raises DamagedError where a copy has to be made and the bytes are not those that were written.
+        Raises DamagedError if a copy must be made and the bytes are not those that were written.
         """
         ...
 
     def drop_copy(self, kind: str, key: str, name: str) -> bool:
-        """Delete this machine's copy of a file and return True; return False where the file is the original."""
+        """Delete this machine's copy of a file and return True; return False if the file is the original."""
         ...
 
     def address(self, kind: str, key: str, name: str) -> str:
-        """Return how others find one file of an artifact."""
+        """Return the path or URL of one file of an artifact, for other programs."""
         ...
 
     def commit(self, staging: Path, kind: str, key: str, manifest: Mapping[str, Any]) -> None:
-        """Make the files in `staging` an artifact, all at once; give way to a good one, replace a damaged one."""
+        """Commit the files in `staging` in one step; a good artifact that is there stays, a damaged one is replaced."""
         ...
 
     def claim(self, kind: str, key: str) -> Callable[[], None] | None:
-        """Return what lets go of the right to make an artifact, None where another has it; at once.
+        """Return the function that releases the right to make an artifact, None if another process has it; never wait.
 
-        It ends with the process that has it. Raises OSError or ArtifactError where there are no locks.
+        The right ends with its process. Raises OSError or ArtifactError if the place has no locks.
         """
         ...
 
     def holders(self, kind: str) -> list[str]:
-        """Return the keys of the leases of a kind that processes at work have."""
+        """Return the keys of the leases of a kind that running processes have."""
         ...
 
     def set_aside(self, kind: str, key: str, find_problem: Callable[[], str]) -> str | None:
-        """Take a damaged artifact out of sight, keep it until `clear`, and return where it is; OSError where it cannot.
+        """Move a damaged artifact out of sight, keep it until `clear`, and return its place; OSError if that fails.
 
-        `find_problem` looks once more, while nobody else changes the place: where it finds nothing, nothing is done
-        and None returned. `damage` returns what it finds until another artifact of this key is damaged.
+        `find_problem` checks once more, while nobody else changes the place: if it finds nothing, nothing is done and
+        None is returned. `damage` returns what was found until another artifact with this key is damaged.
         """
         ...
 
     def damage(self, kind: str, key: str) -> str | None:
-        """Return what was wrong with an artifact that was set aside on this machine, None where none was."""
+        """Return what was wrong with an artifact that was set aside on this machine, None if there is none."""
         ...
 
     def discard(self, kind: str, key: str) -> None:
-        """Take an artifact out of sight at once, then delete it; one that is gone already is no error."""
+        """Make an artifact invisible in one step, then delete it; it is no error if the artifact is already gone."""
         ...
 
     def clear(self, oldest_kept: float) -> None:
-        """Delete what killed writers left and copies that nobody used since the Unix time `oldest_kept`."""
+        """Delete files of killed writers, and copies that were not used since the Unix time `oldest_kept`."""
         ...
 
     def each(self, function: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator[_Out]:
-        """Yield `function` of each item in order, several at a time where waiting for answers takes the time."""
+        """Yield `function` of each item in order, several at a time if most of the time is waiting for answers."""
         ...
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a look at an artifact found.
+    """The result of a check of an artifact.
 
     Attributes
     ----------
@@ -156,9 +156,9 @@ class Look:
     manifest : dict or None
         The manifest of a hit.
     refused : ArtifactError or None
-        The error of what could not be read, with its remedy.
+        The error if something could not be read, with its remedy.
     is_there : bool
-        Whether there is something at its place, good or not.
+        Whether there is anything in its place, good or damaged.
     """
 
     state: str
@@ -168,7 +168,7 @@ class Look:
 
 
 def look_at(backend: Backend, kind: str, key: str) -> Look:
-    """Return the state of an artifact, by its manifest and by existence and size of its files."""
+    """Return the state of an artifact, from its manifest and the existence and size of its files."""
     try:
         raw = backend.manifest(kind, key, fresh=True)
         if raw is None:
@@ -188,7 +188,7 @@ def look_at(backend: Backend, kind: str, key: str) -> Look:
 
 
 def _wrong_size(manifest: Manifest, sizes: Mapping[str, int]) -> str:
-    """Return which file is gone or of another size than its manifest says, an empty string where none is."""
+    """Return which file is gone or has another size than the manifest says, or an empty string if none."""
     for name, entry in manifest["files"].items():
         if name not in sizes:
             return f"{name} is gone"

@@ -1,4 +1,4 @@
-"""Recipe parts: a section of the config, and libraries -> what a recipe holds of them."""
+"""Recipe parts: a section of the config, and libraries -> their part of a recipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 
 def fields_of(config: BaseModel, leave_out: Collection[str] = ()) -> dict[str, Any]:
-    """Return the fields of a section as JSON values, but for those that do not decide the result."""
+    """Return the fields of a section as JSON values, without those that do not decide the result."""
     return config.model_dump(mode="json", exclude=set(leave_out))
 
 

@@ -1,4 +1,4 @@
-"""Resources: the time and memory that a block of work took, and the threads that it may take."""
+"""Resources: the time and memory that a block of work used, and the threads that it may use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass
 class Usage:
-    """Wall seconds, peak resident bytes and peak bytes of GPU memory (0 where none was used) of a finished block."""
+    """Wall seconds, peak resident bytes and peak bytes of GPU memory (0 if no GPU was used) of a finished block."""
 
     seconds: float = 0.0
     peak_rss_bytes: int = 0
@@ -23,12 +23,12 @@ class Usage:
 
 @contextlib.contextmanager
 def measured() -> Iterator[Usage]:
-    """Yield a Usage that is filled in when the block ends.
+    """Yield a Usage that is filled in at the end of the block.
 
     Notes
     -----
-    On Linux the kernel's high-water mark is reset first, so the peak is the block's own; elsewhere it is the
-    process's since its start.
+    On Linux the kernel's high-water mark is reset first, so that the peak is that of the block; on other systems it is
+    the peak since the start of the process.
     """
     _reset_peak()
     if (cuda := _cuda()) is not None:
@@ -44,7 +44,7 @@ def measured() -> Iterator[Usage]:
 
 @contextlib.contextmanager
 def compiled_threads(n_threads: int | None) -> Iterator[None]:
-    """Run numba's parallel loops inside the block on `n_threads` threads, at most those there are; on all if None."""
+    """Run numba's parallel loops in the block on at most `n_threads` threads; on all threads if None."""
     import numba
 
     before = numba.get_num_threads()
@@ -57,7 +57,7 @@ def compiled_threads(n_threads: int | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """Run torch inside the block on one thread, where sums over rows must come out the same on any machine's cores."""
+    """Run torch in the block on one thread, if sums over rows must be the same for any number of cores."""
     import torch
 
     before = torch.get_num_threads()
@@ -69,7 +69,7 @@ def one_torch_thread() -> Iterator[None]:
 
 
 def peak_rss_bytes() -> int:
-    """Return the process's peak resident memory in bytes, since the last reset where the kernel allows one."""
+    """Return the process's peak resident memory in bytes, since the last reset if the kernel allows one."""
     try:
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):
@@ -81,7 +81,7 @@ def peak_rss_bytes() -> int:
 
 
 def _cuda() -> Any:  # noqa: ANN401  (a module of torch, which is not imported for this)
-    """Return torch.cuda where this process has used a GPU with it, else None."""
+    """Return torch.cuda if this process has used a GPU with it, otherwise None."""
     torch = sys.modules.get("torch")
     return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
 

@@ -1,7 +1,7 @@
-"""Verify: a store -> what every byte of every artifact says of it: sound, damaged, or not to be read.
+"""Verify: the result of a check of every byte of every artifact of a store: sound, damaged, or unreadable.
 
-Reports and removes nothing of its own accord: a file that another user may not read, a disk that answers late or a
-process out of file handles look like damage to who does not tell them apart.
+Only reports, unless it is asked to remove damaged artifacts: a file that another user owns, a slow disk or a process
+without free file handles must not be mistaken for damage.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from topicflow.tasks.store.protocol import look_at
 
 @dataclass(frozen=True)
 class Finding:
-    """What a look at all bytes of an artifact, or of a run's folder, found.
+    """The result of a check of all bytes of an artifact, or of a run's folder.
 
     Attributes
     ----------
     kind, key : str
-        The artifact, or name and id of the run; `key` is empty for a kind whose folder cannot be listed.
+        The artifact, or the name and id of the run; `key` is empty for a kind whose folder cannot be listed.
     damage : str
-        What is wrong with the bytes that were read; empty where nothing is.
+        What is wrong with the bytes that were read; empty if nothing is.
     refused : str
-        What could not be read, why, and what to do; empty where everything was.
+        What could not be read, why, and what to do; empty if everything was read.
     has_digest : bool
-        Whether its manifest or record carries a digest of its own, without which not every change is noticed.
+        Whether its manifest or record has a digest of itself; without one, some changes are not noticed.
     """
 
     kind: str
@@ -40,24 +40,24 @@ class Finding:
 
     @property
     def problem(self) -> str:
-        """What is wrong, in one line; empty where nothing is."""
+        """What is wrong, in one line; empty if nothing is."""
         return f"corrupt: {self.damage}" if self.damage else self.refused
 
 
 def verify_artifacts(store: ArtifactStore, *, remove: bool = False) -> Iterator[Finding]:
-    """Yield a finding for every artifact, by kind and key, after reading all of its bytes.
+    """Check all bytes of every artifact, by kind and key, and yield a finding for each.
 
     Parameters
     ----------
     store : ArtifactStore
-        What is read.
+        The store to check.
     remove : bool
-        Remove what is damaged, so that the next run makes it again; never what could not be read.
+        Remove damaged artifacts, so that the next run makes them again; unreadable ones are never removed.
 
     Raises
     ------
     ArtifactError
-        When the store's own folder cannot be listed.
+        If the store's own folder cannot be listed.
     """
     try:
         kinds = [kind for kind in store.backend.kinds() if not kind.startswith(".")]
@@ -81,7 +81,7 @@ def verify_artifacts(store: ArtifactStore, *, remove: bool = False) -> Iterator[
 
 
 def _look_whole(store: ArtifactStore, kind: str, key: str) -> Finding | None:
-    """Return the finding of an artifact; None where it is gone by now, or was never whole in a bucket."""
+    """Return the finding for an artifact; None if it is gone by now, or was never complete in a bucket."""
     try:
         look = look_at(store.backend, kind, key)
         if look.refused is not None:
@@ -96,7 +96,7 @@ def _look_whole(store: ArtifactStore, kind: str, key: str) -> Finding | None:
 
 
 def _compared(store: ArtifactStore, kind: str, key: str, manifest: Manifest) -> Finding:
-    """Return what a comparison of every file with its digest found; one that cannot be read does not end it."""
+    """Compare every file with its digest and return the finding; an unreadable file does not end the check."""
     wrong = []
     refused = ""
     for name, entry in manifest["files"].items():

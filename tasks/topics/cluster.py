@@ -86,7 +86,7 @@ def cluster_points(
 
     Notes
     -----
-    Points at the same position are one point, whatever put them there: they have one label, and split no cluster. If
+    Points at the same position are one point, for any reason: they have one label, and split no cluster. If
     all points are equal, they form one cluster with probability 1: HDBSCAN finds no difference in density.
     """
     runtime = runtime or RuntimeConfig()
@@ -112,7 +112,7 @@ def _cluster_distinct(
     runtime: RuntimeConfig,
     counts: NDArray[np.int64],
 ) -> Clustering:
-    """Return the clusters of points of which no two coincide, each of which `counts` documents share."""
+    """Return the clusters of distinct points, each of which represents `counts` documents."""
     if len(points) < 2:
         n = len(points)
         whole = np.ones(n, np.float32) if isinstance(config, GraphCluster) else None

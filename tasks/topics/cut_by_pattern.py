@@ -1,6 +1,6 @@
-"""Cut by pattern: a process of its own, which can be ended: JSON [pattern, texts, hold_s] in, a line for each text out.
+"""Cut by pattern: a separate process, which can be killed: JSON [pattern, texts, hold_s] in, a line for each text out.
 
-Python's regular expressions hold the interpreter while they search, so that nothing in the same process can stop one
+Python's regular expressions block the interpreter while they search, so that nothing in the same process can stop one
 that backtracks.
 """
 
@@ -14,7 +14,7 @@ from itertools import chain
 
 
 def main() -> None:
-    """Write a line when all is read, and the words of each text, a JSON list a line; hold no line back for `hold_s`."""
+    """Write a line after reading, then a line with each text's words; delay no line by more than `hold_s`."""
     pattern, texts, hold_s = json.load(sys.stdin)
     find = re.compile(pattern).findall
     written = 0.0

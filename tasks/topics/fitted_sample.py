@@ -15,7 +15,7 @@ N_NEAREST = 8
 """Fitted neighbours that decide a document's topic and position."""
 
 OFTEN = 10
-"""Documents with one vector from which on a person is told of them."""
+"""Minimum number of documents with one vector that is reported to the user."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class FittedSample:
     rows : ndarray of shape (n_fitted,), int64
         Fitted rows, in the order in which they were fitted.
     nearest : ndarray of shape (n_docs, N_NEAREST), int32
-        Positions in `rows` of each document's nearest fitted documents; only of its own vector where all are fitted.
+        Positions in `rows` of each document's nearest fitted documents; only its own vector's if all are fitted.
     weights : ndarray of shape (n_docs, N_NEAREST), float32
         Weights of these in the vote; a document with the vector of a fitted document follows only that one.
     counts : ndarray of shape (n_fitted,), int32, optional
@@ -41,7 +41,7 @@ class FittedSample:
 
     @property
     def share(self) -> float:
-        """Share of the documents that are fitted, copies of one vector counted."""
+        """Share of the documents that are fitted, including copies of fitted vectors."""
         n_fitted = len(self.rows) if self.counts is None else int(self.counts.sum())
         return n_fitted / len(self.nearest)
 
@@ -79,12 +79,12 @@ class FittedSample:
 
 
 def share_of_copies(counts: NDArray[np.integer]) -> dict[str, float | int]:
-    """Return how many vectors OFTEN documents and more have, and the share of all documents that have one of them.
+    """Return how many vectors have at least OFTEN documents, and the share of all documents with one of them.
 
     Parameters
     ----------
     counts : ndarray of shape (n_points,), integer
-        Documents with each vector.
+        Number of documents with each vector.
     """
     often = counts[counts >= OFTEN]
     return {"n_vectors": len(often), "share": round(float(often.sum() / counts.sum()), 6)}
@@ -109,5 +109,7 @@ def read_sample(store: ArtifactStore, neighbors: ArtifactRef) -> FittedSample | 
         return FittedSample(rows, own, np.ones(own.shape, np.float32), counts)
     distances = np.asarray(store.array(neighbors, "nearest_distances"))
     weights = neighbor_weights(distances)
-    weights[distances[:, 0] == 0.0] = np.eye(1, weights.shape[1], dtype=np.float32)  # a copy of a fitted one
+    weights[distances[:, 0] == 0.0] = np.eye(
+        1, weights.shape[1], dtype=np.float32
+    )  # a copy of a fitted document
     return FittedSample(rows, np.asarray(store.array(neighbors, "nearest")), weights, counts)

@@ -87,13 +87,13 @@ def weigh_words(counts: csr_matrix, words: list[str], labels: LabelArray, config
     words : list of str
         The words of its columns.
     labels : ndarray of shape (n_docs,), int32
-        Topic of each document, -1 for none; noise is a class of its own, as in BERTopic.
+        Topic of each document, -1 for none; noise is a separate class, as in BERTopic.
     config : LabelConfig
         Weighting.
 
     Notes
     -----
-    O(non-zero counts), whatever the size of the topics.
+    O(non-zero counts), for topics of any size.
     """
     first = int(min(labels.min(initial=0), 0))
     classes, present = topic_counts(counts, labels, first)
@@ -189,7 +189,7 @@ def representative_rows(
 ) -> list[list[int]]:
     """Return the first `n` candidates of each topic with distinct texts; reads the documents part by part.
 
-    Memory is 16 bytes for each candidate, whatever the length of the texts.
+    Memory is 16 bytes for each candidate, for texts of any length.
     """
     rows = np.sort(np.concatenate([*candidates, np.empty(0, np.int64)]))
     digests, start, low = [text_digests([])], 0, 0

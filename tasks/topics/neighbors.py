@@ -119,7 +119,7 @@ def neighbors(
 
 
 def distinct_points(vectors: NDArray[np.float32], n_threads: int | None) -> EqualRows:
-    """Return the groups of equal vectors (n, dim): each is one point to graph, layout and clusters."""
+    """Return the groups of equal vectors (n, dim): each is one point for graph, layout and clusters."""
     with threads(n_threads) as run:
         return equal_rows(np.ascontiguousarray(vectors, np.float32), run)
 

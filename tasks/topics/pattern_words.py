@@ -1,7 +1,7 @@
-r"""Pattern words: a pattern of the user's own and texts -> their words, cut under a time limit in other processes.
+r"""Pattern words: a user's pattern and texts -> their words, split under a time limit in other processes.
 
-A regular expression may need longer than anyone can wait, by the text and not by itself: `(\w+\s?)+:` ends at once on
-most texts and never on a long one without a colon. So it is not tried on examples; each text has a limit.
+A regular expression may take very long, depending on the text and not only on the pattern: `(\w+\s?)+:` ends quickly
+for most texts and never for a long one without a colon. So it is not tried on examples; each text has a limit.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.topics import cut_by_pattern
 
 TEXT_S, CHARACTERS_PER_S = 20.0, 50_000
-"""Seconds that a text may take, and characters for which it may take another: common patterns cut a million in .1 s."""
+"""Seconds for each text, and characters for each additional second: common patterns split a million in .1 s."""
 
 START_S = 60.0
-"""Seconds that the process may take to start and to read the texts."""
+"""Maximum seconds for the process to start and to read the texts."""
 
 HOLD_S = 0.2
-"""Seconds for which the process may hold words back: a write for each text takes five times as long as its words."""
+"""Maximum seconds that the process buffers words: a write for each text takes five times as long as its words."""
 
 
 class PatternWords(AnalyzedWords):
-    """Words that a pattern finds, and phrases of `shortest` to `longest` of them.
+    """Words that a pattern finds, and phrases of `shortest` to `longest` words.
 
     Parameters
     ----------
     pattern : str
-        A regular expression of one group or none.
+        A regular expression with at most one group.
     lowercase : bool
-        Fold case first, as Python does.
+        Whether to convert to lower case first, as Python does.
     stop_words : sequence of str
         Words that are left out before phrases are made.
     shortest, longest : int
-        Words of a phrase.
+        Numbers of words in a phrase.
 
     Notes
     -----
-    A process for each slice of texts, as many at once as there are threads; 34 µs a title on a busy machine, where
+    One process per slice of texts, as many in parallel as there are threads; 34 µs per title on a busy machine, where
     scikit-learn takes 7.
     """
 
@@ -60,7 +60,7 @@ class PatternWords(AnalyzedWords):
         self._stopped, self._lengths = frozenset(stop_words), range(shortest, longest + 1)
 
     def cut(self, texts: Sequence[str]) -> list[list[str]]:
-        """Return each text's words and phrases; raise ConfigError where the pattern takes too long."""
+        """Return each text's words and phrases; raise ConfigError if the pattern takes too long."""
         cut = cut_apart(self._pattern, [text.lower() for text in texts] if self._lowercase else texts)
         return [self._phrases([word for word in words if word not in self._stopped]) for words in cut]
 
@@ -71,11 +71,11 @@ class PatternWords(AnalyzedWords):
 
 
 def checked_pattern(pattern: str) -> re.Pattern[str]:
-    """Return a compiled pattern; raise ConfigError where it is none, or has more than one group."""
+    """Return a compiled pattern; raise ConfigError if it is invalid or has more than one group."""
     try:
         found = re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
-        reason = "it is nested too deep" if isinstance(error, RecursionError) else error
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         msg = f"count.token_pattern: not a regular expression: {reason}"
         raise ConfigError(msg) from None
     if found.groups > 1:
@@ -85,12 +85,12 @@ def checked_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def cut_apart(pattern: str, texts: Sequence[str], hold_s: float = HOLD_S) -> list[list[str]]:
-    """Return the words that a pattern finds in each text, in a process that is ended where one takes too long.
+    """Return the words that a pattern finds in each text, in a process that is killed if one text takes too long.
 
     Raises
     ------
     ConfigError
-        When a text takes longer than its limit, or the process cannot do it.
+        If a text takes longer than its limit, or the process fails.
     """
     command = [sys.executable, "-I", "-S", cut_by_pattern.__file__]
     pipe = subprocess.PIPE
@@ -100,7 +100,7 @@ def cut_apart(pattern: str, texts: Sequence[str], hold_s: float = HOLD_S) -> lis
         assert process.stderr is not None
         found: list[list[str]] = []
         try:
-            with contextlib.suppress(BrokenPipeError):  # it has ended, and says why
+            with contextlib.suppress(BrokenPipeError):  # it has ended and reports why
                 process.stdin.write(json.dumps([pattern, list(texts), hold_s]).encode())
                 process.stdin.close()
             found.extend(map(json.loads, _lines(process.stdout, texts, hold_s)))
@@ -116,12 +116,12 @@ def cut_apart(pattern: str, texts: Sequence[str], hold_s: float = HOLD_S) -> lis
                 raise _too_slow(pattern, texts, len(found)) from None
         finally:
             process.kill()
-    done = found[1:]  # once more, to see which text it is
+    done = found[1:]  # again without buffering, to find the slow text
     return done + cut_apart(pattern, texts[len(done) :], hold_s=0.0)
 
 
 def _lines(output: IO[bytes], texts: Sequence[str], hold_s: float) -> Iterator[bytes]:
-    """Yield the lines of a process, one when it has begun and one a text; raise TimeoutError where one is late."""
+    """Yield the lines of a process, one after its start and one per text; raise TimeoutError if one is late."""
     begun: list[bytes] = []
     ready: deque[bytes] = deque()
     for seconds in (START_S, *map(limit_s, texts)):
@@ -141,7 +141,7 @@ def _lines(output: IO[bytes], texts: Sequence[str], hold_s: float) -> Iterator[b
 
 
 def limit_s(text: str) -> float:
-    """Return the seconds that a text may take."""
+    """Return the maximum seconds for a text."""
     return TEXT_S + len(text) / CHARACTERS_PER_S
 
 
@@ -153,7 +153,7 @@ def _too_slow(pattern: str, texts: Sequence[str], n_lines: int) -> ConfigError:
     text = texts[n_lines - 1]
     return ConfigError(
         f"count.token_pattern: {_shown(pattern)} took more than {limit_s(text):.0f} s on a text of {len(text):,} "
-        f"characters that begins with {text[:40]!r}; it backtracks: write it without repetition in repetition, as in "
+        f"characters that begins with {text[:40]!r}; it backtracks: avoid repetition within repetition, as in "
         "(a+)+"
     )
 

@@ -33,7 +33,7 @@ from topicflow.tasks.topics.neighbors import distinct_points
 AnyReduce = DiffusionReduce | ParallelUmapReduce | UmapReduce | PcaReduce | NoReduce
 
 LEAST_EXTENT = 1e-30
-"""Width of a component below which the points have no width along it: unit vectors differ by 1e-8 at least."""
+"""Width of a component below which it counts as zero: unit vectors differ by at least 1e-8."""
 
 CUDA_FROM = 50_000
 """Minimum number of points for a CUDA device: loading its kernel takes 1 s, and 100,000 points on two cores 3 s."""
@@ -160,7 +160,7 @@ def start_positions(
 
 
 def two_places(n_components: int) -> NDArray[np.float32]:
-    """Return a layout (2, n_components) float32 of two vectors that many documents share: one EXTENT apart."""
+    """Return a layout (2, n_components) float32 for two vectors that many documents share: one EXTENT apart."""
     places = np.zeros((2, n_components), np.float32)
     places[1, 0] = EXTENT
     return places
@@ -169,7 +169,7 @@ def two_places(n_components: int) -> NDArray[np.float32]:
 def components_of_points(
     vectors: NDArray[np.float32], n_components: int, n_threads: int | None
 ) -> NDArray[np.float32]:
-    """Return the principal components (n, n_components) float32 of the distinct vectors; copies have equal ones."""
+    """Return the principal components (n, n_components) float32 of the distinct vectors; copies are equal."""
     points = distinct_points(vectors, n_threads)
     if points.n_groups == len(vectors):
         return principal_components(vectors, n_components, n_threads)

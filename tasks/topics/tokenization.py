@@ -42,7 +42,7 @@ def left_out(config: CountConfig) -> list[str]:
     Raises
     ------
     ConfigError
-        When the pattern cannot be used, takes too long, or a language is unknown.
+        If the pattern cannot be used, takes too long, or a language is unknown.
     """
     pattern = checked_pattern(config.token_pattern)
     words = [word.lower() if config.lowercase else word for word in stop_words(config)]
@@ -62,7 +62,7 @@ def vectorizer_params(config: CountConfig) -> dict[str, object]:
 
 
 def vocabulary_of(config: CountConfig) -> Vocabulary:
-    """Return the empty vocabulary that cuts texts as `config` says: compiled if the scanner supports the pattern."""
+    """Return the empty vocabulary that splits texts by `config`: compiled if the scanner supports the pattern."""
     shortest, longest = config.ngram_range
     words = ScannedWords if config.token_pattern in SCANNED else PatternWords
     return words(

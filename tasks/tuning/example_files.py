@@ -1,7 +1,8 @@
-"""Example files: labels, topics of a run, pairs, triplets as given -> tables with nothing contradictory in them.
+"""Example files: labels, topics of a run, pairs or triplets as given -> tables without contradictions.
 
-Tables of labels have columns doc_id and label; tables of pairs and triplets name their members by doc_id or by text.
-Pairs say whether they are similar, or how much (`score`), or neither: then all are.
+Tables of labels have the columns doc_id and label; tables of pairs and triplets name their members by doc_id or by
+text. Pairs may have a column `similar`, or a column `score` for how similar they are; without either, all are
+similar.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from topicflow.tasks.store.artifact_store import canonical_json, digest, file_di
 AnyExamples = ClassExamples | TopicExamples | PairExamples | TripletExamples
 
 LISTED = 5
-"""Names that a message lists before it only counts."""
+"""Maximum number of names in a message; the others are only counted."""
 
 MEMBERS = {"pairs": ("a", "b"), "triplets": ("anchor", "positive", "negative")}
 
@@ -39,12 +40,12 @@ COLUMNS = {
         ("anchor", "positive", "negative"),
     ),
 }  # fmt: skip
-"""What a file may call the members, texts where it says no id; the last ones are those of the Hugging Face hub."""
+"""Column names of the members; they are texts if the name has no `id`; the last ones are from the Hugging Face hub."""
 
 
 @dataclass(frozen=True)
 class GivenLinks:
-    """Pairs or triplets as given: one column a member (ids or texts), beside those of pairs `similar` or `score`."""
+    """Pairs or triplets as given: one column per member (ids or texts), and for pairs also `similar` or `score`."""
 
     table: pl.DataFrame
     by_text: bool
@@ -57,12 +58,12 @@ class GivenLinks:
 
 
 def source_digest(config: AnyExamples, runtime: RuntimeConfig) -> str:
-    """Return what stands for the examples in their key: the file's digest, the topics' keys, or the documents alone.
+    """Return the identity of the examples in their key: the file's digest, the topics' keys, or "label_column".
 
     Raises
     ------
     ConfigError
-        When there is no such file or run.
+        If there is no such file or run.
     """
     if isinstance(config, TopicExamples):
         record = _topic_run(config, runtime)
@@ -73,24 +74,24 @@ def source_digest(config: AnyExamples, runtime: RuntimeConfig) -> str:
     try:
         return file_digest(Path(config.path))
     except OSError as error:
-        msg = f"examples: {config.path}: {(error.strerror or str(error)).lower()}; examples.path names a file"
+        msg = f"examples: {config.path}: {(error.strerror or str(error)).lower()}; examples.path must name a file"
         raise ConfigError(msg) from None
 
 
 def read_labels(path: str, known: pl.Series) -> pl.DataFrame:
-    """Return doc_id and label of a file, each document once.
+    """Return doc_id and label from a file, each document once.
 
     Parameters
     ----------
     path : str
         A file with these two columns; rows without a label are left out.
     known : pl.Series
-        The ids of the documents there are.
+        The ids of the documents.
 
     Raises
     ------
     DataError
-        When columns are missing, an id is no document's, or a document has two labels.
+        If columns are missing, an id belongs to no document, or a document has two labels.
     """
     table = _read(path, ("doc_id", "label"))
     table = table.select(pl.col("doc_id", "label").cast(pl.String)).drop_nulls().unique(maintain_order=True)
@@ -98,18 +99,18 @@ def read_labels(path: str, known: pl.Series) -> pl.DataFrame:
     twice = table.group_by("doc_id", maintain_order=True).agg("label").filter(pl.col("label").list.len() > 1)
     if twice.height:
         named = _listed([f"{doc} is {' and '.join(sorted(labels))}" for doc, labels in twice.iter_rows()])
-        msg = f"examples: {path}: contradictory labels of {twice.height:,} documents: {named}; leave one of each"
+        msg = f"examples: {path}: contradictory labels of {twice.height:,} documents: {named}; keep one label for each"
         raise DataError(msg)
     return table
 
 
 def read_topics(config: TopicExamples, runtime: RuntimeConfig) -> pl.DataFrame:
-    """Return doc_id and label, the topic, of the documents of a run that have one.
+    """Return doc_id and label (the topic) of a run's documents that have a topic.
 
     Raises
     ------
     ConfigError
-        When there is no such run, or it is none of topics.
+        If there is no such run, or it is not a topic model's.
     """
     record = _topic_run(config, runtime)
     documents = pl.read_parquet(
@@ -125,8 +126,8 @@ def read_links(config: PairExamples | TripletExamples, known: pl.Series) -> Give
     Raises
     ------
     DataError
-        When columns are missing, a member is empty or no document, `similar` is neither 1 nor 0, a score is no number,
-        or two rows say opposite things.
+        If columns are missing, a member is empty or not a document, `similar` is neither 1 nor 0, a score is not a
+        number, or two rows contradict each other.
     """
     found = _read(config.path, ())
     members = next((names for names in COLUMNS[config.method] if set(names) <= set(found.columns)), ())
@@ -148,18 +149,18 @@ def read_links(config: PairExamples | TripletExamples, known: pl.Series) -> Give
 
 
 def _checked_pairs(path: str, table: pl.DataFrame, members: Sequence[str]) -> pl.DataFrame:
-    """Return the pairs with `similar` as a boolean, each once whatever the order of its members; one is similar."""
+    """Return the pairs with `similar` as a boolean, each once in any order of its members; at least one is similar."""
     given = table["similar"].cast(pl.String).str.to_lowercase().str.strip_suffix(".0")
     similar = given.replace_strict({"1": True, "true": True, "0": False, "false": False}, default=None)
     if similar.null_count():
         row = int(similar.is_null().arg_max() or 0)
         found = table["similar"][row]
-        msg = f"examples: {path}: row {row:,}: similar is {found!r}, expected 1 or 0; degrees go in a column score"
+        msg = f"examples: {path}: row {row:,}: similar is {found!r}, expected 1 or 0; use a column score for degrees"
         raise DataError(msg)
     pairs = _ordered(table.with_columns(similar=similar.cast(pl.Boolean)), members)
-    _refuse_contradictions(path, _twice(pairs, members), members, "pairs are similar and not")
+    _refuse_contradictions(path, _twice(pairs, members), members, "pairs are both similar and not similar")
     if not pairs["similar"].any():
-        msg = f"examples: {path}: no pair is similar; tuning needs pairs that are, beside those that are not"
+        msg = f"examples: {path}: no pair is similar; tuning needs similar pairs, too"
         raise DataError(msg)
     return pairs
 
@@ -175,13 +176,13 @@ def _checked_scores(path: str, table: pl.DataFrame, members: Sequence[str]) -> p
     pairs = _ordered(table.with_columns(score=scores), members)
     _refuse_contradictions(path, _twice(pairs, members), members, "pairs have two scores")
     if pairs["score"].n_unique() < 2:
-        msg = f"examples: {path}: all scores are equal; leave the column out where all pairs are similar"
+        msg = f"examples: {path}: all scores are equal; remove the column if all pairs are similar"
         raise DataError(msg)
     return pairs
 
 
 def _unlabelled_pairs(_path: str, table: pl.DataFrame, members: Sequence[str]) -> pl.DataFrame:
-    """Return pairs of which nothing is said, each once: all are similar, and the anchor stays first."""
+    """Return pairs without a label, each once: all are similar, and the anchor stays first."""
     a, b = pl.col(members[0]), pl.col(members[1])
     pairs = table.with_columns(
         similar=pl.lit(value=True), low=pl.min_horizontal(a, b), high=pl.max_horizontal(a, b)
@@ -200,24 +201,24 @@ def _ordered(pairs: pl.DataFrame, members: Sequence[str]) -> pl.DataFrame:
 
 
 def _twice(pairs: pl.DataFrame, members: Sequence[str]) -> pl.DataFrame:
-    """Return the members of the pairs that are there more than once."""
+    """Return the members of the pairs that occur more than once."""
     return pairs.group_by(members, maintain_order=True).len().filter(pl.col("len") > 1)
 
 
 def _checked_triplets(path: str, table: pl.DataFrame, members: Sequence[str]) -> pl.DataFrame:
-    """Return the triplets, each once; none whose opposite is there too."""
+    """Return the triplets, each once; raise DataError if the opposite of one is there, too."""
     anchor, positive, negative = members
     table = table.unique(maintain_order=True)
     _refuse_contradictions(
         path,
         table.filter(pl.col(positive) == pl.col(negative)),
         members,
-        "triplets have one text on both sides",
+        "triplets have the same text on both sides",
     )
     opposite = table.join(
         table, left_on=[anchor, positive, negative], right_on=[anchor, negative, positive], how="semi"
     )
-    _refuse_contradictions(path, opposite, members, "triplets are given both ways")
+    _refuse_contradictions(path, opposite, members, "triplets occur in both directions")
     return table
 
 
@@ -226,7 +227,7 @@ def _refuse_contradictions(path: str, found: pl.DataFrame, members: Sequence[str
         named = _listed(
             [" / ".join(str(value)[:40] for value in row) for row in found.select(members).iter_rows()]
         )
-        msg = f"examples: {path}: contradictory: {found.height:,} {what}: {named}; leave one of each"
+        msg = f"examples: {path}: contradictory: {found.height:,} {what}: {named}; keep one of each"
         raise DataError(msg)
 
 
@@ -245,14 +246,14 @@ def _refuse_unknown(path: str, ids: pl.Series, known: pl.Series) -> None:
     unknown = ids.filter(~ids.is_in(known.implode())).unique(maintain_order=True)
     if len(unknown):
         msg = (
-            f"examples: {path}: {len(unknown):,} of {ids.n_unique():,} ids name no document: "
-            f"{_listed(unknown.to_list())}; ids are those of load.id_column, and documents of empty text have none"
+            f"examples: {path}: {len(unknown):,} of {ids.n_unique():,} ids belong to no document: "
+            f"{_listed(unknown.to_list())}; ids are those of load.id_column, and documents with empty text have none"
         )
         raise DataError(msg)
 
 
 def _read(path: str, columns: Sequence[str]) -> pl.DataFrame:
-    """Return a table of a Parquet, CSV or NDJSON file that has `columns`."""
+    """Return the table of a Parquet, CSV or NDJSON file after checking that it has `columns`."""
     ending = Path(path).suffix.lower()
     try:
         if ending == ".parquet":

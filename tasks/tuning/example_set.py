@@ -1,4 +1,4 @@
-"""Example set: the artifacts of examples and embeddings -> examples with vectors or texts, as training takes them."""
+"""Example set: the artifacts of examples and embeddings -> examples with vectors or texts, for training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AnyEmbed = SentenceTransformersEmbed | StaticEmbed | ApiEmbed | PrecomputedEmbed
 
 @dataclass(frozen=True)
 class ExampleSet:
-    """The examples' arrays, as `tasks.tuning.examples` describes them, and their items' vectors.
+    """The examples' arrays, described in `tasks.tuning.examples`, and the vectors of their items.
 
     `vectors` is (n_items, dim) float32.
     """
@@ -41,22 +41,22 @@ class ExampleSet:
     scores: NDArray[np.float64] | None = None
 
     def rows(self, role: int) -> Numbers:
-        """Return the items of a role."""
+        """Return the items with a role."""
         return np.flatnonzero(self.roles == role)
 
     def of(self, role: int) -> tuple[FloatArray, Numbers]:
-        """Return the vectors and classes of a role's items."""
+        """Return the vectors and classes of the items with a role."""
         rows = self.rows(role)
         return np.asarray(self.vectors[rows]), self.classes[rows]
 
     def way_of_pairs(self, role: int) -> str:
-        """Return what the pairs of a role say: `graded`, how similar; `contrastive`, whether; `ranking`, all are."""
+        """Return the kind of a role's pairs: `graded` (scores), `contrastive` (similar or not), `ranking` (similar)."""
         if self.scores is not None:
             return "graded"
         return "ranking" if self.linked(role)[1].all() else "contrastive"
 
     def scored(self, role: int) -> tuple[Numbers, NDArray[np.float64]]:
-        """Return the pairs of a role (n, 2) and their scores (n,)."""
+        """Return the pairs with a role (n, 2) and their scores (n,)."""
         assert self.links is not None
         assert self.link_roles is not None
         assert self.scores is not None
@@ -64,7 +64,7 @@ class ExampleSet:
         return self.links[rows], self.scores[rows]
 
     def linked(self, role: int) -> tuple[Numbers, NDArray[np.bool_]]:
-        """Return the links of a role (n, m), and which are similar (n,); all are where they are no pairs."""
+        """Return the links with a role (n, m), and which are similar (n,); if they are not pairs, all are."""
         assert self.links is not None
         assert self.link_roles is not None
         rows = np.flatnonzero(self.link_roles == role)
@@ -79,23 +79,23 @@ def read_examples(
     config: AnyEmbed,
     runtime: RuntimeConfig,
 ) -> ExampleSet:
-    """Return the examples with the vectors of their items: those of the documents, or of texts, embedded where new.
+    """Return the examples with their items' vectors: those of documents, or of texts, which are embedded if new.
 
     Raises
     ------
     ConfigError
-        When texts are to be embedded and the vectors are precomputed.
+        If texts must be embedded and the vectors are precomputed.
     """
     rows = np.asarray(store.array(chosen, "rows"))
     if store.meta(chosen).get("by_text"):
         if isinstance(config, PrecomputedEmbed):
-            msg = "examples: pairs of texts need an encoder; embed.method='precomputed' has none: give ids of documents"
+            msg = "examples: pairs of texts need an encoder; embed.method='precomputed' has none: use ids of documents"
             raise ConfigError(msg)
         texts = store.table(chosen, "texts").collect()["text"]
         vectors = embed_texts(store, texts, config, runtime)
     else:
         vectors = store.array(embeddings, "embeddings")
-        if store.meta(chosen)["kind"] != "classes":  # whose items are the documents in their order
+        if store.meta(chosen)["kind"] != "classes":  # for classes, the items are the documents in their order
             vectors = vectors[rows]
     links = _links(store, chosen)
     return ExampleSet(
@@ -104,7 +104,7 @@ def read_examples(
 
 
 def read_roles(store: ArtifactStore, chosen: ArtifactRef) -> ExampleSet:
-    """Return the examples without vectors, which full tuning has no use for."""
+    """Return the examples without vectors, which full tuning does not need."""
     rows = store.array(chosen, "rows")
     links = _links(store, chosen)
     roles, classes = np.asarray(store.array(chosen, "roles")), np.asarray(store.array(chosen, "classes"))
@@ -112,7 +112,7 @@ def read_roles(store: ArtifactStore, chosen: ArtifactRef) -> ExampleSet:
 
 
 def _links(store: ArtifactStore, chosen: ArtifactRef) -> dict[str, Any]:
-    """Return the arrays of pairs or triplets by name; none of classes."""
+    """Return the arrays of pairs or triplets by name; none for classes."""
     about = store.meta(chosen)
     if about["kind"] == "classes":
         return {}

@@ -1,13 +1,13 @@
-"""Examples: documents and what is known of them -> items with a role and a class each, and links between them.
+"""Examples: documents and their labels or links -> items, each with a role and a class, and links between them.
 
-rows (n_items,) int64     the item's document, -1 for a text that is none
-roles (n_items,) int8     0 trains, 1 says when to stop, 2 is held out, 3 trains without a label, -1 is left aside
+rows (n_items,) int64     the item's document, -1 for a text that is not a document's
+roles (n_items,) int8     0 training, 1 validation, 2 held out, 3 training without a label, -1 left aside
 classes (n_items,) int64  class of each, -1 for none
 links (n_links, m) int64  items of each pair (m = 2) or triplet (m = 3); with link_roles (n_links,) int8 and
-                          similar (n_links,) bool; where pairs are graded, scores (n_links,) float64 instead
-contradictory (n,) int64  documents of equal texts and different labels, which are left aside
+                          similar (n_links,) bool; graded pairs have scores (n_links,) float64 instead
+contradictory (n,) int64  documents with equal texts and different labels, which are left aside
 
-No text has two roles: what is equal to a held-out text is never trained on, labelled or not.
+No text has two roles: a text that equals a held-out text is never used for training, with or without a label.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ ROLE_NAMES = {
     **dict.fromkeys(("validation", "valid", "val", "dev"), VALIDATION),
     **dict.fromkeys(("test", "testing", "held_out", "held-out"), HELD_OUT),
 }
-"""What a split column may say."""
+"""Allowed values of a split column."""
 
 Roles = NDArray[np.int8]
 Numbers = NDArray[np.int64]
@@ -60,7 +60,7 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Labelled:
-    """Documents with roles (n,) int8, classes (n,) int64 and their names, and the rows of contradictory labels."""
+    """Documents with roles (n,) int8, classes (n,) int64 and their names, and the rows with contradictory labels."""
 
     roles: Roles
     classes: Numbers
@@ -80,7 +80,7 @@ def label_documents(
     texts : ndarray of shape (n,), int64
         Number of each document's text; equal texts have equal numbers.
     given : ndarray of shape (n,), object, or None
-        What the split column says of each; roles are drawn if None.
+        Value of the split column for each document; roles are drawn if None.
     split : SplitExamples
         Shares.
     seed : int
@@ -89,7 +89,7 @@ def label_documents(
     Raises
     ------
     DataError
-        When there are fewer than two classes, or a class has one example.
+        If there are fewer than two classes, or a class has only one example.
     """
     labels = labels.set((labels.str.strip_chars() == "").fill_null(value=False), None)
     frame = pl.DataFrame({"text": texts, "label": labels})
@@ -109,12 +109,12 @@ def label_documents(
 
 
 def draw_roles(texts: Numbers, strata: Numbers, split: SplitExamples, seed: int) -> Roles:
-    """Return roles drawn within each stratum, equal texts together; at least two texts of each keep training.
+    """Return roles drawn within each stratum, equal texts together; at least two texts of each stratum are training.
 
     Parameters
     ----------
     texts, strata : ndarray of shape (n,), int64
-        Text and stratum (class) of each; those of stratum -1 train.
+        Text and stratum (class) of each document; those with stratum -1 are training documents.
     split : SplitExamples
         Shares of held-out examples, and of validation among the others.
     seed : int
@@ -135,9 +135,10 @@ def draw_roles(texts: Numbers, strata: Numbers, split: SplitExamples, seed: int)
 
 
 def link_roles(links: Numbers, n_items: int, split: SplitExamples, seed: int) -> tuple[Roles, Roles]:
-    """Return the roles of links (n_links,) and of their items (n_items,); a link across two roles is left aside.
+    """Return the roles of links (n_links,) and of their items (n_items,); a link between two roles is left aside.
 
-    Items that hang together go together, where no more than half of all do; else each item is drawn by itself.
+    Connected items get the same role, unless more than half of all items are connected; then each item is drawn
+    alone.
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -210,7 +211,7 @@ def _of_classes(
         )
         labels = ids.to_frame().join(given, on="doc_id", how="left", maintain_order="left")["label"]
         if isinstance(config, TopicExamples) and labels.null_count() == len(labels):
-            msg = f"examples: the run {config.run} has topics of none of these documents; name a run of the same ids"
+            msg = f"examples: the run {config.run} has no topics of these documents; name a run with the same ids"
             raise DataError(msg)
     found = label_documents(
         labels, _text_numbers(store, documents), _said(store, documents, split), split, seed
@@ -272,7 +273,7 @@ def _roles_of_links(
     split: SplitExamples,
     seed: int,
 ) -> tuple[Roles, Roles]:
-    """Return the roles of the links and of their items: as the split column says of the documents, or drawn."""
+    """Return the roles of the links and of their items: from the documents' split column, or drawn."""
     said = None if given.by_text else _said(store, documents, split)
     if said is None:
         return link_roles(links, len(names), split, seed)
@@ -283,7 +284,7 @@ def _roles_of_links(
 
 
 def _said(store: ArtifactStore, documents: ArtifactRef, split: SplitExamples) -> NDArray[np.object_] | None:
-    """Return what the split column says of each document, or None where none is named."""
+    """Return the value of the split column for each document, or None if no column is set."""
     if split.column is None:
         return None
     columns = store.table(documents, "columns")
@@ -301,20 +302,20 @@ def _given_roles(said: NDArray[np.object_], split: SplitExamples) -> Roles:
     )
     if (roles == -9).any():
         found = sorted({str(one) for one in said[roles == -9]})
-        msg = f"split: column {split.column!r} says {', '.join(found[:LISTED])}; expected train, validation or test"
+        msg = f"split: column {split.column!r} contains {', '.join(found[:LISTED])}; expected train, validation or test"
         raise DataError(msg)
     return roles
 
 
 def _text_numbers(store: ArtifactStore, documents: ArtifactRef) -> Numbers:
-    """Return a number for each document's text, equal ones for equal texts; 16 bytes a document are held."""
+    """Return a number for each document's text, equal numbers for equal texts; this takes 16 bytes per document."""
     parts = store.table(documents, "documents").select("text").collect_batches(chunk_size=65_536)
     digests = np.concatenate([text_digests([]), *(text_digests(part["text"]) for part in parts)])
     return np.unique(digests, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def _kept_apart(roles: Roles, texts: Numbers) -> Roles:
-    """Return the roles with what trains left aside where an equal text is held out, or says when to stop."""
+    """Return the roles; training items whose text equals a held-out or validation text are left aside."""
     apart = roles.copy()
     for measured in (HELD_OUT, VALIDATION):
         taken = np.isin(texts, texts[apart == measured])
@@ -327,7 +328,7 @@ def _check_classes(labels: pl.Series) -> None:
     sizes = labels.drop_nulls().value_counts(sort=True)
     if sizes.height < 2:
         found = f"one class, {sizes[labels.name][0]!r}" if sizes.height else "no labels"
-        msg = f"examples: {found}; tuning needs documents of two classes or more"
+        msg = f"examples: {found}; tuning needs documents of at least two classes"
         raise DataError(msg)
     single = sizes.filter(pl.col("count") == 1)[labels.name].sort()
     if len(single):
@@ -335,7 +336,7 @@ def _check_classes(labels: pl.Series) -> None:
         named = ", ".join(repr(name) for name in single.head(LISTED)) + more
         msg = (
             f"examples: {len(single):,} classes have a single example: {named}; "
-            "label another document of each, or take their labels out"
+            "label another document of each, or remove their labels"
         )
         raise DataError(msg)
 
@@ -343,5 +344,5 @@ def _check_classes(labels: pl.Series) -> None:
 def _check_parts(meta: dict[str, Any]) -> None:
     for name, what in (("n_training", "to train on"), ("n_held_out", "held out to measure on")):
         if not meta[name]:
-            msg = f"examples: none are left {what}; give more examples, or change split.held_out or split.column"
+            msg = f"examples: none are left {what}; add examples, or change split.held_out or split.column"
             raise DataError(msg)

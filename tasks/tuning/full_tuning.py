@@ -1,8 +1,8 @@
-"""Full tuning: texts and what is similar among them -> a folder of a sentence-transformers model, all weights trained.
+"""Full tuning: texts and which of them are similar -> the folder of a sentence-transformers model, fully trained.
 
-By sentence-transformers' own trainer and losses: batch-hard triplets for classes, online contrastive for pairs,
-multiple negatives for pairs that are all similar, CoSENT for graded ones, triplets for triplets. No checkpoints are
-written, whose optimizer states would be pickled; the best weights are kept in memory.
+With sentence-transformers' own trainer and losses: batch-hard triplets for classes, online contrastive for pairs,
+multiple negatives for pairs that are all similar, CoSENT for graded pairs, triplets for triplets. No checkpoints are
+written, because optimizer states would be pickled; the best weights are kept in memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 TRIPLET_MARGIN = 0.2
-"""Cosine distance by which the similar text must be nearer, of given triplets."""
+"""For given triplets: the cosine distance by which the similar text must be nearer."""
 
 
 def tune_encoder(
@@ -40,20 +40,20 @@ def tune_encoder(
     seed: int,
     runtime: RuntimeConfig,
 ) -> dict[str, Any]:
-    """Return how an encoder was trained after writing the tuned model to a folder, weights as safetensors.
+    """Write the tuned model to a folder, weights as safetensors, and return how it was trained.
 
     Parameters
     ----------
     folder : Path
-        Where the model goes.
+        Folder for the model.
     texts : pl.Series
         Texts of the examples' items.
     examples : ExampleSet
-        Roles, classes and links; what is held out is not looked at.
+        Roles, classes and links; held-out examples are not used.
     encoding : SentenceTransformersEmbed
-        The encoder that is trained, in float32 whatever its precision.
+        The encoder to train; it is trained in float32 for any precision.
     config : FullTune
-        Passes, batch and step.
+        Number of passes, batch size and learning rate.
     seed : int
         Seed of the order of batches.
     runtime : RuntimeConfig
@@ -62,14 +62,14 @@ def tune_encoder(
     Raises
     ------
     ConfigError
-        When the trainer's libraries are not installed.
+        If the trainer's libraries are not installed.
     StageError
-        When training fails.
+        If training fails.
 
     Notes
     -----
-    Minutes for thousands of short texts on a CPU: three passes' work for each text and epoch. The bits depend on device
-    and threads.
+    Minutes for thousands of short texts on a CPU: each text takes the time of three forward passes per epoch. The
+    exact result depends on device and threads.
     """
     if any(importlib.util.find_spec(name) is None for name in ("accelerate", "datasets")):
         msg = "tune.method='full' needs sentence-transformers' trainer: pip install 'topicflow[full]'"
@@ -104,7 +104,7 @@ def _load(encoding: SentenceTransformersEmbed, runtime: RuntimeConfig) -> Senten
 
 
 def _columns(texts: pl.Series, examples: ExampleSet, role: int) -> dict[str, list[Any]]:
-    """Return the columns that the trainer reads of the examples of a role, texts before labels."""
+    """Return the trainer's columns for the examples with a role, texts before labels."""
 
     def of(rows: NDArray[np.int64]) -> list[str]:
         return list(texts.gather(rows).to_list())
@@ -139,7 +139,7 @@ def _train(
     *,
     on_cpu: bool,
 ) -> list[float]:
-    """Return the validation loss of each pass after leaving the model with the weights of the best one."""
+    """Train the model, restore the weights of the best pass, and return the validation loss of each pass."""
     from datasets import Dataset, disable_progress_bars
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.base.sampler import BatchSamplers
@@ -160,10 +160,10 @@ def _train(
     best: dict[str, Any] = {}
 
     class KeepBest(TrainerCallback):
-        """Keeps the weights of the pass whose validation loss is the least."""
+        """Keeps the weights of the pass with the smallest validation loss."""
 
         def on_evaluate(self, args: object, state: object, control: object, **given: object) -> None:  # noqa: ARG002
-            """Take in the loss of a pass."""
+            """Record the loss of a pass."""
             metrics: Any = given["metrics"]
             found.append(round(float(metrics["eval_loss"]), 6))
             if found[-1] <= min(found):
@@ -171,7 +171,7 @@ def _train(
 
     by_label, name = examples.links is None, _loss_name(examples)
     sampler = BatchSamplers.GROUP_BY_LABEL if by_label else BatchSamplers.BATCH_SAMPLER
-    if name == "ranking":  # a text twice in a batch would be its own negative
+    if name == "ranking":  # a text that is twice in a batch would be its own negative
         sampler = BatchSamplers.NO_DUPLICATES
     held = _is_enough(validation, by_label=by_label)
     with tempfile.TemporaryDirectory() as scratch:
@@ -199,7 +199,7 @@ def _train(
 
 
 def _is_enough(columns: dict[str, list[Any]], *, by_label: bool) -> bool:
-    """Return whether a loss can be measured on these examples: of classes, two with two texts each."""
+    """Return whether a loss can be measured on these examples: for classes, two with two texts each."""
     if not by_label:
         return len(next(iter(columns.values()))) > 0
     sizes = np.unique(columns["label"], return_counts=True)[1]

@@ -1,7 +1,7 @@
-"""Judge: the raw and the tuned vectors of held-out examples -> figures of both, side by side.
+"""Judge: the raw and the tuned vectors of held-out examples -> metrics of both, side by side.
 
-Nothing that was trained on is measured on: neighbours are sought among held-out documents, the probe is fitted on the
-training part and tested on the held-out part, topics are found anew among held-out documents.
+Metrics never use training data: neighbours are held-out documents, the probe is fitted on the training part and
+tested on the held-out part, and new topics are computed from held-out documents.
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ from topicflow.tasks.tuning.example_set import AnyEmbed, ExampleSet, read_exampl
 from topicflow.tasks.tuning.examples import HELD_OUT, TRAINING
 
 PROBE_STRENGTH = 10.0
-"""C of the classifier that is fitted on top, on unit vectors; the same for raw and tuned ones."""
+"""C of the probe, a classifier on unit vectors; the same for raw and tuned vectors."""
 
 Figures = dict[str, float | int | None]
 
 
 def measure_space(found: ExampleSet, config: JudgeConfig, seed: int, runtime: RuntimeConfig) -> Figures:
-    """Return the figures of one space by name, on the held-out examples; None where a figure is not defined.
+    """Return the metrics of one space by name, on the held-out examples; None if a metric is not defined.
 
     Parameters
     ----------
     found : ExampleSet
         Examples with the vectors of the space.
     config : JudgeConfig
-        Numbers of neighbours, sample, topics.
+        Numbers of neighbours, sample size, kind of topics.
     seed : int
         Seed of the sample and of the topics.
     runtime : RuntimeConfig
-        Threads.
+        Number of threads.
 
     Notes
     -----
-    O(sample × n_held_out × dim) for the neighbours, beside the probe and the topics.
+    O(sample × n_held_out × dim) for the neighbours, plus the probe and the topics.
     """
     if found.links is not None:
         return {name: _defined(value) for name, value in _of_links(found, config, seed).items()}
@@ -80,7 +80,7 @@ def measure_space(found: ExampleSet, config: JudgeConfig, seed: int, runtime: Ru
 
 
 def _of_links(found: ExampleSet, config: JudgeConfig, seed: int) -> dict[str, float]:
-    """Return how well cosines of held-out pairs or triplets say what is similar."""
+    """Return metrics of how well cosines predict the similarity of held-out pairs or triplets."""
     links, similar = found.linked(HELD_OUT)
     if found.scores is not None:
         cosines = np.einsum("ij,ij->i", *(np.asarray(found.vectors[rows]) for rows in links.T))
@@ -103,9 +103,9 @@ def _of_links(found: ExampleSet, config: JudgeConfig, seed: int) -> dict[str, fl
 
 
 def _probe(found: ExampleSet, vectors: FloatArray, classes: NDArray[np.int64]) -> dict[str, float]:
-    """Return accuracy and macro F1 of a softmax regression on the training part, over held-out documents.
+    """Return accuracy and macro F1 on held-out documents of a softmax regression on the training part.
 
-    Of classes that the training part has; NaN where none of these is held out.
+    Only classes of the training part count; NaN if none of them has a held-out document.
     """
     trained, their_classes = found.of(TRAINING)
     names, numbers = np.unique(their_classes, return_inverse=True)
@@ -148,7 +148,7 @@ def _defined(value: float) -> float | None:
 
 
 def side_by_side(raw: Figures, tuned: Figures, chance: float | None = None) -> dict[str, Any]:
-    """Return the figures as a run records them: raw_<name> and tuned_<name>, and what chance gives."""
+    """Return the metrics as in a run's record: raw_<name> and tuned_<name>, and the metric by chance."""
     figures: dict[str, Any] = {} if chance is None else {"chance": round(chance, 9)}
     for name in raw:
         figures |= {f"raw_{name}": raw[name], f"tuned_{name}": tuned[name]}
@@ -166,9 +166,10 @@ def judge(
     seed: int,
     runtime: RuntimeConfig,
 ) -> ArtifactRef:
-    """Return the artifact of the figures of raw beside tuned vectors, measuring on a miss.
+    """Return the artifact of the metrics of raw and tuned vectors, measuring on a miss.
 
-    `encodings` are the sections that `raw` and `tuned` were embedded with: texts of pairs are embedded by them too.
+    `encodings` are the sections with which `raw` and `tuned` were embedded; texts of pairs are embedded with them,
+    too.
     """
     recipe = recipes.measured_spaces(config, chosen.key, raw.key, tuned.key, seed)
     if found := store.find(recipe):

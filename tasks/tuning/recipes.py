@@ -1,6 +1,6 @@
 """Recipes of tuned embeddings: examples, vectors and settings -> recipes.
 
-The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers at once.
+The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers quickly.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def examples(
     source: str,
     seed: int,
 ) -> Recipe:
-    """Return the recipe of the examples; `source` is the digest of the file or the key of the labels they come from."""
+    """Return the recipe of the examples; `source` is the digest of their file or the key of their labels."""
     fields = {**fields_of(config, leave_out={"path", "run"}), "split": fields_of(split)}
     return Recipe(
         stage="examples",
@@ -63,7 +63,7 @@ def tune(config: AdapterTune | FullTune, embeddings: str, examples: str, encoder
 
 
 def measured_spaces(config: JudgeConfig, examples: str, raw: str, tuned: str, seed: int) -> Recipe:
-    """Return the recipe of the figures of raw beside tuned vectors."""
+    """Return the recipe of the metrics of raw and tuned vectors."""
     inputs = {"examples": examples, "raw": raw, "tuned": tuned}
     libraries = ("numpy", "scikit-learn", "torch", "hdbscan", "numba")
     return Recipe(

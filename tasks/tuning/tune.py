@@ -1,6 +1,6 @@
 """Tune: examples and the vectors of n_docs documents -> an adapter for these vectors, or a tuned model.
 
-adapters: adapter.safetensors and adapter.json; models: the folder `model`, which sentence-transformers loads.
+adapters: adapter.safetensors and adapter.json; models: the folder `model`, for sentence-transformers.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ if TYPE_CHECKING:
 GATES = (0.5, 1.0, 2.0, 4.0)
 DEFAULT_GATE = 1.0
 VALIDATE_FROM = 50
-"""Validation documents from which on gate and round are chosen by them: of fewer, the share of the same class among
+"""Minimum number of validation documents for choosing gate and round: with fewer, the share of the same class among
 neighbours is mostly chance."""
 
 VALIDATION_NEIGHBORS = 0.5
-"""Neighbours looked at, as a share of the validation part's mean class: more than a class has cannot all be of it."""
+"""Number of neighbours, as a share of the mean class in the validation part: a class has no more members than that."""
 
 
 def fit_adapter(found: ExampleSet, config: AdapterTune, seed: int) -> tuple[ResidualHead, dict[str, Any]]:
-    """Return the head trained on the examples that are not held out, and how it was.
+    """Train a head on the examples that are not held out, and return it with how it was trained.
 
     Parameters
     ----------
     found : ExampleSet
-        Items and their vectors; those that are held out are not looked at.
+        Items and their vectors; held-out items are not used.
     config : AdapterTune
-        Loss and its bounds.
+        Loss and its limits.
     seed : int
         Seed of folds and batches.
 
     Notes
     -----
-    Seconds for thousands of examples: O(steps × n × dim × n_classes), or O(epochs × n × dim²) of the other losses.
+    Seconds for thousands of examples: O(steps × n × dim × n_classes), or O(epochs × n × dim²) for the other losses.
     """
     loss: str = config.loss
     if found.links is not None:
@@ -77,7 +77,7 @@ def fit_adapter(found: ExampleSet, config: AdapterTune, seed: int) -> tuple[Resi
 
 
 def _fit_classes(found: ExampleSet, config: AdapterTune, seed: int) -> tuple[ResidualHead, dict[str, Any]]:
-    """Return the head of a softmax regression; gate and round by the validation part where it is large enough."""
+    """Return the head of a softmax regression; a large enough validation part decides gate and round."""
     vectors, classes = found.of(TRAINING)
     numbers = np.unique(classes, return_inverse=True)[1].reshape(-1)  # a class may have no training document
     unlabelled = found.of(UNLABELLED)[0]
@@ -128,18 +128,16 @@ def _fit_groups(found: ExampleSet, config: AdapterTune, seed: int) -> metric_hea
 
 
 def check_pairs(found: ExampleSet) -> None:
-    """Raise DataError where the pairs to train on teach nothing: none is similar, or no other is there to compare."""
+    """Raise DataError if the training pairs teach nothing: none is similar, or there is only one."""
     assert found.links is not None
     if found.links.shape[1] != 2 or found.scores is not None:
         return
     links, similar = found.linked(TRAINING)
     if not similar.any():
-        msg = "tune: no similar pair is left to train on; give more of them, or a smaller split.held_out"
+        msg = "tune: no similar pair is left to train on; add similar pairs, or reduce split.held_out"
         raise DataError(msg)
     if len(links) < 2:
-        msg = (
-            "tune: one pair is left to train on, and nothing to tell it from; give two similar pairs or more"
-        )
+        msg = "tune: only one pair is left to train on, without another to compare with; add at least one similar pair"
         raise DataError(msg)
 
 

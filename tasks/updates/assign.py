@@ -1,7 +1,7 @@
 """Assign: new embeddings (n, dim) and a fit -> labels (n,) int32 in the fit's numbers, places (n, 2), distances (n,).
 
-The rule is the fit's own for documents beyond its sample (`tasks.topics.fitted_sample`): the vote of the nearest
-fitted ones.
+The rule is the one that a fit uses for documents outside its sample (`tasks.topics.fitted_sample`): the vote of the
+nearest fitted documents.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def cells(
     seed: int,
     runtime: RuntimeConfig,
 ) -> ArtifactRef:
-    """Return the fitted vectors' cells with the sizes and distances of the fit's topics, made on a miss."""
+    """Return the fitted vectors' cells with the sizes and distances of the fit's topics, computed on a miss."""
     inputs = {"embeddings": embeddings, "neighbors": neighbors, "labels": labels, "topics": topics}
     recipe = recipes.cells({name: ref.key for name, ref in inputs.items()}, seed)
     if found := store.find(recipe):
@@ -56,7 +56,7 @@ def cells(
 
 @task(name="assign", cache_policy=NO_CACHE, persist_result=False)
 def assign(store: ArtifactStore, embeddings: ArtifactRef, fit: Fit, runtime: RuntimeConfig) -> ArtifactRef:
-    """Return the labels of new documents as the fit has it, with their places and distances, computed on a miss."""
+    """Return the labels of new documents in a fit, with their places and distances, computed on a miss."""
     recipe = recipes.assign({"embeddings": embeddings.key, "cells": fit.cells, "layout": fit.layout})
     if found := store.find(recipe):
         return cached(found)

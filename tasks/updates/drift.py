@@ -1,7 +1,7 @@
-"""Drift: what the documents since a fit are like, beside the fitted ones -> figures, and which are over thresholds.
+"""Drift: documents since a fit, compared with the fitted ones -> figures, and which exceed their thresholds.
 
-drifts: `drift.json`; `topic_counts.npy` (n_topics + 1,) and `histogram.npy` of distances, both of all documents since
-the fit; `new_words.parquet` with the words that no fitted document holds, and how often they came.
+drifts: `drift.json`; `topic_counts.npy` (n_topics + 1,) and `histogram.npy` of distances, both for all documents
+since the fit; `new_words.parquet` with the words that no fitted document contains, and their counts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from topicflow.tasks.updates import recipes
 from topicflow.tasks.updates.topic_state import TopicState
 
 SHOWN_WORDS = 20
-"""New words that the record names."""
+"""Number of new words in the record."""
 
 THRESHOLDS = {
     "outlier_rise": "max_outlier_rise",
@@ -38,21 +38,21 @@ THRESHOLDS = {
     "psi_beyond_chance": "max_psi",
     "new_words_share": "max_new_words",
 }
-"""Figures that have one, and the keys of `drift` that hold it."""
+"""Figures with a threshold, and the keys of `drift` with the thresholds."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Documents as drift sees them.
+    """The properties of documents that drift compares.
 
     Attributes
     ----------
     topic_counts : ndarray of shape (n_topics + 1,), int64
-        Documents without a topic, and of each topic.
+        Number of documents without a topic, and of each topic.
     histogram : ndarray of shape (N_BINS,), int64
-        Distances to the own topic's centroid.
+        Distances to the centroid of the document's topic.
     n_tokens, n_new_tokens : int
-        Word occurrences, and those of words that no fitted document holds.
+        Number of word occurrences, and of occurrences of words that no fitted document contains.
     """
 
     topic_counts: NDArray[np.int64]
@@ -62,17 +62,17 @@ class Profile:
 
 
 def drift_figures(fitted: Profile, since: Profile) -> dict[str, float | int]:
-    """Return how far the documents since a fit are from the fitted ones, by name.
+    """Return how much the documents since a fit differ from the fitted ones, by name.
 
     Parameters
     ----------
     fitted, since : Profile
-        The fit's documents, and those that came since.
+        The fitted documents, and the documents since.
 
     Notes
     -----
-    With `count.min_df` or `count.max_features` the fit holds fewer words than its documents, and `new_words_share`
-    counts what they left out. O(topics).
+    With `count.min_df` or `count.max_features` the fit has fewer words than its documents, and `new_words_share`
+    counts the words that were left out. O(topics).
     """
     shares = [counts[0] / max(1, counts.sum()) for counts in (fitted.topic_counts, since.topic_counts)]
     psi, beyond_chance = population_stability(fitted.topic_counts, since.topic_counts)
@@ -90,7 +90,7 @@ def drift_figures(fitted: Profile, since: Profile) -> dict[str, float | int]:
 
 
 def over_thresholds(figures: Mapping[str, float | int], config: DriftConfig) -> list[str]:
-    """Return a line for each figure that is over its threshold; none below `min_documents`."""
+    """Return a line for each figure that exceeds its threshold; none for fewer than `min_documents`."""
     if figures["n_documents"] < config.min_documents:
         return []
     bounds = {name: float(getattr(config, key)) for name, key in THRESHOLDS.items()}
@@ -105,7 +105,7 @@ def over_thresholds(figures: Mapping[str, float | int], config: DriftConfig) -> 
 def drift(
     store: ArtifactStore, state: TopicState, labels: ArtifactRef, counts: ArtifactRef, config: DriftConfig
 ) -> ArtifactRef:
-    """Return the drift of all documents since the fit, computed on a miss from the last run's and the new ones."""
+    """Return the drift of all documents since the fit, computed on a miss from the last drift and the new documents."""
     n_updates = state.n_since_fit + 1
     inputs = {
         "cells": state.fit.cells,
@@ -164,7 +164,7 @@ def _since_fit(
 
 
 def _word_counts(store: ArtifactStore, counts: ArtifactRef) -> pl.DataFrame:
-    """Return the words of a batch and how often each came (Int64)."""
+    """Return the words of a batch and the count of each (Int64)."""
     words = store.table(counts, "words").collect()
     totals = np.zeros(words.height, np.int64)
     np.add.at(totals, store.array(counts, "indices"), store.array(counts, "data"))
@@ -172,5 +172,5 @@ def _word_counts(store: ArtifactStore, counts: ArtifactRef) -> pl.DataFrame:
 
 
 def read_drift(store: ArtifactStore, drifted: ArtifactRef) -> dict[str, Any]:
-    """Return what a drift artifact says: figures, what is over, whether to fit anew."""
+    """Return the values of a drift artifact: figures, exceeded thresholds, whether to refit."""
     return store.meta(drifted)

@@ -1,7 +1,7 @@
-"""Match: the topics of a new fit and those before -> the lasting id of each, and a table of what became of whom.
+"""Match: the topics of a new fit and of the last one -> the lasting id of each, and a table of events.
 
-lineages: `lineage.parquet` with event, topic (lasting id now, null for none), previous, n_shared and the shares that
-they are of both; `matching.json` with `ids` (n_topics,), the lasting id of each topic of the new fit, and `next_id`.
+lineages: `lineage.parquet` with event, topic (lasting id now, null for none), previous, n_shared and its share of
+both topics; `matching.json` with `ids` (n_topics,), the lasting id of each topic of the new fit, and `next_id`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SCHEMA = {
 
 @dataclass(frozen=True)
 class Lineage:
-    """Lasting ids (n_topics,) of a new fit's topics, the first id that is free, and the table of events."""
+    """Lasting ids (n_topics,) of a new fit's topics, the next free id, and the table of events."""
 
     ids: list[int]
     next_id: int
@@ -57,12 +57,12 @@ def trace_topics(
     min_share: float,
     totals: NDArray[np.int64] | None = None,
 ) -> Lineage:
-    """Return the lineage that a matching makes of the old topics' lasting ids; new topics get ids never used.
+    """Return the lineage from a matching and the old topics' lasting ids; new topics get ids that were never used.
 
     Parameters
     ----------
     matching : Matching
-        What `tasks.core.clusters.matching.match_topics` returned.
+        The result of `tasks.core.clusters.matching.match_topics`.
     old_ids : sequence of int
         Lasting id of each old topic.
     next_id : int
@@ -70,7 +70,7 @@ def trace_topics(
     min_share : float
         See `topic_events`.
     totals : ndarray of shape (n_topics,), int64, optional
-        Documents of each new topic, new ones among them; those of the matching if none.
+        Documents of each new topic, including new documents; those of the matching if None.
     """
     totals = matching.new_sizes if totals is None else totals
     ids = []
@@ -96,7 +96,7 @@ def trace_topics(
 
 
 def first_lineage(n_topics: int) -> Lineage:
-    """Return the lineage of a first fit: every topic is born, its id its number."""
+    """Return the lineage of a first fit: every topic is born, and its id is its number."""
     rows = [(BORN, number, None, 0, None, None, None) for number in range(n_topics)]
     return Lineage(list(range(n_topics)), n_topics, pl.DataFrame(rows, schema=SCHEMA, orient="row"))
 
@@ -114,18 +114,18 @@ def match(
     Parameters
     ----------
     store : ArtifactStore
-        Where everything is.
+        The store of all artifacts.
     state : TopicState or None
-        The topics before; None in a first run, where every topic is born.
+        The last state of the topics; None in a first run, in which every topic is born.
     labels, topics : ArtifactRef
-        Of the new fit; its documents are those of the fit before, in order, and then later ones.
+        Artifacts of the new fit; its documents are those of the last fit, in order, and then later ones.
     config : MatchConfig
         Weights and thresholds.
 
     Notes
     -----
-    Documents shared are counted over those that both fits were made on: what later ones were told to is a vote, which
-    puts a new theme's documents into the nearest old topic.
+    Shared documents are counted only among the documents of both fits: later documents were assigned by a vote, which
+    puts the documents of a new theme into the nearest old topic.
     """
     inputs = {"labels": labels.key, "topics": topics.key, "state": state.key if state else ""}
     recipe = recipes.lineage(config, inputs)
@@ -159,6 +159,6 @@ def _trace(
 
 
 def count_events(lineage: pl.DataFrame) -> dict[str, int]:
-    """Return how many topics went on, were split off, merged, born or died."""
+    """Return how many topics continued, were split, merged, born or died."""
     found = dict(lineage.group_by("event").len().iter_rows())
     return {event: int(found.get(event, 0)) for event in (CONTINUED, SPLIT, "merged", BORN, DIED)}

@@ -27,7 +27,7 @@ def gather(store: ArtifactStore, batches: Sequence[ArtifactRef]) -> ArtifactRef:
 
     Notes
     -----
-    Reads and writes every document, part by part; a column that some batches lack is null there.
+    Reads and writes every document, part by part; a column that a batch lacks is null there.
     """
     recipe = recipes.merged_batches([batch.key for batch in batches])
     if found := store.find(recipe):
@@ -57,7 +57,7 @@ def _parts(table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
 
 
 def _write(path: Any, part: pl.DataFrame) -> None:  # noqa: ANN401
-    """Write a part by way of memory, as `load` does: a full disk is then told from other errors."""
+    """Write a part through memory, as `load` does, so that a full disk can be distinguished from other errors."""
     buffer = io.BytesIO()
     part.write_parquet(buffer, compression="zstd")
     path.write_bytes(buffer.getbuffer())
@@ -66,7 +66,7 @@ def _write(path: Any, part: pl.DataFrame) -> None:  # noqa: ANN401
 def _meta(
     store: ArtifactStore, batches: Sequence[ArtifactRef], texts: str, n_documents: int, columns: list[str]
 ) -> dict[str, Any]:
-    """Return what `load` records of documents, for all batches together."""
+    """Return the values that `load` records about documents, for all batches together."""
     each = [store.meta(batch) for batch in batches]
     sums = {name: sum(meta[name] for meta in each) for name in ("n_input_rows", "n_empty", "n_replaced")}
     return {**each[-1], **sums, "texts": texts, "n_documents": n_documents, "columns": columns}

@@ -1,8 +1,8 @@
-"""New documents: rows of an input and what is known of earlier ones -> the documents that are new, as an artifact.
+"""New documents: rows of an input and the known documents -> the documents that are new, as an artifact.
 
-arrivals: `documents.json` names the documents' key (null where nothing is new) and counts what was left and why;
-`identities.npy` and `texts.npy` (n,) uint64, sorted, are what later runs know these documents by. Version 1 made the
-identities of what ids and times print as; `documents.identity` knows both.
+arrivals: `documents.json` has the documents' key (null if nothing is new) and counts of the other rows by reason;
+`identities.npy` and `texts.npy` (n,) uint64, sorted, let later runs recognize these documents. Version 1 made the
+identities from the printed form of ids and times; `documents.identity` knows both versions.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def arrive(
     config: ArriveConfig,
     runtime: RuntimeConfig,
 ) -> ArtifactRef:
-    """Return what is new in the input; `rows` are its documents, 0 where there are none."""
+    """Return the new documents of the input; `rows` is their number, 0 if there are none."""
     before = fingerprint(loading)
     state_key = state.key if state else ""
     if before and (found := store.find(recipes.new_documents(loading, config, before, state_key))):
@@ -65,7 +65,7 @@ def arrive(
         known = known_documents(store, state)
         sieve = Sieve(loading, config, source, known, state.watermark if state else None, orders)
         documents = _write(store, loading, source, sieve, state)
-    same = before is not None and fingerprint(loading) == before  # else it changed meanwhile
+    same = before is not None and fingerprint(loading) == before  # otherwise it changed meanwhile
     recipe = recipes.new_documents(
         loading, config, before if before and same else _content(documents), state_key
     )
@@ -84,7 +84,7 @@ _NOTHING = np.empty(0, np.uint64)
 
 
 def new_documents(store: ArtifactStore, arrivals: ArtifactRef) -> ArtifactRef:
-    """Return the documents that arrived; there must be some."""
+    """Return the documents of arrivals, of which there must be some."""
     key = store.json(arrivals, "documents")["documents"]
     return ArtifactRef("documents", key, "load", rows=arrivals.rows)
 
@@ -92,11 +92,11 @@ def new_documents(store: ArtifactStore, arrivals: ArtifactRef) -> ArtifactRef:
 def _write(
     store: ArtifactStore, loading: LoadConfig, source: Source, sieve: Sieve, state: TopicState | None
 ) -> ArtifactRef | None:
-    """Return the documents of the rows that the sieve lets through, None if there is none."""
+    """Return the documents of the rows that the sieve lets through, None if there are none."""
     fresh = sieve(source.chunks)
     first = next(fresh, None)
     if first is None:
-        if sieve.counts["rows"] == sieve.counts["empty"] and state is None:  # the plain load says why
+        if sieve.counts["rows"] == sieve.counts["empty"] and state is None:  # the load stage gives the reason
             return write_documents(store, loading, replace(source, chunks=iter(())))
         return None
     rest = replace(source, chunks=itertools.chain([first], fresh), n_rows=None)
@@ -107,7 +107,7 @@ def _write(
 
 
 def known_documents(store: ArtifactStore, state: TopicState | None) -> KnownDocuments:
-    """Return what the documents of a chain are known by, those of version 1 apart from the others."""
+    """Return the identities of the documents of a chain, those of version 1 separately."""
     known = KnownDocuments()
     for key in state.arrivals if state else ():
         version = int(store.manifest("arrivals", key)["recipe"]["version"])
@@ -116,7 +116,7 @@ def known_documents(store: ArtifactStore, state: TopicState | None) -> KnownDocu
 
 
 def known_orders(store: ArtifactStore, state: TopicState | None) -> dict[str, Order]:
-    """Return the order of dates that a chain of updates has taken, by column; the last arrivals hold all of them."""
+    """Return the order of dates of a chain of updates, by column; the last arrivals have all of them."""
     if state is None:
         return {}
     found: dict[str, Order] = store.manifest("arrivals", state.arrivals[-1])["meta"].get("date_orders", {})
@@ -124,12 +124,12 @@ def known_orders(store: ArtifactStore, state: TopicState | None) -> dict[str, Or
 
 
 def _check_orders(orders: Mapping[str, Order], loading: LoadConfig) -> None:
-    """Raise ConfigError where the config asks for another order of dates than the documents so far were read by."""
+    """Raise ConfigError if the config asks for another order of dates than the documents so far were read with."""
     for column, order in orders.items():
         if loading.date_order not in {"auto", order}:
             msg = (
-                f"load.date_order={loading.date_order!r}, but the runs before read column {column!r} {FIRST[order]} "
-                f"({order}) and dated their documents so; leave it out, or give the config another name to begin again"
+                f"load.date_order={loading.date_order!r}, but earlier runs read column {column!r} {FIRST[order]} "
+                f"({order}), which dated their documents; leave it out, or give the config another name to begin again"
             )
             raise ConfigError(msg)
 
@@ -140,7 +140,7 @@ def _array(store: ArtifactStore, key: str, name: str) -> Digests:
 
 
 def _content(documents: ArtifactRef | None) -> str:
-    """Return what stands for an input that has no fingerprint: its new documents."""
+    """Return a replacement for the fingerprint of an input that has none: its new documents."""
     return f"documents {documents.key if documents else 'none'}"
 
 
@@ -157,7 +157,7 @@ def _own_schema(store: ArtifactStore, documents: str) -> pl.Schema:
 def _check_types(
     store: ArtifactStore, documents: ArtifactRef, source: Source, state: TopicState | None
 ) -> None:
-    """Raise DataError where a column's type has changed so that old and new values cannot stand in one column."""
+    """Raise DataError if a column's type has changed so that old and new values cannot be in one column."""
     now = _own_schema(store, documents.key)
     for batch in state.batches if state else ():
         then = _own_schema(store, batch.documents)
@@ -168,8 +168,8 @@ def _check_types(
                 )
             except pl.exceptions.PolarsError:
                 msg = (
-                    f"load: {source.name}: column {name!r} was {then[name]} in the runs before and is {now[name]}; "
-                    "mend the input, or carry the other columns only (load.columns)"
+                    f"load: {source.name}: column {name!r} was {then[name]} in earlier runs and is {now[name]} now; "
+                    "correct the input, or select only the other columns (load.columns)"
                 )
                 raise DataError(msg) from None
 
@@ -177,7 +177,7 @@ def _check_types(
 def _summary(
     store: ArtifactStore, sieve: Sieve, documents: ArtifactRef | None, state: TopicState | None
 ) -> dict[str, Any]:
-    """Return what the record says of the arrivals."""
+    """Return the values about the arrivals for a run's record."""
     schema = (
         {name: str(kind) for name, kind in _own_schema(store, documents.key).items()} if documents else {}
     )
@@ -204,11 +204,11 @@ def _summary(
 
 
 def _say(summary: dict[str, Any], config: ArriveConfig) -> None:
-    """Log what a person should know of the arrivals."""
+    """Log what a person should know about the arrivals."""
     if summary["n_late"]:
         verb = {"take": "taken", "leave": "left"}[config.late]
         LOG.info("%s late documents %s (arrive.late)", f"{summary['n_late']:,}", verb)
     if summary["clock_went_back"]:
-        LOG.warning("none of the new documents is dated after the last run's: has a clock gone back?")
+        LOG.warning("no new document has a later date than the last run's documents: has a clock gone back?")
     if summary["schema_changes"]:
         LOG.warning("columns changed since the last run: %s", "; ".join(summary["schema_changes"]))

@@ -1,6 +1,7 @@
 """Overview: all documents so far, batch by batch, with their topics -> their metrics and the report's page.
 
-overviews: `metrics.json` as `evaluate` has them, but for the figures of a layout; `report.html` with lasting ids.
+overviews: `metrics.json` like that of `evaluate`, but without the figures of a layout; `report.html` with lasting
+ids.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ from topicflow.tasks.updates.topic_state import Batch, Name, batch_stages, docum
 
 
 def read_batches(store: ArtifactStore, batches: Sequence[Batch], stage: str, name: str) -> NDArray[Any]:
-    """Return an array of all batches in order, e.g. ("cluster", "labels"); some bytes a document are held."""
+    """Return an array of all batches in order, e.g. ("cluster", "labels"); this takes some bytes per document."""
     return np.concatenate([store.array(batch_stages(batch)[stage], name) for batch in batches])
 
 
 def renumber(blocks: Mapping[str, Any], ids: NDArray[np.int32], names: Mapping[int, Name]) -> dict[str, Any]:
-    """Return a report's blocks with lasting ids and names in place of the numbers of the fit.
+    """Return a report's blocks with lasting ids and names instead of the numbers of the fit.
 
     Parameters
     ----------
     blocks : mapping
-        What `report_blocks` returned.
+        The result of `report_blocks`.
     ids : ndarray of shape (n_topics,), int32
         Lasting id of each topic.
     names : mapping of int to Name
-        Their names.
+        The topics' names.
     """
     summary, points = dict(blocks["summary"]), dict(blocks["points"])
     summary["topics"] = [
@@ -57,7 +58,7 @@ def renumber(blocks: Mapping[str, Any], ids: NDArray[np.int32], names: Mapping[i
 
 
 def lasting(labels: NDArray[np.int32], ids: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return the lasting ids (n,) int32 of labels in the numbers of a fit; -1 stays."""
+    """Return the lasting ids (n,) int32 of labels in a fit's numbers; -1 stays -1."""
     return np.append(ids, -1).astype(np.int32)[labels]
 
 
@@ -70,12 +71,12 @@ def overview(
     ids: Sequence[int],
     names: Mapping[int, Name],
 ) -> ArtifactRef:
-    """Return metrics and page of all documents so far, made on a miss.
+    """Return metrics and page of all documents so far, computed on a miss.
 
     Notes
     -----
-    Reads every text once to count words that occur together, and holds 21 bytes a document; writes a page whose size
-    is bounded by `report.max_points`. This grows with all documents, not with the new ones.
+    Reads every text once to count words that occur together, and keeps 21 bytes per document in memory; writes a page
+    whose size is limited by `report.max_points`. The time grows with all documents, not only with the new ones.
     """
     keys = digest(canonical_json([vars(batch) for batch in batches]))
     named = digest(canonical_json([[number, vars(names[number])] for number in ids]))
@@ -109,7 +110,7 @@ def overview(
 
 
 def sized_topics(store: ArtifactStore, topics: ArtifactRef, labels: NDArray[np.int32]) -> pl.DataFrame:
-    """Return the fit's topics with the sizes that they have by now."""
+    """Return the fit's topics with their current sizes."""
     table = store.table(topics, "topics").collect().sort("topic")
     sizes = np.bincount(labels[labels >= 0], minlength=table.height).astype(np.uint32)
     return table.with_columns(pl.Series("size", sizes))

@@ -1,6 +1,6 @@
-"""Recipes of updates: a state and what is new -> recipes.
+"""Recipes of updates: a state and new data -> recipes.
 
-The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers at once.
+The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers quickly.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ VERSIONS: Mapping[str, int] = {"arrive": 2, "assign": 2, "drift": 1, "gather": 1
 
 
 def new_documents(loading: LoadConfig, config: ArriveConfig, source: str, state: str) -> Recipe:
-    """Return the recipe of what is new in a `source` fingerprint to the state with that key, empty before the first."""
+    """Return the recipe of a `source` fingerprint's new documents for the state with that key, "" before the first."""
     fields = {**documents.load_fields(loading), "arrive": fields_of(config)}
     identity = {
         "source": source,
         "load": str(documents.VERSIONS["load"]),
-    }  # its documents are made by load's code
+    }  # load's code makes the documents
     return Recipe("arrive", "arrivals", VERSIONS["arrive"], fields, {"state": state}, identity)
 
 
 def cells(inputs: Mapping[str, str], seed: int) -> Recipe:
-    """Return the recipe of the fitted vectors' cells, by which new documents find their nearest."""
+    """Return the recipe of the fitted vectors' cells, in which new documents find their nearest neighbours."""
     identity = library_versions("numpy", "numba")
     return Recipe("assign", "cells", VERSIONS["assign"], {}, dict(inputs), identity, seed)
 
 
 def assign(inputs: Mapping[str, str]) -> Recipe:
-    """Return the recipe of the labels of new documents; their cells stand for the fit."""
+    """Return the recipe of the labels of new documents; the key of the cells identifies the fit."""
     identity = library_versions("numpy", "numba")
     return Recipe("assign", "labels", VERSIONS["assign"], {}, dict(inputs), identity)
 
@@ -94,5 +94,5 @@ def overview(
 
 
 def state(values: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of a state, which is its content."""
+    """Return the recipe of a state, which is the state's content."""
     return Recipe("publish", "states", 1, dict(values))

@@ -1,4 +1,4 @@
-"""Sieve: rows of an input -> those that no run has taken yet, within the bounds, and counts of the others."""
+"""Sieve: rows of an input -> the rows that no run has taken yet, within the limits, and counts of the others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from topicflow.tasks.documents.timestamps import Order
 from topicflow.tasks.store.digests import text_digests
 
 _LAST = datetime(9999, 1, 1)  # noqa: DTZ001  (times here are UTC without a zone)
-"""What is dated later, by a slip, moves no watermark: Python has no such date."""
+"""Later dates are mistakes and do not move the watermark: Python has no such date."""
 
 
 @dataclass
@@ -29,17 +29,17 @@ class Sieve:
     Parameters
     ----------
     loading : LoadConfig
-        Which columns hold what.
+        Which column has which role.
     config : ArriveConfig
-        What is new.
+        Which documents count as new.
     source : Source
         The opened input.
     known : KnownDocuments
-        The documents of the runs before.
+        The documents of the earlier runs.
     watermark : str or None
-        The highest one seen.
+        The highest watermark so far.
     orders : mapping of str to str
-        The order of dates that the runs before took, by column.
+        The order of dates in the earlier runs, by column.
     """
 
     loading: LoadConfig
@@ -67,17 +67,17 @@ class Sieve:
 
     @property
     def id_column(self) -> str | None:
-        """The column that identifies documents, where there is one."""
+        """The column that identifies documents, if there is one."""
         return self.loading.id_column or self.source.id_column
 
     @property
     def time_column(self) -> str | None:
-        """The column whose times tell documents of equal texts apart, where they have no ids."""
+        """The column whose times distinguish documents with equal texts, if they have no ids."""
         return self.loading.timestamp_column or self.config.watermark
 
     @property
     def found_orders(self) -> dict[str, Order]:
-        """The order of dates by column, as the runs before took it or as it was found now."""
+        """The order of dates by column, from the earlier runs or as found now."""
         found = {column: reader.order for column, reader in self.readers.items()}
         return {**self.orders, **{column: order for column, order in found.items() if order is not None}}
 
@@ -88,7 +88,7 @@ class Sieve:
                 yield fresh
 
     def fresh(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the rows that no run has taken yet, within the bounds."""
+        """Return the rows that no run has taken yet, within the limits."""
         texts = rows.select(join_texts(text_columns(self.loading), self.loading.text_separator)).to_series()
         filled = (texts.str.strip_chars() != "").fill_null(value=False)
         written, times = filled.to_numpy(), self.times(rows, filled)
@@ -117,7 +117,7 @@ class Sieve:
         return rows.filter(taken)
 
     def times(self, rows: pl.DataFrame, filled: pl.Series) -> dict[str, pl.Series]:
-        """Return the times (n,) of each column of dates; nulls in rows without text, which are no documents."""
+        """Return the times (n,) of each column of dates; null in rows without text, which are not documents."""
         first = self.counts["rows"]
         numbers = pl.Series(np.arange(first, first + rows.height, dtype=np.uint32))
         return {
@@ -126,7 +126,7 @@ class Sieve:
         }
 
     def identify(self, rows: pl.DataFrame, texts: pl.Series, times: Mapping[str, pl.Series]) -> Digests:
-        """Return what each row (n,) is known by: its id, or else its text and its time."""
+        """Return the identity of each row (n,): its id, or otherwise its text and its time."""
         if self.id_column is not None:
             return digests_of_ids(rows[self.id_column])
         return digests_of_texts(texts, times[self.time_column] if self.time_column else None)
@@ -134,9 +134,9 @@ class Sieve:
     def unknown(
         self, identities: Digests, rows: pl.DataFrame, texts: pl.Series, written: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
-        """Return which rows (n,) no run before has taken.
+        """Return which rows (n,) no earlier run has taken.
 
-        Of rows without ids that are alike, as many are known as runs have taken: the next one is another document.
+        Of equal rows without ids, as many are known as earlier runs have taken: one more is another document.
         """
         column = self.id_column or self.time_column
         is_id = self.id_column is not None
@@ -149,7 +149,7 @@ class Sieve:
 
 
 def _bounded(times: pl.Series, bound: str | None, side: str) -> NDArray[np.bool_]:
-    """Return which times lie `before` a bound, `until` it (inclusive) or `from` it on; none without both."""
+    """Return which times are `before` a bound, `until` it (inclusive) or `from` it on; none if there is no bound."""
     if bound is None:
         return np.zeros(len(times), bool)
     limit = datetime.fromisoformat(bound)

@@ -1,9 +1,9 @@
-"""Topic names: keywords, earlier names and those a person gave (runs/<name>/topic_names.toml) -> each topic's name.
+"""Topic names: keywords, earlier names and a person's names (runs/<name>/topic_names.toml) -> each topic's name.
 
     [names]
     17 = "Immigration"
 
-A name given there holds from the next run on, through every refit, until another is given; "" gives it back.
+A name in this file is used from the next run on, through every refit, until it is changed; "" removes it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def read_names(series: Path) -> dict[int, str]:
     Raises
     ------
     ConfigError
-        When the file cannot be read, or holds anything but names by topic id.
+        If the file cannot be read, or contains anything but names by topic id.
     """
     path = series / FILE
     try:
@@ -33,7 +33,7 @@ def read_names(series: Path) -> dict[int, str]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        msg = f"{path}: not a TOML file that can be read: {error}"
+        msg = f"{path}: cannot be read as a TOML file: {error}"
         raise ConfigError(msg) from None
     named = values.get("names", {})
     wrong = [key for key in values if key != "names"]
@@ -54,18 +54,18 @@ def _is_name(key: str, name: object) -> bool:
 def name_topics(
     ids: Sequence[int], keywords: Sequence[str], before: Mapping[int, Name], given: Mapping[int, str]
 ) -> dict[int, Name]:
-    """Return the names of all topics there have been, by id.
+    """Return the names of all topics so far, by id.
 
     Parameters
     ----------
     ids : sequence of int
         Lasting ids of the fit's topics.
     keywords : sequence of str
-        Names that the fit made of their keywords; given to topics that have none yet.
+        Names that the fit made from their keywords, for topics that have no name yet.
     before : mapping of int to Name
-        Names so far, of topics that died too.
+        Names so far, also of topics that died.
     given : mapping of int to str
-        What a person gave; an empty name gives it back.
+        Names that a person gave; an empty name removes a given name.
     """
     own = dict(zip(ids, keywords, strict=True))
     names = {
@@ -83,5 +83,5 @@ def name_topics(
             taken.add(names[number].name)
     unknown = sorted(set(given) - set(names))
     if unknown:
-        LOG.warning("%s names topics that there never were: %s", FILE, ", ".join(map(str, unknown)))
+        LOG.warning("%s names topics that never existed: %s", FILE, ", ".join(map(str, unknown)))
     return dict(sorted(names.items()))

@@ -1,7 +1,7 @@
-"""Topic state: what an update leaves to the next one, as one artifact of references; and the run that left the last.
+"""Topic state: the result of an update for the next one, as one artifact of references; and the last run with one.
 
-A state names every artifact that stands for the documents so far, so that an update can start from any state, whatever
-became of the runs before it. Its manifest lists them (`refers_to`), which is what `gc` goes by.
+A state names every artifact of the documents so far, so that an update can start from any state, even if earlier runs
+were deleted. Its manifest lists them (`refers_to`), and `gc` keeps the listed artifacts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Fit:
-    """Keys of the fit that new documents are told to."""
+    """Keys of the fit to which new documents are assigned."""
 
     embeddings: str
     neighbors: str
@@ -40,12 +40,12 @@ class Fit:
     topics: str
     cells: str
     settings: str
-    """Digest of the config that fitted it: another one asks for another fit."""
+    """Digest of the config of the fit: another config needs another fit."""
 
 
 @dataclass(frozen=True)
 class Name:
-    """A topic's name and who gave it: `keywords` or `person`."""
+    """A topic's name and its origin: `keywords` or `person`."""
 
     name: str
     by: str = "keywords"
@@ -53,7 +53,7 @@ class Name:
 
 @dataclass(frozen=True)
 class Update:
-    """One link of the chain: what came with it, and whether topics were refitted."""
+    """One update in the chain: its documents, and whether topics were refitted."""
 
     number: int
     watermark: str | None
@@ -64,9 +64,9 @@ class Update:
 
 @dataclass(frozen=True)
 class TopicState:
-    """Where a series of updates stands; `ids[i]` is the lasting id of topic i of the fit.
+    """The state of a series of updates; `ids[i]` is the lasting id of topic i of the fit.
 
-    `lineages` are the numbers of the runs that refitted, with the keys of what became of the topics then.
+    `lineages` are the numbers of the runs that refitted, with the keys of their lineages.
     """
 
     fit: Fit
@@ -84,17 +84,17 @@ class TopicState:
 
     @property
     def number(self) -> int:
-        """How many runs have told it documents."""
+        """The number of runs that have added documents."""
         return self.updates[-1].number
 
     @property
     def n_since_fit(self) -> int:
-        """Runs since the last that fitted."""
+        """The number of runs since the last refit."""
         return next(i for i, update in enumerate(reversed(self.updates)) if update.refit)
 
     @property
     def refers_to(self) -> list[list[str]]:
-        """Kind and key of every artifact that the state stands on."""
+        """Kind and key of every artifact on which the state depends."""
         fit = self.fit
         named = [
             ("embeddings", fit.embeddings), ("neighbors", fit.neighbors), ("labels", fit.labels),
@@ -110,7 +110,7 @@ class TopicState:
 
 
 def _layout_kind(batch: Batch) -> str:
-    """Return the kind of a batch's places: assigned documents have theirs beside their labels."""
+    """Return the kind of a batch's places: those of assigned documents are stored with their labels."""
     return "labels" if batch.layout == batch.labels else "reduced"
 
 
@@ -120,7 +120,7 @@ def documents_of(batch: Batch) -> ArtifactRef:
 
 
 def batch_stages(batch: Batch) -> dict[str, ArtifactRef]:
-    """Return a batch's artifacts by the stages of a topic model that make such ones."""
+    """Return a batch's artifacts by the stages of a topic model that make such artifacts."""
     return {
         "load": documents_of(batch),
         "embed": ArtifactRef("embeddings", batch.embeddings, "embed"),
@@ -130,7 +130,7 @@ def batch_stages(batch: Batch) -> dict[str, ArtifactRef]:
 
 
 def save_state(store: ArtifactStore, state: TopicState) -> ArtifactRef:
-    """Return the state's artifact, written where it is not there."""
+    """Return the state's artifact, written if it does not exist."""
     values = {name: value for name, value in asdict(state).items() if name != "key"}
     values["names"] = {str(number): vars(name) for number, name in state.names.items()}
     recipe = recipes.state(values)
@@ -144,12 +144,12 @@ def save_state(store: ArtifactStore, state: TopicState) -> ArtifactRef:
 
 
 def read_state(store: ArtifactStore, key: str) -> TopicState:
-    """Return the state kept under a key.
+    """Return the state with a key.
 
     Raises
     ------
     ArtifactError
-        When it, or an artifact that it stands on, is not in the store.
+        If it, or an artifact on which it depends, is not in the store.
     """
     if store.state("states", key) != "hit":
         raise ArtifactError(f"store: {store.name}: states/{key} is {store.state('states', key)}")
@@ -174,29 +174,29 @@ def read_state(store: ArtifactStore, key: str) -> TopicState:
 
 
 def published_runs(runs: Path, name: str) -> list[RunRecord]:
-    """Return the records of a series' published updates, the last link of the chain first.
+    """Return the records of a series' published updates, the last one of the chain first.
 
-    The chain counts, not the clock: a clock that was set back gives a later run an earlier number. So every record of
-    the series must be readable: any of them may be the last link.
+    The order is that of the chain, not of the clock: after a clock was set back, a later run has an earlier id. So
+    every record of the series must be readable: each may be the last of the chain.
 
     Raises
     ------
     ArtifactError
-        When one cannot be read.
+        If one cannot be read.
     """
     records = [record for record in list_runs(runs, name) if is_published(record) and "update" in record]
     return sorted(records, key=lambda record: int(record["update"]["number"]), reverse=True)
 
 
 def last_published(store: ArtifactStore, runs: Path, name: str) -> tuple[RunRecord, TopicState] | None:
-    """Return the last published run whose state is whole, with it; None if there is no run yet.
+    """Return the last published run whose state is complete, with the state; None if there is no run yet.
 
-    A run that was deleted, or whose artifacts are gone, is passed over: its documents are new again.
+    A run that was deleted, or whose artifacts are gone, is skipped: its documents are new again.
 
     Raises
     ------
     ArtifactError
-        When there are published runs and of none of them everything is in the store, or a record cannot be read.
+        If there are published runs, but none has all of its artifacts in the store, or a record cannot be read.
     """
     problems = []
     for record in published_runs(runs, name):
@@ -206,12 +206,12 @@ def last_published(store: ArtifactStore, runs: Path, name: str) -> tuple[RunReco
             problems.append(f"{record['run_id']} ({error})")
             continue
         if problems:
-            LOG.warning("going on from %s; passed over: %s", record["run_id"], "; ".join(problems))
+            LOG.warning("continuing from %s; skipped: %s", record["run_id"], "; ".join(problems))
         return record, state
     if not problems:
         return None
     msg = (
-        f"{runs / name}: the state of no run is whole in the store, last {problems[0]}; name the right --store, "
+        f"{runs / name}: no run has a complete state in the store, last {problems[0]}; name the right --store, "
         "restore it, or give the config another name to begin again"
     )
     raise ArtifactError(msg)

@@ -1,4 +1,4 @@
-"""Update steps: a state and what a run made -> the next state; and why topics must be fitted anew."""
+"""Update steps: a state and the result of a run -> the next state; and why topics must be refitted."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from topicflow.tasks.updates.topic_names import name_topics
 from topicflow.tasks.updates.topic_state import Batch, Fit, TopicState, Update
 
 FITTED_BY = ("seed", "embed", "neighbors", "reduce", "map", "cluster", "count", "label")
-"""Sections that a fit is made by: where one of them changes, the next run fits anew."""
+"""Sections that decide a fit: if one of them changes, the next run refits."""
 
 
 def fit_settings(config: UpdateTopicsConfig) -> str:
-    """Return the digest of all that a fit is made by."""
+    """Return the digest of all sections that decide a fit."""
     return digest(canonical_json(config.model_dump(mode="json", include=set(FITTED_BY))))
 
 
 def why_refit(store: ArtifactStore, state: TopicState, vectors: ArtifactRef, settings: str) -> str:
-    """Return why new documents cannot be told to the fit there is, or an empty text where they can."""
+    """Return why new documents cannot be assigned to the current fit, or an empty text if they can."""
     fitted = ArtifactRef("embeddings", state.fit.embeddings, "embed")
     then, now = (store.meta(ref)["encoder"] for ref in (fitted, vectors))
     width = [store.array(ref, "embeddings").shape[1] for ref in (fitted, vectors)]
@@ -37,7 +37,7 @@ def extended(
     drifted: ArtifactRef,
     given: Mapping[int, str],
 ) -> TopicState:
-    """Return the state with one more batch told to the fit there is."""
+    """Return the state with one more batch, assigned to the current fit."""
     return replace(
         _with_arrivals(store, state, arrivals, refit=False),
         batches=(*state.batches, batch),
@@ -55,7 +55,7 @@ def refitted(
     lineage: ArtifactRef,
     given: Mapping[int, str],
 ) -> TopicState:
-    """Return the state of a new fit, whose one batch holds all documents."""
+    """Return the state of a new fit, with one batch of all documents."""
     traced = store.json(lineage, "matching")
     ids = tuple(traced["ids"])
     names = name_topics(ids, keyword_names(store, fit), state.names if state else {}, given)
@@ -74,7 +74,7 @@ def refitted(
 
 
 def keyword_names(store: ArtifactStore, fit: Fit) -> list[str]:
-    """Return the names that a fit made of its topics' keywords, in the order of its numbers."""
+    """Return the names that a fit made from its topics' keywords, in the order of its numbers."""
     topics = store.table(ArtifactRef("topics", fit.topics, "label"), "topics").sort("topic")
     names: list[str] = topics.select("name").collect()["name"].to_list()
     return names

@@ -1,15 +1,15 @@
-"""Adapters: raw beside tuned vectors of weakly labelled news, and of banking questions of unseen intents; prints JSON.
+"""Adapters: raw and tuned vectors of weakly labelled news, and of banking questions of unseen intents; prints JSON.
 
     python -m tests.benchmarks.adapters --store STORE [--precision int8] [--separator "\\n\\n"] [--seeds 10]
 
 agnews_weak: trained on records of the weakly labelled train file, measured on the hard rest, the test file: the share
 of the same class among the 10, 100 and 1,000 nearest of every test query, over all test documents, exact. The other
-records of the train file are there without their labels, as they are in a corpus of which little is labelled; no test
-document is seen. Defaults throughout (`AdapterTune`), whose constants were chosen on the val file. Where
-there are 334 records or more the flow's validation part (15 %) chooses gate and round, below that the defaults stand.
+records of the train file are used without their labels, as in a corpus with few labels; no test document is used.
+Defaults throughout (`AdapterTune`), whose constants were chosen on the val file. With at least 334 records the flow's
+validation part (15 %) chooses gate and round, with fewer the defaults are used.
 
 banking77, unseen intents: tuned on the training questions of a random half of the intents, measured on the test
-questions of that half and of the other half, each half among its own.
+questions of that half and of the other half, each within its half.
 
 The clock covers a fit, on one thread, without embedding.
 """
@@ -61,7 +61,7 @@ def read(
 def fit(
     vectors: FloatArray, classes: Numbers, labelled: Numbers, config: AdapterTune, seed: int
 ) -> tuple[ResidualHead, dict[str, Any]]:
-    """Return what the flow's tune stage fits on labelled rows, the others being unlabelled."""
+    """Return the adapter that the flow's tune stage fits on labelled rows, with the others unlabelled."""
     strata = np.full(len(vectors), -1)
     strata[labelled] = classes[labelled]
     split = SplitExamples(validation=0.15 if len(labelled) >= 334 else 0.0)
@@ -84,7 +84,7 @@ def shares(vectors: FloatArray, classes: Numbers, neighbors: tuple[int, ...] = N
 def curve(
     store: ArtifactStore, sizes: list[int], n_seeds: int, separator: str, precision: str, config: AdapterTune
 ) -> dict[str, Any]:
-    """Return raw and tuned figures of agnews_weak by number of training records, with every seed's."""
+    """Return raw and tuned figures of agnews_weak by number of training records, for every seed."""
     columns = ["title", "description"]
     (train, train_labels), (test, test_labels) = (
         read(store, f"agnews_weak_{part}", columns, separator, precision) for part in ("train", "test")
@@ -119,7 +119,7 @@ def curve(
 
 
 def unseen_intents(store: ArtifactStore, n_seeds: int, precision: str, config: AdapterTune) -> dict[str, Any]:
-    """Return raw and tuned figures of banking77 on the intents tuned on and on the other half, with every seed's."""
+    """Return raw and tuned figures of banking77 on the tuned intents and on the other half, for every seed."""
     (train, train_labels), (test, test_labels) = (
         read(store, f"banking77_{part}", ["text"], "", precision) for part in ("train", "test")
     )

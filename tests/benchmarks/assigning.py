@@ -1,15 +1,15 @@
-"""Assigning new documents to a fitted model, beside BERTopic.transform; prints JSON.
+"""Assigning new documents to a fitted model, compared with BERTopic.transform; prints JSON.
 
     python -m tests.benchmarks.assigning --scratch DIR --fitted 100000 --new 900000 --peer-new 5000
 
-Both sides fit on the first `--fitted` of reddit_titles_1m by their own pipeline (embeddings given, min_cluster_size 50,
-seeded), then assign titles that follow them. Ours is what the stages do beyond `neighbors.fit_limit`: the index of the
-fitted vectors, linked by the fit's own graph, the nearest of each new one, the vote. Clocks cover vectors in memory to
-topics, the index included. `ways` sets the walk beside cells alone, on the first `COMPARED` new ones: seconds, and
-recall and topics beside those by exact neighbours of `EXACT` of them.
-Agreement is with the fit's own topics, three ways: fitted documents assigned like new ones (`fitted_again`), the same
-with themselves left out of the vote (`left_out`, which a rule that only remembers cannot pass), and BERTopic's
-transform of a slice of its own fitted documents against its own fit.
+Both sides fit on the first `--fitted` of reddit_titles_1m by their own pipeline (embeddings given, min_cluster_size
+50, seeded), then assign titles that follow them. Ours is the work of the stages beyond `neighbors.fit_limit`: the
+index of the fitted vectors, linked by the fit's own graph, the nearest of each new one, the vote. Clocks cover
+vectors in memory to topics, including the index. `ways` compares the walk with cells alone, on the first `COMPARED`
+new ones: seconds, and recall, and topics compared with those by exact neighbours for `EXACT` of them. Agreement is
+with the fit's own topics, three ways: fitted documents assigned like new ones (`fitted_again`), the same without
+themselves in the vote (`left_out`, which a rule that only remembers cannot pass), and BERTopic's transform of a slice
+of its own fitted documents against its own fit.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def our_side(fitted: np.ndarray, new: np.ndarray, seed: int) -> dict[str, Any]:
 
 
 def ways(fitted: np.ndarray, new: np.ndarray, labels: np.ndarray, linked: CellIndex) -> list[dict[str, Any]]:
-    """Return seconds, recall and agreement with the vote of exact neighbours, of cells alone and of walks."""
+    """Return seconds, recall and agreement with the vote of exact neighbours, for cells alone and for walks."""
     exact, similarities = exact_nearest(Parts([fitted]), new[:EXACT], N_NEAREST)
     wanted, _ = vote_topics(labels, exact.astype(np.int32), neighbor_weights(1 - similarities))
     alone = replace(linked, links=linked.links[:, :0])

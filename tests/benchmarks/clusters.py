@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.clusters --store STORE --scratch DIR --sizes 20000 50000 100000
 
-Points are the shipped 5-d layout of so many titles of arxiv_100k, min_cluster_size 10. Each implementation runs twice:
-`first_s` includes imports and what numba loads from disk (a user's one run), `again_s` does not. Agreement is the
-adjusted Rand index over all points, noise as one cluster, and the share of points that are noise on both sides or
-on neither.
+Points are the shipped 5-d layout of this number of titles from arxiv_100k, min_cluster_size 10. Each implementation
+runs twice: `first_s` includes imports and what numba loads from disk (a user's one run), `again_s` does not.
+Agreement is the adjusted Rand index over all points, noise as one cluster, and the share of points that are noise on
+both sides or on neither.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ IMPLEMENTATIONS = ("reference", "fast")
 
 
 def run(points: Path, implementation: str) -> dict[str, Any]:
-    """Return the seconds of one implementation in a process of its own; its labels lie beside the points."""
+    """Return the seconds of one implementation in a separate process; its labels are saved with the points."""
     script = [sys.executable, "-m", "tests.benchmarks.clusters", "--points", str(points), implementation]
     done = subprocess.run(script, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

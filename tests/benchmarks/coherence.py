@@ -1,12 +1,12 @@
-"""Our coherence beside gensim's c_npmi and c_v: the same figures, seconds of each; prints JSON.
+"""Our coherence and gensim's c_npmi and c_v: the same figures, seconds of each; prints JSON.
 
     python -m tests.benchmarks.coherence --rows 5000 --topics 100
 
 Documents are the first rows of 20 Newsgroups, topics random draws of ten of their 5,000 most frequent words, by
 frequency, so that there are windows to count. gensim's clock covers its dictionary and, per measure, CoherenceModel's
-`get_coherence_per_topic` on texts that are cut already (one process, as it counts only in Python); ours covers cutting
-the texts as well, and both measures at once. `largest_difference` is over all topics and both measures. Compiled
-kernels are loaded by one text before the clock starts.
+`get_coherence_per_topic` on texts that are already split (one process, because it counts only in Python); ours also
+covers splitting the texts, and both measures together. `largest_difference` is over all topics and both measures. One
+text loads the compiled kernels before the clock starts.
 """
 
 from __future__ import annotations

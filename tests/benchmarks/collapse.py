@@ -1,13 +1,13 @@
-"""Small corpora, many seeds: topics, largest share and NMI of our defaults beside BERTopic's recipe; prints JSON.
+"""Small corpora, many seeds: topics, largest share and NMI of our defaults and of BERTopic's recipe; prints JSON.
 
     python -m tests.benchmarks.collapse --store STORE --scratch DIR [--sizes 200 500 ...] [--seeds 10] [CORPUS ...]
 
-Of every corpus beside the project `size` rows are drawn, the same for every seed, and clustered with a smallest topic
-of 10 (BERTopic's). `ours` are the defaults; `layout and hdbscan` those of version 0.1.0, with and without
+From every corpus beside the project `size` rows are drawn, the same for every seed, and clustered with a smallest
+topic of 10 (BERTopic's). `ours` are the defaults; `layout and hdbscan` those of version 0.1.0, with and without
 `cluster.max_topic_share`; the peer's is `umap.UMAP` (15 neighbours, 5 dimensions, min_dist 0, cosine, random_state) and
-`hdbscan.HDBSCAN` (excess of mass) as BERTopic 0.17 calls them. A row holds the least and most topics
-over the seeds, the mean and largest share of all documents in one topic, in how many seeds that was above a half, and
-the mean NMI with the labels, where the corpus has some. Embedded once, in 8-bit integers.
+`hdbscan.HDBSCAN` (excess of mass) as BERTopic 0.17 calls them. A row has the minimum and maximum number of topics over
+the seeds, the mean and largest share of all documents in one topic, the number of seeds in which that was above a half,
+and the mean NMI with the labels, if the corpus has labels. Embedded once, in 8-bit integers.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def measure(
 
 
 def totals(rows: list[dict[str, Any]], seeds: int) -> dict[str, dict[str, float]]:
-    """Return of each way: runs, runs with one topic above a half, mean NMI."""
+    """Return for each way: runs, runs with one topic above a half, mean NMI."""
     found = {}
     for way in dict.fromkeys(row["way"] for row in rows):
         own = [row for row in rows if row["way"] == way]

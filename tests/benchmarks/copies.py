@@ -1,11 +1,11 @@
-"""Copies: are the topics of the other texts the same, however often some texts occur? Prints JSON.
+"""Copies: are the topics of the other texts the same if some texts occur often? Prints JSON.
 
     python -m tests.benchmarks.copies --scratch DIR [--documents 250] [--smallest 10]
 
-Texts of bbc_news (one a distinct text), embedded once in 8-bit integers, and three short answers. Each case copies some
-of them and models the whole by each `reduce.method`, through the stages; the adjusted Rand index compares the topics of
-the texts that have no copies with what they are without any copy. `one_label` says whether all copies of a text have
-its topic, `own` how many copied texts are a topic of their own.
+Texts of bbc_news (each distinct text once), embedded once in 8-bit integers, and three short answers. Each case
+copies some of them and models the whole by each `reduce.method`, through the stages; the adjusted Rand index compares
+the topics of the texts without copies with their topics if nothing is copied. `one_label` says whether all copies of
+a text have its topic, `own` how many copied texts are separate topics.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ METHODS: tuple[AnyReduce, ...] = (
     UmapReduce(method="umap"),
 )  # fmt: skip
 CASES = [(3, 1), (3, 10), (3, 100), (30, 10), (30, 100), (100, 10), (100, 100)]
-"""How many texts are copied, and how often each then occurs; the three answers are the first of them."""
+"""The number of copied texts, and how often each occurs; the three answers are the first of them."""
 
 Vectors = NDArray[np.float32]
 
@@ -54,7 +54,7 @@ def texts_of_bbc(n: int) -> list[str]:
 def topics(
     store: ArtifactStore, vectors: Vectors, layout: AnyReduce, clustering: AnyCluster
 ) -> NDArray[np.int32]:
-    """Return the topic (n,) of each vector by the stages."""
+    """Return the topic (n,) of each vector from the stages."""
     runtime = RuntimeConfig(store="", runs="")
     embeddings = _saved(store, vectors)
     graph = _ref(neighbors.fn(store, embeddings, NeighborsConfig(), runtime))

@@ -1,4 +1,4 @@
-"""The corpora that the benchmarks measure on, read from a folder beside the project and embedded once."""
+"""The corpora of the benchmarks, read from a folder beside the project and embedded once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 
 @dataclass(frozen=True)
 class Corpus:
-    """One corpus: its file, the columns that matter, and how many of its rows are taken (all if None)."""
+    """One corpus: its file, its columns, and the number of rows (all if None)."""
 
     name: str
     file: str
@@ -31,7 +31,7 @@ class Corpus:
     n_rows: int | None = None
 
     def path(self, scratch: Path) -> Path:
-        """Return the file to read; where rows are taken, a copy of a seeded sample of them in `scratch`."""
+        """Return the file to read; with a number of rows, a copy of a seeded sample of them in `scratch`."""
         source = DATA / self.file
         if self.n_rows is None:
             return source
@@ -111,7 +111,7 @@ def reddit_vectors(scratch: Path, n_rows: int) -> tuple[Path, Path]:
 
 
 def fresh_store(source: ArtifactStore, folder: Path, *refs: ArtifactRef) -> ArtifactStore:
-    """Return a new store in `folder` that holds copies of `refs` and nothing else, so that no stage is a hit."""
+    """Return a new store in `folder` with only copies of `refs`, so that no stage is a hit."""
     shutil.rmtree(folder, ignore_errors=True)
     for ref in refs:
         shutil.copytree(source.folder(ref.kind, ref.key), folder / ref.kind / ref.key)
@@ -120,5 +120,5 @@ def fresh_store(source: ArtifactStore, folder: Path, *refs: ArtifactRef) -> Arti
 
 
 def result(returned: object) -> ArtifactRef:
-    """Return the artifact that a stage called directly gives, as a reference or in a `Cached` state."""
+    """Return the artifact of a stage that is called directly, as a reference or in a `Cached` state."""
     return returned if isinstance(returned, ArtifactRef) else returned.data  # type: ignore[attr-defined]

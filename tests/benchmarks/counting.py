@@ -1,17 +1,17 @@
-"""c-TF-IDF and representations beside BERTopic with CountVectorizer, each in its own process; prints JSON.
+"""c-TF-IDF and representations, compared with BERTopic and CountVectorizer, each in its own process; prints JSON.
 
     python -m tests.benchmarks.counting --rows 1000000 --topics 5000
 
-The clock covers, for both, what turns documents with topics into keywords: from the texts (BERTopic: a list of str
-in memory and its DataFrame; topicflow: a Parquet file read part by part, counts written to files) to the ten best words
+The clock covers, for both, the way from documents with topics to keywords: from the texts (BERTopic: a list of str in
+memory and its DataFrame; topicflow: a Parquet file read part by part, counts written to files) to the ten best words
 of each topic. BERTopic's is its own `_extract_topics`: joining the texts of a topic, CountVectorizer,
-ClassTfidfTransformer, top words. Imports, and for topicflow the loading of compiled kernels by one text, are outside
-the clock; `peak_rss_bytes` is the whole process's, imports included, `baseline_rss_bytes` what it had held when the
-clock started; `cpu_seconds` is the processor time of all threads while it ran, which other work on the machine moves
-less than `seconds`. Topics are those of k-means on hashed words (64 dimensions). Both cut words alike (scikit-learn's
-defaults, no stop words; `language="multilingual"`, without which BERTopic first deletes all but ASCII letters and
-digits, which takes longer) and weigh them alike, so the keywords must agree: `keywords_agree` is the share of topics
-with the same weights and the same words, but for words that tie with the last.
+ClassTfidfTransformer, top words. Imports, and for topicflow the loading of compiled kernels, are outside the clock;
+`peak_rss_bytes` is the whole process's, imports included, `baseline_rss_bytes` its memory when the clock started;
+`cpu_seconds` is the processor time of all threads while it ran, on which other work on the machine has less effect
+than on `seconds`. Topics are those of k-means on hashed words (64 dimensions). Both split words in the same way
+(scikit-learn's defaults, no stop words; `language="multilingual"`, without which BERTopic first deletes everything
+except ASCII letters and digits, which takes longer) and weigh them in the same way, so the keywords must agree:
+`keywords_agree` is the share of topics with the same weights and the same words, except words that tie with the last.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ SIDES = {"bertopic": of_bertopic, "topicflow": of_topicflow}
 
 
 def measure(side: str, path: Path) -> dict[str, Any]:
-    """Return the figures of one side, from a process of its own."""
+    """Return the figures of one side from a separate process."""
     out = path.with_name(f"{side}.json")
     command = [
         sys.executable,

@@ -1,19 +1,19 @@
-"""Near-duplicates by hashing beside exact search and semhash, on the same vectors; prints JSON.
+"""Near-duplicates by hashing, compared with exact search and semhash, on the same vectors; prints JSON.
 
     python -m tests.benchmarks.duplicates --scratch DIR [--corpora arxiv_100k reddit_1m] [--methods lsh exact semhash]
 
-Each method is a process of its own. `seconds` of `lsh` is what the stage takes from vectors in the store to pairs in
-memory, the commits of its parts included (second call in its process, so that compilation is left out); `sample_s`,
-measuring recall as every run does, comes on top. Its recall is that of a sample of `--sample` rows against exact
-search, or of all pairs up to 100,000 rows; precision is that of all its pairs, in float64. `--floors`: the least
-cosine that is searched for; the recall asked for there is the config's default.
+Each method runs in a separate process. `seconds` of `lsh` is what the stage takes from vectors in the store to pairs
+in memory, including the commits of its parts (second call in its process, so that compilation is left out);
+`sample_s`, measuring recall as every run does, is added. Its recall is that of a sample of `--sample` rows against
+exact search, or of all pairs up to 100,000 rows; precision is that of all its pairs, in float64. `--floors`: the
+minimum cosine of the search; the target recall there is the config's default.
 
-`exact` multiplies blocks of float32 (torch, all cores) and looks for cosines of the threshold and more, on `--slice`
+`exact` multiplies blocks of float32 (torch, all cores) and looks for cosines of at least the threshold, on `--slice`
 rows against all; all pairs once are n / 2 rows against n, to which it is extrapolated (`extrapolated_s`).
-`exact_int8` is our own exact search, likewise.
+`exact_int8` is our own exact search, measured in the same way.
 
-`semhash` covers `from_embeddings` and `self_deduplicate` on the same vectors and texts, defaults else. Its recall is
-that of its index on the sampled rows, which is what it deduplicates by.
+`semhash` covers `from_embeddings` and `self_deduplicate` on the same vectors and texts, otherwise with defaults. Its
+recall is that of its index on the sampled rows, which it uses to deduplicate.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Rec
 
 SEED = 1
 MANY = 10_000
-"""Partners of a row: more than any has."""
+"""Maximum partners of a row: more than any has."""
 
 
 def vectors_of(corpus: str, scratch: Path) -> tuple[Path, Path, str]:
@@ -72,14 +72,14 @@ def saved(store: ArtifactStore, vectors: NDArray[np.float32]) -> ArtifactRef:
 
 
 def distinct_rows(corpora: TwoCorpora) -> NDArray[np.int32]:
-    """Return the first of each lot of equal rows."""
+    """Return the first row of each group of equal rows."""
     with workers() as run:
         first = equal_firsts(corpora, run)
     return np.flatnonzero(first == np.arange(len(first))).astype(np.int32)
 
 
 def truth_of(path: Path, threshold: float, n_sample: int) -> dict[str, NDArray[Any]]:
-    """Return all exact pairs of sampled rows, of all rows where there are no more than 100,000."""
+    """Return all exact pairs of sampled rows, of all rows if there are at most 100,000."""
     corpora = TwoCorpora(np.empty((0, 384), np.float32), np.load(path, mmap_mode="r"))
     rows = distinct_rows(corpora)
     sample = rows
@@ -93,7 +93,7 @@ def truth_of(path: Path, threshold: float, n_sample: int) -> dict[str, NDArray[A
 
 
 def measure_lsh(path: Path, threshold: float, floor: float, truth: Pairs) -> dict[str, Any]:
-    """Return what the stage takes and how many of the exact pairs it finds."""
+    """Return the time of the stage and how many of the exact pairs it finds."""
     vectors = np.load(path, mmap_mode="r")
     config = EmbeddingDeduplicate(threshold=threshold, floor=floor, search="lsh")
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -129,7 +129,7 @@ def measure_lsh(path: Path, threshold: float, floor: float, truth: Pairs) -> dic
 
 
 def measure_exact(path: Path, threshold: float, n_slice: int) -> dict[str, Any]:
-    """Return what all pairs would take in blocks of float32 products, from a slice of rows."""
+    """Return the time for all pairs in blocks of float32 products, from a slice of rows."""
     import torch
 
     vectors = torch.from_numpy(np.load(path))
@@ -151,7 +151,7 @@ def measure_exact(path: Path, threshold: float, n_slice: int) -> dict[str, Any]:
 
 
 def measure_exact_int8(path: Path, threshold: float, n_slice: int) -> dict[str, Any]:
-    """Return what all pairs would take by our own exact search, from a slice of rows."""
+    """Return the time for all pairs with our own exact search, from a slice of rows."""
     corpora = TwoCorpora(np.empty((0, 384), np.float32), np.load(path))
     rows = np.arange(corpora.n_rows, dtype=np.int32)
     with workers() as run:
@@ -171,7 +171,7 @@ def measure_exact_int8(path: Path, threshold: float, n_slice: int) -> dict[str, 
 def measure_semhash(
     documents: Path, column: str, path: Path, threshold: float, truth: Pairs, sample: NDArray[np.int32]
 ) -> dict[str, Any]:
-    """Return what semhash takes on the same vectors, and how many exact pairs of sampled rows its index finds."""
+    """Return the time of semhash on the same vectors, and how many exact pairs of sampled rows its index finds."""
     from semhash import SemHash
 
     vectors = np.load(path)
@@ -204,7 +204,7 @@ def measure_semhash(
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what one method measured in this process."""
+    """Return the measurements of one method in this process."""
     documents, path, column = vectors_of(arguments.corpora[0], arguments.scratch)
     threshold = arguments.threshold
     if arguments.measure == "truth":
@@ -223,7 +223,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def child(arguments: argparse.Namespace, corpus: str, method: str, truth: Path) -> dict[str, Any]:
-    """Return what a process of its own measured."""
+    """Return the measurements of a separate process."""
     options = [
         "--scratch", str(arguments.scratch), "--threshold", str(arguments.threshold), "--sample", str(arguments.sample),
         "--slice", str(arguments.slice), "--corpora", corpus, "--measure", method, "--truth", str(truth),
@@ -236,7 +236,7 @@ def child(arguments: argparse.Namespace, corpus: str, method: str, truth: Path) 
 
 
 def main() -> None:
-    """Print the methods' cost and recall as JSON."""
+    """Print the methods' times and recall as JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,22 +1,22 @@
-"""Texts a second of sentence-transformers and of our encoders, on the same arXiv titles in one run.
+"""Texts per second for sentence-transformers and for our encoders, on the same arXiv titles in one run.
 
 The clock covers `encode` alone, of texts in memory to vectors in memory: tokenising, the model, pooling, unit length.
-Loading is timed apart (`load_s`), with `from_cache` false where it quantised or distilled anew: `--fresh` starts with
+Loading is measured separately (`load_s`), with `from_cache` false if it quantised or distilled: `--fresh` starts with
 an empty cache of encoders, and loads a second time from it (`load_again_s`). Each encoder embeds the same titles
-`--rounds` times, taking turns, and its best round counts (`processor_s`: of all threads, in the best round); all on the
-CPU with `--threads`. Cosines are to sentence-transformers' float32. Below some thousand titles our float32 looks slow:
-it fills each length's batch to 256 tokens.
+`--rounds` times, taking turns, and its best round counts (`processor_s`: of all threads, in the best round); all on
+the CPU with `--threads`. Cosines are to sentence-transformers' float32. Below about a thousand titles our float32
+looks slow: it fills each length's batch to 256 tokens.
 
     python -m tests.benchmarks.embedding --rows 20000
     python -m tests.benchmarks.embedding --rows 2000 --nmi banking77_train bbc_news    what int8 and static cost
     python -m tests.benchmarks.embedding --rows 262144 --device cuda --encoders float16 --titles reddit_titles_1m
 
-With `--nmi`, the whole pipeline runs on up to `--rows` documents of each corpus, drawn with seed 42, with each encoder;
-its NMI against the corpus's labels is printed, outliers as one class.
+With `--nmi`, the whole pipeline runs on up to `--rows` documents of each corpus, drawn with seed 42, with each
+encoder; its NMI against the corpus's labels is printed, outliers as one class.
 
-On a GPU (`--device cuda`) the peer is sentence-transformers in half precision with its batch of 32, and beside it with
-the `--peer-batch` that suits the device; `limits` gives the seconds of our parts, each alone: tokenising, token blocks
-(with tokenising), arithmetic on blocks that are there, copying vectors back.
+On a GPU (`--device cuda`) the peer is sentence-transformers in half precision with its batch of 32, and also with the
+`--peer-batch` that suits the device; `limits` gives the seconds of our parts, each measured alone: tokenising, token
+blocks (with tokenising), arithmetic on existing blocks, copying vectors back.
 """
 
 import argparse
@@ -67,7 +67,7 @@ class Peer:
 
     @property
     def name(self) -> str:
-        """What the encoder is called in the result."""
+        """The encoder's name in the result."""
         return f"sentence-transformers {self.precision}, batch {self.batch}"
 
     @property
@@ -76,7 +76,7 @@ class Peer:
         return "float16" if self.device == "cuda" else "float32"
 
     def load(self, n_threads: int) -> Encode:
-        """Return its encode, as its documentation has it."""
+        """Return its encode, used as in its documentation."""
         import torch
         from sentence_transformers import SentenceTransformer
 
@@ -112,13 +112,13 @@ class Ours:
         return encode
 
     def encoder(self, n_threads: int) -> Encoder:
-        """Return the encoder, loaded anew."""
+        """Return the encoder, newly loaded."""
         device = "cpu" if self.name in {"int8", "static"} else self.device
         return load_encoder.__wrapped__(find_encoder(WAYS[self.name], device), WAYS[self.name], n_threads)
 
 
 def loaded(way: Peer | Ours, n_threads: int) -> tuple[Encode, dict[str, Any]]:
-    """Return an encoder, and the seconds that loading took; where it was made anew, also those from the cache."""
+    """Return an encoder and the seconds of loading; if it was not in the cache, also those from the cache."""
 
     def load() -> tuple[Encode, float]:
         start = time.perf_counter()
@@ -137,7 +137,7 @@ def loaded(way: Peer | Ours, n_threads: int) -> tuple[Encode, dict[str, Any]]:
 def compare(
     texts: list[str], rounds: int, n_threads: int, ways: Sequence[Peer | Ours]
 ) -> list[dict[str, Any]]:
-    """Return a row for each encoder; the first is the one that the others are measured by."""
+    """Return a row for each encoder; the others are compared with the first."""
     encoders: dict[str, Encode] = {}
     load, wall_s, processor_s, vectors = {}, {}, {}, {}
     for way in ways:
@@ -255,7 +255,7 @@ def main() -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what is printed."""
+    """Return the printed result."""
     printed: dict[str, Any] = {"benchmark": "embedding", **machine(), "threads": args.threads}
     if args.nmi:
         printed["nmi"] = [pipeline_nmi(name, args.rows, args.encoders, args.threads) for name in args.nmi]

@@ -1,13 +1,13 @@
-"""Few labels: SetFit beside the linear probe on the same draws, by the flow's own code; resumes; prints JSON.
+"""Few labels: SetFit and the linear probe on the same draws, by the flow's own code; resumes; prints JSON.
 
     python -m tests.benchmarks.few_shot sst5 cr emotion --scratch DIR --draws 10
     python -m tests.benchmarks.few_shot banking77 clinc150 --scratch DIR --draws 10 --methods probe
 
-Each training adds a line to SCRATCH/few_shot.jsonl, and what has a line is not trained again; draws are taken in turn
-over the corpora. 8 examples a class are drawn from the training split (seed = number of the draw), and tested on
-`--test` documents of the test split, the same in all draws; customer reviews have no split and are halved. `train_s`
-covers tuning, embedding the examples and the head, of the probe the head alone. `cpu_s_with_test` is processor time, of
-SetFit with reading the encoder and embedding the test.
+Each training adds a line to SCRATCH/few_shot.jsonl, and a training with a line is not repeated; draws are taken in
+turn over the corpora. 8 examples per class are drawn from the training split (seed = number of the draw), and tested
+on `--test` documents of the test split, the same in all draws; customer reviews have no split and are halved.
+`train_s` covers tuning, embedding the examples and the head, for the probe only the head. `cpu_s_with_test` is
+processor time, for SetFit including reading the encoder and embedding the test.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CORPORA = {
     "clinc150": ("clinc150", "", "intent"),
 }
 PUBLISHED = {"sst5": 0.298, "cr": 0.716, "emotion": 0.391}
-"""SetFit's own row of all-MiniLM-L6-v2, 8 a class, accuracy, mean of 10 draws (huggingface/setfit, final_results)."""
+"""Published accuracy of SetFit with all-MiniLM-L6-v2, 8 per class, 10 draws (huggingface/setfit, final_results)."""
 
 
 def read_corpus(name: str, n_test: int) -> tuple[list[str], list[str], list[str], list[str]]:
@@ -92,7 +92,7 @@ def run_draw(
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return means with 95 % intervals of each corpus and method, and the paired gain."""
+    """Return means with 95 % intervals for each corpus and method, and the paired gain."""
     found = []
     for corpus in dict.fromkeys(row["corpus"] for row in rows):
         for method in ("probe", "setfit"):
@@ -119,7 +119,7 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Train what has no line yet and print the summary."""
+    """Run the trainings that have no line yet and print the summary."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.filters --rows 1000000
 
-The clock covers reading the condition and evaluating it on all rows; the table is in memory. `beside` is DuckDB on the
-same rows, its table loaded before.
+The clock covers reading the condition and evaluating it on all rows; the table is in memory. `beside` is DuckDB on
+the same rows, its table loaded before.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def table(n: int) -> pl.DataFrame:
 
 
 def conditions(rows: int) -> dict[str, tuple[str, str | None]]:
-    """Return conditions by name, each with DuckDB's way to write it."""
+    """Return conditions by name, each with its form for DuckDB."""
     ids = [f"'document-{number:09d}'" for number in range(0, 2 * rows, max(1, 2 * rows // 100_000))][:100_000]
     terms = " or ".join(f"(stars = {number % 7} and doc_id > 'd{number}')" for number in range(1000))
     nested = "(stars = 1 and " * 99 + "stars < 3" + ")" * 99
@@ -61,7 +61,7 @@ def conditions(rows: int) -> dict[str, tuple[str, str | None]]:
 
 
 def seconds(function: Callable[[], Any]) -> tuple[dict[str, float], Any]:
-    """Return the least time of some calls, on the clock and of the processor, and the result."""
+    """Return the minimum time of some calls, wall and processor seconds, and the result."""
     wall, processor, result = [], [], None
     for _ in range(REPEATS):
         started = time.perf_counter(), time.process_time()

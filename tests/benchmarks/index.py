@@ -1,14 +1,15 @@
-"""The index beside hnswlib and faiss's HNSW at equal recall, one machine, one run; prints JSON.
+"""The index, hnswlib and faiss's HNSW at equal recall, one machine, one run; prints JSON.
 
     python -m tests.benchmarks.index --scratch DIR --rows 1000000
 
-Vectors are the first `--rows` of reddit_titles_1m but for the last 2,000, which are queries: `ef` (or the number of
-cells probed) is the least of a ladder that reaches recall@10 .99 on one half of them, all is measured on the other. A
-found document counts where it is as near as the true tenth. Queries a second are of all measured queries at once, on
-all cores; latencies of one query after the other on one thread. Bytes a vector are those of the file; ours reads the
-float32 vectors of the best twenty from the embeddings' memory map, which lies in the store anyway. Every graph has M 16
-and ef_construction 128. Processor seconds are of all threads together: a guide where the cores are shared. `cells` are
-those of tasks/core/search.py, by which a topic model assigns documents: no part of the index, for many queries at once.
+Vectors are the first `--rows` of reddit_titles_1m except the last 2,000, which are queries: `ef` (or the number of
+cells probed) is the smallest of a ladder that reaches recall@10 .99 on one half of them, everything is measured on
+the other half. A found document counts if it is as near as the true tenth. Queries per second are for all measured
+queries together, on all cores; latencies for one query after the other on one thread. Bytes per vector are those of
+the file; ours reads the float32 vectors of the best twenty from the embeddings' memory map, which is in the store
+anyway. Every graph has M 16 and ef_construction 128. Processor seconds are the sum over all threads, for shared
+cores. `cells` are those of tasks/core/vectors/search.py, with which a topic model assigns documents: not part of the
+index, for many queries together.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ Search = Callable[[np.ndarray, int], np.ndarray]
 
 @dataclass(frozen=True)
 class Engine:
-    """An index that was built, what that took, its bytes, and its search: queries and an effort -> rows (m, 10)."""
+    """A built index, the time to build it, its bytes, and its search: queries and an effort -> rows (m, 10)."""
 
     build_s: float
     build_processor_s: float
@@ -57,14 +58,14 @@ def timed(function: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def processor_s(function: Callable[[], Any]) -> float:
-    """Return the processor seconds of a call, of all threads together."""
+    """Return the processor seconds of a call, for all threads together."""
     started = time.process_time()
     function()
     return time.process_time() - started
 
 
 def topicflow(vectors: np.ndarray, folder: Path, codes: str) -> Engine:
-    """Return our graph, saved, and opened from its file as a memory map."""
+    """Return our graph, saved and opened from its file as a memory map."""
     parts, path = Parts([vectors]), folder / f"{codes}.usearch"
     before = time.process_time()
     seconds, built = timed(lambda: Graph.build(parts, codes, M, EF_CONSTRUCTION, seed=0))
@@ -88,7 +89,7 @@ def topicflow(vectors: np.ndarray, folder: Path, codes: str) -> Engine:
 
 
 def cells(vectors: np.ndarray, folder: Path) -> Engine:
-    """Return the cells that `neighbors` assigns documents by, for many queries at once; no part of the index."""
+    """Return the cells with which `neighbors` assigns documents, for many queries together; not part of the index."""
     cell_index(vectors[:20_000], 0)  # compiled before the clock starts
     before = time.process_time()
     seconds, index = timed(lambda: cell_index(vectors, 0))
@@ -150,7 +151,7 @@ def recall(vectors: np.ndarray, queries: np.ndarray, found: np.ndarray, least: n
 def measure(
     engine: Engine, vectors: np.ndarray, queries: np.ndarray, least: np.ndarray, *, alone: bool
 ) -> dict[str, Any]:
-    """Return an engine's figures at the least effort that reaches the recall on the first half of the queries."""
+    """Return an engine's figures at the smallest effort that reaches the recall on the first half of the queries."""
 
     def reached_by(effort: int, asked: np.ndarray, true: np.ndarray) -> float:
         return recall(vectors, asked, engine.search(asked, effort), true)

@@ -1,13 +1,13 @@
-"""Kill a run at random moments, give the same command again, and compare with a run that was left alone.
+"""Kill a run at random moments, run the same command again, and compare with a run without a kill.
 
     python -m tests.benchmarks.kills [--kills 30] [--documents 300] [--seed 0]
 
-Real encoder, PCA, HDBSCAN, on banking77 questions or planted ones where that corpus is not at hand; against a Prefect
-server of its own. Each kill is a SIGKILL on a store of its own, at a moment drawn uniformly from an undisturbed run: as
-many seconds after the same stage's end as there, so that a machine at other work does not push the moments to one side.
-A run that ended before its kill does not count and is drawn again. Prints JSON: whether every second run ended with the
-artifacts (keys and file digests) of the run that was left alone, and how many stages were computed again although their
-artifact was there when the run was killed.
+Real encoder, PCA, HDBSCAN, on banking77 questions or planted ones without that corpus; against a separate Prefect
+server. Each kill is a SIGKILL on a separate store, at a moment drawn uniformly from an undisturbed run: the same
+number of seconds after the same stage's end, so that other work on the machine does not shift the moments. A run that
+ended before its kill does not count and is drawn again. Prints JSON: whether every second run ended with the
+artifacts (keys and file digests) of the run without a kill, and how many stages were computed again although their
+artifact existed when the run was killed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ min_cluster_size = 5
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended that followed a killed one."""
+    """The result of a run that followed a killed one."""
 
     outcome: Outcome
     recomputed: list[str]
@@ -58,7 +58,7 @@ class Ending:
 
 
 def contents(store: Path) -> dict[str, str]:
-    """Return the digest of every artifact's files but the manifest, which holds times."""
+    """Return the digest of every artifact's files except the manifest, which contains times."""
     return {
         path.relative_to(store).as_posix(): file_digest(path)
         for path in sorted(store.glob("*/*/**/*"))
@@ -67,7 +67,7 @@ def contents(store: Path) -> dict[str, str]:
 
 
 def complete_artifacts(store: Path) -> set[tuple[str, str]]:
-    """Return kind and key of the artifacts that a store holds."""
+    """Return kind and key of the artifacts in a store."""
     if not (store / "format.json").exists():
         return set()
     return {(artifact.kind, artifact.key) for artifact in list_artifacts(ArtifactStore(store))}
@@ -75,7 +75,7 @@ def complete_artifacts(store: Path) -> set[tuple[str, str]]:
 
 @contextmanager
 def running(config: Path, folder: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """Yield a run in a process of its own, which is killed with SIGKILL when the block ends."""
+    """Yield a run in a separate process, which is killed with SIGKILL at the end of the block."""
     folder.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
         command(*arguments(config, folder)), cwd=folder, env=clean_environment(**environment),
@@ -89,7 +89,7 @@ def running(config: Path, folder: Path, environment: Mapping[str, str]) -> Itera
 
 
 def stage_ends(process: subprocess.Popen[str]) -> list[float]:
-    """Return the seconds from now until each stage of a run has ended, and at last the run."""
+    """Return the seconds from now until the end of each stage of a run, and of the run."""
     assert process.stderr is not None
     began = time.perf_counter()
     ends = [time.perf_counter() - began for _ in process.stderr]
@@ -100,7 +100,7 @@ def stage_ends(process: subprocess.Popen[str]) -> list[float]:
 def killed(
     config: Path, folder: Path, environment: Mapping[str, str], ends: list[float], moment: float
 ) -> bool:
-    """Return whether a run was still going when it was killed at a moment of the undisturbed run with `ends`."""
+    """Return whether a run was still running when it was killed at a moment of the undisturbed run with `ends`."""
     n_ended = bisect.bisect(ends, moment)
     with running(config, folder, environment) as process:
         assert process.stderr is not None
@@ -116,7 +116,7 @@ def arguments(config: Path, folder: Path) -> list[str]:
 
 
 def finish(config: Path, folder: Path, environment: Mapping[str, str]) -> Ending:
-    """Return how the same command ends after a kill."""
+    """Return the result of the same command after a kill."""
     folder.mkdir(exist_ok=True)
     there = complete_artifacts(folder / "store")
     outcome = run_apart(*arguments(config, folder), cwd=folder, **environment)
@@ -143,7 +143,7 @@ def write_questions(folder: Path, n_documents: int) -> Path:
 
 
 def measure(n_kills: int, n_documents: int, seed: int, folder: Path) -> dict[str, object]:
-    """Return what came of `n_kills` kills."""
+    """Return the results of `n_kills` kills."""
     draw = random.Random(seed)
     config = write_questions(folder, n_documents)
     with serving(folder / "home") as server:

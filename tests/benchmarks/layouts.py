@@ -1,13 +1,13 @@
-"""Our layout beside umap-learn's on the same graph: quality over seeds, seconds, and a sample fit; prints JSON.
+"""Our layout and umap-learn's on the same graph: quality over seeds, seconds, and a sample fit; prints JSON.
 
     python -m tests.benchmarks.layouts --store STORE --scratch DIR newsgroups bbc_news --seeds 1 2 3 4 5
     python -m tests.benchmarks.layouts --store STORE --scratch DIR --sample 200000
 
-Of each layout: NMI, outliers and topics after HDBSCAN (min_cluster_size 10), trustworthiness and the share of the 15
+For each layout: NMI, outliers and topics after HDBSCAN (min_cluster_size 10), trustworthiness and the share of the 15
 nearest neighbours that are among the 15 nearest in the layout (both on a sample of 5,000). The clock covers graph to
-positions, umap-learn's fuzzy set included on neither side. `--sample N` instead fits N of reddit_titles_1m whole and
-by halves and quarters (`neighbors.fit_limit`), and prints each one's NMI with the subreddits as a share of the whole
-fit's, its agreement with the whole fit, and that of another seed's whole fit, which is the most to be had.
+positions, without umap-learn's fuzzy set on either side. `--sample N` instead fits N of reddit_titles_1m as a whole
+and by a half and a quarter (`neighbors.fit_limit`), and prints each one's NMI with the subreddits as a share of the
+whole fit's, its agreement with the whole fit, and that of another seed's whole fit, which is the maximum.
 """
 
 from __future__ import annotations

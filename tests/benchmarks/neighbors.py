@@ -2,18 +2,19 @@
 
     python -m tests.benchmarks.neighbors --work DIR [--rows 100000] [--vectors FILE.npy] [--repeats 2] [--no-exact]
 
-Each figure is a process of its own, the methods in turn, repeated; the seconds are the least, the recall is of the
-last. `first_s` is the first call in the process, on 2,000 rows: it imports and compiles. It is given for an empty
+Each figure is a separate process, the methods in turn, repeated; the seconds are the minimum, the recall is that of
+the last. `first_s` is the first call in the process, on 2,000 rows: it imports and compiles. It is given for an empty
 numba cache (`first_ever_s`) and for a filled one (`first_s`). `seconds` is the second call, on all rows: vectors in
-memory -> indices and distances in memory. `cpu_s` is that call's processor time over all threads, which other work on
-the machine moves less. `peak_rss_bytes` is the whole process's, `rss_before_bytes` what it held before the call, the
-vectors included. Recall is the share of the 14 exact neighbours of 1,000 sampled rows.
+memory -> indices and distances in memory. `cpu_s` is that call's processor time over all threads, on which other work
+on the machine has less effect. `peak_rss_bytes` is the whole process's, `rss_before_bytes` its memory before the
+call, including the vectors. Recall is the share of the 14 exact neighbours of 1,000 sampled rows.
 
 `search` fits nine tenths of the rows and looks up `--queries` vectors, the last tenth repeated; `index_s` builds the
 cells, `seconds` answers the queries (k = 1). Its recall counts a fitted vector as near as the nearest as found.
 
-Vectors: those of --vectors, or of 100,000 arXiv titles by the packaged encoder, embedded in DIR once. With more --rows
-than vectors, the rows are repeated with Gaussian noise of .02 a component (`n_repeats`): near copies of each other.
+Vectors: those of --vectors, or of 100,000 arXiv titles with the packaged encoder, embedded once in DIR. With more
+--rows than vectors, the rows are repeated with Gaussian noise of .02 per component (`n_repeats`): near copies of each
+other.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ METHODS: dict[str, Callable[[NDArray[np.float32]], tuple[NDArray[np.int32], NDAr
 
 
 def peak_rss() -> int:
-    """Return the most memory this process has held, in bytes."""
+    """Return the maximum memory of this process so far, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -59,7 +60,7 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float, float]:
 
 
 def measure_graph(method: str, path: Path, is_warm_up: bool) -> dict[str, Any]:
-    """Return what one method costs in this process, and its recall."""
+    """Return the time of one method in this process, and its recall."""
     vectors = np.load(path)
     _, first, _ = timed(lambda: METHODS[method](vectors[:2000]))
     if is_warm_up:
@@ -80,7 +81,7 @@ def measure_graph(method: str, path: Path, is_warm_up: bool) -> dict[str, Any]:
 
 
 def measure_search(path: Path, n_queries: int) -> dict[str, Any]:
-    """Return what building the cells and searching them costs in this process, and the recall at 1."""
+    """Return the time to build the cells and to search them in this process, and the recall at 1."""
     from topicflow.tasks.core.vectors.search import cell_index, search_neighbors
 
     vectors = np.load(path)
@@ -107,7 +108,7 @@ def measure_search(path: Path, n_queries: int) -> dict[str, Any]:
 
 
 def child(cache: Path, *options: str) -> dict[str, Any]:
-    """Return what a process of its own measured."""
+    """Return the measurements of a separate process."""
     command = [sys.executable, "-m", "tests.benchmarks.neighbors", *options]
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -117,13 +118,13 @@ def child(cache: Path, *options: str) -> dict[str, Any]:
 
 
 def least(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the least seconds of several runs, and the rest of the last."""
+    """Return the minimum seconds of several runs, and the other values of the last."""
     timings = [name for name in runs[0] if name.endswith("_s") or name == "seconds"]
     return {**runs[-1], **{name: min(run[name] for run in runs) for name in timings}}
 
 
 def prepared(source: Path, n_rows: int, target: Path) -> int:
-    """Write `n_rows` of the vectors to `target`, repeated with noise where there are fewer; return the repeats."""
+    """Write `n_rows` of the vectors to `target`, repeated with noise if there are fewer; return the repeats."""
     vectors = np.load(source, mmap_mode="r")
     n_repeats = -(-n_rows // len(vectors))
     rng = np.random.default_rng(0)
@@ -141,7 +142,7 @@ def prepared(source: Path, n_rows: int, target: Path) -> int:
 
 
 def arxiv_vectors(work: Path) -> Path:
-    """Return the file with the embeddings of 100,000 arXiv titles, made now if they are not in the store."""
+    """Return the file with the embeddings of 100,000 arXiv titles, computed if they are not in the store."""
     from tests.benchmarks.corpora import embedded
     from topicflow.tasks.store.artifact_store import ArtifactStore
 
@@ -153,7 +154,7 @@ def arxiv_vectors(work: Path) -> Path:
 
 
 def main() -> None:
-    """Print the methods' cost and recall as JSON."""
+    """Print the methods' times and recall as JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

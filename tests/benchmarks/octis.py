@@ -1,11 +1,11 @@
-"""The BERTopic paper's table on OCTIS' BBC News under its own protocol, beside BERTopic in one run; prints JSON.
+"""The BERTopic paper's table on OCTIS' BBC News with its own protocol, together with BERTopic in one run; prints JSON.
 
     python -m tests.benchmarks.octis --store STORE --scratch DIR
 
-Protocol: 10, 20, 30, 40 and 50 topics asked for, three seeds, the top 10 words of every topic, noise left out;
-NPMI with a window of 10 tokens over the corpus (gensim's c_npmi), diversity as the share of distinct words; the
-figure is the mean over all fifteen. min_cluster_size 5 on both sides, as the paper's published runs have it. The
-corpus is preprocessed, so neither side removes stop words. Ours: topics joined down to the number (`cluster.n_topics`),
+Protocol: 10, 20, 30, 40 and 50 target topics, three seeds, the top 10 words of every topic, noise left out; NPMI with
+a window of 10 tokens over the corpus (gensim's c_npmi), diversity as the share of distinct words; the figure is the
+mean over all fifteen. min_cluster_size 5 on both sides, as the paper's published runs have it. The corpus is
+preprocessed, so neither side removes stop words. Ours: topics joined down to the number (`cluster.n_topics`),
 frequent words damped by BERTopic's own `reduce_frequent_words`; without the damping it is `topicflow_undamped`.
 """
 

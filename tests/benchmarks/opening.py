@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.opening --scratch DIR --rows 1000000
 
-The index is made once in the scratch folder, of random vectors around 2,000 centres and made-up texts: its graph is of
-the size of a real one and of no use for searching (`ef_construction` 8), as only reading is measured. `cold` is a
-process of its own after the files were dropped from memory, where the system lets a process drop them.
+The index is made once in the scratch folder, of random vectors around 2,000 centres and made-up texts: its graph has
+the size of a real one but is useless for searching (`ef_construction` 8), because only reading is measured. `cold` is
+a separate process after the files were dropped from memory, if the system allows that.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WORDS = np.array([f"word{number}" for number in range(20_000)])
 
 
 def make(store: ArtifactStore, rows: int) -> str:
-    """Return the key of an index of `rows` documents, made where the store has none."""
+    """Return the key of an index of `rows` documents, built if the store has none."""
     recipe = Recipe("index", "indexes", 1, config={"rows": rows})
     if store.find(recipe) is not None:
         return recipe.key
@@ -76,7 +76,7 @@ def seconds(function: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """Return the seconds of opening and of the first answers, and of what opening consists of."""
+    """Return the seconds of opening and of the first answers, and of the parts of opening."""
     store, figures = ArtifactStore(folder.parents[1]), {}
     figures["open_s"], index = seconds(lambda: SearchIndex.open(folder))
     query = np.random.default_rng(1).normal(size=DIM)
@@ -95,7 +95,7 @@ def measure(folder: Path) -> dict[str, Any]:
 
 
 def drop(folder: Path) -> None:
-    """Let the system forget the contents of an index's files."""
+    """Make the system drop the contents of an index's files from memory."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:

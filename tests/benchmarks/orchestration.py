@@ -1,11 +1,11 @@
-"""What Prefect costs a run whose every stage is cached, by the way the command line meets it.
+"""The time that Prefect adds to a run whose stages are all cached, for each way of starting it.
 
     python -m tests.benchmarks.orchestration [--repeats 3]
 
-The clock covers a process from start to end; from it the start of a bare interpreter is taken. `direct` is the run
-without Prefect, which is the work itself: plan, verify the hits, write the run's folder. The other ways go through the
-flow; `beyond_the_work_s` is what they take more than `direct`. A background server is one that
-`prefect server start --background` leaves behind: its start is paid once, then it is a running server. Medians.
+The clock covers a process from start to end; the start of a bare interpreter is subtracted. `direct` is the run
+without Prefect, the work itself: plan, verify the hits, write the run's folder. The other ways go through the flow;
+`beyond_the_work_s` is their additional time over `direct`. A background server is started once by `prefect server
+start --background` and then keeps running. Medians.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ for name, value in start.QUIET_PREFECT.items():
     os.environ.setdefault(name, value)
 start._run_with_temporary_server(load_config(Path(sys.argv[1])), None)
 """
-"""The command line takes the direct way when everything is there; this takes the other."""
+"""The command line runs directly if everything is cached; this takes the other way."""
 
 WITH_PREFECTS_OWN = """
 import os, sys
@@ -48,7 +48,7 @@ for name, value in start.QUIET_PREFECT.items():
 from topicflow.flows.topic_model import topic_model
 topic_model(load_config(Path(sys.argv[1])))
 """
-"""The flow called with no server anywhere: Prefect starts one of its own accord."""
+"""The flow called without any server: Prefect starts one automatically."""
 
 
 def measure(repeats: int, folder: Path) -> dict[str, object]:

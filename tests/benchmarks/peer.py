@@ -20,7 +20,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 @dataclass(frozen=True)
 class PeerTopics:
-    """What BERTopic found: labels (n_docs,), the words of each topic but noise, wall seconds of its fit."""
+    """BERTopic's result: labels (n_docs,), the words of each topic except noise, wall seconds of its fit."""
 
     labels: NDArray[np.int32]
     keywords: list[list[str]]
@@ -61,7 +61,7 @@ def fit_bertopic(
 
 
 def machine() -> dict[str, Any]:
-    """Return what every benchmark prints of where it ran: machine, versions, date."""
+    """Return the environment that every benchmark prints: machine, versions, date."""
     libraries = (
         "bertopic",
         "umap-learn",

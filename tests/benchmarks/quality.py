@@ -1,16 +1,16 @@
-"""Quality beside plain BERTopic on the same documents and embeddings, in one run; prints JSON.
+"""Quality compared with plain BERTopic on the same documents and embeddings, in one run; prints JSON.
 
     python -m tests.benchmarks.quality --store STORE --scratch DIR newsgroups bbc_news arxiv_100k
 
-Both sides cluster with min_cluster_size 10, BERTopic's default, over the seeds given; ours is otherwise the
-shipped default config. Every figure is computed by the same code on both sides (`tasks.topics.evaluate.measure`), over
-all documents, outliers as a class of their own. The clock covers embeddings to topics, not the metrics; stages
-that the store holds already cost nothing, so compare seconds on a fresh store only.
+Both sides cluster with min_cluster_size 10, BERTopic's default, over the seeds given; ours is otherwise the shipped
+default config. Every figure is computed by the same code on both sides (`tasks.topics.evaluate.measure`), over all
+documents, outliers as a separate class. The clock covers embeddings to topics, not the metrics; stages in the store
+cost nothing, so compare seconds on a fresh store only.
 
-The sides cut words differently: topicflow keeps hyphens inside words, BERTopic takes every character out that is
-neither letter, digit nor space. A keyword that the reference tokens do not hold is left out of a coherence, which
-favours the side it is foreign to. So coherence is given twice: `npmi` over each side's own tokens, and
-`npmi_other` over the other side's.
+The sides cut words differently: topicflow keeps hyphens inside words, BERTopic removes every character that is not a
+letter, digit or space. A keyword that the reference tokens lack is left out of a coherence, which favours the side
+whose words are missing. So coherence is given twice: `npmi` over each side's own tokens, and `npmi_other` over the
+other side's.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def our_topics(
     counting: CountConfig,
     labelling: LabelConfig,
 ) -> tuple[np.ndarray, list[list[str]]]:
-    """Return labels and keywords by the pipeline's own stages."""
+    """Return labels and keywords from the pipeline's stages."""
     runtime = RuntimeConfig()
     graph = result(neighbors.fn(store, embeddings, NeighborsConfig(), runtime))
     reduced = result(reduce.fn(store, embeddings, graph, DiffusionReduce(), seed, runtime))

@@ -1,10 +1,10 @@
-"""What a second run costs at 100,000 documents: nothing changed, one label key changed, 1 % appended; prints JSON.
+"""The time of a second run at 100,000 documents: nothing changed, one label key changed, 1 % appended; prints JSON.
 
     python -m tests.benchmarks.reruns --work DIR
 
-Every figure is a whole process, `topicflow run` as a user types it, without a Prefect server, on a store of its own
-in DIR. `interpreter_s` is `python -c pass`; it is what "beyond interpreter start" leaves out. The first run
-embeds 100,000 arXiv titles and takes a quarter of an hour on two cores.
+Every figure is a whole process, `topicflow run` as a user types it, without a Prefect server, on a separate store in
+DIR. `interpreter_s` is `python -c pass`; it is what "beyond interpreter start" leaves out. The first run embeds
+100,000 arXiv titles and takes a quarter of an hour on two cores.
 """
 
 from __future__ import annotations

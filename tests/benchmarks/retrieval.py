@@ -3,8 +3,8 @@
     python -m tests.benchmarks.retrieval --scratch DIR [--precision int8]
 
 1,400 abstracts (title and text), 225 queries; relevance above 0 counts as relevant. The fusion's constant and weight
-are tried on every second query (`tuned_on`), and all is reported on the others (`held_out`) too; the shipped constants
-stand beside the best of the tuning half. The reranker is not measured: it needs a download.
+are tried on every second query (`tuned_on`), and everything is also reported on the others (`held_out`); the shipped
+constants are reported together with the best of the tuning half. The reranker is not measured: it needs a download.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def judged() -> tuple[list[str], list[set[str]]]:
 
 
 def rankings_of(index: SearchIndex, queries: Sequence[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return the rows by meaning and by words of each query, as many as any depth needs."""
+    """Return the rows by meaning and by words for each query, enough for any depth."""
     vectors = index.queries.encode(queries)[0]
     dense = list(index.nearest(vectors, max(DEPTHS))[0])
     return dense, [by_words(index._open, query, max(DEPTHS), None)[0] for query in queries]

@@ -3,15 +3,16 @@
     python -m tests.benchmarks.scale --scratch DIR --sizes 10000 100000 1000000 --peer-sizes 10000 30000 100000
     python -m tests.benchmarks.scale --scratch DIR --sizes 1000000 --peer-sizes --embed auto --device cuda    from text
 
-Ours is the command line as a user types it (`topicflow run` with precomputed vectors, an own empty store, shipped
-defaults but `cluster.min_cluster_size`), a process for each size; `stages_s` are the stages after `embed`, `whole_s`
-the process from start to end, loading and checking the vectors and Prefect's temporary server included. The peak is
-the largest of the process's resident set, mapped files counted. A run on the smallest size comes first and is thrown
-away: it compiles what numba keeps on disk. BERTopic runs with its defaults on what it is given, a process for each
-size, its clock around `fit_transform`; its time at our largest size is extrapolated by its own fitted exponent.
+Ours is the command line as a user types it (`topicflow run` with precomputed vectors, a separate empty store, shipped
+defaults except `cluster.min_cluster_size`), one process per size; `stages_s` are the stages after `embed`, `whole_s`
+the process from start to end, including loading and checking the vectors and Prefect's temporary server. The peak is
+the largest of the process's resident set, including mapped files. A run on the smallest size comes first and is not
+counted: it compiles the kernels that numba keeps on disk. BERTopic runs with its defaults on the same input, one
+process per size, its clock around `fit_transform`; its time at our largest size is extrapolated by its own fitted
+exponent.
 
-With `--embed` ours starts from the text, in that precision, on `--device`; `whole_s` is then what to look at. `--cores`
-leaves each run so many of the machine's.
+With `--embed` ours starts from the text, in that precision, on `--device`; `whole_s` is then the figure to compare.
+`--cores` gives each run this number of cores.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ device = "{device}"
 
 @dataclass(frozen=True)
 class Settings:
-    """What our runs have in common: how they embed (None: vectors are there), where, on how many cores."""
+    """The common settings of our runs: how they embed (None: vectors are given), where, on how many cores."""
 
     scratch: Path
     min_cluster_size: int
@@ -62,7 +63,7 @@ class Settings:
     cores: int | None
 
     def config(self, n_rows: int) -> str:
-        """Return the config of a run on so many rows."""
+        """Return the config of a run with this number of rows."""
         if self.embed is None:
             documents, vectors = reddit_vectors(self.scratch, n_rows)
             embed = f'method = "precomputed"\npath = "{vectors}"'
@@ -75,7 +76,7 @@ class Settings:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Leave what is started inside so many cores."""
+        """Limit the started processes to this number of cores."""
         every = os.sched_getaffinity(0)
         os.sched_setaffinity(0, sorted(every)[: self.cores])
         yield
@@ -83,7 +84,7 @@ class Settings:
 
 
 def run_ours(settings: Settings, n_rows: int) -> dict[str, Any]:
-    """Return what one run took, from its own record."""
+    """Return the time of one run, from its own record."""
     work = settings.scratch / f"scale-{n_rows}"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -114,7 +115,7 @@ def run_ours(settings: Settings, n_rows: int) -> dict[str, Any]:
 
 
 def run_peer(scratch: Path, n_rows: int, min_cluster_size: int) -> dict[str, Any]:
-    """Return what BERTopic took, in a process of its own."""
+    """Return the time of BERTopic in a separate process."""
     documents, vectors = reddit_vectors(scratch, n_rows)
     command = [sys.executable, "-m", "tests.benchmarks.scale", "--scratch", str(scratch)]
     command += ["--peer", str(documents), str(vectors), "--min-cluster-size", str(min_cluster_size)]

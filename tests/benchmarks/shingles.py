@@ -1,15 +1,15 @@
-r"""MinHash beside datasketch on the messages of 20 Newsgroups, against exact Jaccard; prints JSON.
+r"""MinHash and datasketch on the messages of 20 Newsgroups, against exact Jaccard; prints JSON.
 
     python -m tests.benchmarks.shingles [--threshold 0.7] [--edits] [--no-peer]
 
-`topicflow` covers texts in memory -> pairs decided by exact Jaccard: the stage's own calls, without its commits,
-on all cores, second run in the process. `datasketch` covers the same texts cut into the same shingles (word 5-grams of
+`topicflow` covers texts in memory -> pairs decided by exact Jaccard: the stage's own calls, without its commits, on
+all cores, second run in the process. `datasketch` covers the same texts cut into the same shingles (word 5-grams of
 lower-cased \w+; its second figure leaves that out), a MinHash of 256 values each by `bulk`, and MinHashLSH's `insert`
 and `query` at the threshold; pairs as it returns them, undecided. The truth leaves out messages of fewer than five
-words, which have no 5-gram; so do the figures, but for `short_pairs`, what we find among those.
+words, which have no 5-gram; so do the figures, except `short_pairs`, the pairs that we find among those.
 
-`--edits`: 500 abstracts of arXiv, of each a copy with 1, 5, 10 and 20 % of the words replaced by others of the corpus;
-the share of the copies that each method takes for duplicates at its default threshold (embeddings: int8
+`--edits`: 500 abstracts of arXiv, for each a copy with 1, 5, 10 and 20 % of the words replaced by others of the
+corpus; the share of the copies that each method takes for duplicates at its default threshold (embeddings: int8
 all-MiniLM-L6-v2).
 """
 
@@ -42,7 +42,7 @@ RowPairs = set[tuple[int, int]]
 
 
 def found_pairs(texts: list[str], threshold: float) -> RowPairs:
-    """Return the pairs of rows that are duplicates, equal ones among them."""
+    """Return the pairs of rows that are duplicates, including equal ones."""
     bands = choose_bands(min(CONFIG.jaccard_floor, threshold), CONFIG.jaccard_recall, CONFIG.n_hashes)
     with workers() as run:
 
@@ -80,7 +80,7 @@ def spread_over_equals(pairs: Pairs, first: np.ndarray) -> RowPairs:
 
 
 def peer_pairs(texts: list[str], threshold: float) -> tuple[RowPairs, float, float]:
-    """Return datasketch's pairs, its seconds, and those without cutting texts into shingles."""
+    """Return datasketch's pairs, its seconds, and its seconds without splitting texts into shingles."""
     from datasketch import MinHash, MinHashLSH
 
     started = time.perf_counter()
@@ -153,7 +153,7 @@ def edited(words: list[str], share: float, vocabulary: np.ndarray, rng: np.rando
 
 
 def curve(n_texts: int = 500) -> list[dict[str, float]]:
-    """Return for each share of edited words which share of the copies each method takes for duplicates."""
+    """Return for each share of edited words the share of the copies that each method finds."""
     rng = np.random.default_rng(SEED)
     table = pl.read_parquet(DATA / "arxiv_abstracts_30k.parquet", columns=["abstract"])
     abstracts = [text for text in table["abstract"] if len(text.split()) >= 50][:n_texts]

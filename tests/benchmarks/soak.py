@@ -1,12 +1,12 @@
-"""Sixty updates in a row, every third killed with SIGKILL at a random moment and given again; prints JSON.
+"""Sixty updates in a row, every third killed with SIGKILL at a random moment and run again; prints JSON.
 
     python -m tests.benchmarks.soak --scratch DIR [--updates 60] [--seed 0]
 
-Slices of arXiv titles (or planted documents where that corpus is not at hand) are told one after the other, each by a
-process of its own that is forked from one with the flow imported: the flow's line, without a Prefect server around it.
-After each slice the store is cleaned of what the last `--keep` runs do not stand on, as a nightly `store gc` does.
-Checked: no document lost or doubled; how many that have a topic before and after an update have the same one; artifacts
-and bytes of the store; each process's peak memory.
+Slices of arXiv titles (or planted documents without that corpus) are assigned one after the other, each by a separate
+process that is forked from one with the flow imported: the flow's steps, without a Prefect server. After each slice
+artifacts that the last `--keep` runs do not refer to are deleted, as by a nightly `store gc`. Checked: no document
+lost or doubled; how many that have a topic before and after an update have the same one; artifacts and bytes of the
+store; each process's peak memory.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 
 
 def write_corpus(folder: Path, n: int) -> Path:
-    """Return a Parquet file of `n` documents with ids, hourly times and vectors; made in a process of its own."""
+    """Return a Parquet file of `n` documents with ids, hourly times and vectors; made in a separate process."""
     path = folder / "corpus.parquet"
     if path.exists():
         return path
@@ -57,7 +57,7 @@ def write_corpus(folder: Path, n: int) -> Path:
 
 
 def config_of(folder: Path, path: Path, until: str) -> UpdateTopicsConfig:
-    """Return the config of the update that tells what came before a time."""
+    """Return the config of the update that assigns the documents before a time."""
     return UpdateTopicsConfig(
         name="soak",
         load={"path": str(path), "id_column": "id", "timestamp_column": "time", "columns": ["vector"]},
@@ -71,7 +71,7 @@ def config_of(folder: Path, path: Path, until: str) -> UpdateTopicsConfig:
 
 
 def child(config: UpdateTopicsConfig, folder: Path) -> None:
-    """Run an update in this process, leave its figures, and end."""
+    """Run an update in this process, write its figures, and end."""
     from tests.updates import tell
 
     sys.stderr = (folder / "child.log").open("a")
@@ -87,7 +87,7 @@ def child(config: UpdateTopicsConfig, folder: Path) -> None:
 def forked(
     config: UpdateTopicsConfig, folder: Path, kill_after_s: float | None = None
 ) -> dict[str, Any] | None:
-    """Return the figures of an update in a process of its own, None where it was killed before it ended."""
+    """Return the figures of an update in a separate process, None if it was killed before its end."""
     (folder / "told.json").unlink(missing_ok=True)
     if (process := os.fork()) == 0:
         try:
@@ -105,9 +105,9 @@ def forked(
 
 
 def clean(folder: Path, keep: int) -> dict[str, Any]:
-    """Return artifacts and bytes of the store without the runs before the last `keep`, and how many ids stayed.
+    """Return artifacts and bytes of the store without the runs before the last `keep`, and how many ids were kept.
 
-    Its own process, so that the one that forks starts no threads.
+    A separate process, so that the one that forks starts no threads.
     """
     if (process := os.fork()) == 0:
         from topicflow.tasks.runs.history import list_runs
@@ -142,7 +142,7 @@ def kept_ids(now: dict[str, Any], before: dict[str, Any] | None = None) -> float
 
 
 def soak(folder: Path, path: Path, untils: list[str], keep: int, seed: int) -> dict[str, Any]:
-    """Return what became of the updates, one a time in `untils`."""
+    """Return the results of the updates, one per time in `untils`."""
     draw, rows, n_killed = random.Random(seed), [], 0
     usual = 1.0
     for number, until in enumerate(untils):
@@ -157,7 +157,7 @@ def soak(folder: Path, path: Path, untils: list[str], keep: int, seed: int) -> d
 
 
 def first_told(folder: Path) -> pl.DataFrame:
-    """Return the lineage of all refits: which topics went on."""
+    """Return the lineage of all refits: which topics continued."""
     return pl.read_parquet(folder / "runs" / "soak" / "latest" / "lineage.parquet")
 
 

@@ -1,13 +1,13 @@
-"""Time from embeddings to labelled topics beside plain BERTopic; prints JSON.
+"""Time from embeddings to labelled topics compared with plain BERTopic; prints JSON.
 
     python -m tests.benchmarks.speed --store STORE --scratch DIR --corpus arxiv_100k
 
-Each side runs in a process of its own on the same documents and embeddings, first on 20,000 others so that numba has
-compiled what it compiles (both sides use it), then on all: `seconds` is the second run. Ours is the stages neighbors,
+Each side runs in a separate process on the same documents and embeddings, first on 20,000 others so that numba has
+compiled its kernels (both sides use it), then on all: `seconds` is the second run. Ours is the stages neighbors,
 reduce, cluster, count and label with the shipped defaults, artifacts written and read back; BERTopic's is
 `fit_transform` with its defaults, seeded and unseeded. min_cluster_size is 10, BERTopic's default, on both sides.
-`cold_s` is that first run, imports and compilation included. NPMI is over each side's own tokens, `npmi_other` over the
-other side's, as in tests/benchmarks/quality.py.
+`cold_s` is that first run, imports and compilation included. NPMI is over each side's own tokens, `npmi_other` over
+the other side's, as in tests/benchmarks/quality.py.
 """
 
 from __future__ import annotations

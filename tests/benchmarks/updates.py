@@ -1,16 +1,16 @@
-"""Tell a corpus month by month, twice, from two seeds: are a document's topic ids the same? Beside BERTopic's merges.
+"""Assign a corpus by months, twice, with two seeds: are topic ids the same? Compared with BERTopic's merges.
 
     python -m tests.benchmarks.updates --scratch DIR [--corpus arxiv_titles|tweets_dated] [--months 36]
         [--only topicflow|bertopic]
         [--vectors FILE.npy --documents FILE.parquet] [--refit-after 12]
 
-The first year is fitted, then each month is told by a run of `update_topics`, with a fit anew at the latest every
-`--refit-after` runs. The first run is one for both stories; the second then goes on with another seed, which makes its
-next run fit anew at once. `ids` is over documents that both stories hold in topics which go on since the first run:
-the share that has the same id. `beyond` counts the documents whose topic goes on in one story and which have none, or
-another that came later, in the other. The peer fits a model of each month and merges it into the one before
-(`merge_models`, its defaults), from the same vectors. Seconds are of the flow's line in one process, without Prefect
-and encoder. `--only bertopic` tells the peer's side alone.
+The first year is fitted, then each month is assigned by a run of `update_topics`, with a refit after at most
+`--refit-after` runs. Both stories share the first run; the second continues with another seed, which makes its next
+run refit. `ids` is over documents that both stories have in topics which continue from the first run: the share that
+has the same id. `beyond` counts the documents whose topic continues in one story and which have none, or a later one,
+in the other. The peer fits a model of each month and merges it into the last one (`merge_models`, its defaults), from
+the same vectors. Seconds are of the flow's line in one process, without Prefect and encoder. `--only bertopic` only
+runs the peer's side.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CORPORA = {
     "arxiv_titles": ("title", "created", datetime(2009, 1, 1), 15),  # noqa: DTZ001
     "tweets_dated": ("text", "created_at", datetime(2012, 1, 1), 15),  # noqa: DTZ001
 }
-"""Text column, time column, where the story begins, min_cluster_size."""
+"""Text column, time column, begin of the story, min_cluster_size."""
 
 
 def write_slices(args: argparse.Namespace) -> Path:
@@ -70,7 +70,7 @@ def write_slices(args: argparse.Namespace) -> Path:
 
 
 def tell(path: Path, work: Path, name: str, seed: int, untils: list[str], args: argparse.Namespace) -> Any:
-    """Return the records of the runs of one story, told in this process."""
+    """Return the records of the runs of one story, run in this process."""
     records = []
     for until in untils:
         config = UpdateTopicsConfig(
@@ -94,7 +94,7 @@ def documents(work: Path, record: dict[str, Any]) -> pl.DataFrame:
 
 
 def agreement(first: pl.DataFrame, second: pl.DataFrame, lasting: set[int]) -> dict[str, Any]:
-    """Return how many documents have the same id in both stories, of those in topics that go on in both."""
+    """Return how many documents have the same id in both stories, among those in topics that continue in both."""
     both = first.join(second, on="doc_id", suffix="_second")
     own, other = (pl.col(name).is_in(list(lasting)) for name in ("topic", "topic_second"))
     held, either = both.filter(own & other), both.filter(own | other)
@@ -111,7 +111,7 @@ def agreement(first: pl.DataFrame, second: pl.DataFrame, lasting: set[int]) -> d
 
 
 def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what a story's runs took and did."""
+    """Return times and results of a story's runs."""
     told = [record["update"] for record in records]
     return {
         "n_runs": len(records),
@@ -129,7 +129,7 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def stories(path: Path, args: argparse.Namespace, untils: list[str]) -> dict[str, Any]:
-    """Return how far the same story, told from two seeds after one first run, ends in the same ids."""
+    """Return how much the same story, run with two seeds after one first run, ends with the same ids."""
     work = args.scratch / f"work-{args.corpus}"
     shutil.rmtree(work, ignore_errors=True)
     begun = tell(path, work, "first", 1, untils[:1], args)
@@ -147,7 +147,7 @@ def stories(path: Path, args: argparse.Namespace, untils: list[str]) -> dict[str
 
 
 def merged_story(table: pl.DataFrame, bounds: list[datetime], seed: int, size: int, first: Any) -> Any:
-    """Return ids (n_docs,) by BERTopic's models of the slices, merged one after the other, and seconds."""
+    """Return ids (n_docs,) from BERTopic's models of the slices, merged one after the other, and seconds."""
     from bertopic import BERTopic
 
     merged, started = first, time.perf_counter()
@@ -160,7 +160,7 @@ def merged_story(table: pl.DataFrame, bounds: list[datetime], seed: int, size: i
 
 
 def fit_slice(part: pl.DataFrame, seed: int, size: int) -> Any:
-    """Return BERTopic's model of one slice by its defaults."""
+    """Return BERTopic's model of one slice with its defaults."""
     from bertopic import BERTopic
     from umap import UMAP
 

@@ -1,4 +1,4 @@
-"""Bad input through the command line: a defined result or one line that says what to do, and a store left intact."""
+"""Bad input through the command line: a defined result or one line with the remedy, and an intact store."""
 
 import contextlib
 import json
@@ -261,7 +261,7 @@ def test_a_runs_folder_that_cannot_be_written(topicflow: Topicflow, tmp_path: Pa
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of its own with room for 256 KiB."""
+    """A folder on a separate disk with space for 256 KiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]

@@ -1,4 +1,4 @@
-"""`topicflow classify` as its user types it: label a little, learn, predict, label what is suggested, go on."""
+"""`topicflow classify` as a user types it: label a few, learn, predict, label the suggestions, continue."""
 
 import json
 from collections.abc import Callable
@@ -67,7 +67,7 @@ def test_learn_and_predict(topicflow: Topicflow, folder: Path, corpus: Corpus) -
     assert "3 classes from 24 labelled texts" in shown.out
 
 
-def test_the_loop_goes_on_and_the_same_again_is_all_hits(
+def test_the_loop_continues_and_a_rerun_is_all_hits(
     topicflow: Topicflow, folder: Path, corpus: Corpus
 ) -> None:
     again = topicflow("classify", "classes.toml", "--suggest", 6, "--json").record
@@ -149,7 +149,7 @@ def test_setfit_through_the_flow(topicflow: Topicflow, folder: Path, tiny: Path)
         (["load.split.max_words=50"], 2, "a classifier learns from whole documents"),
         (["predict.method=setfit"], 2, "predict.method='setfit' needs setfit.enabled = true"),
         (["labels.path=/nowhere.csv"], 1, "labels: /nowhere.csv: cannot be read"),
-        (["name=topics"], 2, "holds runs of topic_model; give this config another name"),
+        (["name=topics"], 2, "contains runs of topic_model; give this config another name"),
         (
             ["embed.method=sentence-transformers", "embed.model=no/such"],
             2,

@@ -1,4 +1,4 @@
-"""The deployment files: every flow has an entry that loads, and what can be checked of images without Docker is."""
+"""Deployment files: every flow has an entry that loads, and images are checked as far as possible without Docker."""
 
 import re
 from collections.abc import Iterator
@@ -33,12 +33,12 @@ def test_every_flow_is_deployed_by_module_and_loads(flow: str) -> None:
     assert set(loaded.parameters.properties) == {"config"}
 
 
-def test_no_deployment_is_of_no_flow() -> None:
+def test_every_deployment_has_a_flow() -> None:
     assert set(entries()) == {f"topicflow.flows.{flow}.{flow}" for flow in (*FLOWS, "clean_store")}
 
 
 def test_the_schedules_in_comments_are_ready_to_use() -> None:
-    """Taking the comments away gives YAML that Prefect reads, with a cron, a time zone and a config that fits."""
+    """Without the comment signs it is YAML that Prefect reads, with a cron, a time zone and a valid config."""
     text = (ROOT / "deployments/prefect.yaml").read_text()
     head, _, body = text.partition("\ndeployments:\n")
     used = yaml.safe_load(f"{head}\ndeployments:\n{re.sub(r'(?m)^    # ', '    ', body)}")
@@ -116,7 +116,7 @@ def test_the_compose_file_holds_together() -> None:
 
 
 def test_no_secret_is_written_down() -> None:
-    """Each variable that holds a secret is passed by name, or asked for; nothing has a value of its own."""
+    """Each variable with a secret is passed by name, or asked for; none has a value in the file."""
     text = (ROOT / "deployments/compose.yaml").read_text()
     environment = COMPOSE["services"]["worker"]["environment"]
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DB_URL"):

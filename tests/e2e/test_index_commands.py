@@ -1,4 +1,4 @@
-"""The index's commands as a newcomer types them: index, search, similar, outliers, show; a file that changed."""
+"""The index's commands as a newcomer types them: index, search, similar, outliers, show; a changed file."""
 
 import json
 from collections.abc import Callable
@@ -145,7 +145,7 @@ def test_pages_groups_and_ids(topicflow: Topicflow, folder: Path) -> None:
         ),
         (
             ["search", "a", "--topics"],
-            "error: search: the index knows no topics; set index.topics to a topic model's",
+            "error: search: the index has no topics; set index.topics to a topic model's",
         ),
         (["similar", "nobody"], "error: index: no document 'nobody'; ids are like 'd0'"),
         (["search", "a", "--index", "nothing"], "error: runs: no run nothing; the newest is trial/"),
@@ -158,7 +158,7 @@ def test_typing_errors(topicflow: Topicflow, arguments: list[str], said: str) ->
     assert outcome.errors[0].startswith(said)
 
 
-def test_a_long_query_is_told(topicflow: Topicflow) -> None:
+def test_a_long_query_is_reported(topicflow: Topicflow) -> None:
     outcome = topicflow("search", "red " * 30)
     assert outcome.code == 0
     assert outcome.errors == [
@@ -166,7 +166,7 @@ def test_a_long_query_is_told(topicflow: Topicflow) -> None:
     ]
 
 
-def test_a_file_that_changed_is_told_and_taken_in(topicflow: Topicflow, folder: Path) -> None:
+def test_a_changed_file_is_reported_and_indexed(topicflow: Topicflow, folder: Path) -> None:
     path = folder / "documents.csv"
     path.write_bytes(path.read_bytes())  # another time of change, the same documents
     assert good(topicflow("search", "red", "-k", "1"))
@@ -184,9 +184,9 @@ def test_a_file_that_changed_is_told_and_taken_in(topicflow: Topicflow, folder: 
     assert topicflow("similar", "d0").code == 2
 
 
-def test_an_index_is_no_topic_model(topicflow: Topicflow) -> None:
+def test_an_index_is_not_a_topic_model(topicflow: Topicflow) -> None:
     outcome = topicflow("run", "config.toml")
     assert outcome.code == 2
-    assert "holds runs of build_index" in outcome.errors[0]
+    assert "contains runs of build_index" in outcome.errors[0]
     record = json.loads(Path("runs/trial/latest/run.json").read_text())
     assert record["flow"] == "build_index"

@@ -1,4 +1,4 @@
-"""The package: a wheel holds one name and all it needs, and a user's own modules beside the data are never imported."""
+"""The package: a wheel contains one name and everything it needs, and never imports modules beside the data."""
 
 import subprocess
 import sys
@@ -75,7 +75,7 @@ def test_importing_the_package_is_light() -> None:
     assert done.stdout == f"[]\n{version} True\n"
 
 
-def test_what_the_package_does_not_have_is_said() -> None:
+def test_missing_sources_of_the_package_are_reported() -> None:
     import topicflow
 
     with pytest.raises(AttributeError, match="'topicflow' has no attribute 'nonsense'"):
@@ -110,7 +110,7 @@ def test_hostile_files_do_end_what_imports_them(folder: Path) -> None:
     assert done.returncode == 77
 
 
-def test_a_run_with_a_server_of_its_own(folder: Path) -> None:
+def test_a_run_with_its_own_server(folder: Path) -> None:
     outcome = run_apart("run", "config.toml", cwd=folder, PREFECT_HOME=str(folder / "home"))
     assert (outcome.code, outcome.errors) == (0, []), outcome.err
     assert (folder / "runs/trial/latest/report.html").exists()

@@ -76,7 +76,7 @@ def test_the_blocks_of_a_page_do_what_it_shows(
 
 
 def _run(shown: Shown, folder: Path, topicflow: Topicflow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run one command and hold it against what the page shows below it."""
+    """Run one command and compare its output with the lines below it on the page."""
     program, *arguments = shlex.split(shown.command, comments=True)
     place = f"{shown.block.place}: {shown.command}"
     if program == "topicflow":
@@ -106,7 +106,7 @@ def _run(shown: Shown, folder: Path, topicflow: Topicflow, monkeypatch: pytest.M
 
 
 def _check_apart(program: str, arguments: list[str], place: str) -> None:
-    """Hold what installs, or runs everything, against the Makefile and pyproject.toml; .ci/run runs it."""
+    """Compare commands that install, or run everything, with the Makefile and pyproject.toml; .ci/run runs them."""
     if program == "make":
         assert arguments, place
         assert set(arguments) <= _targets(), place

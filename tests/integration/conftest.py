@@ -58,7 +58,7 @@ def deployment(prefect_server: PrefectServer, deployed_from: Path) -> str:
 
 @pytest.fixture
 def preload() -> str:
-    """What the workers of `cluster` run first; a module may have its own."""
+    """The code that the workers of `cluster` run first; a module may have its own."""
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Add a stage, step by step (docs/architecture.md): applied as it is written to a copy of the code, which then runs."""
+"""Add a stage, step by step (docs/architecture.md): applied to a copy of the code, which then runs."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ sys.meta_path.insert(0, Here)
 
 
 def apply(block: Block, root: Path) -> None:
-    """Do what a block of the page says to the code below `root`.
+    """Apply a block of the page to the code below `root`.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_in(copy: Path, *words: object, cwd: Path | None = None, **environment: str) -> str:
-    """Return what a program of this Python prints, run with the copy's code."""
+    """Return the output of a program in this Python, run with the copy's code."""
     changes = {**environment, "PYTHONPATH": str(copy)}
     done = subprocess.run(
         [sys.executable, "-m", *map(str, words)], cwd=cwd or copy, env=clean_environment(**changes),

@@ -35,7 +35,7 @@ URL = "s3://artifacts/team/store"
 
 @pytest.fixture
 def remote(s3: Any, tmp_path: Path) -> Callable[..., ArtifactStore]:
-    """Opens the store in the bucket, each time with the cache named."""
+    """Opens the store in the bucket, each time with the named cache."""
     s3.create_bucket(Bucket="artifacts")
     return lambda cache="cache": open_store(RuntimeConfig(store=URL, cache=str(tmp_path / cache)))
 
@@ -175,11 +175,11 @@ def test_a_store_travels_to_another_process_without_credentials(remote: Callable
     [
         ("a.npy", b"cut", "corrupt: a.npy has 3 bytes, expected 176"),
         ("t.parquet", None, "corrupt: t.parquet is gone"),
-        ("manifest.json", b"{", "corrupt: manifest.json is no JSON"),
+        ("manifest.json", b"{", "corrupt: manifest.json is not JSON"),
         ("manifest.json", None, "missing"),
     ],
 )
-def test_damage_is_named_never_used_and_mended_by_writing_again(
+def test_damage_is_named_never_used_and_repaired_by_writing_again(
     remote: Callable[..., ArtifactStore], s3: Any, name: str, body: bytes | None, named: str
 ) -> None:
     write(remote())
@@ -223,7 +223,7 @@ def test_changed_bytes_are_named_when_read_set_aside_and_made_again(
     assert set(objects(s3)) == {"format.json"}
 
 
-def test_changed_bytes_are_found_by_verify_and_removed_when_told(
+def test_changed_bytes_are_found_by_verify_and_removed_if_asked(
     remote: Callable[..., ArtifactStore], s3: Any
 ) -> None:
     write(remote())
@@ -252,10 +252,10 @@ def test_a_damaged_copy_on_this_machine_is_fetched_again(
     assert remote().find(RECIPE) == made
 
 
-def test_a_server_that_refuses_is_no_damage(
+def test_a_refusal_of_the_server_is_not_damage(
     remote: Callable[..., ArtifactStore], s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server's answer to a look at one artifact: the others are read, and nothing is removed."""
+    """The server refuses one artifact: the others are read, and nothing is removed."""
     made = write(remote())
     write(remote(), Recipe("count", "numbers", 2))
     before = objects(s3)
@@ -365,7 +365,7 @@ def record(folder: Path, ref: ArtifactRef) -> None:
     (folder / "run.json").write_text(json.dumps({"run_id": folder.name, "name": "topics", "stages": stages}))
 
 
-def test_gc_lets_go_of_copies_that_nobody_used(remote: Callable[..., ArtifactStore]) -> None:
+def test_gc_deletes_copies_that_nobody_used(remote: Callable[..., ArtifactStore]) -> None:
     store = remote()
     made, other = write(store), write(store, Recipe("count", "numbers", 2))
     then = time.time() - 7200
@@ -534,7 +534,7 @@ def test_a_lease_is_one_writers_until_it_is_done_or_dead(
     theirs()
 
 
-def test_of_two_machines_at_once_one_computes(
+def test_only_one_of_two_machines_computes(
     remote: Callable[..., ArtifactStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[bool] = []
@@ -568,7 +568,7 @@ def test_a_run_at_work_on_another_machine_keeps_what_it_uses(
         assert collect_garbage(cleaner, [tmp_path / "runs"], 0.0) == []
         assert store.state(made.kind, made.key) == "hit"
     assert in_use_since(cleaner.backend) is None
-    monkeypatch.setattr("topicflow.tasks.store.bucket.BEAT_S", 600.0)  # as of a process that was killed
+    monkeypatch.setattr("topicflow.tasks.store.bucket.BEAT_S", 600.0)  # as if from a process that was killed
     with in_use(store.backend):
         assert in_use_since(cleaner.backend) is not None
         wait_until = time.monotonic() + 30

@@ -1,4 +1,4 @@
-"""`topicflow dedup` and a topic model with [deduplicate], as their user types them: files, lines, hits, refusals."""
+"""`topicflow dedup` and a topic model with [deduplicate], as users type them: files, lines, hits, refusals."""
 
 import json
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def states(record: Any) -> dict[str, str]:
     return {stage["stage"]: stage["state"] for stage in record["stages"]}
 
 
-def test_what_a_run_says_and_leaves_and_its_rerun(topicflow: Topicflow, config: Path) -> None:
+def test_the_output_and_files_of_a_run_and_its_rerun(topicflow: Topicflow, config: Path) -> None:
     said = topicflow("dedup", config)
     assert (said.code, said.errors) == (0, [])
     for words in ("n_duplicates", "The least similar duplicates", "kept at other thresholds", "d0 again"):
@@ -96,7 +96,7 @@ def test_what_a_run_says_and_leaves_and_its_rerun(topicflow: Topicflow, config: 
     assert "trial/" in topicflow("runs", "--runs", config.parent / "runs").out
 
 
-def test_documents_of_another_corpus_go(
+def test_documents_of_another_corpus_are_removed(
     topicflow: Topicflow, config: Path, corpus: Corpus, tmp_path: Path
 ) -> None:
     rows = pl.read_parquet(tmp_path / "documents.parquet")
@@ -112,7 +112,7 @@ def test_documents_of_another_corpus_go(
     assert not documents.filter(pl.col("in_against"))["kept"].any()
 
 
-def test_words_alone_embed_nothing(topicflow: Topicflow, config: Path) -> None:
+def test_words_only_embed_nothing(topicflow: Topicflow, config: Path) -> None:
     method = ["--set", "deduplicate.method=minhash", "--set", "deduplicate.shingle_words=2"]
     record = topicflow("dedup", config, *method, "--json").record
     assert list(states(record)) == ["load", "shingle", "deduplicate"]

@@ -1,4 +1,4 @@
-"""Parts of a search for duplicates: kill -9 costs the one that it was at, and workers make the bits of threads."""
+"""Parts of a search for duplicates: kill -9 loses only the current part, and workers give the same bits as threads."""
 
 import subprocess
 from collections import Counter
@@ -65,7 +65,7 @@ jaccard_floor = 0.3
 
 @pytest.fixture
 def preload() -> str:
-    """What the workers of `cluster` run first."""
+    """The code that the workers of `cluster` run first."""
     return PRELOAD
 
 
@@ -102,7 +102,7 @@ def keys(outcome: Outcome) -> list[str]:
 
 
 def kill_at_second(what: str, config: Path, server: PrefectServer) -> list[str]:
-    """Kill a run with SIGKILL that is at the second of a kind; return the parts that it has left, as in `made`."""
+    """Kill a run with SIGKILL at the second part of a kind; return its finished parts, as in `made`."""
     log = config.parent / "committed"
     log.write_text("")
     code = f"import sys; sys.argv = ['topicflow', *{[str(word) for word in words(config, 'store')]!r}]\n{PRELOAD}"
@@ -130,7 +130,7 @@ def kill_at_second(what: str, config: Path, server: PrefectServer) -> list[str]:
         pytest.param(("pair signature-parts", "shingle pair-parts"), marks=pytest.mark.slow),
     ],
 )
-def test_a_kill_costs_the_part_that_it_was_at(
+def test_a_kill_loses_only_the_current_part(
     config: Path, topicflow: Topicflow, prefect_server: PrefectServer, made: list[str], stops: tuple[str, str]
 ) -> None:
     alone = keys(topicflow(*words(config, "alone")))

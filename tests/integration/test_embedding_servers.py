@@ -1,4 +1,4 @@
-"""Embedding servers: two real ones with real models; what they give is kept, cut, counted and found."""
+"""Embedding servers: two real ones with real models; their vectors are kept, cut, counted and found."""
 
 from collections.abc import Iterator
 
@@ -45,7 +45,7 @@ def config_of(url: str, **values: object) -> ApiEmbed:
 
 
 def raw(url: str, texts: list[str]) -> np.ndarray:
-    """Return unit vectors as the server lists them, asked without any code of ours."""
+    """Return unit vectors from the server, without any code of ours."""
     found = httpx.post(f"{url}/embeddings", json={"model": "passage", "input": texts}, timeout=120).json()[
         "data"
     ]
@@ -70,9 +70,7 @@ def test_vectors_are_the_servers_and_come_from_it_once(e5: str, store: ArtifactS
     assert "n_requests" not in store.meta(again)
 
 
-def test_fewer_dimensions_than_the_server_gives_whatever_it_is_asked_for(
-    e5: str, store: ArtifactStore
-) -> None:
+def test_vectors_are_cut_to_fewer_dimensions_than_the_server_gives(e5: str, store: ArtifactStore) -> None:
     found = embed_texts(store, pl.Series(TEXTS), config_of(e5, dim=64), RuntimeConfig())
     exact = raw(e5, TEXTS)[:, :64]
     np.testing.assert_allclose(found, exact / np.linalg.norm(exact, axis=1, keepdims=True), atol=1e-6)
@@ -95,7 +93,7 @@ def test_another_model_under_the_same_name_is_noticed(
         second = find_encoder(config_of(url), "cpu", store).key
     assert second != first
     assert [line for line in caplog.messages if "has changed" in line] == [
-        "embed: the model of the name 'passage' has changed since the last run: its texts are embedded again"
+        "embed: the model with the name 'passage' has changed since the last run: its texts are embedded again"
     ]
     probes.probe.cache_clear()
     assert find_encoder(config_of(e5), "cpu", store).key == first
@@ -107,7 +105,7 @@ def test_another_model_under_the_same_name_is_noticed(
 def test_llama_cpp_refuses_a_long_text_for_good_and_everything_is_embedded(
     llama: str, store: ArtifactStore
 ) -> None:
-    """It answers 500 to a text of more than 128 tokens, as it is started here, and 400 to an empty one."""
+    """Started like this, it answers 500 to a text of more than 128 tokens, and 400 to an empty one."""
     long = "tea and coffee " * 60 + "are drinks"
     documents = save_documents(store, ["green tea", long, "", "a b c"])
     made = embed.fn(store, documents, config_of(llama, retries=6), RuntimeConfig())

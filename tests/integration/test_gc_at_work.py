@@ -1,4 +1,4 @@
-"""`store gc` beside a run at work: nothing that the run made or found is deleted, whatever its age."""
+"""`store gc` during a run: nothing that the run made or found is deleted, at any age."""
 
 import json
 import os
@@ -16,7 +16,7 @@ USED = {"load", "embed", "neighbors", "reduce", "map", "count"}
 
 
 def artifacts(folder: Path) -> set[str]:
-    """Return kind and key of all that is in the store."""
+    """Return kind and key of every artifact in the store."""
     found = (folder / "store").glob("*/*")
     return {
         f"{path.parent.name}/{path.name}" for path in found if path.is_dir() and path.parent.name[0] != "."

@@ -1,4 +1,4 @@
-"""kill -9 in a stage: the same command finishes the job, computes nothing again that was there, and ends the same."""
+"""kill -9 in a stage: the same command finishes the job, recomputes no artifact, and has the same result."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def config(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(config: Path, prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Ending:
-    """How a run ends that nobody disturbs."""
+    """The result of a run without a kill."""
     ending = finish(config, tmp_path_factory.mktemp("alone"), prefect_server.environment)
     assert ending.outcome.code == 0, ending.outcome.err
     return ending

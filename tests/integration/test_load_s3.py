@@ -1,4 +1,4 @@
-"""Load from an object store: a real S3-speaking server on loopback."""
+"""Load from an object store: a real S3 server on loopback."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_same_documents_as_from_a_local_file(
     local = load.fn(store, LoadConfig(path=str(tmp_path / "x.parquet"), id_column="id"), RuntimeConfig())
     config = LoadConfig(path=f"s3://corpus/{name}", id_column="id")
     assert load.fn(store, config, RuntimeConfig()) == local
-    assert find_documents(store, config) is None  # read anew in each run
+    assert find_documents(store, config) is None  # read again in each run
 
 
 def test_a_folder_name_adds_no_column(store: ArtifactStore, bucket: Any, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ CUT = (
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
-    """A folder with a corpus of short texts, seven long ones and three rows without text, and a config a flow."""
+    """A folder with a corpus of short texts, seven long ones and three rows without text, and a config per flow."""
     made = tmp_path_factory.mktemp("losses")
     corpus = planted_corpus(n_per_topic=31, n_noise=0)
     short = [" ".join(text.split()[:2]) for text in corpus.texts]
@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", FLOWS)
-def test_what_was_not_read_is_said(
+def test_unread_input_is_reported(
     topicflow: Topicflow, folder: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)

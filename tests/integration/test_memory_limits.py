@@ -1,4 +1,4 @@
-"""Memory limits: a run of the command line under `ulimit -v` ends in one line, whatever could not be mapped."""
+"""Memory limits: a run under `ulimit -v` ends in one line, for any library that could not be mapped."""
 
 import subprocess
 from pathlib import Path

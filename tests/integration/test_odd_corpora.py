@@ -1,4 +1,4 @@
-"""A slice of the campaign of odd corpora: each is a result whose figures are numbers, or one line."""
+"""A slice of the campaign of odd corpora: each gives a result whose figures are numbers, or a one-line error."""
 
 from collections.abc import Callable
 from pathlib import Path

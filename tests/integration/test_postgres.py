@@ -1,4 +1,4 @@
-"""Prefect's server on a real PostgreSQL: a run and its rerun, and a schedule that is acted on."""
+"""Prefect's server on a real PostgreSQL: a run and its rerun, and a schedule that starts a run."""
 
 import os
 import shutil
@@ -22,14 +22,14 @@ pytestmark = [
 
 
 def as_postgres(*words: object) -> list[str]:
-    """Return a command that runs as the user postgres where this is root, whom PostgreSQL refuses."""
+    """Return a command that runs as the user postgres if this is root, whom PostgreSQL refuses."""
     plain = [str(word) for word in words]
     return ["runuser", "-u", "postgres", "--", *plain] if os.geteuid() == 0 else plain
 
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
-    """The URL of a database of a cluster of its own.
+    """The URL of a database in a separate cluster.
 
     Its folder is not below pytest's: any other pytest that starts closes that to all users but its own.
     """

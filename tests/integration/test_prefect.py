@@ -174,7 +174,7 @@ def deployed_config(corpus: Corpus, folder: Path) -> dict[str, Any]:
 
 
 def run_by_worker(server: PrefectServer, deployment: str, config: Any, cwd: Path, **changes: str) -> str:
-    """Return how a deployed run ended, and its message, with a worker that is started in `cwd` for it."""
+    """Return the state of a deployed run, and its message, with a worker that is started for it in `cwd`."""
     run = server.ask(f"deployments/{deployment}/create_flow_run", {"parameters": {"config": config}})
     worker = subprocess.Popen(
         [sys.executable, "-m", "prefect", "worker", "start", "--pool", "topicflow", "--run-once"],
@@ -208,7 +208,7 @@ def test_a_deployed_run_keeps_its_results_where_it_was_deployed(
 def test_a_worker_whose_folder_is_deleted_refuses_relative_paths(
     prefect_server: PrefectServer, deployment: str, tmp_path: Path, corpus: Corpus
 ) -> None:
-    """Prefect's worker deletes the folder that it starts a run in; results would go with it."""
+    """Prefect's worker deletes the folder in which it starts a run, and the results with it."""
     entry = prefect_server.ask(f"deployments/{deployment}")
     asked = {"name": "nowhere", "flow_id": entry["flow_id"], "entrypoint": entry["entrypoint"],
              "work_pool_name": "topicflow"}  # fmt: skip

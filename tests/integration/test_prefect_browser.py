@@ -66,7 +66,7 @@ def read(browser: Any, address: str, wanted: list[str], screenshot: str) -> str:
 
 
 def wait_for(browser: Any, wanted: list[str], screenshot: str, gone: str = "nothing at all") -> str:
-    """Wait until the page says what is wanted."""
+    """Wait until the page contains the wanted texts."""
     text = ""
     for _ in range(60):
         time.sleep(0.5)
@@ -186,7 +186,7 @@ def worker(prefect_server: PrefectServer, tmp_path: Path) -> Iterator[None]:
 
 
 def type_into(browser: Any, label: str, value: int) -> None:
-    """Give a number field of the form, found by its label, a value as a person does."""
+    """Enter a value into a number field of the form, found by its label, as a person does."""
     field = browser.find_element(
         "xpath",
         f"//span[starts-with(normalize-space(), '{label}')]"
@@ -200,7 +200,7 @@ def type_into(browser: Any, label: str, value: int) -> None:
 def submit(browser: Any) -> Any:
     button = browser.find_element("xpath", "//button[@type='submit']")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
-    for _ in range(60):  # what the page says of the last try lies over it: a person closes that
+    for _ in range(60):  # the page's message about the last attempt covers it: a person closes that
         for said in browser.find_elements("xpath", "//button[normalize-space()='Close']"):
             browser.execute_script("arguments[0].click()", said)
         with contextlib.suppress(ElementClickInterceptedException):

@@ -1,4 +1,4 @@
-"""What a person sees of a run: stage lines, bars on a terminal, the result; nothing else, server or none."""
+"""The output of a run: stage lines, bars on a terminal, the result; nothing else, with or without a server."""
 
 import http.server
 import json
@@ -60,7 +60,7 @@ def test_runs_without_a_server(tmp_path: Path, home: Path, corpus: Corpus) -> No
 
 
 def states_kept_in(home: Path) -> dict[str, int]:
-    """Return how many task runs ended in which state, as a server that is started later shows them."""
+    """Return how many task runs ended in which state, as a server shows them that is started later."""
     with sqlite3.connect(home / "prefect.db") as database:
         return dict(database.execute("select state_name, count(*) from task_run group by state_name"))
 
@@ -132,7 +132,7 @@ class _OldServer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b'"2.20.0"')
 
     def log_message(self, *_: object) -> None:
-        """Keep still."""
+        """Log nothing."""
 
 
 def test_a_server_of_another_version(tmp_path: Path, corpus: Corpus) -> None:
@@ -212,9 +212,7 @@ HEAVY = (
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["plan", "CONFIG"]])
-def test_what_answers_at_once_imports_nothing_heavy(
-    tmp_path: Path, corpus: Corpus, arguments: list[str]
-) -> None:
+def test_quick_commands_import_nothing_heavy(tmp_path: Path, corpus: Corpus, arguments: list[str]) -> None:
     config = write_corpus(tmp_path, corpus)
     words = [str(config) if word == "CONFIG" else word for word in arguments]
     code = (

@@ -21,7 +21,7 @@ def config(tmp_path: Path, corpus: Corpus) -> Path:
 
 
 def of(config: Path, sections: str) -> Path:
-    """Return a config of another flow, of the same name and documents."""
+    """Return a config of another flow, with the same name and documents."""
     other = config.with_name("other.toml")
     head, _, tail = config.read_text().partition(QUICK_STAGES)
     other.write_text(f'{head}\n[embed]\nmethod = "precomputed"\ncolumn = "vector"\n{sections}\n{tail}')
@@ -29,11 +29,11 @@ def of(config: Path, sections: str) -> Path:
 
 
 def left(folder: Path) -> list[str]:
-    """Return all that is in the folder of runs."""
+    """Return every file in the folder of runs."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
-def test_another_flow_under_a_name_is_refused_and_stands_in_nobodys_way(
+def test_another_flow_with_the_same_name_is_refused_and_leaves_nothing(
     topicflow: Topicflow, config: Path, tmp_path: Path
 ) -> None:
     runs = tmp_path / "runs"
@@ -42,7 +42,7 @@ def test_another_flow_under_a_name_is_refused_and_stands_in_nobodys_way(
     refused = topicflow("dedup", of(config, ""))
     assert (refused.code, refused.errors) == (
         2,
-        [f"error: {runs / 'trial'} holds runs of topic_model; give this config another name"],
+        [f"error: {runs / 'trial'} contains runs of topic_model; give this config another name"],
     )
     assert left(runs) == before
     again = topicflow("run", config, "--json", "--set", "cluster.n_clusters=2")
@@ -94,7 +94,7 @@ def test_a_failed_run_leaves_one_record_with_its_begin_and_its_seconds(
     assert f'topicflow_run_seconds{{flow="topic_model",name="trial"}} {record["seconds"]}' in prom
 
 
-def test_records_that_cannot_be_read_are_told_and_the_others_listed(
+def test_unreadable_records_are_reported_and_the_others_listed(
     topicflow: Topicflow, config: Path, tmp_path: Path
 ) -> None:
     runs = tmp_path / "runs"

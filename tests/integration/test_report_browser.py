@@ -1,4 +1,4 @@
-"""The report in a real browser: it loads from a file, stays quick at 100,000 points, shows hostile text as text."""
+"""The report in a real browser: it loads from a file, stays fast at 100,000 points, shows hostile text as text."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ LAYOUT_SHIFTS = """
         .observe({ type: 'layout-shift', buffered: true });
     setTimeout(() => done(0), 500);
 """
-"""What moved after it was first painted; the browser tells nothing where nothing did."""
+"""What moved after it was first painted; the browser reports nothing if nothing moved."""
 
 REMARK = "One topic holds 98% of <b>all</b> documents."
 RUN = {
@@ -229,7 +229,7 @@ def open_browser(folder: Path, width: int = 1440, *flags: str) -> Any:
 
 
 def emulate(browser: Any, scheme: str, width: int) -> None:
-    """Let the browser prefer light or dark, and be as narrow as a phone where `width` is."""
+    """Make the browser prefer light or dark, and make it as narrow as a phone if `width` is set."""
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     screen = {"width": width, "height": 860, "deviceScaleFactor": 1, "mobile": width < 640}
@@ -279,7 +279,7 @@ def settled(browser: Any) -> None:
 
 
 def problems(browser: Any) -> list[str]:
-    """Return what the console complained of, the driver's own notes about software WebGL left out."""
+    """Return the errors in the console, without the driver's own notes about software WebGL."""
     return [
         entry["message"]
         for entry in browser.get_log("browser")
@@ -288,7 +288,7 @@ def problems(browser: Any) -> list[str]:
 
 
 def requests(browser: Any) -> list[str]:
-    """Return the addresses that the page asked for, itself left out; blocked ones are in the console, too."""
+    """Return the addresses that the page requested, except its own; blocked ones are in the console, too."""
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
     urls = [request["request"]["url"] for request in sent if request["documentURL"].endswith("/report.html")]
@@ -518,7 +518,7 @@ def test_without_webgl_the_page_says_so_and_draws_svg(tmp_path: Path) -> None:
         browser.quit()
 
 
-def test_sampling_is_said_on_the_page(browser: Any, tmp_path: Path) -> None:
+def test_sampling_is_shown_on_the_page(browser: Any, tmp_path: Path) -> None:
     visit(browser, write_page(tmp_path, 5_000, 6, ReportConfig(max_points=500)))
     assert plotted(browser) == 500
     assert "500 of 5,000 documents, sampled evenly" in browser.find_element("id", "map-note").text

@@ -21,11 +21,11 @@ SECRETS = {
     "WEBHOOK_URL": "https://hooks.example/T000/B000/XXXXXXXX",
 }
 UNIQUE = "zyzzyva"
-"""A word of the documents that stands nowhere else, and that is no keyword: every text has another."""
+"""A word of the documents that is nowhere else, and is not a keyword: every text has another."""
 
 
 def everything_told(server: PrefectServer, name: str) -> str:
-    """Return all that Prefect's API shows of the newest flow run of a name: parameters, logs, states, artifacts."""
+    """Return everything that Prefect's API shows about the newest flow run of a name."""
     run = server.newest_flow_run(name)
     of_run = {"flow_run_id": {"any_": [run["id"]]}}
     return json.dumps(
@@ -52,7 +52,7 @@ def query_config(folder: Path, query: str, name: str) -> Path:
 
 
 def kept_in(folder: Path) -> str:
-    """Return the text of what the last run left for people to read: record, config, log."""
+    """Return the texts of the last run that people read: record, config, log."""
     (run,) = folder.glob("runs/*/2*")
     return "".join((run / name).read_text() for name in ("run.json", "config.toml", "run.log"))
 

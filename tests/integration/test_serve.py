@@ -1,4 +1,4 @@
-"""`topicflow serve` as a process of its own: schedules, runs that overtake, a cancel, a stop."""
+"""`topicflow serve` as a separate process: schedules, runs that overtake, a cancel, a stop."""
 
 import contextlib
 import json
@@ -53,7 +53,7 @@ it learns late of a process that it started; or runs are due before it has regis
 
 @pytest.fixture
 def folder(tmp_path: Path, corpus: Corpus) -> Path:
-    """A config, a schedule of it every five seconds, and what makes its runs stay in a stage."""
+    """A config, a schedule for it every five seconds, and code that keeps its runs in a stage."""
     write_corpus(tmp_path, corpus)
     (tmp_path / "sitecustomize.py").write_text(STUCK)
     (tmp_path / "serve.toml").write_text(
@@ -74,7 +74,7 @@ def wait_for(what: str, found: Callable[[], Any], seconds: float = 200) -> Any:
 
 @contextlib.contextmanager
 def serve(folder: Path, **changes: str) -> Iterator["subprocess.Popen[str]"]:
-    """Yield the command at work, with `changes` of its environment; its lines go to serve.log."""
+    """Yield the running command, with `changes` of its environment; its lines go to serve.log."""
     with (folder / "serve.log").open("w") as log:
         process = subprocess.Popen(
             command("serve", "serve.toml"), cwd=folder, env=clean_environment(**changes), stdout=log,
@@ -94,7 +94,7 @@ def said(folder: Path) -> list[str]:
 
 @pytest.fixture
 def stuck(folder: Path, prefect_server: PrefectServer) -> dict[str, str]:
-    """The environment of a command at work on the tests' server, with runs that stay in a stage."""
+    """The environment of a running command on the tests' server, with runs that stay in a stage."""
     path = str(folder)  # its sitecustomize.py
     at = {"STUCK_IN": "labels", "STUCK_FILE": str(folder / "stuck")}
     return {**prefect_server.environment, **at, "PYTHONPATH": path}
@@ -102,7 +102,7 @@ def stuck(folder: Path, prefect_server: PrefectServer) -> dict[str, str]:
 
 @pytest.fixture
 def states(prefect_server: PrefectServer) -> Callable[..., list[Any]]:
-    """What tells which runs by schedule are in one of some states."""
+    """A function that returns the scheduled runs in some states."""
 
     def found(*wanted: str) -> list[Any]:
         asked = {
@@ -132,7 +132,8 @@ def test_schedules_overlaps_a_cancel_and_a_stop(
     assert "topic_model/often trial: Running" in lines
     assert any(line.endswith(": skipped, the run before is at work") for line in lines)
     assert (
-        lines[-1] == "stopped; runs that were at work go on from what they finished when they are run again"
+        lines[-1]
+        == "stopped; runs that were running continue from their finished stages when they are run again"
     )
     assert "Traceback" not in "".join(lines)
     deployment = prefect_server.ask("deployments/name/topic_model/often")

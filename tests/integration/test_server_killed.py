@@ -1,4 +1,4 @@
-"""Prefect's server is killed while a run is at work: one record, the truth, and an end within 30 s."""
+"""Prefect's server is killed during a run: one correct record, and an end within 30 s."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def own_server(tmp_path: Path) -> Iterator[PrefectServer]:
 def ended(
     process: "subprocess.Popen[str]", folder: Path, kill: Callable[[], Any]
 ) -> tuple[int, str, list[str]]:
-    """Return exit code, output and lines of errors of a run whose server was killed, which must end in time."""
+    """Return exit code, output and errors of a run whose server was killed; it must end in time."""
     kill()
     (folder / "go").touch()
     began = time.monotonic()
@@ -73,7 +73,7 @@ def test_the_server_of_a_team(config: Path, tmp_path: Path, own_server: PrefectS
     assert_published(tmp_path, code, lines)
     assert out.splitlines()[-1].startswith("report: ")
     assert lines[-2:] == [
-        "Prefect's server does not answer and was not told of the run's tables",
+        "Prefect's server does not answer and did not receive the run's tables",
         "Prefect's server does not answer any more, and will not show how this run ended",
     ]
     assert "Prefect's server does not answer" in (tmp_path / "runs/trial/latest/run.log").read_text()
@@ -114,7 +114,7 @@ def temporary_server_of(pid: int) -> int:
 
 
 def test_the_server_of_a_deployed_run(config: Path, tmp_path: Path, own_server: PrefectServer) -> None:
-    """The process that a worker starts ends by itself; nothing in it goes on asking the server."""
+    """The process that a worker starts ends alone; nothing in it keeps asking the server."""
     environment = clean_environment(**own_server.environment)
     for words in (
         ["work-pool", "create", "topicflow", "--type", "process"],

@@ -1,4 +1,4 @@
-"""`topicflow plan --flow` says of the side flows what their runs then do."""
+"""`topicflow plan --flow` predicts what runs of the side flows do."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,13 +38,13 @@ runs = "{folder / "runs"}"
         table.write_parquet(self.folder / f"{name}.parquet")
 
     def plan(self, *changes: str) -> dict[str, str]:
-        """Return what each stage is told to be: hit, or the reason why it would be computed."""
+        """Return the plan for each stage: hit, or the reason why it would be computed."""
         words = [word for change in changes for word in ("--set", change)]
         told = self.topicflow("plan", self.config, "--flow", self.flow, "--json", *words).record
         return {step["stage"]: "hit" if step["state"] == "hit" else step["reason"] for step in told}
 
     def run(self, *changes: str) -> dict[str, str]:
-        """Return the state of each stage of a run, after comparing it with what the plan told of it."""
+        """Return the state of each stage of a run, after comparing it with the plan."""
         told = self.plan(*changes)
         words = [word for change in changes for word in ("--set", change)]
         record: Any = self.topicflow(self.command, self.config, "--json", *words).record
@@ -90,9 +90,7 @@ def test_an_index(topicflow: Command, tmp_path: Path, corpus: Corpus) -> None:
     side.write("documents", side.table)
     assert side.plan() == dict.fromkeys(stages, "input changed")
     side.run()
-    assert side.run() == dict.fromkeys(
-        stages, "cached"
-    )  # the grown one, which no recipe of its own would find
+    assert side.run() == dict.fromkeys(stages, "cached")  # the grown one, which its own recipe would not find
     assert side.plan("index.updates=rebuild")["index"] != "hit"
 
 

@@ -1,4 +1,4 @@
-"""Small real corpora: the defaults find topics whatever the seed, where excess of mass takes two halves of all."""
+"""Small real corpora: the defaults find topics for any seed, where excess of mass splits everything into two parts."""
 
 from pathlib import Path
 

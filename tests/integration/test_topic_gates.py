@@ -21,7 +21,7 @@ Command = Callable[..., Outcome]
 
 @pytest.fixture
 def webhook() -> Iterator[tuple[str, list[Any]]]:
-    """The URL of a receiver of messages, and those that it got."""
+    """The URL of a receiver of messages, and the messages that it got."""
     got: list[Any] = []
 
     class Receiver(BaseHTTPRequestHandler):
@@ -40,7 +40,7 @@ def webhook() -> Iterator[tuple[str, list[Any]]]:
     server.server_close()
 
 
-def test_a_run_that_fails_its_gates_is_kept_and_told_and_latest_stays(
+def test_a_run_that_fails_its_gates_is_kept_and_reported_and_latest_stays(
     topicflow: Command, tmp_path: Path, corpus: Corpus, prefect_server: PrefectServer,
     webhook: tuple[str, list[Any]], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -84,10 +84,10 @@ def test_a_run_that_fails_its_gates_is_kept_and_told_and_latest_stays(
     assert (states["report"], states["gate"], states["publish"]) == ("Cached", "Completed", "Completed")
 
 
-def test_without_a_server_a_run_that_a_gate_holds_back_takes_one_all_the_same(
+def test_without_a_server_a_run_that_a_gate_holds_back_also_starts_one(
     topicflow: Command, tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its event needs a server; a run that passes is written without, where everything is there."""
+    """The event needs a server; a run that passes its gates starts none if everything is cached."""
     config, started = write_corpus(tmp_path, corpus), list[TopicModelConfig]()
     for bound in (3, 3, 2):  # the second is asked with the figures of the first before it
         assert topicflow("run", config, "--set", f"gates.max_topics={bound}").code == 0

@@ -1,4 +1,4 @@
-"""`topicflow tune` as it is typed, against a real server, and a topic model that names what it left."""
+"""`topicflow tune` as a user types it, against a real server, and a topic model that names its adapter."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_what_is_wrong_is_one_line(labelled: Path, topicflow: Callable[..., Outc
     pl.DataFrame({"doc_id": ["nobody"], "label": ["x"]}).write_csv(labelled / "labels.csv")
     found = topicflow("tune", labelled / "tune.toml", "--set", f"examples.path={labelled / 'labels.csv'}")
     assert (found.code, len(found.errors)) == (1, 1)
-    assert "1 of 1 ids name no document: nobody;" in found.errors[0]
+    assert "1 of 1 ids belong to no document: nobody;" in found.errors[0]
     model = topicflow(
         "tune",
         labelled / "tune.toml",

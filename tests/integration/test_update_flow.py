@@ -1,4 +1,4 @@
-"""`topicflow update` against a Prefect server: what a person types and reads, states, the event of a rejected run."""
+"""`topicflow update` against a Prefect server: commands and output, states, the event of a rejected run."""
 
 import time
 from collections.abc import Callable
@@ -90,16 +90,14 @@ def test_compare_show_and_backfill_as_they_are_typed(topicflow: Command, tmp_pat
         ("period=5x", "period: string should match pattern"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(
-    topicflow: Command, tmp_path: Path, change: str, said: str
-) -> None:
+def test_an_error_is_one_line(topicflow: Command, tmp_path: Path, change: str, said: str) -> None:
     outcome = topicflow("update", write(tmp_path, story()[:20]), "--set", change)
     assert outcome.code == (1 if "no column" in said else 2)  # the documents lack it, or the config is wrong
     (line,) = outcome.errors
     assert said in line
 
 
-def test_a_name_file_that_is_wrong_is_said(topicflow: Command, tmp_path: Path) -> None:
+def test_a_wrong_name_file_is_reported(topicflow: Command, tmp_path: Path) -> None:
     config = write(tmp_path, story()[:20])
     names = tmp_path / "runs" / "story" / "topic_names.toml"
     names.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""An update's report in a real browser: the chart of all updates is drawn, and what was done is said."""
+"""An update's report in a real browser: the chart of all updates is drawn, and the text says what was done."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tests.updates import N_FIRST, config_of, new_topic, story, tell
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
 
 
-def test_the_report_tells_all_updates(tmp_path: Path) -> None:
+def test_the_report_shows_all_updates(tmp_path: Path) -> None:
     tell(config_of(tmp_path, story()[:N_FIRST]))
     tell(config_of(tmp_path, story()))
     everything = pl.concat([story(), new_topic(60, axis=7, start=180)])

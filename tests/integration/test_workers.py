@@ -1,4 +1,4 @@
-"""Chunks on a real Dask scheduler with two worker processes: the bits that threads make; a worker killed on the way."""
+"""Chunks on a real Dask scheduler with two worker processes: the same bits as threads; a worker that is killed."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ SentenceTransformersEncoder.encode = slow
 
 @pytest.fixture
 def preload() -> str:
-    """What the workers of `cluster` run first."""
+    """The code that the workers of `cluster` run first."""
     return PRELOAD
 
 
@@ -64,7 +64,7 @@ def encoded(cluster: Cluster) -> list[tuple[int, int, int]]:
 
 @pytest.fixture
 def config(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A config that embeds 150 distinct texts in 15 chunks, in two parts; fits 100, looks up and counts in four."""
+    """A config that embeds 150 distinct texts in 15 chunks, in two parts; fits 100, assigns and counts in four."""
     monkeypatch.setitem(stage.CHUNK_TEXTS, "cpu", 10)
     monkeypatch.setattr(stage.text_parts, "__defaults__", (100,))
     for shared in (lookup, tally):
@@ -103,7 +103,7 @@ def test_the_same_artifacts_as_on_threads_bit_for_bit(
     here = topicflow("run", config, "--json")
     there = topicflow(*on_dask(config, cluster.address, "shared"))
     assert (here.code, there.code) == (0, 0), here.err + there.err
-    assert [line for line in there.errors if "documents," not in line] == [CUT]  # but for progress
+    assert [line for line in there.errors if "documents," not in line] == [CUT]  # except progress
     assert digests(ArtifactStore(config.parent / "shared")) == digests(ArtifactStore(config.parent / "store"))
     chunks = encoded(cluster)
     assert [n for _, _, n in chunks] == [10] * 15
@@ -114,7 +114,7 @@ def test_the_same_artifacts_as_on_threads_bit_for_bit(
     assert {name: parts[name] for name in PARTS} == PARTS
 
 
-def test_a_worker_killed_on_the_way_costs_its_chunk(
+def test_a_killed_worker_loses_only_its_chunk(
     config: Path, cluster: Cluster, topicflow: Callable[..., Outcome]
 ) -> None:
     victim = cluster.workers[0]
@@ -167,7 +167,7 @@ def test_a_cluster_of_this_machine_is_started_and_stopped(
     )
     there = topicflow("run", config, "--store", config.parent / "shared", *words, "--json")
     assert there.code == 0, there.err
-    assert [line for line in there.errors if "documents," not in line] == [CUT]  # but for progress
+    assert [line for line in there.errors if "documents," not in line] == [CUT]  # except progress
     assert topicflow("run", config, "--json").code == 0
     assert digests(ArtifactStore(config.parent / "shared")) == digests(ArtifactStore(config.parent / "store"))
 

@@ -1,4 +1,4 @@
-"""Arrivals: however an input is cut into overlapping slices and chunks, each document is told once and none is lost."""
+"""Arrivals: for any overlapping slices and chunks of an input, each document is assigned once and none is lost."""
 
 import numpy as np
 import polars as pl
@@ -36,7 +36,7 @@ def table(ids: list[int], texts: list[str] | None = None) -> pl.DataFrame:
 
 
 def tell(rows: pl.DataFrame, known: list[np.ndarray], chunk: int, **options: object) -> pl.DataFrame:
-    """Return what a run takes, and put what it is known by beside the runs before."""
+    """Return the documents that a run takes, and add their identities to those of the earlier runs."""
     one = sieve(rows, known, **options)
     taken = [rows.clear(), *one(rows.slice(start, chunk) for start in range(0, rows.height, chunk))]
     known.append(np.sort(np.concatenate([*one.identities, np.empty(0, np.uint64)])))
@@ -48,7 +48,7 @@ SLICES = st.lists(st.lists(st.integers(0, 30), unique=True, max_size=20), max_si
 
 @settings(max_examples=40, deadline=None)
 @given(SLICES, st.integers(1, 7))
-def test_each_id_is_told_once_in_whatever_slices_it_comes(slices: list[list[int]], chunk: int) -> None:
+def test_each_id_is_assigned_once_in_any_slices(slices: list[list[int]], chunk: int) -> None:
     known: list[np.ndarray] = []
     told = [tell(table(ids), known, chunk)["id"].to_list() for ids in slices]
     seen: set[int] = set()
@@ -59,7 +59,7 @@ def test_each_id_is_told_once_in_whatever_slices_it_comes(slices: list[list[int]
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 4), max_size=25), st.lists(st.integers(0, 25), max_size=4), st.integers(1, 7))
-def test_in_a_file_that_grows_equal_rows_without_ids_are_told_as_often_as_they_stand(
+def test_in_a_growing_file_equal_rows_without_ids_are_assigned_as_often_as_they_occur(
     numbers: list[int], ends: list[int], chunk: int
 ) -> None:
     known: list[np.ndarray] = []
@@ -82,7 +82,7 @@ def test_bounds_cut_between_runs_and_nothing_falls_between(ids: list[int], first
     assert sorted(each for found in told for each in found) == sorted(f"d{i}" for i in ids)
 
 
-def test_late_is_at_or_before_the_watermark_and_a_date_far_off_moves_none() -> None:
+def test_late_is_at_or_before_the_watermark_and_a_far_date_does_not_move_it() -> None:
     rows = table([1, 2, 3])
     one = sieve(rows, [], "1970-01-01T02:00:00.000000", late="leave")
     assert [part["id"].to_list() for part in one(iter([rows]))] == [["d3"]]
@@ -93,7 +93,7 @@ def test_late_is_at_or_before_the_watermark_and_a_date_far_off_moves_none() -> N
     assert other.highest == "1970-01-01T01:00:00.000000"
 
 
-def test_rows_without_text_are_no_documents() -> None:
+def test_rows_without_text_are_not_documents() -> None:
     rows = table([1, 2], ["  ", "text"])
     one = sieve(rows, [])
     assert [part["id"].to_list() for part in one(iter([rows]))] == [["d2"]]

@@ -1,4 +1,4 @@
-"""Keys of classifiers: every field that decides what is trained or predicted changes a key, and no other does."""
+"""Keys of classifiers: every field that decides training or predictions changes a key, and no other field does."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ MOVED = {
     "predict": {"predict"},
 }
 BESIDE = {"metric", "confidence", "shots", "method"}
-"""Fields that have tests of their own below."""
+"""Fields with separate tests below."""
 
 FIELDS = [
     (section, field, changed)

@@ -1,4 +1,4 @@
-"""Keys of updates: every field of a section changes its stage's key, whom to tell does not, inputs and seeds do."""
+"""Keys of updates: every field of a section changes its stage's key, receivers do not, inputs and seeds do."""
 
 from collections.abc import Callable
 from typing import Any
@@ -48,7 +48,7 @@ CASES = [(stage, field) for stage, config in SECTIONS.items() for field in type(
 
 
 @pytest.mark.parametrize(("stage", "field"), CASES)
-def test_every_field_changes_the_key_but_whom_to_tell(stage: str, field: str) -> None:
+def test_every_field_except_the_receivers_changes_the_key(stage: str, field: str) -> None:
     config = SECTIONS[stage]
     value = getattr(config, field)
     if field.startswith("webhook"):
@@ -101,10 +101,10 @@ def test_every_field_of_the_sections_shown_changes_the_overviews_key(section: Ba
         assert both[0] != both[1], field
 
 
-def test_what_a_fit_is_made_by_asks_for_another_and_nothing_else_does() -> None:
+def test_only_what_decides_a_fit_causes_another_one() -> None:
     base = UpdateTopicsConfig(load={"path": "a.csv"})
     changes: dict[str, Any] = {
-        "seed": 1, "embed": {"prompt": "p"}, "neighbors": {"n_neighbors": 9}, "reduce": {"n_components": 3},
+        "seed": 1, "embed": {"prompt": "p"}, "neighbors": {"n_neighbors": 9}, "reduce": {"n_components": 32},
         "map": {"min_dist": 0.5}, "cluster": {"min_cluster_size": 50}, "count": {"lowercase": False},
         "label": {"top_n_words": 5}, "name": "other", "period": "1d", "load": {"path": "b.csv"},
         "arrive": {"late": "leave", "watermark": "t"}, "drift": {"max_psi": 9.0}, "match": {"weight": 0.1},

@@ -43,7 +43,7 @@ def pairs_at(cosine: float, n: int, dim: int = 64, seed: int = 0) -> tuple[np.nd
 
 @pytest.fixture(scope="module")
 def corpora() -> TwoCorpora:
-    """300 rows looked up and 500 documents: noisy copies of them, of each other, and strangers."""
+    """300 known rows and 500 documents: noisy copies of them, of each other, and unrelated ones."""
     rng = np.random.default_rng(0)
     base = rng.standard_normal((300, 32))
     noise = rng.uniform(0, 1.2, (400, 1)) * rng.standard_normal((400, 32)) / 4

@@ -1,4 +1,4 @@
-"""Labels: where they come from, what is refused in which words, and annotations that a growing corpus leaves alone."""
+"""Labels: their sources, the messages of refusals, and annotations that do not change when a corpus grows."""
 
 from pathlib import Path
 from typing import Any
@@ -57,20 +57,20 @@ def test_labels_of_a_file(store: ArtifactStore, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "line"),
     [
-        ({"d0": "cat", "d2": "cat"}, "labels: one class only ('cat'); a classifier needs two"),
+        ({"d0": "cat", "d2": "cat"}, "labels: only one class ('cat'); a classifier needs two"),
         (
             GOOD | {"d4": "bird"},
-            "labels: one example only of 'bird'; label another of each, or leave these classes out",
+            "labels: only one example of 'bird'; label another document of each, or remove these classes",
         ),
         (
             GOOD | {"x9": "cat", "x8": "dog"},
-            "labels: 2 labels name no document: 'x9', 'x8'; check doc_id and load.id_column",
+            "labels: 2 labels belong to no document: 'x9', 'x8'; check doc_id and load.id_column",
         ),
         (
             GOOD | {"d5": "dog"},
             (
-                "labels: 1 texts have different labels: d0: cat / dog; mend them, or set labels.contradictions = "
-                '"drop", or labels.separator where a document may have several'
+                "labels: 1 texts have different labels: d0: cat / dog; correct them, or set labels.contradictions = "
+                '"drop", or labels.separator if a document may have several'
             ),
         ),
     ],
@@ -86,7 +86,7 @@ def test_labels_that_make_no_classifier(
 
 def test_no_labels_at_all(store: ArtifactStore, tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"labels\.csv: no labels; label some documents of two classes or more"
+        DataError, match=r"labels\.csv: no labels; label some documents of at least two classes"
     ):
         annotated(store, tmp_path, {"d0": ""})
     with pytest.raises(DataError, match=r"nowhere\.csv: cannot be read"):
@@ -111,7 +111,7 @@ def test_several_labels(store: ArtifactStore, tmp_path: Path) -> None:
     assert store.meta(ref)["multilabel"] is True
 
 
-def test_a_row_without_labels_is_of_no_class_where_there_may_be_several(
+def test_a_row_without_labels_has_no_class_if_there_may_be_several(
     store: ArtifactStore, tmp_path: Path
 ) -> None:
     labels = {"d0": "cat; red", "d2": "cat;;", "d1": "dog", "d3": "dog;red", "d4": " ; ", "d5": "?"}
@@ -205,7 +205,7 @@ def test_labels_of_topics(store: ArtifactStore, tmp_path: Path) -> None:
     found = read_labels(store, stored(store)[0], config, tmp_path)
     assert found.rows() == [("d0", "cat"), ("d1", "dog")]  # .49 is below .5, and one was reassigned
     (tmp_path / "topics.csv").write_text("topic,class\n7,cat\n")
-    with pytest.raises(DataError, match="topic 7 is none of"):
+    with pytest.raises(DataError, match="topic 7 is not in"):
         read_labels(store, stored(store)[0], config, tmp_path)
     with pytest.raises(ConfigError, match="no run nothing"):
         read_labels(store, stored(store)[0], LabelsConfig(run="nothing", topics="t.csv"), tmp_path)

@@ -65,14 +65,14 @@ def test_rows_that_are_not_finite_or_zero_are_named() -> None:
 @pytest.mark.parametrize(
     ("content", "n", "says"),
     [
-        (b"<html>", 1, r"no list of embeddings \(JSONDecodeError"),
-        (b'{"data": 3}', 1, r"no list of embeddings \(TypeError"),
-        (b"[]", 1, r"no list of embeddings \(TypeError"),
+        (b"<html>", 1, r"not a list of embeddings \(JSONDecodeError"),
+        (b'{"data": 3}', 1, r"not a list of embeddings \(TypeError"),
+        (b"[]", 1, r"not a list of embeddings \(TypeError"),
         (body([1.0]), 2, "1 vectors for 2 texts"),
         (body([1.0], [1.0, 2.0]), 2, "vectors of 1, 2 dimensions in one answer"),
         (body([]), 1, "vectors of 0 dimensions"),
         (body("AAA"), 1, r"base64 of a vector cannot be read"),
-        (body("AAAA"), 1, r"base64 of 3 bytes, which is no float32"),
+        (body("AAAA"), 1, r"base64 of 3 bytes, which is not float32"),
         (
             body(packed([0.5, 0.25], ">f4"), packed([1e-30, 7.0], ">f4")),
             2,
@@ -174,7 +174,7 @@ def test_how_often_a_request_is_sent_again(refusal: Refusal, n: int) -> None:
     assert refusal.retries(0) == 0
 
 
-def test_a_rate_limit_that_counts_tokens_is_no_text_that_is_too_long() -> None:
+def test_a_rate_limit_of_tokens_is_not_a_text_that_is_too_long() -> None:
     assert not Refusal(429, "limit 1000000 tokens per min, context too large").is_about_size
 
 

@@ -1,4 +1,4 @@
-"""API encoder: each text gets its vector once from servers with every fault; what does not pass is one clear line."""
+"""API encoder: each text gets its vector once from servers with every fault; other faults are one clear line."""
 
 import logging
 import re
@@ -33,7 +33,7 @@ LONG = "a long text with some words " * 150 + "end"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Forget servers of other tests, and wait a hundredth as long."""
+    """Forget servers of other tests, and wait only a hundredth of the time."""
     monkeypatch.setattr(pace, "FIRST_WAIT_S", 0.005)
     probes.probe.cache_clear()
     yield
@@ -52,7 +52,7 @@ def load(server: EmbeddingServer, **values: Any) -> ApiEncoder:
 
 
 def others(server: EmbeddingServer) -> list[int]:
-    """Return the sizes of the requests but for those that ask who the server is and whether it is alive."""
+    """Return the sizes of the requests, except probes and checks that the server is alive."""
     return [len(texts) for texts in server.requests if texts != list(PROBES) and texts != [batches.ALIVE]]
 
 
@@ -91,7 +91,7 @@ def test_an_empty_text_is_a_vector_at_every_server() -> None:
         assert [" ", "a b"] in server.requests
 
 
-def test_the_prompts_stand_before_documents_and_queries() -> None:
+def test_the_prompts_are_before_documents_and_queries() -> None:
     with EmbeddingServer() as server:
         encoder = load(server, prompt="doc: ", query_prompt="ask: ")
         encoder.encode(["x"])
@@ -182,7 +182,7 @@ LLAMA_CPP = (
         (413, "`inputs` must have less than {allowed} tokens. Given: {n}"),
     ],
 )
-def test_a_text_that_is_too_long_is_cut_by_the_servers_count_and_fails_nobody(
+def test_a_text_that_is_too_long_is_cut_by_the_servers_count_and_the_others_are_embedded(
     status: int, message: str
 ) -> None:
     with EmbeddingServer(max_tokens=512, tokens_status=status, tokens_message=message) as server:
@@ -201,7 +201,7 @@ def test_a_text_that_is_too_long_is_cut_by_the_servers_count_and_fails_nobody(
         assert len(server.requests) - before == 6  # alone, refused, cut, each: no request is halved any more
 
 
-def test_equal_texts_are_cut_equally_in_any_company() -> None:
+def test_equal_texts_are_cut_equally_beside_any_texts() -> None:
     def cut(company: list[str]) -> str:
         with EmbeddingServer(max_tokens=512, tokens_status=500, tokens_message=LLAMA_CPP) as server:
             load(server).encode([*company, LONG])
@@ -212,7 +212,7 @@ def test_equal_texts_are_cut_equally_in_any_company() -> None:
 
 
 def test_an_error_for_good_on_long_texts_ends_and_costs_that_text_alone() -> None:
-    """llama.cpp answers 500 for good: without words about length too the text is found, and halved until it passes."""
+    """llama.cpp always answers 500 to a long text, which is found and halved until it passes."""
     with EmbeddingServer(max_tokens=512, tokens_status=500, tokens_message="oops") as server:
         vectors, n_tokens = load(server, retries=6).encode([*TEXTS, LONG])
         np.testing.assert_allclose(vectors[:300], server.unit(TEXTS), atol=1e-6)
@@ -449,16 +449,16 @@ def test_what_is_wrong_with_the_config_is_one_line(monkeypatch: pytest.MonkeyPat
         assert "the environment variable UNSET is not set; set it to the key of http" in line_of(
             server, key_env="UNSET"
         )
-        assert "ODD has characters that a header cannot carry" in line_of(server, key_env="ODD")
+        assert "ODD has characters that a header cannot contain" in line_of(server, key_env="ODD")
         server.models = ["n"]
         probes.probe.cache_clear()
-        assert "knows no model 'm', or is not the address of an API (404: The model 'm'" in line_of(
+        assert "has no model 'm', or is not the address of an API (404: The model 'm'" in line_of(
             server, key_env="RIGHT"
         )
     with EmbeddingServer(fail=lambda *_: error(400, "pooling none")) as server:
         assert "gives no vectors of five short texts for the model 'm' (400: pooling none" in line_of(server)
     with EmbeddingServer(fail=lambda *_: error(429, "You exceeded your quota insufficient_quota")) as server:
-        assert "the account is used up (429: You" in line_of(server)
+        assert "the account has no credit left (429: You" in line_of(server)
         assert len(server.requests) == 1
     with EmbeddingServer(fail=lambda *_: (302, "", {"Location": "http://127.0.0.1:9/v1"})) as server:
         assert "is not the address of an API (302" in line_of(server)
@@ -511,7 +511,7 @@ def test_a_model_that_changed_under_its_name_is_another_encoder(
         second = key(server, store)
         assert second != first
         assert caplog.messages == [
-            "embed: the model of the name 'm' has changed since the last run: its texts are embedded again"
+            "embed: the model with the name 'm' has changed since the last run: its texts are embedded again"
         ]
         server.version = "1"
         assert key(server, store) == first
@@ -537,7 +537,7 @@ def test_a_plan_keeps_no_probes_and_has_the_key_of_the_run(store: ArtifactStore)
         assert key(server, store) == planned
 
 
-def test_what_decides_the_vectors_is_in_the_key_and_nothing_else(store: ArtifactStore) -> None:
+def test_only_what_decides_the_vectors_is_in_the_key(store: ArtifactStore) -> None:
     with EmbeddingServer() as server:
         plain = key(server, store)
         for values in ({"dim": 8}, {"prompt": "p: "}, {"max_tokens": 99}):
@@ -554,7 +554,7 @@ def test_what_decides_the_vectors_is_in_the_key_and_nothing_else(store: Artifact
         assert all(key(server, store, **{name: value}) == plain for name, value in how.items())
 
 
-def test_a_server_that_is_down_is_not_needed_where_all_is_there(
+def test_a_server_that_is_down_is_not_needed_if_all_vectors_are_stored(
     store: ArtifactStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     documents = save_documents(store, TEXTS[:20])
@@ -565,7 +565,7 @@ def test_a_server_that_is_down_is_not_needed_where_all_is_there(
     again = embed.fn(store, documents, config, RuntimeConfig())
     assert again.name == "Cached"
     assert again.data == made
-    assert "; what the store has of m is used" in caplog.text
+    assert "; the vectors of m in the store are used" in caplog.text
     with pytest.raises(StageError, match="does not answer"):
         embed.fn(store, save_documents(store, ["new"], "new"), config, RuntimeConfig())
 
@@ -614,7 +614,7 @@ def test_the_budget_stops_a_run_and_keeps_what_is_there(store: ArtifactStore) ->
 
 
 def test_an_interrupt_keeps_what_was_answered(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Ctrl-C between two commits: what waits is committed, nothing is sent any more."""
+    """Like Ctrl-C between two commits: waiting vectors are committed, and no more requests are sent."""
     monkeypatch.setattr(sender, "COMMIT_S", 60.0)
     vectors, answered = VectorStore(store, "k"), threading.Event()
     get = sender.queue.SimpleQueue

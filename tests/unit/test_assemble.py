@@ -1,4 +1,4 @@
-"""Publish: what the user reads in a run's folder."""
+"""Publish: the files of a run's folder."""
 
 import json
 from datetime import UTC, datetime
@@ -59,7 +59,7 @@ def test_passages_are_joined_by_hand() -> None:
 
 
 class Published:
-    """The artifacts of a planted run and what `publish_run` makes of them."""
+    """The artifacts of a planted run and the folder that `publish_run` writes."""
 
     def __init__(self, store: ArtifactStore, corpus: Corpus, **columns: list[object]) -> None:
         self.store, self.corpus = store, corpus
@@ -108,7 +108,7 @@ def published(store: ArtifactStore, corpus: Corpus) -> Published:
     return Published(store, corpus, package=[f"p{t}" for t in corpus.truth])
 
 
-def test_the_folder_holds_what_the_contract_says(published: Published) -> None:
+def test_the_folder_contains_the_documented_files(published: Published) -> None:
     folder = published.run()
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.toml", "documents.parquet", "metrics.json", "model", "report.html", "run.json", "topics.csv",
@@ -145,7 +145,7 @@ def test_topics_are_written_twice_and_name_their_centroids(published: Published)
     np.testing.assert_allclose(np.load(file)[int(row)], expected, atol=1e-6)
 
 
-def test_the_record_tells_of_each_stage(published: Published) -> None:
+def test_the_record_lists_each_stage(published: Published) -> None:
     folder = published.run()
     record = json.loads((folder / "run.json").read_text())
     assert [stage["stage"] for stage in record["stages"]] == list(published.stages)
@@ -170,7 +170,7 @@ def test_own_columns_whose_names_are_taken_get_another(store: ArtifactStore, cor
     assert table["doc_id_input"].to_list() == [7] * n
 
 
-def test_ids_that_are_the_inputs_own_are_not_repeated(store: ArtifactStore, corpus: Corpus) -> None:
+def test_ids_from_the_input_are_not_repeated(store: ArtifactStore, corpus: Corpus) -> None:
     ids = [f"d{i}" for i in range(len(corpus.texts))]
     table = pl.read_parquet(Published(store, corpus, doc_id=ids).run() / "documents.parquet")
     assert table.columns == [

@@ -1,4 +1,4 @@
-"""Blocks: as many threads as this process may use, of a kind that lets it end."""
+"""Blocks: the number of threads that this process may use, of a kind that ends with it."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ print(n_cores(), numba.threading_layer())
 
 
 @pytest.mark.skipif(
-    not hasattr(os, "sched_setaffinity"), reason="this system does not hold processes to cores"
+    not hasattr(os, "sched_setaffinity"), reason="this system does not bind processes to cores"
 )
 def test_on_one_core_beside_openvino_a_process_counts_one_and_takes_no_tbb() -> None:
     ran = subprocess.run(

@@ -172,7 +172,7 @@ def trials(gains: list[float]) -> list[dict[str, Any]]:
     ]
 
 
-def test_setfit_is_recommended_only_where_it_is_surely_better(tiny: Path) -> None:
+def test_setfit_is_recommended_only_if_it_is_significantly_better(tiny: Path) -> None:
     config = config_of(tiny).compare
     assert summarize(trials([0.1, 0.11, 0.09, 0.1]), config)["recommended"] == "setfit"
     unsure = summarize(trials([0.2, -0.1, 0.15, 0.0]), config)
@@ -280,7 +280,7 @@ def test_predictions_and_suggestions(store: ArtifactStore, tiny: Path, corpus: C
     labelled = np.flatnonzero(known)[:30]
     assert len(set(suggested)) == 12
     assert not set(suggested) & set(labelled.tolist())
-    assert (~known)[suggested].mean() > 0.5  # noise lies between the classes
+    assert (~known)[suggested].mean() > 0.5  # noise is between the classes
     assert predict.fn(store, documents, embeddings, annotations, trained, config).data == ref
     other = predict.fn(store, documents, embeddings, annotations, trained, PredictConfig(threshold=0.9))
     assert other.key != ref.key
@@ -321,9 +321,9 @@ def test_a_classifier_comes_back_to_the_same_probabilities(
 
 
 def test_a_folder_without_a_classifier(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="no classifier that can be read"):
+    with pytest.raises(ArtifactError, match="the classifier cannot be read"):
         load_classifier(tmp_path)
-    with pytest.raises(ConfigError, match=r"cluster\.classifier: .* holds no classifier"):
+    with pytest.raises(ConfigError, match=r"cluster\.classifier: .* contains no classifier"):
         classifier_key(str(tmp_path))
 
 

@@ -1,4 +1,4 @@
-"""Clusters: two implementations agree, sizes and numbers hold, outliers are bounded, small inputs are defined."""
+"""Clusters: two implementations agree, sizes and numbers are right, outliers are limited, small inputs are defined."""
 
 import itertools
 
@@ -25,7 +25,7 @@ def density(implementation: str, **values: object) -> HdbscanCluster:
 
 
 def blobs(seed: int = 0, n: int = 600, dim: int = 5) -> np.ndarray:
-    """Six blobs and forty points strewn between them."""
+    """Six blobs and forty points scattered between them."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(6, dim)) * 8
     points = centres[rng.integers(6, size=n)] + rng.normal(size=(n, dim))
@@ -59,7 +59,7 @@ def far_from_the_rest(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_a_crowd_gives_way_to_the_topics_inside_it(kind: str) -> None:
+def test_a_crowd_is_replaced_by_the_topics_inside_it(kind: str) -> None:
     points, truth = far_from_the_rest()
     before = cluster_points(points, density(kind, min_cluster_size=15, max_topic_share=1.0), 1)
     assert np.bincount(before.labels).tolist() == [900, 60]  # the two halves of everything
@@ -83,7 +83,7 @@ def test_a_crowd_without_topics_inside_stays_one_topic(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_leaves_are_not_concerned(kind: str) -> None:
+def test_leaves_are_not_changed(kind: str) -> None:
     points, _ = far_from_the_rest()
     one, other = (
         cluster_points(
@@ -166,7 +166,7 @@ def test_scores_and_labels_are_those_of_the_reference(
     assert close.mean() >= 0.95
 
 
-def test_outlier_scores_are_high_where_there_is_no_topic(corpus: Corpus) -> None:
+def test_outlier_scores_are_high_without_a_topic(corpus: Corpus) -> None:
     for kind in BOTH:
         scores = cluster_points(corpus.points, density(kind, min_cluster_size=10), 1).outlier_scores
         assert np.median(scores[corpus.truth < 0]) > 0.8
@@ -174,7 +174,7 @@ def test_outlier_scores_are_high_where_there_is_no_topic(corpus: Corpus) -> None
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_threads_and_repetition_change_no_bit(kind: str) -> None:
+def test_threads_and_repetition_do_not_change_the_result(kind: str) -> None:
     points, config = blobs(), density(kind, min_cluster_size=10)
     found = [cluster_points(points, config, 1, RuntimeConfig(n_threads=n)) for n in (1, 2, None)]
     for other in found[1:]:
@@ -320,7 +320,7 @@ def test_the_share_of_outliers_is_bounded_and_no_more_than_needed(share: float) 
     assert (bounded[~reassigned] == labels[~reassigned]).all()
 
 
-def test_the_surest_outliers_are_given_to_their_best_topic() -> None:
+def test_the_most_certain_outliers_are_assigned_to_their_best_topic() -> None:
     vectors, labels = outliers_of()
     bounded, memberships = bound_outliers(vectors, labels, 0.25)
     reassigned = ~np.isnan(memberships)

@@ -127,7 +127,7 @@ def windows_by_hand(tokens: list[str], window: int) -> list[set[str]]:
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 7, 10])
-def test_counts_are_those_of_boolean_windows_where_no_word_repeats_within_one(window: int) -> None:
+def test_counts_are_those_of_boolean_windows_if_no_word_repeats_within_one(window: int) -> None:
     rng = np.random.default_rng(window)
     vocabulary = [f"w{i:02d}" for i in range(12)]
     documents = [np.concatenate([rng.permutation(12)[:window]] * 4)[: rng.integers(0, 30)] for _ in range(30)]
@@ -152,7 +152,7 @@ def test_a_word_leaves_with_its_first_token_as_in_gensim() -> None:
     words = coherence.index_words([["aa", "bb"]])
     part = coherence.word_ids(["aa aa bb xx"], words.vocabulary, PATTERN, lowercase=True)
     (counts,) = coherence.count_windows([part], words, [3])
-    # windows (aa aa bb), (aa bb xx): the second holds aa, but its first token has left
+    # windows (aa aa bb), (aa bb xx): the second contains aa, but its first token has left
     assert counts.n_windows == 2
     assert counts.occurrences.tolist() == [1, 2]
     assert counts.together.sum() == 1

@@ -1,4 +1,4 @@
-"""A column that is missing: one message for all, with the nearest name."""
+"""A missing column: one message for all stages, with the nearest name."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Config: each error line as a user reads it, overrides, the round trip, the schema, the shipped files."""
+"""Config: each error line as a user sees it, overrides, the round trip, the schema, the shipped files."""
 
 import copy
 from collections.abc import Iterator
@@ -90,7 +90,7 @@ def overridden(*overrides: str, **sections: Any) -> dict[str, Any]:
         (
             {"name": "latest"},
             (
-                "name: latest is what the newest published run of each series is called; choose another name, "
+                "name: latest is the name of the newest published run in each series; choose another name, "
                 "found 'latest'"
             ),
         ),
@@ -179,7 +179,7 @@ def test_a_missing_section_is_named() -> None:
         (b"name = '\xff'", "not UTF-8 text (invalid start byte at byte 8)"),
     ],
 )
-def test_a_file_that_is_no_config_says_why(tmp_path: Path, content: bytes | None, reason: str) -> None:
+def test_a_file_that_is_not_a_config_says_why(tmp_path: Path, content: bytes | None, reason: str) -> None:
     path = tmp_path / "c.toml"
     if content is not None:
         path.write_bytes(content)
@@ -188,7 +188,7 @@ def test_a_file_that_is_no_config_says_why(tmp_path: Path, content: bytes | None
     assert str(error.value) == f"{path}: {reason}"
 
 
-def test_a_folder_is_no_config(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_config(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is a directory"):
         load_config(tmp_path)
 
@@ -248,7 +248,7 @@ def test_naming_a_method_loses_no_value_that_it_has(overrides: tuple[str, ...]) 
     assert values["cluster"]["min_cluster_size"] == 20
 
 
-def test_a_method_that_is_no_union_changes_nothing_else() -> None:
+def test_a_wrong_method_changes_nothing_else() -> None:
     assert overridden("neighbors.n_neighbors=30", "neighbors.method=exact")["neighbors"] == {
         "n_neighbors": 30,
         "method": "exact",
@@ -377,7 +377,7 @@ def test_paths_in_a_file_are_relative_to_its_folder(tmp_path: Path, monkeypatch:
     assert config.load.path == f"{tmp_path}/data/*.csv"
     assert config.runtime.runs == f"{tmp_path}/nightly/runs"
     assert config.embed.path == f"{tmp_path}/nightly/vectors.npy"
-    assert config.runtime.store == "store"  # not given: where the command is started
+    assert config.runtime.store == "store"  # not set: the folder where the command is started
     assert in_work_folder(config).runtime.store == "/store"
 
 

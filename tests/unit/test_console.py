@@ -1,4 +1,4 @@
-"""What `topicflow runs` shows of past runs."""
+"""The table of past runs in `topicflow runs`."""
 
 import pytest
 
@@ -8,7 +8,7 @@ RUN = {"name": "a", "run_id": "1", "flow": "update_topics", "state": "completed"
 
 
 def shown(capsys: pytest.CaptureFixture[str], **changes: object) -> str:
-    """Return the words of the line of a run, one space between them."""
+    """Return the words in the line of a run, with one space between them."""
     print_runs([{**RUN, **changes}])
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "a/1" in line]
     return " ".join(line.replace("│", " ").split())
@@ -20,7 +20,7 @@ def test_a_run_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert line == "a/1 update_topics completed 1,234 5 25.0% 1 of 2 12.3"
 
 
-def test_the_gate_is_shown_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_gate_is_shown_if_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert " completed passed " in shown(capsys, published=True, gates={"failed": []})
     failed = ["max_outlier_share = 0.5: outlier_share is 0.700"]
     assert " completed held: max_outlier_share " in shown(capsys, published=False, gates={"failed": failed})

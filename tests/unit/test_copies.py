@@ -1,4 +1,4 @@
-"""Copies of one vector are one point: all have its topic, and they change nothing for the others, by any method."""
+"""Copies of one vector are one point: all get its topic, and they do not change other documents, with any method."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def modelled(
     fit_limit: int = 100_000,
     **clustering: object,
 ) -> tuple[ArtifactRef, np.ndarray, ArtifactRef]:
-    """Return the graph, the reduced vectors and the labels of vectors, by the stages."""
+    """Return the graph, the reduced vectors and the labels of vectors, computed by the stages."""
     embeddings = save(store, "embeddings", {"embeddings": vectors}, name=f"{len(vectors)}")
     config = HdbscanCluster(method="hdbscan", **{"min_cluster_size": 10, **clustering})
     graph = neighbors.fn(store, embeddings, NeighborsConfig(fit_limit=fit_limit), RUNTIME)
@@ -47,7 +47,7 @@ def modelled(
 
 
 def with_copies(corpus: Corpus, copied: list[int], times: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vectors with some of them repeated at the end, and which vector each row is."""
+    """Return the vectors with some of them repeated at the end, and the vector of each row."""
     rows = np.concatenate([np.arange(len(corpus.embeddings)), np.repeat(copied, times - 1)])
     return np.ascontiguousarray(corpus.embeddings[rows]), rows
 
@@ -67,7 +67,7 @@ def test_copies_change_nothing_for_the_others(
     before, labels = (np.asarray(store.array(ref, "labels")) for ref in (alone, made))
     others = np.setdiff1d(np.arange(132), copied)
     assert before.max() >= 2
-    for topic in range(int(before.max()) + 1):  # the same groups, whatever their numbers
+    for topic in range(int(before.max()) + 1):  # the same groups, with any numbers
         assert len(set(labels[others][before[others] == topic].tolist())) == 1
     np.testing.assert_array_equal(labels[others] < 0, before[others] < 0)
     np.testing.assert_array_equal(labels, labels[rows])  # each copy has its vector's label
@@ -120,7 +120,7 @@ def test_a_sample_of_a_corpus_with_copies_fits_each_vector_once(store: ArtifactS
 
 @pytest.mark.parametrize("kind", BOTH)
 @pytest.mark.parametrize("times", [2, 15, 16, 300])
-def test_scores_are_numbers_and_outliers_stay_outliers_whatever_the_copies(
+def test_scores_are_numbers_and_outliers_stay_outliers_with_any_copies(
     corpus: Corpus, kind: str, times: int
 ) -> None:
     config = HdbscanCluster(method="hdbscan", min_cluster_size=10, min_samples=5, implementation=kind)
@@ -194,7 +194,7 @@ def test_kmeans_has_no_more_clusters_than_points_and_counts_copies() -> None:
 # --- copies in the embedding space ---
 
 
-def test_what_does_not_fit_its_topic_is_alone_where_it_occurs_often() -> None:
+def test_a_frequent_text_that_does_not_fit_its_topic_is_its_own_topic() -> None:
     rng = np.random.default_rng(0)
     near = np.eye(1, 8)[0] + 0.2 * rng.normal(size=(60, 8))
     vectors = np.vstack([near, np.eye(8)[3:5]])
@@ -226,7 +226,7 @@ def test_bounding_outliers_counts_documents_and_keeps_copies_together() -> None:
     vectors = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
     labels = np.array([0, 0, 0, -1, -1, -1], np.int32)
     bounded, memberships = bound_outliers(vectors, labels, 0.5, np.array([1, 1, 1, 4, 2, 3]))
-    assert bounded.tolist() == [0, 0, 0, 0, -1, -1]  # four documents at once: 5 of 12 are left
+    assert bounded.tolist() == [0, 0, 0, 0, -1, -1]  # four documents together: 5 of 12 are left
     np.testing.assert_allclose(memberships[3], np.cos(np.radians(18)), atol=1e-5)
     assert np.isnan(np.delete(memberships, 3)).all()
 

@@ -1,4 +1,4 @@
-"""Word counts against scikit-learn's, c-TF-IDF against BERTopic's own, stop words, patterns."""
+"""Word counts compared with scikit-learn's, c-TF-IDF with BERTopic's, stop words, patterns."""
 
 import contextlib
 import re
@@ -53,7 +53,7 @@ def parts(texts: list[str], size: int) -> list[list[str]]:
 
 
 def reference(texts: list[str], config: CountConfig) -> tuple[csr_matrix, list[str]]:
-    """Return scikit-learn's counts; all words where none is in `min_df` texts, and none where there are none."""
+    """Return scikit-learn's counts; all words if none is in `min_df` texts, none if there are none."""
     for min_df in (config.min_df, 1):
         vectorizer = CountVectorizer(**vectorizer_params(config), min_df=min_df)
         with contextlib.suppress(ValueError):
@@ -99,7 +99,7 @@ def test_every_code_point_is_cut_as_pythons_own_expressions_cut_it() -> None:
 
 
 def test_python_and_rust_do_not_agree_on_what_a_word_is() -> None:
-    """Why words are not cut by polars: were this to fail, it could be."""
+    """The reason why polars does not split words: if this test fails, it could."""
     classes = character_classes(hyphens=False)
     points = pl.Series([point for point in range(sys.maxunicode + 1) if not 0xD800 <= point < 0xE000])
     rust = pl.Series(map(chr, points)).str.contains(r"^\w$").to_numpy()
@@ -196,7 +196,7 @@ def test_a_pattern_with_one_group_takes_the_group() -> None:
             r"(\w)(\w)",
             "count.token_pattern: has 2 groups, expected at most one; write (?:…) for the others",
         ),
-        ("(" * 5000 + ")" * 5000, "count.token_pattern: not a regular expression: it is nested too deep"),
+        ("(" * 5000 + ")" * 5000, "count.token_pattern: not a regular expression: it is nested too deeply"),
         (
             "a{99999999999}",
             "count.token_pattern: not a regular expression: the repetition number is too large",
@@ -222,7 +222,7 @@ def test_a_pattern_that_backtracks_is_ended_and_named(monkeypatch: pytest.Monkey
         counted([["key: value", slow, "other: x"]], config)
     assert str(error.value) == (
         f"count.token_pattern: '{BACKTRACKING}' took more than 1 s on a text of {len(slow):,} characters that begins "
-        f"with {slow[:40]!r}; it backtracks: write it without repetition in repetition, as in (a+)+"
+        f"with {slow[:40]!r}; it backtracks: avoid repetition within repetition, as in (a+)+"
     )
     assert time.monotonic() - started < 120
     with pytest.raises(ConfigError, match="took more than 1 s on a text of 41 characters"):
@@ -303,7 +303,7 @@ def test_ctfidf_is_that_of_bertopic_fitted_on_joined_texts(
     found = weigh_words(*counted(parts(texts, 7), config), labels, LabelConfig(**weighting))
     assert found.first == (-1 if noise else 0)
     assert found.words == model.vectorizer_model.get_feature_names_out().tolist()
-    # BERTopic numbers topics anew, by size
+    # BERTopic renumbers topics, by size
     mapping = {int(label): int(topic) for label, topic in zip(labels, model.topics_, strict=True)}
     rows_of = [mapping[label] - found.first for label in range(found.first, 3)]
     np.testing.assert_allclose(found.weights.toarray(), expected[rows_of], rtol=1e-9, atol=1e-12)

@@ -1,4 +1,4 @@
-"""Credentials: what counts as one, that no field of any config takes one, and that no message repeats it."""
+"""Credentials: what counts as one; no field of any config accepts one, and no message repeats it."""
 
 import json
 import re
@@ -82,7 +82,7 @@ def test_the_pattern_of_forms_refuses_users_and_most_presigned_urls() -> None:
 def text_fields(
     model: type[BaseModel], where: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], bool]]:
-    """Yield where each field is that takes any text, by the schema, and whether it is a list."""
+    """Yield the place of each field that accepts any text, from the schema, and whether it is a list."""
     schema = model.model_json_schema()
 
     def walk(node: dict[str, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], bool]]:
@@ -145,7 +145,7 @@ def test_a_schedule_changes_no_value_to_a_url_with_credentials() -> None:
     assert PASSWORD not in str(refused.value)
 
 
-def test_an_error_that_is_not_ours_to_word_hides_the_value() -> None:
+def test_an_error_of_a_library_hides_the_value() -> None:
     class Place(Section):
         url: str
 

@@ -1,4 +1,4 @@
-"""Texts longer than the encoder reads: those that only begin alike are no duplicates, and their number is told."""
+"""Texts longer than the encoder reads: those that only begin alike are not duplicates, and their number is reported."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ LICENCES = [f"{HEAD} {ENDS['one']}", f"{HEAD} {ENDS['two']}", f"{HEAD} {ENDS['on
 def stored(
     store: ArtifactStore, texts: list[str], angles: list[float], cut: list[bool], name: str = "own"
 ) -> tuple[ArtifactRef, ArtifactRef]:
-    """Return documents, and embeddings of which some are of the beginning of their text."""
+    """Return documents, and embeddings, some of only the beginning of their text."""
     files = {"embeddings": np.array([unit(angle) for angle in angles], np.float32)}
     if any(cut):
         files["cut"] = np.array(cut)
@@ -76,7 +76,9 @@ def test_equal_long_texts_are_duplicates_by_their_text(store: ArtifactStore) -> 
     assert [WAYS[way] for way in store.array(ref, "way")] == ["kept", "kept", "text", "text"]
 
 
-def test_a_long_text_is_not_taken_for_one_of_the_other_corpus_that_begins_alike(store: ArtifactStore) -> None:
+def test_a_long_text_is_no_duplicate_of_a_text_with_the_same_beginning_in_the_other_corpus(
+    store: ArtifactStore,
+) -> None:
     own = stored(store, [LICENCES[0], LICENCES[1]], [0.0, 0.0], [True, True])
     base = stored(store, [LICENCES[2]], [0.0], [True], name="base")
     ref = duplicates(store, own, EmbeddingDeduplicate(), base)
@@ -85,7 +87,7 @@ def test_a_long_text_is_not_taken_for_one_of_the_other_corpus_that_begins_alike(
     assert store.json(ref, "figures")["n_cut"] == 2
 
 
-def test_what_is_told_apart_keeps_the_pairs_of_its_vector(store: ArtifactStore) -> None:
+def test_separated_documents_keep_the_pairs_of_their_vector(store: ArtifactStore) -> None:
     texts = ["near", LICENCES[0], LICENCES[1]]
     ref = duplicates(
         store, stored(store, texts, [0.1, 0.0, 0.0], [False, True, True]), EmbeddingDeduplicate()
@@ -98,7 +100,7 @@ def test_what_is_told_apart_keeps_the_pairs_of_its_vector(store: ArtifactStore) 
     np.testing.assert_allclose(np.asarray(store.array(ref, "similarity"))[1:], np.cos(0.1), rtol=1e-5)
 
 
-def test_pairs_are_copied_to_new_leaders_alone() -> None:
+def test_pairs_are_copied_only_to_new_leaders() -> None:
     pairs = Pairs(np.array([[0, 5], [1, 3], [2, 5]], np.int32), np.array([0.9, 0.95, 0.91], np.float32))
     before, after = np.array([0, 1, 2, 1, 1, 5], np.int32), np.array([0, 1, 2, 1, 4, 5], np.int32)
     made = with_copied_pairs(pairs, before, after)

@@ -1,4 +1,4 @@
-"""Damage: what was read and is wrong is named with its path, set aside, and made again by the same command."""
+"""Damage: wrong bytes that were read are named with their path, set aside, and made again by the same command."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ def write_all(store: ArtifactStore) -> ArtifactRef:
 
 
 def flip(path: Path, place: int = -20) -> None:
-    """Change one bit and keep the size, and the time of change too, as a bad disk does."""
+    """Change one bit but keep the size and the time of change, as a bad disk does."""
     raw, stat = bytearray(path.read_bytes()), path.stat()
     raw[max(place, -len(raw))] ^= 4
     path.write_bytes(raw)
@@ -46,7 +46,7 @@ def flip(path: Path, place: int = -20) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_compared_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test begins as a process does; within one, bytes that were compared are not compared again."""
+    """Each test begins like a process; within a process, bytes are compared only once."""
     monkeypatch.setattr(files, "_sound", {})
 
 
@@ -103,11 +103,11 @@ def test_a_part_of_a_table_that_is_gone_is_noticed(store: ArtifactStore) -> None
         store.table(made, "parts")
 
 
-def test_a_name_that_an_artifact_does_not_hold_is_one_line(store: ArtifactStore) -> None:
+def test_a_name_that_an_artifact_does_not_contain_is_one_line(store: ArtifactStore) -> None:
     made = write_all(store)
     reads = (store.array, store.table, store.json, store.whole)
     for read in reads:
-        with pytest.raises(ArtifactError, match=rf"^store: .*{made.key} holds no .*nothing"):
+        with pytest.raises(ArtifactError, match=rf"^store: .*{made.key} contains no .*nothing"):
             read(made, "nothing")
     assert store.find(RECIPE) == made
 
@@ -119,7 +119,7 @@ def test_a_name_that_an_artifact_does_not_hold_is_one_line(store: ArtifactStore)
 def test_a_flipped_header_of_a_large_array_is_one_line(
     store: ArtifactStore, byte: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Larger arrays are mapped without reading all of them; each flip of the header is seen or leaves the values."""
+    """Larger arrays are mapped and not read completely; each flip in the header is noticed or harmless."""
     monkeypatch.setattr(files, "WHOLE_BYTES", 0)
     monkeypatch.setattr("topicflow.tasks.store.artifact_store.WHOLE_BYTES", 0)
     values = np.arange(200, dtype=np.float32).reshape(20, 10)
@@ -144,7 +144,7 @@ def test_a_flipped_header_of_a_large_array_is_one_line(
             np.testing.assert_array_equal(found, values)
 
 
-def test_a_large_array_is_compared_where_a_run_is_published(
+def test_a_large_array_is_compared_before_a_run_is_published(
     store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("topicflow.tasks.store.artifact_store.WHOLE_BYTES", 0)
@@ -218,7 +218,7 @@ def test_damage_found_twice_keeps_the_newer_and_gc_removes_it_when_it_is_old(sto
     assert store.state(made.kind, made.key) == "missing"
 
 
-def test_a_writer_keeps_the_damaged_one_that_it_replaces(store: ArtifactStore) -> None:
+def test_a_writer_keeps_the_damaged_artifact_that_it_replaces(store: ArtifactStore) -> None:
     made = write(store)
     os.truncate(store.folder(made.kind, made.key) / "a.npy", 100)
     assert store.find(RECIPE) is None

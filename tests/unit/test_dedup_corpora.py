@@ -1,4 +1,4 @@
-"""Real text in two corpora, docstrings of installed packages: what is known of the one is found in the other."""
+"""Real text in two corpora, docstrings of installed packages: known documents of one are found in the other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ N_COPIES = 40
 
 @dataclass(frozen=True)
 class Corpora:
-    """Texts that are known, new ones, and their vectors."""
+    """Known texts, new texts, and their vectors."""
 
     known: list[str]
     new: list[str]
@@ -35,7 +35,7 @@ class Corpora:
 
 @pytest.fixture(scope="module")
 def corpora() -> Corpora:
-    """Summaries of numpy and polars in turns, and behind the new ones every tenth known one with a word more."""
+    """Summaries of numpy and polars in turns, and after the new ones every tenth known one with one more word."""
     texts = collect(("numpy", "polars"))["text"].to_list()[:1600]
     known, new = texts[::2], texts[1::2]
     new += [f"{text} again" for text in known[::10][:N_COPIES]]
@@ -59,12 +59,12 @@ def found(store: ArtifactStore, texts: list[str], vectors: np.ndarray, base: Any
 
 
 def cosines(corpora: Corpora) -> np.ndarray:
-    """Return the cosine of each new document (rows) to each known one, by numpy."""
+    """Return the cosine of each new document (rows) to each known one, computed by numpy."""
     return corpora.new_vectors.astype(np.float64) @ corpora.known_vectors.T.astype(np.float64)
 
 
 def jaccards(corpora: Corpora, width: int) -> np.ndarray:
-    """Return the share of common shingles of each new document (rows) and each known one, by Python's sets."""
+    """Return the share of common shingles of each new document (rows) and each known one, from Python's sets."""
     sets = []
     for texts in (corpora.new, corpora.known):
         shingles, ranges = shingled(texts, width)

@@ -1,4 +1,4 @@
-"""The stages pair, shingle, deduplicate and keep: hit, miss, changed config, resumed; what is kept; bad input."""
+"""The stages pair, shingle, deduplicate and keep: hit, miss, changed config, resumed; kept documents; bad input."""
 
 import time
 from typing import Any
@@ -102,14 +102,14 @@ def test_what_is_kept(corpus: Corpus, changes: dict[str, Any], kept: list[int]) 
     assert corpus.kept(EmbeddingDeduplicate(**changes)) == kept
 
 
-def test_what_has_no_number_is_not_kept_for_having_the_largest(store: ArtifactStore) -> None:
+def test_a_missing_number_is_not_the_largest(store: ArtifactStore) -> None:
     ranks = [float("nan"), 1.0, 3.0, None, 2.0, float("nan")]
     corpus = Corpus(store, TEXTS, ANGLES, rank=ranks)
     config = EmbeddingDeduplicate(keep="column", keep_column="rank", grouping="components")
     assert corpus.kept(config) == [2, 5]  # all but the last are alike
 
 
-def test_every_duplicate_says_what_is_kept_for_it_how_like_and_how_it_is_known(corpus: Corpus) -> None:
+def test_every_duplicate_has_the_kept_document_the_similarity_and_the_way(corpus: Corpus) -> None:
     ref = corpus.duplicates(EmbeddingDeduplicate())
     found = {
         name: np.array(corpus.store.array(ref, name))
@@ -185,7 +185,7 @@ def test_words_find_what_vectors_do_not_and_both_find_either(store: ArtifactStor
 
 
 def spread(store: ArtifactStore, n: int = 600, name: str = "spread") -> Corpus:
-    """Return documents of which every third has a twin that is nearly as it is."""
+    """Return documents; every third one has a nearly equal twin."""
     rng = np.random.default_rng(0)
     corpus = Corpus(store, [f"t{i}" for i in range(n)], [0.0] * n, name)
     vectors = rng.standard_normal((n, 32))
@@ -195,7 +195,9 @@ def spread(store: ArtifactStore, n: int = 600, name: str = "spread") -> Corpus:
     return corpus
 
 
-def test_a_killed_search_goes_on_where_it_was(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_search_continues_where_it_was(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pair_module, "SIGNED_ROWS", 100)
     monkeypatch.setattr(pair_module, "TABLES_A_PART", 2)
     corpus, config = spread(store), EmbeddingDeduplicate(search="lsh", recall=0.999)
@@ -292,7 +294,7 @@ def test_a_vector_without_direction_is_named(
     vectors[4] = bad
     embeddings = save(store, "embeddings", {"embeddings": vectors})
     with pytest.raises(
-        DataError, match=f"pair: embeddings row 4 holds {said}; mend or leave out that document"
+        DataError, match=f"pair: embeddings row 4 contains {said}; correct or leave out that document"
     ):
         pair.fn(store, embeddings, None, EmbeddingDeduplicate(search=search), 1, RUNTIME)
 
@@ -305,7 +307,7 @@ def test_a_vector_without_direction_in_the_corpus_looked_up_is_named(
     bad[2] = np.inf
     own = save(store, "embeddings", {"embeddings": good})
     base = save(store, "embeddings", {"embeddings": bad}, name="base")
-    with pytest.raises(DataError, match="pair: against row 2 holds NaN or infinite values"):
+    with pytest.raises(DataError, match="pair: against row 2 contains NaN or infinite values"):
         pair.fn(store, own, base, EmbeddingDeduplicate(search=search), 1, RUNTIME)
 
 
@@ -332,7 +334,7 @@ def test_one_text_and_all_texts_equal_by_words(store: ArtifactStore, n: int) -> 
     assert store.json(ref, "figures")["n_equal_texts"] == n - 1
 
 
-def test_texts_without_words_are_no_duplicates_of_each_other_by_words(store: ArtifactStore) -> None:
+def test_texts_without_words_are_not_duplicates_by_words(store: ArtifactStore) -> None:
     corpus = Corpus(store, ["…", "!", "…", "?"], [0.0, 1.0, 0.0, 2.0])
     assert corpus.kept(MinhashDeduplicate(method="minhash")) == [0, 1, 3]
 

@@ -1,4 +1,4 @@
-"""Docstrings: markup, what counts as public, where packages are found, and what stands for their sources."""
+"""Docstrings: markup, what counts as public, where packages are found, and what identifies their sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embed stage on a tiny real model and on vectors that the user has."""
+"""The embed stage with a tiny real model and with a user's vectors."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def take(store: ArtifactStore, documents: ArtifactRef, **config: str) -> Artifac
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts that the model was asked for."""
+    """The texts that the model has embedded."""
     asked: list[str] = []
     encode = SentenceTransformersEncoder.encode
 
@@ -183,15 +183,15 @@ def bad_column(values: list[object], dtype: pl.DataType | None = None) -> pl.Ser
         (bad_column([["a"], ["b"]]), "column 'v' is List(String), expected a list of floats"),
         (
             bad_column([[1.0, 2.0], None]),
-            "column 'v' holds 1 nulls and 2 widths, expected vectors of one width",
+            "column 'v' contains 1 nulls and 2 widths, expected vectors of one width",
         ),
         (
             bad_column([[1.0, 2.0], [1.0]]),
-            "column 'v' holds 0 nulls and 2 widths, expected vectors of one width",
+            "column 'v' contains 0 nulls and 2 widths, expected vectors of one width",
         ),
-        (bad_column([[1.0, None], [1.0, 1.0]]), "column 'v' row 0 holds NaN or infinite values"),
-        (bad_column([[1.0], [0.0]]), "column 'v' row 1 holds only zeros"),
-        (bad_column([[], []], pl.List(pl.Float32)), "column 'v' row 0 holds only zeros"),
+        (bad_column([[1.0, None], [1.0, 1.0]]), "column 'v' row 0 contains NaN or infinite values"),
+        (bad_column([[1.0], [0.0]]), "column 'v' row 1 contains only zeros"),
+        (bad_column([[], []], pl.List(pl.Float32)), "column 'v' row 0 contains only zeros"),
     ],
 )
 def test_a_bad_column_is_one_line(store: ArtifactStore, column: pl.Series, line: str) -> None:
@@ -207,7 +207,7 @@ def test_a_missing_column_lists_those_there_are(store: ArtifactStore) -> None:
         take(store, documents, column="w")
 
 
-def test_a_file_that_is_none_is_one_line_and_leaves_nothing(
+def test_a_missing_file_is_one_line_and_leaves_nothing(
     store: ArtifactStore, vectors: np.ndarray, tmp_path: Path
 ) -> None:
     documents = save_documents(store, TEXTS[:6])

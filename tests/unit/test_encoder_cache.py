@@ -1,4 +1,4 @@
-"""Encoder cache: made once, checked byte by byte, and what is wrong is named."""
+"""Encoder cache: made once, checked byte by byte, and errors are named."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Encoders: how a model is found, what is in its key, prompts, token counts, and running out of memory."""
+"""Encoders: finding a model, its key, prompts, token counts, and running out of memory."""
 
 import shutil
 import subprocess
@@ -113,7 +113,7 @@ def test_another_revision_of_the_packaged_model_is_asked_of_the_hub() -> None:
 
 
 def test_a_folder_without_a_model_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"holds no sentence-transformers model"):
+    with pytest.raises(ConfigError, match=r"contains no sentence-transformers model"):
         find_encoder(config_of(tmp_path), "cpu")
 
 
@@ -220,7 +220,7 @@ def test_a_batch_holds_texts_of_one_length_within_the_budget(
     np.testing.assert_allclose(vectors, alone, atol=1e-6)
 
 
-def test_threads_change_no_bit(tiny: Path) -> None:
+def test_threads_do_not_change_the_result(tiny: Path) -> None:
     import torch
 
     texts = [f"w{i} " * (i % 5 + 1) for i in range(60)]
@@ -236,7 +236,7 @@ def test_threads_change_no_bit(tiny: Path) -> None:
 
 
 class SmallDevice:
-    """A model that has room for `room` texts and then fails as a device does."""
+    """A model with memory for `room` texts, which then fails like a device."""
 
     max_seq_length = 16
     tokenizer = None
@@ -274,7 +274,7 @@ def device_errors() -> list[Exception]:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_running_out_of_memory_halves_the_batch_and_goes_on(
+def test_running_out_of_memory_halves_the_batch_and_continues(
     which: int, monkeypatch: pytest.MonkeyPatch, tiny: Path
 ) -> None:
     model = SmallDevice(10, device_errors()[which])

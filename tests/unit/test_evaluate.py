@@ -1,4 +1,4 @@
-"""The evaluate stage on a planted corpus, and on every input that is less than a corpus."""
+"""The evaluate stage on a planted corpus, and on every degenerate input."""
 
 import json
 from pathlib import Path
@@ -48,7 +48,7 @@ class Planted:
 
 
 def finite(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return the metrics, having passed through JSON that refuses NaN."""
+    """Return the metrics after a round trip through JSON, which refuses NaN."""
     return json.loads(json.dumps(metrics, allow_nan=False))
 
 
@@ -167,12 +167,12 @@ def test_all_documents_equal() -> None:
     metrics = finite(planted.measured())
     assert metrics["trustworthiness"] == 1.0
     assert metrics["dbcv"] is None
-    assert metrics["npmi"] == pytest.approx(-1.0)  # gensim's value where every window holds both words
+    assert metrics["npmi"] == pytest.approx(-1.0)  # gensim's value if every window contains both words
     planted.labels[60:] = 1  # k-means would split even these
     assert finite(planted.measured())["dbcv"] == 0.0
 
 
-def test_one_class_alone_says_nothing_of_agreement() -> None:
+def test_a_single_class_gives_no_agreement() -> None:
     planted = Planted()
     planted.classes = np.zeros(120, np.int64)
     metrics = finite(planted.measured())
@@ -222,7 +222,7 @@ def store(tmp_path: Path) -> ArtifactStore:
 def save_inputs(
     store: ArtifactStore, planted: Planted, label: list[str | None] | None
 ) -> dict[str, ArtifactRef]:
-    """Return references to a planted model's artifacts, saved as the stages save them."""
+    """Return references to a planted model's artifacts, saved like those of the stages."""
     n = len(planted.texts)
     documents = pl.DataFrame({"doc_id": [f"d{i}" for i in range(n)], "text": planted.texts})
     if label is not None:

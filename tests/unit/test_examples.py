@@ -1,4 +1,4 @@
-"""The examples stage: labels, topics, pairs and triplets become roles, classes, links, or one line of what is wrong."""
+"""The examples stage: labels, topics, pairs and triplets become roles, classes, links, or a one-line error."""
 
 from pathlib import Path
 
@@ -103,7 +103,7 @@ def test_a_column_may_say_the_roles(store: ArtifactStore, documents: ArtifactRef
     ):
         run(store, documents, labelled(tmp_path), tmp_path, column="prat")
     with pytest.raises(
-        DataError, match=r"split: column 'text' says text 0, .*expected train, validation or test$"
+        DataError, match=r"split: column 'text' contains text 0, .*expected train, validation or test$"
     ):
         run(store, documents, labelled(tmp_path), tmp_path, column="text")
 
@@ -180,7 +180,7 @@ def test_pairs_of_ids_or_texts_are_links_whose_members_have_one_role(
     "names",
     [("id_a", "id_b"), ("id_anchor", "id_positive"), ("anchor", "positive"), ("sentence1", "sentence2")],
 )
-def test_pairs_of_which_nothing_is_said_are_similar_and_keep_their_order(
+def test_pairs_without_a_label_are_similar_and_keep_their_order(
     store: ArtifactStore, documents: ArtifactRef, tmp_path: Path, names: tuple[str, str]
 ) -> None:
     anchors, positives = [f"d{i}" for i in range(39, 9, -1)], [f"d{i % 10}" for i in range(30)]
@@ -230,16 +230,16 @@ def test_triplets_are_links_of_three(store: ArtifactStore, documents: ArtifactRe
 @pytest.mark.parametrize(
     ("ids", "labels", "message"),
     [
-        (["d1", "d2"], ["x", "x"], r"examples: one class, 'x'; tuning needs documents of two classes or more$"),
+        (["d1", "d2"], ["x", "x"], r"examples: one class, 'x'; tuning needs documents of at least two classes$"),
         ([], ["x"], r"examples: no labels; tuning needs"),
         (
             ["d1", "d2", "d3", "d4", "d5", "d6"], ["x", "x", "y", "y", "z", "w"],
             r"examples: 2 classes have a single example: 'w', 'z'; label another document of each",
         ),
-        (["d1", "d2", "d77"], ["x", "x", "y"], r"labels\.csv: 1 of 3 ids name no document: d77; ids are those of"),
+        (["d1", "d2", "d77"], ["x", "x", "y"], r"labels\.csv: 1 of 3 ids belong to no document: d77; ids are those of"),
         (
             ["d1", "d1", "d2", "d3", "d4"], ["x", "y", "x", "y", "x"],
-            r"contradictory labels of 1 documents: d1 is x and y; leave one of each$",
+            r"contradictory labels of 1 documents: d1 is x and y; keep one label for each$",
         ),
     ],
 )  # fmt: skip
@@ -265,7 +265,7 @@ def test_bad_labels_are_one_line(
         ),
         (
             {"id_a": ["d1"], "id_b": ["d2"], "similar": [0]},
-            r"no pair is similar; tuning needs pairs that are",
+            r"no pair is similar; tuning needs similar pairs, too",
         ),
         ({"id_a": ["d1"], "id_b": ["d2"], "score": ["high"]}, r"row 0: score is 'high', expected a number$"),
         (
@@ -274,24 +274,24 @@ def test_bad_labels_are_one_line(
         ),
         (
             {"id_a": ["d1", "d1"], "id_b": ["d2", "d3"], "score": [1, 1]},
-            r"all scores are equal; leave the column out",
+            r"all scores are equal; remove the column",
         ),
         (
             {"id_a": ["d1", "d2"], "id_b": ["d2", "d1"], "score": [0.1, 0.2]},
-            r"contradictory: 1 pairs have two scores: d1 / d2; leave one of each$",
+            r"contradictory: 1 pairs have two scores: d1 / d2; keep one of each$",
         ),
-        ({"id_a": ["d1"], "id_b": ["q"], "similar": [1]}, r"1 of 1 ids name no document: q;"),
+        ({"id_a": ["d1"], "id_b": ["q"], "similar": [1]}, r"1 of 1 ids belong to no document: q;"),
         (
             {"text_a": ["a", " "], "text_b": ["b", "c"], "similar": [1, 0]},
             r"text_a of row 1 is empty \(1 such rows\)",
         ),
         (
             {"id_a": ["d1"], "id_b": ["d2"], "similar": ["maybe"]},
-            r"row 0: similar is 'maybe', expected 1 or 0; degrees go in a column score$",
+            r"row 0: similar is 'maybe', expected 1 or 0; use a column score for degrees$",
         ),
         (
             {"id_a": ["d1", "d2"], "id_b": ["d2", "d1"], "similar": [1, 0]},
-            r"contradictory: 1 pairs are similar and not: d1 / d2; leave one of each$",
+            r"contradictory: 1 pairs are both similar and not similar: d1 / d2; keep one of each$",
         ),
     ],
 )
@@ -309,11 +309,11 @@ def test_bad_triplets_and_files_are_one_line(
     members = {"id_anchor": ["d1", "d1"], "id_positive": ["d2", "d3"], "id_negative": ["d3", "d2"]}
     config = TripletExamples(method="triplets", path=write(tmp_path, "t.parquet", **members))
     with pytest.raises(
-        DataError, match=r"contradictory: 2 triplets are given both ways: d1 / d2 / d3, d1 / d3 / d2;"
+        DataError, match=r"contradictory: 2 triplets occur in both directions: d1 / d2 / d3, d1 / d3 / d2;"
     ):
         run(store, documents, config, tmp_path)
     with pytest.raises(
-        ConfigError, match=r"none\.csv: no such file or directory; examples\.path names a file$"
+        ConfigError, match=r"none\.csv: no such file or directory; examples\.path must name a file$"
     ):
         run(store, documents, ClassExamples(path=str(tmp_path / "none.csv")), tmp_path)
     (tmp_path / "x.txt").write_text("x")

@@ -1,4 +1,4 @@
-"""Explore: the command line is the atlas's own, and what is missing is said in one line."""
+"""Explore: the command line is the atlas's, and missing parts are a one-line error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def write_run(folder: Path, *columns: str) -> dict[str, str]:
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, exit_code: int = 0) -> Path:
-    """Put a program on the path that writes down its arguments."""
+    """Put a program on PATH that records its arguments."""
     program = folder / "embedding-atlas"
     program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "{folder}/arguments"\nexit {exit_code}\n')
     program.chmod(0o755)
@@ -46,7 +46,7 @@ def test_the_atlas_is_started_on_the_documents(tmp_path: Path, monkeypatch: pyte
     assert arguments.read_text().split("\n")[:2] == [str(tmp_path / "documents.parquet"), "--text"]
 
 
-def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_parts_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="only a completed run"):
         explore_run({"folder": str(tmp_path)})
     with pytest.raises(ConfigError, match="lacks the columns x, y;"):

@@ -77,7 +77,7 @@ def test_a_failed_and_a_held_run_leave_the_last_success_where_it_was(tmp_path: P
     assert "run_topics" not in found
 
 
-def test_a_gpu_is_measured_where_one_was_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_measured_if_one_was_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = SimpleNamespace(
         is_initialized=lambda: True, reset_peak_memory_stats=lambda: None, max_memory_allocated=lambda: 123
     )

@@ -1,4 +1,4 @@
-"""Filters: conditions keep the rows that a plain loop keeps, and what cannot be read is named with its place."""
+"""Filters: conditions keep the same rows as a plain loop, and syntax errors are named with their place."""
 
 import re
 import time
@@ -151,7 +151,7 @@ def test_conditions(condition: str, rows: list[int]) -> None:
         ("stars in (1, 'a')", 14, "compares a column of Int64 with the text 'a'"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_named_with_its_place(condition: str, column: int, said: str) -> None:
+def test_a_syntax_error_is_named_with_its_place(condition: str, column: int, said: str) -> None:
     with pytest.raises(ConfigError) as raised:
         parse_filter(condition, TABLE.schema)
     message = str(raised.value)
@@ -161,7 +161,7 @@ def test_what_cannot_be_read_is_named_with_its_place(condition: str, column: int
     assert "\n" not in message
 
 
-def test_the_columns_read_are_told() -> None:
+def test_the_columns_read_are_returned() -> None:
     assert parse_filter("label = 'a' and (stars > 1 or \"a b\" = 'x')", TABLE.schema)[1] == {
         "label",
         "stars",
@@ -189,7 +189,7 @@ def test_many_terms_are_a_flat_tree(word: str) -> None:
     assert time.process_time() - started < 3.0  # .1 s on a quiet machine
 
 
-def test_what_is_beyond_the_bounds_is_named() -> None:
+def test_values_beyond_the_limits_are_named() -> None:
     def refused(condition: str) -> str:
         with pytest.raises(ConfigError) as raised:
             parse_filter(condition, TABLE.schema)

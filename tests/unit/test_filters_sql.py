@@ -1,4 +1,4 @@
-"""Filters beside a real SQL engine: random conditions on every kind of column keep the rows that DuckDB keeps."""
+"""Filters compared with a real SQL engine: random conditions on every kind of column keep the same rows as DuckDB."""
 
 import pytest
 

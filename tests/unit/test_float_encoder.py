@@ -1,4 +1,4 @@
-"""Float: our own loop gives the model's own vectors, in any blocks, and is left to the model where it would not."""
+"""Float: our own loop gives the model's vectors, in any blocks, and the model is used otherwise."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def load(folder: Path | str, **values: Any) -> SentenceTransformersEncoder:
 
 
 def changed(tiny: Path, folder: Path, pooling: str = "mean", *, normalized: bool = False) -> Path:
-    """Return a copy of the tiny model that pools otherwise."""
+    """Return a copy of the tiny model with another pooling."""
     shutil.copytree(tiny, folder)
     change_json(folder / "1_Pooling" / "config.json", pooling_mode=pooling)
     if normalized:
@@ -72,7 +72,7 @@ def test_a_prompt_is_put_before_each_text(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found[0], encoder.encode(["ab", "cd e"])[0])
 
 
-def test_blocks_change_no_bit(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_do_not_change_the_result(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = load(tiny)
     whole, n_whole = encoder.encode(TEXTS)
     for size in (1, 7, len(TEXTS)):
@@ -130,7 +130,7 @@ def test_a_tokenizer_that_cuts_at_the_front_is_left_to_itself(tiny: Path, tmp_pa
 
 
 @pytest.mark.parametrize("direct", [True, False])
-def test_attention_is_not_planned_anew_for_each_shape(
+def test_attention_is_not_planned_again_for_each_shape(
     direct: bool, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = load(tiny)

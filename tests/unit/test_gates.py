@@ -1,4 +1,4 @@
-"""Gates, names and the webhook by hand: bounds are inclusive, a figure that is not defined passes nothing."""
+"""Gates, names and the webhook by hand: limits are inclusive, and an undefined figure passes no gate."""
 
 import logging
 import threading
@@ -104,9 +104,7 @@ def refusing() -> Iterator[str]:
     server.server_close()
 
 
-def test_what_cannot_be_delivered_is_said_without_the_url(
-    refusing: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_delivery_is_logged_without_the_url(refusing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(announce.time, "sleep", lambda _s: None)
     assert announce.post(refusing, {}) == "it answered 404"
     assert (
@@ -116,7 +114,7 @@ def test_what_cannot_be_delivered_is_said_without_the_url(
     assert announce.post("file:///etc/passwd", {}) == "its URL is neither http nor https"
 
 
-def test_a_variable_that_is_not_set_is_said(
+def test_a_variable_that_is_not_set_is_reported(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv("TOPICS_HOOK", raising=False)
@@ -145,7 +143,7 @@ def test_names_are_read_from_the_series_folder(tmp_path: Path) -> None:
     assert read_names(tmp_path) == {17: "Immigration"}
     for text, said in [
         ('[names]\nx = "a"', "found 'x'"), ("names = 3", r"found no table \[names\]"), ("[names]\n1 = 2", "found '1'"),
-        ("[names", "not a TOML file"),
+        ("[names", "cannot be read as a TOML file"),
     ]:  # fmt: skip
         (tmp_path / "topic_names.toml").write_text(text)
         with pytest.raises(ConfigError, match=said):

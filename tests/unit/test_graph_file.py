@@ -1,4 +1,4 @@
-"""Graph files: what was written is sound; whatever is changed in one is refused, or searched without harm."""
+"""Graph files: a written file is sound; a changed one is refused, or searched without harm."""
 
 import random
 import subprocess
@@ -45,24 +45,24 @@ def changed(path: Path, tmp_path: Path, at: int, values: bytes) -> Path:
 @pytest.mark.parametrize(
     ("at", "values", "said"),
     [
-        (0, b"\x91", "it is no graph of 400 vectors of 16 bytes"),
-        (HEAD, b"x", "it is no graph of 400 vectors of 16 bytes"),
-        (HEAD + 9, b"\x1b", "it is of usearch 2.27"),
-        (HEAD + 13, b"c", "it is no graph of 400 vectors of int8"),
-        (HEAD + 14, bytes([11]), "it is no graph of 400 vectors of int8"),
-        (HEAD + 25, b"\x01", "it is no graph of 400 vectors of int8"),
-        (HEAD + 41, b"\x01", "it is no graph of 400 vectors of int8"),
+        (0, b"\x91", "it is not a graph of 400 vectors of 16 bytes"),
+        (HEAD, b"x", "it is not a graph of 400 vectors of 16 bytes"),
+        (HEAD + 9, b"\x1b", "it was written by usearch 2.27"),
+        (HEAD + 13, b"c", "it is not a graph of 400 vectors of int8"),
+        (HEAD + 14, bytes([11]), "it is not a graph of 400 vectors of int8"),
+        (HEAD + 25, b"\x01", "it is not a graph of 400 vectors of int8"),
+        (HEAD + 41, b"\x01", "it is not a graph of 400 vectors of int8"),
         (GRAPH, b"\xff", "its nodes have 8 neighbours, expected 8"),
         (GRAPH + 8, b"\x09", "its nodes have 9 neighbours, expected 8"),
-        (GRAPH + 24, b"\x07", "its levels cannot be"),
-        (GRAPH + 32, b"\xff\xff\xff\xff", "its levels cannot be"),
-        (LEVELS, b"\xff\xff", "its levels cannot be"),
-        (NODES, b"\x90\x01", "node 0 of 400 has neighbours that cannot be"),
-        (NODES + 7, b"\x01", "node 0 of 400 has neighbours that cannot be"),
-        (NODES + 8, b"\x05", "node 0 of 400 has neighbours that cannot be"),
-        (NODES + 10, b"\x11", "node 0 of 400 has neighbours that cannot be"),
-        (NODES + 14, b"\x90\x01\x00\x00", "node 0 of 400 has neighbours that cannot be"),
-        (NODES + 14, b"\xff\xff\xff\xff", "node 0 of 400 has neighbours that cannot be"),
+        (GRAPH + 24, b"\x07", "its levels are impossible"),
+        (GRAPH + 32, b"\xff\xff\xff\xff", "its levels are impossible"),
+        (LEVELS, b"\xff\xff", "its levels are impossible"),
+        (NODES, b"\x90\x01", "node 0 of 400 has impossible neighbours"),
+        (NODES + 7, b"\x01", "node 0 of 400 has impossible neighbours"),
+        (NODES + 8, b"\x05", "node 0 of 400 has impossible neighbours"),
+        (NODES + 10, b"\x11", "node 0 of 400 has impossible neighbours"),
+        (NODES + 14, b"\x90\x01\x00\x00", "node 0 of 400 has impossible neighbours"),
+        (NODES + 14, b"\xff\xff\xff\xff", "node 0 of 400 has impossible neighbours"),
     ],
 )
 def test_what_leads_out_of_a_graph_is_named(
@@ -77,7 +77,7 @@ def test_other_sizes_are_refused(path: Path, tmp_path: Path) -> None:
     content = path.read_bytes()
     for wrong in (b"", content[:-1], content + b"\0", content[: NODES + 100]):
         (tmp_path / "wrong.usearch").write_bytes(wrong)
-        with pytest.raises(ValueError, match=r"bytes, too few|neighbours that cannot be|empty"):
+        with pytest.raises(ValueError, match=r"bytes, too few|impossible neighbours|empty"):
             check_graph_file(tmp_path / "wrong.usearch", SHAPE)
 
 
@@ -103,7 +103,7 @@ print(n_searched)
 """
 
 
-def test_what_is_let_through_is_searched_without_harm(path: Path, tmp_path: Path) -> None:
+def test_accepted_graphs_are_searched_without_harm(path: Path, tmp_path: Path) -> None:
     content, rng = path.read_bytes(), random.Random(0)
     for number in range(600):
         mutated = bytearray(content)

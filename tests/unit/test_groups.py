@@ -1,4 +1,4 @@
-"""Groups: who is kept for whom, by hand, by an independent implementation, and in any order."""
+"""Groups: the kept documents, by hand, by an independent implementation, and in any order."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def ints(*values: int) -> np.ndarray:
     return np.array(values, np.int32)
 
 
-def test_a_star_takes_only_those_like_its_centre() -> None:
+def test_a_star_takes_only_documents_similar_to_its_centre() -> None:
     groups = group_documents(ints(0, 1, 2, 3, 4), CHAIN, ints(0, 1, 2, 3, 4), star=True)
     assert groups.kept.tolist() == [0, 0, 2, 2, 4]
     assert groups.similarity.tolist() == pytest.approx([1, 0.95, 1, 0.91, 1])
@@ -42,12 +42,12 @@ def test_a_component_takes_the_whole_chain_and_knows_no_more_than_its_pairs() ->
     assert groups.similarity[4] == 1
 
 
-def test_what_is_rather_kept_is_kept() -> None:
+def test_the_preferred_document_is_kept() -> None:
     groups = group_documents(ints(0, 1, 2, 3, 4), CHAIN, ints(4, 1, 3, 2, 0), star=True)
     assert groups.kept.tolist() == [1, 1, 1, 3, 4]
 
 
-def test_equal_documents_count_as_the_one_that_is_rather_kept() -> None:
+def test_equal_documents_count_as_the_preferred_one() -> None:
     first = ints(0, 0, 2, 2, 4)  # 1 equals 0, 3 equals 2
     pairs = pairs_of({(0, 2): 0.9})
     groups = group_documents(first, pairs, ints(4, 3, 1, 0, 2), star=True)

@@ -1,4 +1,4 @@
-"""Guess: planted columns are found, said, and written as a config that loads and runs."""
+"""Guess: planted columns are found, reported, and written as a config that loads and runs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def table(**more: Any) -> pl.DataFrame:
 
 
 def guessed(path: Path) -> Guess:
-    """Guess, and check that the config is accepted and the load stage takes it."""
+    """Guess, and check that the config is accepted and the load stage can use it."""
     guess = guess_config(path)
     target = path.parent / "guessed.toml"
     target.write_text(render_config(guess), encoding="utf-8")
@@ -83,11 +83,11 @@ def test_planted_columns_are_found(tmp_path: Path, ending: str) -> None:
         (
             ["03/04/2024", "05/06/2024"],
             'date_order = "mdy"  # month first; "dmy" if 03/04/2024 has the day first',
-            "may be month first or day first and no row tells which",
+            "may be month first or day first and no row decides",
         ),
     ],
 )
-def test_the_order_of_dates_is_written_and_told(
+def test_the_order_of_dates_is_written_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dates: list[str], line: str, reason: str
 ) -> None:
     monkeypatch.setattr(guess_module, "HEAD_ROWS", 50)
@@ -99,7 +99,7 @@ def test_the_order_of_dates_is_written_and_told(
     assert reason in next(each for each in guess.reasons if each.startswith("time: "))
 
 
-def test_dates_in_one_order_alone_need_no_line(tmp_path: Path) -> None:
+def test_dates_in_only_one_order_need_no_line(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     table().write_csv(path)
     assert "date_order" not in render_config(guessed(path))
@@ -129,7 +129,7 @@ def test_ids_and_times_are_confirmed_over_the_whole_file(
         in guess.reasons
     )
     assert any(
-        "'createdAt' looked like times, but row 199 holds 'soon'" in reason for reason in guess.reasons
+        "'createdAt' looked like times, but row 199 contains 'soon'" in reason for reason in guess.reasons
     )
 
 
@@ -142,7 +142,7 @@ def test_numbers_are_times_only_by_name(tmp_path: Path) -> None:
     assert guessed(path).timestamp_column == "year"
 
 
-def test_a_split_column_is_no_label_and_one_of_two_values_is(tmp_path: Path) -> None:
+def test_a_split_column_is_not_a_label_but_one_of_two_values_is(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     frame = pl.DataFrame({"text": [prose(i) for i in range(N)], "split": ["train", "test"] * (N // 2)})
     frame.write_parquet(path)
@@ -196,7 +196,7 @@ def test_no_text_is_one_line(tmp_path: Path, content: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_said_as_load_says_it(tmp_path: Path) -> None:
+def test_a_missing_file_has_the_message_of_load(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         guess_config(tmp_path / "nothing.csv")
 

@@ -43,7 +43,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def classed(n: int, n_classes: int = 3, dim: int = 12, spread: float = 0.5, seed: int = 0):
-    """Return unit vectors around one axis a class, and the classes."""
+    """Return unit vectors around one axis per class, and the classes."""
     rng = np.random.default_rng(seed)
     classes = rng.integers(0, n_classes, n)
     return unit(np.eye(dim)[classes] + spread * rng.normal(size=(n, dim))), classes
@@ -200,7 +200,7 @@ def test_graded_pairs_are_compared_in_the_order_of_their_scores() -> None:
     assert float(graded_loss(first, second, torch.ones(9))) == 0.0
 
 
-def test_the_other_texts_of_a_batch_are_negatives_but_for_known_partners() -> None:
+def test_the_other_texts_of_a_batch_are_negatives_except_known_partners() -> None:
     import torch
 
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Hierarchy: clusters, strengths and scores are the hdbscan package's from the same tree, when nothing ties."""
+"""Hierarchy: clusters, strengths and scores equal the hdbscan package's from the same tree, if nothing ties."""
 
 import itertools
 
@@ -13,7 +13,7 @@ from topicflow.tasks.core.clusters.hierarchy import DENSEST, flat_clusters
 
 
 def untied_tree(seed: int, n: int) -> np.ndarray:
-    """A spanning tree of blobs of three densities, every edge a hair longer or shorter than any other."""
+    """A spanning tree of blobs of three densities; all edges have slightly different lengths."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(12, 4)) * 3
     spread = rng.choice([0.2, 0.8, 1.5], size=(n, 1))
@@ -46,10 +46,10 @@ def test_a_hierarchy_by_hand() -> None:
     assert labels.tolist() == [0, 0, 0, 1, 1, 1, -1] or labels.tolist() == [1, 1, 1, 0, 0, 0, -1]
     np.testing.assert_allclose(
         strengths, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0]
-    )  # three points fall apart at once
+    )  # three points separate together
     np.testing.assert_allclose(
         scores, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.9]
-    )  # 1/10 of what lies deepest below, 1
+    )  # 1/10 of the deepest one below, 1
     joined, _, _ = flat_clusters(np.array(edges), 3, "eom", 5.0)
     assert joined.tolist() == labels.tolist()  # all points are never one cluster
 

@@ -36,7 +36,7 @@ def test_runs_are_listed_newest_first_and_each_once(tmp_path: Path) -> None:
     assert list_runs(tmp_path / "none") == []
 
 
-def test_what_a_killed_run_left_and_other_folders_are_no_runs(tmp_path: Path) -> None:
+def test_remains_of_killed_runs_and_other_folders_are_not_runs(tmp_path: Path) -> None:
     complete(tmp_path, 1)
     staging = tmp_path / "topics" / f".{run_id(2).run_id}.staging"
     staging.mkdir()
@@ -48,7 +48,7 @@ def test_what_a_killed_run_left_and_other_folders_are_no_runs(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("content", BROKEN)
-def test_a_record_that_cannot_be_read_is_no_absent_one(tmp_path: Path, content: str) -> None:
+def test_an_unreadable_record_is_not_an_absent_one(tmp_path: Path, content: str) -> None:
     complete(tmp_path, 1)
     path = damage(tmp_path, complete(tmp_path, 2), content)
     first, second = each_run(tmp_path)
@@ -61,7 +61,7 @@ def test_a_record_that_cannot_be_read_is_no_absent_one(tmp_path: Path, content: 
     assert "\n" not in str(raised.value)
 
 
-def test_a_run_folder_that_lost_its_record_is_no_absent_one(tmp_path: Path) -> None:
+def test_a_run_folder_without_its_record_is_not_absent(tmp_path: Path) -> None:
     path = complete(tmp_path, 1).folder(tmp_path) / "run.json"
     path.unlink()
     with pytest.raises(ArtifactError, match=r"run.json cannot be read \(no such file\)"):
@@ -95,9 +95,7 @@ def test_a_record_of_an_older_version_has_no_digest(tmp_path: Path) -> None:
     assert list_runs(tmp_path) == [{**record, "folder": str(path.parent)}]
 
 
-def test_a_folder_that_cannot_be_listed_is_no_empty_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_cannot_be_listed_is_not_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     complete(tmp_path, 1)
 
     def refused(_folder: Path) -> None:
@@ -112,7 +110,7 @@ def test_a_name_is_one_series_of_the_flow_that_completed_in_it(tmp_path: Path) -
     complete(tmp_path, 1, flow="deduplicate")
     check_series(tmp_path, "topics", "deduplicate")
     check_series(tmp_path, "other", "topic_model")
-    with pytest.raises(ConfigError, match="holds runs of deduplicate; give this config another name"):
+    with pytest.raises(ConfigError, match="contains runs of deduplicate; give this config another name"):
         check_series(tmp_path, "topics", "topic_model")
     fail(tmp_path, 2)  # of topic_model, as a version before left it
     check_series(tmp_path, "topics", "deduplicate")

@@ -1,4 +1,4 @@
-"""What a document without an id is known by in later updates: values, not how they print; chains of before go on."""
+"""The identity of a document without an id in later updates: values, not their printed form; older chains continue."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -67,12 +67,12 @@ def test_new_rows_in_a_column_that_changed_its_type_are_taken(tmp_path: Path) ->
     assert documents_of(tmp_path, record)["text"].n_unique() == N + 5
 
 
-# --- chains of before ---
+# --- older chains ---
 
 
 @pytest.mark.parametrize("kind", ["us", "int", "float", "text"])
 @pytest.mark.parametrize("now", ["same", "other"])
-def test_a_chain_of_before_knows_its_documents(
+def test_an_older_chain_knows_its_documents(
     tmp_path: Path, kind: str, now: str, bump: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = {"us": "ns", "int": "float", "float": "int", "text": "text"}[kind] if now == "other" else kind
@@ -90,7 +90,7 @@ def test_a_chain_of_before_knows_its_documents(
     assert (last["n_documents"], last["update"]["n_new"]) == (N + 7, 2)
 
 
-def test_ids_of_a_chain_of_before_are_known(
+def test_ids_of_an_older_chain_are_known(
     tmp_path: Path, bump: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def numbered(n: int, dtype: Any) -> Callable[[Path], UpdateTopicsConfig]:
@@ -107,7 +107,7 @@ def test_ids_of_a_chain_of_before_are_known(
 
 
 def _as_version_1(patched: pytest.MonkeyPatch, bump: Callable[..., None]) -> None:
-    """Make arrivals as version 1 did: what stands for a document is how its id, or its time, prints."""
+    """Make arrivals like version 1: the printed form of its id, or of its time, identifies a document."""
 
     def identify(sieve: Sieve, rows: pl.DataFrame, texts: pl.Series, _times: Any) -> Any:
         if sieve.id_column is not None:
@@ -143,7 +143,7 @@ def test_ids_are_their_values() -> None:
     assert odd[3] == whole[1]
 
 
-def test_a_missing_time_of_before_is_counted_once() -> None:
+def test_a_missing_time_in_an_older_chain_is_counted_once() -> None:
     texts, times = pl.Series(["a", "b"]), pl.Series([None, dt.datetime(2024, 1, 1)], dtype=pl.Datetime("us"))  # noqa: DTZ001
     printed = pl.DataFrame([texts.alias("t"), times.cast(pl.String).fill_null("").alias("u")])
     old = np.sort(text_digests(printed.select(pl.concat_str("t", "u", separator="\0")).to_series())[:, 0])
@@ -162,7 +162,7 @@ def dated(days: list[str], start: int = 0) -> pl.DataFrame:
 
 
 def new_times(folder: Path, record: Any) -> list[str]:
-    """Return the days of the documents that came with a run, as they were read."""
+    """Return the days of the documents of a run, as they were read."""
     store = ArtifactStore(folder / "store")
     (key,) = (stage["key"] for stage in record["stages"] if stage["stage"] == "load")
     documents = new_documents(store, ArtifactRef("arrivals", key, "arrive"))
@@ -175,7 +175,7 @@ EARLY = [f"{i % 12 + 1:02d}/{i % 11 + 1:02d}/2024" for i in range(N)]  # may be 
 def test_a_chain_keeps_the_order_of_dates_that_it_decided(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A first night once read days as months, and the next night's rows were left as late."""
+    """A first run once read days as months, and the next run's rows were left out as late."""
     first = dated(["31/01/2024", *EARLY[1:]])
     begun = tell(day(first)(tmp_path))
     assert begun["source"]["date_orders"] == {"time": "dmy"}
@@ -194,23 +194,23 @@ def test_a_chain_keeps_the_order_of_dates_that_it_decided(
     assert (record["update"]["n_new"], record["source"]["n_late"]) == (5, 0)
     assert record["source"]["date_orders"] == {"time": "dmy"}
     assert new_times(tmp_path, record) == ["2024-12-12"] * 5
-    third = tell(day(dated(["01/02/2025"] * 5, start=N + 5))(tmp_path))  # a slice of its own
+    third = tell(day(dated(["01/02/2025"] * 5, start=N + 5))(tmp_path))  # a separate slice
     assert new_times(tmp_path, third) == ["2025-02-01"] * 5
 
 
-def test_a_chain_whose_dates_told_nothing_says_so_and_stays(
+def test_a_chain_with_ambiguous_dates_says_so_and_keeps_its_order(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     begun = tell(day(dated(EARLY))(tmp_path))
     assert begun["source"]["date_orders"] == {"time": "mdy"}
-    assert any("may be month first or day first and no row tells which" in line for line in caplog.messages)
+    assert any("may be month first or day first and no row decides" in line for line in caplog.messages)
     later = pl.concat([dated(EARLY), dated(["31/01/2025"], start=N)])
     with pytest.raises(
-        DataError, match=rf"row {N} holds '31/01/2025', .*month first, as the runs before read it"
+        DataError, match=rf"row {N} contains '31/01/2025', .*month first, as the earlier runs read it"
     ):
         tell(day(later)(tmp_path))
     with pytest.raises(
-        ConfigError, match=r"load.date_order='dmy', but the runs before read column 'time' month first"
+        ConfigError, match=r"load.date_order='dmy', but earlier runs read column 'time' month first"
     ):
         tell(day(later, date_order="dmy")(tmp_path))
 

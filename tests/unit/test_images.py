@@ -1,4 +1,4 @@
-"""Images: a column of files is embedded once an image, searched by text, and clustered; what is no image is named."""
+"""Images: a column of files is embedded once per image, searched by text, and clustered; other files are named."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of four plain pictures of each of three colours, each a shade of its own."""
+    """A folder of four plain pictures of each of three colours, each with its own shade."""
     folder = tmp_path_factory.mktemp("pictures")
     for name, colour in COLOURS.items():
         for shade in range(4):
@@ -65,7 +65,7 @@ def test_images_are_embedded_once_and_as_the_model_does(
     (pictures / "copy.png").write_bytes((pictures / "green2.png").read_bytes())
     more = documents(store, pictures, "copy.png")
     again = result(embed.fn(store, more, config, RuntimeConfig()))
-    assert store.meta(again)["n_embedded"] == 0  # by its bytes, wherever it lies
+    assert store.meta(again)["n_embedded"] == 0  # by its bytes, in any place
     np.testing.assert_array_equal(store.array(again, "embeddings")[-1], vectors[6])
     assert result(embed.fn(store, more, config, RuntimeConfig())).cached
 
@@ -134,7 +134,7 @@ def test_files_outside_of_the_root_are_not_read(
     config = ImagesEmbed(method="images", model=str(clip), root=str(root))
     with pytest.raises(DataError) as raised:
         embed.fn(store, ref, config, RuntimeConfig())
-    assert f"column 'image', document 0: {named!r} lies outside of embed.root" in str(raised.value)
+    assert f"column 'image', document 0: {named!r} is outside embed.root" in str(raised.value)
     assert "set embed.allow_outside_root=true" in str(raised.value)
     if (root / named).is_file():
         allowed = config.model_copy(update={"allow_outside_root": True})

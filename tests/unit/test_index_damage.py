@@ -1,4 +1,4 @@
-"""Damage: each file of an index by each way is noticed before it is read, said in one line, and made again."""
+"""Damage: any damage to any file of an index is noticed before the file is read, reported in one line, and repaired."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(whole: Path, tmp_path: Path) -> Path:
-    """A copy of the index's artifact, in a store of its own."""
+    """A copy of the index's artifact, in a separate store."""
     (artifact,) = (whole / "store/indexes").iterdir()
     shutil.copytree(artifact, tmp_path / "indexes" / artifact.name)
     return tmp_path / "indexes" / artifact.name
@@ -67,7 +67,7 @@ WAYS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def refusal(folder: Path) -> str | None:
-    """Return what is said where an index cannot be opened and asked; None where it answers."""
+    """Return the message if an index cannot be opened and searched; None if it can."""
     try:
         SearchIndex.open(folder).search(QUERY, 3)
     except ArtifactError as error:
@@ -104,7 +104,7 @@ def test_a_damaged_graph_of_the_same_size_is_never_read(folder: Path) -> None:
     assert SearchIndex.open(folder).search(QUERY, 1)[0].doc_id == "d7"
 
 
-def test_neither_times_nor_sizes_nor_the_inode_stand_for_the_bytes(folder: Path) -> None:
+def test_neither_times_nor_sizes_nor_the_inode_replace_the_digest(folder: Path) -> None:
     path = folder / "graph.usearch"
     SearchIndex.open(folder)
     before = path.stat()
@@ -147,8 +147,8 @@ def put(place: int, value: Any) -> Callable[[np.ndarray], np.ndarray]:
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("vectors/part-00000.npy", lambda a: a.astype(float), "it holds float64 of 400 × 16 values, expected float32"),
-        ("vectors/part-00000.npy", lambda a: a.astype(">f4"), "it holds >f4 of 400 × 16"),
+        ("vectors/part-00000.npy", lambda a: a.astype(float), "it contains float64 of 400 × 16 values, expected"),
+        ("vectors/part-00000.npy", lambda a: a.astype(">f4"), "it contains >f4 of 400 × 16"),
         ("vectors/part-00000.npy", lambda a: a[:-1], "float32 of 399 × 16 values, expected float32 of 400 × 16"),
         ("vectors/part-00000.npy", lambda a: a[:, :8].copy(), "float32 of 400 × 8 values"),
         ("vectors/part-00000.npy", np.asfortranarray, "expected float32 of 400 × 16"),
@@ -157,18 +157,18 @@ def put(place: int, value: Any) -> Callable[[np.ndarray], np.ndarray]:
         ("topics.npy", put(0, 9), "values from -1 to 9, expected -1 to 2"),
         ("topics.npy", put(0, -5), "values from -5 to 2"),
         ("topic_vectors.npy", lambda a: a[:, :4].copy(), "float32 of 3 × 4 values, expected float32 of any × 16"),
-        ("words/part-00000/offsets.npy", put(2, 10**9), "its offsets do not rise from 0 to"),
-        ("words/part-00000/offsets.npy", put(-1, 10**9), "its offsets do not rise from 0 to"),
-        ("words/part-00000/offsets.npy", put(0, -1), "its offsets do not rise from 0 to"),
+        ("words/part-00000/offsets.npy", put(2, 10**9), "its offsets do not increase from 0 to"),
+        ("words/part-00000/offsets.npy", put(-1, 10**9), "its offsets do not increase from 0 to"),
+        ("words/part-00000/offsets.npy", put(0, -1), "its offsets do not increase from 0 to"),
         ("words/part-00000/rows.npy", put(0, -1), "values from -1 to 399, expected 0 to 399"),
         ("words/part-00000/rows.npy", put(0, 400), "values from 0 to 400, expected 0 to 399"),
         ("words/part-00000/counts.npy", put(0, 0), "values from 0 to"),
         ("words/part-00000/counts.npy", lambda a: a[:-1], "counts"),
         ("words/part-00000/lengths.npy", put(0, -3), "values from -3 to"),
-        ("words/part-00000/lengths.npy", lambda a: a.astype(np.int64), "it holds int64 of 400 values"),
+        ("words/part-00000/lengths.npy", lambda a: a.astype(np.int64), "it contains int64 of 400 values"),
     ],
 )  # fmt: skip
-def test_arrays_that_cannot_be(folder: Path, name: str, change: Any, said: str) -> None:
+def test_arrays_that_are_impossible(folder: Path, name: str, change: Any, said: str) -> None:
     forge(folder, name, change)
     with pytest.raises(DamagedError) as raised:
         SearchIndex.open(folder)
@@ -198,7 +198,7 @@ def test_arrays_that_cannot_be(folder: Path, name: str, change: Any, said: str) 
         ({"embed": 3}, "embed=3: Input should be a valid dictionary"),
     ],
 )
-def test_manifests_that_cannot_be(folder: Path, changes: dict[str, Any], said: str) -> None:
+def test_manifests_that_are_impossible(folder: Path, changes: dict[str, Any], said: str) -> None:
     rewrite_manifest(folder, lambda manifest: manifest["meta"].update(changes))
     with pytest.raises(ArtifactError) as raised:
         SearchIndex.open(folder)
@@ -214,11 +214,11 @@ def test_a_graph_of_other_vectors_is_not_read(folder: Path, tmp_path: Path) -> N
     shutil.copyfile(made / "graph.usearch", folder / "graph.usearch")
     entry = json.loads((made / "manifest.json").read_text())["files"]["graph.usearch"]
     rewrite_manifest(folder, lambda manifest: manifest["files"].update({"graph.usearch": entry}))
-    with pytest.raises(DamagedError, match=r"graph\.usearch is damaged \(it is no graph of 400 vectors"):
+    with pytest.raises(DamagedError, match=r"graph\.usearch is damaged \(it is not a graph of 400 vectors"):
         SearchIndex.open(folder)
 
 
-def test_a_file_that_may_not_be_read_is_no_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_may_not_be_read_is_not_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(_: Path) -> str:
         raise PermissionError(13, "Permission denied")
 

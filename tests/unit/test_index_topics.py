@@ -1,4 +1,4 @@
-"""Index topics and reranking: documents show their topic, topics are found by a query, a cross-encoder ranks anew."""
+"""Index topics and reranking: documents show their topic, topics are found by a query, a cross-encoder ranks again."""
 
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def test_another_topic_model_is_taken_in(tmp_path: Path) -> None:
             ["x", "y"],
             "completed",
             "topic_model",
-            "has none of these documents; name a run over the same ones",
+            "has none of these documents; name a run with the same documents",
         ),
         (
             ["d0"],
@@ -121,7 +121,7 @@ def test_runs_that_have_no_topics_for_it(
 
 @pytest.fixture(scope="module")
 def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a small cross-encoder that gives one number a pair."""
+    """The folder of a small cross-encoder that gives one number per pair."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
@@ -134,7 +134,7 @@ def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_a_cross_encoder_ranks_the_best_anew(tmp_path: Path, cross_encoder: Path) -> None:
+def test_a_cross_encoder_ranks_the_best_again(tmp_path: Path, cross_encoder: Path) -> None:
     from sentence_transformers import CrossEncoder
 
     model = tiny_model(tmp_path / "model", max_seq_length=32)

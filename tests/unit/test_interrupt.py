@@ -1,4 +1,4 @@
-"""The end of a process that is told to end while a thread of it computes on."""
+"""The end of a process that gets a signal while one of its threads is computing."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ print("at work", flush=True)
 
 
 def start(store: Path) -> "subprocess.Popen[str]":
-    """Return a process that is to end soon, with a thread that does not."""
+    """Return a process that should end soon, with a thread that does not."""
     process = subprocess.Popen(
         [sys.executable, "-c", AT_WORK, str(store)], env=clean_environment(), text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -36,7 +36,7 @@ def start(store: Path) -> "subprocess.Popen[str]":
     return process
 
 
-def test_what_it_was_writing_is_removed(tmp_path: Path) -> None:
+def test_unfinished_files_are_removed(tmp_path: Path) -> None:
     process = start(tmp_path)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (CANCEL_EXIT_CODE, f"{CANCELLED}\n")
@@ -45,7 +45,7 @@ def test_what_it_was_writing_is_removed(tmp_path: Path) -> None:
     ]
 
 
-def test_it_ends_where_nobody_reads_what_it_says(tmp_path: Path) -> None:
+def test_it_ends_if_nobody_reads_its_output(tmp_path: Path) -> None:
     process = start(tmp_path)
     assert process.stderr is not None
     process.stderr.close()

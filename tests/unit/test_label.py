@@ -1,4 +1,4 @@
-"""Keywords, names and examples of planted topics, and the BERTopic model that a run leaves."""
+"""Keywords, names and examples of planted topics, and the BERTopic model of a run."""
 
 import json
 import logging
@@ -244,7 +244,7 @@ def test_the_files_are_those_that_bertopic_saves_of_it(planted: Planted, tmp_pat
 
 
 def test_describing_topics_imports_no_bertopic() -> None:
-    """It takes seconds, and brings umap, hdbscan and plotly with it."""
+    """Importing it takes seconds and also imports umap, hdbscan and plotly."""
     code = (
         "import sys, topicflow.tasks.topics.label, topicflow.tasks.topics.bertopic_files\n"
         "print([m for m in ('bertopic', 'umap') if m in sys.modules])"

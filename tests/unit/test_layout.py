@@ -83,7 +83,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(corpus: Corpus, 
     assert (layout(corpus.embeddings, seed=2, kind=kind, n_epochs=20) != first).any()
 
 
-def test_threads_change_no_bit(corpus: Corpus) -> None:
+def test_threads_do_not_change_the_result(corpus: Corpus) -> None:
     from threadpoolctl import threadpool_limits
 
     found = []
@@ -94,7 +94,7 @@ def test_threads_change_no_bit(corpus: Corpus) -> None:
         np.testing.assert_array_equal(alone, two)
 
 
-def test_threads_share_the_points_and_change_no_bit() -> None:
+def test_threads_share_the_points_and_do_not_change_the_result() -> None:
     rng = np.random.default_rng(0)
     start = rng.uniform(0, 10, size=(2 * TASK_ROWS + 100, 5)).astype(np.float32)
     n = len(start)
@@ -121,7 +121,7 @@ def lowbias32(x: int) -> int:
 
 
 def from_pools(epoch: int, i: int, edge: int, turn: int, n: int, seed: int) -> list[int]:
-    """Who pushes in `parallel_layout`: five in a row of a block's pool."""
+    """The points that push in `parallel_layout`: five in a row of a block's pool."""
 
     def drawn(state: int, bound: int) -> int:
         return ((mixed(state % 2**64) >> 32) * bound) >> 32
@@ -134,7 +134,7 @@ def from_pools(epoch: int, i: int, edge: int, turn: int, n: int, seed: int) -> l
 
 
 def by_hash(epoch: int, i: int, edge: int, turn: int, n: int, seed: int) -> list[int]:
-    """Who pushes in `cuda_layout`: five of all points."""
+    """The points that push in `cuda_layout`: five of all points."""
     salt = int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
     return [(lowbias32(lowbias32(edge * 5 + number) ^ salt) * n) >> 32 for number in range(5)]
 
@@ -147,7 +147,7 @@ def one_point_after_another(
     seed: int,
     pushing: Callable[[int, int, int, int, int, int], list[int]],
 ) -> np.ndarray:
-    """The layout as the docstring of `parallel_layout` has it, in float64."""
+    """The layout as described in the docstring of `parallel_layout`, in float64."""
     a, b = curve_parameters(min_dist)
     old, rates = start.astype(float), (graph.data / graph.data.max()).astype(np.float32)
     for epoch in range(n_epochs):
@@ -250,7 +250,7 @@ def test_the_device_and_the_size_say_what_lays_out(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_without_a_gpu_it_is_said_what_is_missing(
+def test_without_a_gpu_the_error_names_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(DETAILS, "propagate", True)
@@ -332,7 +332,7 @@ def test_hardly_any_documents_have_a_layout(corpus: Corpus, n: int, kind: str) -
 
 
 @pytest.mark.parametrize("n", [3, 50])
-def test_equal_documents_lie_in_one_place(corpus: Corpus, n: int) -> None:
+def test_equal_documents_have_one_place(corpus: Corpus, n: int) -> None:
     vectors = np.repeat(corpus.embeddings[:1], n, axis=0)
     assert (layout(vectors) == 0).all()
     assert (principal_components(vectors, 5) == 0).all()
@@ -340,7 +340,7 @@ def test_equal_documents_lie_in_one_place(corpus: Corpus, n: int) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n_dims", [1, 2, 4])
-def test_a_component_without_extent_is_no_nan(n_dims: int, kind: str) -> None:
+def test_a_component_without_extent_is_not_nan(n_dims: int, kind: str) -> None:
     vectors = np.zeros((60, 8), np.float32)
     vectors[:, :n_dims] = np.random.default_rng(0).uniform(0.5, 1.5, size=(60, n_dims))
     assert np.isfinite(start_positions(vectors, 5, "pca", 1)).all()
@@ -348,7 +348,7 @@ def test_a_component_without_extent_is_no_nan(n_dims: int, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_texts_with_many_copies_lie_apart(corpus: Corpus, kind: str) -> None:
+def test_two_texts_with_many_copies_are_apart(corpus: Corpus, kind: str) -> None:
     truth = np.repeat([0, 1], 40)
     vectors = corpus.embeddings[truth]
     indices, distances = exact_neighbors(vectors, 15)
@@ -388,7 +388,7 @@ def test_there_are_no_more_components_than_documents_or_dimensions(
 
 
 def wide(n: int, dim: int = 4_096, rank: int = 40) -> np.ndarray:
-    """Unit vectors of many columns that lie in a space of `rank` dimensions."""
+    """Unit vectors of many columns in a space of `rank` dimensions."""
     rng = np.random.default_rng(0)
     vectors = (rng.normal(size=(n, rank)) * np.linspace(3, 0.1, rank)) @ rng.normal(size=(rank, dim))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
@@ -408,11 +408,11 @@ def test_wide_vectors_have_the_components_of_their_singular_values(n: int, dim: 
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
-def test_beyond_the_rank_of_wide_vectors_components_are_nothing(n: int) -> None:
+def test_beyond_the_rank_of_wide_vectors_components_are_zero(n: int) -> None:
     found = principal_components(wide(n), 10)
     assert found.shape == (n, n)
     assert np.isfinite(found).all()
-    assert (np.abs(found[:, n - 1 :]) < 1e-6).all()  # n points lie in n - 1 dimensions
+    assert (np.abs(found[:, n - 1 :]) < 1e-6).all()  # n points are in n - 1 dimensions
     assert (np.abs(principal_components(np.repeat(wide(1), 9, axis=0), 5)) < 1e-6).all()
 
 

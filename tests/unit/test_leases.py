@@ -1,4 +1,4 @@
-"""Leases: who finds nothing makes it, the others wait and find it; a holder that dies or fails frees it."""
+"""Leases: a run that finds nothing makes it, the others wait for it; a failed or killed run frees its lease."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make(store: ArtifactStore, recipe: Recipe = RECIPE, seconds: float = 0.0) -> tuple[ArtifactRef, bool]:
-    """Return the artifact and whether it was made here, as every stage does."""
+    """Return the artifact and whether it was made here, like every stage."""
     if found := store.find(recipe):
         return found, False
     with store.writing(recipe) as writer:
@@ -40,7 +40,7 @@ def make(store: ArtifactStore, recipe: Recipe = RECIPE, seconds: float = 0.0) ->
 
 
 def at_once(n: int, function: Callable[[], Any]) -> list[Any]:
-    """Return what a function gives in n threads that start together."""
+    """Return the results of a function in n threads that start together."""
     results: list[Any] = []
     gate = threading.Barrier(n)
 
@@ -57,7 +57,7 @@ def at_once(n: int, function: Callable[[], Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("n", [2, 8])
-def test_of_several_at_once_one_computes(store: ArtifactStore, n: int) -> None:
+def test_only_one_of_several_runs_computes(store: ArtifactStore, n: int) -> None:
     results = at_once(n, lambda: make(ArtifactStore(store.root), seconds=0.2))
     assert sorted(made for _, made in results) == [False] * (n - 1) + [True]
     assert len({ref.key for ref, _ in results}) == 1
@@ -65,7 +65,7 @@ def test_of_several_at_once_one_computes(store: ArtifactStore, n: int) -> None:
     assert list((store.root / ".leases").iterdir()) == []
 
 
-def test_what_another_makes_is_waited_for_and_a_plan_is_not(store: ArtifactStore) -> None:
+def test_a_run_waits_for_another_ones_artifact_and_a_plan_does_not(store: ArtifactStore) -> None:
     assert store.find(RECIPE) is None  # this thread is to make it
     answers: list[object] = []
     waiting = threading.Thread(target=lambda: answers.append(store.find(RECIPE)))
@@ -88,15 +88,15 @@ def test_a_stage_that_fails_frees_its_lease(store: ArtifactStore) -> None:
     assert at_once(1, lambda: make(store)[1]) == [True]
 
 
-def test_a_claim_that_is_not_used_is_let_go_of_at_the_next(store: ArtifactStore) -> None:
-    """A stage that raises before it writes holds nothing when its thread goes on: no two can wait for each other."""
+def test_an_unused_claim_is_released_at_the_next(store: ArtifactStore) -> None:
+    """A stage that fails before it writes has no lease afterwards, so that no two wait for each other."""
     assert store.find(RECIPE) is None
     assert store.find(OTHER) is None
     assert at_once(1, lambda: make(store)[1]) == [True]
     make(store, OTHER)
 
 
-def test_who_is_writing_waits_for_nobody(store: ArtifactStore) -> None:
+def test_a_writer_never_waits(store: ArtifactStore) -> None:
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -150,7 +150,7 @@ def test_a_killed_holder_frees_it(store: ArtifactStore) -> None:
     assert answers == [True]
 
 
-def test_a_long_wait_is_said_once(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_wait_is_logged_once(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(leases, "SAY_AFTER_S", 0.05)
     monkeypatch.setattr(leases.LOG, "info", lambda line, *values: said.append(line % values))

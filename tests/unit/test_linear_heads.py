@@ -1,4 +1,4 @@
-"""Heads, scores, splits, suggestions: against scikit-learn, by hand, and by properties."""
+"""Heads, scores, splits, suggestions: compared with scikit-learn, by hand, and by properties."""
 
 import numpy as np
 import pytest
@@ -84,7 +84,7 @@ def test_scores_by_hand() -> None:
     found = score(probabilities, classes, multilabel=False)
     assert found["accuracy"] == 0.75
     assert found["macro_f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
-    # each of four bins holds one document: |.9-1|, |.6-0|, |.8-1|, |.55-1|
+    # each of four bins contains one document: |.9-1|, |.6-0|, |.8-1|, |.55-1|
     assert found["calibration_error"] == pytest.approx((0.1 + 0.6 + 0.2 + 0.45) / 4)
 
 
@@ -129,7 +129,7 @@ def test_intervals_by_hand_and_wider_where_splits_overlap() -> None:
 
 @given(st.lists(st.integers(2, 12), min_size=2, max_size=5), st.floats(0.05, 0.9), st.integers(0, 99))
 @settings(max_examples=50, deadline=None)
-def test_splits_hold_every_class_on_both_sides(sizes: list[int], share: float, seed: int) -> None:
+def test_splits_contain_every_class_on_both_sides(sizes: list[int], share: float, seed: int) -> None:
     classes = np.eye(len(sizes), dtype=bool)[np.repeat(np.arange(len(sizes)), sizes)]
     trained, tested = stratified_split(classes, share, np.random.default_rng(seed))
     assert sorted([*trained, *tested]) == list(range(len(classes)))
@@ -139,7 +139,7 @@ def test_splits_hold_every_class_on_both_sides(sizes: list[int], share: float, s
 
 @given(st.integers(1, 6), st.integers(0, 99))
 @settings(max_examples=30, deadline=None)
-def test_shots_are_so_many_of_each_class(shots: int, seed: int) -> None:
+def test_shots_are_n_examples_of_each_class(shots: int, seed: int) -> None:
     classes = np.eye(3, dtype=bool)[np.repeat([0, 1, 2], [7, 20, 9])]
     trained, tested = draw_shots(classes, shots, np.random.default_rng(seed))
     assert classes[trained].sum(axis=0).tolist() == [shots] * 3

@@ -39,7 +39,7 @@ from topicflow.tasks.store.local import LEASES
 def run(
     store: ArtifactStore, path: Path | str, runtime: RuntimeConfig | None = None, **fields: Any
 ) -> ArtifactRef:
-    """Load through the task; a hit comes back as a state."""
+    """Load through the task; a hit is returned as a state."""
     found = load.fn(store, LoadConfig(path=str(path), **fields), runtime or RuntimeConfig())
     return found if isinstance(found, ArtifactRef) else found.data
 
@@ -60,7 +60,7 @@ def parquet(folder: Path, name: str = "in.parquet", **values: Any) -> Path:
 
 
 def refused(store: ArtifactStore, path: Path | str, **fields: Any) -> str:
-    """Return the one line that a load fails with, and check that the store holds nothing new."""
+    """Return the one-line error of a load, and check that the store contains nothing new."""
     with pytest.raises(DataError) as caught:
         run(store, path, **fields)
     message = str(caught.value)
@@ -256,7 +256,7 @@ def test_limit_reads_the_first_rows(store: ArtifactStore, tmp_path: Path) -> Non
 def test_the_order_of_dates_is_decided_by_the_whole_column_and_not_its_first_part(
     store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The 24,000th row of a valid file, so to say: it once stopped there, or days and months had been swapped."""
+    """Late rows of a valid file: load once failed there, or days and months had been swapped."""
     monkeypatch.setattr(load_module, "PART_ROWS", 4)
     days = [f"{i % 12 + 1:02d}/{i % 11 + 1:02d}/2024" for i in range(20)] + ["31/01/2024"]
     path = tmp_path / "a.csv"
@@ -293,7 +293,7 @@ def test_timestamps_become_utc(store: ArtifactStore, tmp_path: Path) -> None:
     assert found["timestamp"].to_list() == [dt.datetime(2024, 1, 31, 21, 59), None]  # noqa: DTZ001
     bad = parquet(tmp_path, "bad.parquet", text=["a", "b"], at=["2024-01-31", "soon"])
     message = refused(ArtifactStore(tmp_path / "fresh"), bad, timestamp_column="at")
-    assert "column 'at': row 1 holds 'soon'" in message
+    assert "column 'at': row 1 contains 'soon'" in message
 
 
 # --- ids ---
@@ -482,7 +482,7 @@ def test_unequal_columns_have_unequal_digests(one: list[Any], other: list[Any]) 
     assert content(*one) != content(*other)
 
 
-def test_equal_columns_have_equal_digests_however_they_lie_in_memory() -> None:
+def test_equal_columns_have_equal_digests_for_any_memory_layout() -> None:
     whole = pl.Series("c", [[1.5, None], None, [float("nan")], []])
     pieces = pl.concat([whole[:1], whole[1:]], rechunk=False)
     sliced = pl.concat([pl.Series("c", [[9.0]]), whole])[1:]
@@ -494,7 +494,7 @@ def test_equal_columns_have_equal_digests_however_they_lie_in_memory() -> None:
     assert len(digests) == 1
 
 
-def test_nan_is_one_value_whatever_its_bits() -> None:
+def test_nan_is_one_value_for_any_bits() -> None:
     digests = set()
     for bits in (0x7FF8000000000000, 0xFFF8000000000001):
         hasher = hashlib.blake2b(digest_size=16)

@@ -1,4 +1,4 @@
-"""Manifests: any change of one is noticed, each key is checked against what it is a digest of, old ones stay valid."""
+"""Manifests: any change is noticed, each key is checked against its content, old manifests stay valid."""
 
 import json
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def manifest_path(store: ArtifactStore, kind: str = "numbers", key: str = RECIPE
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], object], *, old: bool = False) -> None:
-    """Write a manifest with a change and its own digest renewed, or as version 1 wrote it."""
+    """Write a manifest with a change and a new digest, or in the form of version 1."""
     manifest = json.loads(path.read_bytes())
     manifest.pop("digest")
     change(manifest)
@@ -75,9 +75,9 @@ def test_a_changed_value_is_noticed_by_a_hit_and_by_verify(
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (lambda manifest: manifest.update(kind="labels"), f"manifest.json is that of labels/{RECIPE.key}"),
-        (lambda manifest: manifest.update(key="0" * 32), f"manifest.json is that of numbers/{'0' * 32}"),
-        (lambda manifest: manifest["recipe"].update(seed=8), "manifest.json has a recipe of another key"),
+        (lambda manifest: manifest.update(kind="labels"), f"manifest.json belongs to labels/{RECIPE.key}"),
+        (lambda manifest: manifest.update(key="0" * 32), f"manifest.json belongs to numbers/{'0' * 32}"),
+        (lambda manifest: manifest["recipe"].update(seed=8), "manifest.json has the recipe of another key"),
         (lambda manifest: manifest.update(files={}), "manifest.json names no files"),
         (lambda manifest: manifest.update(rows="2"), "manifest.json lacks rows"),
         (lambda manifest: manifest["files"].update({"../x": {"bytes": 1, "blake2b": ""}}), "names no files"),
@@ -91,7 +91,7 @@ def test_a_changed_value_is_noticed_by_a_hit_and_by_verify(
 def test_what_a_manifest_says_must_fit_its_place_and_its_recipe(
     store: ArtifactStore, change: Callable[[dict[str, Any]], object], named: str, old: bool
 ) -> None:
-    """These are seen without a digest too, and where somebody renewed it."""
+    """These changes are noticed without a digest, too, and with a renewed digest."""
     write(store)
     rewrite(manifest_path(store), change, old=old)
     assert named in store.state("numbers", RECIPE.key)
@@ -107,7 +107,7 @@ def test_a_manifest_without_a_digest_is_a_hit_and_verify_counts_it(store: Artifa
     assert [(found.problem, found.has_digest) for found in verify_artifacts(store)] == [("", False)]
 
 
-def test_loaded_documents_are_keyed_by_content_and_all_else_by_recipe(store: ArtifactStore) -> None:
+def test_loaded_documents_are_keyed_by_content_and_all_others_by_recipe(store: ArtifactStore) -> None:
     with store.writing(LOADED) as writer:
         writer.save_array("a", np.arange(3))
         writer.key = "f" * 32
@@ -116,7 +116,7 @@ def test_loaded_documents_are_keyed_by_content_and_all_else_by_recipe(store: Art
     with store.writing(RECIPE) as writer:
         writer.save_array("a", np.arange(3))
         writer.key = "f" * 32
-    assert store.state("numbers", "f" * 32) == "corrupt: manifest.json has a recipe of another key"
+    assert store.state("numbers", "f" * 32) == "corrupt: manifest.json has the recipe of another key"
     rewrite(manifest_path(store, "documents", "f" * 32), lambda _: None, old=True)
     assert store.state("documents", "f" * 32) == "hit"
 
@@ -126,12 +126,12 @@ def test_a_manifest_of_another_artifact_in_its_place_is_noticed(store: ArtifactS
     write(store, other)
     write(store)
     manifest_path(store).write_bytes(manifest_path(store, key=other.key).read_bytes())
-    assert store.state("numbers", RECIPE.key) == f"corrupt: manifest.json is that of numbers/{other.key}"
+    assert store.state("numbers", RECIPE.key) == f"corrupt: manifest.json belongs to numbers/{other.key}"
 
 
 @pytest.mark.parametrize(
     "raw", [b"", b"null", b"[]", b"{}", b'{"files": 3}', b"[" * 99_999, b"\xff\xfe", b"1e999"]
 )
-def test_what_is_no_manifest_is_named(raw: bytes) -> None:
+def test_a_file_that_is_not_a_manifest_is_named(raw: bytes) -> None:
     with pytest.raises(DamagedError, match=r"^manifest\.json (is no|lacks)"):
         opened(raw, "numbers", RECIPE.key)

@@ -33,7 +33,7 @@ def labels(*runs: tuple[int, int]) -> np.ndarray:
     return np.concatenate([np.full(n, label, np.int32) for label, n in runs])
 
 
-def test_a_topic_that_shares_most_documents_goes_on_under_its_id() -> None:
+def test_a_topic_that_shares_most_documents_keeps_its_id() -> None:
     old = labels((0, 60), (1, 40), (-1, 10))
     new = labels((1, 55), (-1, 5), (0, 40), (-1, 10))
     matching = match_topics(old, new, bare(2), bare(2))
@@ -132,7 +132,7 @@ def test_in_a_first_run_every_topic_is_born() -> None:
 # --- drift ---
 
 
-def test_the_statistic_of_histograms_is_scipys_but_for_the_width_of_bins() -> None:
+def test_the_statistic_of_histograms_is_scipys_except_for_the_width_of_bins() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.normal(0.4, 0.1, 3000), rng.normal(0.45, 0.1, 500)
     found = ks_statistic(

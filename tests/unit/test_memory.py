@@ -1,4 +1,4 @@
-"""Memory: whatever says that there is none left becomes one line with the stage, the limit and what needs less."""
+"""Memory: every out-of-memory error becomes one line with the stage, the limit and what needs less."""
 
 import errno
 import resource
@@ -22,7 +22,7 @@ from topicflow.tasks.execution.memory import (
 
 
 class OutOfMemoryError(RuntimeError):
-    """As torch calls its own of a GPU."""
+    """Named like torch's own error of a GPU."""
 
 
 def caused(error: Exception, by: Exception) -> Exception:
@@ -76,7 +76,7 @@ def test_other_errors_stay_what_they_are(error: Exception) -> None:
         raise error
 
 
-def test_an_error_of_ours_that_came_of_it_is_left_as_it_is() -> None:
+def test_our_own_error_caused_by_it_is_not_changed() -> None:
     with pytest.raises(StageError, match=r"^said before$"), naming_memory("cluster"):
         raise caused(StageError("said before"), MemoryError())
     assert memory_failure(DataError("a column is missing")) is None
@@ -148,6 +148,6 @@ os.abort()
     assert (done.returncode, done.stderr) == (-6, "")
 
 
-def test_the_stage_that_was_begun_last_is_the_one_of_an_abort() -> None:
+def test_an_abort_names_the_stage_that_began_last() -> None:
     with naming_memory("count"):
         assert memory._at == ["count"]

@@ -1,4 +1,4 @@
-"""Merging topics: the most similar ones are joined first, noise stays noise, and never too few are left."""
+"""Merging topics: the most similar ones are joined first, noise stays noise, and there are never too few topics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_two_closest_topics_are_joined_first() -> None:
 
 
 @pytest.mark.parametrize("n_topics", [1, 2, 3, 4, 9])
-def test_at_most_so_many_topics_are_left_and_noise_stays(n_topics: int) -> None:
+def test_at_most_n_topics_are_left_and_noise_stays(n_topics: int) -> None:
     vectors, labels = planted()
     merged = merge_topics(vectors, labels, n_topics)
     assert merged.max() + 1 == min(n_topics, 4)

@@ -1,4 +1,4 @@
-"""Nearest and HNSW: exact search is brute force, the graph reaches the recall asked for, files come back the same."""
+"""Nearest and HNSW: exact search is brute force, the graph reaches the target recall, files are read back equal."""
 
 from pathlib import Path
 
@@ -91,7 +91,7 @@ def test_one_thread_builds_the_same_graph_each_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a graph at all" * 50])
-def test_a_file_that_is_no_graph(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_graph(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "graph").write_bytes(content)
     with pytest.raises(ValueError, match=r"\w"):
         Graph(DIM, "int8", 1.0).read(tmp_path / "graph")

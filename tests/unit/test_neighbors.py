@@ -25,7 +25,7 @@ def sphere(n: int, dim: int = 16, seed: int = 0) -> np.ndarray:
 
 
 def clumps(n: int = 600, seed: int = 0) -> np.ndarray:
-    """Vectors in thirty clumps, as texts are."""
+    """Vectors in thirty groups, like those of texts."""
     rng = np.random.default_rng(seed)
     vectors = sphere(30, seed=seed)[rng.integers(30, size=n)] + 0.1 * rng.normal(size=(n, 16))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
@@ -113,7 +113,7 @@ def test_a_row_is_its_own_first_neighbour_among_copies(n_copies: int) -> None:
 
 @pytest.mark.parametrize("n_copies", [2, 20, 700])
 @pytest.mark.parametrize("way", ["exact", "descent"])
-def test_equal_rows_are_at_zero_and_go_by_index(way: str, n_copies: int) -> None:
+def test_equal_rows_are_at_zero_in_order_of_index(way: str, n_copies: int) -> None:
     vectors = np.tile(sphere(40, seed=3), (n_copies, 1))
     n = len(vectors)
     indices, distances = (
@@ -128,7 +128,7 @@ def test_equal_rows_are_at_zero_and_go_by_index(way: str, n_copies: int) -> None
         assert distances[row, len(copies) + 1] > 0
 
 
-def test_threads_change_no_bit_of_the_exact_graph() -> None:
+def test_threads_do_not_change_the_exact_graph() -> None:
     alone, three = (
         exact_neighbors(clumps(3000), 15, n_threads=1),
         exact_neighbors(clumps(3000), 15, n_threads=3),

@@ -1,4 +1,4 @@
-"""Pages: what a newcomer sees first, links that lead somewhere, valid parts of configs, made pages of today."""
+"""Pages: the first screen, links, valid parts of configs, up-to-date generated pages."""
 
 import re
 import tomllib
@@ -51,7 +51,7 @@ def test_every_page_of_docs_is_in_the_index_and_has_a_title(page: Path) -> None:
 
 
 def broken(page: Path, link: str) -> str:
-    """Return what is wrong with a link of a page, an empty string where nothing is."""
+    """Return what is wrong with a link of a page, an empty string if nothing is."""
     name, _, anchor = link.partition("#")
     target = (page.parent / name).resolve() if name else page
     if not target.exists():
@@ -87,14 +87,14 @@ def test_every_block_has_a_known_language_and_a_reason_that_names_what_there_is(
     assert {name for name in named_tests if not (ROOT / name).exists()} == set()
 
 
-def test_output_that_a_page_shows_is_held_against_what_is_printed() -> None:
+def test_output_that_a_page_shows_is_compared_with_the_printed_one() -> None:
     shown = Shown(BLOCKS[0], "x", ("load  hit", "run …: 3 topics", "…", "", "gone"))
     assert missing_output(shown, "load  hit  \nrun 17: 3 topics\n") == ["gone"]
     assert missing_output(shown, "gone\nrun 17: 4 topics\nload  hit") == ["run …: 3 topics"]
 
 
 def _filled(values: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    """Return a part of a config with what every config must have."""
+    """Return a part of a config with the required keys."""
     if "load" not in model.model_fields:
         return values
     loading = values.get("load", {})
@@ -103,7 +103,7 @@ def _filled(values: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
 
 
 def problems(values: dict[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with a config as one of each flow; an empty text where it fits."""
+    """Yield what is wrong with a config as one of each flow; an empty text if it is valid."""
     for flow, model in {**FLOWS, "serve": ServeConfig}.items():
         try:
             parse_config(_filled(values, model), model, flow)

@@ -1,4 +1,4 @@
-"""Plan: what a run would compute, what is a hit, and why; answered without the heavy libraries."""
+"""Plan: what a run would compute, what is a hit, and why; without importing the heavy libraries."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ CHAIN = STAGES[1:]
 
 
 class Project:
-    """A corpus in a file, a store and runs, with every artifact in place as a run would leave it."""
+    """A corpus in a file, a store and runs, with every artifact that a run would leave."""
 
     def __init__(self, folder: Path, tiny: Path) -> None:
         self.folder, self.tiny = folder, tiny
@@ -48,7 +48,7 @@ class Project:
         return TopicModelConfig(**values)
 
     def run(self, **changes: Any) -> dict[str, Recipe]:
-        """Leave in the store and in the runs what a run leaves."""
+        """Write the artifacts and the record of a run into the store and the runs."""
         config = self.config(**changes)
         documents = load.fn(self.store, config.load, config.runtime)
         documents = getattr(documents, "data", documents)
@@ -96,7 +96,7 @@ def test_a_moved_input_with_the_same_bytes_is_all_hits(project: Project) -> None
     assert project.plan(load={"path": str(project.folder / "moved.parquet")}) == {}
 
 
-def test_a_changed_value_is_told_with_what_it_was(project: Project) -> None:
+def test_a_changed_value_is_reported_with_its_old_value(project: Project) -> None:
     project.run(cluster={"min_cluster_size": 10})
     follows = {
         "label": "input changed: labels",
@@ -126,7 +126,7 @@ def test_a_gate_is_a_step_of_its_own_and_changes_no_other(project: Project) -> N
     assert project.plan(gates={"min_topics": 1})["gate"] == "input changed"
 
 
-def test_a_changed_seed_is_told(project: Project) -> None:
+def test_a_changed_seed_is_reported(project: Project) -> None:
     project.run(seed=1)
     found = project.plan(seed=2)
     assert {stage for stage, why in found.items() if why == "config changed: seed 1 -> 2"} == {
@@ -135,27 +135,27 @@ def test_a_changed_seed_is_told(project: Project) -> None:
     assert "label" not in found  # topics do not depend on the seed
 
 
-def test_a_changed_version_is_told(project: Project, bump: Callable[..., None]) -> None:
+def test_a_changed_version_is_reported(project: Project, bump: Callable[..., None]) -> None:
     project.run()
     bump("cluster", to=99)
     assert project.plan()["cluster"] == f"version changed: {VERSIONS['cluster']} -> 99"
 
 
-def test_a_changed_library_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_library_is_reported(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.run()
     real = recipe_parts.version
     monkeypatch.setattr(recipe_parts, "version", lambda name: "99.0" if name == "hdbscan" else real(name))
     assert project.plan()["cluster"] == f"version changed: hdbscan {real('hdbscan')} -> 99.0"
 
 
-def test_a_changed_encoder_is_told(project: Project) -> None:
+def test_a_changed_encoder_is_reported(project: Project) -> None:
     project.run()
     assert project.plan(embed={"prompt": "p: "})["embed"].startswith(
         "config changed: prompt unset -> p: ; ver"
     )
 
 
-def test_what_is_gone_or_damaged_is_told_and_what_follows_stays_a_hit(project: Project) -> None:
+def test_missing_or_damaged_artifacts_are_reported_and_later_stages_stay_hits(project: Project) -> None:
     chain = project.run()
     folders = {stage: project.store.folder(recipe.kind, recipe.key) for stage, recipe in chain.items()}
     (folders["cluster"] / "planted.npy").write_bytes(b"cut")
@@ -163,7 +163,9 @@ def test_what_is_gone_or_damaged_is_told_and_what_follows_stays_a_hit(project: P
     assert project.plan() == {"cluster": "corrupt: planted.npy has 3 bytes, expected 152", "map": "missing"}
 
 
-def test_what_was_set_aside_as_damaged_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_artifacts_set_aside_as_damaged_are_reported(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chain = project.run()
     monkeypatch.setattr(files, "_sound", {})
     (documents,) = (project.store.root / "documents").iterdir()
@@ -180,13 +182,13 @@ def test_what_was_set_aside_as_damaged_is_told(project: Project, monkeypatch: py
     assert project.plan()["load"] == reason.format("documents/part-00000.parquet")
 
 
-def test_a_changed_input_is_told(project: Project) -> None:
+def test_a_changed_input_is_reported(project: Project) -> None:
     project.run()
     project.write(["one text", "two texts", "three", "four"])
     assert project.plan() == dict.fromkeys(STAGES, "input changed")
 
 
-def test_a_changed_value_of_load_is_told(project: Project) -> None:
+def test_a_changed_value_of_load_is_reported(project: Project) -> None:
     project.run()
     assert project.plan(load={"limit": 2}) == {
         "load": "config changed: limit unset -> 2",
@@ -194,7 +196,7 @@ def test_a_changed_value_of_load_is_told(project: Project) -> None:
     }
 
 
-def test_documents_that_are_gone_or_damaged_are_told(project: Project) -> None:
+def test_missing_or_damaged_documents_are_reported(project: Project) -> None:
     project.run()
     (folder,) = (project.store.root / "documents").iterdir()
     part = next(folder.glob("documents/*.parquet"))

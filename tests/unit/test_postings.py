@@ -1,4 +1,4 @@
-"""Postings: BM25 is bm25s's, whatever parts the documents came in and whichever are gone; ranks fuse as reckoned."""
+"""Postings: BM25 equals bm25s's, for any parts and any removed documents; ranks fuse as computed by hand."""
 
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def test_parts_and_gaps_give_the_scores_of_what_is_left(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[~removed], reference(left), rtol=1e-5)
 
 
-def test_ranks_fuse_as_reckoned_by_hand() -> None:
+def test_ranks_fuse_as_computed_by_hand() -> None:
     rows, scores = fuse_ranks([np.array([7, 3, 9]), np.array([3, 8])], [1.0, 0.5], 60.0)
     by_hand = {7: 1 / 61, 3: 1 / 62 + 0.5 / 61, 9: 1 / 63, 8: 0.5 / 62}
     assert rows.tolist() == [3, 7, 9, 8]

@@ -1,4 +1,4 @@
-"""The token of a process: the same in it, another in each other one, whatever its id."""
+"""The token of a process: constant in it, different in each other one, for any id."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def test_a_process_has_one_token_and_another_process_another() -> None:
 
 
 def test_a_process_with_the_same_id_elsewhere_has_another_token(tmp_path: Path) -> None:
-    """As two containers have, whose first process has the id 1 and whose hosts may be called the same."""
+    """Like two containers, whose first process has the id 1 and whose hosts may have the same name."""
     same_id = f"import os; os.getpid = lambda: {os.getpid()}; {SAY}"
     done = subprocess.run(
         [sys.executable, "-c", same_id], env=clean_environment(), capture_output=True, text=True, check=True,
@@ -49,7 +49,7 @@ def test_a_forked_child_has_its_own() -> None:
     os.close(writing)
 
 
-def test_what_is_being_written_bears_the_token(store: ArtifactStore) -> None:
+def test_staging_names_contain_the_token(store: ArtifactStore) -> None:
     recipe = Recipe(stage="cluster", kind="labels", version=1)
     with store.writing(recipe) as writer:
         writer.save_array("labels", np.arange(3))

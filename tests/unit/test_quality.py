@@ -1,4 +1,4 @@
-"""Quality figures against scikit-learn, hdbscan, brute force, and by hand."""
+"""Quality figures compared with scikit-learn, hdbscan, brute force, and by hand."""
 
 import math
 
@@ -52,7 +52,7 @@ def test_trustworthiness_of_less_than_three_rows_is_undefined(n: int) -> None:
     assert math.isnan(quality.trustworthiness(np.eye(3)[:n], np.eye(3)[:n, :2]))
 
 
-def test_trustworthiness_of_equal_vectors_is_one_whatever_the_layout() -> None:
+def test_trustworthiness_of_equal_vectors_is_one_for_any_layout() -> None:
     vectors = np.repeat(unit_vectors(1, 384), 700, axis=0)
     assert quality.trustworthiness(vectors, np.random.default_rng(0).normal(size=(700, 5))) == 1.0
 
@@ -82,7 +82,7 @@ def test_a_sample_is_a_seeded_set_of_rows() -> None:
 
 
 @pytest.mark.parametrize("size", [10, 200, 1000, 5000])
-def test_a_sample_of_clusters_holds_every_topic_with_its_share(size: int) -> None:
+def test_a_sample_of_clusters_contains_every_topic_with_its_share(size: int) -> None:
     rng = np.random.default_rng(0)
     labels = rng.choice([-1, 0, 1, 2, 7], 3000, p=[0.3, 0.5, 0.15, 0.04, 0.01])
     rows = quality.sample_clusters(labels, size, seed=1)
@@ -96,7 +96,7 @@ def test_a_sample_of_clusters_holds_every_topic_with_its_share(size: int) -> Non
     np.testing.assert_array_equal(rows, quality.sample_clusters(labels, size, seed=1))
 
 
-def test_a_sample_of_more_clusters_than_it_can_hold_stays_bounded() -> None:
+def test_a_sample_of_too_many_clusters_keeps_its_limit() -> None:
     labels = np.arange(9000) // 3
     rows = quality.sample_clusters(labels, 1000, seed=1)
     assert len(rows) == 1000
@@ -133,7 +133,7 @@ def test_dbcv_agrees_with_hdbscan_on_repeated_points_and_tiny_clusters() -> None
     assert quality.dbcv(points, labels) == pytest.approx(validity_index(points, labels), abs=1e-9)
 
 
-def test_dbcv_counts_noise_as_zero_wherever_it_lies() -> None:
+def test_dbcv_counts_noise_as_zero_in_any_place() -> None:
     points, labels = blobs(3, 0.5, 0)
     with_noise = quality.dbcv(points, labels)
     moved = points + np.where(labels < 0, 100.0, 0.0)[:, None]
@@ -170,7 +170,7 @@ def test_dbcv_on_a_sample_is_near_that_on_all() -> None:
     assert quality.dbcv(points[rows], labels[rows], labels) == pytest.approx(
         quality.dbcv(points, labels), abs=0.1
     )
-    some = np.isin(labels[rows], [0, 1, 2])  # half of the topics, equal in size, stand for all
+    some = np.isin(labels[rows], [0, 1, 2])  # half of the topics, equal in size, represent all
     assert quality.dbcv(points[rows][some], labels[rows][some], labels) > 0.4
 
 
@@ -199,7 +199,7 @@ def test_agreement_with_one_class_and_with_nothing() -> None:
     assert np.isnan(list(quality.agreement(np.empty(0, int), np.empty(0, int)).values())).all()
 
 
-def test_one_cluster_tells_nothing_of_two_classes() -> None:
+def test_one_cluster_has_no_information_about_two_classes() -> None:
     found = quality.agreement(np.zeros(4, int), np.array([0, 0, 0, 1]))
     assert found == {"nmi": 0.0, "ari": 0.0, "purity": 0.75}
 

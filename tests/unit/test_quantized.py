@@ -1,4 +1,4 @@
-"""Int8: vectors close to float32 and the same in any company, grids, and which models are refused."""
+"""Int8: vectors close to float32 and the same beside any texts, grids, and models that are refused."""
 
 import ast
 import json
@@ -37,7 +37,7 @@ def load(folder: Path | str, n_threads: int | None = None) -> Int8Encoder:
 
 
 def sentences() -> list[str]:
-    """Docstrings and messages of this project: text that set no grid."""
+    """Docstrings and messages of this project: texts that were not used for any grid."""
     found = set()
     for path in sorted((ROOT / "tasks").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -88,7 +88,7 @@ def test_cls_pooling_and_other_shapes(tiny: Path, tmp_path: Path) -> None:
     assert np.abs(load(tiny).encode(texts)[0] - load(first).encode(texts)[0]).max() > 1e-2
 
 
-def test_queries_have_a_prompt_of_their_own(tmp_path: Path) -> None:
+def test_queries_have_a_separate_prompt(tmp_path: Path) -> None:
     encoder = load(tiny_model(tmp_path / "prompted", {"query": "ask: ", "document": "doc: "}))
     plain = load(tiny_model(tmp_path / "plain"))
     prompted, lengths = encoder.encode_queries(["red tea"])
@@ -253,7 +253,7 @@ def test_int8_is_for_the_cpu(tiny: Path) -> None:
         find_encoder(config, "cuda")
 
 
-def test_the_key_holds_the_recipe_and_the_versions(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_depends_on_the_recipe_and_the_versions(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = SentenceTransformersEmbed(model=str(tiny), precision="int8")
     keys = [find_encoder(config).key, find_encoder(SentenceTransformersEmbed(model=str(tiny)), "cpu").key]
     with monkeypatch.context() as patch:

@@ -1,16 +1,16 @@
-"""Remarks: what a person should know before reading a run's results is said; of most runs there is nothing."""
+"""Remarks: warnings before a person reads a run's results; most runs have none."""
 
 import logging
 from typing import Any
 
 import pytest
 
-from topicflow.configs.sections.cluster import ClassesCluster, HdbscanCluster, KMeansCluster
+from topicflow.configs.sections.cluster import ClassesCluster, GraphCluster, HdbscanCluster, KMeansCluster
 from topicflow.tasks.log import LOG
 from topicflow.tasks.publish.remarks import by_beginnings, loss_figures, losses, remarks, say_remarks
 
 
-def test_a_crowd_is_said_with_the_key_to_turn() -> None:
+def test_a_crowd_is_reported_with_the_key_to_change() -> None:
     (said,) = remarks({"largest_topic_share": 0.984}, HdbscanCluster(method="hdbscan", min_cluster_size=12))
     assert said == (
         "One topic holds 98% of all documents. If you expected more topics, lower cluster.min_cluster_size (now 12) "
@@ -21,8 +21,8 @@ def test_a_crowd_is_said_with_the_key_to_turn() -> None:
 
 
 @pytest.mark.parametrize("share", [None, 0.0, 0.5])
-def test_at_a_half_and_below_there_is_nothing_to_say(share: float | None) -> None:
-    assert remarks({"largest_topic_share": share}, HdbscanCluster(method="hdbscan")) == []
+def test_at_most_a_half_is_not_reported(share: float | None) -> None:
+    assert remarks({"largest_topic_share": share}, GraphCluster()) == []
     assert remarks({}, HdbscanCluster(method="hdbscan")) == []
 
 
@@ -31,7 +31,7 @@ def test_classes_are_what_they_are() -> None:
     assert remarks({"largest_topic_share": 0.9}, classes) == []
 
 
-def test_a_bound_on_outliers_that_cannot_be_met_is_said() -> None:
+def test_a_limit_on_outliers_that_cannot_be_reached_is_reported() -> None:
     noise = {"n_topics": 0, "outlier_share": 1.0, "largest_topic_share": None}
     (said,) = remarks(noise, HdbscanCluster(method="hdbscan", max_outlier_share=0.05, min_cluster_size=40))
     assert said == (
@@ -58,13 +58,13 @@ def test_a_bound_on_outliers_that_cannot_be_met_is_said() -> None:
         ({"share": 0.1, "n_vectors": 1}, "10% of the documents are copies of one text."),
     ],
 )
-def test_copies_of_few_texts_are_said(copies: dict[str, Any], begins: str) -> None:
+def test_copies_of_few_texts_are_reported(copies: dict[str, Any], begins: str) -> None:
     (said,) = remarks({}, HdbscanCluster(method="hdbscan"), copies)
     assert said.startswith(begins)
     assert remarks({}, HdbscanCluster(method="hdbscan"), {"share": 0.099, "n_vectors": 3}) == []
 
 
-def test_what_was_not_read_is_said() -> None:
+def test_unread_input_is_reported() -> None:
     source = {"n_empty": 150, "n_input_rows": 1_200, "n_replaced": 2, "has_passages": False}
     embedding = {"n_cut": 1_234, "max_tokens": 256}
     assert losses("topic_model", source, embedding, 5_000) == [
@@ -83,14 +83,14 @@ def test_what_was_not_read_is_said() -> None:
     assert loss_figures(source, embedding) == {"n_empty": 150, "n_cut": 1_234, "max_tokens": 256}
 
 
-def test_of_an_input_that_was_read_whole_there_is_nothing_to_say() -> None:
+def test_an_input_that_was_read_completely_has_no_remark() -> None:
     source = {"n_empty": 0, "n_replaced": 0, "n_input_rows": 9}
     assert losses("topic_model", source, {"n_cut": 0, "max_tokens": 256}, 9) == []
     assert losses("topic_model", source, {}) == []
     assert loss_figures(source, {}) == {"n_empty": 0}
 
 
-def test_duplicates_that_are_known_by_their_beginnings_are_said() -> None:
+def test_duplicates_found_by_their_beginnings_are_reported() -> None:
     (said,) = by_beginnings({"n_by_beginning": 3, "n_duplicates": 40, "max_tokens": 256})
     assert said.startswith("3 of 40 duplicates known by the first 256 tokens of long texts alone")
     assert by_beginnings({"n_by_beginning": 0}) == []

@@ -1,4 +1,4 @@
-"""The report: sampling keeps shares, data cannot break out of its block, a run's record goes where it belongs."""
+"""The report: sampling keeps shares, data cannot break out of its block, a run's record is in its place."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_texts_come_in_the_order_of_the_rows() -> None:
     assert take_texts(frame, rows, 50)["text"].to_list() == [f"t{i}" for i in rows]
 
 
-def test_texts_are_taken_from_all_parts_and_none_where_none_are_wanted(
+def test_texts_are_taken_from_all_parts_and_none_if_none_are_wanted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(report_module, "PART_ROWS", 7)
@@ -257,7 +257,7 @@ def test_numbers_that_json_lacks_become_null() -> None:
     )
 
 
-def test_the_title_is_escaped_where_it_is_html() -> None:
+def test_the_title_is_escaped_in_html() -> None:
     title = "</title><script>alert(1)</script>\ud800"
     page = build_page(title, {})
     assert "<script>alert(1)" not in page
@@ -371,7 +371,7 @@ def test_the_stage_draws_on_a_miss_and_finds_on_a_hit(tmp_path: Path) -> None:
     assert other != made
 
 
-def test_near_duplicates_are_told_of_a_run_that_left_some_out_and_of_no_other(tmp_path: Path) -> None:
+def test_near_duplicates_are_reported_only_for_a_run_that_left_some_out(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     refs = inputs(store, 30, 2)
     loaded = save_documents(store, [HOSTILE[0], "between", "x" * 1000])

@@ -1,4 +1,4 @@
-"""What a report says of near-duplicates: counts, thresholds, recall, and the least similar pairs of texts."""
+"""What a report says about near-duplicates: counts, thresholds, recall, and the least similar pairs of texts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RUNTIME = RuntimeConfig(device="cpu", n_threads=2)
 
 
 def block(store: ArtifactStore, texts: list[str], angles: list[float], config: AnyDeduplicate) -> Any:
-    """Return the block of documents whose vectors lie at these angles."""
+    """Return the block of documents whose vectors have these angles."""
     documents, pairs = save_documents(store, texts), {}
     if not isinstance(config, MinhashDeduplicate):
         vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
@@ -64,7 +64,7 @@ def test_counts_threshold_recall_and_pairs_by_hand(store: ArtifactStore, search:
     assert pairs == [
         ("d3", "three", "d0", "one"),
         ("d2", "two", "d0", "one"),
-    ]  # the equal text is none of them
+    ]  # the equal text is not included
     similarities = [line["similarity"] for line in found["least_similar"]]
     np.testing.assert_allclose(similarities, [np.cos(0.3), np.cos(0.1)], rtol=1e-6)
 
@@ -92,7 +92,7 @@ def test_words_have_another_measure_and_no_recall(store: ArtifactStore) -> None:
     assert found["least_similar"][0]["similarity"] == pytest.approx(36 / 37)
 
 
-def test_of_both_methods_each_pair_says_its_measure(store: ArtifactStore) -> None:
+def test_with_both_methods_each_pair_names_its_measure(store: ArtifactStore) -> None:
     both = block(store, PHRASES, [0.0, 1.5, 0.1], BothDeduplicate(method="both"))
     assert [method["measure"] for method in both["methods"]] == ["cosine", "Jaccard"]
     listed = [(line["measure"], line["doc_id"]) for line in both["least_similar"]]

@@ -1,4 +1,4 @@
-"""What a run's name means: one rule, for what uses a run and for what looks at it."""
+"""The meaning of a run's name: one rule, for commands that use a run and for commands that show it."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ def found(runs: Path, wanted: str | None = None, **options: object) -> str:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """Of `topics` two runs that were published, one that a gate held back, one that failed; of `other` one."""
+    """In `topics` two published runs, one that a gate held back, one that failed; in `other` one run."""
     complete(tmp_path, 1)
     complete(tmp_path, 2)
     complete(tmp_path, 3, published=False)
@@ -29,7 +29,7 @@ PUBLISHED, HELD, FAILED = (run_id(number).run_id for number in (2, 3, 4))
 
 
 @pytest.mark.parametrize("published", [True, False])
-def test_a_name_is_its_published_run_whatever_came_after(runs: Path, published: bool) -> None:
+def test_a_name_is_its_published_run_even_after_later_runs(runs: Path, published: bool) -> None:
     for wanted in ("topics", "topics/latest", str(runs / "topics"), str(runs / "topics" / "latest")):
         assert found(runs, wanted, published=published) == PUBLISHED
     assert found(runs, "other", published=published) == run_id(5).run_id
@@ -45,7 +45,7 @@ def test_a_run_is_found_by_its_id_and_folder(runs: Path, monkeypatch: pytest.Mon
     assert found(runs / "elsewhere", f"topics/{first.run_id}") == first.run_id
 
 
-def test_the_beginning_of_an_id_is_enough_where_it_fits_one(runs: Path) -> None:
+def test_the_beginning_of_an_id_is_enough_if_it_fits_one(runs: Path) -> None:
     assert found(runs, "20260101-000001") == found(runs, "topics/20260101-000001") == run_id(1).run_id
     assert found(runs, "other/2026") == run_id(5).run_id
     some = rf"other/{run_id(5).run_id}, topics/{FAILED}, topics/{HELD} and 2 more"
@@ -60,7 +60,7 @@ def test_a_failed_run_is_looked_at_and_not_used(runs: Path) -> None:
         resolve(runs, FAILED)
 
 
-def test_without_a_name_the_newest_is_meant(runs: Path) -> None:
+def test_without_a_name_the_newest_run_is_used(runs: Path) -> None:
     assert found(runs) == found(runs, published=False) == run_id(5).run_id
     assert found(runs, flow="topic_model") == PUBLISHED
     assert found(runs, flow="topic_model", published=False) == FAILED
@@ -79,7 +79,7 @@ def test_the_flow_must_be_the_one_asked_for(runs: Path) -> None:
     )
 
 
-def test_a_name_that_never_published_is_said_with_the_reason(tmp_path: Path) -> None:
+def test_a_name_without_a_published_run_is_refused_with_the_reason(tmp_path: Path) -> None:
     fail(tmp_path, 1, "new")
     with pytest.raises(
         ConfigError, match=r"new has no published run; the newest, .*, failed \(load: a.csv: no su"
@@ -140,7 +140,7 @@ def test_figures_are_those_of_the_published_run(tmp_path: Path) -> None:
     assert published_metrics(tmp_path, "topics") == {"n_topics": 1}
 
 
-def test_what_became_of_newer_runs_is_told(runs: Path) -> None:
+def test_the_states_of_newer_runs_are_reported(runs: Path) -> None:
     assert newer_runs(resolve(runs, "topics")) == [
         f"{FAILED} failed (load: a.csv: no such file)",
         f"{HELD} was held back by its gates",

@@ -1,4 +1,4 @@
-"""What gc keeps and removes."""
+"""The artifacts and runs that gc keeps and removes."""
 
 import json
 import os
@@ -26,7 +26,7 @@ DAY_S = 86_400.0
 
 @pytest.fixture
 def kept(store: ArtifactStore) -> set[str]:
-    """Artifacts that a run refers to, directly or through another, beside as many that none refers to."""
+    """Artifacts that a run refers to, directly or through another, and the same number without a reference."""
     ones = np.ones(3)
     names = {}
     for name in ("kept", "lost"):
@@ -59,7 +59,7 @@ def left(store: ArtifactStore) -> set[str]:
     return {f"{a.kind}/{a.key}" for a in list_artifacts(store)}
 
 
-def test_gc_keeps_what_records_stand_on_and_removes_the_rest(store: ArtifactStore, kept: set[str]) -> None:
+def test_gc_keeps_what_records_refer_to_and_removes_the_rest(store: ArtifactStore, kept: set[str]) -> None:
     runs = [store.root.parent / "runs"]
     lost = left(store) - kept
     assert len(lost) == 4
@@ -130,7 +130,7 @@ def test_an_artifact_without_a_manifest_is_listed_and_collected(store: ArtifactS
 
 
 def past(runs: Path, name: str, days_ago: float, **changes: Any) -> str:
-    """Make the record of a run that began so long ago and return `name/id`."""
+    """Make the record of a run that began this long ago and return `name/id`."""
     began = datetime.now(UTC) - timedelta(days=days_ago)
     run_id = f"{began:%Y%m%d-%H%M%S}-abcdef"
     (runs / name / run_id).mkdir(parents=True)
@@ -163,7 +163,7 @@ def test_failed_and_held_runs_do_not_push_good_ones_out(tmp_path: Path) -> None:
     assert published not in expired(tmp_path, keep_runs=1)
 
 
-def test_what_latest_points_at_is_kept_however_old(tmp_path: Path) -> None:
+def test_the_run_of_latest_is_kept_at_any_age(tmp_path: Path) -> None:
     runs = [past(tmp_path, "a", days, published=False) for days in (30, 20, 10)]
     point_latest(tmp_path / "a", runs[0].partition("/")[2])
     assert expired(tmp_path, keep_runs=1) == runs[1:]
@@ -191,7 +191,7 @@ def test_clean_removes_runs_and_then_what_only_they_refer_to(store: ArtifactStor
     assert [f"a/{path.name}" for path in (runs / "a").iterdir()] == [new]
 
 
-# --- what must not be taken for "no run needs it" ---
+# --- what must not be mistaken for "no run needs it" ---
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"run_id": "r1", "name": "topics", "st', "[]"])
@@ -214,12 +214,12 @@ def test_nothing_is_deleted_while_a_record_cannot_be_read(
     assert (runs / old).is_dir()
 
 
-def test_a_folder_without_runs_is_refused_unless_it_is_meant(
+def test_a_folder_without_runs_is_refused_unless_allowed(
     store: ArtifactStore, kept: set[str], tmp_path: Path
 ) -> None:
     before, empty = left(store), tmp_path / "empty"
     empty.mkdir()
-    for folder, said in ((tmp_path / "elsewhere", "no such folder"), (empty, "holds no record of a run")):
+    for folder, said in ((tmp_path / "elsewhere", "no such folder"), (empty, "contains no record of a run")):
         for runs in ([folder], [tmp_path / "runs", folder]):
             with pytest.raises(
                 ConfigError, match=f"^store gc: {folder}: {said}, so .* --runs, or give --no-runs"
@@ -231,7 +231,7 @@ def test_a_folder_without_runs_is_refused_unless_it_is_meant(
     assert clean(store, [tmp_path / "elsewhere"], RetentionConfig()).artifacts == []  # nothing could be lost
 
 
-def test_nothing_is_deleted_while_what_a_chain_stands_on_is_not_known(
+def test_nothing_is_deleted_while_the_artifacts_of_a_chain_are_unknown(
     store: ArtifactStore, tmp_path: Path
 ) -> None:
     batch = save(store, "documents", {"d": np.ones(2)}, name="batch")
@@ -241,7 +241,7 @@ def test_nothing_is_deleted_while_what_a_chain_stands_on_is_not_known(
     assert left(store) == {f"documents/{batch.key}", f"states/{state.key}"}
     store.path(state, "manifest.json").write_text("{")
     with pytest.raises(
-        ArtifactError, match=f"states/{state.key} is corrupt: .* what its chain of updates stands"
+        ArtifactError, match=f"states/{state.key} is corrupt: .* so the artifacts of its chain of updates"
     ):
         collect_garbage(store, [tmp_path / "runs"], 0.0)
     assert store.state("documents", batch.key) == "hit"
@@ -250,9 +250,7 @@ def test_nothing_is_deleted_while_what_a_chain_stands_on_is_not_known(
 # --- runs at work ---
 
 
-def test_what_a_run_at_work_made_or_found_stays_whatever_its_age(
-    store: ArtifactStore, tmp_path: Path
-) -> None:
+def test_artifacts_of_a_running_run_stay_at_any_age(store: ArtifactStore, tmp_path: Path) -> None:
     chunk, old = (save(store, kind, {"v": np.ones(2)}, name="o") for kind in ("vectors-enc", "labels"))
     for ref in (chunk, old):
         age(store.folder(ref.kind, ref.key))
@@ -264,7 +262,7 @@ def test_what_a_run_at_work_made_or_found_stays_whatever_its_age(
     assert left(store) == set()
 
 
-def test_what_a_run_at_work_is_writing_stays(store: ArtifactStore, tmp_path: Path) -> None:
+def test_artifacts_that_a_running_run_is_writing_stay(store: ArtifactStore, tmp_path: Path) -> None:
     staging = tmp_path / "runs" / "topics" / ".r1.staging"
     staging.mkdir(parents=True)
     half = store.root / ".staging" / "half"

@@ -1,4 +1,4 @@
-"""Run files: every file of a run's folder has a digest in its record, which has one too; use and verify compare."""
+"""Run files: every file in a run's folder has a digest in its record, which also has one; use and verify compare."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def problems(run: Path) -> list[str]:
     return [found.problem for found in verify_runs(run.parents[1])]
 
 
-def test_a_folder_as_it_was_written_has_no_problem_and_what_people_change_is_theirs(run: Path) -> None:
+def test_an_unchanged_folder_has_no_problem_and_people_may_change_their_files(run: Path) -> None:
     record = json.loads((run / "run.json").read_bytes())
     assert set(record["files"]) == {"topics.parquet", "model/topics.json"}
     (run / "suggestions.csv").write_text("doc_id,label\n1,sport\n")
@@ -85,7 +85,7 @@ def test_a_changed_table_is_named_where_the_run_is_shown(run: Path, how: str) ->
         print_run(record, run.parents[1])
 
 
-def test_a_run_of_before_is_read_as_it_is_and_counted(run: Path) -> None:
+def test_an_older_run_is_read_without_a_check_and_counted(run: Path) -> None:
     record = json.loads((run / "run.json").read_bytes())
     old = {key: value for key, value in record.items() if key not in {"files", "digest", "format"}}
     write_json(run / "run.json", old)
@@ -96,7 +96,7 @@ def test_a_run_of_before_is_read_as_it_is_and_counted(run: Path) -> None:
 
 
 @pytest.mark.parametrize("lost", ["files", "digest", "format"])
-def test_a_record_that_lost_one_of_its_marks_is_not_one_of_before(run: Path, lost: str) -> None:
+def test_a_record_without_one_of_its_marks_is_not_an_old_record(run: Path, lost: str) -> None:
     record = json.loads((run / "run.json").read_bytes())
     record.pop(lost)
     write_json(run / "run.json", record)

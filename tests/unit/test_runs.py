@@ -1,4 +1,4 @@
-"""Runs: folders written whole or not at all, on the disk, and `latest`; a failure leaves one record."""
+"""Runs: folders are written completely or not at all, are on the disk, and `latest`; a failure leaves one record."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_on_the_disk_before_it_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every file and folder of it; then its name, and the link's, in the folder of the series."""
+    """Every file and folder is synced; then its name, and the link's, in the folder of the series."""
     synced: list[tuple[str, bool]] = []
     fsync = os.fsync
 
@@ -111,7 +111,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     assert not list((tmp_path / "runs" / "topics").glob(".latest*"))
 
 
-def test_a_full_disk_is_one_line_whoever_says_it(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line_from_any_library(tmp_path: Path) -> None:
     with (
         pytest.raises(ArtifactError, match=r"cannot be written \(no space left on device\)"),
         run_folder(tmp_path, run_id(1)),

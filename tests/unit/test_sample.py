@@ -1,4 +1,4 @@
-"""A corpus beyond fit_limit: fitted rows keep what the fit says, the others follow their nearest fitted ones."""
+"""A corpus beyond fit_limit: fitted rows keep their topics, the others follow their nearest fitted ones."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_neighbours_vote_by_weight_and_noise_is_voted_for_too() -> None:
     np.testing.assert_allclose(shares, [0.6, 0.6, 0.6], rtol=1e-6)
 
 
-def test_of_equal_votes_the_nearest_neighbours_wins() -> None:
+def test_with_equal_votes_the_nearest_neighbour_wins() -> None:
     labels = np.array([5, 2], np.int32)
     half = np.full((2, 2), 0.5, np.float32)
     topics, _ = vote_topics(labels, np.array([[0, 1], [1, 0]], np.int32), half)

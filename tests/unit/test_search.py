@@ -58,7 +58,7 @@ def test_an_equal_vector_is_found_in_a_crowd_that_has_the_same_code() -> None:
     assert (distances == 0).all()
 
 
-def test_equal_fitted_vectors_go_by_index() -> None:
+def test_equal_fitted_vectors_are_in_order_of_index() -> None:
     fitted = np.tile(sphere(300), (4, 1))
     indices, distances = search_neighbors(fitted, fitted[:300], 5)
     np.testing.assert_array_equal(indices[:, :4], np.arange(300)[:, None] + [0, 300, 600, 900])
@@ -66,7 +66,7 @@ def test_equal_fitted_vectors_go_by_index() -> None:
     assert (distances[:, 4] > 0).all()
 
 
-def test_threads_and_chunks_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_and_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     fitted, queries = clumps(5000), clumps(3000, seed=2)
     index = cell_index(fitted, 1, n_threads=1)
     again = cell_index(fitted, 1, n_threads=3)
@@ -119,7 +119,7 @@ def test_links_lead_to_the_neighbours_of_each_place() -> None:
         np.testing.assert_array_equal(index.order[index.links[place]], index.group[graph[first]])
 
 
-def test_a_walk_finds_what_lies_in_other_cells() -> None:
+def test_a_walk_finds_neighbours_in_other_cells() -> None:
     vectors = sphere(13_000, dim=16)
     fitted, queries = vectors[:12_000], vectors[12_000:]
     true = nearest(fitted, queries, 5)
@@ -140,7 +140,7 @@ def test_a_walk_takes_nothing_twice_and_no_list_gets_worse() -> None:
     assert (walked[1] < cells[1] - 1e-3).any()
 
 
-def test_threads_and_chunks_change_no_bit_of_a_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_and_chunks_do_not_change_a_walk(monkeypatch: pytest.MonkeyPatch) -> None:
     fitted, queries = clumps(5000), clumps(3000, seed=2)
     index = linked(fitted, 3)
     alone = search_neighbors(fitted, queries, 3, n_threads=1, index=linked(fitted, 1))

@@ -1,4 +1,4 @@
-"""Search index: answers are brute force's, filters lose nothing, generations follow each other, bad input is named."""
+"""Search index: results equal brute force, filters lose nothing, generations follow each other, bad input is named."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def rows_of(hits: list[Any]) -> list[int]:
 
 @pytest.fixture(scope="module")
 def exact(tmp_path_factory: pytest.TempPathFactory) -> SearchIndex:
-    """An index that compares with all."""
+    """An index without a graph."""
     return build(tmp_path_factory.mktemp("exact"), TABLE)
 
 
@@ -137,7 +137,7 @@ def test_a_filter_far_from_the_query_still_finds_k(
     monkeypatch.setattr(ranking, "EXACT_KEPT", 0)
     vectors = np.array(documents_table(5000)["vector"].to_list(), np.float32)
     kept = np.zeros(5000, bool)
-    kept[np.argsort(vectors @ vectors[0])[:50]] = True  # the 1 % least like it
+    kept[np.argsort(vectors @ vectors[0])[:50]] = True  # the 1 % least similar to it
     found, _ = graph.nearest(vectors[:1], 10, kept)
     assert found[0].tolist() == brute(vectors, vectors[0], 10, kept)
 
@@ -176,7 +176,7 @@ def test_queries_are_put_with_the_query_prompt(textual: SearchIndex) -> None:
     assert (space["precision"], space["normalized"], space["dim"]) == ("float32", True, 32)
 
 
-def test_a_query_longer_than_the_encoder_reads_is_told(textual: SearchIndex) -> None:
+def test_a_query_longer_than_the_encoder_reads_is_reported(textual: SearchIndex) -> None:
     assert not textual.search("red tea", 1).truncated
     long = textual.search("red " * 40, 1)
     assert long.truncated
@@ -241,7 +241,7 @@ def test_a_graph_grows_too(tmp_path: Path) -> None:
         assert recall == 1.0 if most else recall >= 0.97
 
 
-def test_the_flow_takes_changes_in_and_rests_where_there_are_none(tmp_path: Path) -> None:
+def test_the_flow_adds_changes_and_computes_nothing_without_changes(tmp_path: Path) -> None:
     first = build(tmp_path, TABLE[:500])
     same = run(index_config(tmp_path))
     assert same.files.ref == first.files.ref
@@ -264,7 +264,7 @@ def test_the_flow_takes_changes_in_and_rests_where_there_are_none(tmp_path: Path
     assert anew.files.meta["parts"] == [500]
     assert rows_of(anew.search(QUERY, 30)) == rows_of(grown.search(QUERY, 30))
     other = build(tmp_path, TABLE[300:600].with_columns(text="kind"))
-    assert other.files.meta["base"] is None  # little is left of it: built anew
+    assert other.files.meta["base"] is None  # little is left of it: built from scratch
 
 
 def test_a_change_that_is_cut_short_leaves_the_old_index(
@@ -312,11 +312,11 @@ def test_a_kill_while_it_changes_leaves_the_old_index(tmp_path: Path) -> None:
     assert len(SearchIndex.open(latest)) == 48
 
 
-def test_two_who_change_an_index_do_not_lose_each_others_changes(tmp_path: Path) -> None:
+def test_two_processes_that_change_an_index_lose_no_changes(tmp_path: Path) -> None:
     index = build(tmp_path, TABLE[:50])
     other = SearchIndex.open(tmp_path / "runs/search/latest")
     index.remove(["d1"])
-    with pytest.raises(ArtifactError, match=r"was changed meanwhile .* open it again"):
+    with pytest.raises(ArtifactError, match=r"has changed .* open it again"):
         other.remove(["d2"])
 
 
@@ -345,25 +345,25 @@ def test_an_empty_query(textual: SearchIndex, query: str) -> None:
     [
         (np.ones(5), "the query's vector has 5 dimensions, the index 16: another space"),
         (np.ones((2, 16)), "has 2×16 dimensions, the index 16"),
-        (np.zeros(16), "holds only zeros"),
-        (np.full(16, np.nan), "holds NaN or infinite values"),
+        (np.zeros(16), "contains only zeros"),
+        (np.full(16, np.nan), "contains NaN or infinite values"),
     ],
 )
-def test_vectors_that_cannot_be_asked_for(exact: SearchIndex, vector: np.ndarray, said: str) -> None:
+def test_query_vectors_that_are_refused(exact: SearchIndex, vector: np.ndarray, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         exact.search(vector)
 
 
-def test_what_cannot_be_asked(exact: SearchIndex, graph: SearchIndex, textual: SearchIndex) -> None:
+def test_questions_that_are_refused(exact: SearchIndex, graph: SearchIndex, textual: SearchIndex) -> None:
     cases = [
-        (lambda: exact.search("words"), "its vectors are precomputed and no model is named for queries"),
+        (lambda: exact.search("words"), "its vectors are precomputed and no model is set for queries"),
         (lambda: exact.search(QUERY, 0), "search: k=0, expected 1 or more"),
         (lambda: exact.search(QUERY, mode="hybrid"), "a vector has no words"),
-        (lambda: graph.search("a", mode="bm25"), "the index keeps no words"),
+        (lambda: graph.search("a", mode="bm25"), "the index has no words"),
         (lambda: exact.search(QUERY, where="kind = "), "filter: column 7: expected a value, found the end"),
         (lambda: exact.search(QUERY, where="knd = 'a'"), "no column 'knd'; did you mean 'kind'"),
         (lambda: exact.similar("d9999"), "index: no document 'd9999'; ids are like 'd0'"),
-        (lambda: exact.topics(QUERY), "the index knows no topics; set index.topics"),
+        (lambda: exact.topics(QUERY), "the index has no topics; set index.topics"),
         (lambda: find_outliers(exact, 0), "outliers: k=0, expected 1 or more"),
         (lambda: textual.search("a", rerank="no/model"), "rerank: 'no/model' is neither a folder"),
         (lambda: SearchIndex.open("nowhere"), "nowhere: no index here"),
@@ -439,7 +439,7 @@ def test_an_adapter_moves_documents_and_queries(tmp_path: Path, tiny: Path) -> N
     hits = index.search(TABLE["text"][7], 3, mode="dense")
     assert (hits[0].doc_id, hits[0].score) == ("d7", pytest.approx(1.0, abs=1e-5))
     store.discard("adapters", writer.key)
-    with pytest.raises(ConfigError, match=r"moved by the adapter .* which is not in the store"):
+    with pytest.raises(ConfigError, match=r"its vectors need the adapter .* which is not in the store"):
         SearchIndex.open(tmp_path / "runs/search").search("red")
 
 

@@ -1,4 +1,4 @@
-"""Questions: pages, least scores, groups and lists of ids; what cannot be asked is refused in one line."""
+"""Questions: pages, minimum scores, groups and lists of ids; invalid arguments are one-line errors."""
 
 import json
 import threading
@@ -39,7 +39,7 @@ UNIT = QUERY / np.linalg.norm(QUERY)
 
 @pytest.fixture(scope="module")
 def exact(tmp_path_factory: pytest.TempPathFactory) -> SearchIndex:
-    """An index that compares with all."""
+    """An index without a graph."""
     return build(tmp_path_factory.mktemp("exact"), TABLE)
 
 
@@ -91,7 +91,7 @@ def test_a_ranking_as_deep_as_the_index_is_brute_force(
     assert rows_of(exact.search(QUERY, 50, where="kind = 'even'")) == brute(VECTORS, UNIT, 50, kept)
 
 
-def test_a_least_score_is_inclusive(exact: SearchIndex) -> None:
+def test_a_minimum_score_is_inclusive(exact: SearchIndex) -> None:
     hits = exact.search(QUERY, 40)
     assert exact.search(QUERY, 40, min_score=hits[9].score) == hits[:10]
     assert exact.search(QUERY, 4, offset=8, min_score=hits[9].score) == hits[8:10]
@@ -215,7 +215,7 @@ REFUSED: list[tuple[Callable[[SearchIndex], Any], str]] = [
     (lambda index: index.search({"q": "a"}), "expected one query, a text or a vector of numbers, found a dict"),
     (lambda index: index.search(np.stack([QUERY, QUERY])), "has 2×16 dimensions, the index 16"),
     (lambda index: index.search(3), "the query's vector has no dimensions"),
-    (lambda index: index.topics(QUERY), "search: the index knows no topics; set index.topics"),
+    (lambda index: index.topics(QUERY), "search: the index has no topics; set index.topics"),
     (lambda index: index.similar(7), "index: expected a document's id, a text, found int 7"),
     (lambda index: index.search(QUERY, where=3), "search: where=3, expected a text"),
     (lambda index: index.search(QUERY, rerank="a/model"), "search: rerank reads texts and the query is a vector"),
@@ -233,7 +233,7 @@ REFUSED: list[tuple[Callable[[SearchIndex], Any], str]] = [
 
 
 @pytest.mark.parametrize(("ask", "said"), REFUSED, ids=[said[:40] for _, said in REFUSED])
-def test_what_cannot_be_asked(exact: SearchIndex, ask: Callable[[SearchIndex], Any], said: str) -> None:
+def test_questions_that_are_refused(exact: SearchIndex, ask: Callable[[SearchIndex], Any], said: str) -> None:
     with pytest.raises(ConfigError) as raised:
         ask(exact)
     assert said in str(raised.value)
@@ -248,7 +248,7 @@ def test_vectors_may_be_lists_of_numbers(exact: SearchIndex) -> None:
 # --- removing and adding ---
 
 
-def test_a_text_is_no_list_of_ids(tmp_path: Path) -> None:
+def test_a_text_is_not_a_list_of_ids(tmp_path: Path) -> None:
     index = build(tmp_path, TABLE[:30].with_columns(id=pl.Series([str(row) for row in range(30)])))
     with pytest.raises(ConfigError, match="expected a list of ids"):
         index.remove("12")
@@ -327,13 +327,13 @@ def test_values_that_do_not_fit_are_named(exact: SearchIndex, column: str, value
         ([{"text": None}], "each document to add needs a text"),
     ],
 )
-def test_what_is_no_document(exact: SearchIndex, documents: Any, said: str) -> None:
+def test_values_that_are_not_documents(exact: SearchIndex, documents: Any, said: str) -> None:
     with pytest.raises(ConfigError) as raised:
         exact.add(documents, VECTORS[:1])
     assert said in str(raised.value)
 
 
-def test_equal_texts_without_ids_get_ids_of_their_own(tmp_path: Path) -> None:
+def test_equal_texts_without_ids_get_different_ids(tmp_path: Path) -> None:
     index = build(tmp_path, TABLE[:20])
     index.add(
         [{"text": "same"}, {"text": "same"}, {"text": "other"}, {"doc_id": "n", "text": "same"}], VECTORS[:4]

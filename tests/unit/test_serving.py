@@ -1,4 +1,4 @@
-"""What `topicflow serve` takes, what it refuses, and what it tells Prefect."""
+"""The schedules that `topicflow serve` accepts and refuses, and what it sends to Prefect."""
 
 import asyncio
 import socket
@@ -66,7 +66,7 @@ def test_a_schedule_of_no_flow_or_no_config_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("overlap", "strategy"), [("skip", "CANCEL_NEW"), ("queue", "ENQUEUE")])
-def test_what_prefect_is_told(tmp_path: Path, overlap: str, strategy: str) -> None:
+def test_what_prefect_receives(tmp_path: Path, overlap: str, strategy: str) -> None:
     text = '[[schedules]]\nname = "a"\nconfig = "c.toml"\ncron = "0 3 * * *"\ntimezone = "Europe/Berlin"\n'
     (schedule,) = read(tmp_path, f'{text}overlap = "{overlap}"\nset = ["seed=7"]\n').schedules
     (tmp_path / "c.toml").write_text('[load]\npath = "a.csv"\n')

@@ -1,4 +1,4 @@
-"""Sources: formats, globs, folders, queries, fingerprints, times, and every way in which they are not there."""
+"""Sources: formats, globs, folders, queries, fingerprints, times, and every way in which they can be missing."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_missing_files_name_the_nearest(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_without_texts_says_what_it_holds(tmp_path: Path) -> None:
+def test_a_folder_without_texts_says_what_it_contains(tmp_path: Path) -> None:
     assert "it is empty" in str(refused(tmp_path))
     written(tmp_path / "x.parquet", b"")
     assert "no text file in this folder; its 1 files end in .parquet" in str(refused(tmp_path))
@@ -205,7 +205,7 @@ def test_an_unreadable_disk_may_be_tried_again(tmp_path: Path, monkeypatch: pyte
 # --- fingerprints ---
 
 
-def test_fingerprints_are_of_bytes_and_not_of_places(tmp_path: Path) -> None:
+def test_fingerprints_depend_on_bytes_and_not_on_paths(tmp_path: Path) -> None:
     def of(path: Path, **fields: Any) -> str | None:
         return fingerprint(LoadConfig(path=str(path), **fields))
 
@@ -397,12 +397,12 @@ def test_times_in_numbers_and_types() -> None:
     assert times(zoned, dtype=pl.Datetime("ms", "Europe/Berlin")) == [NOON]
 
 
-def test_day_and_month_are_settled_by_what_tells_and_stay() -> None:
+def test_unambiguous_dates_decide_day_and_month_and_the_order_stays() -> None:
     column = Timestamps("load: f: column 'at'")
     first = column.parse(pl.Series(["03/04/2024", "31/01/2024"]), pl.Series([0, 1]))
     assert first.to_list() == [dt.datetime(2024, 4, 3), DAY]  # noqa: DTZ001
     assert column.parse(pl.Series(["03/04/2024"]), pl.Series([2])).to_list() == first.to_list()[:1]
-    said = r"row 7 holds '01/31/2024', expected a date \(day first, as most of the column is, such as '31/01/2024'\)"
+    said = r"row 7 contains '01/31/2024', expected a date \(day first, as most of the column is, such as '31/01/2024'\)"
     with pytest.raises(DataError, match=said):
         column.parse(pl.Series(["01/31/2024"]), pl.Series([7]))
 
@@ -426,7 +426,7 @@ APRIL_3, MARCH_4 = dt.datetime(2024, 4, 3), dt.datetime(2024, 3, 4)  # noqa: DTZ
 def test_the_order_of_dates_is_that_of_the_whole_column(
     column: list[str | None], order: str, is_sure: bool
 ) -> None:
-    """Whatever comes first, and in whatever parts."""
+    """The whole column decides, for any first rows and any parts."""
     values = pl.Series("at", column, dtype=pl.String)
     for size in (1, 2, len(column)):
         parts = [values[start : start + size] for start in range(0, len(values), size)]
@@ -434,7 +434,7 @@ def test_the_order_of_dates_is_that_of_the_whole_column(
         assert (found.order, found.is_sure) == (order, is_sure)
 
 
-def test_a_first_part_that_tells_nothing_is_read_by_what_a_later_one_tells(
+def test_an_ambiguous_first_part_is_read_in_the_order_of_a_later_one(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     whole = pl.Series("at", ["3/4/2024"] * 5 + ["31/1/2024"])
@@ -446,12 +446,12 @@ def test_a_first_part_that_tells_nothing_is_read_by_what_a_later_one_tells(
     assert caplog.messages == ["load: f: column 'at': dates such as '31/1/2024' are read day first"]
 
 
-def test_where_nothing_tells_it_is_said_and_month_first(caplog: pytest.LogCaptureFixture) -> None:
+def test_ambiguous_dates_are_reported_and_read_month_first(caplog: pytest.LogCaptureFixture) -> None:
     column = Timestamps("load: f: column 'at'", is_said=True)
     assert column.parse(pl.Series(["3/4/2024"]), pl.Series([0])).to_list() == [MARCH_4]
     (line,) = caplog.messages
     assert line == (
-        "load: f: column 'at': dates such as '3/4/2024' may be month first or day first and no row tells which; they "
+        "load: f: column 'at': dates such as '3/4/2024' may be month first or day first and no row decides; they "
         'are read month first; load.date_order = "dmy" reads them day first'
     )
 
@@ -475,12 +475,12 @@ def test_a_given_order_is_the_one(order: Order, text: str, day: dt.datetime) -> 
 def test_what_a_given_order_cannot_read_is_named() -> None:
     column = Timestamps("load: f: column 'at'", order="mdy")
     with pytest.raises(
-        DataError, match=r"row 0 holds '31/1/2024', expected a date \(month first, as load.date_orde"
+        DataError, match=r"row 0 contains '31/1/2024', expected a date \(month first, as load.date_orde"
     ):
         column.parse(pl.Series(["31/1/2024"]), pl.Series([0]))
 
 
-def test_a_column_is_read_anew_whatever_was_taken_of_its_rows(tmp_path: Path) -> None:
+def test_a_column_is_read_again_from_its_first_row(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     pl.DataFrame({"text": ["a", "b", "c"], "at": ["1", "x", "3"]}).write_csv(path)
     with open_source(LoadConfig(path=str(path), limit=2), 1) as source:
@@ -492,6 +492,6 @@ def test_a_column_is_read_anew_whatever_was_taken_of_its_rows(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("value", ["soon", "2024-13-01", "2024-02-30", "99/99/2024", True, dt.time(12)])
-def test_what_is_no_time_is_named(value: Any) -> None:
-    with pytest.raises(DataError, match=r"load: f: column 'at': row 1 holds "):
+def test_a_value_that_is_not_a_time_is_named(value: Any) -> None:
+    with pytest.raises(DataError, match=r"load: f: column 'at': row 1 contains "):
         times(None, value)

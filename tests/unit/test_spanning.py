@@ -1,4 +1,4 @@
-"""Spanning trees: those of a matrix of all distances, whatever the dimensions, copies, threads."""
+"""Spanning trees: equal to those of a matrix of all distances, for any dimensions, copies, threads."""
 
 import numba
 import numpy as np
@@ -48,7 +48,7 @@ def test_copies_are_joined_at_no_distance(min_samples: int) -> None:
         np.testing.assert_allclose(lengths[570:], np.sort(minimum_spanning_tree(distances).data), rtol=1e-5)
 
 
-def test_threads_change_no_bit() -> None:
+def test_threads_do_not_change_the_result() -> None:
     points = clumps(2 * BLOCK_ROWS + 10, 5, 3)
     np.testing.assert_array_equal(spanning_tree(points, 10, 1), spanning_tree(points, 10, 3))
 

@@ -1,4 +1,4 @@
-"""CSV files that hold texts: no cell that a spreadsheet runs, and every text comes back as it was."""
+"""CSV files with texts: a spreadsheet runs no cell, and every text is read back exactly."""
 
 import csv
 from pathlib import Path

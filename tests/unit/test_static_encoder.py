@@ -58,7 +58,7 @@ def test_the_table_keeps_the_main_axes_and_weighs_by_rank() -> None:
     centred = vectors[~special] - vectors[~special].mean(0)
     np.testing.assert_allclose(
         unweighted @ unweighted.T, centred @ centred.T, atol=0.5
-    )  # but for the weak axes
+    )  # except the weak axes
     spreads = np.linalg.norm(unweighted, axis=0)
     np.testing.assert_allclose(spreads, np.linalg.svd(centred)[1][:3], rtol=1e-4)
     np.testing.assert_array_equal(table, distilled_table(vectors, special, 3, 1e-2))
@@ -68,7 +68,7 @@ def test_the_table_keeps_the_main_axes_and_weighs_by_rank() -> None:
 # --- the encoder ---
 
 
-def test_padding_that_a_tokenizer_file_asks_for_is_no_part_of_a_token(tiny: Path, tmp_path: Path) -> None:
+def test_padding_in_a_tokenizer_file_is_not_part_of_a_token(tiny: Path, tmp_path: Path) -> None:
     import shutil
 
     from tokenizers import Tokenizer

@@ -62,7 +62,7 @@ def test_arrays_are_mapped_and_read_only(store: ArtifactStore) -> None:
         array[0, 0] = 1
 
 
-def test_the_manifest_says_what_was_made_of_what(store: ArtifactStore) -> None:
+def test_the_manifest_names_inputs_and_files(store: ArtifactStore) -> None:
     made = write(store)
     manifest = store.manifest(made.kind, made.key)
     assert manifest["recipe"] == RECIPE.as_dict()
@@ -78,7 +78,7 @@ def test_a_block_that_fails_leaves_nothing(store: ArtifactStore) -> None:
     assert (visible(store), staged(store)) == ([], [])
 
 
-def test_a_second_writer_of_a_key_gives_way_to_the_first(store: ArtifactStore) -> None:
+def test_a_second_writer_of_a_key_keeps_the_artifact_of_the_first(store: ArtifactStore) -> None:
     write(store)
     before = (store.folder("numbers", RECIPE.key) / "a.npy").stat().st_ino
     write(store)
@@ -117,8 +117,8 @@ def spoil(store: ArtifactStore, how: str) -> None:
 
 DAMAGE = {
     "manifest gone": "corrupt: manifest.json is gone",
-    "manifest cut": "corrupt: manifest.json is no JSON",
-    "manifest empty": "corrupt: manifest.json is no JSON",
+    "manifest cut": "corrupt: manifest.json is not JSON",
+    "manifest empty": "corrupt: manifest.json is not JSON",
     "manifest of another form": "corrupt: manifest.json lacks format",
     "file cut": "corrupt: a.npy has 175 bytes, expected 176",
     "file gone": "corrupt: t.parquet is gone",
@@ -126,7 +126,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize(("how", "named"), DAMAGE.items())
-def test_damage_is_named_never_used_and_mended_by_writing_again(
+def test_damage_is_named_never_used_and_repaired_by_writing_again(
     store: ArtifactStore, how: str, named: str
 ) -> None:
     write(store)
@@ -138,7 +138,7 @@ def test_damage_is_named_never_used_and_mended_by_writing_again(
     assert staged(store) == []
 
 
-def test_verify_reads_every_byte_and_removes_only_when_told(store: ArtifactStore) -> None:
+def test_verify_reads_every_byte_and_removes_only_if_asked(store: ArtifactStore) -> None:
     good = write(store, Recipe("count", "numbers", 2))
     made = write(store)
     path = store.path(made, "a.npy")
@@ -289,7 +289,7 @@ def start(point: str, store: ArtifactStore) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, ArtifactStore]]:
-    """The stores that writers killed at each point left, with the writers' exit codes."""
+    """The stores that killed writers left at each point, with the writers' exit codes."""
     points = ["begun", "array", "half", "digest", "fsync", "rename"]
     stores = {point: ArtifactStore(tmp_path_factory.mktemp(point) / "store") for point in points}
     writers = {point: start(point, store) for point, store in stores.items()}

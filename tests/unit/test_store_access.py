@@ -1,4 +1,4 @@
-"""Access: what the system refuses to read is named with its reason and a remedy; it is never called damaged."""
+"""Access: files that the system refuses to read are named with reason and remedy; they are never called damaged."""
 
 import errno
 import os
@@ -43,7 +43,7 @@ recipe = Recipe(stage="count", kind="numbers", version=1, config={"n": 3}, seed=
 
 @pytest.fixture
 def shared() -> Iterator[ArtifactStore]:
-    """A store that other users reach: pytest's own folders are closed to them."""
+    """A store that other users can reach: pytest's own folders are closed to them."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)  # noqa: PTH101
         yield ArtifactStore(Path(folder) / "store")
@@ -59,7 +59,7 @@ def as_another_user(store: ArtifactStore, code: str) -> subprocess.CompletedProc
 
 
 def close_to_others(store: ArtifactStore, names: str = "*") -> Path:
-    """Make files of the artifact readable by their owner alone, and return its folder."""
+    """Make files of the artifact readable only by their owner, and return its folder."""
     folder = store.folder("numbers", RECIPE.key)
     for path in folder.rglob(names):
         path.chmod(0o700 if path.is_dir() else 0o600)
@@ -92,7 +92,7 @@ def test_verify_as_another_user_reports_and_leaves_a_colleagues_artifacts(shared
     assert [found.problem for found in verify_artifacts(shared)] == ["", ""]
 
 
-def test_an_unreadable_file_does_not_end_the_command_and_damage_beside_it_is_told(
+def test_an_unreadable_file_does_not_end_the_command_and_other_damage_is_reported(
     shared: ArtifactStore,
 ) -> None:
     write(shared, OTHER)
@@ -166,7 +166,7 @@ for act in (lambda: store.array(ref, "a"), lambda: store.table(ref, "t"), lambda
     assert visible(shared) == [f"numbers/{RECIPE.key}"]
 
 
-def test_damage_in_a_store_that_may_only_be_read_is_named_and_left(shared: ArtifactStore) -> None:
+def test_damage_in_a_read_only_store_is_named_and_left(shared: ArtifactStore) -> None:
     write(shared)
     path = shared.folder("numbers", RECIPE.key) / "a.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\1")
@@ -200,7 +200,7 @@ REFUSALS = {
 def refused(
     request: pytest.FixtureRequest, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[str, str]:
-    """Let every file of the artifact's folder fail to open as a bad disk does; return reason and remedy."""
+    """Let every file of the artifact's folder fail to open as on a bad disk; return reason and remedy."""
     opened = Path.open
 
     def failing(self: Path, *arguments: Any, **options: Any) -> Any:
@@ -214,7 +214,7 @@ def refused(
     return os.strerror(request.param).lower(), REFUSALS[request.param]
 
 
-def test_what_a_disk_refuses_is_no_damage(store: ArtifactStore, refused: tuple[str, str]) -> None:
+def test_a_refusal_of_the_disk_is_not_damage(store: ArtifactStore, refused: tuple[str, str]) -> None:
     reason, remedy = refused
     for remove in (False, True):
         (found,) = verify_artifacts(store, remove=remove)
@@ -227,7 +227,7 @@ def test_what_a_disk_refuses_is_no_damage(store: ArtifactStore, refused: tuple[s
     assert store.folder("numbers", RECIPE.key).exists()
 
 
-def test_a_data_file_that_a_disk_refuses_is_no_damage(
+def test_a_data_file_that_a_disk_refuses_is_not_damaged(
     store: ArtifactStore, refused: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reason, remedy = refused
@@ -254,7 +254,7 @@ def test_a_data_file_that_a_disk_refuses_is_no_damage(
 
 
 def test_the_limit_on_open_files_is_named_by_reads_and_writes(store: ArtifactStore) -> None:
-    """A real process without a file handle left, in place of errors that are made up."""
+    """A real process without a free file handle, instead of made-up errors."""
     write(store)
     code = f"""
 import os, resource

@@ -64,7 +64,7 @@ PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "she
 
 
 def at_module_level(tree: ast.Module) -> ast.Module:
-    """Return the tree without function bodies and without what only type checkers see."""
+    """Return the tree without function bodies and without code for type checkers only."""
 
     class Outside(ast.NodeTransformer):
         def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
@@ -77,7 +77,7 @@ def at_module_level(tree: ast.Module) -> ast.Module:
 
 
 def level_of(module: str) -> int:
-    """Return the level of a module's folder; a file that belongs nowhere fails here."""
+    """Return the level of a module's folder; fail for a file that belongs nowhere."""
     folder = folder_of(module)
     found = [level for level, folders in enumerate(LEVELS) if folder in folders]
     assert found, (
@@ -148,7 +148,7 @@ def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
         "topicflow.tasks.runs.records",
     ],
 )
-def test_what_answers_at_once_imports_nothing_heavy(module: str) -> None:
+def test_quick_commands_import_nothing_heavy(module: str) -> None:
     code = (
         f"import sys, {module}; print(sorted({HEAVY | {'prefect', 'scipy', 'numba'}!r} & set(sys.modules)))"
     )
@@ -244,7 +244,7 @@ def test_a_change_elsewhere_is_not_noticed(copy: Path) -> None:
     assert not any(file.startswith(("tasks/core/clusters", "tasks/store", "configs")) for file in files)
 
 
-def test_comments_docstrings_and_places_of_imports_are_no_code(copy: Path) -> None:
+def test_comments_docstrings_and_places_of_imports_do_not_count_as_code(copy: Path) -> None:
     core = copy / "tasks/core/clusters/clustering.py"
     text = core.read_text()
     moved = text.replace(
@@ -254,9 +254,7 @@ def test_comments_docstrings_and_places_of_imports_are_no_code(copy: Path) -> No
     core.write_text(text.replace('"""Return', '"""Really return').replace("\n\n\n", "\n\n\n# a comment\n"))
     assert core.read_text() != text
     assert stage_code("cluster", copy) == recorded()["cluster"]["code"]
-    assert shape(ast.parse(moved)) == shape(
-        ast.parse(text)
-    )  # a file may move; what it holds is hashed with it
+    assert shape(ast.parse(moved)) == shape(ast.parse(text))  # a file may move; its content is hashed with it
     core.write_text(text)
 
 

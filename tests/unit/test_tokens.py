@@ -1,4 +1,4 @@
-"""Tokens: each text once, cut by the tokenizer's own rule, and batches of one length that cover every row once."""
+"""Tokens: each text once, cut by the tokenizer's rule, and batches of one length that contain every row once."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tuning on a store: the adapter and the tuned model as artifacts, later stages that name them, and what is refused."""
+"""Tuning with a store: the adapter and the tuned model as artifacts, later stages that name them, and refusals."""
 
 import dataclasses
 import json
@@ -103,7 +103,7 @@ def line(store: ArtifactStore, tiny: Path, tmp_path: Path) -> Line:
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts that any model was asked for."""
+    """The texts that any model has embedded."""
     asked: list[str] = []
     encode = SentenceTransformersEncoder.encode
 
@@ -336,7 +336,7 @@ def test_pairs_and_triplets_tune_what_held_out_ones_measure(
 
 
 def partners(tmp_path: Path, kind: str) -> PairExamples:
-    """Pairs of documents of one topic, or of any two topics with a score, of which nothing more is said."""
+    """Pairs of documents of one topic, or of any two topics with a score, without any other label."""
     rng, n = np.random.default_rng(0), len(LABELS)
     group = np.arange(n) % 15  # pairs stay within fifteen groups
     a = np.repeat(np.arange(n), 4)
@@ -378,12 +378,12 @@ def test_positive_pairs_alone_and_graded_ones_tune_what_is_measured(
     assert ("score" in table.columns) == (kind == "graded")
 
 
-def test_one_pair_has_nothing_to_be_told_from() -> None:
+def test_one_pair_has_no_other_to_compare_with() -> None:
     found = ExampleSet(
         np.eye(4, dtype=np.float32), np.array([0, 0, 2, 2], np.int8), np.full(4, -1),
         np.array([[0, 1], [2, 3]]), np.array([0, 2], np.int8), np.array([True, True]),
     )  # fmt: skip
-    with pytest.raises(DataError, match="one pair is left to train on, and nothing to tell it from"):
+    with pytest.raises(DataError, match="one pair is left to train on, without another"):
         fit_adapter(found, AdapterTune(), 1)
     unlike = dataclasses.replace(found, similar=np.array([False, True]))
     with pytest.raises(DataError, match="no similar pair is left to train on"):

@@ -1,4 +1,4 @@
-"""Updates, run after run: told, drifted, fitted anew, gated, resumed; nothing lost or doubled."""
+"""Updates, run after run: assigned, drifted, refitted, gated, resumed; nothing lost or doubled."""
 
 import json
 import shutil
@@ -27,14 +27,14 @@ Record = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Record, Record]:
-    """A folder with a first run and an update that tells documents to it, and both records."""
+    """A folder with a first run and an update that assigns documents to it, and both records."""
     folder = tmp_path_factory.mktemp("begun")
     return folder, tell(config_of(folder, story()[:N_FIRST])), tell(config_of(folder, story()))
 
 
 @pytest.fixture
 def series(begun: tuple[Path, Record, Record], tmp_path: Path) -> Path:
-    """A copy of that folder that a test may go on from."""
+    """A copy of that folder that a test may continue from."""
     shutil.copytree(begun[0], tmp_path / "series", symlinks=True)
     return tmp_path / "series"
 
@@ -43,7 +43,7 @@ def stages(record: Record) -> list[str]:
     return [stage["stage"] for stage in record["stages"]]
 
 
-def test_new_documents_are_told_to_the_topics_there_are(begun: tuple[Path, Record, Record]) -> None:
+def test_new_documents_are_assigned_to_the_existing_topics(begun: tuple[Path, Record, Record]) -> None:
     folder, first, second = begun
     assert first["update"]["refit"]
     assert first["n_documents"] == N_FIRST
@@ -84,7 +84,9 @@ def test_the_folder_is_a_topic_models_and_more(begun: tuple[Path, Record, Record
     assert sum(sum(topic["counts"]) for topic in second["updates"]["topics"]) == sum(sizes.values())
 
 
-def test_an_update_computes_nothing_for_documents_that_were_told(begun: tuple[Path, Record, Record]) -> None:
+def test_an_update_computes_nothing_for_documents_that_were_assigned(
+    begun: tuple[Path, Record, Record],
+) -> None:
     _, first, second = begun
     rows = {stage["stage"]: stage["rows"] for stage in second["stages"]}
     assert {rows[stage] for stage in ("load", "embed", "assign", "count")} == {60}
@@ -135,7 +137,7 @@ def latest(folder: Path) -> Path:
     return folder / "runs" / "story" / "latest"
 
 
-def test_drift_only_warns_where_asked(series: Path) -> None:
+def test_drift_only_warns_if_asked(series: Path) -> None:
     table = pl.concat([story(), new_topic(60, axis=7, start=180)])
     record = tell(config_of(series, table, drift={"on_drift": "warn"}))
     assert not record["update"]["refit"]
@@ -145,7 +147,7 @@ def test_drift_only_warns_where_asked(series: Path) -> None:
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Takes what is posted; refuses the first so many."""
+    """Takes posted messages; refuses the first n."""
 
     told: ClassVar[list[Any]] = []
     refusals = 0
@@ -174,7 +176,7 @@ def webhook() -> Iterator[str]:
     server.server_close()
 
 
-def test_a_run_that_fails_its_gates_is_kept_and_told_and_not_published(
+def test_a_run_that_fails_its_gates_is_kept_and_reported_but_not_published(
     series: Path, webhook: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOPICS_HOOK", webhook)
@@ -194,7 +196,7 @@ def test_a_run_that_fails_its_gates_is_kept_and_told_and_not_published(
     )
     assert "secret-token" not in kept
     assert events == [told]
-    again = tell(config_of(series, table))  # the next goes on from the last published one
+    again = tell(config_of(series, table))  # the next continues from the last published one
     assert (again["update"]["n_new"], again["update"]["number"], again["published"]) == (60, 3, True)
     assert again["update"]["previous"] == before
 
@@ -219,12 +221,12 @@ def test_late_documents_a_clock_that_went_back_and_columns_that_changed(
     assert table["truth"].null_count() == 5
     worse = changed.vstack(changed.head(1).with_columns(id=pl.lit("x"))).with_columns(stars=pl.lit([1, 2]))
     with pytest.raises(
-        DataError, match=r"column 'stars' was Int32 in the runs before and is List\(Int64\); mend"
+        DataError, match=r"column 'stars' was Int32 in earlier runs and is List\(Int64\) now; correct"
     ):
         tell(config_of(series, worse))
 
 
-def test_a_deleted_run_is_passed_over_and_its_documents_are_told_again(series: Path) -> None:
+def test_a_deleted_run_is_skipped_and_its_documents_are_assigned_again(series: Path) -> None:
     newest, first = runs_of(series)
     shutil.rmtree(series / "runs" / "story" / newest)
     record = tell(config_of(series, story()))
@@ -234,7 +236,7 @@ def test_a_deleted_run_is_passed_over_and_its_documents_are_told_again(series: P
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_record_of_the_chain_that_cannot_be_read_stops_the_update(series: Path, which: int) -> None:
-    """It once counted as no run: "first run", all documents assigned anew, names on other topics."""
+    """Such a record once counted as no run: "first run", all documents assigned again, names on other topics."""
     path = series / "runs" / "story" / runs_of(series)[which] / "run.json"
     good = path.read_bytes()
     path.write_bytes(good[:200])
@@ -247,7 +249,7 @@ def test_a_record_of_the_chain_that_cannot_be_read_stops_the_update(series: Path
     assert (record["update"]["number"], record["update"]["n_new"]) == (3, 5)
 
 
-def test_a_state_whose_artifacts_are_gone_is_passed_over_and_none_left_is_said(series: Path) -> None:
+def test_a_state_without_its_artifacts_is_skipped_and_an_error_if_none_is_left(series: Path) -> None:
     newest, first = runs_of(series)
     store = ArtifactStore(series / "store")
     key = resolve(series / "runs", newest)["update"]["state"]
@@ -257,7 +259,7 @@ def test_a_state_whose_artifacts_are_gone_is_passed_over_and_none_left_is_said(s
     assert (record["update"]["previous"], record["update"]["n_new"]) == (first, 65)
     shutil.rmtree(series / "store" / "states")
     with pytest.raises(
-        ArtifactError, match=r"the state of no run is whole in the store, last .*states/.* is missing"
+        ArtifactError, match=r"no run has a complete state in the store, last .*states/.* is missing"
     ):
         tell(config_of(series, more))
 
@@ -272,7 +274,7 @@ def test_a_clock_that_was_set_back_breaks_no_chain(series: Path) -> None:
     assert (after["update"]["number"], after["update"]["n_new"]) == (3, 5)
 
 
-def test_backfill_is_one_run_a_period_in_order_and_goes_on(tmp_path: Path) -> None:
+def test_backfill_is_one_run_per_period_in_order_and_continues(tmp_path: Path) -> None:
     config = config_of(tmp_path, story()).model_copy(update={"period": "1d"})
     due = list(due_periods(config, 3))
     assert [each.arrive.until for each in due] == ["2024-01-07", "2024-01-08", "2024-01-09"]
@@ -284,7 +286,7 @@ def test_backfill_is_one_run_a_period_in_order_and_goes_on(tmp_path: Path) -> No
     assert list(due_periods(config, 3)) == []
 
 
-def test_gc_keeps_what_the_last_state_stands_on(series: Path) -> None:
+def test_gc_keeps_what_the_last_state_refers_to(series: Path) -> None:
     store = ArtifactStore(series / "store")
     newest, first = runs_of(series)
     shutil.rmtree(series / "runs" / "story" / first)
@@ -293,7 +295,7 @@ def test_gc_keeps_what_the_last_state_stands_on(series: Path) -> None:
     assert (record["n_documents"], record["update"]["previous"]) == (210, newest)
 
 
-def test_another_seed_fits_anew_and_ids_stay(series: Path) -> None:
+def test_another_seed_refits_and_ids_stay(series: Path) -> None:
     more = pl.concat([story(), new_topic(5, axis=0, start=180)])
     record = tell(config_of(series, more, seed=7))
     assert record["update"]["reason"] == "the config that fits is another one"

@@ -1,4 +1,4 @@
-"""Vectors: one text meets one encoder once, ever; a kill costs a chunk; look-ups survive colliding digests."""
+"""Vectors: an encoder embeds one text only once; a kill loses one chunk; look-ups survive colliding digests."""
 
 import numpy as np
 import polars as pl
@@ -59,7 +59,7 @@ def test_vectors_come_back_in_the_order_asked_with_their_lengths(store: Artifact
     assert n_tokens.tolist() == [len(text.split()) for text in asked]
 
 
-def test_a_text_whose_chunk_is_gone_is_no_other_text(store: ArtifactStore) -> None:
+def test_a_text_whose_chunk_is_gone_gets_no_other_vector(store: ArtifactStore) -> None:
     vectors = VectorStore(store, "hash")
     embed_missing(pl.Series(["red tea", "cat"]), vectors, HashEncoder(), 10, lambda _: None)
     places = vectors.locate(text_digests(pl.Series(["cat", "never seen"])))
@@ -117,7 +117,7 @@ def test_a_damaged_chunk_alone_is_computed_again(store: ArtifactStore, how: str)
     np.testing.assert_array_equal(vectors_of(store, TEXTS)[0], HashEncoder().encode(TEXTS)[0])
 
 
-def test_digests_with_equal_high_halves_are_told_apart(store: ArtifactStore) -> None:
+def test_digests_with_equal_high_halves_are_distinguished(store: ArtifactStore) -> None:
     digests = np.array([[5, 3], [5, 1], [5, 2], [4, 9], [6, 1], [2**64 - 1, 7]], np.uint64)
     values = np.arange(6, dtype=np.float32)[:, None].repeat(2, axis=1)
     vectors = VectorStore(store, "planted")
@@ -165,10 +165,10 @@ GOOD = np.ones((3, 2))
         (np.ones(3), "has shape (3,) of float64, expected (rows, dim) of floats"),
         (np.ones((3, 2), int), "has shape (3, 2) of int64, expected (rows, dim) of floats"),
         (GOOD[:2], "has 2 rows, expected 3 as in the input: one vector for each row, in order"),
-        (GOOD * [[1], [np.nan], [1]], "row 1 holds NaN or infinite values (1 such rows)"),
-        (GOOD * [[1], [1], [np.inf]], "row 2 holds NaN or infinite values (1 such rows)"),
-        (GOOD * [[1], [0], [0]], "row 1 holds only zeros (2 such rows)"),
-        (np.ones((3, 0)), "row 0 holds only zeros (3 such rows)"),
+        (GOOD * [[1], [np.nan], [1]], "row 1 contains NaN or infinite values (1 such rows)"),
+        (GOOD * [[1], [1], [np.inf]], "row 2 contains NaN or infinite values (1 such rows)"),
+        (GOOD * [[1], [0], [0]], "row 1 contains only zeros (2 such rows)"),
+        (np.ones((3, 0)), "row 0 contains only zeros (3 such rows)"),
     ],
 )
 def test_vectors_that_cannot_be_used_are_named(vectors: np.ndarray, line: str) -> None:
@@ -182,7 +182,7 @@ def test_vectors_that_cannot_be_used_are_named(vectors: np.ndarray, line: str) -
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_vectors_of_any_scale_are_numbers(scale: float, dtype: type) -> None:
     if not float(np.finfo(dtype).smallest_subnormal) < scale < float(np.finfo(dtype).max):
-        pytest.skip("the type holds no such number")
+        pytest.skip("the type has no such number")
     given = np.array([[3.0, 4.0], [-5.0, 12.0]]) * [[scale], [1.0]]
     found = check_vectors(given.astype(dtype), 2, "v.npy")
     tolerance = 0.2 if (dtype, scale) == (np.float32, 1e-44) else 1e-6  # a subnormal has a digit or two
@@ -196,8 +196,8 @@ def test_vectors_of_ordinary_scale_keep_their_bits() -> None:
     np.testing.assert_array_equal(check_vectors(given, 1000, "v.npy"), expected)
 
 
-def test_rows_that_are_no_documents_are_not_checked() -> None:
+def test_rows_that_are_not_documents_are_not_checked() -> None:
     vectors = GOOD * [[1], [np.nan], [0]]
     assert check_vectors(vectors, 3, "v.npy", np.array([0])).shape == (1, 2)
-    with pytest.raises(DataError, match="row 2 holds only zeros"):
+    with pytest.raises(DataError, match="row 2 contains only zeros"):
         check_vectors(vectors, 3, "v.npy", np.array([0, 2]))

@@ -74,13 +74,13 @@ def bound_outliers(
     max_share : float
         Largest share of outliers.
     counts : ndarray of shape (n,), integer, optional
-        Documents that each row stands for, 0 of a copy that follows another row; 1 of each if None.
+        Number of documents of each row, 0 for a copy that follows another row; 1 for each if None.
 
     Returns
     -------
     labels : ndarray of shape (n,), int32
     memberships : ndarray of shape (n,), float32
-        Cosine to the centroid of the topic that a row was given to, 0 where negative; NaN of the other rows.
+        Cosine to the centroid of the topic to which a row was reassigned, 0 if negative; NaN for the other rows.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Copies: clusters of distinct points and how often each occurs -> clusters in which copies count, and harm no other.
+"""Copies: clusters of distinct points and the count of each point -> clusters in which copies count.
 
-Topics are found among distinct points, as if each occurred once: a point with many copies has no density of its own,
-which would be without bound, so that it pulls no cluster apart. Its copies follow it. What occurs as often as the
-smallest topic has documents is a topic by itself where it lies in none, or in one that it does not fit.
+Topics are computed from distinct points, as if each occurred once: a point with many copies would have an unlimited
+density and split clusters. Its copies follow it. A point that occurs at least as often as the smallest topic has
+documents becomes its own topic if it is in none, or in one that it does not fit.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from topicflow.tasks.core.clusters.assign import topic_centroids
 from topicflow.tasks.core.clusters.clustering import Clustering, FloatArray, number_by_size
 
 MISFIT = 0.05
-"""Share of a topic's texts below whose similarity to its centroid a text with many copies does not fit it: three short
-answers among 250 news lay below all of the topic of 60 that they were put into (tests/benchmarks)."""
+"""Quantile of the similarities of a topic's texts to its centroid; a text with many copies below it does not fit: three
+short answers among 250 news were less similar than all texts of their topic of 60 (tests/benchmarks)."""
 
 Counts = NDArray[np.integer]
 
 
 def crowds_alone(found: Clustering, counts: Counts, least: int) -> Clustering:
-    """Return the clusters (n,) with each point of no cluster that occurs `least` times and more as one of its own."""
+    """Return the clusters (n,); each point without a cluster that occurs at least `least` times becomes its own."""
     return _alone(found, (found.labels < 0) & (counts >= least), counts)
 
 
 def misfits_alone(found: Clustering, embeddings: FloatArray, counts: Counts, least: int) -> Clustering:
-    """Return the clusters (n,) with each point that occurs `least` times and more, and fits its cluster badly, alone.
+    """Return the clusters (n,); a point that occurs at least `least` times and fits its cluster badly becomes its own.
 
     Parameters
     ----------
     found : Clustering
-        Of n distinct points.
+        Clusters of n distinct points.
     embeddings : ndarray of shape (n, dim), float32
         Unit vectors.
     counts : ndarray of shape (n,), integer
-        How often each point occurs.
+        The number of copies of each point.
     least : int
-        Documents of the smallest cluster. A cluster is compared with where as many of its points occur less often.
+        Size of the smallest cluster. Only clusters with at least this many points that occur less often are compared.
 
     Notes
     -----
-    A layout puts every point beside its nearest others, however far these are; the embeddings know.
+    A layout puts every point beside its nearest points, even if these are far away; the embeddings show the distance.
     """
     often = counts >= least
     rare = np.where(often, -1, found.labels).astype(np.int32)

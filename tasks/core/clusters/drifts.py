@@ -11,7 +11,7 @@ N_BINS = 512
 """Bins of cosine distances in [0, 2]; a statistic computed from them cannot distinguish distances within .004."""
 
 MIN_EXPECTED = 5.0
-"""Minimum expected documents of a topic that counts as a group of its own, as in the chi-squared test."""
+"""Minimum expected documents of a topic that counts as a separate group, as in the chi-squared test."""
 
 Counts = NDArray[np.int64]
 

@@ -21,7 +21,7 @@ INSIDE = 0.05
 
 
 class CondensedTree(NamedTuple):
-    """Clusters of at least a minimum size. Each comes after its parent; the first holds all points.
+    """Clusters of at least a minimum size. Each comes after its parent; the first contains all points.
 
     Attributes
     ----------

@@ -31,7 +31,7 @@ LISTED = 16
 class Tree:
     """A k-d tree: points (dim, n) in the order of the tree, their row numbers, and the nodes as a binary heap.
 
-    Node i holds the points starts[i] up to stops[i], within lower[i] and upper[i] (dim,). Unless it is a leaf, its
+    Node i contains the points starts[i] up to stops[i], within lower[i] and upper[i] (dim,). Unless it is a leaf, its
     children are 2i + 1 and 2i + 2.
     """
 

@@ -1,4 +1,4 @@
-"""Leaders: sets of shingles in groups -> which are alike, each group cut into those around a first one."""
+"""Leaders: sets of shingles in groups -> which are similar; each group is split into sets around a first one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 RowArray = NDArray[np.int32]
 
 MOST_LEADERS = 64
-"""Leaders of a group that a set is compared with; one that is like none of these leads itself: nothing is lost."""
+"""Maximum number of leaders in a group that a set is compared with; a set that is similar to none leads itself."""
 
 
 def jaccard(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> float:
-    """Return the share of common values of two sets, ascending and distinct; 0 where both are empty."""
+    """Return the share of common values of two sets, ascending and distinct; 0 if both are empty."""
     common = len(np.intersect1d(one, other, assume_unique=True))
     return common / max(1, len(one) + len(other) - common)
 
@@ -20,7 +20,7 @@ def jaccard(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> float:
 def leaders(
     sets: NDArray[np.uint64], ranges: NDArray[np.int64], groups: RowArray, threshold: float
 ) -> RowArray:
-    """Return for each set (n,) the first of its group that it is like, itself where there is none before.
+    """Return for each set (n,) the first set of its group that is similar, or itself if there is none before it.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ def leaders(
         `sets[ranges[i]:ranges[i + 1]]` are the values of set i, ascending and distinct.
     ranges : ndarray of shape (n + 1,), int64
     groups : ndarray of shape (n,), integer
-        Which group each set is of.
+        The group of each set.
     threshold : float
-        Jaccard similarity from which on two sets are alike (inclusive).
+        Minimum Jaccard similarity of similar sets (inclusive).
 
     Notes
     -----

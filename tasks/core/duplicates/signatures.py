@@ -46,7 +46,7 @@ def row_codes(vectors: FloatArray) -> CodeArray:
 
 
 def sign_bits(vectors: FloatArray, planes: CodeArray, run: Workers) -> WordArray:
-    """Return the side of each plane (n_bits, dim) on which the vectors (n, dim) lie, (n, n_bits / 64) uint64.
+    """Return the side of each plane (n_bits, dim) on which the vectors (n, dim) are, (n, n_bits / 64) uint64.
 
     Notes
     -----

@@ -19,7 +19,7 @@ FIT_ROWS = 100_000
 
 
 WIDE = 1_024
-"""Number of columns above which only the requested directions are solved for: all of 4,096 take one thread a minute."""
+"""Above this number of columns only the requested directions are computed: all of 4,096 take a minute on one thread."""
 
 BLOCK_ROWS = 256
 """Number of rows that a thread multiplies with all others at a time."""
@@ -39,15 +39,15 @@ def principal_components(
     n_threads : int, optional
         Threads; default all cores. The result does not depend on their number.
     among : ndarray of integers, optional
-        The rows that decide the directions; default all. Copies of one vector would pull the directions towards it.
+        The rows that decide the directions; default all. Copies of a vector would pull the directions towards it.
 
     Notes
     -----
     O(min(n, FIT_ROWS) dim^2 + n dim n_components). A layout that starts here amplifies the last bits. Each chunk is
     therefore multiplied by one thread, and the sums are added up in the order of the chunks, so that the result does
-    not depend on the number of threads. The largest weight of a component sets its sign, whatever the eigensolver.
-    With more than WIDE columns and fewer rows, the products of the rows (n x n) are decomposed instead of those of the
-    columns.
+    not depend on the number of threads. The largest weight of a component sets its sign, for any eigensolver.
+    With more than WIDE columns and fewer rows, the products of the rows (n x n) are decomposed instead of the
+    products of the columns.
     """
     from threadpoolctl import threadpool_limits
 
@@ -73,7 +73,7 @@ def principal_components(
 
 
 def _axes_of_columns(vectors: FloatArray, rows: Rows, width: int, run: Workers) -> tuple[Reals, Reals]:
-    """Return the mean (dim,) of the rows and their first principal axes (dim, width), by the products of columns."""
+    """Return the mean (dim,) and the first principal axes (dim, width) of the rows, from the products of columns."""
     dim = vectors.shape[1]
 
     def moments(start: int, stop: int) -> tuple[Reals, FloatArray]:
@@ -92,9 +92,9 @@ def _axes_of_columns(vectors: FloatArray, rows: Rows, width: int, run: Workers) 
 
 
 def _axes_of_rows(vectors: FloatArray, width: int, run: Workers) -> tuple[Reals, Reals]:
-    """Return the mean (dim,) and the first principal axes (dim, width), by the products of rows, fewer than columns.
+    """Return the mean (dim,) and the first principal axes (dim, width) from the products of rows, fewer than columns.
 
-    Axes beyond the rank of the rows are zeros: nothing lies along them.
+    Axes beyond the rank of the rows are zeros: the rows have no extent along them.
     """
     mean = vectors.mean(axis=0, dtype=np.float64)
     centred = vectors - mean
@@ -109,7 +109,7 @@ def _axes_of_rows(vectors: FloatArray, width: int, run: Workers) -> tuple[Reals,
 
 
 def _last_eigenvectors(matrix: Reals, width: int) -> tuple[Reals, Reals]:
-    """Return the largest eigenvalues (width,) of a symmetric matrix, falling, and their eigenvectors (n, width)."""
+    """Return the largest eigenvalues (width,) of a symmetric matrix, descending, and their eigenvectors (n, width)."""
     from scipy.linalg import eigh
 
     n = len(matrix)

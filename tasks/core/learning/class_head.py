@@ -2,7 +2,7 @@
 
 A softmax regression separates the classes by one direction each. The head adds to every vector its component along
 these directions: with D (n_classes, dim) the centred coefficients, the weight is the square root of D'D, so that the
-inner product of two moved parts is the inner product of their logits, whatever the number of classes.
+inner product of two moved parts is the inner product of their logits, for any number of classes.
 """
 
 from __future__ import annotations

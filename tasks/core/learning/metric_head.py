@@ -31,7 +31,7 @@ PAIR_SCALE = 5.0
 """Factor of the cosines of pairs before they are compared."""
 
 RANKING_SCALE = 20.0
-"""What cosines to a batch's texts are multiplied by (sentence-transformers')."""
+"""Factor for the cosines to a batch's texts, as in sentence-transformers."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +120,11 @@ def pair_loss(first: Tensor, second: Tensor, similar: Tensor) -> Tensor:
 
 
 def graded_loss(first: Tensor, second: Tensor, scores: Tensor) -> Tensor:
-    """Return how far pairs (n, dim) of lower scores (n,) come close to those of higher ones; 0 where all are equal.
+    """Return how much nearer pairs (n, dim) with lower scores (n,) are than pairs with higher ones; 0 if all are equal.
 
     References
     ----------
-    Su (2022), CoSENT: of two pairs in the wrong order the softplus of the difference of their cosines.
+    Su (2022), CoSENT: for two pairs in the wrong order, the softplus of the difference of their cosines.
     """
     cosines = PAIR_SCALE * (first * second).sum(dim=1)
     wrong = (cosines[:, None] - cosines[None, :])[scores[:, None] < scores[None, :]]
@@ -139,7 +139,7 @@ def ranking_loss(first: Tensor, second: Tensor, pairs: Tensor) -> Tensor:
     first, second : Tensor of shape (n, dim)
         Unit vectors of the two members.
     pairs : Tensor of shape (n, 2), int64
-        Which items they are: what is another positive of a text, or the text itself, is no negative of it.
+        The items of each pair: another positive of a text, or the text itself, is not a negative.
 
     References
     ----------

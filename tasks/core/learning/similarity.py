@@ -73,7 +73,7 @@ def ranking_quality(cosines: NDArray[np.float32], similar: NDArray[np.bool_]) ->
 
 
 def rank_agreement(cosines: NDArray[np.float32], scores: NDArray[np.float64]) -> float:
-    """Return Spearman's rank correlation of cosines with scores; NaN where either are all equal."""
+    """Return Spearman's rank correlation of cosines with scores; NaN if either are all equal."""
     from scipy.stats import rankdata
 
     if len(scores) < 2 or len(np.unique(scores)) < 2 or len(np.unique(cosines)) < 2:
@@ -84,22 +84,22 @@ def rank_agreement(cosines: NDArray[np.float32], scores: NDArray[np.float64]) ->
 def partner_ranks(
     vectors: FloatArray, pairs: NDArray[np.int64], sample: int, seed: int
 ) -> NDArray[np.float64]:
-    """Return of each pair the rank of the second member among all second ones, as seen from the first; 1 is the best.
+    """Return for each pair the rank of its second member by similarity to the first, among all second ones; 1 is best.
 
     Parameters
     ----------
     vectors : ndarray of shape (n_items, dim), float32
         Unit vectors.
     pairs : ndarray of shape (n, 2), int64
-        Items that are similar. What is another partner of the first, or the first itself, is not counted.
+        Similar items. Another partner of the first item, or the first item itself, is not counted.
     sample : int
-        Pairs that are ranked, among all.
+        Number of pairs that are ranked.
     seed : int
         Seed of the sample.
 
     Notes
     -----
-    O(sample × n × dim) time. An equally close one counts half.
+    O(sample × n × dim) time. An equally near item counts half.
     """
     first, second = pairs.T
     others = np.asarray(vectors[second])

@@ -38,7 +38,7 @@ class EqualRows:
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Rows (n_groups,) of each group."""
+        """Number of rows (n_groups,) in each group."""
         return np.diff(self.offsets)
 
     def first_rows(self, start: int, stop: int) -> IndexArray:
@@ -55,7 +55,7 @@ def equal_rows(vectors: FloatArray, run: Workers) -> EqualRows:
     as_next = hashes[order[:-1]] == hashes[order[1:]]
     shared = np.append(as_next, False) | np.append(False, as_next) if len(order) else np.empty(0, bool)
     first = np.arange(len(vectors), dtype=np.int32)
-    if shared.any():  # of a file larger than memory no row is read again whose hash is its own
+    if shared.any():  # rows with a unique hash are not read again, which matters for files larger than memory
         first_equal(vectors.view(np.uint32), order[shared], hashes, first)
     firsts = np.flatnonzero(first == np.arange(len(first)))
     group = np.searchsorted(firsts, first).astype(np.int32)

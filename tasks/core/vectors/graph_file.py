@@ -1,13 +1,12 @@
-"""Graph file: the bytes of a saved graph -> nothing, or what in them would lead the search out of the file.
+"""Graph file: a check of the bytes of a saved graph, so that they cannot lead a search out of the file.
 
-usearch trusts every number of a file that it maps. A digest tells that a file is what was written, and not that what
-was written is a graph; a file from others may be whole and still name neighbours that are not there.
+usearch trusts every number of a file that it maps. A digest proves that a file is what was written, but not that it
+is a graph; a file from somebody else may be complete and still name neighbours that do not exist.
 
-    u32 rows, u32 bytes a vector; the vectors
-    64 bytes: "usearch", version, kinds of metric, vectors, keys and slots, how many nodes
-    u64 nodes, u64 M, u64 M of the lowest level, u64 highest level, u64 slot where a search enters
-    i16 level of each node
-    of each node: u64 key, i16 level, and for each of its levels u32 how many neighbours, and room for their u32 slots
+    u32 rows, u32 bytes per vector; the vectors 64 bytes: "usearch", version, kinds of metric, vectors, keys and
+    slots, number of nodes u64 nodes, u64 M, u64 M of the lowest level, u64 highest level, u64 slot where a search
+    begins i16 level of each node for each node: u64 key, i16 level, and for each of its levels the u32 number of
+    neighbours, and space for their u32 slots
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from typing import Any
 import numpy as np
 
 KNOWN = (2, 26)
-"""Version of usearch whose files these are; a file of another is for a newer usearch, and not looked into there."""
+"""Version of usearch for this format; a file of another version needs a newer usearch and is not checked."""
 
 KINDS = {"int8": 23, "float16": 12, "float32": 11}
-"""What the file calls the vectors' types."""
+"""The file's numbers for the types of vectors."""
 
 _BYTES = {"int8": 1, "float16": 2, "float32": 4}
 
@@ -35,7 +34,7 @@ _HEAD_BYTES = 64
 
 @dataclass(frozen=True)
 class GraphShape:
-    """What a graph must be of: nodes, width of the vectors, their codes, and neighbours of a node."""
+    """The expected shape of a graph: nodes, width of the vectors, their codes, and neighbours of a node."""
 
     n: int
     dim: int
@@ -49,11 +48,11 @@ class GraphShape:
 
 
 def check_graph_file(path: Path, shape: GraphShape) -> None:
-    """Raise ValueError where a file is no graph of a shape, or leads out of itself.
+    """Raise ValueError if a file is not a graph of a shape, or leads out of itself.
 
     Notes
     -----
-    Reads the levels and neighbours of all nodes: .2 s at a million.
+    Reads the levels and neighbours of all nodes: .2 s for a million.
     """
     from topicflow.tasks.core.vectors.graph_kernels import first_bad_node
 
@@ -66,21 +65,21 @@ def check_graph_file(path: Path, shape: GraphShape) -> None:
         raw, start
     )
     if (rows, vector_bytes, magic) != (shape.n, shape.vector_bytes, b"usearch"):
-        raise ValueError(f"it is no graph of {shape.n:,} vectors of {shape.vector_bytes:,} bytes")
+        raise ValueError(f"it is not a graph of {shape.n:,} vectors of {shape.vector_bytes:,} bytes")
     if (major, minor) != KNOWN:
         if version("usearch").split(".")[:2] == list(map(str, KNOWN)):
-            raise ValueError(f"it is of usearch {major}.{minor}")
+            raise ValueError(f"it was written by usearch {major}.{minor}")
         return
     kinds = (_INNER_PRODUCT, KINDS[shape.codes], _U64_KEYS, _U32_SLOTS)
     if (metric, kind, keys, slots) != kinds or (present, deleted, dim, several) != (shape.n, 0, shape.dim, 0):
-        raise ValueError(f"it is no graph of {shape.n:,} vectors of {shape.codes}")
+        raise ValueError(f"it is not a graph of {shape.n:,} vectors of {shape.codes}")
     size, m, m_base, top, entry = _GRAPH.unpack_from(raw, start + _HEAD_BYTES)
     if (size, m, m_base) != (shape.n, shape.M, 2 * shape.M):
         raise ValueError(f"its nodes have {m:,} neighbours, expected {shape.M:,}")
     nodes = start + _HEAD_BYTES + _GRAPH.size
     levels = np.frombuffer(raw, "<i2", shape.n, nodes)
     if entry >= shape.n or levels[entry] != top or int(levels.min()) < 0 or int(levels.max()) > top:
-        raise ValueError("its levels cannot be")
+        raise ValueError("its levels are impossible")
     bad = first_bad_node(np.asarray(raw[nodes + 2 * shape.n :]), np.array(levels), shape.M)
     if bad >= 0:
-        raise ValueError(f"node {bad:,} of {shape.n:,} has neighbours that cannot be")
+        raise ValueError(f"node {bad:,} of {shape.n:,} has impossible neighbours")

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def first_bad_node(nodes: NDArray[np.uint8], levels: NDArray[np.int16], m: int) -> int:
-    """Return the first node whose key, level or neighbours cannot be, -1 where all can, n where bytes are left over.
+    """Return the first node with an impossible key, level or neighbour, -1 if there is none, n if bytes are left over.
 
     Parameters
     ----------
     nodes : ndarray of shape (n_bytes,), uint8
-        The nodes of a graph file, one behind the other.
+        The nodes of a graph file, one after the other.
     levels : ndarray of shape (n,), int16
         The level of each node, none below 0.
     m : int
-        Most neighbours of a node on a level, twice as many on the lowest.
+        Maximum number of neighbours of a node on a level, twice as many on the lowest.
     """
     n, at = len(levels), 0
     for node in range(n):
@@ -48,5 +48,5 @@ def first_bad_node(nodes: NDArray[np.uint8], levels: NDArray[np.int16], m: int) 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _number(raw: NDArray[np.uint8], at: int) -> int:
-    """Return the four bytes at a place as a number."""
+    """Return the four bytes at a position as a number."""
     return int(raw[at]) + 256 * int(raw[at + 1]) + 65536 * int(raw[at + 2]) + 16777216 * int(raw[at + 3])

@@ -1,4 +1,4 @@
-"""Unit rows: vectors (n, dim) of any float -> unit vectors (n, dim) float32, whatever their scale."""
+"""Unit rows: vectors (n, dim) of any float -> unit vectors (n, dim) float32, for any scale."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 SQUARES = (1e-15, 1e15)
-"""Lengths between which the squares of float32 neither overflow nor lose digits; others are scaled first."""
+"""Lengths between which the squares of float32 neither overflow nor lose digits; other rows are scaled first."""
 
 
 def unit_rows(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return each row at length 1 (n, dim) float32, and what it was: its length (n,) up to a scale.
+    """Return each row with length 1 (n, dim) float32, and its length (n,) up to a scale.
 
     Parameters
     ----------
     vectors : ndarray of shape (n, dim), floating
-        1e30 and 1e-25 are numbers like others, though float32 holds no squares of them.
+        Also with values such as 1e30 and 1e-25, whose squares float32 cannot represent.
 
     Returns
     -------
     unit : ndarray of shape (n, dim), float32
-        Not finite where the length is 0 or not finite.
+        Not finite if the length is 0 or not finite.
     lengths : ndarray of shape (n,), float32
-        0 of a row of zeros alone, not finite of a row with NaN or infinite values; a length up to a scale of others.
+        0 for a row of zeros, not finite for a row with NaN or infinite values; for other rows a length up to a scale.
     """
-    with np.errstate(all="ignore"):  # what cannot be divided is not finite, and the caller's to name
+    with np.errstate(all="ignore"):  # a row that cannot be divided is not finite, and the caller reports it
         values = vectors.astype(np.float32)
         lengths = np.linalg.norm(values, axis=1)
         extreme = np.flatnonzero(~((lengths > SQUARES[0]) & (lengths < SQUARES[1])))

@@ -12,25 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 GREATEST = 1e6
-"""Greatest plausible value of a vector: bytes in another order than little-endian give values of any size."""
+"""Maximum plausible value of a vector: bytes in another order than little-endian give values of any size."""
 
 
 class UnreadableAnswerError(Exception):
-    """The answer has status 200 and still no usable vectors; the text says why."""
+    """The answer has status 200 but no usable vectors; the text says why."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered.
+    """The answer of a server.
 
     Attributes
     ----------
     vectors : ndarray of shape (n_texts, dim), float32
-        As the server gave them; a row may hold NaN.
+        The server's vectors; a row may contain NaN.
     n_tokens : int or None
-        Tokens that the server counted in all texts.
+        Number of tokens that the server counted in all texts.
     model : str
-        The name that the server gives its model.
+        The server's name for its model.
     """
 
     vectors: NDArray[np.float32]
@@ -39,7 +39,7 @@ class Answer:
 
     @property
     def usable(self) -> NDArray[np.bool_]:
-        """Which rows (n_texts,) are finite and not zero."""
+        """Whether each row (n_texts,) is finite and not zero."""
         with np.errstate(over="ignore", invalid="ignore"):
             norms = np.linalg.norm(self.vectors.astype(np.float64), axis=1)
         found: NDArray[np.bool_] = np.isfinite(norms) & (norms > 0)
@@ -52,12 +52,12 @@ def read_answer(content: bytes, n_texts: int) -> Answer:
     Raises
     ------
     UnreadableAnswerError
-        If the body is not JSON, the vectors are not one for each text, or they differ in width.
+        If the body is not JSON, there is not one vector per text, or the vectors differ in width.
 
     Notes
     -----
-    A vector is a list of numbers, or base64 of little-endian float32. `index` gives the order; an answer without it is
-    in the order of the texts.
+    A vector is a list of numbers, or base64 of little-endian float32. `index` gives the order; without it, the
+    vectors are in the order of the texts.
     """
     try:
         body = json.loads(content)
@@ -67,7 +67,7 @@ def read_answer(content: bytes, n_texts: int) -> Answer:
             raise UnreadableAnswerError(msg)
         vectors = [_vector(item["embedding"]) for item in data]
     except (ValueError, KeyError, TypeError) as error:
-        msg = f"the answer is no list of embeddings ({type(error).__name__}: {str(error)[:80]})"
+        msg = f"the answer is not a list of embeddings ({type(error).__name__}: {str(error)[:80]})"
         raise UnreadableAnswerError(msg) from None
     widths = {len(vector) for vector in vectors}
     if len(widths) > 1 or 0 in widths:
@@ -90,7 +90,7 @@ def _vector(given: Any) -> NDArray[np.float32]:  # noqa: ANN401  (JSON)
             msg = f"base64 of a vector cannot be read ({error})"
             raise UnreadableAnswerError(msg) from None
         if len(raw) % 4:
-            msg = f"base64 of {len(raw)} bytes, which is no float32"
+            msg = f"base64 of {len(raw)} bytes, which is not float32"
             raise UnreadableAnswerError(msg)
         return np.frombuffer(raw, dtype="<f4")
     if len(given) == 1 and isinstance(given[0], list):  # older versions of llama.cpp nest a pooled vector
@@ -100,7 +100,7 @@ def _vector(given: Any) -> NDArray[np.float32]:  # noqa: ANN401  (JSON)
 
 
 def _order(data: list[dict[str, Any]]) -> NDArray[np.intp]:
-    """Return the places of the items in the order of the texts."""
+    """Return the position of the vector of each text."""
     numbers: list[Any] = [item.get("index") for item in data]
     if None in numbers:
         return np.arange(len(data))
@@ -111,7 +111,7 @@ def _order(data: list[dict[str, Any]]) -> NDArray[np.intp]:
 
 
 def _tokens(usage: Any) -> int | None:  # noqa: ANN401  (JSON)
-    """Return the tokens of a usage block; None if the server counts none."""
+    """Return the tokens of a usage block; None if the server counts no tokens."""
     if not isinstance(usage, dict):
         return None
     counted = usage.get("prompt_tokens") or usage.get("total_tokens")

@@ -1,8 +1,8 @@
-"""Batches: rows of texts -> their vectors, request by request; a request that is refused is taken apart.
+"""Batches: rows of texts -> their vectors, request by request; a refused request is split.
 
-A request fails as a whole for one bad text, and no server says which. So a refused request is halved until the bad text
-is alone: it is shortened by the server's own count, or set aside with the server's words. All other texts get their
-vectors.
+A request fails completely for one bad text, and no server says which text it is. So a refused request is halved until
+the bad text is alone: it is shortened to the server's limit, or set aside with the server's message. All other texts
+get their vectors.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from topicflow.tasks.encoding.api.refusals import Refusal
 from topicflow.tasks.errors import StageError
 
 MAX_CUTS = 8
-"""Times that one text is shortened before it is set aside."""
+"""Maximum number of times that one text is shortened before it is set aside."""
 
 SHORT_TOKENS = 48
-"""A text of fewer estimated tokens is not refused for its length."""
+"""A text with fewer estimated tokens is not refused for its length."""
 
 MAX_FAILED = 50
-"""Texts without a vector after which a run ends: the fault is then not in the texts."""
+"""Number of texts without a vector that ends a run: the fault is then not in the texts."""
 
 ALIVE = "Spin waves in two-dimensional antiferromagnets"
-"""A text that every server takes: a server that refuses it is out of order."""
+"""A text that every server accepts: a server that refuses it does not work."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Done:
 
     Attributes
     ----------
-    rows : list of int
+    The rows of the texts.
         Which texts.
-    vectors : ndarray of shape (n, dim), float32
+    Vectors of any length.
         Of any length.
     n_tokens : list of int
-        Tokens of each text; negative if the vector is of the beginning of the text alone.
+        Tokens of each text; negative if the vector represents only the beginning of the text.
     """
 
     rows: list[int]
@@ -55,18 +55,18 @@ class Done:
 
 @dataclass
 class Batches:
-    """Texts on their way through one server; several threads take batches.
+    """Texts to embed through one server; several threads take batches.
 
     Attributes
     ----------
     client, budget, limits : ApiClient, Budget, Limits
-        Who is asked, how often at most, and what a request may hold.
+        The client, the maximum number of requests, and the limits of a request.
     texts : sequence of str
-        What is embedded.
+        The texts to embed.
     prompt : str
-        Text before each text; it is never cut.
+        Text before each text; it is never shortened.
     dim : int
-        Dimensions of every vector.
+        Number of dimensions of every vector.
     """
 
     client: ApiClient
@@ -79,21 +79,21 @@ class Batches:
     failed: list[tuple[int, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Estimate the texts and sort them, the shortest first."""
+        """Estimate the sizes of the texts and sort them, the shortest first."""
         sizes = np.array([len((self.prompt + text).encode()) for text in self.texts], np.int64)
         self.estimates: NDArray[np.int64] = estimated_tokens(sizes)
         self._order = np.argsort(self.estimates, kind="stable")
         self._start, self._lock = 0, threading.Lock()
 
     def take(self) -> list[int]:
-        """Return the rows of the next batch; none at the end. A text that may be too long is a batch of its own."""
+        """Return the rows of the next batch; none at the end. A text that may be too long is its own batch."""
         with self._lock:
             rows = self._order[self._start : self._start + self.limits.texts]
             sizes = self.estimates[rows]
             fits = np.cumsum(sizes) <= self.limits.tokens
             if self.limits.text_tokens is not None:
                 fits &= sizes <= self.limits.text_tokens
-            taken: list[int] = rows[: max(1, int(fits.sum()))].tolist()  # sizes rise: what fits comes first
+            taken: list[int] = rows[: max(1, int(fits.sum()))].tolist()  # in ascending order of size
             self._start += len(taken)
         return taken
 
@@ -104,15 +104,15 @@ class Batches:
         ----------
         rows : list of int
             The texts.
-        emit : callable
+        Called with finished texts.
             Takes what is done.
-        is_part : bool
+        True for a part of a refused batch: the server has just answered.
             True for a part of a refused batch: the server was alive a moment ago.
 
         Returns
         -------
         bool
-            False if a text was shortened or set aside: that text was the reason of the refusal, not the batch's size.
+            False if a text was shortened or set aside: that text caused the refusal, not the batch's size.
         """
         found = self._try([self.texts[row] for row in rows])
         if isinstance(found, Refusal):
@@ -150,7 +150,7 @@ class Batches:
         return answer
 
     def _check_alive(self, refusal: Refusal) -> None:
-        """Raise UnreachableError if the server refuses a text that every server takes."""
+        """Raise UnreachableError if the server refuses a text that every server accepts."""
         try:
             self.client.ask([ALIVE], self.budget)
         except RefusedError as error:
@@ -161,7 +161,7 @@ class Batches:
             raise UnreachableError(msg) from None
 
     def _apart(self, rows: list[int], refusal: Refusal, emit: Callable[[Done], None]) -> bool:
-        """Embed a refused batch in halves, or in parts of the size that the server names; return what `embed` does."""
+        """Embed a refused batch in halves, or in parts of the size that the server names; return as `embed` does."""
         allowed = refusal.allowed_texts(len(rows))
         if allowed is not None:
             self.limits.texts = min(self.limits.texts, allowed)
@@ -176,7 +176,7 @@ class Batches:
     # --- one text ---
 
     def _alone(self, row: int, answer: Answer, emit: Callable[[Done], None]) -> bool:
-        """Emit the vector of a text that was sent alone, cut if it exceeds the limit; return what `embed` does."""
+        """Emit the vector of a text that was sent alone, as cut if it exceeds the limit; return as `embed` does."""
         estimate, limit = int(self.estimates[row]), self.limits.text_tokens
         if not answer.usable[0]:
             return self._set_aside(row, "its vector is zero or not finite")
@@ -214,16 +214,16 @@ class Batches:
         return self._set_aside(row, why)
 
     def _cut(self, text: str, counted: int, allowed: int | None) -> str:
-        """Return the beginning of a text of `counted` tokens that has at most `allowed`; half of it if that is unknown.
+        """Return the beginning of a text of `counted` tokens with at most `allowed`; half of it if that is unknown.
 
-        Equal texts are cut equally, whatever texts are embedded beside them.
+        Equal texts are cut in the same way, independent of the other texts.
         """
         share = 0.5 if allowed is None else min(0.9, 0.98 * allowed / counted)
         prompt = len(self.prompt) if allowed is not None else 0
         return text[: max(1, int(share * (prompt + len(text))) - prompt)]
 
     def _set_aside(self, row: int, why: str) -> bool:
-        """Note that a text has no vector and return False; raise StageError if there are too many of them."""
+        """Record that a text has no vector and return False; raise StageError if there are too many such texts."""
         self.failed.append((row, why))
         if len(self.failed) >= MAX_FAILED:
             msg = (
@@ -240,7 +240,7 @@ def _too_long(counted: int, allowed: int) -> Refusal:
 
 
 def _shares(n_tokens: int | None, estimates: NDArray[np.int64]) -> list[int]:
-    """Return the tokens of each text: its share, by estimate, of what the server counted in all."""
+    """Return the tokens of each text: its share, by estimate, of the server's total."""
     if n_tokens is None:
         return [max(1, int(each)) for each in estimates * BYTES_PER_TOKEN // 4]
     return [max(1, round(n_tokens * each / int(estimates.sum()))) for each in estimates.tolist()]

@@ -1,4 +1,4 @@
-"""Client: texts -> their vectors by one server, asked again after faults that pass; what does not pass is raised."""
+"""Client: texts -> their vectors from one server; temporary faults are tried again, others raise an error."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from topicflow.tasks.encoding.api.refusals import Refusal, read_refusal
 from topicflow.tasks.errors import ConfigError, StageError
 
 CONNECT_S = 10.0
-"""Seconds that a server has to accept a connection."""
+"""Seconds to wait until a server accepts a connection."""
 
 
 class RefusedError(Exception):
-    """The server gives no vectors for these texts, after all tries."""
+    """The server gives no vectors for these texts, after all attempts."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(str(refusal))
@@ -28,7 +28,7 @@ class RefusedError(Exception):
 
 
 class UnreachableError(StageError):
-    """No server answers at the address, or it is busy for good."""
+    """No server answers at the address, or it stays busy."""
 
 
 class ApiClient:
@@ -37,13 +37,13 @@ class ApiClient:
     Parameters
     ----------
     endpoint : Endpoint
-        Address, model, key and patience.
+        Address, model, key, time limit and number of retries.
     n_connections : int
-        Requests at the same time.
+        Maximum number of requests at the same time.
     """
 
     def __init__(self, endpoint: Endpoint, n_connections: int = 1) -> None:
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # it reports every request
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every request
         self.endpoint = endpoint
         self.pace = Pace(endpoint.requests_per_minute)
         self._format = "base64"
@@ -62,20 +62,20 @@ class ApiClient:
         Parameters
         ----------
         texts : sequence of str
-            What the server embeds, as it is.
+            The texts, exactly as the server should embed them.
         budget : Budget, optional
-            What counts the requests.
+            Counts the requests.
         retries : int, optional
-            Further tries of a fault that may pass; default those of the endpoint.
+            Number of retries after a temporary fault; default: that of the endpoint.
 
         Raises
         ------
         ConfigError
             If address, model or key are wrong.
         RefusedError
-            If the server gives no vectors for these texts, after all tries.
+            If the server gives no vectors for these texts, after all attempts.
         UnreachableError
-            If no server answers, or it is busy after all tries.
+            If no server answers, or it is busy after all attempts.
         """
         most = self.endpoint.retries if retries is None else retries
         attempt = 0
@@ -92,7 +92,7 @@ class ApiClient:
             attempt += 1
 
     def _send(self, texts: Sequence[str]) -> Answer | Refusal:
-        """Return the answer to one request, or why there is none."""
+        """Return the answer to one request, or the refusal."""
         body: dict[str, Any] = {
             "model": self.endpoint.model,
             "input": list(texts),
@@ -122,13 +122,13 @@ class ApiClient:
         )
 
     def _unreadable(self, response: httpx.Response, problem: str) -> Refusal:
-        """Return why an answer with status 200 cannot be used: by its error, if it holds one."""
+        """Return why an answer with status 200 cannot be used: from its error, if it contains one."""
         refusal = read_refusal(200, response.content, response.headers)
         says_why = response.content.lstrip().startswith(b'{"error"')
         return Refusal(200, self.endpoint.without_key(refusal.message if says_why else problem))
 
     def _error(self, refusal: Refusal) -> Exception:
-        """Return the error that a refusal means after all tries."""
+        """Return the error for a refusal after all attempts."""
         where, status = f"embed: {self.endpoint.url}", refusal.status
         if status in {401, 403}:
             hint = (
@@ -137,11 +137,11 @@ class ApiClient:
             return ConfigError(f"{where} refuses the key ({refusal}); {hint}")
         if status in {404, 405, 410} or 300 <= status < 400:
             return ConfigError(
-                f"{where} knows no model {self.endpoint.model!r}, or is not the address of an API ({refusal}); set "
-                "embed.url to the address up to /v1 and embed.model to a name of the server's list of models"
+                f"{where} has no model {self.endpoint.model!r}, or is not the address of an API ({refusal}); set "
+                "embed.url to the address up to /v1 and embed.model to a name from the server's list of models"
             )
         if refusal.is_out_of_quota:
-            return StageError(f"{where}: the account is used up ({refusal}); run again when it is not")
+            return StageError(f"{where}: the account has no credit left ({refusal}); run again when it has")
         if refusal.is_overload:
             return UnreachableError(
                 f"{where} does not answer ({refusal}); start the server or correct embed.url, and run again"

@@ -57,18 +57,18 @@ class ApiEncoder:
 
     @property
     def usage(self) -> dict[str, int]:
-        """The requests sent and the tokens counted so far, as a record holds them."""
+        """The number of requests sent and tokens counted so far, for a record."""
         return {"n_requests": self.budget.n_sent, "n_tokens": self.n_tokens}
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Return unit vectors (n_texts, dim) and token counts (n_texts,), negative where a text was cut.
+        """Return unit vectors (n_texts, dim) and token counts (n_texts,), negative if a text was cut.
 
         Raises
         ------
         DataError
             If the server gives no vector for a text.
         StageError
-            If the server fails, or the budget is spent.
+            If the server fails, or the maximum number of requests is reached.
         """
         vectors = np.empty((len(texts), self.dim), np.float32)
         n_tokens = np.empty(len(texts), np.int32)
@@ -80,7 +80,7 @@ class ApiEncoder:
         return vectors, n_tokens
 
     def encode_each(self, texts: Sequence[str], keep: Keep) -> None:
-        """Call `keep` with rows, unit vectors and token counts as the server answers; raise as `encode` does."""
+        """Call `keep` with rows, unit vectors and token counts for each answer; raise the same errors as `encode`."""
         if not len(texts):
             return
         self._examine(texts)
@@ -100,7 +100,7 @@ class ApiEncoder:
     def encode_queries(
         self, texts: Sequence[str], prompt: str | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Return vectors and token counts of queries, which no budget limits; `prompt` replaces `query_prompt`."""
+        """Return vectors and token counts of queries, without a limit of requests; `prompt` replaces `query_prompt`."""
         prefix = prompt if prompt is not None else (self._config.query_prompt or "")
         batches = Batches(self._client, Budget(None), self._limits, texts, prefix, self._full)
         vectors = np.empty((len(texts), self.dim), np.float32)
@@ -113,12 +113,12 @@ class ApiEncoder:
         return vectors, n_tokens
 
     def _unit(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return vectors of `dim` dimensions and unit length; the server is never asked for fewer dimensions.
+        """Return vectors with `dim` dimensions and unit length; the server is never asked for fewer dimensions.
 
         Raises
         ------
         DataError
-            If a vector has nothing but zeros in the dimensions that are kept.
+            If the kept dimensions of a vector are all zero.
         """
         cut = vectors[:, : self.dim].astype(np.float64)
         norms = np.linalg.norm(cut, axis=1, keepdims=True)
@@ -129,7 +129,7 @@ class ApiEncoder:
         return unit
 
     def _examine(self, texts: Sequence[str]) -> None:
-        """Find out, once, whether the server cuts long texts without an error."""
+        """Find out once whether the server cuts long texts without an error."""
         longest = max(texts, key=len)
         if self._is_examined or int(estimated_tokens(len(longest.encode()))) < LEAST_TOKENS:
             return
@@ -137,7 +137,7 @@ class ApiEncoder:
         try:
             found = tokens_read(self._ask, longest)
         except RefusedError:
-            return  # it says so when a text is too long
+            return  # it reports texts that are too long
         if found is None:
             return
         self._limits.text_tokens, self._limits.source = found, "silent"
@@ -149,5 +149,5 @@ class ApiEncoder:
         )
 
     def _ask(self, texts: Sequence[str]) -> Answer:
-        """Return the answer for texts with the prompt for documents."""
+        """Return the answer for texts, with the prompt for documents."""
         return self._client.ask([(self._config.prompt or "") + text for text in texts], self.budget)

@@ -1,4 +1,4 @@
-"""Endpoint: the section `embed` with method `api` -> the address that is asked, with its key, which is never shown."""
+"""Endpoint: the section `embed` with method `api` -> the server's address, with its key, which is never shown."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from topicflow.tasks.errors import ConfigError
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where texts are sent, and how patiently.
+    """The address for texts, and the limits for requests.
 
     Attributes
     ----------
     url : str
         Address up to `/v1`.
-    model : str
+    Name of the model for each request.
         Name of the model in each request.
     key : str or None
-        Secret of the `Authorization` header; not part of `repr`.
+        Secret for the `Authorization` header; not part of `repr`.
     timeout_s : float
         Seconds until a request without an answer counts as failed.
     retries : int
-        Maximum number of further tries of a failed request.
+        Maximum number of retries of a failed request.
     requests_per_minute : int or None
         Maximum rate of requests.
     """
@@ -39,7 +39,7 @@ class Endpoint:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that carry the key; Azure reads it from a header of its own."""
+        """The headers with the key; Azure reads it from its own header."""
         if self.key is None:
             return {}
         azure = {"api-key": self.key} if (urlsplit(self.url).hostname or "").endswith(".azure.com") else {}
@@ -68,7 +68,7 @@ def endpoint_of(config: ApiEmbed) -> Endpoint:
             )
             raise ConfigError(msg)
         if not key.isascii() or not key.isprintable():
-            msg = f"embed.key_env: {config.key_env} has characters that a header cannot carry; set it to the key alone"
+            msg = f"embed.key_env: {config.key_env} has characters that a header cannot contain; set it to the key only"
             raise ConfigError(msg)
     return Endpoint(
         config.url, config.model, key, config.timeout_s, config.retries, config.requests_per_minute

@@ -1,4 +1,4 @@
-"""Pace: when the next request may be sent: rate, pauses that the server asks for, and the budget of a run."""
+"""Pace: the time of the next request: rate, pauses that the server asks for, and the maximum number of requests."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from topicflow.tasks.encoding.api.refusals import Refusal
 from topicflow.tasks.errors import StageError
 
 FIRST_WAIT_S = 0.5
-"""Seconds before the first further try; they double with each try."""
+"""Seconds before the first retry; they double with each retry."""
 
 LONGEST_WAIT_S = 60.0
-"""Seconds between two tries at most, where the server does not say how long."""
+"""Maximum number of seconds between two attempts, if the server names none."""
 
 LONGEST_PAUSE_S = 900.0
-"""A server that asks for a longer pause ends the run, which can be started again then."""
+"""If a server asks for a longer pause, the run ends; it can be started again later."""
 
 
 class StoppedError(Exception):
-    """Another thread has failed or the run was interrupted: nothing more is sent."""
+    """Another thread has failed or the run was interrupted: no more requests are sent."""
 
 
 class BudgetSpentError(StageError):
-    """The requests that `embed.max_requests` allows are sent."""
+    """The maximum number of requests, `embed.max_requests`, is reached."""
 
 
 class Budget:
@@ -40,20 +40,20 @@ class Budget:
         with self._lock:
             if self.most is not None and self.n_sent >= self.most:
                 msg = (
-                    f"embed: the {self.most:,} requests of embed.max_requests are sent; run again to send as many "
-                    "more, or raise it"
+                    f"embed: the {self.most:,} requests of embed.max_requests are sent; run again to send the same "
+                    "number again, or raise it"
                 )
                 raise BudgetSpentError(msg)
             self.n_sent += 1
 
 
 class Pace:
-    """Holds the threads of a client back, all together.
+    """Delays the requests of all threads of a client.
 
     Parameters
     ----------
     requests_per_minute : int or None
-        Maximum rate.
+        Maximum rate of requests.
     """
 
     def __init__(self, requests_per_minute: int | None) -> None:
@@ -63,7 +63,7 @@ class Pace:
         self.stopped = threading.Event()
 
     def wait(self) -> None:
-        """Return when a request may be sent; raise StoppedError if nothing is to be sent any more."""
+        """Return when a request may be sent; raise StoppedError if no more requests should be sent."""
         while True:
             with self._lock:
                 now = time.monotonic()
@@ -77,7 +77,7 @@ class Pace:
             self.stopped.wait(begin - now)
 
     def after(self, refusal: Refusal, attempt: int) -> None:
-        """Wait before the next try; a pause that the server asks for holds all threads.
+        """Wait before the next attempt; a pause that the server asks for delays all threads.
 
         Raises
         ------
@@ -89,11 +89,11 @@ class Pace:
             msg = f"embed: the server asks for a pause of {asked:,.0f} s ({refusal}); run again after that"
             raise StageError(msg)
         grown = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**attempt)
-        jitter = random.uniform(0.5, 1.0)  # noqa: S311  (threads must not return at the same moment)
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311  (threads must not continue at the same moment)
         if asked is None:
             self.stopped.wait(grown * jitter)
             return
         with (
             self._lock
-        ):  # a little later than asked: the clocks differ, and all threads wait for the same moment
+        ):  # a little longer than asked: the clocks differ, and all threads wait for the same moment
             self._free_at = max(self._free_at, time.monotonic() + asked + 0.1 * jitter)

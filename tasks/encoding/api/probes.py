@@ -1,10 +1,10 @@
-"""Probes: a server and a model's name -> what identifies the model that answers to this name today.
+"""Probes: a server and a model's name -> the identity of the model that has this name today.
 
-A name says little: the server may have other weights under it tomorrow. Some short texts are embedded, and their
-vectors are kept in the store. As long as the server gives nearly the same vectors, it is the same model. If it does
-not, the encoder has another key and no vector of the old model is used. Servers repeat their own vectors only to some
-digits, so that a digest of today's vectors would be new every day: the digest is that of the vectors that were kept
-first.
+A name is not enough: the server may have other weights with the same name tomorrow. So some short texts are embedded,
+and their vectors are kept in the store. As long as the server gives nearly the same vectors, it has the same model.
+Otherwise the encoder gets another key, and no vector of the old model is used. Servers repeat their own vectors only
+to some digits, so that a digest of today's vectors would be new every day: the identity is the digest of the vectors
+that were stored first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, digest
 
 VERSION = 1
-"""Bump when other texts are embedded; part of every encoder's key."""
+"""Increase it if other texts are embedded; part of every encoder's key."""
 
 PROBES = (
     "Spin waves in two-dimensional antiferromagnets",
@@ -39,17 +39,17 @@ PROBES = (
 """Texts of several kinds and lengths; their vectors identify a model."""
 
 LEAST_COSINE = 0.9995
-"""Of each probe between two days: half precision gives .99999 from batch to batch, 8-bit weights .998."""
+"""Minimum cosine of each probe between two days: half precision gives .99999 between batches, 8-bit weights .998."""
 
 KIND = "probes"
 
 RETRIES = 2
-"""Further tries of the first request of a process, 2 s in all: whoever types the command waits for it."""
+"""Retries of the first request of a process, 2 s in all: a user waits for it."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What answers to a model's name: the digest of its probes, their artifact, and the name it gives itself."""
+    """The identity of a model: the digest of its probes, their artifact, its dimensions, and its name on the server."""
 
     digest: str
     ref: ArtifactRef | None
@@ -60,25 +60,25 @@ class Identity:
 def identify(
     endpoint: Endpoint, store: ArtifactStore | None, *, keep: bool, least_dim: int | None = None
 ) -> Identity:
-    """Return what identifies the model that the endpoint has today.
+    """Return the identity of the endpoint's current model.
 
     Parameters
     ----------
     endpoint : Endpoint
-        The server; it is asked once in the life of a process.
+        The server; it is asked once per process.
     store : ArtifactStore, optional
-        Where the vectors of the probes are kept; without one today's vectors count alone.
+        The store of the probes' vectors; without one, only today's vectors are used.
     keep : bool
-        Write the vectors if they are new.
+        Whether to store the vectors if they are new.
     least_dim : int, optional
-        Dimensions that are needed.
+        Minimum number of dimensions.
 
     Raises
     ------
     ConfigError
         If address, model, key or `least_dim` do not fit the server.
     UnreachableError
-        If no server answers and the store knows no probes of this model.
+        If no server answers and the store has no probes of this model.
     """
     try:
         answer = probe(endpoint)
@@ -86,7 +86,7 @@ def identify(
         known = None if store is None else _newest(store, endpoint.model)
         if known is None:
             raise
-        LOG.warning("%s; what the store has of %s is used", error, endpoint.model)
+        LOG.warning("%s; the vectors of %s in the store are used", error, endpoint.model)
         return known
     dim = answer.vectors.shape[1]
     if least_dim is not None and dim < least_dim:
@@ -100,7 +100,7 @@ def identify(
 
 @lru_cache(maxsize=8)
 def probe(endpoint: Endpoint) -> Answer:
-    """Return what the endpoint answers to the probes, one after the other in one request.
+    """Return the endpoint's answer to the probes, sent in one request.
 
     Raises
     ------
@@ -124,14 +124,14 @@ def probe(endpoint: Endpoint) -> Answer:
 
 
 def recipe(model: str, number: int) -> Recipe:
-    """Return the recipe of the probes of the model that answered as the `number`-th to this name."""
+    """Return the recipe of the probes of the `number`-th model with this name."""
     return Recipe("embed", KIND, VERSION, config={"model": model, "number": number})
 
 
 def _kept(
     store: ArtifactStore, model: str, vectors: NDArray[np.float32], *, keep: bool
 ) -> tuple[str, ArtifactRef | None]:
-    """Return the digest and the artifact of the probes that are nearly these vectors; new ones are kept."""
+    """Return the digest and the artifact of the probes that are nearly equal to these vectors; new ones are stored."""
     for number in count():
         made = recipe(model, number)
         ref = store.find(made, claim=keep)
@@ -144,18 +144,18 @@ def _kept(
         return _digest(vectors), None
     if number:
         LOG.warning(
-            "embed: the model of the name %r has changed since the last run: its texts are embedded again",
+            "embed: the model with the name %r has changed since the last run: its texts are embedded again",
             model,
         )
     with store.writing(made) as writer:
         writer.save_array("vectors", vectors)
         writer.rows = len(vectors)
     ref = store.committed(made, writer)
-    return _digest(np.asarray(store.array(ref, "vectors"))), ref  # those of another run that was faster
+    return _digest(np.asarray(store.array(ref, "vectors"))), ref  # of another run, if that was faster
 
 
 def _newest(store: ArtifactStore, model: str) -> Identity | None:
-    """Return the model that answered last to this name; None if there was none."""
+    """Return the last model with this name; None if there is none."""
     found = None
     for number in count():
         ref = store.find(recipe(model, number), claim=False)
@@ -167,7 +167,7 @@ def _newest(store: ArtifactStore, model: str) -> Identity | None:
 
 
 def _is_same(known: NDArray[np.float32], vectors: NDArray[np.float32]) -> bool:
-    """Return whether two answers to the probes are of one model."""
+    """Return whether two answers to the probes come from the same model."""
     if known.shape != vectors.shape:
         return False
     a, b = known.astype(np.float64), vectors.astype(np.float64)

@@ -1,7 +1,7 @@
-"""Refusals: an answer that holds no vectors -> whether to ask again, and what it says about sizes.
+"""Refusals: an answer without vectors -> whether to try again, and what it says about sizes.
 
-Every server has its own status and words for the same fault. TEI answers 413 or 422 to more than 32 texts, vLLM 400 and
-llama.cpp 500 to a text that is too long, OpenAI 400 to both. The words decide, not the status alone.
+Every server has its own status and message for the same fault. TEI answers 413 or 422 to more than 32 texts, vLLM 400
+and llama.cpp 500 to a text that is too long, OpenAI 400 to both. The message decides, not only the status.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 OVERLOADED = frozenset({0, 429, 503, 529})
-"""Statuses of a server that is busy, starting or not reached (0): the text is not the cause."""
+"""Statuses of a server that is busy, starting or not reachable (0): the text is not the cause."""
 
 TRANSIENT = frozenset({408, 409, 425, *OVERLOADED})
 """Statuses below 500, and overload, after which the same request may succeed."""
 
 FEW_RETRIES = 2
-"""Further tries after an error inside the server: it may answer so to one text for good."""
+"""Retries after an error inside the server: it may always give this answer to a text."""
 
 _COUNT = re.compile(
     r"batch size \d+ >|allowed batch size|too many inputs|number of inputs|array too long|at most [\d,]+ items"
@@ -31,7 +31,7 @@ _LENGTH = re.compile(
     r"token|context (?:length|size|window)|too (?:long|large)|physical batch|input length", re.IGNORECASE
 )
 _NUMBER = re.compile(r"(?<![\w.\[-])\d[\d,]*")
-"""Numbers of a message; those in `input[17]` and in the names of models are none."""
+"""Numbers in a message, without those in `input[17]` and in names of models."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -46,11 +46,11 @@ class Refusal:
     status : int
         HTTP status; 0 if there was no answer.
     message : str
-        The server's words in one line.
+        The server's message in one line.
     timed_out : bool
         True if no answer came in time.
     retry_after_s : float or None
-        Seconds to wait by the answer's headers.
+        Seconds to wait, from the answer's headers.
     """
 
     status: int
@@ -59,34 +59,34 @@ class Refusal:
     retry_after_s: float | None = None
 
     def __str__(self) -> str:
-        """Return status and words."""
+        """Return status and message."""
         return f"{self.status}: {self.message}" if self.status else self.message
 
     @property
     def is_about_count(self) -> bool:
-        """True if the request held too many texts."""
+        """True if the request contained too many texts."""
         return bool(_COUNT.search(self.message))
 
     @property
     def is_about_size(self) -> bool:
-        """True if the request held too much, in texts or in tokens."""
-        if self.status in OVERLOADED:  # a rate limit counts tokens too
+        """True if the request was too large, in texts or in tokens."""
+        if self.status in OVERLOADED:  # a rate limit mentions tokens, too
             return False
         return self.status == 413 or self.is_about_count or self.is_about_length
 
     @property
     def is_about_length(self) -> bool:
-        """True if the server speaks of tokens or length."""
+        """True if the message is about tokens or length."""
         return self.status not in OVERLOADED and bool(_LENGTH.search(self.message))
 
     @property
     def is_out_of_quota(self) -> bool:
-        """True if the account is used up: waiting does not help."""
+        """True if the account has no credit left: waiting does not help."""
         return self.status in {402, 429} and ("insufficient_quota" in self.message or self.status == 402)
 
     @property
     def is_overload(self) -> bool:
-        """True if the server is busy, starting or unreachable, whatever text it gets."""
+        """True if the server is busy, starting or unreachable, for any text."""
         return self.status in OVERLOADED and not self.timed_out
 
     def retries(self, most: int) -> int:
@@ -105,7 +105,7 @@ class Refusal:
         return max(fitting, default=None) if self.is_about_count else None
 
     def tokens(self) -> tuple[int | None, int | None]:
-        """Return the tokens that the server counted in a single text and those that it allows, as far as stated."""
+        """Return the tokens that the server counted in a single text and the allowed number, None if not stated."""
         if not self.is_about_size:
             return None, None
         numbers = sorted({number for number in self._numbers() if number >= 8})
@@ -118,12 +118,12 @@ class Refusal:
 
 
 def read_refusal(status: int, content: bytes, headers: Mapping[str, str]) -> Refusal:
-    """Return what an answer without vectors says, in one line."""
+    """Return the refusal in an answer without vectors, as one line."""
     return Refusal(status, _words(content) or "no message", retry_after_s=wait_of(headers))
 
 
 def _words(content: bytes) -> str:
-    """Return the message of an error's body: OpenAI's nesting, FastAPI's `detail`, or the text itself."""
+    """Return the message of an error's body: OpenAI's nested form, FastAPI's `detail`, or the text itself."""
     text = content.decode("utf-8", "replace")
     try:
         body = json.loads(text)
@@ -146,7 +146,7 @@ def _one_line(text: str) -> str:
 
 
 def wait_of(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that an answer's headers ask to wait: Retry-After, or the reset of a limit that is used up."""
+    """Return the seconds to wait from an answer's headers: Retry-After, or the reset of an exhausted limit."""
     if (found := headers.get("retry-after-ms", "")).replace(".", "", 1).isdigit():
         return float(found) / 1000
     if found := headers.get("retry-after", "").strip():

@@ -1,4 +1,4 @@
-"""Sender: texts -> vectors that are kept as they come, from several requests at a time."""
+"""Sender: texts -> vectors, with several requests at a time; the vectors are stored as they arrive."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from topicflow.tasks.encoding.api.pace import StoppedError
 from topicflow.tasks.errors import DataError, StageError
 
 COMMIT_S = 1.0
-"""Seconds between two commits: a kill costs the answers since the last one, and the requests under way."""
+"""Seconds between two commits: a kill loses the answers since the last one, and the running requests."""
 
 COMMIT_TEXTS = 16_384
-"""Maximum number of texts in a commit, about."""
+"""Approximate maximum number of texts in a commit."""
 
 Keep = Callable[[NDArray[np.int64], NDArray[np.float32], NDArray[np.int32]], None]
 """Takes rows (n,), vectors (n, dim) and token counts (n,) of texts, negative if a text was cut."""
@@ -32,16 +32,16 @@ def send_all(batches: Batches, n_threads: int, keep: Keep) -> None:
     batches : Batches
         The texts and the server.
     n_threads : int
-        Requests at the same time.
+        Number of requests at the same time.
     keep : callable
-        Stores vectors durably.
+        Stores vectors permanently.
 
     Raises
     ------
     DataError
-        If the server gives no vector for some texts. All others are kept.
+        If the server gives no vector for some texts. All other vectors are kept.
     StageError
-        If the server fails, or the budget is spent. What was answered until then is kept.
+        If the server fails, or the maximum number of requests is reached. All vectors so far are kept.
     """
     answers: queue.SimpleQueue[Done | BaseException | None] = queue.SimpleQueue()
     stopped = batches.client.pace.stopped
@@ -55,7 +55,7 @@ def send_all(batches: Batches, n_threads: int, keep: Keep) -> None:
         finally:
             stopped.set()
     if isinstance(error, StageError):
-        raise type(error)(f"{error}; {kept.n_texts:,} texts were embedded before, and are kept") from error
+        raise type(error)(f"{error}; {kept.n_texts:,} texts were embedded before and are kept") from error
     if error is not None:
         raise error
     if batches.failed:
@@ -63,7 +63,7 @@ def send_all(batches: Batches, n_threads: int, keep: Keep) -> None:
 
 
 class _Kept:
-    """Keeps together what was answered within a second: each commit is a folder of the store."""
+    """Stores the answers of about a second together: each commit is a folder in the store."""
 
     def __init__(self, keep: Keep) -> None:
         self._keep = keep
@@ -73,16 +73,16 @@ class _Kept:
 
     @property
     def timeout_s(self) -> float | None:
-        """Seconds until the next commit is due; None if nothing waits for it."""
+        """Seconds until the next commit; None if nothing waits for it."""
         return max(0.0, self._last + COMMIT_S - time.monotonic()) if self._waiting else None
 
     def add(self, done: Done) -> None:
-        """Take in vectors."""
+        """Add vectors."""
         if done.rows:
             self._waiting.append(done)
 
     def commit(self, *, due_only: bool) -> None:
-        """Keep what waits; with `due_only` if the last commit is a second ago, or much waits."""
+        """Store the waiting vectors; with `due_only` only if the last commit was a second ago, or many wait."""
         n_texts = sum(len(done.rows) for done in self._waiting)
         if not n_texts or (due_only and (self.timeout_s or 0.0) > 0.0 and n_texts < COMMIT_TEXTS):
             return
@@ -96,7 +96,7 @@ class _Kept:
 def _keep_all(
     batches: Batches, answers: queue.SimpleQueue[Done | BaseException | None], n_threads: int, kept: _Kept
 ) -> BaseException | None:
-    """Keep what the threads answer until all have ended; return the first error of a thread."""
+    """Store the answers of the threads until all have ended; return the first error of a thread."""
     n_ended, error = 0, None
     try:
         while n_ended < n_threads:
@@ -112,30 +112,30 @@ def _keep_all(
             n_ended += 1
             if found is not None:
                 error = error or found
-                batches.client.pace.stopped.set()  # the other threads end after their request, whose answer is kept
+                batches.client.pace.stopped.set()  # the other threads end after their request; its answer is kept
     finally:
         kept.commit(due_only=False)
     return error
 
 
 def _work(batches: Batches, answers: queue.SimpleQueue[Done | BaseException | None]) -> None:
-    """Embed batches until there are none left; say at the end what went wrong."""
+    """Embed batches until none is left; put the error, or None, at the end."""
     error: BaseException | None = None
     try:
         while not batches.client.pace.stopped.is_set() and (rows := batches.take()):
             batches.embed(rows, answers.put)
     except StoppedError:
         pass
-    except BaseException as found:  # noqa: BLE001  (raised in the thread that waits)
+    except BaseException as found:  # noqa: BLE001  (raised in the waiting thread)
         error = found
     answers.put(error)
 
 
 def _refused(batches: Batches) -> DataError:
-    """Return the error that names the texts without a vector."""
+    """Return the error with the texts that have no vector."""
     row, why = batches.failed[0]
     return DataError(
         f"embed: {batches.client.endpoint.url} gives no vector for {len(batches.failed):,} of {len(batches.texts):,} "
-        f"texts, the first is {batches.texts[row][:60]!r} ({why}); the vectors of the others are kept: correct or "
-        "leave out these"
+        f"texts, the first is {batches.texts[row][:60]!r} ({why}); the vectors of the others are kept: correct these "
+        "texts or leave them out"
     )

@@ -1,7 +1,7 @@
-"""Silent cuts: a server and a long text -> how many tokens of it the server reads, if it cuts the rest silently.
+"""Silent cuts: a server and a long text -> the number of tokens that the server reads, if it ignores the rest.
 
-TEI and Ollama answer 200 to a text of any length and embed its beginning. A text and the same text with another end
-then have the same vector.
+TEI and Ollama answer 200 to a text of any length and embed only its beginning. A text and the same text with another
+end then have the same vector.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from topicflow.tasks.encoding.api.answers import Answer
 from topicflow.tasks.encoding.api.limits import estimated_tokens
 
 LEAST_TOKENS = 200
-"""Texts of fewer estimated tokens are not examined: models read 256 and more."""
+"""Texts with fewer estimated tokens are not tested: models read at least 256."""
 
 TAIL_SHARE = 0.1
 """Share of the text that is replaced at its end."""
@@ -22,26 +22,26 @@ TAIL_SHARE = 0.1
 TAIL = "seventeen blue herons counted the invoices at dawn; 40 31 22 13 "
 
 SAME = 1 - 1e-5
-"""Cosine from which two vectors are of the same tokens; the replaced tenth of a text moves it to .99 and less."""
+"""Minimum cosine of two vectors of the same tokens; another last tenth of a text gives at most .99."""
 
 STEPS = 7
-"""Requests that find the place of the cut, to a hundredth of the text."""
+"""Number of requests for finding the place of the cut, to a hundredth of the text."""
 
 
 def tokens_read(ask: Callable[[Sequence[str]], Answer], text: str) -> int | None:
-    """Return how many tokens a server reads of a long text; None if it reads the text to its end.
+    """Return how many tokens of a long text a server reads; None if it reads the whole text.
 
     Parameters
     ----------
     ask : callable
-        Asks the server; raises if it refuses the text.
+        Sends texts to the server; raises an error if it refuses them.
     text : str
-        The longest text that is to be embedded.
+        The longest text to embed.
 
     Notes
     -----
-    One request of two texts. If they have one vector, some more, each of a part of the text, unless the server says how
-    many tokens it read. A cut within the last tenth of the text is not found.
+    One request with two texts. If they have the same vector, some more, each with a part of the text, unless the
+    server says how many tokens it read. A cut within the last tenth of the text is not found.
     """
     kept = int(len(text) * (1 - TAIL_SHARE))
     other = text[:kept] + (TAIL * (len(text) // len(TAIL) + 1))[: len(text) - kept]
@@ -52,7 +52,9 @@ def tokens_read(ask: Callable[[Sequence[str]], Answer], text: str) -> int | None
     estimate = int(estimated_tokens(len(text.encode())))
     half = ask([text[: len(text) // 2]])
     if alone.n_tokens and half.n_tokens and alone.n_tokens < 1.8 * half.n_tokens:
-        return alone.n_tokens  # it counts what it reads: the whole text is not twice its half
+        return (
+            alone.n_tokens
+        )  # it counts the tokens that it reads: the whole text has not twice those of its half
     low, high = 0.0, 1 - TAIL_SHARE
     for _ in range(STEPS):
         middle = (low + high) / 2

@@ -1,4 +1,4 @@
-"""Like: a pattern as SQL writes it, % for any characters and _ for one -> which texts of a column are like it."""
+"""Like: a pattern in SQL syntax, % for any characters and _ for one -> whether each text of a column matches."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 import polars as pl
 
 MOST_CHARACTERS = 1000
-"""Length of a pattern that becomes a regular expression; those with % at their ends alone do not, and may be longer."""
+"""Maximum length of a pattern that becomes a regular expression; patterns with % only at their ends may be longer."""
 
 
 def like(column: pl.Expr, pattern: str, escape: str | None, *, folded: bool) -> pl.Expr:
-    """Return whether the texts of a column are like a pattern, null where there is none.
+    """Return whether the texts of a column match a pattern, null for a null text.
 
     Parameters
     ----------
@@ -20,18 +20,18 @@ def like(column: pl.Expr, pattern: str, escape: str | None, *, folded: bool) -> 
     pattern : str
         % stands for any characters, _ for one.
     escape : str or None
-        The character that takes the next one of the pattern as it is.
+        The character before a character of the pattern that is taken literally.
     folded : bool
         Compare in lower case.
 
     Raises
     ------
     ValueError
-        When the pattern ends with its escape, or is too long.
+        If the pattern ends with its escape character, or is too long.
 
     Notes
     -----
-    Regular expressions here are Rust's: linear in the text, whatever the pattern.
+    The regular expressions are Rust's: linear in the text, for any pattern.
     """
     pieces = _pieces(pattern, escape)
     if folded:
@@ -53,7 +53,7 @@ def like(column: pl.Expr, pattern: str, escape: str | None, *, folded: bool) -> 
 
 
 def _pieces(pattern: str, escape: str | None) -> list[tuple[str, bool]]:
-    """Return the characters of a pattern, each with whether it is a wildcard; some % in a row are one."""
+    """Return the characters of a pattern, each with whether it is a wildcard; several % in a row count as one."""
     pieces: list[tuple[str, bool]] = []
     marks = iter(pattern)
     for mark in marks:

@@ -1,4 +1,4 @@
-"""Operands: columns, fields of structs, and functions of them -> what stands on the left of a comparison."""
+"""Operands: columns, fields of structs, and functions of them -> the left side of a comparison."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Operand:
 
     @property
     def inner(self) -> pl.DataType | None:
-        """The type of a list's elements; None where there is no list."""
+        """The type of a list's elements; None if this is not a list."""
         if not isinstance(self.dtype, pl.List | pl.Array):
             return None
         inner = self.dtype.inner
@@ -34,7 +34,7 @@ class Operand:
 
     @property
     def fields(self) -> dict[str, pl.DataType]:
-        """The types of a struct's fields; none where there is no struct."""
+        """The types of a struct's fields; none if this is not a struct."""
         if not isinstance(self.dtype, pl.Struct):
             return {}
         return {
@@ -42,7 +42,7 @@ class Operand:
         }
 
     def as_list(self) -> Operand:
-        """Return a list of any length, its elements as they are compared; for lists alone."""
+        """Return a list of any length, with its elements as they are compared; only for lists."""
         inner = self.inner
         assert inner is not None
         element = Operand.of(pl.element(), inner).dtype
@@ -50,7 +50,7 @@ class Operand:
 
     @property
     def element(self) -> Operand:
-        """An element of a list, as `list.eval` takes it; for lists alone."""
+        """An element of a list, for `list.eval`; only for lists."""
         assert self.inner is not None
         return Operand(pl.element(), self.inner)
 
@@ -82,11 +82,11 @@ FUNCTIONS: Mapping[str, tuple[str, Callable[[Operand], Operand | None]]] = {
     "year": ("dates and times", _year),
     "month": ("dates and times", _month),
 }
-"""What each function is for, and the function, which gives None for any other type."""
+"""The types that each function takes, and the function, which returns None for any other type."""
 
 
 def call(name: str, of: Operand) -> Operand:
-    """Return a function of an operand; raise ValueError where the function is not for its type."""
+    """Return a function of an operand; raise ValueError if the function does not take its type."""
     what, function = FUNCTIONS[name]
     if (found := function(of)) is None:
         msg = f"{name} is for {what}, the column is {of.dtype}"
@@ -95,7 +95,7 @@ def call(name: str, of: Operand) -> Operand:
 
 
 def field_of(struct: Operand, name: str) -> Operand:
-    """Return a field of a struct; raise ValueError where there is none of that name."""
+    """Return a field of a struct; raise ValueError if there is no such field."""
     if name not in struct.fields:
         there_are = f"it is {struct.dtype}"
         if struct.fields:

@@ -1,10 +1,10 @@
-"""Parser: the grammar of conditions, one rule a method.
+"""Parser: the grammar of conditions, one rule per method.
 
     label = 'sci.space' and created >= '2012-01-01'
     stars in (4, 5) or not (title like '%refund%' or seller is null)
     tags contains any ('nasa', 'esa') and meta.source = 'wire' and year(created) between 1992 and 1994
 
-polars' own SQL was tried: it gives no place for most errors, reads `a and and b` without complaint, and refuses to
+polars' own SQL was tried: it gives no place for most errors, accepts `a and and b` without an error, and refuses to
 compare a date with text.
 """
 
@@ -32,13 +32,13 @@ from topicflow.tasks.search.filters.values import (
 )
 
 MOST_DEPTH = 100
-"""Levels of parentheses, and functions of functions: polars reads 100 in .02 s, and 1,000 in 2 s."""
+"""Maximum levels of parentheses and nested functions: polars reads 100 in .02 s, and 1,000 in 2 s."""
 
 MOST_TERMS = 10_000
-"""Comparisons of a condition; a thousand take .2 to 2 s at a million documents. Values of `in` are no comparisons."""
+"""Comparisons in a condition; a thousand take .2 to 2 s at a million documents. Values of `in` do not count."""
 
 JOINED = 64
-"""Comparisons joined at a time, so that not all of their results are in memory at once."""
+"""Comparisons joined at a time, so that not all of their results are in memory together."""
 
 _SIGNS = {"=": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
@@ -55,21 +55,21 @@ def parse_filter(condition: str, schema: Mapping[str, pl.DataType]) -> tuple[pl.
         - `like` and `ilike` for texts, with `escape '\'`;
         - `tags contains 'x'`, `tags contains any ('x', 'y')` and `contains all (…)` for lists.
 
-        On their left stands a column, a field of a struct (`meta.source`), or a function of one: `lower`, `length`
-        (of a text in characters, of a list in elements), `year`, `month`. Texts stand in single quotes, a column whose
-        name is no word in double quotes; dates and times are texts (`'2012-01-31 12:00'`).
+        The left side is a column, a field of a struct (`meta.source`), or a function of one: `lower`, `length` (of a
+        text in characters, of a list in elements), `year`, `month`. Texts are in single quotes. A column whose name
+        is not a word is in double quotes. Dates and times are texts (`'2012-01-31 12:00'`).
     schema : mapping of str to polars type
-        The columns that there are.
+        The columns and their types.
 
     Raises
     ------
     ConfigError
-        When it cannot be read; the message names the column of the text where, and what was expected.
+        If it cannot be parsed; the message names the column in the text, and what was expected.
 
     Notes
     -----
-    As in SQL, a comparison with null is null, and a row is kept only where the condition is true. Time is linear in
-    the length of the condition, and that of `in` does not depend on how many values there are.
+    As in SQL, a comparison with null is null, and a row is kept only if the condition is true. The time is linear in
+    the length of the condition, and for `in` it does not depend on the number of values.
     """
     parser = _Parser(Tokens(condition), schema)
     expression = parser.either()
@@ -79,7 +79,7 @@ def parse_filter(condition: str, schema: Mapping[str, pl.DataType]) -> tuple[pl.
 
 
 def parse_operand(text: str, schema: Mapping[str, pl.DataType], what: str) -> Operand:
-    """Return a column, a field of a struct, or a function; raise ConfigError where `what` is none of them."""
+    """Return a column, a field of a struct, or a function; raise ConfigError for any other text."""
     parser = _Parser(Tokens(text, what), schema)
     found = parser.operand()
     if parser.tokens.next.kind != "end":
@@ -89,7 +89,7 @@ def parse_operand(text: str, schema: Mapping[str, pl.DataType], what: str) -> Op
 
 @dataclass
 class _Parser:
-    """Reads a condition from left to right."""
+    """Parses a condition from left to right."""
 
     tokens: Tokens
     schema: Mapping[str, pl.DataType]
@@ -112,7 +112,7 @@ class _Parser:
         return _joined(found, pl.all_horizontal)
 
     def _one(self) -> pl.Expr:
-        """Return one comparison, a condition in parentheses, or the opposite of either."""
+        """Return one comparison, a condition in parentheses, or the negation of either."""
         negated = False
         while self.tokens.take("not"):
             negated = not negated
@@ -144,7 +144,7 @@ class _Parser:
         return ~found if negated else found
 
     def _predicate(self, of: Operand) -> pl.Expr | None:
-        """Return what follows `in`, `between`, `like` or `contains`; None where none of them is next."""
+        """Return the condition after `in`, `between`, `like` or `contains`; None if none of them is next."""
         if self.tokens.take("in"):
             of, values = self._compared(of, self._list())
             return is_one_of(of.expr, of.dtype, values)
@@ -177,7 +177,7 @@ class _Parser:
             self.tokens.fail(at, str(error))
 
     def _contains(self, of: Operand, column: int) -> pl.Expr:
-        """Return whether lists hold a value, any of some, or all of them."""
+        """Return whether lists contain a value, any of some values, or all of them."""
         if of.inner is None or of.inner.is_nested():
             hint = "; write like '%…%'" if isinstance(of.dtype, pl.String) else ""
             self.tokens.fail(column, f"contains is for lists of values, the column is {of.dtype}{hint}")
@@ -194,7 +194,7 @@ class _Parser:
             return _joined(held, pl.all_horizontal) if len(wanted) == len(set(values)) else length.ne(length)
         return lists.expr.list.eval(pl.element().is_in(wanted.implode())).list.any()
 
-    # --- what stands left of a comparison ---
+    # --- the left side of a comparison ---
 
     def operand(self) -> Operand:
         """Return a column, a field of a struct, or a function of either."""
@@ -230,7 +230,7 @@ class _Parser:
         except ValueError as error:
             self.tokens.fail(token.column, str(error))
 
-    # --- what stands right of it ---
+    # --- the right side ---
 
     def _list(self) -> list[Token]:
         """Return the values in parentheses."""
@@ -245,10 +245,8 @@ class _Parser:
         return found
 
     def _compared(self, of: Operand, tokens: Sequence[Token]) -> tuple[Operand, list[Value]]:
-        """Return what literals are compared with, and the literals as its values."""
-        if isinstance(
-            of.dtype, pl.Null
-        ):  # a column without any value compares with whatever it is compared with
+        """Return the operand of a comparison, and the literals as values of its type."""
+        if isinstance(of.dtype, pl.Null):  # a column without any value takes the type of the literal
             kinds = {"number": pl.Float64(), "keyword": pl.Boolean()}
             of = Operand(of.expr.cast(dtype := kinds.get(tokens[0].kind, pl.String())), dtype)
         return of, [self._value(token, of.dtype) for token in tokens]
@@ -282,7 +280,7 @@ class _Parser:
         return self.tokens.pass_on()
 
     def _text_value(self, token: Token, dtype: pl.DataType) -> Value:
-        """Return a text, read as a time where the column holds times."""
+        """Return a text, parsed as a time if the column contains times."""
         text = token.text[1:-1].replace("''", "'")
         if isinstance(dtype, pl.String):
             return text
@@ -300,7 +298,7 @@ class _Parser:
             self.tokens.refuse("a text in single quotes")
         return self.tokens.pass_on().text[1:-1].replace("''", "'")
 
-    # --- bounds and refusals ---
+    # --- limits and errors ---
 
     def _differs(self, token: Token, dtype: pl.DataType, what: str) -> NoReturn:
         hint = "; lists take `contains`" if isinstance(dtype, pl.List | pl.Array) else ""
@@ -308,7 +306,7 @@ class _Parser:
         self.tokens.fail(token.column, f"compares a column of {dtype} with {what}{hint}")
 
     def _count(self, n_terms: int, column: int) -> None:
-        """Count comparisons; raise ConfigError where there are too many."""
+        """Count comparisons; raise ConfigError if there are too many."""
         self._n_terms += n_terms
         if self._n_terms > MOST_TERMS:
             why = f"more than {MOST_TERMS:,} comparisons; write many values of one column as `in (…)`"
@@ -316,19 +314,19 @@ class _Parser:
 
     @contextlib.contextmanager
     def _parentheses(self) -> Iterator[None]:
-        """Read what stands in parentheses; raise ConfigError where they are nested too deep."""
+        """Parse what is in parentheses; raise ConfigError if they are nested too deeply."""
         column = self.tokens.next.column
         self.tokens.expect("(")
         self._depth += 1
         if self._depth > MOST_DEPTH:
-            self.tokens.fail(column, f"parentheses in parentheses, more than {MOST_DEPTH} levels")
+            self.tokens.fail(column, f"nested parentheses, more than {MOST_DEPTH} levels")
         yield
         self._depth -= 1
         self.tokens.expect(")")
 
 
 def _joined(terms: Sequence[pl.Expr], join: Callable[[Sequence[pl.Expr]], pl.Expr]) -> pl.Expr:
-    """Return terms joined by `pl.any_horizontal` or `pl.all_horizontal`: a flat tree, however many there are."""
+    """Return terms joined by `pl.any_horizontal` or `pl.all_horizontal`: a flat tree for any number of terms."""
     while len(terms) > 1:
         terms = [join(terms[start : start + JOINED]) for start in range(0, len(terms), JOINED)]
     return terms[0]

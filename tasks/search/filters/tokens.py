@@ -1,4 +1,4 @@
-"""Tokens: a condition -> its pieces, each with the column where it begins; a long list of values is one piece."""
+"""Tokens: a condition -> its tokens, each with the column where it begins; a long list of values is one token."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import NamedTuple, NoReturn
 from topicflow.tasks.errors import ConfigError
 
 MOST_CHARACTERS = 64 * 2**20
-"""Length of a condition: room for a million ids of 60 characters."""
+"""Maximum length of a condition: enough for a million ids of 60 characters."""
 
 WINDOW = 80
-"""Characters of the condition that an error shows on each side of the place."""
+"""Characters of the condition that an error shows on each side of its place."""
 
 KEYWORDS = frozenset({"and", "or", "not", "in", "between", "like", "ilike", "is", "null", "true", "false"})
-"""Words that are never a column; contains, any, all and escape are words of their own only where they can stand."""
+"""Words that are never a column; contains, any, all and escape are keywords only in their places."""
 
 _TEXT, _NUMBER = r"'[^']*+(?:''[^']*+)*+'", r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?"
-"""Possessive: no text makes them try one place twice."""
+"""The quantifiers are possessive, so that no text makes them try one place twice."""
 
 _TOKEN = re.compile(
     rf"""\s*(?:(?P<number>{_NUMBER})
@@ -37,16 +37,16 @@ _ONE = {"text": re.compile(_TEXT), "number": re.compile(_NUMBER)}
 
 
 class Token(NamedTuple):
-    """One piece of a condition.
+    """One token of a condition.
 
     Attributes
     ----------
     kind : str
         number, text, quoted (a column in double quotes), word, keyword, sign, list, or end.
     text : str
-        As it is written; a keyword in lower case.
+        The text as the user wrote it; a keyword in lower case.
     column : int
-        Where it begins, from 1.
+        The column where it begins, from 1.
     of : str
         For a list, the kind of its values: text or number.
     """
@@ -66,7 +66,7 @@ class Token(NamedTuple):
 
 @dataclass
 class Tokens:
-    """The pieces of a condition, read from left to right; `what` is what errors call it."""
+    """The tokens of a condition, read from left to right; error messages begin with `what`."""
 
     condition: str
     what: str = "filter"
@@ -74,7 +74,7 @@ class Tokens:
     _at: int = 0
 
     def __post_init__(self) -> None:
-        """Cut the condition into pieces."""
+        """Split the condition into tokens."""
         if len(self.condition) > MOST_CHARACTERS:
             most = f"{MOST_CHARACTERS:,}"
             msg = (
@@ -88,39 +88,39 @@ class Tokens:
 
     @property
     def next(self) -> Token:
-        """The piece that is next."""
+        """The next token."""
         return self._pieces[self._at]
 
     @property
     def after_next(self) -> Token:
-        """The piece behind the next one."""
+        """The token after the next one."""
         return self._pieces[min(self._at + 1, len(self._pieces) - 1)]
 
     def pass_on(self) -> Token:
-        """Return the next piece and go past it."""
+        """Return the next token and move past it."""
         token = self.next
         self._at += token.kind != "end"
         return token
 
     def take(self, text: str) -> bool:
-        """Go past a keyword or sign where it is next, and return whether it was."""
+        """Move past a keyword or sign if it is next, and return whether it was."""
         taken = self.next.kind in {"keyword", "sign"} and self.next.text == text
         self._at += taken
         return taken
 
     def take_word(self, text: str) -> bool:
-        """Go past a word such as contains where it is next, and return whether it was."""
+        """Move past a word such as contains if it is next, and return whether it was."""
         taken = self.next.kind == "word" and self.next.text.lower() == text
         self._at += taken
         return taken
 
     def expect(self, text: str) -> None:
-        """Go past a keyword or sign; raise ConfigError where another piece is next."""
+        """Move past a keyword or sign; raise ConfigError if another token is next."""
         if not self.take(text):
             self.refuse(repr(text) if len(text) == 1 else text)
 
     def refuse(self, expected: str, token: Token | None = None) -> NoReturn:
-        """Raise ConfigError at a piece, the next one if None."""
+        """Raise ConfigError at a token, the next one if None."""
         token = token or self.next
         shown = token.text if len(token.text) <= WINDOW else f"{token.text[:WINDOW]}…"
         self.fail(token.column, f"expected {expected}, found {shown if token.kind == 'end' else repr(shown)}")
@@ -132,17 +132,17 @@ class Tokens:
         after = self.condition[column - 1 : stop] + ("…" if stop < len(self.condition) else "")
         raise ConfigError(" ".join(f"{self.what}: column {column}: {why}: {before}⟨here⟩{after}".split("\n")))
 
-    # --- cutting ---
+    # --- splitting ---
 
     def _before_list(self) -> bool:
-        """Return whether a list of values may come: behind `in (`, `any (` and `all (`."""
+        """Return whether a list of values may be next: after `in (`, `any (` and `all (`."""
         if len(self._pieces) < 2 or self._pieces[-1].text != "(" or self._pieces[-1].kind != "sign":
             return False
         before = self._pieces[-2]
         return before.kind in {"keyword", "word"} and before.text.lower() in {"in", "any", "all"}
 
     def _cut_list(self, place: int) -> int:
-        """Take in a whole list of texts or of numbers, or one piece where there is none; return where it ends."""
+        """Add a whole list of texts or numbers, or one token if there is no list; return where it ends."""
         for kind, pattern in _LISTS.items():
             if (found := pattern.match(self.condition, place)) is not None:
                 self._pieces.append(Token("list", found[1], found.start(1) + 1, kind))
@@ -150,7 +150,7 @@ class Tokens:
         return self._cut_one(place)
 
     def _cut_one(self, place: int) -> int:
-        """Take in one piece and return where it ends."""
+        """Add one token and return where it ends."""
         found = _TOKEN.match(self.condition, place)
         if found is None:
             start = place + len(self.condition[place:]) - len(self.condition[place:].lstrip())

@@ -1,8 +1,8 @@
-"""Values: literals and a column's type -> comparisons that are exact, null where the column is null.
+"""Values: literals and a column's type -> exact comparisons, null if the column is null.
 
-Columns of whole numbers, decimals, dates and times hold multiples of a smallest step. A literal between two steps is
-compared with the step below it, and one beyond all of them with nothing, so that no comparison rounds a value. A
-literal for a column of floats is rounded to the column's type, as SQL engines do.
+Columns of whole numbers, decimals, dates and times contain multiples of a smallest step. A literal between two steps
+is compared through the step below it, and a literal outside the range of the column equals no value, so that no
+comparison rounds a value. A literal for a column of floats is rounded to the column's type, as in SQL engines.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import polars as pl
 
 Number = int | Fraction
 Value = Number | str | bool
-"""A literal as a column takes it: a number or a time in steps of the column, a text, or a truth."""
+"""A literal for a column: a number or a time in steps of the column, a text, or a boolean."""
 
 _BITS = {
     pl.Int8: (True, 8), pl.Int16: (True, 16), pl.Int32: (True, 32), pl.Int64: (True, 64), pl.Int128: (True, 128),
@@ -25,7 +25,7 @@ _BITS = {
     pl.UInt128: (False, 128), pl.Date: (True, 32), pl.Datetime: (True, 64), pl.Time: (True, 64),
 }  # fmt: skip
 _PER_MICROSECOND = {"ms": Fraction(1, 1000), "us": Fraction(1), "ns": Fraction(1000)}
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (what polars counts from, in the column's own zone)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (where polars counts from, in the column's own zone)
 _MICROSECOND = timedelta(microseconds=1)
 
 TIMES: Mapping[type[pl.DataType], str] = {
@@ -33,22 +33,22 @@ TIMES: Mapping[type[pl.DataType], str] = {
     pl.Datetime: "'2012-01-31' or '2012-01-31 12:00'",
     pl.Time: "'12:00'",
 }
-"""How dates and times are written."""
+"""Examples of dates and times."""
 
 LONGEST_NUMBER = 400
-"""Characters of a number: those of the smallest double written out."""
+"""Maximum characters of a number: the smallest double, written out."""
 
 LARGEST, SMALLEST = 308, -324
-"""Powers of ten that a double holds."""
+"""Powers of ten in the range of a double."""
 
 
 class SkippedError(ValueError):
-    """A local time that clocks went past."""
+    """A local time that does not exist because the clocks skipped it."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """What a column of steps can hold: the least and greatest step, and its type."""
+    """The range of a column of steps: the smallest and the largest step, and its type."""
 
     dtype: pl.DataType
     low: int
@@ -56,7 +56,7 @@ class Steps:
 
     @classmethod
     def of(cls, dtype: pl.DataType) -> Steps | None:
-        """Return the steps of a type, None where its values are no multiples of one."""
+        """Return the steps of a type, None if its values are not multiples of a step."""
         if isinstance(dtype, pl.Decimal):
             most = 10**dtype.precision - 1
             return cls(dtype, -most, most)
@@ -78,7 +78,7 @@ class Steps:
         return pl.Series(steps, dtype=self.dtype)
 
     def compare(self, column: pl.Expr, sign: str, value: Number) -> pl.Expr:
-        """Return the comparison of a column with a value that need not be a step of it."""
+        """Return the comparison of a column with any value, which may be between two steps."""
         below, whole = value.numerator // value.denominator, value.denominator == 1
         if sign in {"=", "!="}:
             there = whole and self.low <= below <= self.high
@@ -107,13 +107,13 @@ def compare(column: pl.Expr, dtype: pl.DataType, sign: str, value: Value) -> pl.
 
 
 def is_one_of(column: pl.Expr, dtype: pl.DataType, values: Sequence[Value]) -> pl.Expr:
-    """Return whether a column holds one of the literals; the time does not depend on how many there are."""
+    """Return whether a column's value is one of the literals; the time does not depend on their number."""
     found = choices(dtype, values)
     return column.is_in(found.implode()) if len(found) else column.ne(column)
 
 
 def choices(dtype: pl.DataType, values: Sequence[Value]) -> pl.Series:
-    """Return those of the literals that a column of a type can hold, each once, as values of that type."""
+    """Return the literals that a column of a type can contain, each once, as values of that type."""
     distinct = list(dict.fromkeys(values))
     if (steps := Steps.of(dtype)) is not None:
         whole = (int(value) for value in distinct if not isinstance(value, str) and value.denominator == 1)
@@ -124,7 +124,7 @@ def choices(dtype: pl.DataType, values: Sequence[Value]) -> pl.Series:
 
 
 def read_number(text: str, dtype: pl.DataType) -> Number:
-    """Return a number in steps of a column of numbers; raise ValueError where 64 bits do not hold it."""
+    """Return a number in steps of a column of numbers; raise ValueError if it does not fit into 64 bits."""
     if len(text) > LONGEST_NUMBER:
         msg = f"a number of {len(text):,} characters does not fit into 64 bits"
         raise ValueError(msg)
@@ -143,9 +143,10 @@ def read_number(text: str, dtype: pl.DataType) -> Number:
 
 
 def read_time(text: str, dtype: pl.DataType) -> Number:
-    """Return a date or time in steps of a column of these; raise ValueError where it is none.
+    """Return a date or time in steps of such a column; raise ValueError if it is none.
 
-    A time without a zone is taken in the column's; where the column has none, a zone says nothing, as in SQL.
+    A time without a zone is in the column's zone; if the column has no zone, the zone of a time is ignored, as in
+    SQL.
     """
     if isinstance(dtype, pl.Date):
         return (date.fromisoformat(text) - _EPOCH.date()).days
@@ -164,12 +165,12 @@ def read_time(text: str, dtype: pl.DataType) -> Number:
 
 
 def in_utc(moment: datetime, zone: str) -> datetime:
-    """Return a local time in UTC, the earlier of two; raise SkippedError where clocks went past it."""
+    """Return a local time in UTC, the earlier of two; raise SkippedError if the clocks skipped it."""
     local = pl.Series([moment], dtype=pl.Datetime("us"))
     found = local.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     utc = found.dt.convert_time_zone("UTC").dt.replace_time_zone(None)[0]
     if utc is None:
-        msg = f"clocks in {zone} went past it"
+        msg = f"the clocks in {zone} skipped it"
         raise SkippedError(msg)
     assert isinstance(utc, datetime)
     return utc
