@@ -1,4 +1,4 @@
-"""Frame: what every flow does around its line of tasks: begin, hold workers, wait for a stage, leave one record."""
+"""Frame: what every flow does around its stages: it begins, it ends in one way, and it leaves one record."""
 
 from __future__ import annotations
 
@@ -7,32 +7,25 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from prefect import Flow, flow
-from prefect.exceptions import TerminationSignal
-from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.paths import in_work_folder
-from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.flows.running.current import CurrentRun, current_run
-from topicflow.flows.running.interrupt import end_soon
 from topicflow.tasks.errors import ArtifactError, ConfigError, PipelineError, first_line
-from topicflow.tasks.execution.memory import naming_memory
-from topicflow.tasks.execution.progress import display, say, waiting
 from topicflow.tasks.execution.reporting import server_is_there
-from topicflow.tasks.execution.workers import started
 from topicflow.tasks.log import LOG
 from topicflow.tasks.runs.history import check_series
 from topicflow.tasks.runs.records import RunRecord, record_failure
 from topicflow.tasks.runs.resolve import run_at
-from topicflow.tasks.store.artifact_store import ArtifactRef, local_folder, open_store
+from topicflow.tasks.store.artifact_store import open_store
 from topicflow.tasks.store.in_use import in_use
 
 ConfigT = TypeVar("ConfigT", bound=FlowConfig)
@@ -121,28 +114,6 @@ def _tell_in_time(current: CurrentRun) -> None:
 
 _for_good = contextlib.ExitStack()
 """Settings that stay until the end of the process."""
-
-
-@contextlib.contextmanager
-def at_work(config: FlowConfig) -> Iterator[RuntimeConfig]:
-    """Show progress and keep workers while the block runs, and yield `config.runtime` with their address.
-
-    A run that is cancelled meanwhile ends soon: Prefect waits for a stage's thread, which nothing can stop.
-    """
-    with display(), started(config.runtime) as runtime:
-        try:
-            yield runtime
-        except TerminationSignal:
-            end_soon(local_folder(config.runtime))
-            raise
-
-
-def finished(stage: str, future: PrefectFuture[Any]) -> ArtifactRef:
-    """Return a stage's artifact when it is there, and say so; raise what the stage raised, in one line for memory."""
-    with waiting(stage), naming_memory(stage):
-        ref: ArtifactRef = future.result()
-    say(stage, ref)
-    return ref
 
 
 def one_at_a_time() -> Any:  # noqa: ANN401  (a generic of Prefect's that nothing binds)

@@ -27,6 +27,7 @@ from topicflow.tasks.core.duplicates.minhash import (
 from topicflow.tasks.core.duplicates.pairs import Pairs, bounded, union
 from topicflow.tasks.core.vectors.blocks import workers
 from topicflow.tasks.duplicates import recipes
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.parts import discard_all, made_parts
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
@@ -46,30 +47,29 @@ Sets = tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.int64]]
 
 @task(name="shingle", cache_policy=NO_CACHE, persist_result=False)
 def shingle(
-    store: ArtifactStore,
+    context: Context,
     documents: ArtifactRef,
     against: ArtifactRef | None,
     config: WordMatchConfig,
-    seed: int,
-    runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the pairs' artifact, searching on a miss."""
+    store = context.store
     texts = [str(store.meta(ref)["texts"]) for ref in (documents, against) if ref is not None]
-    recipe = recipes.similar_texts(config, texts[0], texts[1] if against else None, seed)
+    recipe = recipes.similar_texts(config, texts[0], texts[1] if against else None, context.seed)
     if found := store.find(recipe):
         return cached(found)
     bands = choose_bands(config.jaccard_floor, config.jaccard_recall, config.n_hashes)
     with store.writing(recipe) as writer:
         started = time.perf_counter()
         corpora = tuple(
-            shingle_texts(store, ref, config.shingle_words, bands.n_hashes, seed, runtime)
+            shingle_texts(store, ref, config.shingle_words, bands.n_hashes, context.seed, context.runtime)
             for ref in (against, documents)
             if ref is not None
         )
         _, shingles, ranges = open_sets(store, corpora)
         first = equal_sets(shingles, ranges)
         n_base = against.rows if against else 0
-        pairs, parts = _search_bands(store, corpora, first, n_base, bands, config, runtime)
+        pairs, parts = _search_bands(store, corpora, first, n_base, bands, config, context.runtime)
         writer.save_array("pairs", pairs.rows)
         writer.save_array("similarities", pairs.similarities)
         writer.save_array("first", first)

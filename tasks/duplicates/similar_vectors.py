@@ -33,6 +33,7 @@ from topicflow.tasks.core.duplicates.signatures import hyperplanes, sign_bits
 from topicflow.tasks.core.vectors.blocks import workers
 from topicflow.tasks.duplicates import recipes
 from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.devices import resolve_device
 from topicflow.tasks.execution.parts import discard_all, made_parts
 from topicflow.tasks.execution.states import cached
@@ -51,14 +52,13 @@ TABLES_A_PART = 8
 
 @task(name="pair", cache_policy=NO_CACHE, persist_result=False)
 def pair(
-    store: ArtifactStore,
+    context: Context,
     embeddings: ArtifactRef,
     against: ArtifactRef | None,
     config: VectorMatchConfig,
-    seed: int,
-    runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the pairs' artifact, searching on a miss."""
+    store, seed, runtime = context.store, context.seed, context.runtime
     recipe = recipes.similar_vectors(config, embeddings.key, against.key if against else None, seed)
     if found := store.find(recipe):
         return cached(found)

@@ -23,11 +23,10 @@ from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.tasks.classify.classifiers import load_classifier
 from topicflow.tasks.classify.label_sources import OPEN
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
-from topicflow.tasks.execution.reporting import report
+from topicflow.tasks.publish.folder import show_run, write_run_folder
 from topicflow.tasks.publish.model_card import model_card
-from topicflow.tasks.publish.remarks import say_remarks
 from topicflow.tasks.publish.run_record import describe_run
-from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
+from topicflow.tasks.runs.records import RunId, RunRecord
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
@@ -42,20 +41,14 @@ def publish_classifier(
     record["comparison"] = comparison
     record["seconds_of_training"] = seconds_of_training(store, stages["contest"])
     record["n_documents"] = stages["load"].rows
-    runs = Path(config.runtime.runs)
-    with run_folder(runs, run) as folder:
+    with write_run_folder(config, run, record) as folder:
         names = store.json(stages["annotate"], "names")
         predictions = predictions_table(store, stages, names)
         predictions.write_parquet(folder / "predictions.parquet")
         write_csv(suggestions_table(store, stages, predictions), folder / "suggestions.csv")
         write_csv(scores_with_seconds(store, stages["contest"]), folder / "scores.csv")
         copy_classifier(store, stages["train"], folder / "classifier", comparison, config)
-        write_json(folder / "metrics.json", record["metrics"])
-        write_json(folder / "run.json", record)
-        (folder / "config.toml").write_text(record["config"], encoding="utf-8")
-    say_remarks(record)
-    point_latest(runs / run.name, run.run_id)
-    report("the run's tables", lambda: leave_artifacts(record))
+    show_run(record, config, "Scores over the splits, and the predictions")
     return record
 
 
@@ -164,20 +157,3 @@ def copy_classifier(
     made = json.loads((target / "classifier.json").read_bytes())["made"]
     card = model_card(load_classifier(target), made, comparison, config)
     (target / "README.md").write_text(card, encoding="utf-8")
-
-
-def leave_artifacts(record: RunRecord) -> None:
-    """Leave the metrics and the config in the Prefect UI, inside a task run."""
-    from prefect.artifacts import create_markdown_artifact, create_table_artifact
-    from prefect.runtime import task_run
-
-    if not task_run.id:
-        return
-    name = "".join(c if c.isalnum() else "-" for c in record["name"].lower()).strip("-")
-    rows = [{"metric": key, "value": value} for key, value in record["metrics"].items()]
-    create_table_artifact(
-        rows, key=f"{name}-metrics", description="Scores over the splits, and the predictions"
-    )
-    create_markdown_artifact(
-        f"```toml\n{record['config']}\n```", key=f"{name}-config", description="Resolved config"
-    )

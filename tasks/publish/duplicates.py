@@ -10,7 +10,6 @@ metrics.json run.json config.toml run.log
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,46 +20,29 @@ from prefect.cache_policies import NO_CACHE
 from topicflow.configs.flows.deduplicate import DeduplicateConfig
 from topicflow.tasks.duplicates.deduplicate import WAYS
 from topicflow.tasks.duplicates.report_duplicates import N_LEAST
-from topicflow.tasks.execution.reporting import report
-from topicflow.tasks.publish.remarks import by_beginnings, say_remarks
+from topicflow.tasks.publish.folder import show_run, show_table, write_run_folder
+from topicflow.tasks.publish.remarks import by_beginnings
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.publish.topic_folder import with_own_columns
-from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
+from topicflow.tasks.runs.records import RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
 @task(name="publish", cache_policy=NO_CACHE, persist_result=False)
 def publish_duplicates(
-    store: ArtifactStore,
-    config: DeduplicateConfig,
-    stages: Mapping[str, ArtifactRef],
-    against: ArtifactRef | None,
-    run: RunId,
+    store: ArtifactStore, config: DeduplicateConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
-    """Return the run's record after writing its folder and leaving tables in the UI; `stages` with their artifacts."""
-    record = write_run(store, config, stages, against, run)
-    report("the run's tables", lambda: _leave_artifacts(record))
-    return record
-
-
-def write_run(
-    store: ArtifactStore,
-    config: DeduplicateConfig,
-    stages: Mapping[str, ArtifactRef],
-    against: ArtifactRef | None,
-    run: RunId,
-) -> RunRecord:
-    """Return the run's record after writing its folder and pointing `latest` at it.
+    """Return the run's record after writing its folder and showing it in Prefect.
 
     Raises
     ------
     ArtifactError
         When the folder cannot be written.
     """
-    figures = store.json(stages["deduplicate"], "figures")
-    runs = Path(config.runtime.runs)
-    with run_folder(runs, run) as folder:
-        documents = stages["load"]
+    documents, against = stages["load"], stages.get("load_against")
+    record = describe_run(store, config, stages, run) | {"n_documents": documents.rows}
+    figures = record["metrics"] | store.json(stages["deduplicate"], "figures")
+    with write_run_folder(config, run, record) as folder:
         verdicts = verdict_table(store, documents, stages["deduplicate"], against)
         texts, own = store.table(documents, "documents").select("text"), store.table(documents, "columns")
         with_own_columns(verdicts.lazy(), texts, own).sink_parquet(folder / "documents.parquet")
@@ -70,20 +52,15 @@ def write_run(
         if against is not None:
             against_table(store, written, against).write_parquet(folder / "against.parquet")
         figures["least_similar"] = least_similar(store, written, against)
-        described = describe_run(store, config, stages, run)
-        figures = described["metrics"] | figures
-        record = {
-            **described,
-            "n_documents": documents.rows,
-            "metrics": {name: value for name, value in figures.items() if not isinstance(value, list)},
-            "remarks": described["remarks"] + by_beginnings(figures),
-            "least_similar": figures["least_similar"],
-        }
         write_json(folder / "metrics.json", figures)
-        write_json(folder / "run.json", record)
-        (folder / "config.toml").write_text(record["config"], encoding="utf-8")
-    say_remarks(record)
-    point_latest(runs / run.name, run.run_id)
+        record["metrics"] = {name: value for name, value in figures.items() if not isinstance(value, list)}
+        record["remarks"] += by_beginnings(figures)
+        record["least_similar"] = figures["least_similar"]
+    about = "The least similar duplicates"
+    show_run(
+        record, config, "Duplicates found and kept documents",
+        lambda name: show_table(f"{name}-least-similar", record["least_similar"], about),
+    )  # fmt: skip
     return record
 
 
@@ -179,21 +156,3 @@ def least_similar(
         for is_theirs, table in ((True, theirs), (False, own))
     ]
     return pl.concat(parts).sort("similarity", "doc_id").collect().to_dicts()
-
-
-def _leave_artifacts(record: RunRecord) -> None:
-    """Leave figures, the least similar duplicates and the config in the Prefect UI, inside a task run."""
-    from prefect.artifacts import create_markdown_artifact, create_table_artifact
-    from prefect.runtime import task_run
-
-    if not task_run.id:
-        return
-    name = "".join(c if c.isalnum() else "-" for c in record["name"].lower()).strip("-")
-    metrics = [{"metric": key, "value": value} for key, value in record["metrics"].items()]
-    create_table_artifact(metrics, key=f"{name}-metrics", description="Duplicates found and kept documents")
-    create_table_artifact(
-        record["least_similar"], key=f"{name}-least-similar", description="The least similar duplicates"
-    )
-    create_markdown_artifact(
-        f"```toml\n{record['config']}\n```", key=f"{name}-config", description="Resolved config"
-    )

@@ -9,10 +9,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.gates import GatesConfig
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import LOG
 from topicflow.tasks.publish import recipes
-from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.artifact_store import ArtifactRef
 
 Metrics = Mapping[str, float | int | None]
 
@@ -86,9 +87,7 @@ def _told(value: float | None) -> str:
 
 
 @task(name="gate", cache_policy=NO_CACHE, persist_result=False)
-def gate(
-    store: ArtifactStore, measured: ArtifactRef, before: Metrics | None, config: GatesConfig
-) -> ArtifactRef:
+def gate(context: Context, measured: ArtifactRef, before: Metrics | None, config: GatesConfig) -> ArtifactRef:
     """Return the verdict's artifact; `rows` are the gates asked.
 
     Parameters
@@ -102,6 +101,7 @@ def gate(
     config : GatesConfig
         Bounds, inclusive.
     """
+    store = context.store
     recipe = recipes.gate(config, {measured.stage: measured.key}, before)
     if found := store.find(recipe):
         return cached(found)

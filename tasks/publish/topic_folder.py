@@ -18,11 +18,11 @@ from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEm
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.encoding.encoders import find_encoder
-from topicflow.tasks.publish.remarks import remarks, say_remarks
+from topicflow.tasks.publish.folder import write_run_folder
+from topicflow.tasks.publish.remarks import remarks
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.report.report_page import finish_report
-from topicflow.tasks.runs.history import is_published
-from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
+from topicflow.tasks.runs.records import RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
@@ -48,7 +48,7 @@ def publish_run(
         When the folder cannot be written.
     """
     record = _record(store, config, stages, run)
-    with run_folder(Path(config.runtime.runs), run) as folder:
+    with write_run_folder(config, run, record) as folder:
         documents = documents_table(store, stages, config.load)
         documents.sink_parquet(folder / "documents.parquet")
         placed = pl.scan_parquet(folder / "documents.parquet").select("topic").collect()
@@ -57,17 +57,16 @@ def publish_run(
         write_csv(flat_topics(topics), folder / "topics.csv")
         record["n_documents"] = placed.height
         record["n_topics"] = topics.height
-        write_json(folder / "metrics.json", record["metrics"])
-        write_json(folder / "run.json", record)
-        (folder / "config.toml").write_text(record["config"], encoding="utf-8")
-        page = store.whole(stages["report"], "report.html").read_text(encoding="utf-8")
-        (folder / "report.html").write_text(finish_report(page, record), encoding="utf-8")
+        write_report(folder, store, stages["report"], record)
         shutil.copytree(store.whole(stages["label"], "model"), folder / "model")
         name_encoder(folder / "model", config.embed, config.runtime.device)
-    say_remarks(record)
-    if is_published(record):
-        point_latest(Path(config.runtime.runs) / run.name, run.run_id)
     return record
+
+
+def write_report(folder: Path, store: ArtifactStore, page: ArtifactRef, record: RunRecord) -> None:
+    """Write the report of a run, from the page of its topics and what its record adds."""
+    text = store.whole(page, "report.html").read_text(encoding="utf-8")
+    (folder / "report.html").write_text(finish_report(text, record), encoding="utf-8")
 
 
 def documents_of(stages: Mapping[str, ArtifactRef]) -> ArtifactRef:

@@ -12,10 +12,9 @@ import polars as pl
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.sections.embed import EmbedConfig
-from topicflow.configs.sections.index import IndexConfig
-from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.tasks.errors import DamagedError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import LOG
 from topicflow.tasks.search.index_build import write_index
@@ -37,30 +36,28 @@ def is_sound(store: ArtifactStore, key: str, *, everything: bool = False) -> boo
 
 @task(name="index", cache_policy=NO_CACHE, persist_result=False)
 def index(
-    store: ArtifactStore,
+    context: Context,
     documents: ArtifactRef,
     embeddings: ArtifactRef,
-    config: IndexConfig,
-    embedding: EmbedConfig,
-    seed: int,
-    runtime: RuntimeConfig,
+    config: BuildIndexConfig,
     topics: TopicsOfRun | None = None,
     last: str | None = None,
 ) -> ArtifactRef:
-    """Return the index's artifact, computing it on a miss: from the `last` one's key where little has changed.
+    """Return the index's artifact, computing it on a miss; if little has changed, from the `last` index.
 
     Parameters
     ----------
-    store, documents, embeddings, config, seed, runtime
-        As every stage.
-    embedding : EmbedConfig
-        How the vectors were made, which is how queries are.
+    context, documents, embeddings
+        As in every stage.
+    config : BuildIndexConfig
+        The section `index`, and the section `embed`, which made the vectors and will embed the queries.
     topics : TopicsOfRun, optional
         The run whose topics are shown.
     last : str, optional
-        Key of the last index of this name; one that is gone, of another space or config, is not gone on from.
+        Key of the last index of this name. It is not used if it is gone or has another space or config.
     """
-    start = partial(next_generation, store, documents, embeddings, config, embedding, seed, topics)
+    store = context.store
+    start = partial(next_generation, store, documents, embeddings, config, topics)
     made = start(last)
     if made.base is not None and not is_sound(store, made.base.ref.key, everything=True):
         made = start(None)
@@ -75,15 +72,19 @@ def index(
             chosen = pl.col("__row").is_in(made.fresh)
             rows = made.documents.with_row_index("__row").filter(chosen).drop("__row")
             vectors = np.load(path, mmap_mode="r")[made.fresh]
-            write_index(writer, made.base, rows, vectors, made.gone, config, seed, runtime)
+            write_index(
+                writer, made.base, rows, vectors, made.gone, config.index, config.seed, context.runtime
+            )
         else:
-            write_index(writer, None, made.documents, path, made.gone, config, seed, runtime)
+            write_index(
+                writer, None, made.documents, path, made.gone, config.index, config.seed, context.runtime
+            )
         writer.meta |= {
             "space": made.space,
-            "embed": embedding.model_dump(mode="json"),
+            "embed": config.embed.model_dump(mode="json"),
             "documents": documents.key,
             "topic_keys": topics.keys if topics else {},
-            "config": config.model_dump(mode="json"),
+            "config": config.index.model_dump(mode="json"),
         }
         if topics is not None:
             write_topics(writer, topics)

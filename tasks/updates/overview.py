@@ -17,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.tasks.encoding.embed import text_parts
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.report.report import pack, report_blocks
 from topicflow.tasks.report.report_page import build_page
@@ -63,7 +64,7 @@ def lasting(labels: NDArray[np.int32], ids: NDArray[np.int32]) -> NDArray[np.int
 
 @task(name="overview", cache_policy=NO_CACHE, persist_result=False)
 def overview(
-    store: ArtifactStore,
+    context: Context,
     config: UpdateTopicsConfig,
     batches: Sequence[Batch],
     topics: ArtifactRef,
@@ -77,6 +78,7 @@ def overview(
     Reads every text once to count words that occur together, and holds 21 bytes a document; writes a page whose size
     is bounded by `report.max_points`. This grows with all documents, not with the new ones.
     """
+    store = context.store
     keys = digest(canonical_json([vars(batch) for batch in batches]))
     named = digest(canonical_json([[number, vars(names[number])] for number in ids]))
     inputs = {"batches": keys, "topics": topics.key}
