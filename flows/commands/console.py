@@ -39,7 +39,10 @@ METRICS = (
 
 
 def print_run(record: RunRecord, runs: Path) -> None:
-    """Print a run's topics or figures, where its report is, what an update told, and which gates held it back."""
+    """Print a run's topics or figures, where its report is, what an update did, and which gates held it back."""
+    if record.get("state") == "unchanged":
+        print(f"nothing new; the latest run is {record['name']}/{record['latest']}")
+        return
     folder = Path(record.get("folder", runs / record["name"] / record["run_id"]))
     console = terminal()
     if record.get("state") == "failed":
@@ -57,7 +60,7 @@ def print_run(record: RunRecord, runs: Path) -> None:
             _print_duplicates(console, record, folder)
         _print_figures(console, record, folder)
     if "update" in record:
-        _print_told(record)
+        _print_assigned(record)
     if not record.get("published", True):
         print("not published: " + "; ".join(record["gates"]["failed"]))
 
@@ -85,7 +88,7 @@ def _print_topics(console: Console, record: RunRecord, folder: Path) -> None:
 
 
 def print_remarks(record: RunRecord) -> None:
-    """Print what a person should know before reading a run's topics; a run says it itself while it is at work."""
+    """Print what a person should know before reading a run's topics; a run prints it itself during its work."""
     for remark in record.get("remarks", []):
         print(f"note: {remark}")
 
@@ -117,20 +120,12 @@ def _print_duplicates(console: Console, record: RunRecord, folder: Path) -> None
     console.print(table)
 
 
-def print_update(record: RunRecord, runs: Path) -> None:
-    """Print the run of an update, or that there was nothing new."""
-    if record["state"] == "unchanged":
-        print(f"nothing new; the latest run is {record['name']}/{record['latest']}")
-        return
-    print_run(record, runs)
-
-
-def _print_told(record: RunRecord) -> None:
-    """Print how many documents an update told, to which topics, and what became of these."""
-    told, born = record["update"], record["lineage"]
-    fitted = f"fitted anew ({told['reason']})" if told["refit"] else "told to the topics there are"
-    print(f"update {told['number']}: {told['n_new']:,} new documents, {fitted}")
-    if born and told["previous"]:
+def _print_assigned(record: RunRecord) -> None:
+    """Print how many documents an update added, how, and what happened to the topics."""
+    update, born = record["update"], record["lineage"]
+    how = f"refitted ({update['reason']})" if update["refit"] else "assigned to the topics of the last fit"
+    print(f"update {update['number']}: {update['n_new']:,} new documents, {how}")
+    if born and update["previous"]:
         print("topics: " + ", ".join(f"{born[event]:,} {event}" for event in EVENTS if born[event]))
 
 

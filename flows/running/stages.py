@@ -44,6 +44,7 @@ class Stages:
     def run(
         self,
         stage: Task[Concatenate[Context, Inputs], ArtifactRef],
+        /,
         *inputs: Inputs.args,
         **named: Inputs.kwargs,
     ) -> ArtifactRef:
@@ -60,6 +61,7 @@ class Stages:
         self,
         name: str,
         stage: Task[Concatenate[Context, Inputs], ArtifactRef],
+        /,
         *inputs: Inputs.args,
         **named: Inputs.kwargs,
     ) -> ArtifactRef:

@@ -167,7 +167,7 @@ def test_a_file_that_changed_is_told_and_taken_in(topicflow: Topicflow, folder: 
     outcome = topicflow("search", "zebra", "--mode", "bm25")
     assert outcome.out == "no document was found\n"
     assert outcome.errors == [
-        f"warning: {path} has changed since this index was built; `topicflow index CONFIG` takes the changes in"
+        f"warning: {path} has changed since this index was built; `topicflow index CONFIG` adds the changes"
     ]
     record = topicflow("index", "config.toml", "--json").record
     assert (record["metrics"]["added"], record["metrics"]["removed"], record["n_documents"]) == (2, 1, 81)
