@@ -1,4 +1,4 @@
-"""Console: records of runs -> what a person reads in the terminal."""
+"""Console: records of runs -> tables and lines in the terminal."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _print_assigned(record: RunRecord) -> None:
 
 
 def _print_figures(console: Console, record: RunRecord, folder: Path) -> None:
-    """Print what a side flow's run measured, raw beside tuned where it has both, and where its files are."""
+    """Print the figures of a run, raw beside tuned if it has both, and where its files are."""
     metrics = record.get("metrics", {})
     both = [name.removeprefix("raw_") for name in metrics if name.startswith("raw_")]
     if both:
@@ -148,7 +148,7 @@ def _print_figures(console: Console, record: RunRecord, folder: Path) -> None:
 
 
 def _print_side_by_side(console: Console, metrics: RunRecord, names: Sequence[str]) -> None:
-    """Print figures of raw and tuned vectors beside each other; those that neither has are left out."""
+    """Print figures of raw and tuned vectors beside each other; figures that both lack are left out."""
     table = Table("", "raw", "tuned", "gain")
     for name in names:
         raw, tuned = metrics[f"raw_{name}"], metrics[f"tuned_{name}"]
@@ -193,7 +193,7 @@ def print_runs(records: Sequence[RunRecord]) -> None:
 
 
 def _gate(record: RunRecord) -> str:
-    """Return whether a run passed its gates, or the first that held it back; nothing where it has none."""
+    """Return whether a run passed its gates, or the first gate that held it back; empty if it has no gates."""
     if "published" not in record:
         return ""
     gates = record.get("gates") or record.get("gate")
@@ -227,7 +227,7 @@ def print_comparison(first: RunRecord, second: RunRecord) -> None:
 
 
 def print_topic_changes(changes: Comparison) -> None:
-    """Print which topics of two runs are the same, which have no counterpart, and where documents went."""
+    """Print which topics of two runs match, which have no counterpart, and which documents moved."""
     console = terminal()
     table = Table(
         "topic", "", "size", "", "shared", "similarity", "name", title="matched topics", title_justify="left"
@@ -270,7 +270,7 @@ def human_bytes(n: float) -> str:
 
 
 def _short(value: float | None) -> str:
-    """Return a metric in a few characters; counts in full."""
+    """Return a metric with three decimals; counts in full."""
     if value is None:
         return ""
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"

@@ -42,11 +42,11 @@ def store_verify(
         typer.Option("--runs", metavar="DIR", help="Folders of runs that are read too; repeatable."),
     ] = None,
     remove: Annotated[
-        bool, typer.Option("--remove", help="Remove damaged artifacts; what cannot be read is kept.")
+        bool, typer.Option("--remove", help="Delete damaged artifacts; those that cannot be read are kept.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read every artifact and run folder and check all bytes; exit 1 where one is damaged or cannot be read."""
+    """Read every artifact and run folder and check all bytes; exit 1 if one is damaged or cannot be read."""
     from topicflow.tasks.runs.run_files import verify_runs
     from topicflow.tasks.store.verify import verify_artifacts
 
@@ -65,7 +65,7 @@ def store_verify(
 
 
 def _said(findings: Iterable[Finding], *, quiet: bool) -> Iterator[Finding]:
-    """Yield findings after printing those with a problem, as they come."""
+    """Yield the findings one by one; print each one that has a problem."""
     for found in findings:
         if found.problem and not quiet:
             print(f"{found.kind}/{found.key}: {found.problem}")
@@ -73,7 +73,7 @@ def _said(findings: Iterable[Finding], *, quiet: bool) -> Iterator[Finding]:
 
 
 def _verdict(artifacts: Sequence[Finding], folders: Sequence[Finding], *, removed: bool) -> str:
-    """Return in one line what was read and what was found, and what to do about it."""
+    """Return in one line what was read, what was found, and what to do."""
     n_damaged = sum(bool(each.damage) for each in artifacts)
     n_runs_damaged = sum(bool(each.damage) for each in folders)
     n_refused = sum(bool(each.refused) for each in (*artifacts, *folders))
@@ -108,7 +108,7 @@ class Policy:
     min_age_hours: Annotated[
         float,
         typer.Option(
-            "--min-age-hours", min=0.0, help="Keep younger artifacts; those of a run at work are always kept."
+            "--min-age-hours", min=0.0, help="Keep younger artifacts; those of an active run are always kept."
         ),
     ] = 24.0
     keep_runs: Annotated[

@@ -40,7 +40,7 @@ def plan(
         str, typer.Option("--flow", help="Which flow's config: topic_model, deduplicate, build_index.")
     ] = "topic_model",
 ) -> None:
-    """Say what a run would compute, what is there already, and why."""
+    """Print which stages a run would compute, which are there already, and why."""
     from topicflow.flows.planning.side_plans import PLANS
 
     if flow not in PLANS:
@@ -67,7 +67,7 @@ def init(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the config.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over an existing config.")] = False,
 ) -> None:
-    """Look at a file and write a config for it that runs as it is, saying what was guessed and why."""
+    """Read a file and write a config for it that runs without changes; print what was guessed and why."""
     from topicflow.tasks.documents.guess import guess_config, render_config
 
     checked({"path": str(file)}, LoadConfig, "FILE")
@@ -88,7 +88,9 @@ def init(
 def list_runs(
     runs: RunsDir = None,
     name: Annotated[str | None, typer.Option("--name", help="Only runs of this name.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, help="Maximum number of runs, newest first.")
+    ] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List past runs, newest first."""

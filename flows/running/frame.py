@@ -32,7 +32,7 @@ ConfigT = TypeVar("ConfigT", bound=FlowConfig)
 
 
 def recorded_flow(function: Callable[[ConfigT], RunRecord]) -> Flow[[ConfigT], RunRecord]:
-    """Return the Prefect flow of a function, each run of which leaves one record, and it is the truth."""
+    """Return the Prefect flow of a function; each run of it leaves one record."""
     made: Flow[[ConfigT], RunRecord] = flow(
         name=function.__name__,
         flow_run_name="{config.name}",
@@ -43,12 +43,12 @@ def recorded_flow(function: Callable[[ConfigT], RunRecord]) -> Flow[[ConfigT], R
 
 
 def recorded(function: Callable[[ConfigT], RunRecord]) -> Callable[[ConfigT], RunRecord]:
-    """Return the function of a flow with what a run of it leaves behind, whatever becomes of it.
+    """Return the function of a flow so that every run ends in one of these ways.
 
     | the work | leaves |
     |---|---|
-    | ends well | the folder that it published, and its record |
-    | fails | a record with the error; true begin and seconds |
+    | succeeds | the folder that it published, and its record |
+    | fails | a record with the error, and its true start and seconds |
     | is refused (ConfigError) | nothing |
     | is published, and then something fails | what was published |
     """
@@ -76,31 +76,31 @@ def recorded(function: Callable[[ConfigT], RunRecord]) -> Callable[[ConfigT], Ru
 
 
 def _end_badly(config: FlowConfig, current: CurrentRun, error: Exception) -> None:
-    """Take what was published for the outcome where something was; otherwise record the failure."""
+    """Take a published folder as the outcome; record the failure if nothing was published."""
     current.record = published_record(config, current)
     if current.record is not None:
-        LOG.warning("%s is published; what comes after failed: %s", current.run.run_id, first_line(error))
+        LOG.warning("%s is published; a later step failed: %s", current.run.run_id, first_line(error))
         return
     current.error = error
     if not isinstance(error, ConfigError):
         said = (
             str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {first_line(error)}"
         )
-        with contextlib.suppress(ArtifactError):  # where even that fails, the log has said why
+        with contextlib.suppress(ArtifactError):  # if even that fails, the log has the reason
             record_failure(config, current.run, said)
 
 
 def published_record(config: FlowConfig, current: CurrentRun) -> RunRecord | None:
-    """Return the record that a run has left in its folder, None if there is no such folder."""
+    """Return the record in a run's folder; None if there is no folder."""
     with contextlib.suppress(ArtifactError):
         return run_at(current.run.folder(Path(config.runtime.runs)))
     return None
 
 
 def _tell_in_time(current: CurrentRun) -> None:
-    """Where Prefect's server is away, let its client give up at once instead of after a minute a request.
+    """If Prefect's server is away, make its client give up at once, and not after a minute for each request.
 
-    A process that Prefect started for this run ends here: what it would still do is to tell the server.
+    A process that Prefect started for this run ends here: only reports to the server are left to do.
     """
     if not flow_run.id or server_is_there():
         return
@@ -117,5 +117,5 @@ _for_good = contextlib.ExitStack()
 
 
 def one_at_a_time() -> Any:  # noqa: ANN401  (a generic of Prefect's that nothing binds)
-    """Return a runner of one stage at a time: each uses all cores, and its peak of memory is its own."""
+    """Return a runner of one stage at a time: each uses all cores, and its peak memory is measured alone."""
     return ThreadPoolTaskRunner(max_workers=1)

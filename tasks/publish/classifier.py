@@ -3,7 +3,8 @@
 predictions.parquet   doc_id, class (unsure: null), probability, second, margin, text, the input's own columns
 suggestions.csv       doc_id, label (to be filled in), guess, probability, text: what to label next
 scores.csv            each training of the comparison; metrics.json its summary
-classifier/           the classifier with README.md, its model card; run.json, config.toml
+classifier/           the classifier with README.md, its model card
+run.json, config.toml
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def publish_classifier(
 def metrics(
     store: ArtifactStore, stages: Mapping[str, ArtifactRef], comparison: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the run's figures by name: the mean scores of both methods over the splits, and what was predicted."""
+    """Return the run's figures by name: mean scores of both methods over the splits, counts, and the unsure share."""
     annotated, predicted = store.meta(stages["annotate"]), store.meta(stages["predict"])
     scores = {
         f"{row['method']}_{name}": row[name]["mean"]
@@ -76,7 +77,7 @@ def metrics(
 
 
 def seconds_of_training(store: ArtifactStore, comparison: ArtifactRef) -> list[dict[str, Any]]:
-    """Return the mean seconds of a training, by examples a class and method."""
+    """Return the mean seconds of a training for each number of examples a class and each method."""
     seconds = pl.DataFrame(store.meta(comparison)["train_s"])
     means = seconds.group_by("shots", "method").agg(pl.col("seconds").mean().round(3)).sort("shots", "method")
     return means.to_dicts()
@@ -92,7 +93,7 @@ def scores_with_seconds(store: ArtifactStore, comparison: ArtifactRef) -> pl.Dat
 def predictions_table(
     store: ArtifactStore, stages: Mapping[str, ArtifactRef], names: list[str]
 ) -> pl.DataFrame:
-    """Return one row a document; of several labels the column `classes` is a list, and `class` the likeliest."""
+    """Return one row a document; with several labels `classes` is a list, and `class` is the most likely one."""
     predicted = stages["predict"]
     array = {
         name: np.asarray(store.array(predicted, name, whole=True))
@@ -124,9 +125,9 @@ def predictions_table(
 def suggestions_table(
     store: ArtifactStore, stages: Mapping[str, ArtifactRef], predictions: pl.DataFrame
 ) -> pl.DataFrame:
-    """Return the documents to label next with an empty label, the classifier's guess beside it.
+    """Return the documents to label next, with an empty label and the classifier's guess beside it.
 
-    Where a document may have several labels or none, what is not labelled yet is marked with OPEN.
+    If a document may have several labels or none, OPEN marks a document that is not labelled yet.
     """
     rows = np.asarray(store.array(stages["predict"], "suggested"))
     label = OPEN if store.meta(stages["annotate"])["multilabel"] else None

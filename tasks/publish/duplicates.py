@@ -1,9 +1,9 @@
-"""Duplicate folder: the artifacts of a finished `deduplicate` run -> its folder, which is what the user reads.
+"""Publish duplicates: the artifacts of a finished run of `deduplicate` -> its folder, which the user reads.
 
 documents.parquet  every document: doc_id, kept, kept_id, similarity, way, group, text, the input's own columns
 kept.parquet       the kept rows of the input, with its own columns
-groups.parquet     the members of every group of two and more, the kept one first
-against.parquet    documents that are in the corpus `against` already, with the one there that they are like
+groups.parquet     the members of every group of at least two, the kept one first
+against.parquet    documents that are in the corpus `against` already, each with its similar document there
 metrics.json run.json config.toml run.log
 """
 
@@ -65,7 +65,7 @@ def publish_duplicates(
 
 
 def kept_rows(written: pl.LazyFrame, kept: pl.Series, own: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the input's own columns of what is kept; ids and texts where no column was carried."""
+    """Return the input's own columns of the kept documents; ids and texts if no column was kept."""
     if not own.collect_schema():
         return written.filter(pl.col("kept")).select("doc_id", "text")
     marked = pl.concat([own, kept.alias(_MARK).to_frame().lazy()], how="horizontal")
@@ -79,16 +79,16 @@ _MARK = "kept\0"
 def verdict_table(
     store: ArtifactStore, documents: ArtifactRef, duplicates: ArtifactRef, against: ArtifactRef | None
 ) -> pl.DataFrame:
-    """Return one row a document: doc_id, kept, kept_id, similarity, way, group; -1 where it is alone.
+    """Return one row a document: doc_id, kept, kept_id, similarity, way, group; -1 if it has no duplicate.
 
-    Groups are numbered by falling size. `kept_id` is the kept document's, or that of the one in `against`.
+    Groups are numbered by decreasing size. `kept_id` names the kept document, or the one in `against`.
     """
     ids = store.table(documents, "documents").select("doc_id").collect()["doc_id"]
     kept, row = (np.asarray(store.array(duplicates, name, whole=True)) for name in ("kept", "kept_row"))
     base = np.asarray(store.array(duplicates, "base_row", whole=True))
     sizes = np.bincount(row[row >= 0], minlength=len(row))
     heads = np.flatnonzero(sizes > 1)
-    numbers = np.full(len(row) + 1, -1, np.int32)  # the last place is that of row -1
+    numbers = np.full(len(row) + 1, -1, np.int32)  # the last place is for row -1
     numbers[heads[np.argsort(-sizes[heads], kind="stable")]] = np.arange(len(heads))
     kept_ids = ids.gather(np.maximum(row, 0))
     if against is not None:
@@ -114,7 +114,7 @@ def verdict_table(
 
 
 def group_table(written: pl.LazyFrame) -> pl.DataFrame:
-    """Return the members of every group of two and more, by group, the kept one first, the most similar next."""
+    """Return the members of every group of at least two, by group, the kept one first, then by similarity."""
     members = written.filter(pl.col("group") >= 0).select(
         "group", "doc_id", "kept", "kept_id", "similarity", "way", "text"
     )
@@ -125,7 +125,7 @@ def group_table(written: pl.LazyFrame) -> pl.DataFrame:
 
 
 def against_table(store: ArtifactStore, written: pl.LazyFrame, against: ArtifactRef) -> pl.DataFrame:
-    """Return the documents that are in `against`, most similar first, with the one there."""
+    """Return the documents that are in `against`, most similar first, each with its similar document there."""
     known = written.filter(pl.col("in_against")).select("doc_id", "similarity", "way", "text", "kept_id")
     theirs = store.table(against, "documents").select(
         pl.col("doc_id").alias("kept_id"), pl.col("text").alias("against_text")
@@ -137,7 +137,7 @@ def against_table(store: ArtifactStore, written: pl.LazyFrame, against: Artifact
 def least_similar(
     store: ArtifactStore, written: pl.LazyFrame, against: ArtifactRef | None
 ) -> list[dict[str, Any]]:
-    """Return the least similar duplicates with the text that is kept for each, least similar first."""
+    """Return the least similar duplicates, least similar first, each with the text that is kept."""
     found = (
         written.filter(~pl.col("kept") & pl.col("similarity").is_not_null())
         .select("doc_id", "kept_id", "similarity", "way", "text", *(["in_against"] if against else []))

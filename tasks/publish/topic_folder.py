@@ -1,6 +1,6 @@
-"""Assemble: the artifacts of a finished run -> its folder, which is what the user reads.
+"""Topic folder: the artifacts of a finished topic model -> the folder of its run, which the user reads.
 
-Imports no Prefect: where every stage is a hit, the command line writes the folder by itself.
+Imports no Prefect: if every stage is a hit, the command line writes the folder itself.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 def publish_run(
     store: ArtifactStore, config: TopicModelConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
-    """Return the record of a run after writing its folder and pointing `latest` at it where no gate holds it back.
+    """Return the record of a run after writing its folder; `latest` moves if no gate holds the run back.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ def write_report(folder: Path, store: ArtifactStore, page: ArtifactRef, record: 
 
 
 def documents_of(stages: Mapping[str, ArtifactRef]) -> ArtifactRef:
-    """Return the documents that were modelled: those that were loaded, or what was kept of them."""
+    """Return the documents of the topics: the loaded ones, or the kept ones if duplicates were removed."""
     return stages.get("keep", stages["load"])
 
 
 def topics_table(store: ArtifactStore, stages: Mapping[str, ArtifactRef], labels: pl.Series) -> pl.DataFrame:
-    """Return one row a topic; of split documents, sizes and examples count documents and not passages."""
+    """Return one row a topic; if documents were split, sizes and examples are those of documents, not of passages."""
     centroids = store.address(stages["label"], "centroids.npy")
     topics = store.table(stages["label"], "topics").collect()
     topics = topics.with_columns(pl.format("{}#{}", pl.lit(centroids), "centroid").alias("centroid"))
@@ -101,8 +101,8 @@ def documents_table(
 ) -> pl.LazyFrame:
     """Return one row a document: id, topic, probability, outlier score, place on the map, the input's own columns.
 
-    Lazy: written out it streams, so that texts are never held at once; only documents split into passages are joined
-    in memory.
+    The table is lazy: writing it streams, so that memory never holds all texts. Only documents that were split into
+    passages are joined in memory.
     """
     documents, labels = documents_of(stages), stages["cluster"]
     layout = store.array(stages["map"], "reduced", whole=True)
@@ -131,9 +131,9 @@ def documents_table(
 def join_passages(passages: pl.DataFrame) -> pl.DataFrame:
     """Return one row a document from one row a passage (doc_id of the document, topic, probability, …).
 
-    A document has the topic with the largest summed probability among its passages, the one of most passages where
-    sums are equal, and none only where no passage has one; its probability is that sum over all its passages; its place
-    is the mean of the topic's passages, its outlier score the mean of all.
+    A document has the topic with the largest sum of probabilities over its passages; at equal sums, the topic of most
+    passages; no topic only if no passage has one. Its probability is that sum divided by the number of all its
+    passages, its place the mean of the topic's passages, its outlier score the mean of all passages.
     """
     order = passages.group_by("doc_id", maintain_order=True).agg(
         pl.len().alias("n"), pl.col("outlier_score").mean()
@@ -177,7 +177,7 @@ def _record(
 
 
 def _whole_texts(passages: pl.DataFrame, own: pl.DataFrame, loading: LoadConfig) -> pl.DataFrame:
-    """Return the documents' texts from the input's own columns; the first passages where these were not carried."""
+    """Return the documents' texts from the input's own columns; the first passages if these were not kept."""
     names = [loading.text_column] if isinstance(loading.text_column, str) else list(loading.text_column)
     if not set(names) <= set(own.columns):
         return passages.select("text")
@@ -188,7 +188,7 @@ def _whole_texts(passages: pl.DataFrame, own: pl.DataFrame, loading: LoadConfig)
 
 
 def with_own_columns(placed: pl.LazyFrame, texts: pl.LazyFrame, own: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the table with the input's own columns beside it; those whose name is taken get `_input` behind it."""
+    """Return the table with the input's own columns beside it; a column whose name is taken ends in `_input`."""
     theirs = own.collect_schema().names()
     named = own.rename({name: f"{_OWN}{name}" for name in theirs})
     table = pl.concat([placed, texts, named], how="horizontal")
@@ -205,11 +205,11 @@ def with_own_columns(placed: pl.LazyFrame, texts: pl.LazyFrame, own: pl.LazyFram
 
 
 _OWN = "own\0"
-"""Before the names of the input's own columns while both stand side by side; no file's column has it."""
+"""Prefix of the input's own columns while both tables are joined; no column of a file has it."""
 
 
 def _repeats(table: pl.LazyFrame, name: str) -> bool:
-    """Return whether the input's own column `name` holds what the table's does."""
+    """Return whether the input's own column `name` has the same values as the table's."""
     schema = table.collect_schema()
     if schema[name] != schema[f"{_OWN}{name}"]:
         return False
@@ -218,7 +218,7 @@ def _repeats(table: pl.LazyFrame, name: str) -> bool:
 
 
 def flat_topics(topics: pl.DataFrame) -> pl.DataFrame:
-    """Return the topics with their lists joined, as a CSV file holds them."""
+    """Return the topics with their lists joined, for a CSV file."""
     rounded = pl.col("weights").list.eval(pl.element().round(4).cast(pl.String)).list.join(" ")
     return topics.with_columns(
         pl.col("keywords").list.join(", "), rounded, pl.col("representative").list.join(" ")
@@ -226,9 +226,9 @@ def flat_topics(topics: pl.DataFrame) -> pl.DataFrame:
 
 
 def name_encoder(model: Path, config: EmbedConfig, device: str) -> None:
-    """Write into the BERTopic model where this machine has its encoder, so that `BERTopic.load` finds it."""
+    """Write the path of the encoder on this machine into the BERTopic model, so that `BERTopic.load` finds it."""
     if not isinstance(config, SentenceTransformersEmbed) or config.adapter is not None:
-        return  # BERTopic would compare the encoder's own vectors with centroids of moved ones
+        return  # BERTopic would compare plain vectors with centroids of adapted ones
     path = model / "config.json"
     settings = json.loads(path.read_bytes())
     settings["embedding_model"] = find_encoder(config, device).loadable_name

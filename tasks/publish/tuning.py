@@ -1,4 +1,4 @@
-"""Tuned run: the artifacts of a finished tuning -> its run folder, and what the Prefect UI shows of it.
+"""Publish a tuning: the artifacts of a finished run of `tune_embeddings` -> its folder, and tables in the Prefect UI.
 
 RUNS/<name>/<run id>/    examples.parquet contradictory.csv metrics.json run.json config.toml run.log
 """
@@ -34,7 +34,7 @@ ROLES = {
 
 
 def tuned_encoding(store: ArtifactStore, config: TuneEmbeddingsConfig, tuned: ArtifactRef) -> AnyEmbed:
-    """Return the embed section that gives the tuned vectors: the same with the adapter, or with the tuned model."""
+    """Return the section `embed` that makes the tuned vectors: the run's own with the adapter, or the tuned model."""
     if isinstance(config.tune, AdapterTune):
         return config.embed.model_copy(update={"adapter": tuned.key})
     assert isinstance(config.embed, SentenceTransformersEmbed)
@@ -118,7 +118,7 @@ def examples_table(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> p
 def publish_tuned(
     store: ArtifactStore, config: TuneEmbeddingsConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
-    """Return the run's record after writing its folder and leaving its figures and its config in the UI."""
+    """Return the run's record after writing its folder and showing its figures and its config in the UI."""
     record = publish_tuned_run(store, config, stages, run)
     show_run(record, config, "Raw beside tuned, on held-out examples")
     return record

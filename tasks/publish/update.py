@@ -75,15 +75,15 @@ def publish_update(
 
 
 def update_numbers(state: TopicState) -> NDArray[np.int32]:
-    """Return the number of the run (n_docs,) in which each document came; documents are kept in that order."""
+    """Return the number of the update (n_docs,) that added each document; documents are in that order."""
     sizes = [update.n_new for update in state.updates]
     return np.repeat(np.array([update.number for update in state.updates], np.int32), sizes)
 
 
 def all_documents(store: ArtifactStore, config: UpdateTopicsConfig, state: TopicState) -> pl.LazyFrame:
-    """Return one row a document, as a topic model's run has it, with lasting topic ids and the run it came in.
+    """Return one row a document, as in a topic model's run, with lasting topic ids and the number of its update.
 
-    Lazy: written out it streams, batch by batch; columns that some batches lack are null there.
+    The table is lazy: writing it streams, batch by batch. A column is null in the batches that do not have it.
     """
     ids, numbers, start, tables = np.asarray(state.ids, np.int32), update_numbers(state), 0, []
     for batch in state.batches:
@@ -192,14 +192,14 @@ def _record(
 
 
 def history(state: TopicState, topics: NDArray[np.int32]) -> dict[str, Any]:
-    """Return what the report shows of all updates: which documents each told to the topics of today.
+    """Return what the report shows of all updates: how many documents of each update every topic has today.
 
     Parameters
     ----------
     state : TopicState
         All updates, with the names of topics.
     topics : ndarray of shape (n_docs,), int32
-        Lasting id of each document, -1 for none, in the order in which they came.
+        Lasting topic id of each document, -1 for none, in the order of the updates.
     """
     numbers, n_updates = update_numbers(state), len(state.updates)
     first = state.updates[0].number
@@ -224,4 +224,4 @@ def history(state: TopicState, topics: NDArray[np.int32]) -> dict[str, Any]:
 
 
 MAX_LINES = 12
-"""Topics drawn over the updates, as over time."""
+"""Number of topics in the chart of the updates, as in the chart over time."""

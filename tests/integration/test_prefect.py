@@ -129,7 +129,7 @@ def test_the_form_has_tabs_and_descriptions() -> None:
     for section, methods in (
         ("cluster", ["hdbscan", "kmeans", "classes"]),
         ("reduce", ["parallel_umap", "umap", "pca", "none"]),
-        ("embed", ["sentence-transformers", "static", "precomputed", "images"]),
+        ("embed", ["sentence-transformers", "static", "api", "precomputed", "images"]),
     ):
         variants = config[section]["anyOf"]
         assert [variant["title"] for variant in variants] == methods

@@ -73,7 +73,7 @@ def test_runs_with_a_server(tmp_path: Path, prefect_server: PrefectServer, corpu
         assert {stage["state"] for stage in outcome.record["stages"]} == {state}
         kept = json.loads((tmp_path / "runs/trial/latest/run.json").read_text())
         assert {name: kept[name] for name in outcome.record} == outcome.record
-        assert kept.keys() - outcome.record.keys() == {"format", "digest"}
+        assert kept.keys() - outcome.record.keys() == {"format", "digest", "files"}
 
 
 def test_a_run_that_a_person_watches(tmp_path: Path, prefect_server: PrefectServer, corpus: Corpus) -> None:
@@ -190,7 +190,7 @@ def test_ctrl_c(
             os.killpg(process.pid, signal.SIGINT)
     assert process.wait() == 130
     assert time.monotonic() - began < 8
-    assert lines[-1] == "stopped; the same command goes on where this one was"
+    assert lines[-1] == "stopped; the same command continues from here"
     assert [line.split()[0] for line in lines[:-1]] == STAGES[: len(lines) - 1]
     assert list((tmp_path / "store").glob(".staging/*")) == []
     assert not (tmp_path / "runs/trial/latest").exists()
