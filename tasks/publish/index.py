@@ -20,24 +20,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 def publish_index(
     store: ArtifactStore, config: BuildIndexConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
-    """Return the record of a run after writing its folder and pointing `latest` at it.
-
-    Parameters
-    ----------
-    store : ArtifactStore
-        Where the artifacts are.
-    config : BuildIndexConfig
-        The resolved config.
-    stages : mapping of str to ArtifactRef
-        load, embed, index.
-    run : RunId
-        Name, number and start of the run.
-
-    Raises
-    ------
-    ArtifactError
-        When the folder cannot be written.
-    """
+    """Return the run's record after writing its folder and showing it in Prefect; `stages` are load, embed, index."""
     meta, described = store.meta(stages["index"]), describe_run(store, config, stages, run)
     figures = index_figures(meta)
     record = {

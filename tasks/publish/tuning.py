@@ -44,24 +44,7 @@ def tuned_encoding(store: ArtifactStore, config: TuneEmbeddingsConfig, tuned: Ar
 def publish_tuned_run(
     store: ArtifactStore, config: TuneEmbeddingsConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
-    """Return the record of a run after writing its folder and pointing `latest` at it.
-
-    Parameters
-    ----------
-    store : ArtifactStore
-        Where the artifacts are.
-    config : TuneEmbeddingsConfig
-        The resolved config.
-    stages : mapping of str to ArtifactRef
-        The artifacts of load, examples, embed, tune, re-embed and judge.
-    run : RunId
-        Name, number and start of the run.
-
-    Raises
-    ------
-    ArtifactError
-        When the folder cannot be written.
-    """
+    """Return the run's record after writing its folder; `stages` are load, examples, embed, tune, re-embed, judge."""
     tuned, described = stages["tune"], describe_run(store, config, stages, run)
     record = {
         **described,

@@ -198,7 +198,7 @@ def tune(
             items, roles = read_texts(store, documents, chosen), read_roles(store, chosen)
             if roles.links is not None:
                 check_pairs(roles)
-            about |= tune_encoder(writer.folder / "model", items, roles, encoding, config, seed, runtime)
+            about |= tune_encoder(writer.folder / "model", items, roles, encoding, config, context)
         else:
             examples = read_examples(store, chosen, embeddings, encoding, runtime)
             with one_torch_thread():

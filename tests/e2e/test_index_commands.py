@@ -154,7 +154,7 @@ def test_a_long_query_is_told(topicflow: Topicflow) -> None:
     outcome = topicflow("search", "red " * 30)
     assert outcome.code == 0
     assert outcome.errors == [
-        "warning: the query is longer than the 16 tokens that the encoder reads; its end counts for BM25 alone"
+        "warning: the query is longer than the 16 tokens that the encoder reads; its end counts only for BM25"
     ]
 
 

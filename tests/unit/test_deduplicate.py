@@ -232,7 +232,7 @@ def test_signatures_are_made_once_and_found_by_later_corpora(
     store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base, config = spread(store), EmbeddingDeduplicate(search="lsh")
-    made = sign(store, base.embeddings, config.n_bits, 1, RUNTIME)
+    made = sign(Context(store, 1, RUNTIME), base.embeddings, config.n_bits)
     signed: list[int] = []
     real = pair_module.sign_bits
     monkeypatch.setattr(
