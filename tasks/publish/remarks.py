@@ -55,8 +55,9 @@ def losses(
         unit = "passage" if source.get("has_passages") else "document"
         way = WHOLE_TEXTS.get(flow, "take an encoder that reads more")
         read = f"the {embedding['max_tokens']:,} tokens that the encoder reads"
+        verb, rest = ("is", "the rest of it") if n_cut == 1 else ("are", "the rest of them")
         found.append(
-            f"{_of(n_cut, n_embedded, unit)} longer than {read}: the rest is not in the vectors. "
+            f"{_of(n_cut, n_embedded, unit)} {verb} longer than {read}; {rest} is not in the vectors. "
             f"To use all of the text, {way}."
         )
     return found

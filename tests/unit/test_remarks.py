@@ -66,14 +66,14 @@ def test_what_was_not_read_is_said() -> None:
         "150 of 1,200 rows without text: left out.",
         "2 texts with bytes that are not UTF-8: U+FFFD stands for them.",
         (
-            "1,234 of 5,000 documents longer than the 256 tokens that the encoder reads: the rest is not in the "
-            "vectors. To use all of the text, set load.split to model passages."
+            "1,234 of 5,000 documents are longer than the 256 tokens that the encoder reads; the rest of them is not "
+            "in the vectors. To use all of the text, set load.split to model passages."
         ),
     ]
     (said,) = losses("deduplicate", {"n_empty": 0}, embedding, 5_000)
     assert said.endswith('set deduplicate.method = "both" to compare the words of whole texts.')
     (passages,) = losses("train_classifier", {"has_passages": True}, {"n_cut": 1, "max_tokens": 512}, 9)
-    assert passages.startswith("1 of 9 passages longer than the 512 tokens")
+    assert passages.startswith("1 of 9 passages is longer than the 512 tokens")
     assert passages.endswith("take an encoder that reads more.")
     assert loss_figures(source, embedding) == {"n_empty": 150, "n_cut": 1_234, "max_tokens": 256}
 
