@@ -18,10 +18,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 quickstart: venv  ## Topics of a real corpus that needs no download
 	$(BIN)/topicflow run configs/quickstart.toml
 
-check: venv  ## Lint, formatting, types
+check: venv  ## Lint, formatting, types, dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m deptry --no-ansi .
 
 format: venv  ## Format and mend what can be mended
 	$(BIN)/ruff format .

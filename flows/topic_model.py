@@ -5,26 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
-from topicflow.flows.planning.stages import STAGES
-from topicflow.flows.running.current import current_id
 from topicflow.flows.running.duplicate_stages import duplicate_stages
-from topicflow.flows.running.frame import at_work, finished, recorded_flow
+from topicflow.flows.running.frame import recorded_flow
+from topicflow.flows.running.stages import at_work
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.duplicates.deduplicate import keep
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.publish.gate import gate
 from topicflow.tasks.publish.topic_model import publish
-from topicflow.tasks.report.report import report
+from topicflow.tasks.report.report import Shown, report
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.runs.resolve import published_metrics
-from topicflow.tasks.store.artifact_store import open_store
 from topicflow.tasks.topics.cluster import check_size, cluster
 from topicflow.tasks.topics.count import count
-from topicflow.tasks.topics.evaluate import evaluate
-from topicflow.tasks.topics.label import label
+from topicflow.tasks.topics.evaluate import Measured, evaluate
+from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.recipes import map_reduce
 from topicflow.tasks.topics.reduce import reduce
+
+draw = reduce.with_options(name="map")
 
 
 @recorded_flow
@@ -41,42 +41,33 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
     PipelineError
         When the input, the config or the store does not allow a result; the message says what to do.
     """
-    run = current_id()
-    store, seed = open_store(config.runtime), config.seed
-    read, draw = load.with_options(retries=config.runtime.retries), reduce.with_options(name="map")
-
-    with at_work(config) as runtime:
-        documents = finished("load", read.submit(store, config.load, runtime))
-        made = {"load": documents}
+    with at_work(config) as stages:
+        loaded = documents = stages.run(load, config=config.load)
+        duplicates = None
         if config.deduplicate is not None:
-            found = duplicate_stages(
-                store, documents, None, config.embed, config.deduplicate, seed, runtime, "embed_all"
+            duplicates = duplicate_stages(
+                stages, loaded, None, config.embed, config.deduplicate, embed_name="embed_all"
             )
-            made |= found
-            documents = finished("keep", keep.submit(store, documents, made["deduplicate"]))
-            made["keep"] = documents
+            documents = stages.run(keep, documents=loaded, duplicates=duplicates)
         check_size(config.cluster, documents.rows)
-        embeddings = finished("embed", embed.submit(store, documents, config.embed, runtime))
-        graph = finished("neighbors", neighbors.submit(store, embeddings, config.neighbors, runtime))
-        reduced = finished("reduce", reduce.submit(store, embeddings, graph, config.reduce, seed, runtime))
-        layout = finished("map", draw.submit(store, embeddings, graph, map_reduce(config.map), seed, runtime))
-        labels = finished(
-            "cluster", cluster.submit(store, embeddings, graph, reduced, config.cluster, seed, runtime)
+        embeddings = stages.run(embed, documents=documents, config=config.embed)
+        graph = stages.run(neighbors, embeddings=embeddings, config=config.neighbors)
+        reduced = stages.run(reduce, embeddings=embeddings, neighbors=graph, config=config.reduce)
+        layout = stages.run(draw, embeddings=embeddings, neighbors=graph, config=map_reduce(config.map))
+        labels = stages.run(
+            cluster, embeddings=embeddings, neighbors=graph, reduced=reduced, config=config.cluster
         )
-        counts = finished("count", count.submit(store, documents, config.count, runtime))
-        modelled = (documents, embeddings, labels, counts)
-        topics = finished(
-            "label", label.submit(store, *modelled, config.label, config.count, config.embed, runtime)
+        counts = stages.run(count, documents=documents, config=config.count)
+        clustered = Clustered(documents, embeddings, labels, counts)
+        topics = stages.run(
+            label, clustered, config=config.label, counting=config.count, encoding=config.embed
         )
-        measured = (documents, embeddings, reduced, labels, topics)
-        metrics = finished("evaluate", evaluate.submit(store, *measured, config.evaluate, config.count, seed))
-        shown = (documents, layout, labels, topics, metrics)
-        whole = (made["load"], made.get("deduplicate"))
-        page = finished("report", report.submit(store, *shown, config.report, config.name, *whole))
-        modelled_by = (embeddings, graph, reduced, layout, labels, counts, topics, metrics, page)
-        made |= zip(STAGES[1:], modelled_by, strict=True)
+        measured = Measured(documents, embeddings, reduced, labels, topics)
+        metrics = stages.run(evaluate, measured, config=config.evaluate, counting=config.count)
+        shown = Shown(documents, layout, labels, topics, metrics, loaded, duplicates)
+        stages.run(report, shown, config=config.report, name=config.name)
         if config.gates is not None:
             before = published_metrics(Path(config.runtime.runs), config.name)
-            made["gate"] = finished("gate", gate.submit(store, metrics, before, config.gates))
+            stages.run(gate, measured=metrics, before=before, config=config.gates)
 
-    return publish.submit(store, config, made, run).result()
+    return stages.publish(publish, config)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
-from topicflow.flows.running.current import current_id
-from topicflow.flows.running.frame import at_work, finished, recorded_flow
+from topicflow.flows.running.frame import recorded_flow
+from topicflow.flows.running.stages import at_work
 from topicflow.tasks.classify.classifiers import body_config
 from topicflow.tasks.classify.compare_methods import contest
 from topicflow.tasks.classify.labelled_texts import annotate
@@ -17,12 +17,13 @@ from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.publish.classifier import publish_classifier
 from topicflow.tasks.runs.records import RunRecord
-from topicflow.tasks.store.artifact_store import ArtifactRef, open_store
+
+embed_again = embed.with_options(name="reembed")
 
 
 @recorded_flow
 def train_classifier(config: TrainClassifierConfig) -> RunRecord:
-    """Return the record of a run that learns classes from few labels and predicts them of the whole corpus.
+    """Return the record of a run that learns classes from few labels and predicts the class of every document.
 
     Parameters
     ----------
@@ -34,25 +35,22 @@ def train_classifier(config: TrainClassifierConfig) -> RunRecord:
     PipelineError
         When the input, the labels, the config or the store does not allow a result; the message says what to do.
     """
-    run = current_id()
-    store, runs = open_store(config.runtime), Path(config.runtime.runs)
-    read, again = load.with_options(retries=config.runtime.retries), embed.with_options(name="reembed")
-
-    with at_work(config) as runtime:
-        made: dict[str, ArtifactRef] = {}
-        made["load"] = documents = finished("load", read.submit(store, config.load, runtime))
-        made["embed"] = embeddings = finished("embed", embed.submit(store, documents, config.embed, runtime))
-        made["annotate"] = annotations = finished(
-            "annotate", annotate.submit(store, documents, embeddings, config.labels, runs)
+    with at_work(config) as stages:
+        store, runs = stages.context.store, Path(config.runtime.runs)
+        documents = stages.run(load, config=config.load)
+        embeddings = stages.run(embed, documents=documents, config=config.embed)
+        annotations = stages.run(
+            annotate, documents=documents, embeddings=embeddings, config=config.labels, runs=runs
         )
-        made["contest"] = comparison = finished("contest", contest.submit(store, annotations, config))
-        made["train"] = classifier = finished("train", train.submit(store, annotations, comparison, config))
-        if store.meta(classifier)["method"] == "setfit" and isinstance(
-            config.embed, SentenceTransformersEmbed
-        ):
+        comparison = stages.run(contest, annotations=annotations, config=config)
+        classifier = stages.run(train, annotations=annotations, comparison=comparison, config=config)
+        is_setfit = store.meta(classifier)["method"] == "setfit"
+        if is_setfit and isinstance(config.embed, SentenceTransformersEmbed):
             tuned = body_config(config.embed, store.whole(classifier, "body"))
-            made["reembed"] = embeddings = finished("reembed", again.submit(store, documents, tuned, runtime))
-        predicting = predict.submit(store, documents, embeddings, annotations, classifier, config.predict)
-        made["predict"] = finished("predict", predicting)
+            embeddings = stages.run(embed_again, documents=documents, config=tuned)
+        stages.run(
+            predict, documents=documents, embeddings=embeddings, annotations=annotations, trained=classifier,
+            config=config.predict,
+        )  # fmt: skip
 
-    return publish_classifier.submit(store, config, made, run).result()
+    return stages.publish(publish_classifier, config)

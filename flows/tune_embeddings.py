@@ -1,21 +1,19 @@
-"""Tuned embeddings: load, examples, embed, tune, embed with what was tuned, judge, as one Prefect flow."""
+"""Tuned embeddings: load, examples, embed, tune, embed again with the result, judge, as one Prefect flow."""
 
 from __future__ import annotations
 
 from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
-from topicflow.flows.running.current import current_id
-from topicflow.flows.running.frame import at_work, finished, recorded_flow
+from topicflow.flows.running.frame import recorded_flow
+from topicflow.flows.running.stages import at_work
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.publish.tuning import publish_tuned, tuned_encoding
 from topicflow.tasks.runs.records import RunRecord
-from topicflow.tasks.store.artifact_store import open_store
 from topicflow.tasks.tuning.examples import examples
 from topicflow.tasks.tuning.measure_spaces import judge
 from topicflow.tasks.tuning.tune import tune
 
-STAGES = ("load", "examples", "embed", "tune", "re-embed", "judge")
-"""The steps of a tuning, in order; `re-embed` is the embed stage with the adapter or the tuned model."""
+embed_again = embed.with_options(name="re-embed")
 
 
 @recorded_flow
@@ -32,22 +30,27 @@ def tune_embeddings(config: TuneEmbeddingsConfig) -> RunRecord:
     PipelineError
         When the input, the config or the store does not allow a result; the message says what to do.
     """
-    run = current_id()
-    store, seed = open_store(config.runtime), config.seed
-    read, again = load.with_options(retries=config.runtime.retries), embed.with_options(name="re-embed")
-
-    with at_work(config) as runtime:
-        documents = finished("load", read.submit(store, config.load, runtime))
-        chosen = finished(
-            "examples", examples.submit(store, documents, config.examples, config.split, seed, runtime)
+    with at_work(config) as stages:
+        documents = stages.run(load, config=config.load)
+        chosen = stages.run(examples, documents=documents, config=config.examples, split=config.split)
+        raw = stages.run(embed, documents=documents, config=config.embed)
+        tuned = stages.run(
+            tune,
+            documents=documents,
+            embeddings=raw,
+            chosen=chosen,
+            encoding=config.embed,
+            config=config.tune,
         )
-        raw = finished("embed", embed.submit(store, documents, config.embed, runtime))
-        trained = (documents, raw, chosen, config.embed)
-        tuned = finished("tune", tune.submit(store, *trained, config.tune, seed, runtime))
-        encoding = tuned_encoding(store, config, tuned)
-        moved = finished("re-embed", again.submit(store, documents, encoding, runtime))
-        spaces = (chosen, raw, moved, (config.embed, encoding))
-        metrics = finished("judge", judge.submit(store, *spaces, config.judge, seed, runtime))
+        encoding = tuned_encoding(stages.context.store, config, tuned)
+        moved = stages.run(embed_again, documents=documents, config=encoding)
+        stages.run(
+            judge,
+            chosen=chosen,
+            raw=raw,
+            tuned=moved,
+            encodings=(config.embed, encoding),
+            config=config.judge,
+        )
 
-    made = (documents, chosen, raw, tuned, moved, metrics)
-    return publish_tuned.submit(store, config, dict(zip(STAGES, made, strict=True)), run).result()
+    return stages.publish(publish_tuned, config)

@@ -1,24 +1,24 @@
-"""Update topics: tell new documents to the topics there are, fit anew where they drift, and keep the topics' ids."""
+"""Update topics: assign new documents to the topics of the last run; refit if they drift; topics keep their ids."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
-from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.flows.running.current import current_id
-from topicflow.flows.running.frame import at_work, finished, recorded_flow
+from topicflow.flows.running.frame import recorded_flow
+from topicflow.flows.running.stages import Stages, at_work
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.log import LOG
 from topicflow.tasks.publish.gate import gate
-from topicflow.tasks.publish.update import Made, publish_update
-from topicflow.tasks.runs.records import RunId, RunRecord, point_latest
-from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, open_store
+from topicflow.tasks.publish.update import Outcome, publish_update
+from topicflow.tasks.runs.records import RunRecord, point_latest
+from topicflow.tasks.store.artifact_store import ArtifactRef, open_store
 from topicflow.tasks.topics.cluster import check_size, cluster
 from topicflow.tasks.topics.count import count
-from topicflow.tasks.topics.label import label
+from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.recipes import map_reduce
 from topicflow.tasks.topics.reduce import reduce
@@ -32,131 +32,125 @@ from topicflow.tasks.updates.topic_names import read_names
 from topicflow.tasks.updates.topic_state import Batch, Fit, TopicState, documents_of, last_published
 from topicflow.tasks.updates.update_steps import extended, fit_settings, refitted, why_refit
 
-Stages = dict[str, ArtifactRef]
+draw = reduce.with_options(name="map")
+
+
+@dataclass(frozen=True)
+class Before:
+    """What an update continues: the last published run, its state of the topics, and names that a person gave."""
+
+    record: RunRecord | None
+    state: TopicState | None
+    names: Mapping[int, str]
+
+    @classmethod
+    def of(cls, config: UpdateTopicsConfig) -> Before:
+        """Return what the next update of a config continues; only names before the first run."""
+        runs = Path(config.runtime.runs)
+        names = read_names(runs / config.name)
+        last = last_published(open_store(config.runtime), runs, config.name)
+        return cls(None, None, names) if last is None else cls(*last, names)
 
 
 @recorded_flow
 def update_topics(config: UpdateTopicsConfig) -> RunRecord:
-    """Return the record of a run that extends the last published one by the documents that are new.
+    """Return the record of a run that adds the new documents to those of the last published run.
 
     Parameters
     ----------
     config : UpdateTopicsConfig
-        What to read, how to model it, when to fit anew, what a run must reach to be published.
+        What to read, how to model it, when to refit, what a run must reach to be published.
 
     Raises
     ------
     PipelineError
         When the input, the config or the store does not allow a result; the message says what to do.
     """
-    run, runs = current_id(), Path(config.runtime.runs)
-    store, given = open_store(config.runtime), read_names(runs / config.name)
-    last = last_published(store, runs, config.name)
-    before = last[1] if last else None
-    read = arrive.with_options(retries=config.runtime.retries)
+    before = Before.of(config)
+    last = before.record
 
-    with at_work(config) as runtime:
-        arrivals = finished("load", read.submit(store, before, config.load, config.arrive, runtime))
-        if not arrivals.rows and last:
-            return nothing_new(store, config, last[0], arrivals, run)
-        documents = new_documents(store, arrivals)
-        made: Stages = {"load": arrivals}
-        state, drifted, reason = _tell(store, config, before, documents, made, given, runtime)
-        topics = ArtifactRef("topics", state.fit.topics, "label", rows=len(state.ids))
-        page = overview.submit(store, config, state.batches, topics, state.ids, state.names)
-        made["overview"] = finished("overview", page)
-        measured = last[0]["metrics"] if last else None
-        made["gate"] = finished("gate", gate.submit(store, made["overview"], measured, config.gates))
+    with at_work(config) as stages:
+        arrivals = stages.run(arrive, state=before.state, loading=config.load, config=config.arrive)
+        if not arrivals.rows and last is not None:
+            return nothing_new(stages, config, last, arrivals)
+        outcome = _assign_or_fit(stages, config, before, arrivals)
+        state = outcome.state
+        page = stages.run(
+            overview, config=config, batches=state.batches, topics=outcome.topics, ids=state.ids,
+            names=state.names,
+        )  # fmt: skip
+        measured = last["metrics"] if last else None
+        stages.run(gate, measured=page, before=measured, config=config.gates)
 
-    previous = str(last[0]["run_id"]) if last else None
-    return publish_update.submit(
-        store, config, state, Made(made, topics, drifted, reason, previous), run
-    ).result()
+    return stages.publish(publish_update, config, outcome)
 
 
 def nothing_new(
-    store: ArtifactStore, config: UpdateTopicsConfig, last: RunRecord, arrivals: ArtifactRef, run: RunId
+    stages: Stages, config: UpdateTopicsConfig, last: RunRecord, arrivals: ArtifactRef
 ) -> RunRecord:
-    """Return the last run's record, marked: there was nothing to do, and no folder is written."""
-    told = store.meta(arrivals)
-    point_latest(
-        Path(config.runtime.runs) / config.name, last["run_id"]
-    )  # a killed run may have left it behind
-    left = {
-        name: told[f"n_{name}"] for name in ("known", "late", "early", "later", "empty") if told[f"n_{name}"]
-    }
+    """Return the last run's record with the state `unchanged`: nothing was new, and no folder is written."""
+    found = stages.context.store.meta(arrivals)
+    # a run that was killed may have left `latest` at an older run
+    point_latest(Path(config.runtime.runs) / config.name, last["run_id"])
+    reasons = ("known", "late", "early", "later", "empty")
+    left = {name: found[f"n_{name}"] for name in reasons if found[f"n_{name}"]}
     counts = ", ".join(f"{n:,} {name}" for name, n in left.items()) or "none at all"
     LOG.info("no new documents (%s); %s stays the latest run", counts, last["run_id"])
-    return {**last, "run_id": run.run_id, "state": "unchanged", "latest": last["run_id"], "source": told}
+    run_id = current_id().run_id
+    return {**last, "run_id": run_id, "state": "unchanged", "latest": last["run_id"], "source": found}
 
 
-def _tell(
-    store: ArtifactStore,
-    config: UpdateTopicsConfig,
-    before: TopicState | None,
-    documents: ArtifactRef,
-    made: Stages,
-    given: Mapping[int, str],
-    runtime: RuntimeConfig,
-) -> tuple[TopicState, dict[str, Any] | None, str]:
-    """Return the state with the new documents in it, the drift, and why topics were fitted anew, or an empty text."""
-    vectors = made["embed"] = finished("embed", embed.submit(store, documents, config.embed, runtime))
-    arrivals = made["load"]
-    if before is None:
-        return _fit(store, config, None, documents, vectors, made, given, runtime), None, "first run"
-    reason, told, assigned = why_refit(store, before, vectors, fit_settings(config)), None, None
+def _assign_or_fit(
+    stages: Stages, config: UpdateTopicsConfig, before: Before, arrivals: ArtifactRef
+) -> Outcome:
+    """Return the state with the new documents, assigned to the topics of the last fit or part of a new fit."""
+    store = stages.context.store
+    previous = None if before.record is None else str(before.record["run_id"])
+    documents = new_documents(store, arrivals)
+    vectors = stages.run(embed, documents=documents, config=config.embed)
+    if before.state is None:
+        state = _fit(stages, config, before, arrivals, documents, vectors)
+        return Outcome(state, None, "first run", previous)
+    reason, found, assigned = why_refit(store, before.state, vectors, fit_settings(config)), None, None
     if not reason.startswith("the encoder"):
-        assigned = made["assign"] = finished("assign", assign.submit(store, vectors, before.fit, runtime))
-        counts = made["count"] = finished("count", count.submit(store, documents, config.count, runtime))
-        seen = drift.submit(store, before, assigned, counts, config.drift)
-        made["drift"] = finished("drift", seen)
-        told = store.meta(made["drift"])
-        reason = reason or ("; ".join(told["over"]) or "refit_after" if told["refit"] else "")
+        assigned = stages.run(assign, embeddings=vectors, fit=before.state.fit)
+        counts = stages.run(count, documents=documents, config=config.count)
+        drifted = stages.run(drift, state=before.state, labels=assigned, counts=counts, config=config.drift)
+        found = store.meta(drifted)
+        reason = reason or ("; ".join(found["over"]) or "refit_after" if found["refit"] else "")
     if assigned is not None and not reason:
         batch = Batch(documents.key, vectors.key, assigned.key, assigned.key)
-        return extended(store, before, batch, arrivals, made["drift"], given), told, ""
-    LOG.info("topics are fitted anew: %s", reason)
-    parts = [*map(documents_of, before.batches), documents]
-    everything = made["gather"] = finished("gather", gather.submit(store, parts))
-    vectors = made["embed_all"] = finished(
-        "embed_all", embed.submit(store, everything, config.embed, runtime)
-    )
-    return _fit(store, config, before, everything, vectors, made, given, runtime), told, reason
+        state = extended(store, before.state, batch, arrivals, drifted, before.names)
+        return Outcome(state, found, "", previous)
+    LOG.info("topics are refitted: %s", reason)
+    everything = stages.run(gather, batches=[*map(documents_of, before.state.batches), documents])
+    vectors = stages.run_as("embed_all", embed, documents=everything, config=config.embed)
+    return Outcome(_fit(stages, config, before, arrivals, everything, vectors), found, reason, previous)
 
 
 def _fit(
-    store: ArtifactStore,
+    stages: Stages,
     config: UpdateTopicsConfig,
-    before: TopicState | None,
+    before: Before,
+    arrivals: ArtifactRef,
     documents: ArtifactRef,
     vectors: ArtifactRef,
-    made: Stages,
-    given: Mapping[int, str],
-    runtime: RuntimeConfig,
 ) -> TopicState:
-    """Return the state of topics fitted on all documents, matched to those before."""
-    seed, draw = config.seed, reduce.with_options(name="map")
+    """Return the state of topics fitted on all documents, matched to the topics before."""
     check_size(config.cluster, documents.rows)
-    graph = finished("neighbors", neighbors.submit(store, vectors, config.neighbors, runtime))
-    reduced = finished("reduce", reduce.submit(store, vectors, graph, config.reduce, seed, runtime))
-    layout = finished("map", draw.submit(store, vectors, graph, map_reduce(config.map), seed, runtime))
-    labels = finished(
-        "cluster", cluster.submit(store, vectors, graph, reduced, config.cluster, seed, runtime)
-    )
-    counts = finished("count", count.submit(store, documents, config.count, runtime))
-    modelled = (documents, vectors, labels, counts)
-    topics = finished(
-        "label", label.submit(store, *modelled, config.label, config.count, config.embed, runtime)
-    )
-    index = finished("cells", cells.submit(store, vectors, graph, labels, topics, seed, runtime))
-    lineage = finished("match", match.submit(store, before, labels, topics, config.match))
+    graph = stages.run(neighbors, embeddings=vectors, config=config.neighbors)
+    reduced = stages.run(reduce, embeddings=vectors, neighbors=graph, config=config.reduce)
+    layout = stages.run(draw, embeddings=vectors, neighbors=graph, config=map_reduce(config.map))
+    labels = stages.run(cluster, embeddings=vectors, neighbors=graph, reduced=reduced, config=config.cluster)
+    counts = stages.run(count, documents=documents, config=config.count)
+    clustered = Clustered(documents, vectors, labels, counts)
+    topics = stages.run(label, clustered, config=config.label, counting=config.count, encoding=config.embed)
+    index = stages.run(cells, embeddings=vectors, neighbors=graph, labels=labels, topics=topics)
+    lineage = stages.run(match, state=before.state, labels=labels, topics=topics, config=config.match)
     fit = Fit(
         embeddings=vectors.key, neighbors=graph.key, labels=labels.key, layout=layout.key, counts=counts.key,
         topics=topics.key, cells=index.key, settings=fit_settings(config),
     )  # fmt: skip
-    made |= {
-        "neighbors": graph, "reduce": reduced, "map": layout, "cluster": labels, "count": counts, "label": topics,
-        "cells": index, "match": lineage,
-    }  # fmt: skip
     batch = Batch(documents.key, vectors.key, labels.key, layout.key)
-    return refitted(store, before, fit, batch, made["load"], lineage, given)
+    store = stages.context.store
+    return refitted(store, before.state, fit, batch, arrivals, lineage, before.names)

@@ -9,6 +9,7 @@ import polars as pl
 from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.publish.index import publish_index
 from topicflow.tasks.runs.records import RunId
 from topicflow.tasks.runs.resolve import latest_run
@@ -46,15 +47,15 @@ def build(
 
 def run(config: BuildIndexConfig) -> SearchIndex:
     """Return the index that a config makes, from the last one of its name if there is one."""
-    store, runtime, runs = open_store(config.runtime), config.runtime, Path(config.runtime.runs)
+    store, runs = open_store(config.runtime), Path(config.runtime.runs)
     before = latest_run(runs / config.name)
     topics = find_topics(runs, config.index.topics) if config.index.topics else None
-    documents = result(load.fn(store, config.load, runtime))
-    embeddings = result(embed.fn(store, documents, config.embed, runtime))
+    context = Context(store, config.seed, config.runtime)
+    documents = result(load.fn(context, config.load))
+    embeddings = result(embed.fn(context, documents, config.embed))
     indexed = result(
         index.fn(
-            store, documents, embeddings, config.index, config.embed, config.seed, runtime, topics,
-            None if before is None else index_key(before),
+            context, documents, embeddings, config, topics, None if before is None else index_key(before),
         )
     )  # fmt: skip
     stages = {"load": documents, "embed": embeddings, "index": indexed}

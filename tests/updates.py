@@ -93,9 +93,14 @@ class Direct:
         """Return the task itself: nothing retries it."""
         return self
 
-    def submit(self, *arguments: Any) -> "Done":
+    @property
+    def name(self) -> str:
+        """The name of the task."""
+        return str(self.task.name)
+
+    def submit(self, *arguments: Any, **named: Any) -> "Done":
         """Return the result of the function, or of its `Cached` state."""
-        found = self.task.fn(*arguments)
+        found = self.task.fn(*arguments, **named)
         return Done(getattr(found, "data", found))
 
 
@@ -111,8 +116,8 @@ class Done:
 
 
 TASKS = (
-    "arrive", "assign", "cells", "cluster", "count", "drift", "embed", "gate", "gather", "label", "match", "neighbors",
-    "overview", "publish_update", "reduce",
+    "arrive", "assign", "cells", "cluster", "count", "draw", "drift", "embed", "gate", "gather", "label", "match",
+    "neighbors", "overview", "publish_update", "reduce",
 )  # fmt: skip
 
 

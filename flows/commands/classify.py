@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from topicflow.configs.flows.train_classifier import TrainClassifierConfig
-from topicflow.flows.commands.options import (
-    AsJson,
-    ConfigFile,
-    Overrides,
-    RunsDir,
-    StoreDir,
-    print_json,
-    read_config,
-    run_flow,
-)
+from topicflow.flows.commands.grouped import grouped
+from topicflow.flows.commands.options import FlowOptions
+from topicflow.flows.commands.run_and_show import run_and_show
 
 app = typer.Typer()
 
 
 @app.command()
+@grouped
 def classify(
-    config: ConfigFile,
-    overrides: Overrides = None,
+    options: FlowOptions,
     suggest: Annotated[
         int | None,
         typer.Option("--suggest", metavar="N", min=1, help="Show the N documents most worth a label next."),
@@ -34,27 +27,24 @@ def classify(
         Path | None,
         typer.Option("--export-setfit", metavar="DIR", help="Write what SetFitModel.from_pretrained reads."),
     ] = None,
-    store: StoreDir = None,
-    runs: RunsDir = None,
-    as_json: AsJson = False,
 ) -> None:
-    """Learn classes from few labels, SetFit beside a linear probe, and predict them of the whole corpus."""
-    changes = [*(overrides or []), *([f"predict.n_suggestions={suggest}"] if suggest else [])]
-    settings = read_config(config, TrainClassifierConfig, changes, store, runs)
-    record = run_flow(settings)
-    folder = Path(settings.runtime.runs) / record["name"] / record["run_id"]
-    if export_setfit is not None:
-        from topicflow.tasks.classify.classifiers import export_setfit as export
+    """Learn classes from few labels, SetFit beside a linear probe, and predict the class of every document."""
+    config = options.read(
+        TrainClassifierConfig, [f"predict.n_suggestions={suggest}"] if suggest is not None else []
+    )
 
-        export(folder / "classifier", settings.embed, export_setfit)
-    if as_json:
-        print_json(record)
+    def show_more(_record: dict[str, Any], folder: Path) -> None:
+        from topicflow.flows.commands.console_classes import print_suggestions
+
+        if suggest is not None:
+            print_suggestions(folder / "suggestions.csv")
+
+    record = run_and_show(options, config, show_more)
+    if export_setfit is None:
         return
-    from topicflow.flows.commands.console import print_run
-    from topicflow.flows.commands.console_classes import print_suggestions
+    from topicflow.tasks.classify.classifiers import export_setfit as export
 
-    print_run(record, Path(settings.runtime.runs))
-    if suggest:
-        print_suggestions(folder / "suggestions.csv")
-    if export_setfit is not None:
+    folder = Path(config.runtime.runs) / record["name"] / record["run_id"]
+    export(folder / "classifier", config.embed, export_setfit)
+    if not options.as_json:
         print(f"SetFit model: {export_setfit}; its head is a pickle, as SetFit writes it: load only your own")

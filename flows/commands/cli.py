@@ -51,7 +51,7 @@ def main() -> None:
     try:
         _main()
     except SystemExit as end:
-        if is_away():  # Prefect would go on for minutes with what it could not tell its server
+        if is_away():  # Prefect would try for minutes to reach its server
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(int(end.code or 0))
@@ -71,7 +71,7 @@ def _main() -> None:
 
 
 def _end_without_memory(error: Exception) -> None:
-    """Say in one line that memory ran out, and exit with 1; raise what is no such error."""
+    """Print one line if memory ran out, and exit with 1; raise any other error."""
     from topicflow.tasks.execution.memory import memory_failure, out_of_memory
 
     if (refused := memory_failure(error)) is None:
@@ -92,7 +92,7 @@ def topicflow(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """From a corpus of text to topics: every stage kept, nothing computed twice, quality measured."""
+    """From a corpus of text to topics: every stage is kept, nothing is computed twice, quality is measured."""
 
 
 if __name__ == "__main__":

@@ -20,12 +20,12 @@ def config() -> None:
 
 @app.command("explain")
 def explain_config(
-    key: Annotated[str, typer.Argument(help="Only keys that begin so, e.g. cluster.")] = "",
+    key: Annotated[str, typer.Argument(help="Only keys that begin with this, e.g. cluster.")] = "",
     flow: Annotated[
         str, typer.Option("--flow", help=f"Which flow's config: {', '.join(FLOWS)}.")
     ] = "topic_model",
 ) -> None:
-    """Say what every key of the config means, its bounds and its default."""
+    """Print the meaning, the bounds and the default of every key of the config."""
     if flow not in FLOWS:
         msg = f"--flow {flow}: no such flow; there are: {', '.join(FLOWS)}"
         raise ConfigError(msg)

@@ -1,4 +1,4 @@
-"""Console: records of runs -> what a person reads in the terminal."""
+"""Console: records of runs -> tables and lines in the terminal."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ METRICS = (
 
 
 def print_run(record: RunRecord, runs: Path) -> None:
-    """Print a run's topics or figures, where its report is, what an update told, and which gates held it back."""
+    """Print a run's topics or figures, where its report is, what an update did, and which gates held it back."""
+    if record.get("state") == "unchanged":
+        print(f"nothing new; the latest run is {record['name']}/{record['latest']}")
+        return
     folder = Path(record.get("folder", runs / record["name"] / record["run_id"]))
     console = terminal()
     if record.get("state") == "failed":
@@ -58,7 +61,7 @@ def print_run(record: RunRecord, runs: Path) -> None:
             _print_duplicates(console, record, folder)
         _print_figures(console, record, folder)
     if "update" in record:
-        _print_told(record)
+        _print_assigned(record)
     if not record.get("published", True):
         print("not published: " + "; ".join(record["gates"]["failed"]))
 
@@ -86,7 +89,7 @@ def _print_topics(console: Console, record: RunRecord, folder: Path) -> None:
 
 
 def print_remarks(record: RunRecord) -> None:
-    """Print what a person should know before reading a run's topics; a run says it itself while it is at work."""
+    """Print what a person should know before reading a run's topics; a run prints it itself during its work."""
     for remark in record.get("remarks", []):
         print(f"note: {remark}")
 
@@ -118,25 +121,17 @@ def _print_duplicates(console: Console, record: RunRecord, folder: Path) -> None
     console.print(table)
 
 
-def print_update(record: RunRecord, runs: Path) -> None:
-    """Print the run of an update, or that there was nothing new."""
-    if record["state"] == "unchanged":
-        print(f"nothing new; the latest run is {record['name']}/{record['latest']}")
-        return
-    print_run(record, runs)
-
-
-def _print_told(record: RunRecord) -> None:
-    """Print how many documents an update told, to which topics, and what became of these."""
-    told, born = record["update"], record["lineage"]
-    fitted = f"fitted anew ({told['reason']})" if told["refit"] else "told to the topics there are"
-    print(f"update {told['number']}: {told['n_new']:,} new documents, {fitted}")
-    if born and told["previous"]:
+def _print_assigned(record: RunRecord) -> None:
+    """Print how many documents an update added, how, and what happened to the topics."""
+    update, born = record["update"], record["lineage"]
+    how = f"refitted ({update['reason']})" if update["refit"] else "assigned to the topics of the last fit"
+    print(f"update {update['number']}: {update['n_new']:,} new documents, {how}")
+    if born and update["previous"]:
         print("topics: " + ", ".join(f"{born[event]:,} {event}" for event in EVENTS if born[event]))
 
 
 def _print_figures(console: Console, record: RunRecord, folder: Path) -> None:
-    """Print what a side flow's run measured, raw beside tuned where it has both, and where its files are."""
+    """Print the figures of a run, raw beside tuned if it has both, and where its files are."""
     metrics = record.get("metrics", {})
     both = [name.removeprefix("raw_") for name in metrics if name.startswith("raw_")]
     if both:
@@ -154,7 +149,7 @@ def _print_figures(console: Console, record: RunRecord, folder: Path) -> None:
 
 
 def _print_side_by_side(console: Console, metrics: RunRecord, names: Sequence[str]) -> None:
-    """Print figures of raw and tuned vectors beside each other; those that neither has are left out."""
+    """Print figures of raw and tuned vectors beside each other; figures that both lack are left out."""
     table = Table("", "raw", "tuned", "gain")
     for name in names:
         raw, tuned = metrics[f"raw_{name}"], metrics[f"tuned_{name}"]
@@ -199,7 +194,7 @@ def print_runs(records: Sequence[RunRecord]) -> None:
 
 
 def _gate(record: RunRecord) -> str:
-    """Return whether a run passed its gates, or the first that held it back; nothing where it has none."""
+    """Return whether a run passed its gates, or the first gate that held it back; empty if it has no gates."""
     if "published" not in record:
         return ""
     gates = record.get("gates") or record.get("gate")
@@ -233,7 +228,7 @@ def print_comparison(first: RunRecord, second: RunRecord) -> None:
 
 
 def print_topic_changes(changes: Comparison) -> None:
-    """Print which topics of two runs are the same, which have no counterpart, and where documents went."""
+    """Print which topics of two runs match, which have no counterpart, and which documents moved."""
     console = terminal()
     table = Table(
         "topic", "", "size", "", "shared", "similarity", "name", title="matched topics", title_justify="left"
@@ -276,7 +271,7 @@ def human_bytes(n: float) -> str:
 
 
 def _short(value: float | None) -> str:
-    """Return a metric in a few characters; counts in full."""
+    """Return a metric with three decimals; counts in full."""
     if value is None:
         return ""
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"

@@ -7,47 +7,30 @@ from typing import Annotated
 
 import typer
 
-from topicflow.flows.commands.options import (
-    AsJson,
-    ConfigFile,
-    Overrides,
-    RunsDir,
-    StoreDir,
-    print_json,
-    read_config,
-    run_flow,
-)
+from topicflow.configs.flows.deduplicate import DeduplicateConfig
+from topicflow.flows.commands.grouped import grouped
+from topicflow.flows.commands.options import FlowOptions
+from topicflow.flows.commands.run_and_show import run_and_show
 
 app = typer.Typer()
 
 
 @app.command()
+@grouped
 def dedup(
-    config: ConfigFile,
-    overrides: Overrides = None,
+    options: FlowOptions,
     against: Annotated[
         Path | None,
         typer.Option(
-            "--against", metavar="FILE", help="Another corpus, read as the first: what is in it is not kept."
+            "--against",
+            metavar="FILE",
+            help="Another corpus, read in the same way; documents that are in it are not kept.",
         ),
     ] = None,
-    store: StoreDir = None,
-    runs: RunsDir = None,
-    as_json: AsJson = False,
 ) -> None:
     """Find near-duplicates and keep one of each, computing only what the store lacks."""
-    from topicflow.configs.flows.deduplicate import DeduplicateConfig
-
-    settings = read_config(config, DeduplicateConfig, overrides, store, runs)
+    config = options.read(DeduplicateConfig)
     if against is not None:
-        other = settings.load.model_copy(
-            update={"path": str(against.absolute()), "query": None, "connection_env": None}
-        )
-        settings = settings.model_copy(update={"against": other})
-    record = run_flow(settings)
-    if as_json:
-        print_json(record)
-        return
-    from topicflow.flows.commands.console import print_run
-
-    print_run(record, Path(settings.runtime.runs))
+        path = {"path": str(against.absolute()), "query": None, "connection_env": None}
+        config = config.model_copy(update={"against": config.load.model_copy(update=path)})
+    run_and_show(options, config)

@@ -1,9 +1,10 @@
-"""Options: what the commands share: arguments, reading a config, running its flow, opening a store, printing JSON."""
+"""Options: what the commands share: arguments, reading a config, opening a store, printing JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -38,20 +39,34 @@ RunName = Annotated[
 ]
 
 
-def read_config(
-    path: Path, model: type[ConfigT], overrides: list[str] | None, store: str | None, runs: Path | None
-) -> ConfigT:
-    """Return the config of a file with the options of a command applied; raise ConfigError where it is wrong."""
-    changes = list(overrides or [])
-    changes += [
-        f"runtime.{name}={json.dumps(_from_here(str(value)))}"
-        for name, value in (("store", store), ("runs", runs))
-        if value
-    ]
-    try:
-        return in_work_folder(load_config(path, changes, model))
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+@dataclass(frozen=True)
+class FlowOptions:
+    """The options of every command that runs or plans a flow; see `grouped`."""
+
+    config: ConfigFile
+    overrides: Overrides = None
+    store: StoreDir = None
+    runs: RunsDir = None
+    as_json: AsJson = False
+
+    def read(self, model: type[ConfigT], changes: Sequence[str] = ()) -> ConfigT:
+        """Return the config of the file with the options and the `changes` applied.
+
+        Raises
+        ------
+        ConfigError
+            When the file or an option is wrong.
+        """
+        paths = {"store": self.store, "runs": self.runs}
+        given = [
+            f"runtime.{name}={json.dumps(_from_here(str(path)))}" for name, path in paths.items() if path
+        ]
+        try:
+            return in_work_folder(
+                load_config(self.config, [*(self.overrides or []), *changes, *given], model)
+            )
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
 
 
 def _from_here(path: str) -> str:
@@ -59,40 +74,8 @@ def _from_here(path: str) -> str:
     return path if "://" in path else str(Path(path).absolute())
 
 
-def run_flow(config: FlowConfig, start: Callable[..., dict[str, Any]] | None = None) -> dict[str, Any]:
-    """Return the record of a run of the flow that `config` is of, with its lines on the screen and its log kept.
-
-    Parameters
-    ----------
-    config : FlowConfig
-        The resolved config.
-    start : callable, optional
-        What starts it, given config and log; `flows.running.start.start_flow` if None.
-
-    Raises
-    ------
-    PipelineError
-        When the run fails; the message is one line.
-    """
-    from topicflow.flows.running.interrupt import ends_on_interrupt
-    from topicflow.flows.running.log import quiet_run_log
-    from topicflow.flows.running.start import start_flow
-    from topicflow.tasks.execution.memory import aborts_in_one_line
-    from topicflow.tasks.store.artifact_store import local_folder
-
-    folder = Path(config.runtime.runs)
-    with (
-        aborts_in_one_line(),
-        ends_on_interrupt(local_folder(config.runtime)),
-        quiet_run_log(config) as log,
-    ):
-        record = (start or start_flow)(config, log)
-        log.keep(folder / record["name"] / record["run_id"])
-    return record
-
-
 def open_store(place: str | None) -> Any:  # noqa: ANN401
-    """Return the store at a place, `store` if None; raise ConfigError where there is none."""
+    """Return the store at a place, `store` if None; raise ConfigError if there is none."""
     from topicflow.tasks.store import artifact_store as stores
 
     store = stores.open_store(checked({"store": place or "store"}, RuntimeConfig, "--store"))
@@ -103,7 +86,7 @@ def open_store(place: str | None) -> Any:  # noqa: ANN401
 
 
 def checked(values: dict[str, Any], model: type[SectionT], option: str) -> SectionT:
-    """Return the section that the values of an option make; raise ConfigError, which names it, where they are wrong."""
+    """Return the section that the values of an option make; raise ConfigError, which names it, if they are wrong."""
     try:
         return parse_config(values, model, option)
     except ValueError as error:

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from topicflow.configs.flows.build_index import BuildIndexConfig
-from topicflow.flows.commands.options import (
-    AsJson,
-    ConfigFile,
-    Overrides,
-    RunsDir,
-    StoreDir,
-    print_json,
-    read_config,
-    run_flow,
-)
+from topicflow.flows.commands.grouped import grouped
+from topicflow.flows.commands.options import AsJson, FlowOptions, RunsDir, print_json
+from topicflow.flows.commands.run_and_show import run_and_show
 from topicflow.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,27 +24,33 @@ MODES = ("auto", "dense", "bm25", "hybrid")
 
 IndexRun = Annotated[
     str | None,
-    typer.Option("--index", metavar="RUN", help="An index's run: name, id or folder; the newest if none."),
+    typer.Option(
+        "--index", metavar="RUN", help="The run of an index: name, id or folder; the newest if none."
+    ),
 ]
-Count = Annotated[int, typer.Option("-k", "--count", help="How many; fewer where there are fewer.")]
+Count = Annotated[int, typer.Option("-k", "--count", help="How many at most.")]
 Where = Annotated[
     str | None,
     typer.Option(
-        "--where", metavar="CONDITION", help="As SQL writes it: \"label = 'a' and created >= '2012-01-01'\"."
+        "--where",
+        metavar="CONDITION",
+        help="A condition as in SQL: \"label = 'a' and created >= '2012-01-01'\".",
     ),
 ]
 Ids = Annotated[
     list[str] | None,
-    typer.Option("--id", metavar="DOC_ID", help="A document that may be found; give it again for more."),
+    typer.Option("--id", metavar="DOC_ID", help="A document that may be found; repeatable."),
 ]
 IdsFrom = Annotated[
     Path | None,
     typer.Option(
-        "--ids-from", metavar="FILE", help="A file of the ids that may be found, one a line; - reads them."
+        "--ids-from",
+        metavar="FILE",
+        help="A file with the ids that may be found, one a line; - reads standard input.",
     ),
 ]
-Offset = Annotated[int, typer.Option("--offset", help="How many of the best are left out.")]
-MinScore = Annotated[float | None, typer.Option("--min-score", help="Least score of what is found.")]
+Offset = Annotated[int, typer.Option("--offset", help="How many of the best to leave out.")]
+MinScore = Annotated[float | None, typer.Option("--min-score", help="Minimum score of what is found.")]
 GroupBy = Annotated[
     str | None,
     typer.Option(
@@ -62,106 +61,114 @@ GroupBy = Annotated[
 ]
 
 
-@app.command()
-def index(
-    config: ConfigFile,
-    overrides: Overrides = None,
-    store: StoreDir = None,
-    runs: RunsDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Make an index of a corpus, or bring the last one of its name up to date."""
-    settings = read_config(config, BuildIndexConfig, overrides, store, runs)
-    record = run_flow(settings)
-    if as_json:
-        print_json(record)
-        return
-    from topicflow.flows.commands.console import print_run
+@dataclass(frozen=True)
+class IndexOptions:
+    """Which index is asked, and how much is shown; see `grouped`."""
 
-    print_run(record, Path(settings.runtime.runs))
+    run: IndexRun = None
+    k: Count = 10
+    runs: RunsDir = None
+    as_json: AsJson = False
+
+    def open(self) -> SearchIndex:
+        """Return the index of the run, after a warning if its documents have changed since."""
+        return _open(self.run, self.runs)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Which documents may be found; see `grouped`."""
+
+    where: Where = None
+    ids: Ids = None
+    ids_from: IdsFrom = None
+    offset: Offset = 0
+    min_score: MinScore = None
+    group_by: GroupBy = None
+
+    def read(self) -> dict[str, Any]:
+        """Return the limits as the methods of an index take them."""
+        return {
+            "where": self.where,
+            "ids": _ids(self.ids, self.ids_from),
+            "offset": self.offset,
+            "min_score": self.min_score,
+            "group_by": self.group_by,
+        }
+
+
+@app.command()
+@grouped
+def index(options: FlowOptions) -> None:
+    """Make an index of a corpus, or update the last index of its name."""
+    run_and_show(options, options.read(BuildIndexConfig), _show_use)
+
+
+def _show_use(record: dict[str, Any], _folder: Path) -> None:
     print(f'now: topicflow search "some words" --index {record["name"]}')
 
 
 @app.command()
+@grouped
 def search(
     query: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for.")],
-    run: IndexRun = None,
-    k: Count = 10,
-    where: Where = None,
+    options: IndexOptions,
+    limits: Limits,
     mode: Annotated[
         str,
         typer.Option(
-            "--mode", help="dense (meaning), bm25 (words), hybrid (both); auto is hybrid where it can."
+            "--mode", help="dense (meaning), bm25 (words), hybrid (both); auto is hybrid if possible."
         ),
     ] = "auto",
     rerank: Annotated[
         str | None,
-        typer.Option("--rerank", metavar="MODEL", help="A cross-encoder that ranks the best 100 anew."),
+        typer.Option("--rerank", metavar="MODEL", help="A cross-encoder that ranks the best 100 again."),
     ] = None,
     topics: Annotated[bool, typer.Option("--topics", help="Find topics instead of documents.")] = False,
-    ids: Ids = None,
-    ids_from: IdsFrom = None,
-    offset: Offset = 0,
-    min_score: MinScore = None,
-    group_by: GroupBy = None,
-    runs: RunsDir = None,
-    as_json: AsJson = False,
 ) -> None:
     """Find documents, or topics, by meaning and words."""
     if mode not in MODES:
         msg = f"--mode {mode}: expected one of {', '.join(MODES)}"
         raise ConfigError(msg)
-    limits = {"ids": _ids(ids, ids_from), "offset": offset, "min_score": min_score, "group_by": group_by}
+    limited = limits.read()
     if topics:
-        _refuse_with_topics({"where": where, "rerank": rerank, **limits})
-        _print_topics(_open(run, runs), query, k, as_json=as_json)
+        _refuse_with_topics({"rerank": rerank, **limited})
+        _print_topics(options.open(), query, options)
         return
-    opened = _open(run, runs)
-    hits = opened.search(query, k, where, mode, rerank, **limits)  # type: ignore[arg-type]
+    opened = options.open()
+    hits = opened.search(query, options.k, mode=mode, rerank=rerank, **limited)  # type: ignore[arg-type]
     _warn_if_truncated(opened, hits.truncated)
-    _print_hits(opened, hits, k, as_json=as_json, nothing="no document" + _kept_by(where, limits))
+    _print_hits(opened, hits, options, nothing="no document" + _kept_by(limited))
 
 
 @app.command()
+@grouped
 def similar(
     doc_id: Annotated[str, typer.Argument(metavar="DOC_ID", help="A document's id.")],
-    run: IndexRun = None,
-    k: Count = 10,
-    where: Where = None,
-    ids: Ids = None,
-    ids_from: IdsFrom = None,
-    offset: Offset = 0,
-    min_score: MinScore = None,
-    group_by: GroupBy = None,
-    runs: RunsDir = None,
-    as_json: AsJson = False,
+    options: IndexOptions,
+    limits: Limits,
 ) -> None:
-    """Find the documents most like one."""
-    limits: dict[str, Any] = {
-        "ids": _ids(ids, ids_from), "offset": offset, "min_score": min_score, "group_by": group_by,
-    }  # fmt: skip
-    opened = _open(run, runs)
-    hits = opened.similar(doc_id, k, where, **limits)
-    _print_hits(opened, hits, k, as_json=as_json, nothing="no other document" + _kept_by(where, limits))
+    """Find the documents that are most similar to one."""
+    limited, opened = limits.read(), options.open()
+    hits = opened.similar(doc_id, options.k, **limited)
+    _print_hits(opened, hits, options, nothing="no other document" + _kept_by(limited))
 
 
 @app.command()
+@grouped
 def outliers(
-    run: IndexRun = None,
-    k: Count = 10,
+    options: IndexOptions,
     neighbors: Annotated[
         int, typer.Option("--neighbors", help="Nearest others whose mean distance is the score.")
     ] = 10,
     where: Where = None,
-    runs: RunsDir = None,
-    as_json: AsJson = False,
 ) -> None:
     """Find the documents far from everything, with the neighbours that show why."""
-    opened = _open(run, runs)
+    opened = options.open()
     from topicflow.tasks.search.outliers import find_outliers
 
-    found = find_outliers(opened, k, neighbors, where)
-    if as_json:
+    found = find_outliers(opened, options.k, neighbors, where)
+    if options.as_json:
         print_json([asdict(outlier) for outlier in found])
         return
     for outlier in found:
@@ -171,7 +178,7 @@ def outliers(
 
 
 def _open(run: str | None, runs: Path | None) -> SearchIndex:
-    """Return the index of a run, after saying where its documents have changed since."""
+    """Return the index of a run, after a warning if its documents have changed since."""
     from topicflow.tasks.search.freshness import changed_since
     from topicflow.tasks.search.index import SearchIndex
     from topicflow.tasks.search.index_files import IndexFiles
@@ -180,14 +187,12 @@ def _open(run: str | None, runs: Path | None) -> SearchIndex:
     store, key, record = open_record(find_index(runs or Path("runs"), run))
     files = IndexFiles.open(store, key)
     if (source := changed_since(record, store, files.meta)) is not None:
-        _warn(
-            f"{source} has changed since this index was built; `topicflow index CONFIG` takes the changes in"
-        )
+        _warn(f"{source} has changed since this index was built; `topicflow index CONFIG` adds the changes")
     return SearchIndex(files, record)
 
 
 def _ids(ids: list[str] | None, source: Path | None) -> list[str] | None:
-    """Return the ids that may be found, given one by one and in a file; None where neither is given."""
+    """Return the ids that may be found, from the options and from a file; None if there are none."""
     if source is None:
         return ids or None
     try:
@@ -200,7 +205,7 @@ def _ids(ids: list[str] | None, source: Path | None) -> list[str] | None:
 
 
 def _refuse_with_topics(options: dict[str, Any]) -> None:
-    """Raise ConfigError where an option is given that says which documents are found."""
+    """Raise ConfigError if an option is set that is only for documents."""
     names = {"ids": "--id and --ids-from"}
     for name, value in options.items():
         if value not in (None, 0):
@@ -211,17 +216,16 @@ def _refuse_with_topics(options: dict[str, Any]) -> None:
             raise ConfigError(msg)
 
 
-def _kept_by(where: str | None, limits: dict[str, Any]) -> str:
+def _kept_by(limits: dict[str, Any]) -> str:
     """Return what limited a search that found nothing, as a relative clause."""
-    names = {"where": where, **limits}
-    given = [f"--{name.replace('_', '-')}" for name, value in names.items() if value not in (None, 0)]
+    given = [f"--{name.replace('_', '-')}" for name, value in limits.items() if value not in (None, 0)]
     return f" that {' and '.join(given)} {'keep' if len(given) > 1 else 'keeps'}" if given else ""
 
 
-def _print_topics(opened: SearchIndex, query: str, k: int, *, as_json: bool) -> None:
-    found = opened.topics(query, k)
+def _print_topics(opened: SearchIndex, query: str, options: IndexOptions) -> None:
+    found = opened.topics(query, options.k)
     _warn_if_truncated(opened, found.truncated)
-    if as_json:
+    if options.as_json:
         print_json([asdict(topic) for topic in found])
         return
     for topic in found:
@@ -233,7 +237,7 @@ def _warn_if_truncated(opened: SearchIndex, truncated: bool) -> None:
     if truncated:
         most = opened.queries.max_tokens
         _warn(
-            f"the query is longer than the {most:,} tokens that the encoder reads; its end counts for BM25 alone"
+            f"the query is longer than the {most:,} tokens that the encoder reads; its end counts only for BM25"
         )
 
 
@@ -241,20 +245,20 @@ def _warn(message: str) -> None:
     print(f"warning: {message}", file=sys.stderr)
 
 
-def _print_hits(opened: SearchIndex, hits: list[Any], k: int, *, as_json: bool, nothing: str) -> None:
-    if as_json:
+def _print_hits(opened: SearchIndex, hits: list[Any], options: IndexOptions, *, nothing: str) -> None:
+    if options.as_json:
         print_json([asdict(hit) for hit in hits])
         return
     for hit in hits:
         print(f"{hit.score:.3f}  {_line(hit)}")
     if not hits:
         print(f"{nothing} was found")
-    elif len(hits) < k:
+    elif len(hits) < options.k:
         print(f"{len(hits):,} of the {len(opened):,} documents; no others match")
 
 
 def _line(hit: Any, width: int = 100) -> str:  # noqa: ANN401  (a Hit, whose module is imported on use)
-    """Return a document in one line: id, topic where known, the beginning of its text."""
+    """Return a document in one line: id, topic if known, the beginning of its text."""
     text = " ".join(hit.text.split())
     shown = text if len(text) <= width else f"{text[: width - 1]}…"
     topic = f"  [{hit.topic_name or 'no topic'}]" if hit.topic is not None else ""

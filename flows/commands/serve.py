@@ -23,7 +23,7 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Run configs by schedule on this machine, and any flow from the Prefect UI, until Ctrl-C or SIGTERM."""
+    """Run configs on a schedule, and any flow from the Prefect UI, on this machine until Ctrl-C or SIGTERM."""
     try:
         config = ServeConfig() if file is None else load_config(file, (), ServeConfig)
     except ValueError as error:

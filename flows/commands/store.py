@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from topicflow.flows.commands.grouped import grouped
 from topicflow.flows.commands.options import AsJson, StoreDir, open_store, print_json
 
 if TYPE_CHECKING:
@@ -40,11 +42,11 @@ def store_verify(
         typer.Option("--runs", metavar="DIR", help="Folders of runs that are read too; repeatable."),
     ] = None,
     remove: Annotated[
-        bool, typer.Option("--remove", help="Remove damaged artifacts; what cannot be read is kept.")
+        bool, typer.Option("--remove", help="Delete damaged artifacts; those that cannot be read are kept.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read every artifact and run folder and check all bytes; exit 1 where one is damaged or cannot be read."""
+    """Read every artifact and run folder and check all bytes; exit 1 if one is damaged or cannot be read."""
     from topicflow.tasks.runs.run_files import verify_runs
     from topicflow.tasks.store.verify import verify_artifacts
 
@@ -63,7 +65,7 @@ def store_verify(
 
 
 def _said(findings: Iterable[Finding], *, quiet: bool) -> Iterator[Finding]:
-    """Yield findings after printing those with a problem, as they come."""
+    """Yield the findings one by one; print each one that has a problem."""
     for found in findings:
         if found.problem and not quiet:
             print(f"{found.kind}/{found.key}: {found.problem}")
@@ -71,7 +73,7 @@ def _said(findings: Iterable[Finding], *, quiet: bool) -> Iterator[Finding]:
 
 
 def _verdict(artifacts: Sequence[Finding], folders: Sequence[Finding], *, removed: bool) -> str:
-    """Return in one line what was read and what was found, and what to do about it."""
+    """Return in one line what was read, what was found, and what to do."""
     n_damaged = sum(bool(each.damage) for each in artifacts)
     n_runs_damaged = sum(bool(each.damage) for each in folders)
     n_refused = sum(bool(each.refused) for each in (*artifacts, *folders))
@@ -93,8 +95,46 @@ def _verdict(artifacts: Sequence[Finding], folders: Sequence[Finding], *, remove
     return "; ".join(parts)
 
 
+@dataclass(frozen=True)
+class Policy:
+    """Which runs and artifacts are kept; see `grouped`."""
+
+    no_runs: Annotated[
+        bool,
+        typer.Option(
+            "--no-runs", help="There are no runs: delete although a folder of runs is missing or empty."
+        ),
+    ] = False
+    min_age_hours: Annotated[
+        float,
+        typer.Option(
+            "--min-age-hours", min=0.0, help="Keep younger artifacts; those of an active run are always kept."
+        ),
+    ] = 24.0
+    keep_runs: Annotated[
+        int | None,
+        typer.Option(
+            "--keep-runs", min=1, metavar="N", help="Keep the newest N runs of each name, delete the others."
+        ),
+    ] = None
+    keep_days: Annotated[
+        float | None,
+        typer.Option(
+            "--keep-days", min=0.0, metavar="N", help="Keep runs younger than N days, delete the others."
+        ),
+    ] = None
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False
+
+    @property
+    def deletes_runs(self) -> bool:
+        """Whether runs are deleted too."""
+        return self.keep_runs is not None or self.keep_days is not None
+
+
 @app.command("gc")
+@grouped
 def store_gc(
+    policy: Policy,
     store: StoreDir = None,
     runs: Annotated[
         list[Path] | None,
@@ -104,46 +144,19 @@ def store_gc(
             help="A folder of runs whose artifacts are kept; runs if none; repeatable.",
         ),
     ] = None,
-    no_runs: Annotated[
-        bool,
-        typer.Option(
-            "--no-runs", help="There are no runs: delete although a folder of runs is missing or empty."
-        ),
-    ] = False,
-    min_age_h: Annotated[
-        float,
-        typer.Option(
-            "--min-age-hours", min=0.0, help="Keep younger artifacts; those of a run at work are always kept."
-        ),
-    ] = 24.0,
-    keep_runs: Annotated[
-        int | None,
-        typer.Option(
-            "--keep-runs", min=1, metavar="N", help="Keep the newest N runs of each name, delete the others."
-        ),
-    ] = None,
-    keep_days: Annotated[
-        float | None,
-        typer.Option(
-            "--keep-days", min=0.0, metavar="N", help="Keep runs younger than N days, delete the others."
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
 ) -> None:
     """Delete runs beyond the policy, artifacts that no run refers to, and what killed runs left behind."""
     from topicflow.configs.flows.serving import RetentionConfig
     from topicflow.flows.commands.console import human_bytes
     from topicflow.tasks.runs.retention import clean
 
-    policy = RetentionConfig(
-        no_runs=no_runs, keep_runs=keep_runs, keep_days=keep_days, min_age_hours=min_age_h, dry_run=dry_run
-    )
-    cleaned = clean(open_store(store), runs or [Path("runs")], policy)
-    verb = "would remove" if dry_run else "removed"
+    retention = RetentionConfig(**vars(policy))
+    cleaned = clean(open_store(store), runs or [Path("runs")], retention)
+    verb = "would remove" if policy.dry_run else "removed"
     for folder in cleaned.runs:
         print(f"{verb} run {folder.parent.name}/{folder.name}")
     for artifact in cleaned.artifacts:
         print(f"{verb} {artifact.kind}/{artifact.key}  {human_bytes(artifact.bytes)}")
     size = human_bytes(sum(artifact.bytes for artifact in cleaned.artifacts))
-    went = f"{len(cleaned.runs):,} runs and " if keep_runs is not None or keep_days is not None else ""
+    went = f"{len(cleaned.runs):,} runs and " if policy.deletes_runs else ""
     print(f"{verb} {went}{len(cleaned.artifacts):,} artifacts, {size}")

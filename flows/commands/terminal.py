@@ -1,4 +1,4 @@
-"""Terminal: what all that is printed shares: its width, and how a path is called."""
+"""Terminal: the width of what is printed, and the form of its paths."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rich.console import Console
 
 
 def terminal() -> Console:
-    """Return a console as wide as the terminal; 120 characters where the output goes elsewhere."""
+    """Return a console as wide as the terminal; 120 characters if the output goes to a file or a program."""
     return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 
 
 def near(path: Path) -> Path:
-    """Return a path as it is called from the folder where the command is started, if it lies in that."""
+    """Return a path relative to the folder where the command is started, if it is below that folder."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path

@@ -14,63 +14,40 @@ import typer
 from topicflow.configs.flows.names import FLOWS
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.sections.load import LoadConfig
-from topicflow.flows.commands.options import (
-    AsJson,
-    ConfigFile,
-    Overrides,
-    RunName,
-    RunsDir,
-    StoreDir,
-    checked,
-    print_json,
-    read_config,
-    run_flow,
-)
+from topicflow.flows.commands.grouped import grouped
+from topicflow.flows.commands.options import AsJson, FlowOptions, RunName, RunsDir, checked, print_json
+from topicflow.flows.commands.run_and_show import run_and_show
 from topicflow.tasks.errors import ConfigError
 
 app = typer.Typer()
 
 
 @app.command()
-def run(
-    config: ConfigFile,
-    overrides: Overrides = None,
-    store: StoreDir = None,
-    runs: RunsDir = None,
-    as_json: AsJson = False,
-) -> None:
+@grouped
+def run(options: FlowOptions) -> None:
     """Run a topic model, computing only what the store lacks."""
-    settings = read_config(config, TopicModelConfig, overrides, store, runs)
+    config = options.read(TopicModelConfig)
     from topicflow.flows.running.start import start_topic_model
 
-    record = run_flow(settings, start_topic_model)
-    if as_json:
-        print_json(record)
-        return
-    from topicflow.flows.commands.console import print_run
-
-    print_run(record, Path(settings.runtime.runs))
+    run_and_show(options, config, start=start_topic_model)
 
 
 @app.command()
+@grouped
 def plan(
-    config: ConfigFile,
-    overrides: Overrides = None,
+    options: FlowOptions,
     flow: Annotated[
         str, typer.Option("--flow", help="Which flow's config: topic_model, deduplicate, build_index.")
     ] = "topic_model",
-    store: StoreDir = None,
-    runs: RunsDir = None,
-    as_json: AsJson = False,
 ) -> None:
-    """Say what a run would compute, what is there already, and why."""
+    """Print which stages a run would compute, which are there already, and why."""
     from topicflow.flows.planning.side_plans import PLANS
 
     if flow not in PLANS:
         msg = f"--flow {flow}: there are plans of {', '.join(PLANS)}; a run says what it finds, and computes the rest"
         raise ConfigError(msg)
-    steps = PLANS[flow](read_config(config, FLOWS[flow], overrides, store, runs))
-    if as_json:
+    steps = PLANS[flow](options.read(FLOWS[flow]))
+    if options.as_json:
         print_json([step.as_dict() for step in steps])
         return
     width = max(10, *(len(step.stage) for step in steps))
@@ -90,7 +67,7 @@ def init(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the config.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over an existing config.")] = False,
 ) -> None:
-    """Look at a file and write a config for it that runs as it is, saying what was guessed and why."""
+    """Read a file and write a config for it that runs without changes; print what was guessed and why."""
     from topicflow.tasks.documents.guess import guess_config, render_config
 
     checked({"path": str(file)}, LoadConfig, "FILE")
@@ -111,7 +88,9 @@ def init(
 def list_runs(
     runs: RunsDir = None,
     name: Annotated[str | None, typer.Option("--name", help="Only runs of this name.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, help="Maximum number of runs, newest first.")
+    ] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List past runs, newest first."""

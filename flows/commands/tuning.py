@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
-from topicflow.flows.commands.options import (
-    AsJson,
-    ConfigFile,
-    Overrides,
-    RunsDir,
-    StoreDir,
-    print_json,
-    read_config,
-    run_flow,
-)
+from topicflow.flows.commands.grouped import grouped
+from topicflow.flows.commands.options import FlowOptions
+from topicflow.flows.commands.run_and_show import run_and_show
 
 app = typer.Typer()
 
 
 @app.command()
-def tune(
-    config: ConfigFile,
-    overrides: Overrides = None,
-    store: StoreDir = None,
-    runs: RunsDir = None,
-    as_json: AsJson = False,
-) -> None:
+@grouped
+def tune(options: FlowOptions) -> None:
     """Tune embeddings on examples of what is similar, and measure raw beside tuned."""
-    settings = read_config(config, TuneEmbeddingsConfig, overrides, store, runs)
-    record = run_flow(settings)
-    if as_json:
-        print_json(record)
-        return
-    from topicflow.flows.commands.console import print_run
+    run_and_show(options, options.read(TuneEmbeddingsConfig), _show_use)
 
-    print_run(record, Path(settings.runtime.runs))
+
+def _show_use(record: dict[str, Any], _folder: Path) -> None:
+    """Print how another config uses the tuned embeddings."""
     if "adapter" in record:
         print(f'use it: [embed] adapter = "{record["name"]}" (or its key, {record["adapter"]})')
     else:

@@ -76,7 +76,7 @@ def plan_index(config: BuildIndexConfig) -> list[Step]:
     topics = None if named is None else find_topics(runs, named)
     built = latest_run(runs / config.name)
     key = None if built is None else index_key(built)
-    made = next_generation(store, documents, embeddings, config.index, config.embed, config.seed, topics, key)
+    made = next_generation(store, documents, embeddings, config, topics, key)
     if made.current is not None:
         return [*steps, Step("index", made.current, "hit")]
     return [*steps, step_of(store, "index", made.recipe, before.get("index"))]

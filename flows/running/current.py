@@ -1,6 +1,6 @@
-"""Current run: its id and begin, made once, and what became of its work, for everyone around it.
+"""Current run: its id and start time, made once, and the outcome of its work.
 
-The command line makes the id before Prefect is imported and hands it on; a deployed run makes it when its flow begins.
+The command line makes the id before Prefect is imported; a deployed run makes it when its flow begins.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from topicflow.tasks.runs.records import RunId, RunRecord
 
 @dataclass
 class CurrentRun:
-    """A run, and its outcome where there is one: the record that the flow returned, or the error that ended it."""
+    """A run and its outcome, if there is one: the record that the flow returned, or the error that ended it."""
 
     run: RunId
     record: RunRecord | None = None
@@ -28,7 +28,7 @@ _current: ContextVar[CurrentRun | None] = ContextVar("current_run", default=None
 
 @contextlib.contextmanager
 def current_run(config: FlowConfig) -> Iterator[CurrentRun]:
-    """Yield the run that is being made: the one that the caller began, or one that begins now."""
+    """Yield the current run: the one that the caller began, or one that begins now."""
     if (given := _current.get()) is not None:
         yield given
         return
@@ -41,7 +41,7 @@ def current_run(config: FlowConfig) -> Iterator[CurrentRun]:
 
 
 def current_id() -> RunId:
-    """Return the id of the run that is being made."""
+    """Return the id of the current run."""
     found = _current.get()
     assert found is not None, "no run was begun"
     return found.run

@@ -1,4 +1,4 @@
-"""Frame: what every flow does around its line of tasks: begin, hold workers, wait for a stage, leave one record."""
+"""Frame: what every flow does around its stages: it begins, it ends in one way, and it leaves one record."""
 
 from __future__ import annotations
 
@@ -7,39 +7,32 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from prefect import Flow, flow
-from prefect.exceptions import TerminationSignal
-from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.paths import in_work_folder
-from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.flows.running.current import CurrentRun, current_run
-from topicflow.flows.running.interrupt import end_soon
 from topicflow.tasks.errors import ArtifactError, ConfigError, PipelineError, first_line
-from topicflow.tasks.execution.memory import naming_memory
-from topicflow.tasks.execution.progress import display, say, waiting
 from topicflow.tasks.execution.reporting import server_is_there
-from topicflow.tasks.execution.workers import started
 from topicflow.tasks.log import LOG
 from topicflow.tasks.runs.history import check_series
 from topicflow.tasks.runs.records import RunRecord, record_failure
 from topicflow.tasks.runs.resolve import run_at
-from topicflow.tasks.store.artifact_store import ArtifactRef, local_folder, open_store
+from topicflow.tasks.store.artifact_store import open_store
 from topicflow.tasks.store.in_use import in_use
 
 ConfigT = TypeVar("ConfigT", bound=FlowConfig)
 
 
 def recorded_flow(function: Callable[[ConfigT], RunRecord]) -> Flow[[ConfigT], RunRecord]:
-    """Return the Prefect flow of a function, each run of which leaves one record, and it is the truth."""
+    """Return the Prefect flow of a function; each run of it leaves one record."""
     made: Flow[[ConfigT], RunRecord] = flow(
         name=function.__name__,
         flow_run_name="{config.name}",
@@ -50,12 +43,12 @@ def recorded_flow(function: Callable[[ConfigT], RunRecord]) -> Flow[[ConfigT], R
 
 
 def recorded(function: Callable[[ConfigT], RunRecord]) -> Callable[[ConfigT], RunRecord]:
-    """Return the function of a flow with what a run of it leaves behind, whatever becomes of it.
+    """Return the function of a flow so that every run ends in one of these ways.
 
     | the work | leaves |
     |---|---|
-    | ends well | the folder that it published, and its record |
-    | fails | a record with the error; true begin and seconds |
+    | succeeds | the folder that it published, and its record |
+    | fails | a record with the error, and its true start and seconds |
     | is refused (ConfigError) | nothing |
     | is published, and then something fails | what was published |
     """
@@ -83,31 +76,31 @@ def recorded(function: Callable[[ConfigT], RunRecord]) -> Callable[[ConfigT], Ru
 
 
 def _end_badly(config: FlowConfig, current: CurrentRun, error: Exception) -> None:
-    """Take what was published for the outcome where something was; otherwise record the failure."""
+    """Take a published folder as the outcome; record the failure if nothing was published."""
     current.record = published_record(config, current)
     if current.record is not None:
-        LOG.warning("%s is published; what comes after failed: %s", current.run.run_id, first_line(error))
+        LOG.warning("%s is published; a later step failed: %s", current.run.run_id, first_line(error))
         return
     current.error = error
     if not isinstance(error, ConfigError):
         said = (
             str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {first_line(error)}"
         )
-        with contextlib.suppress(ArtifactError):  # where even that fails, the log has said why
+        with contextlib.suppress(ArtifactError):  # if even that fails, the log has the reason
             record_failure(config, current.run, said)
 
 
 def published_record(config: FlowConfig, current: CurrentRun) -> RunRecord | None:
-    """Return the record that a run has left in its folder, None if there is no such folder."""
+    """Return the record in a run's folder; None if there is no folder."""
     with contextlib.suppress(ArtifactError):
         return run_at(current.run.folder(Path(config.runtime.runs)))
     return None
 
 
 def _tell_in_time(current: CurrentRun) -> None:
-    """Where Prefect's server is away, let its client give up at once instead of after a minute a request.
+    """If Prefect's server is away, make its client give up at once, and not after a minute for each request.
 
-    A process that Prefect started for this run ends here: what it would still do is to tell the server.
+    A process that Prefect started for this run ends here: only reports to the server are left to do.
     """
     if not flow_run.id or server_is_there():
         return
@@ -123,28 +116,6 @@ _for_good = contextlib.ExitStack()
 """Settings that stay until the end of the process."""
 
 
-@contextlib.contextmanager
-def at_work(config: FlowConfig) -> Iterator[RuntimeConfig]:
-    """Show progress and keep workers while the block runs, and yield `config.runtime` with their address.
-
-    A run that is cancelled meanwhile ends soon: Prefect waits for a stage's thread, which nothing can stop.
-    """
-    with display(), started(config.runtime) as runtime:
-        try:
-            yield runtime
-        except TerminationSignal:
-            end_soon(local_folder(config.runtime))
-            raise
-
-
-def finished(stage: str, future: PrefectFuture[Any]) -> ArtifactRef:
-    """Return a stage's artifact when it is there, and say so; raise what the stage raised, in one line for memory."""
-    with waiting(stage), naming_memory(stage):
-        ref: ArtifactRef = future.result()
-    say(stage, ref)
-    return ref
-
-
 def one_at_a_time() -> Any:  # noqa: ANN401  (a generic of Prefect's that nothing binds)
-    """Return a runner of one stage at a time: each uses all cores, and its peak of memory is its own."""
+    """Return a runner of one stage at a time: each uses all cores, and its peak memory is measured alone."""
     return ThreadPoolTaskRunner(max_workers=1)

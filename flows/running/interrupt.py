@@ -1,4 +1,4 @@
-"""Interrupt: Ctrl-C, or a cancel in the UI -> an end within seconds with nothing half made, whatever is computed."""
+"""Interrupt: Ctrl-C, or a cancel in the UI -> the run ends within seconds and leaves nothing incomplete."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from topicflow.tasks.store.local import STAGING
 from topicflow.tasks.store.process import process_token
 
 GRACE_S = 4.0
-"""Seconds that a stage has to come to its end and Prefect to be told; a second Ctrl-C ends them."""
+"""Seconds for the stage to end and for the report to Prefect; a second Ctrl-C ends the process at once."""
 
 CANCEL_GRACE_S = 2.0
-"""The same after SIGTERM, which is how Prefect cancels a run; it looks every 3 s whether that has ended."""
+"""The same after SIGTERM, with which Prefect cancels a run; Prefect checks every 3 s whether the run has ended."""
 
 EXIT_CODE = 130
-"""What shells give for a program that Ctrl-C ended."""
+"""Exit code of a program that Ctrl-C ended, as in shells."""
 
 CANCEL_EXIT_CODE = 143
-"""What shells give for a program that SIGTERM ended."""
+"""Exit code of a program that SIGTERM ended, as in shells."""
 
-STOPPED = "stopped; the same command goes on where this one was"
-CANCELLED = "cancelled; the next run goes on where this one was"
+STOPPED = "stopped; the same command continues from here"
+CANCELLED = "cancelled; the next run continues from here"
 
 
 @contextlib.contextmanager
 def ends_on_interrupt(store: Path) -> Iterator[None]:
-    """Let Ctrl-C end the block's work, and after a grace the process.
+    """End the work of the block at Ctrl-C, and after GRACE_S the process.
 
-    A thread that computes cannot be stopped from outside, and Prefect waits for it; what it was writing lies in
-    the store's staging folder and is removed.
+    Nothing can stop a thread that computes, and Prefect waits for it; the files that it was writing are in the staging
+    folder of the store and are deleted.
     """
 
     def interrupted(_signal: int, _frame: FrameType | None) -> None:
-        """Raise in the main thread, and end the process at a second Ctrl-C or when the grace is over."""
+        """Raise in the main thread; end the process at a second Ctrl-C or after GRACE_S."""
         signal.signal(signal.SIGINT, lambda *_: _end(store))
         timer = threading.Timer(GRACE_S, _end, [store])
         timer.daemon = True
@@ -57,19 +57,19 @@ def ends_on_interrupt(store: Path) -> Iterator[None]:
 
 
 def end_soon(store: Path) -> None:
-    """End this process after a grace, in which the stage at work may come to its end and Prefect be told."""
+    """End this process after CANCEL_GRACE_S; until then the current stage may end and report to Prefect."""
     timer = threading.Timer(CANCEL_GRACE_S, _end, [store, CANCEL_EXIT_CODE])
     timer.daemon = True
     timer.start()
 
 
 def _end(store: Path, code: int = EXIT_CODE) -> None:
-    """Delete what this process was writing and end it at once, even where nobody reads what it says any more.
+    """Delete the files that this process was writing and end it at once, even if nobody reads its output any more.
 
-    It knows its own staging folders by its token: another container's process may have the same id.
+    It finds its own staging folders by its token: a process of another container may have the same id.
     """
     try:
-        for _ in range(3):  # the stage may be writing on
+        for _ in range(3):  # the stage may still be writing
             for folder in (store / STAGING).glob(f"{process_token()}-*"):
                 shutil.rmtree(folder, ignore_errors=True)
         sys.stderr.write(f"{STOPPED if code == EXIT_CODE else CANCELLED}\n")

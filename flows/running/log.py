@@ -1,4 +1,4 @@
-"""Run log: everything a run and its libraries say -> our lines on the screen, all of it in run.log in its folder."""
+"""Run log: the messages of a run and its libraries -> our lines on the screen, all of them in run.log in its folder."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from topicflow.tasks.runs.records import RunId, record_failure
 
 
 class _Screen(logging.Handler):
-    """Writes lines to standard error as it is at the moment; bars that are shown stay below them."""
+    """Writes lines to the current standard error; progress bars stay below them."""
 
     def emit(self, record: logging.LogRecord) -> None:
         sys.stderr.write(f"{self.format(record)}\n")
 
 
 class RunLog:
-    """The log file of a run while it has no folder yet."""
+    """The log file of a run that has no folder yet."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -35,7 +35,7 @@ class RunLog:
         self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
 
     def open(self) -> None:
-        """Begin to take our lines and Python's warnings."""
+        """Start to record our lines and Python's warnings."""
         LOG.setLevel(logging.INFO)
         LOG.propagate = False
         LOG.addHandler(self._screen)
@@ -45,7 +45,7 @@ class RunLog:
         self.take_libraries()
 
     def take_libraries(self) -> None:
-        """Take what other loggers say; to be called again after Prefect, which replaces the handlers it finds."""
+        """Record the other loggers too; call it again after the import of Prefect, which replaces all handlers."""
         for name in (None, "py.warnings"):
             logger = logging.getLogger(name)
             logger.removeHandler(self._file)
@@ -53,7 +53,7 @@ class RunLog:
         logging.getLogger("py.warnings").propagate = False
 
     def close(self) -> None:
-        """Take nothing any more."""
+        """Stop recording."""
         for name in (LOG.name, DETAILS.name, "py.warnings", None):
             logging.getLogger(name).removeHandler(self._file)
         LOG.removeHandler(self._screen)
@@ -68,9 +68,9 @@ class RunLog:
 
 @contextlib.contextmanager
 def quiet_run_log(config: FlowConfig) -> Iterator[RunLog]:
-    """Yield the log of a run that is about to start; one that fails leaves its record, log and traceback.
+    """Yield the log of a run that is about to start; a failed run leaves its record, log and traceback.
 
-    The run's id is made here, once. A run that is refused leaves nothing.
+    The run's id is made here, once. A refused run leaves nothing.
 
     Raises
     ------
@@ -101,9 +101,9 @@ def quiet_run_log(config: FlowConfig) -> Iterator[RunLog]:
 
 
 def _keep_failure(log: RunLog, config: FlowConfig, run: RunId, error: str) -> Path:
-    """Return where the log with its traceback is: with the record that the flow left, or one made here.
+    """Return the path of the log with its traceback: beside the record of the flow, or beside one that is made here.
 
-    Where runs cannot be written, it stays in the folder for temporary files.
+    If the folder of runs cannot be written, the log stays in the folder for temporary files.
     """
     with log.path.open("a", encoding="utf-8") as file:
         file.write(traceback.format_exc())

@@ -1,8 +1,8 @@
-"""Modules: what keeps a user's own files from being imported in place of libraries, in this process and its children.
+"""Modules: keep a user's own files from being imported instead of libraries, in this process and its children.
 
-Python puts the folder where a module is started first among the places of modules, and Prefect does so again whenever
-it loads a flow by its module's name: a `numpy.py` beside the data would be taken for numpy. So children get
-PYTHONSAFEPATH, and where Prefect loads anything the process works in an empty folder.
+Python puts the working folder first among the places of modules, and Prefect does so again whenever it loads a flow by
+its module's name: Python would import a `numpy.py` beside the data as numpy. So children get PYTHONSAFEPATH, and while
+Prefect loads flows the process works in an empty folder.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from pathlib import Path
 SAFE_PATH = "PYTHONSAFEPATH"
 
 SETTINGS_FILES = ("prefect.toml", "pyproject.toml", ".env")
-"""Where, beside the environment and the profile, Prefect looks for its settings: in the working folder."""
+"""The files of the working folder from which Prefect reads settings, besides the environment and the profile."""
 
 
 def trust_no_folder() -> None:
-    """Keep child processes from taking the working folder as a place of modules."""
+    """Keep child processes from importing modules of the working folder."""
     os.environ.setdefault(SAFE_PATH, "1")
 
 
 @contextlib.contextmanager
 def in_empty_folder() -> Iterator[None]:
-    """Work in an empty folder for the length of a block, with Prefect's settings as they are in this one."""
+    """Work in an empty folder during the block, with Prefect's settings of the current folder."""
     if home := os.environ.get("PREFECT_HOME"):
         os.environ["PREFECT_HOME"] = str(Path(home).absolute())
     for name, value in _settings_of_files().items():
@@ -44,9 +44,9 @@ def in_empty_folder() -> Iterator[None]:
 
 
 def _settings_of_files() -> dict[str, str]:
-    """Return the settings that Prefect reads in the working folder, as variables; a process of its own reads them.
+    """Return the settings that Prefect reads in the working folder, as variables; another process reads them.
 
-    This process must not: once it has read its settings, a server that is started later is not seen.
+    This process must not read them: after that it would not see the settings of a server that is started later.
     """
     if not any(Path(name).exists() for name in SETTINGS_FILES):
         return {}

@@ -1,8 +1,8 @@
-"""Temporary server: Prefect's API for one run where no server is configured; it lives no longer than the run.
+"""Temporary server: Prefect's API for one run if no server is configured; it ends with the run.
 
-Prefect starts one of its own accord too. This one comes up while the stages are being imported, keeps its output out
-of the terminal, says why it did not start (Prefect's own tries a database that it cannot read for ever), and ends
-with a run that is killed: it waits for the end of its standard input.
+Prefect can start a temporary server too. This one starts while the stages are imported, writes nothing to the terminal,
+says why it did not start (Prefect's own never gives up on a database that it cannot read), and also ends if the run is
+killed: it waits for the end of its standard input.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ SERVER_SETTINGS = {
     "PREFECT_UI_ENABLED": "false",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
-    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",  # 2 to 3 s; a server that is started later does it
-    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",  # nothing is automated within one run
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",  # takes 2 to 3 s; a server that is started later does it
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",  # one run needs no automations
 }
 
 START_S = 120.0
-"""Seconds in which the server must answer; the first start on a PREFECT_HOME makes its database (10 to 30 s)."""
+"""Seconds until the server must answer; the first start on a PREFECT_HOME makes its database (10 to 30 s)."""
 
 STOP_S = 10.0
-"""Seconds in which the server must end before it is killed."""
+"""Seconds until the server must have ended; then it is killed."""
 
 
 class TemporaryServer:
-    """A server process that is starting or at work; `url` is where it will answer."""
+    """The process of a server; `url` is the address at which it answers once it has started."""
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -51,7 +51,7 @@ class TemporaryServer:
                 stderr=subprocess.STDOUT,
                 pass_fds=[listening.fileno()],
                 env={**SERVER_SETTINGS, **os.environ, "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR"},
-                start_new_session=True,  # Ctrl-C is for the run, which ends the server when it has reported
+                start_new_session=True,  # Ctrl-C must reach only the run, which ends the server after its last report
             )
 
     def wait(self) -> None:
@@ -60,7 +60,7 @@ class TemporaryServer:
         Raises
         ------
         StageError
-            When it ended instead, or gave no answer in time; the message holds its last line.
+            When it ended instead, or gave no answer in time; the message has its last line.
         """
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
@@ -90,7 +90,7 @@ class TemporaryServer:
 
 @contextlib.contextmanager
 def temporary_server() -> Iterator[TemporaryServer]:
-    """Yield a server that has begun to start, and end it with the block."""
+    """Yield a server that is starting, and end it after the block."""
     server = TemporaryServer()
     try:
         yield server
@@ -99,19 +99,19 @@ def temporary_server() -> Iterator[TemporaryServer]:
 
 
 def _reason(output: str) -> str:
-    """Return what the last exception said in a server's output."""
+    """Return the message of the last exception in a server's output."""
     raised = re.findall(r"^[\w.]+(?:Error|Exception|Exit): (.+)$", output, re.MULTILINE)
     return raised[-1].removeprefix("(sqlite3.").replace(")", ":", 1) if raised else "no answer"
 
 
 def _end_with_input() -> None:
-    """Ask this process to end when its standard input does, which is when its parent closes it or is gone."""
+    """Ask this process to end when its standard input ends: its parent has closed it or has ended."""
     os.read(sys.stdin.fileno(), 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> None:
-    """Serve Prefect's API on the listening socket whose file number is the first argument."""
+    """Serve Prefect's API on the listening socket; its file number is the first argument."""
     threading.Thread(target=_end_with_input, daemon=True).start()
     with in_empty_folder():
         import uvicorn

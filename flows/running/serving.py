@@ -1,7 +1,7 @@
-"""Serving: every flow on this machine, startable from the Prefect UI, and configs that run by schedule, until a signal.
+"""Serving: run configs on a schedule, and any flow from the Prefect UI, on this machine until a signal.
 
-Prefect's runner asks the server for runs that are due and starts each in a process of its own. A stop ends them within
-seconds; what they finished is kept, and the next run goes on from there.
+Prefect's runner asks the server for runs that are due and starts each run in its own process. A stop ends the runs
+within seconds; finished stages are kept, and the next run continues from there.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ if TYPE_CHECKING:
     from prefect.runner import Runner
 
 SERVED = "served"
-"""Name of the deployment of each flow that has no schedule and is started from the UI."""
+"""Name of the deployment of each flow that has no schedule; people start it in the UI."""
 
 POLL_S = 2.0
-"""Seconds between two questions to the server: for runs that are due, and for what to say of runs at work."""
+"""Seconds between two requests to the server: for runs that are due, and for the states of active runs."""
 
 STOP_S = 20.0
-"""Seconds that the server has to end after a signal."""
+"""Seconds for the server to end after a signal."""
 
 RUNS_STOP_S = 45.0
-"""Seconds that runs have to end after a signal; Prefect kills one that has not ended 30 s after it was told."""
+"""Seconds for the runs to end after a signal; Prefect kills a run that has not ended 30 s after its cancellation."""
 
 
 def serve(config: ServeConfig, folder: Path) -> None:
@@ -58,14 +58,14 @@ def serve(config: ServeConfig, folder: Path) -> None:
     Parameters
     ----------
     config : ServeConfig
-        What runs when.
+        The schedules.
     folder : Path
-        What the paths of configs are relative to.
+        Paths of configs are relative to it.
 
     Raises
     ------
     ConfigError
-        When a schedule names no flow, or a config that cannot be read.
+        When a schedule names a flow that does not exist, or a config that cannot be read.
     StageError
         When there is no server and none can be started.
     """
@@ -86,14 +86,14 @@ def serve(config: ServeConfig, folder: Path) -> None:
             names = asyncio.run(_register(runner, config, schedules))
         say_line("serving; Ctrl-C or SIGTERM stops")
         _run_until(stopped, runner, Watch(names, since))
-    say_line("stopped; runs that were at work go on from what they finished when they are run again")
+    say_line("stopped; active runs continue from their finished stages when they are run again")
 
 
-# --- what is served -----------------------------------------------------------------------------------------
+# --- deployments --------------------------------------------------------------------------------------------
 
 
 def _parameters(schedule: ScheduleConfig, folder: Path) -> dict[str, Any]:
-    """Return the parameters of a schedule's runs: its config, resolved."""
+    """Return the parameters of a schedule's runs: its resolved config."""
     if schedule.flow not in FLOWS:
         msg = f"schedule {schedule.name}: no flow {schedule.flow!r}; there are: {', '.join(FLOWS)}"
         raise ConfigError(msg)
@@ -108,7 +108,7 @@ def _parameters(schedule: ScheduleConfig, folder: Path) -> dict[str, Any]:
 async def _register(
     runner: Runner, config: ServeConfig, schedules: Iterable[tuple[ScheduleConfig, dict[str, Any]]]
 ) -> dict[UUID, str]:
-    """Return the names of the deployments by id after telling the server of each, and saying so."""
+    """Return the names of the deployments by id after registering each at the server and printing it."""
     served: list[tuple[str, str, When | None, dict[str, Any]]] = [(name, SERVED, None, {}) for name in FLOWS]
     served += [(schedule.flow, schedule.name, schedule, values) for schedule, values in schedules]
     if config.retention is not None:
@@ -130,7 +130,7 @@ def _flow(name: str) -> Flow[..., Any]:
 async def _deployment(
     flow: Flow[..., Any], name: str, when: When | None, parameters: dict[str, Any]
 ) -> RunnerDeployment:
-    """Return a deployment of a flow; one by schedule runs one at a time; `overlap` tells what the next does."""
+    """Return a deployment of a flow; a scheduled one has one run at a time, and `overlap` decides about the next."""
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.schedules import Cron, Interval
     from prefect.types.entrypoint import EntrypointType
@@ -151,17 +151,17 @@ async def _deployment(
 
 
 def _when(when: When) -> str:
-    often = f"cron {when.cron} ({when.timezone})" if when.cron else f"every {when.every_s:g} s"
-    return f"{often}, overlapping runs {'skipped' if when.overlap == 'skip' else 'queued'}"
+    rhythm = f"cron {when.cron} ({when.timezone})" if when.cron else f"every {when.every_s:g} s"
+    return f"{rhythm}, overlapping runs {'skipped' if when.overlap == 'skip' else 'queued'}"
 
 
 # --- running ------------------------------------------------------------------------------------------------
 
 
-def _run_until(stopped: threading.Event, runner: Runner, told: Watch) -> None:
-    """Run what is due until `stopped`, and say what becomes of each run.
+def _run_until(stopped: threading.Event, runner: Runner, watch: Watch) -> None:
+    """Run what is due until `stopped`, and print what happens to each run.
 
-    The runner works in a thread of its own: in the main one it would end the process at a signal, amid its own work.
+    The runner works in its own thread: in the main thread it would end the process at a signal, before it has finished.
     """
     failed: list[Exception] = []
 
@@ -174,18 +174,18 @@ def _run_until(stopped: threading.Event, runner: Runner, told: Watch) -> None:
     at_work = threading.Thread(target=work, name="runner", daemon=True)
     at_work.start()
     while at_work.is_alive() and not stopped.wait(POLL_S):
-        told.look()
+        watch.look()
     if stopped.is_set():
         say_line("stopping")
     at_work.join(RUNS_STOP_S)
-    told.look()
+    watch.look()
     if failed:
         msg = f"serve: Prefect's runner ended ({first_line(failed[0])}); start it again"
         raise StageError(msg) from failed[0]
 
 
 async def _start(stopped: threading.Event, runner: Runner) -> None:
-    """Start the runner and stop it, with the runs at work, when `stopped`."""
+    """Start the runner; stop it and the active runs when `stopped` is set."""
     running = asyncio.create_task(runner.start())
     while not stopped.is_set() and not running.done():
         await asyncio.sleep(0.1)
@@ -200,12 +200,11 @@ async def _start(stopped: threading.Event, runner: Runner) -> None:
 
 
 async def _cancel_runs(runner: Runner) -> None:
-    """Cancel every run, those too whose processes are just coming up, and return when none is left.
+    """Cancel every run, also runs whose processes are just starting, and return when none is left.
 
-    The runner's own stop cancels the runs whose processes it knows at that moment, and waits for the others to end by
-    themselves.
+    The runner's own stop cancels only the runs whose processes it knows at that moment, and waits for the others.
     """
-    poller = runner._scheduled_run_poller  # noqa: SLF001  (nothing public tells of runs that are being started)
+    poller = runner._scheduled_run_poller  # noqa: SLF001  (there is no public list of starting runs)
     poller.stopping = True
     while poller._submitting_flow_run_ids:  # noqa: SLF001
         await runner.cancel_all()
@@ -217,7 +216,7 @@ async def _cancel_runs(runner: Runner) -> None:
 
 @contextlib.contextmanager
 def _server(port: int) -> Iterator[None]:
-    """Say which Prefect server is configured; where none is, start one with its UI, and stop it at the end."""
+    """Print which Prefect server is configured; if none is, start one with its UI, and stop it at the end."""
     if server_is_configured():
         from prefect.settings import PREFECT_API_URL
 
@@ -231,7 +230,7 @@ def _server(port: int) -> Iterator[None]:
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(  # noqa: S603
             command, env={**settings, **os.environ}, stdout=output, stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for us, who end the server when the runs have ended
+            start_new_session=True,  # Ctrl-C must reach only this process, which ends the server after the runs
         )  # fmt: skip
         os.environ["PREFECT_API_URL"] = f"{address}/api"
         try:
@@ -246,19 +245,19 @@ def _server(port: int) -> Iterator[None]:
 
 
 def _check_free(port: int) -> None:
-    """Raise StageError where something listens at a port of this machine."""
+    """Raise StageError if another program listens at a port of this machine."""
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError:
         msg = (
-            f"serve: port {port} is taken; if that is a Prefect server, name it: "
-            f"PREFECT_API_URL=http://127.0.0.1:{port}/api; else choose another `port`"
+            f"serve: port {port} is taken; if that is a Prefect server, set "
+            f"PREFECT_API_URL=http://127.0.0.1:{port}/api; otherwise choose another `port`"
         )
         raise StageError(msg) from None
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
-    """Return when a server that was started answers; raise StageError where it ends instead, or is silent too long."""
+    """Return when the started server answers; raise StageError if it ends instead, or gives no answer in time."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     until = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < until:

@@ -1,22 +1,22 @@
-"""Start: how the command line meets Prefect.
+"""Start: how the command line starts a run with Prefect, or without it.
 
-Seconds that a run of ten cached stages takes beyond its own work, importing Prefect and the stages among them (132
-documents, two cores at a load of 2, 2026-11-21, median of 3; tests/benchmarks/orchestration.py):
+Seconds that a run of ten cached stages takes in addition to its own work, imports of Prefect and the stages included
+(132 documents, two cores at a load of 2, 2026-11-21, median of 3; tests/benchmarks/orchestration.py):
 
 | way | seconds |
 |---|---|
 | a server that runs already | 3.0 |
-| our temporary server; on a fresh PREFECT_HOME, whose database it makes | 6.4; 9.2 |
-| the temporary server that Prefect starts of its own accord | 8.8 |
-| a background server: its start, once, after which it is one that runs, and stays | 2.4 |
-| no server, nothing to compute: the folder is written directly, 0.5 s in all | 0 |
+| our temporary server; with a new PREFECT_HOME, for which it makes a database | 6.4; 9.2 |
+| the temporary server that Prefect starts automatically | 8.8 |
+| a background server: its start, once; then it stays, as in the first row | 2.4 |
+| no server, nothing to compute: the folder is written directly, in 0.5 s | 0 |
 
 So:
 
-- A server is configured (environment, Prefect profile, settings file): the run goes through it, always.
-- None is, and something is to be computed: a temporary server (`flows.running.server`) on the user's PREFECT_HOME,
-  where a server that is started later shows the run.
-- None is, and the plan says that everything is there, and no gate failed: the folder is written without Prefect.
+- A server is configured (environment, Prefect profile, settings file): the run always uses it.
+- No server is configured, and a stage must be computed: a temporary server (`flows.running.server`) on the user's
+  PREFECT_HOME; a server that is started later shows the run.
+- No server is configured, every stage is a hit, and no gate failed: the folder is written without Prefect.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ if TYPE_CHECKING:
     from prefect import Flow
 
 QUIET_PREFECT = {
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the run log has it all
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "topicflow",  # our lines show in the UI
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the run log has everything
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "topicflow",  # the UI shows our lines
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",  # what it says of each event that a dead server did not take
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",  # one message for each event that a dead server did not receive
 }
-"""Settings of a run from the command line; what the user's environment sets is left as it is."""
+"""Settings of a run from the command line; the user's environment has precedence."""
 
 
 def start_topic_model(config: TopicModelConfig, log: RunLog | None = None) -> RunRecord:
-    """Return the record of a run of a topic model; without Prefect where no server is configured and all is a hit.
+    """Return the record of a run of a topic model; without Prefect if no server is configured and all is a hit.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def start_topic_model(config: TopicModelConfig, log: RunLog | None = None) -> Ru
 
 
 def start_flow(config: FlowConfig, log: RunLog | None = None) -> RunRecord:
-    """Return the record of a run of the flow that `config` is of, through the server configured or a temporary one.
+    """Return the record of a run of a config's flow, with the configured server or a temporary one.
 
     Raises
     ------
@@ -96,13 +96,13 @@ def start_flow(config: FlowConfig, log: RunLog | None = None) -> RunRecord:
 
 @contextlib.contextmanager
 def _outcome_of_the_work(current: CurrentRun) -> Iterator[None]:
-    """Let what the work came to stand, where Prefect fails afterwards: its server may be away when it is told."""
+    """Keep the outcome of the work if Prefect fails afterwards: its server may be away when the run reports."""
     try:
         yield
     except Exception as error:
         if current.record is not None:
             if not is_away():
-                LOG.warning("Prefect did not take the end of this run: %s", first_line(error))
+                LOG.warning("Prefect did not record the end of this run: %s", first_line(error))
         elif current.error is not None:
             raise current.error from None
         else:
@@ -115,7 +115,7 @@ def server_is_configured() -> bool:
         return True
     home = Path(os.environ.get("PREFECT_HOME", Path.home() / ".prefect"))
     if not any(path.exists() for path in (home / "profiles.toml", *map(Path, SETTINGS_FILES))):
-        return False  # without the second that it takes to import Prefect
+        return False  # the import of Prefect takes a second
     from prefect.settings import PREFECT_API_URL
 
     return bool(PREFECT_API_URL.value())
@@ -123,7 +123,7 @@ def server_is_configured() -> bool:
 
 @contextlib.contextmanager
 def server_errors_in_one_line() -> Iterator[None]:
-    """Turn what Prefect's client says of a server that is away, foreign or of another version into a StageError."""
+    """Raise StageError, one line, if the server is away, is not Prefect's, or has another version."""
     try:
         yield
     except PipelineError:
@@ -138,7 +138,7 @@ def server_errors_in_one_line() -> Iterator[None]:
 
 
 def _server_reason(error: Exception) -> str | None:
-    """Return what is wrong with the server in a few words, or None if the error is not about it."""
+    """Return in a few words what is wrong with the server; None if the error has another cause."""
     import httpx
     from prefect.exceptions import PrefectException
 
@@ -151,7 +151,7 @@ def _server_reason(error: Exception) -> str | None:
 
 
 def _flow(name: str, log: RunLog | None) -> Flow[[FlowConfig], RunRecord]:
-    """Return a flow after importing Prefect and every stage; the log goes on with what they say."""
+    """Return a flow after importing Prefect and every stage; the log gets their messages too."""
     found: Flow[[FlowConfig], RunRecord] = getattr(importlib.import_module(f"topicflow.flows.{name}"), name)
     if log is not None:
         log.take_libraries()
@@ -171,14 +171,14 @@ def _run_with_temporary_server(config: FlowConfig, log: RunLog | None) -> RunRec
         with temporary_settings({PREFECT_API_URL: server.url}):
             try:
                 return run(config)
-            finally:  # what they still hold, the server has to take before it ends
+            finally:  # the server must receive what is still queued before it ends
                 if not is_away():
                     EventsWorker.drain_all()
                     APILogWorker.drain_all()
 
 
 def _passed(config: TopicModelConfig, found: Mapping[str, ArtifactRef]) -> bool:
-    """True when no gate holds the run back: one that is held back is told by an event, which takes a server."""
+    """True when no gate holds the run back: a rejection is announced by an event, which needs a server."""
     return "gate" not in found or not open_store(config.runtime).meta(found["gate"])["failed"]
 
 

@@ -1,4 +1,4 @@
-"""Watching: the runs of deployments on a Prefect server -> a line for each that began, ended, or was skipped."""
+"""Watching: the runs of deployments on a Prefect server -> a line for each run that began, ended, or was skipped."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
 CLOCKS_DIFFER = timedelta(minutes=5)
-"""How far the server's clock may be ahead of ours when runs that are due are asked for."""
+"""How far the server's clock may be ahead of this machine's clock."""
 
 LOOKED_AT_AGAIN = timedelta(hours=1)
-"""How long the state of a run that has ended is looked at, as it may be run again from the UI."""
+"""How long a finished run is watched: a person may run it again in the UI."""
 
 
 class Watch:
-    """What was said of each run, so that a change of its state is said once."""
+    """The last printed state of each run, so that each change is printed once."""
 
     def __init__(self, names: dict[UUID, str], since: datetime) -> None:
         self.names, self.since = names, since
         self.states = dict[UUID, str]()
 
     def look(self) -> None:
-        """Ask the server for the deployments' runs that were due since then and say which began and which ended."""
+        """Ask the server for the deployments' runs that were due since then; print which began and which ended."""
         from prefect.client.schemas.objects import StateType
 
         runs = self._runs()
@@ -42,7 +42,7 @@ class Watch:
                 continue
             self.states[run.id] = str(state.name)
             if "concurrency limit" in (state.message or ""):
-                say_line(f"{self.names[run.deployment_id]} {run.name}: skipped, the run before is at work")
+                say_line(f"{self.names[run.deployment_id]} {run.name}: skipped, the run before is active")
                 continue
             took = f" in {run.total_run_time.total_seconds():.0f} s" if state.is_completed() else ""
             why = f": {first_line(state.message)}" if state.message and state.is_final() else ""
@@ -51,9 +51,9 @@ class Watch:
             self._move_on(runs)
 
     def _runs(self) -> list[FlowRun] | None:
-        """Return the runs that were due since then, first due first; None where the server gives no answer.
+        """Return the runs that were due since then, in order of time; None if the server gives no answer.
 
-        A server answers with as many as it is set to, 200 by default: the next ones are asked for until none is left.
+        A server returns a page at a time, 200 runs by default; this reads all pages.
         """
         import httpx
         from prefect.client.orchestration import get_client
@@ -74,7 +74,7 @@ class Watch:
         return None
 
     def _wanted(self) -> FlowRunFilter:
-        """Return the filter of the deployments' runs that were due since then; those of days to come say nothing."""
+        """Return the filter of the deployments' runs that were due since then, without runs of the future."""
         from prefect.client.schemas.filters import (
             FlowRunFilter,
             FlowRunFilterDeploymentId,
@@ -87,7 +87,7 @@ class Watch:
         )
 
     def _move_on(self, runs: Sequence[FlowRun]) -> None:
-        """Leave out from now on what ended long ago: else every look would ask for all runs since the start."""
+        """Forget runs that ended long ago, so that a look does not ask for all runs since the start."""
         at_work = [run.expected_start_time for run in runs if run.state is None or not run.state.is_final()]
         oldest = min([each for each in at_work if each], default=datetime.now(UTC))
         self.since = max(self.since, min(oldest, datetime.now(UTC) - LOOKED_AT_AGAIN))

@@ -26,6 +26,7 @@ from topicflow.tasks.core.learning.heads import Classes, FloatArray, fit_head
 from topicflow.tasks.core.learning.scores import interval, score
 from topicflow.tasks.core.learning.splits import Rows, draw_shots, stratified_split
 from topicflow.tasks.encoding.encoders import document_prompt, encoder_of, find_encoder, load_body
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.progress import track
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -163,8 +164,9 @@ def summarize(trials: Sequence[Mapping[str, Any]], config: CompareConfig) -> dic
 
 
 @task(name="contest", cache_policy=NO_CACHE, persist_result=False)
-def contest(store: ArtifactStore, annotations: ArtifactRef, config: TrainClassifierConfig) -> ArtifactRef:
+def contest(context: Context, annotations: ArtifactRef, config: TrainClassifierConfig) -> ArtifactRef:
     """Return the comparison; only trainings that no earlier run has done are computed."""
+    store = context.store
     recipe = recipes.comparison(config, annotations.key, body_key(config))
     if found := store.find(recipe):
         return cached(found)

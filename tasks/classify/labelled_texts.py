@@ -26,8 +26,9 @@ from topicflow.tasks.core.learning.heads import Classes
 from topicflow.tasks.encoding.spaces import space_of
 from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
-from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, canonical_json
+from topicflow.tasks.store.artifact_store import ArtifactRef, canonical_json
 
 SHOWN = 5
 """Maximum number of documents in a message."""
@@ -122,9 +123,10 @@ def class_matrix(labels: pl.Series, names: list[str]) -> Classes:
 
 @task(name="annotate", cache_policy=NO_CACHE, persist_result=False)
 def annotate(
-    store: ArtifactStore, documents: ArtifactRef, embeddings: ArtifactRef, config: LabelsConfig, runs: Path
+    context: Context, documents: ArtifactRef, embeddings: ArtifactRef, config: LabelsConfig, runs: Path
 ) -> ArtifactRef:
     """Return the annotations; labels are read again in each run, and stored if they are new."""
+    store = context.store
     given = read_labels(store, documents, config, runs)
     # "row" of the documents counts input rows, including empty texts; vectors are in the documents' own order
     table = store.table(documents, "documents").select("doc_id", "text").with_row_index("row").collect()

@@ -19,6 +19,7 @@ from topicflow.tasks.core.learning.suggest import margins, suggest_rows
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.encoding.spaces import check_space, space_of
 from topicflow.tasks.encoding.vector_store import text_digests
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
@@ -38,7 +39,7 @@ def sure_classes(probabilities: FloatArray, threshold: float, *, multilabel: boo
 
 @task(name="predict", cache_policy=NO_CACHE, persist_result=False)
 def predict(
-    store: ArtifactStore,
+    context: Context,
     documents: ArtifactRef,
     embeddings: ArtifactRef,
     annotations: ArtifactRef,
@@ -52,6 +53,7 @@ def predict(
     ConfigError
         If the embeddings are in another space than the classifier's.
     """
+    store = context.store
     recipe = recipes.predictions(config, embeddings.key, annotations.key, trained.key)
     if found := store.find(recipe):
         return cached(found)

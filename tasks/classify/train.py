@@ -16,6 +16,7 @@ from topicflow.tasks.classify.setfit_training import tune_body
 from topicflow.tasks.core.learning.heads import FloatArray, fit_head
 from topicflow.tasks.encoding.encoders import document_prompt, encoder_of, find_encoder, load_body
 from topicflow.tasks.encoding.spaces import Space
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.progress import track
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
@@ -29,9 +30,10 @@ def chosen_method(store: ArtifactStore, comparison: ArtifactRef, config: TrainCl
 
 @task(name="train", cache_policy=NO_CACHE, persist_result=False)
 def train(
-    store: ArtifactStore, annotations: ArtifactRef, comparison: ArtifactRef, config: TrainClassifierConfig
+    context: Context, annotations: ArtifactRef, comparison: ArtifactRef, config: TrainClassifierConfig
 ) -> ArtifactRef:
     """Return the classifier's artifact, training on a miss."""
+    store = context.store
     method = chosen_method(store, comparison, config)
     recipe = recipes.classifier(
         config, method, annotations.key, body_key(config) if method == "setfit" else None

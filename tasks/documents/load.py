@@ -23,7 +23,6 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from topicflow.configs.sections.load import LoadConfig, SplitConfig
-from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents import recipes
 from topicflow.tasks.documents.sources import (
     Source,
@@ -35,6 +34,7 @@ from topicflow.tasks.documents.sources import (
 )
 from topicflow.tasks.documents.timestamps import Order, Timestamps
 from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.progress import track
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter, canonical_json
@@ -441,12 +441,13 @@ def may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
     retry_delay_seconds=[2, 10],
     retry_condition_fn=may_help,
 )
-def load(store: ArtifactStore, config: LoadConfig, runtime: RuntimeConfig) -> ArtifactRef:
+def load(context: Context, config: LoadConfig) -> ArtifactRef:
     """Return the documents artifact, reading the input only if it is new or changed."""
+    store = context.store
     before = fingerprint(config)
     if found := find_documents(store, config, before, claim=True):
         return cached(found)
-    with measured() as usage, open_source(config, runtime.chunk_rows) as source:
+    with measured() as usage, open_source(config, context.runtime.chunk_rows) as source:
         documents = write_documents(store, config, source)
     if (
         before is not None and fingerprint(config) == before

@@ -40,6 +40,7 @@ from topicflow.tasks.duplicates.whole_texts import (
 )
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.digests import text_digests
@@ -79,13 +80,14 @@ class Duplicates:
 
 @task(name="deduplicate", cache_policy=NO_CACHE, persist_result=False)
 def deduplicate(
-    store: ArtifactStore,
+    context: Context,
     documents: ArtifactRef,
     pairs: Mapping[str, ArtifactRef],
     against: ArtifactRef | None,
     config: AnyDeduplicate,
 ) -> ArtifactRef:
     """Return the duplicates' artifact, grouping on a miss; `pairs` are by search step, `pair` and `shingle`."""
+    store = context.store
     keys = {name: ref.key for name, ref in pairs.items()}
     recipe = recipes.deduplicate(config, documents.key, keys, against.key if against else None)
     if found := store.find(recipe):
@@ -373,8 +375,9 @@ def _measured(store: ArtifactStore, found: Found, pairs: Mapping[str, ArtifactRe
 
 
 @task(name="keep", cache_policy=NO_CACHE, persist_result=False)
-def keep(store: ArtifactStore, documents: ArtifactRef, duplicates: ArtifactRef) -> ArtifactRef:
+def keep(context: Context, documents: ArtifactRef, duplicates: ArtifactRef) -> ArtifactRef:
     """Return the documents artifact of the kept rows; every later stage uses it like that of `load`."""
+    store = context.store
     recipe = recipes.keep(documents.key, duplicates.key)
     if found := store.find(recipe):
         return cached(found)

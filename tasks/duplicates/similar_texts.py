@@ -15,7 +15,6 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.deduplicate import WordMatchConfig
-from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.duplicates.minhash import (
     Bands,
     choose_bands,
@@ -27,6 +26,7 @@ from topicflow.tasks.core.duplicates.minhash import (
 from topicflow.tasks.core.duplicates.pairs import Pairs, bounded, union
 from topicflow.tasks.core.vectors.blocks import workers
 from topicflow.tasks.duplicates import recipes
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.parts import discard_all, made_parts
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
@@ -46,37 +46,35 @@ Sets = tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.int64]]
 
 @task(name="shingle", cache_policy=NO_CACHE, persist_result=False)
 def shingle(
-    store: ArtifactStore,
+    context: Context,
     documents: ArtifactRef,
     against: ArtifactRef | None,
     config: WordMatchConfig,
-    seed: int,
-    runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the pairs' artifact, searching on a miss."""
+    store = context.store
     texts = [str(store.meta(ref)["texts"]) for ref in (documents, against) if ref is not None]
-    recipe = recipes.similar_texts(config, texts[0], texts[1] if against else None, seed)
+    recipe = recipes.similar_texts(config, texts[0], texts[1] if against else None, context.seed)
     if found := store.find(recipe):
         return cached(found)
     bands = choose_bands(config.jaccard_floor, config.jaccard_recall, config.n_hashes)
     with store.writing(recipe) as writer:
         started = time.perf_counter()
         corpora = tuple(
-            shingle_texts(store, ref, config.shingle_words, bands.n_hashes, seed, runtime)
+            shingle_texts(context, ref, config.shingle_words, bands.n_hashes)
             for ref in (against, documents)
             if ref is not None
         )
         _, shingles, ranges = open_sets(store, corpora)
         first = equal_sets(shingles, ranges)
-        n_base = against.rows if against else 0
-        pairs, parts = _search_bands(store, corpora, first, n_base, bands, config, runtime)
+        pairs, parts = _search_bands(context, corpora, first, bands, config)
         writer.save_array("pairs", pairs.rows)
         writer.save_array("similarities", pairs.similarities)
         writer.save_array("first", first)
         writer.rows = documents.rows
         writer.meta = {
             "bands": vars(bands),
-            "n_base": n_base,
+            "n_base": n_base_rows(corpora),
             "n_pairs": len(pairs),
             "beside": [[ref.kind, ref.key] for ref in corpora],
             "search_s": time.perf_counter() - started,
@@ -104,24 +102,28 @@ def open_sets(store: ArtifactStore, corpora: tuple[ArtifactRef, ...]) -> Sets:
 # --- bands --------------------------------------------------------------------------------------------------
 
 
+def n_base_rows(corpora: tuple[ArtifactRef, ...]) -> int:
+    """Return the number of documents of the other corpus, whose sets come first; 0 if there is one corpus."""
+    return corpora[0].rows if len(corpora) > 1 else 0
+
+
 def _search_bands(
-    store: ArtifactStore,
+    context: Context,
     corpora: tuple[ArtifactRef, ...],
     first: NDArray[np.int32],
-    n_base: int,
     bands: Bands,
     config: WordMatchConfig,
-    runtime: RuntimeConfig,
 ) -> tuple[Pairs, list[ArtifactRef]]:
     """Return the pairs that share a band, and the artifacts of the parts of the work."""
+    store = context.store
     inputs = {str(number): ref.key for number, ref in enumerate(corpora)}
     recipe = Recipe("shingle", "band-plans", recipes.VERSIONS["shingle"], vars(bands), inputs)
     with store.writing(recipe) as writer:
         writer.save_array("first", first)
         writer.rows = len(first)
     planned = store.committed(recipe, writer)
-    make = partial(search_part, store, planned, corpora, n_base, bands, config, runtime.n_threads)
-    parts = made_parts("shingle", make, -(-bands.n_bands // BANDS_A_PART), runtime, unit="bands")
+    make = partial(search_part, context, planned, corpora, bands, config)
+    parts = made_parts("shingle", make, -(-bands.n_bands // BANDS_A_PART), context.runtime, unit="bands")
     found = union(
         Pairs(*(np.asarray(store.array(part, name)) for name in ("pairs", "similarities"))) for part in parts
     )
@@ -129,16 +131,15 @@ def _search_bands(
 
 
 def search_part(
-    store: ArtifactStore,
+    context: Context,
     planned: ArtifactRef,
     corpora: tuple[ArtifactRef, ...],
-    n_base: int,
     bands: Bands,
     config: WordMatchConfig,
-    n_threads: int | None,
     number: int,
 ) -> ArtifactRef:
     """Return the artifact of the pairs from a part's bands."""
+    store, n_base = context.store, n_base_rows(corpora)
     chosen = range(number * BANDS_A_PART, min(bands.n_bands, (number + 1) * BANDS_A_PART))
     fields = config.model_dump(
         mode="json", include={"jaccard_floor", "jaccard_window", "jaccard_max_partners"}
@@ -147,7 +148,7 @@ def search_part(
     recipe = Recipe("shingle", "pair-parts", recipes.VERSIONS["shingle"], where, {"plan": planned.key})
     if found := store.find(recipe):
         return found
-    with store.writing(recipe) as writer, workers(n_threads) as run:
+    with store.writing(recipe) as writer, workers(context.runtime.n_threads) as run:
         signatures, shingles, ranges = open_sets(store, corpora)
         first = np.asarray(store.array(planned, "first"))
         rows = np.flatnonzero((first == np.arange(len(first))) & (np.diff(ranges) > 0)).astype(np.int32)
@@ -168,16 +169,15 @@ def search_part(
 # --- sets ---------------------------------------------------------------------------------------------------
 
 
-def shingle_texts(
-    store: ArtifactStore, documents: ArtifactRef, width: int, n_hashes: int, seed: int, runtime: RuntimeConfig
-) -> ArtifactRef:
+def shingle_texts(context: Context, documents: ArtifactRef, width: int, n_hashes: int) -> ArtifactRef:
     """Return the artifact of the documents' sets; later corpora are compared with it, too."""
-    recipe = recipes.text_shingles(width, n_hashes, str(store.meta(documents)["texts"]), seed)
+    store = context.store
+    recipe = recipes.text_shingles(width, n_hashes, str(store.meta(documents)["texts"]), context.seed)
     if found := store.find(recipe):
         return found
     with store.writing(recipe) as writer:
-        make = partial(shingle_part, store, documents, width, n_hashes, seed, runtime.n_threads)
-        parts = made_parts("shingle", make, -(-documents.rows // SHINGLED_ROWS), runtime)
+        make = partial(shingle_part, context, documents, width, n_hashes)
+        parts = made_parts("shingle", make, -(-documents.rows // SHINGLED_ROWS), context.runtime)
         sizes = [len(found) for found in store.arrays(parts, "shingles")]
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         signatures = writer.open_array("signatures", (documents.rows, n_hashes), "uint32")
@@ -195,15 +195,10 @@ def shingle_texts(
 
 
 def shingle_part(
-    store: ArtifactStore,
-    documents: ArtifactRef,
-    width: int,
-    n_hashes: int,
-    seed: int,
-    n_threads: int | None,
-    number: int,
+    context: Context, documents: ArtifactRef, width: int, n_hashes: int, number: int
 ) -> ArtifactRef:
     """Return the artifact of a part's sets."""
+    store, seed = context.store, context.seed
     start, stop = number * SHINGLED_ROWS, min(documents.rows, (number + 1) * SHINGLED_ROWS)
     recipe = Recipe(
         "shingle", "shingle-parts", recipes.VERSIONS["shingle"],
@@ -213,7 +208,7 @@ def shingle_part(
         return found
     table = store.table(documents, "documents").select("text").slice(start, stop - start)
     texts = table.collect()["text"]
-    with store.writing(recipe) as writer, workers(n_threads) as run:
+    with store.writing(recipe) as writer, workers(context.runtime.n_threads) as run:
 
         def make(start: int, stop: int) -> Sets:
             shingles, ranges = shingled(texts.slice(start, stop - start).to_list(), width)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -34,6 +35,7 @@ from topicflow.tasks.core.duplicates.signatures import hyperplanes, sign_bits
 from topicflow.tasks.core.vectors.blocks import workers
 from topicflow.tasks.duplicates import recipes
 from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.devices import resolve_device
 from topicflow.tasks.execution.parts import discard_all, made_parts
 from topicflow.tasks.execution.states import cached
@@ -52,14 +54,13 @@ TABLES_A_PART = 8
 
 @task(name="pair", cache_policy=NO_CACHE, persist_result=False)
 def pair(
-    store: ArtifactStore,
+    context: Context,
     embeddings: ArtifactRef,
     against: ArtifactRef | None,
     config: VectorMatchConfig,
-    seed: int,
-    runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the pairs' artifact, searching on a miss."""
+    store, seed, runtime = context.store, context.seed, context.runtime
     recipe = recipes.similar_vectors(config, embeddings.key, against.key if against else None, seed)
     if found := store.find(recipe):
         return cached(found)
@@ -76,10 +77,9 @@ def pair(
             pairs, plan = _compare_all(corpora, rows, config, device, runtime), None
             parts, signed = [], ()
         else:
-            signed = _signed(store, (embeddings, against), config.n_bits, seed, runtime)
-            pairs, plan, parts = _search_tables(
-                store, (embeddings, against), signed, corpora, first, config, seed, runtime
-            )
+            vectors = _signed(context, embeddings, against, config.n_bits)
+            signed = vectors.signatures
+            pairs, plan, parts = _search_tables(context, vectors, corpora, first, config)
         searched = time.perf_counter()
         _save_pairs(writer.save_array, pairs, first)
         exact, found_too = _sampled(corpora, rows, pairs, config, seed, runtime)
@@ -160,20 +160,26 @@ def _compare_all(
 # --- tables -------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class SignedVectors:
+    """The embeddings of the corpus, those of the other corpus if there is one, and the signatures of both."""
+
+    embeddings: ArtifactRef
+    against: ArtifactRef | None
+    signatures: tuple[ArtifactRef, ...]
+
+
 def _search_tables(
-    store: ArtifactStore,
-    embeddings: tuple[ArtifactRef, ArtifactRef | None],
-    signed: tuple[ArtifactRef, ...],
+    context: Context,
+    signed: SignedVectors,
     corpora: TwoCorpora,
     first: NDArray[np.int32],
     config: VectorMatchConfig,
-    seed: int,
-    runtime: RuntimeConfig,
 ) -> tuple[Pairs, TablePlan, list[ArtifactRef]]:
     """Return the pairs that the tables find, the tables, and the artifacts of the parts of the work."""
-    own, against = embeddings
+    store, seed, own, against = context.store, context.seed, signed.embeddings, signed.against
     rows = np.flatnonzero(first == np.arange(len(first))).astype(np.int32)
-    signatures = _joined_signatures(store, signed)
+    signatures = _joined_signatures(store, signed.signatures)
     plan = plan_tables(signatures, rows, config.floor, config.recall, corpora.n_pairs(), seed)
     del signatures
     inputs = {"embeddings": own.key} | ({"against": against.key} if against else {})
@@ -182,8 +188,8 @@ def _search_tables(
         writer.save_array("rows", rows)
         writer.rows = len(rows)
     planned = store.committed(recipe, writer)
-    make = partial(search_part, store, planned, embeddings, signed, plan, config, seed, runtime.n_threads)
-    parts = made_parts("pair", make, -(-plan.n_tables // TABLES_A_PART), runtime, unit="tables")
+    make = partial(search_part, context, planned, signed, plan, config)
+    parts = made_parts("pair", make, -(-plan.n_tables // TABLES_A_PART), context.runtime, unit="tables")
     found = union(
         Pairs(*(np.asarray(store.array(part, name)) for name in ("pairs", "similarities"))) for part in parts
     )
@@ -191,26 +197,27 @@ def _search_tables(
 
 
 def search_part(
-    store: ArtifactStore,
+    context: Context,
     planned: ArtifactRef,
-    embeddings: tuple[ArtifactRef, ArtifactRef | None],
-    signed: tuple[ArtifactRef, ...],
+    signed: SignedVectors,
     plan: TablePlan,
     config: VectorMatchConfig,
-    seed: int,
-    n_threads: int | None,
     number: int,
 ) -> ArtifactRef:
     """Return the artifact of the pairs from a part's tables."""
+    store, seed = context.store, context.seed
     tables = range(number * TABLES_A_PART, min(plan.n_tables, (number + 1) * TABLES_A_PART))
     fields = config.model_dump(mode="json", include={"floor", "window", "max_partners"})
     where = {"tables": [tables.start, tables.stop], **fields}
     recipe = Recipe("pair", "pair-parts", recipes.VERSIONS["pair"], where, {"plan": planned.key}, seed=seed)
     if found := store.find(recipe):
         return found
-    with store.writing(recipe) as writer, workers(n_threads) as run:
-        corpora = open_corpora(store, *embeddings)
-        signatures, rows = _joined_signatures(store, signed), np.asarray(store.array(planned, "rows"))
+    with store.writing(recipe) as writer, workers(context.runtime.n_threads) as run:
+        corpora = open_corpora(store, signed.embeddings, signed.against)
+        signatures, rows = (
+            _joined_signatures(store, signed.signatures),
+            np.asarray(store.array(planned, "rows")),
+        )
 
         def find(bits: NDArray[np.int64]) -> Pairs:
             return pairs_of_table(
@@ -225,16 +232,12 @@ def search_part(
 
 
 def _signed(
-    store: ArtifactStore,
-    embeddings: tuple[ArtifactRef, ArtifactRef | None],
-    n_bits: int,
-    seed: int,
-    runtime: RuntimeConfig,
-) -> tuple[ArtifactRef, ...]:
-    """Return the signatures of the corpus `against`, if there is one, and of the documents."""
-    own, against = embeddings
-    corpora = (("against", against), ("embeddings", own))
-    return tuple(sign(store, ref, n_bits, seed, runtime, where) for where, ref in corpora if ref is not None)
+    context: Context, embeddings: ArtifactRef, against: ArtifactRef | None, n_bits: int
+) -> SignedVectors:
+    """Return the vectors with their signatures; those of the other corpus, if there is one, come first."""
+    corpora = (("against", against), ("embeddings", embeddings))
+    signed = (sign(context, ref, n_bits, where) for where, ref in corpora if ref is not None)
+    return SignedVectors(embeddings, against, tuple(signed))
 
 
 def _joined_signatures(store: ArtifactStore, signed: tuple[ArtifactRef, ...]) -> NDArray[np.uint64]:
@@ -246,21 +249,15 @@ def _joined_signatures(store: ArtifactStore, signed: tuple[ArtifactRef, ...]) ->
 # --- signatures ---------------------------------------------------------------------------------------------
 
 
-def sign(
-    store: ArtifactStore,
-    embeddings: ArtifactRef,
-    n_bits: int,
-    seed: int,
-    runtime: RuntimeConfig,
-    where: str = "embeddings",
-) -> ArtifactRef:
+def sign(context: Context, embeddings: ArtifactRef, n_bits: int, where: str = "embeddings") -> ArtifactRef:
     """Return the signatures' artifact (n_docs, n_bits / 64) uint64; later corpora are compared with it, too."""
-    recipe = recipes.vector_signatures(n_bits, embeddings.key, seed)
+    store = context.store
+    recipe = recipes.vector_signatures(n_bits, embeddings.key, context.seed)
     if found := store.find(recipe):
         return found
     with store.writing(recipe) as writer:
-        make = partial(sign_part, store, embeddings, n_bits, seed, runtime.n_threads, where)
-        parts = made_parts("sign", make, -(-embeddings.rows // SIGNED_ROWS), runtime)
+        make = partial(sign_part, context, embeddings, n_bits, where)
+        parts = made_parts("sign", make, -(-embeddings.rows // SIGNED_ROWS), context.runtime)
         signatures = writer.open_array("signatures", (embeddings.rows, n_bits // 64), "uint64")
         for number, part in enumerate(parts):
             signatures[number * SIGNED_ROWS : (number + 1) * SIGNED_ROWS] = store.array(part, "signatures")
@@ -269,16 +266,9 @@ def sign(
     return store.committed(recipe, writer)
 
 
-def sign_part(
-    store: ArtifactStore,
-    embeddings: ArtifactRef,
-    n_bits: int,
-    seed: int,
-    n_threads: int | None,
-    where: str,
-    number: int,
-) -> ArtifactRef:
+def sign_part(context: Context, embeddings: ArtifactRef, n_bits: int, where: str, number: int) -> ArtifactRef:
     """Return the artifact of a part's signatures; `where` names the vectors in an error."""
+    store, seed = context.store, context.seed
     start, stop = number * SIGNED_ROWS, min(embeddings.rows, (number + 1) * SIGNED_ROWS)
     recipe = Recipe(
         "pair", "signature-parts", recipes.VERSIONS["pair"], {"n_bits": n_bits, "rows": [start, stop]},
@@ -286,7 +276,7 @@ def sign_part(
     )  # fmt: skip
     if found := store.find(recipe):
         return found
-    with store.writing(recipe) as writer, workers(n_threads) as run:
+    with store.writing(recipe) as writer, workers(context.runtime.n_threads) as run:
         vectors = np.asarray(store.array(embeddings, "embeddings")[start:stop])
         check_directions(vectors, start, where)
         writer.save_array("signatures", sign_bits(vectors, hyperplanes(vectors.shape[1], n_bits, seed), run))

@@ -41,6 +41,7 @@ from topicflow.tasks.encoding.int8_encoder import Int8Encoder
 from topicflow.tasks.encoding.static_encoder import StaticEncoder
 from topicflow.tasks.encoding.vector_store import VectorStore, is_cut, text_digests
 from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.progress import Progress, track
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
@@ -152,12 +153,12 @@ def check_vectors(
 
 @task(name="embed", cache_policy=NO_CACHE, persist_result=False)
 def embed(
-    store: ArtifactStore,
+    context: Context,
     documents: ArtifactRef,
     config: SentenceTransformersEmbed | StaticEmbed | ApiEmbed | PrecomputedEmbed | ImagesEmbed,
-    runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the embeddings artifact, embedding only texts that this encoder has not embedded before."""
+    store, runtime = context.store, context.runtime
     if isinstance(config, PrecomputedEmbed):
         return _take_precomputed(store, documents, config, runtime)
     if isinstance(config, ImagesEmbed):

@@ -1,7 +1,7 @@
 """Announce: a run that failed its gates -> a Prefect event and a POST to a webhook that say why.
 
-The webhook's URL, which may hold a token, comes from an environment variable or a Prefect Secret block at the moment it
-is needed, and is in no message.
+The webhook's URL may contain a token. It is read from an environment variable or a Prefect Secret block when it is
+needed, and no message has it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ TRIES, TIMEOUT_S = 3, 10.0
 
 
 def rejection(record: RunRecord) -> dict[str, Any]:
-    """Return what is told of a run that failed its gates: JSON values, no text of a document."""
-    told = {
+    """Return the announcement of a run that failed its gates: JSON values, no text of a document."""
+    message = {
         "event": EVENT,
         "name": record["name"],
         "run_id": record["run_id"],
@@ -37,25 +37,25 @@ def rejection(record: RunRecord) -> dict[str, Any]:
         "checks": record["gates"]["checks"],
         "n_documents": record["n_documents"],
     }
-    return told | ({"n_new": record["update"]["n_new"]} if "update" in record else {})
+    return message | ({"n_new": record["update"]["n_new"]} if "update" in record else {})
 
 
 def announce(record: RunRecord, config: GatesConfig | None) -> None:
-    """Tell of a run that failed its gates, of no other; what cannot be delivered is logged and harms nothing."""
+    """Announce a run if it failed its gates; a failed delivery is only logged."""
     if config is None or is_published(record):
         return
-    told = rejection(record)
-    emit(told)
+    message = rejection(record)
+    emit(message)
     url = webhook_url(config)
     if url:
-        if problem := post(url, told):
-            LOG.warning("gate: the webhook was not told: %s", problem)
+        if problem := post(url, message):
+            LOG.warning("gate: the message to the webhook was not delivered: %s", problem)
         else:
-            LOG.info("gate: the webhook was told")
+            LOG.info("gate: the message to the webhook was delivered")
 
 
 def webhook_url(config: GatesConfig) -> str | None:
-    """Return the webhook's URL, None where none is asked for or it is not set, which is logged."""
+    """Return the webhook's URL; None if none is configured, or if it is not set, which is logged."""
     if config.webhook_env is not None:
         if not (url := os.environ.get(config.webhook_env)):
             LOG.warning(
@@ -67,7 +67,7 @@ def webhook_url(config: GatesConfig) -> str | None:
     from prefect.blocks.system import Secret
 
     if not answers():
-        LOG.warning("gate: Prefect's server does not answer and did not give gates.webhook_block")
+        LOG.warning("gate: Prefect's server does not answer, so gates.webhook_block cannot be read")
         return None
     try:
         return str(Secret.load(config.webhook_block).get())  # type: ignore[union-attr]
@@ -77,10 +77,10 @@ def webhook_url(config: GatesConfig) -> str | None:
 
 
 def post(url: str, message: dict[str, Any]) -> str:
-    """Return why a JSON message could not be posted, in words without the URL; empty when it was taken."""
+    """Return why a JSON message could not be posted, without the URL; empty if it was accepted."""
     if urlsplit(url).scheme not in {"http", "https"}:
         return "its URL is neither http nor https"
-    request = urllib.request.Request(  # noqa: S310  (the scheme was looked at)
+    request = urllib.request.Request(  # noqa: S310  (the scheme was checked)
         url, json.dumps(message).encode(), {"Content-Type": "application/json"}, method="POST"
     )
     problem = ""
@@ -92,16 +92,19 @@ def post(url: str, message: dict[str, Any]) -> str:
                 return ""
         except urllib.error.HTTPError as error:
             problem = f"it answered {error.code}"
-            if error.code < 500:  # asking again changes nothing
+            if error.code < 500:  # another try would get the same answer
                 return problem
         except (OSError, ValueError) as error:
             problem = f"it cannot be reached ({type(getattr(error, 'reason', error)).__name__})"
     return problem
 
 
-def emit(told: dict[str, Any]) -> None:
-    """Emit the Prefect event, which automations can wait for."""
+def emit(message: dict[str, Any]) -> None:
+    """Emit the Prefect event; automations can react to it."""
     from prefect.events import emit_event
 
-    resource = {"prefect.resource.id": f"topicflow.run.{told['name']}.{told['run_id']}", "name": told["name"]}
-    emit_event(event=EVENT, resource=resource, payload=told)
+    resource = {
+        "prefect.resource.id": f"topicflow.run.{message['name']}.{message['run_id']}",
+        "name": message["name"],
+    }
+    emit_event(event=EVENT, resource=resource, payload=message)

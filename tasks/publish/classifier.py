@@ -3,7 +3,8 @@
 predictions.parquet   doc_id, class (unsure: null), probability, second, margin, text, the input's own columns
 suggestions.csv       doc_id, label (to be filled in), guess, probability, text: what to label next
 scores.csv            each training of the comparison; metrics.json its summary
-classifier/           the classifier with README.md, its model card; run.json, config.toml
+classifier/           the classifier with README.md, its model card
+run.json, config.toml
 """
 
 from __future__ import annotations
@@ -23,11 +24,10 @@ from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.tasks.classify.classifiers import load_classifier
 from topicflow.tasks.classify.label_sources import OPEN
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
-from topicflow.tasks.execution.reporting import report
+from topicflow.tasks.publish.folder import show_run, write_run_folder
 from topicflow.tasks.publish.model_card import model_card
-from topicflow.tasks.publish.remarks import say_remarks
 from topicflow.tasks.publish.run_record import describe_run
-from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
+from topicflow.tasks.runs.records import RunId, RunRecord
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
@@ -42,27 +42,21 @@ def publish_classifier(
     record["comparison"] = comparison
     record["seconds_of_training"] = seconds_of_training(store, stages["contest"])
     record["n_documents"] = stages["load"].rows
-    runs = Path(config.runtime.runs)
-    with run_folder(runs, run) as folder:
+    with write_run_folder(config, run, record) as folder:
         names = store.json(stages["annotate"], "names")
         predictions = predictions_table(store, stages, names)
         predictions.write_parquet(folder / "predictions.parquet")
         write_csv(suggestions_table(store, stages, predictions), folder / "suggestions.csv")
         write_csv(scores_with_seconds(store, stages["contest"]), folder / "scores.csv")
         copy_classifier(store, stages["train"], folder / "classifier", comparison, config)
-        write_json(folder / "metrics.json", record["metrics"])
-        write_json(folder / "run.json", record)
-        (folder / "config.toml").write_text(record["config"], encoding="utf-8")
-    say_remarks(record)
-    point_latest(runs / run.name, run.run_id)
-    report("the run's tables", lambda: leave_artifacts(record))
+    show_run(record, config, "Scores over the splits, and the predictions")
     return record
 
 
 def metrics(
     store: ArtifactStore, stages: Mapping[str, ArtifactRef], comparison: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the run's figures by name: the mean scores of both methods over the splits, and what was predicted."""
+    """Return the run's figures by name: mean scores of both methods over the splits, counts, and the unsure share."""
     annotated, predicted = store.meta(stages["annotate"]), store.meta(stages["predict"])
     scores = {
         f"{row['method']}_{name}": row[name]["mean"]
@@ -83,7 +77,7 @@ def metrics(
 
 
 def seconds_of_training(store: ArtifactStore, comparison: ArtifactRef) -> list[dict[str, Any]]:
-    """Return the mean seconds of a training, by examples a class and method."""
+    """Return the mean seconds of a training for each number of examples a class and each method."""
     seconds = pl.DataFrame(store.meta(comparison)["train_s"])
     means = seconds.group_by("shots", "method").agg(pl.col("seconds").mean().round(3)).sort("shots", "method")
     return means.to_dicts()
@@ -99,7 +93,7 @@ def scores_with_seconds(store: ArtifactStore, comparison: ArtifactRef) -> pl.Dat
 def predictions_table(
     store: ArtifactStore, stages: Mapping[str, ArtifactRef], names: list[str]
 ) -> pl.DataFrame:
-    """Return one row a document; of several labels the column `classes` is a list, and `class` the likeliest."""
+    """Return one row a document; with several labels `classes` is a list, and `class` is the most likely one."""
     predicted = stages["predict"]
     array = {
         name: np.asarray(store.array(predicted, name, whole=True))
@@ -131,9 +125,9 @@ def predictions_table(
 def suggestions_table(
     store: ArtifactStore, stages: Mapping[str, ArtifactRef], predictions: pl.DataFrame
 ) -> pl.DataFrame:
-    """Return the documents to label next with an empty label, the classifier's guess beside it.
+    """Return the documents to label next, with an empty label and the classifier's guess beside it.
 
-    Where a document may have several labels or none, what is not labelled yet is marked with OPEN.
+    If a document may have several labels or none, OPEN marks a document that is not labelled yet.
     """
     rows = np.asarray(store.array(stages["predict"], "suggested"))
     label = OPEN if store.meta(stages["annotate"])["multilabel"] else None
@@ -164,20 +158,3 @@ def copy_classifier(
     made = json.loads((target / "classifier.json").read_bytes())["made"]
     card = model_card(load_classifier(target), made, comparison, config)
     (target / "README.md").write_text(card, encoding="utf-8")
-
-
-def leave_artifacts(record: RunRecord) -> None:
-    """Leave the metrics and the config in the Prefect UI, inside a task run."""
-    from prefect.artifacts import create_markdown_artifact, create_table_artifact
-    from prefect.runtime import task_run
-
-    if not task_run.id:
-        return
-    name = "".join(c if c.isalnum() else "-" for c in record["name"].lower()).strip("-")
-    rows = [{"metric": key, "value": value} for key, value in record["metrics"].items()]
-    create_table_artifact(
-        rows, key=f"{name}-metrics", description="Scores over the splits, and the predictions"
-    )
-    create_markdown_artifact(
-        f"```toml\n{record['config']}\n```", key=f"{name}-config", description="Resolved config"
-    )

@@ -1,16 +1,15 @@
-"""Duplicate folder: the artifacts of a finished `deduplicate` run -> its folder, which is what the user reads.
+"""Publish duplicates: the artifacts of a finished run of `deduplicate` -> its folder, which the user reads.
 
 documents.parquet  every document: doc_id, kept, kept_id, similarity, way, group, text, the input's own columns
 kept.parquet       the kept rows of the input, with its own columns
-groups.parquet     the members of every group of two and more, the kept one first
-against.parquet    documents that are in the corpus `against` already, with the one there that they are like
+groups.parquet     the members of every group of at least two, the kept one first
+against.parquet    documents that are in the corpus `against` already, each with its similar document there
 metrics.json run.json config.toml run.log
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,46 +20,29 @@ from prefect.cache_policies import NO_CACHE
 from topicflow.configs.flows.deduplicate import DeduplicateConfig
 from topicflow.tasks.duplicates.deduplicate import WAYS
 from topicflow.tasks.duplicates.report_duplicates import N_LEAST
-from topicflow.tasks.execution.reporting import report
-from topicflow.tasks.publish.remarks import by_beginnings, say_remarks
+from topicflow.tasks.publish.folder import show_run, show_table, write_run_folder
+from topicflow.tasks.publish.remarks import by_beginnings
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.publish.topic_folder import with_own_columns
-from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
+from topicflow.tasks.runs.records import RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
 @task(name="publish", cache_policy=NO_CACHE, persist_result=False)
 def publish_duplicates(
-    store: ArtifactStore,
-    config: DeduplicateConfig,
-    stages: Mapping[str, ArtifactRef],
-    against: ArtifactRef | None,
-    run: RunId,
+    store: ArtifactStore, config: DeduplicateConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
-    """Return the run's record after writing its folder and leaving tables in the UI; `stages` with their artifacts."""
-    record = write_run(store, config, stages, against, run)
-    report("the run's tables", lambda: _leave_artifacts(record))
-    return record
-
-
-def write_run(
-    store: ArtifactStore,
-    config: DeduplicateConfig,
-    stages: Mapping[str, ArtifactRef],
-    against: ArtifactRef | None,
-    run: RunId,
-) -> RunRecord:
-    """Return the run's record after writing its folder and pointing `latest` at it.
+    """Return the run's record after writing its folder and showing it in Prefect.
 
     Raises
     ------
     ArtifactError
         When the folder cannot be written.
     """
-    figures = store.json(stages["deduplicate"], "figures")
-    runs = Path(config.runtime.runs)
-    with run_folder(runs, run) as folder:
-        documents = stages["load"]
+    documents, against = stages["load"], stages.get("load_against")
+    record = describe_run(store, config, stages, run) | {"n_documents": documents.rows}
+    figures = record["metrics"] | store.json(stages["deduplicate"], "figures")
+    with write_run_folder(config, run, record) as folder:
         verdicts = verdict_table(store, documents, stages["deduplicate"], against)
         texts, own = store.table(documents, "documents").select("text"), store.table(documents, "columns")
         with_own_columns(verdicts.lazy(), texts, own).sink_parquet(folder / "documents.parquet")
@@ -70,25 +52,20 @@ def write_run(
         if against is not None:
             against_table(store, written, against).write_parquet(folder / "against.parquet")
         figures["least_similar"] = least_similar(store, written, against)
-        described = describe_run(store, config, stages, run)
-        figures = described["metrics"] | figures
-        record = {
-            **described,
-            "n_documents": documents.rows,
-            "metrics": {name: value for name, value in figures.items() if not isinstance(value, list)},
-            "remarks": described["remarks"] + by_beginnings(figures),
-            "least_similar": figures["least_similar"],
-        }
         write_json(folder / "metrics.json", figures)
-        write_json(folder / "run.json", record)
-        (folder / "config.toml").write_text(record["config"], encoding="utf-8")
-    say_remarks(record)
-    point_latest(runs / run.name, run.run_id)
+        record["metrics"] = {name: value for name, value in figures.items() if not isinstance(value, list)}
+        record["remarks"] += by_beginnings(figures)
+        record["least_similar"] = figures["least_similar"]
+    about = "The least similar duplicates"
+    show_run(
+        record, config, "Duplicates found and kept documents",
+        lambda name: show_table(f"{name}-least-similar", record["least_similar"], about),
+    )  # fmt: skip
     return record
 
 
 def kept_rows(written: pl.LazyFrame, kept: pl.Series, own: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the input's own columns of what is kept; ids and texts where no column was carried."""
+    """Return the input's own columns of the kept documents; ids and texts if no column was kept."""
     if not own.collect_schema():
         return written.filter(pl.col("kept")).select("doc_id", "text")
     marked = pl.concat([own, kept.alias(_MARK).to_frame().lazy()], how="horizontal")
@@ -102,16 +79,16 @@ _MARK = "kept\0"
 def verdict_table(
     store: ArtifactStore, documents: ArtifactRef, duplicates: ArtifactRef, against: ArtifactRef | None
 ) -> pl.DataFrame:
-    """Return one row a document: doc_id, kept, kept_id, similarity, way, group; -1 where it is alone.
+    """Return one row a document: doc_id, kept, kept_id, similarity, way, group; -1 if it has no duplicate.
 
-    Groups are numbered by falling size. `kept_id` is the kept document's, or that of the one in `against`.
+    Groups are numbered by decreasing size. `kept_id` names the kept document, or the one in `against`.
     """
     ids = store.table(documents, "documents").select("doc_id").collect()["doc_id"]
     kept, row = (np.asarray(store.array(duplicates, name, whole=True)) for name in ("kept", "kept_row"))
     base = np.asarray(store.array(duplicates, "base_row", whole=True))
     sizes = np.bincount(row[row >= 0], minlength=len(row))
     heads = np.flatnonzero(sizes > 1)
-    numbers = np.full(len(row) + 1, -1, np.int32)  # the last place is that of row -1
+    numbers = np.full(len(row) + 1, -1, np.int32)  # the last place is for row -1
     numbers[heads[np.argsort(-sizes[heads], kind="stable")]] = np.arange(len(heads))
     kept_ids = ids.gather(np.maximum(row, 0))
     if against is not None:
@@ -137,7 +114,7 @@ def verdict_table(
 
 
 def group_table(written: pl.LazyFrame) -> pl.DataFrame:
-    """Return the members of every group of two and more, by group, the kept one first, the most similar next."""
+    """Return the members of every group of at least two, by group, the kept one first, then by similarity."""
     members = written.filter(pl.col("group") >= 0).select(
         "group", "doc_id", "kept", "kept_id", "similarity", "way", "text"
     )
@@ -148,7 +125,7 @@ def group_table(written: pl.LazyFrame) -> pl.DataFrame:
 
 
 def against_table(store: ArtifactStore, written: pl.LazyFrame, against: ArtifactRef) -> pl.DataFrame:
-    """Return the documents that are in `against`, most similar first, with the one there."""
+    """Return the documents that are in `against`, most similar first, each with its similar document there."""
     known = written.filter(pl.col("in_against")).select("doc_id", "similarity", "way", "text", "kept_id")
     theirs = store.table(against, "documents").select(
         pl.col("doc_id").alias("kept_id"), pl.col("text").alias("against_text")
@@ -160,7 +137,7 @@ def against_table(store: ArtifactStore, written: pl.LazyFrame, against: Artifact
 def least_similar(
     store: ArtifactStore, written: pl.LazyFrame, against: ArtifactRef | None
 ) -> list[dict[str, Any]]:
-    """Return the least similar duplicates with the text that is kept for each, least similar first."""
+    """Return the least similar duplicates, least similar first, each with the text that is kept."""
     found = (
         written.filter(~pl.col("kept") & pl.col("similarity").is_not_null())
         .select("doc_id", "kept_id", "similarity", "way", "text", *(["in_against"] if against else []))
@@ -179,21 +156,3 @@ def least_similar(
         for is_theirs, table in ((True, theirs), (False, own))
     ]
     return pl.concat(parts).sort("similarity", "doc_id").collect().to_dicts()
-
-
-def _leave_artifacts(record: RunRecord) -> None:
-    """Leave figures, the least similar duplicates and the config in the Prefect UI, inside a task run."""
-    from prefect.artifacts import create_markdown_artifact, create_table_artifact
-    from prefect.runtime import task_run
-
-    if not task_run.id:
-        return
-    name = "".join(c if c.isalnum() else "-" for c in record["name"].lower()).strip("-")
-    metrics = [{"metric": key, "value": value} for key, value in record["metrics"].items()]
-    create_table_artifact(metrics, key=f"{name}-metrics", description="Duplicates found and kept documents")
-    create_table_artifact(
-        record["least_similar"], key=f"{name}-least-similar", description="The least similar duplicates"
-    )
-    create_markdown_artifact(
-        f"```toml\n{record['config']}\n```", key=f"{name}-config", description="Resolved config"
-    )

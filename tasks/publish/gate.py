@@ -1,4 +1,4 @@
-"""Gate: the metrics of a run, those of the last published one -> whether it may be published, and why not."""
+"""Gate: the metrics of a run and of the last published run -> whether it may be published, and why not."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.gates import GatesConfig
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import LOG
 from topicflow.tasks.publish import recipes
-from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.artifact_store import ArtifactRef
 
 Metrics = Mapping[str, float | int | None]
 
@@ -29,18 +30,18 @@ RELATIVE = {
     "max_npmi_fall": ("npmi", -1.0),
     "max_diversity_fall": ("diversity", -1.0),
 }
-"""Gates against fixed bounds, and against the last published run: the figure, and the sign of what is bad."""
+"""Gates with fixed bounds, and gates relative to the last published run: the figure, and the sign of a bad change."""
 
 
 def check_gates(metrics: Metrics, before: Metrics | None, config: GatesConfig) -> list[dict[str, Any]]:
-    """Return the gates that were asked, each with its figure, its bound and whether the run passed.
+    """Return the gates that are set, each with its figure, its bound and whether the run passed.
 
     Parameters
     ----------
     metrics : mapping
-        The run's figures by name; one that is not defined passes no gate that asks for it.
+        The run's figures by name; a figure that is not defined passes no gate.
     before : mapping or None
-        Those of the last published run; without one only fixed bounds are asked.
+        The figures of the last published run; None if there is none, then only fixed bounds are checked.
     config : GatesConfig
         Bounds, inclusive.
     """
@@ -74,35 +75,34 @@ def _check(
 def failed_gates(checks: list[dict[str, Any]]) -> list[str]:
     """Return one line for each gate that a run did not pass."""
     return [
-        f"{check['gate']} = {check['bound']:g}: {check['figure']} is " + _told(check["value"])
+        f"{check['gate']} = {check['bound']:g}: {check['figure']} is " + _shown(check["value"])
         for check in checks
         if not check["passed"]
     ]
 
 
-def _told(value: float | None) -> str:
+def _shown(value: float | None) -> str:
     if value is None:
         return "not defined"
     return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
 @task(name="gate", cache_policy=NO_CACHE, persist_result=False)
-def gate(
-    store: ArtifactStore, measured: ArtifactRef, before: Metrics | None, config: GatesConfig
-) -> ArtifactRef:
-    """Return the verdict's artifact; `rows` are the gates asked.
+def gate(context: Context, measured: ArtifactRef, before: Metrics | None, config: GatesConfig) -> ArtifactRef:
+    """Return the verdict's artifact; `rows` is the number of checked gates.
 
     Parameters
     ----------
-    store : ArtifactStore
-        Where the figures are and the verdict is kept.
+    context : Context
+        The store has the figures and gets the verdict.
     measured : ArtifactRef
-        What holds the run's `metrics`.
+        The artifact with the run's `metrics`.
     before : mapping or None
         The figures of the last published run of the series, None before the first.
     config : GatesConfig
         Bounds, inclusive.
     """
+    store = context.store
     recipe = recipes.gate(config, {measured.stage: measured.key}, before)
     if found := store.find(recipe):
         return cached(found)

@@ -1,4 +1,4 @@
-"""Model card: a classifier and its comparison -> Markdown that says what it is, how good, and how it is used."""
+"""Model card: a classifier and its comparison -> Markdown that says what it is, how good it is, and how to use it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def model_card(
     ----------
     classifier : Classifier
     made : mapping
-        How it was made, from its classifier.json.
+        The content of its classifier.json: how it was trained.
     comparison : mapping
         Intervals, gain and recommendation.
     config : TrainClassifierConfig
@@ -44,7 +44,7 @@ made by {encoder}, and refuses others.
 ## Scores
 
 On {config.compare.n_splits} splits of the labelled documents, {config.compare.confidence:.0%} intervals corrected for
-their overlap; rows of n a class are draws of so many examples, tested on the rest.
+their overlap; in rows of n a class, n examples of each class were drawn, and the rest was the test.
 
 {scores_table(comparison)}
 
@@ -70,8 +70,9 @@ classifier.probabilities(vectors)      # unit vectors of the space above, (n, {c
 
 ## Limits
 
-It knows the classes above and no others: a document of none of them gets the nearest, or is unsure. The scores hold for
-documents like the labelled ones; if these were chosen as hard ones (suggestions), the corpus as a whole scores higher.
+It knows only the classes above: a document that belongs to no class gets the nearest one, or is unsure. The scores hold
+for documents like the labelled ones; if these were chosen because they are hard (suggestions), the scores on the whole
+corpus are higher.
 """
 
 
@@ -86,15 +87,15 @@ def scores_table(comparison: Mapping[str, Any]) -> str:
 
 
 def verdict(comparison: Mapping[str, Any]) -> str:
-    """Return in a sentence which method is recommended, and why."""
+    """Return one sentence: which method is recommended, and why."""
     gain, metric = comparison["gain"], comparison["metric"]
     if gain is None:
-        return "The probe alone was trained."
+        return "Only the probe was trained."
     bounds = f"({gain['low']:+.3f} to {gain['high']:+.3f})"
     said = f"SetFit's gain in {metric} over the probe is {gain['mean']:+.3f} {bounds}"
     if comparison["recommended"] == "setfit":
         return f"{said}: SetFit is recommended."
-    return f"{said}: not surely above 0, so the probe is recommended."
+    return f"{said}: it may be 0, so the probe is recommended."
 
 
 def _cell(found: Mapping[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""Recipe of a verdict.
+"""Recipe of the stage `gate`.
 
 The stage and the plan call the same functions. No numeric library is imported here, so that a plan answers at once.
 """
@@ -17,9 +17,9 @@ VERSIONS: Mapping[str, int] = {"gate": 1}
 
 
 def gate(config: GatesConfig, measured: Mapping[str, str], before: Mapping[str, Any] | None) -> Recipe:
-    """Return the recipe of a run's verdict; whom to tell is no part of it.
+    """Return the recipe of a run's verdict; it does not depend on the webhook.
 
-    `measured` is the key of its figures by the stage that made them, `before` the figures of the last published run.
+    `measured` maps the stage that made the figures to their key; `before` are the figures of the last published run.
     """
     fields = fields_of(config, leave_out={"webhook_env", "webhook_block"})
     last = "" if before is None else digest(canonical_json(dict(before)))

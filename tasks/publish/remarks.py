@@ -1,4 +1,4 @@
-"""Remarks: a run's figures -> what a person should know before reading its results, in plain sentences."""
+"""Remarks: a run's figures -> sentences that a person should read before the results."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ CROWD = 0.5
 """Share of all documents above which one topic is worth a remark."""
 
 MANY_COPIES = 0.1
-"""Share of all documents from which on copies of a few texts are worth a remark."""
+"""Minimum share of documents that are copies of a few texts for a remark."""
 
 WHOLE_TEXTS = {
     "topic_model": "set load.split to model passages",
     "build_index": "set load.split to find passages",
     "deduplicate": 'set deduplicate.method = "both" to compare the words of whole texts',
 }
-"""What a flow can do about long texts; a model with a longer input helps each of them."""
+"""What a user can do about long texts in each flow; a model with a longer input helps in all flows."""
 
 
 def loss_figures(source: Mapping[str, Any], embedding: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metrics of what is not in a run's vectors: rows without text, and texts cut at `max_tokens`."""
+    """Return the counts of what is not in a run's vectors: rows without text, and texts cut at `max_tokens`."""
     figures = {"n_empty": source.get("n_empty")}
     if embedding.get("n_cut") is not None:
         figures |= {"n_cut": embedding["n_cut"], "max_tokens": embedding["max_tokens"]}
@@ -33,16 +33,16 @@ def loss_figures(source: Mapping[str, Any], embedding: Mapping[str, Any]) -> dic
 def losses(
     flow: str, source: Mapping[str, Any], embedding: Mapping[str, Any], n_embedded: int = 0
 ) -> list[str]:
-    """Return what of the input a run of any flow did not read.
+    """Return remarks on the parts of the input that a run did not read.
 
     Parameters
     ----------
     flow : str
-        Which flow it is a run of.
+        The flow of the run.
     source, embedding : mapping
-        What the stages `load` and `embed` recorded of its documents; empty where nothing was embedded.
+        What the stages `load` and `embed` recorded; empty if nothing was embedded.
     n_embedded : int
-        Documents, or passages, that were embedded.
+        Number of embedded documents or passages.
     """
     found = []
     if n_empty := source.get("n_empty"):
@@ -64,7 +64,7 @@ def losses(
 
 
 def _of(n: int, whole: int | None, unit: str) -> str:
-    """Return a count as a person reads it: 3 of 150 rows, 1 row."""
+    """Return a count with its unit: 3 of 150 rows, 1 row."""
     units = f"{unit}s" if n != 1 or whole else unit
     return f"{n:,} of {whole:,} {units}" if whole else f"{n:,} {units}"
 
@@ -74,7 +74,7 @@ def remarks(
 ) -> list[str]:
     """Return the remarks on a topic model with these metrics and this section `cluster`; most runs have none.
 
-    `copies` is what the neighbour graph's artifact says of vectors that many documents share.
+    `copies` is the record of vectors that many documents share, from the artifact of the neighbour graph.
     """
     return [*_crowd(metrics, clustering), *_unmet_bound(metrics, clustering), *_copied(copies or {})]
 
@@ -98,7 +98,7 @@ def _crowd(metrics: Mapping[str, Any], clustering: ClusterConfig) -> list[str]:
 
 
 def _unmet_bound(metrics: Mapping[str, Any], clustering: ClusterConfig) -> list[str]:
-    """Say where `max_outlier_share` is not met: there is no topic that a document could be given to."""
+    """Return a remark if `max_outlier_share` is not met: there is no topic to which a document could be assigned."""
     bound = getattr(clustering, "max_outlier_share", None)
     if bound is None or metrics.get("n_topics") != 0 or metrics.get("outlier_share", 0.0) <= bound:
         return []
@@ -122,7 +122,7 @@ def _copied(copies: Mapping[str, Any]) -> list[str]:
 
 
 def by_beginnings(figures: Mapping[str, Any]) -> list[str]:
-    """Return the remark on duplicates of which only beginnings were compared."""
+    """Return the remark on duplicates for which only the beginnings of texts were compared."""
     if not (n := figures.get("n_by_beginning")):
         return []
     remark = (
@@ -133,6 +133,6 @@ def by_beginnings(figures: Mapping[str, Any]) -> list[str]:
 
 
 def say_remarks(record: Mapping[str, Any]) -> None:
-    """Log the remarks of a run's record: on the screen, in run.log and in Prefect."""
+    """Log the remarks of a run's record: they appear on the screen, in run.log and in Prefect."""
     for remark in record.get("remarks", []):
         LOG.warning("note: %s", remark)

@@ -1,4 +1,4 @@
-"""Records: the artifacts of a finished run of any flow -> what its run.json holds of them, the machine and the code."""
+"""Run record: the artifacts of a finished run of any flow -> the common part of its run.json."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 def describe_run(
     store: ArtifactStore, config: FlowConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
-    """Return what a completed run of any flow records; flows add their own, and `metrics` to those of lost input.
+    """Return what a completed run of any flow records; a publisher adds its own entries and metrics.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def describe_run(
     config : FlowConfig
         The resolved config.
     stages : mapping of str to ArtifactRef
-        The artifact of each stage, in order, with `load` and, where texts are embedded, `embed` among them.
+        The artifact of each stage, in order; `load`, and `embed` if texts were embedded, are among them.
     run : RunId
         Name, number and start of the run.
     """
@@ -57,7 +57,7 @@ def describe_run(
 
 
 def _verdict(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> RunRecord:
-    """Return whether a run's gates let it be published, and each with its figure; nothing where it has no gates."""
+    """Return whether a run may be published, and each gate with its figure; empty if it has no gates."""
     if "gate" not in stages:
         return {}
     verdict = store.json(stages["gate"], "verdict")
@@ -65,7 +65,7 @@ def _verdict(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> RunReco
 
 
 def _pinned(config: FlowConfig, embedding: RunRecord) -> FlowConfig:
-    """Return the config with an adapter named by its key: the name of a series of runs means another one tomorrow."""
+    """Return the config with the key of the adapter in place of a run's name, which may mean another adapter later."""
     section = getattr(config, "embed", None)
     if section is None or getattr(section, "adapter", None) is None:
         return config
@@ -87,7 +87,7 @@ def _stage(store: ArtifactStore, stage: str, ref: ArtifactRef) -> RunRecord:
 
 
 def _commit() -> str | None:
-    """Return the commit of the code, where it runs from a git checkout."""
+    """Return the commit of the code if it runs from a git checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

@@ -1,6 +1,6 @@
-"""Assemble: the artifacts of a finished run -> its folder, which is what the user reads.
+"""Topic folder: the artifacts of a finished topic model -> the folder of its run, which the user reads.
 
-Imports no Prefect: where every stage is a hit, the command line writes the folder by itself.
+Imports no Prefect: if every stage is a hit, the command line writes the folder itself.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEm
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.encoding.encoders import find_encoder
-from topicflow.tasks.publish.remarks import remarks, say_remarks
+from topicflow.tasks.publish.folder import write_run_folder
+from topicflow.tasks.publish.remarks import remarks
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.report.report_page import finish_report
-from topicflow.tasks.runs.history import is_published
-from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
+from topicflow.tasks.runs.records import RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
 def publish_run(
     store: ArtifactStore, config: TopicModelConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
-    """Return the record of a run after writing its folder and pointing `latest` at it where no gate holds it back.
+    """Return the record of a run after writing its folder; `latest` moves if no gate holds the run back.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def publish_run(
         When the folder cannot be written.
     """
     record = _record(store, config, stages, run)
-    with run_folder(Path(config.runtime.runs), run) as folder:
+    with write_run_folder(config, run, record) as folder:
         documents = documents_table(store, stages, config.load)
         documents.sink_parquet(folder / "documents.parquet")
         is_stable = read_stability(store, stages["cluster"]) is not None
@@ -60,16 +60,9 @@ def publish_run(
         write_csv(flat_topics(topics), folder / "topics.csv")
         record["n_documents"] = placed.height
         record["n_topics"] = topics.height
-        write_json(folder / "metrics.json", record["metrics"])
-        write_json(folder / "run.json", record)
-        (folder / "config.toml").write_text(record["config"], encoding="utf-8")
-        page = store.whole(stages["report"], "report.html").read_text(encoding="utf-8")
-        (folder / "report.html").write_text(finish_report(page, record), encoding="utf-8")
+        write_report(folder, store, stages["report"], record)
         shutil.copytree(store.whole(stages["label"], "model"), folder / "model")
         name_encoder(folder / "model", config.embed, config.runtime.device)
-    say_remarks(record)
-    if is_published(record):
-        point_latest(Path(config.runtime.runs) / run.name, run.run_id)
     return record
 
 
@@ -84,15 +77,21 @@ def read_stability(store: ArtifactStore, labels: ArtifactRef) -> NDArray[np.floa
     return np.asarray(store.array(labels, "stability", whole=True))
 
 
+def write_report(folder: Path, store: ArtifactStore, page: ArtifactRef, record: RunRecord) -> None:
+    """Write the report of a run, from the page of its topics and what its record adds."""
+    text = store.whole(page, "report.html").read_text(encoding="utf-8")
+    (folder / "report.html").write_text(finish_report(text, record), encoding="utf-8")
+
+
 def documents_of(stages: Mapping[str, ArtifactRef]) -> ArtifactRef:
-    """Return the documents that were modelled: those that were loaded, or what was kept of them."""
+    """Return the documents of the topics: the loaded ones, or the kept ones if duplicates were removed."""
     return stages.get("keep", stages["load"])
 
 
 def topics_table(
     store: ArtifactStore, stages: Mapping[str, ArtifactRef], placed: pl.DataFrame
 ) -> pl.DataFrame:
-    """Return one row a topic; of split documents, sizes and examples count documents and not passages.
+    """Return one row a topic; if documents were split, sizes and examples are those of documents, not of passages.
 
     `placed` has the topic of each document, and its stability if that was measured; a topic's is the mean.
     """
@@ -124,8 +123,8 @@ def documents_table(
 ) -> pl.LazyFrame:
     """Return one row a document: id, topic, probability, outlier score, place on the map, the input's own columns.
 
-    Lazy: written out it streams, so that texts are never held at once; only documents split into passages are joined
-    in memory.
+    The table is lazy: writing it streams, so that memory never holds all texts. Only documents that were split into
+    passages are joined in memory.
     """
     documents, labels = documents_of(stages), stages["cluster"]
     layout = store.array(stages["map"], "reduced", whole=True)
@@ -156,9 +155,9 @@ def documents_table(
 def join_passages(passages: pl.DataFrame) -> pl.DataFrame:
     """Return one row a document from one row a passage (doc_id of the document, topic, probability, …).
 
-    A document has the topic with the largest summed probability among its passages, the one of most passages where
-    sums are equal, and none only where no passage has one; its probability is that sum over all its passages; its place
-    is the mean of the topic's passages, its outlier score the mean of all.
+    A document has the topic with the largest sum of probabilities over its passages; at equal sums, the topic of most
+    passages; no topic only if no passage has one. Its probability is that sum divided by the number of all its
+    passages, its place the mean of the topic's passages, its outlier score the mean of all passages.
     """
     order = passages.group_by("doc_id", maintain_order=True).agg(
         pl.len().alias("n"), pl.col("outlier_score").mean()
@@ -203,7 +202,7 @@ def _record(
 
 
 def _whole_texts(passages: pl.DataFrame, own: pl.DataFrame, loading: LoadConfig) -> pl.DataFrame:
-    """Return the documents' texts from the input's own columns; the first passages where these were not carried."""
+    """Return the documents' texts from the input's own columns; the first passages if these were not kept."""
     names = [loading.text_column] if isinstance(loading.text_column, str) else list(loading.text_column)
     if not set(names) <= set(own.columns):
         return passages.select("text")
@@ -214,7 +213,7 @@ def _whole_texts(passages: pl.DataFrame, own: pl.DataFrame, loading: LoadConfig)
 
 
 def with_own_columns(placed: pl.LazyFrame, texts: pl.LazyFrame, own: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the table with the input's own columns beside it; those whose name is taken get `_input` behind it."""
+    """Return the table with the input's own columns beside it; a column whose name is taken ends in `_input`."""
     theirs = own.collect_schema().names()
     named = own.rename({name: f"{_OWN}{name}" for name in theirs})
     table = pl.concat([placed, texts, named], how="horizontal")
@@ -231,11 +230,11 @@ def with_own_columns(placed: pl.LazyFrame, texts: pl.LazyFrame, own: pl.LazyFram
 
 
 _OWN = "own\0"
-"""Before the names of the input's own columns while both stand side by side; no file's column has it."""
+"""Prefix of the input's own columns while both tables are joined; no column of a file has it."""
 
 
 def _repeats(table: pl.LazyFrame, name: str) -> bool:
-    """Return whether the input's own column `name` holds what the table's does."""
+    """Return whether the input's own column `name` has the same values as the table's."""
     schema = table.collect_schema()
     if schema[name] != schema[f"{_OWN}{name}"]:
         return False
@@ -244,7 +243,7 @@ def _repeats(table: pl.LazyFrame, name: str) -> bool:
 
 
 def flat_topics(topics: pl.DataFrame) -> pl.DataFrame:
-    """Return the topics with their lists joined, as a CSV file holds them."""
+    """Return the topics with their lists joined, for a CSV file."""
     rounded = pl.col("weights").list.eval(pl.element().round(4).cast(pl.String)).list.join(" ")
     return topics.with_columns(
         pl.col("keywords").list.join(", "), rounded, pl.col("representative").list.join(" ")
@@ -252,9 +251,9 @@ def flat_topics(topics: pl.DataFrame) -> pl.DataFrame:
 
 
 def name_encoder(model: Path, config: EmbedConfig, device: str) -> None:
-    """Write into the BERTopic model where this machine has its encoder, so that `BERTopic.load` finds it."""
+    """Write the path of the encoder on this machine into the BERTopic model, so that `BERTopic.load` finds it."""
     if not isinstance(config, SentenceTransformersEmbed) or config.adapter is not None:
-        return  # BERTopic would compare the encoder's own vectors with centroids of moved ones
+        return  # BERTopic would compare plain vectors with centroids of adapted ones
     path = model / "config.json"
     settings = json.loads(path.read_bytes())
     settings["embedding_model"] = find_encoder(config, device).loadable_name

@@ -1,4 +1,4 @@
-"""Tuned run: the artifacts of a finished tuning -> its run folder, and what the Prefect UI shows of it.
+"""Publish a tuning: the artifacts of a finished run of `tune_embeddings` -> its folder, and tables in the Prefect UI.
 
 RUNS/<name>/<run id>/    examples.parquet contradictory.csv metrics.json run.json config.toml run.log
 """
@@ -6,7 +6,6 @@ RUNS/<name>/<run id>/    examples.parquet contradictory.csv metrics.json run.jso
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -17,10 +16,9 @@ from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.tuning import AdapterTune
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
-from topicflow.tasks.execution.reporting import report
-from topicflow.tasks.publish.remarks import say_remarks
+from topicflow.tasks.publish.folder import show_run, write_run_folder
 from topicflow.tasks.publish.run_record import describe_run
-from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
+from topicflow.tasks.runs.records import RunId, RunRecord
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.tuning.example_files import MEMBERS
 from topicflow.tasks.tuning.example_set import AnyEmbed
@@ -36,7 +34,7 @@ ROLES = {
 
 
 def tuned_encoding(store: ArtifactStore, config: TuneEmbeddingsConfig, tuned: ArtifactRef) -> AnyEmbed:
-    """Return the embed section that gives the tuned vectors: the same with the adapter, or with the tuned model."""
+    """Return the section `embed` that makes the tuned vectors: the run's own with the adapter, or the tuned model."""
     if isinstance(config.tune, AdapterTune):
         return config.embed.model_copy(update={"adapter": tuned.key})
     assert isinstance(config.embed, SentenceTransformersEmbed)
@@ -46,24 +44,7 @@ def tuned_encoding(store: ArtifactStore, config: TuneEmbeddingsConfig, tuned: Ar
 def publish_tuned_run(
     store: ArtifactStore, config: TuneEmbeddingsConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
-    """Return the record of a run after writing its folder and pointing `latest` at it.
-
-    Parameters
-    ----------
-    store : ArtifactStore
-        Where the artifacts are.
-    config : TuneEmbeddingsConfig
-        The resolved config.
-    stages : mapping of str to ArtifactRef
-        The artifacts of load, examples, embed, tune, re-embed and judge.
-    run : RunId
-        Name, number and start of the run.
-
-    Raises
-    ------
-    ArtifactError
-        When the folder cannot be written.
-    """
+    """Return the run's record after writing its folder; `stages` are load, examples, embed, tune, re-embed, judge."""
     tuned, described = stages["tune"], describe_run(store, config, stages, run)
     record = {
         **described,
@@ -74,17 +55,12 @@ def publish_tuned_run(
     record |= (
         {"adapter": tuned.key} if tuned.kind == "adapters" else {"model": str(store.whole(tuned, "model"))}
     )
-    with run_folder(Path(config.runtime.runs), run) as folder:
+    with write_run_folder(config, run, record) as folder:
         table = examples_table(store, stages)
         table.write_parquet(folder / "examples.parquet")
         if "contradictory" in table.columns and table["contradictory"].any():
             contradictory = table.filter("contradictory").select("doc_id", "label", "text")
             write_csv(contradictory, folder / "contradictory.csv")
-        write_json(folder / "metrics.json", record["metrics"])
-        write_json(folder / "run.json", record)
-        (folder / "config.toml").write_text(record["config"], encoding="utf-8")
-    say_remarks(record)
-    point_latest(Path(config.runtime.runs) / run.name, run.run_id)
     return record
 
 
@@ -125,22 +101,7 @@ def examples_table(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> p
 def publish_tuned(
     store: ArtifactStore, config: TuneEmbeddingsConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
-    """Return the run's record after writing its folder and leaving its figures and its config in the UI."""
+    """Return the run's record after writing its folder and showing its figures and its config in the UI."""
     record = publish_tuned_run(store, config, stages, run)
-    report("the run's tables", lambda: _leave_artifacts(record))
+    show_run(record, config, "Raw beside tuned, on held-out examples")
     return record
-
-
-def _leave_artifacts(record: RunRecord) -> None:
-    """Leave the figures and the config in the Prefect UI, inside a task run."""
-    from prefect.artifacts import create_markdown_artifact, create_table_artifact
-    from prefect.runtime import task_run
-
-    if not task_run.id:
-        return
-    name = "".join(c if c.isalnum() else "-" for c in record["name"].lower()).strip("-")
-    rows = [{"metric": metric, "value": value} for metric, value in record["metrics"].items()]
-    create_table_artifact(rows, key=f"{name}-metrics", description="Raw beside tuned, on held-out examples")
-    create_markdown_artifact(
-        f"```toml\n{record['config']}\n```", key=f"{name}-config", description="Resolved config"
-    )

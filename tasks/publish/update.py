@@ -1,4 +1,4 @@
-"""Publish update: the artifacts of an update -> its run folder and the state that the next one goes on from."""
+"""Publish an update: the artifacts of a finished run -> its folder, and the state that the next update continues."""
 
 from __future__ import annotations
 
@@ -17,73 +17,73 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
-from topicflow.tasks.execution.reporting import report
-from topicflow.tasks.publish.announce import announce
-from topicflow.tasks.publish.remarks import remarks, say_remarks
+from topicflow.tasks.publish.folder import write_run_folder
+from topicflow.tasks.publish.remarks import remarks
 from topicflow.tasks.publish.run_record import describe_run
-from topicflow.tasks.publish.topic_folder import documents_table, flat_topics, name_encoder
-from topicflow.tasks.publish.topic_model import leave_artifacts
-from topicflow.tasks.report.report_page import finish_report
-from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_json
+from topicflow.tasks.publish.topic_folder import documents_table, flat_topics, name_encoder, write_report
+from topicflow.tasks.publish.topic_model import show_topics
+from topicflow.tasks.runs.records import RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.updates.overview import lasting, read_batches, sized_topics
 from topicflow.tasks.updates.topic_state import TopicState, batch_stages, save_state
 
 
 @dataclass(frozen=True)
-class Made:
-    """What an update made beside its state: the artifact of each stage, and the run that it went on from."""
+class Outcome:
+    """The result of an update: the new state, the drift, why topics were refitted, and the run before."""
 
-    stages: Mapping[str, ArtifactRef]
-    topics: ArtifactRef
+    state: TopicState
     drift: Mapping[str, Any] | None
     reason: str
+    """Empty if new documents were assigned to the topics of the last fit."""
     previous: str | None
+    """The id of the run that the update continues; None for the first run."""
+
+    @property
+    def topics(self) -> ArtifactRef:
+        """The topics of the state's fit."""
+        return ArtifactRef("topics", self.state.fit.topics, "label", rows=len(self.state.ids))
 
 
 @task(name="publish", cache_policy=NO_CACHE, persist_result=False)
 def publish_update(
-    store: ArtifactStore, config: UpdateTopicsConfig, state: TopicState, made: Made, run: RunId
+    store: ArtifactStore,
+    config: UpdateTopicsConfig,
+    stages: Mapping[str, ArtifactRef],
+    outcome: Outcome,
+    run: RunId,
 ) -> RunRecord:
-    """Return the run's record after writing its folder; `latest` moves where it passed its gates.
+    """Return the run's record after writing its folder; `latest` moves if the run passed its gates.
 
     Notes
     -----
-    The order makes a kill harmless at any moment: the state is an artifact like others, the folder appears in one
-    step, and a run that died before `latest` moved is found by the next one, which goes on from it.
+    A kill does no harm at any moment: the state is an artifact like others, the folder appears in one step, and the
+    next run finds and continues a run that died before `latest` moved.
     """
+    state = outcome.state
     kept = save_state(store, state)
-    runs = Path(config.runtime.runs)
     labels = read_batches(store, state.batches, "cluster", "labels")
-    record = _record(store, config, state, made, run, kept)
+    record = _record(store, config, {**stages, "state": kept}, outcome, run)
+    record["n_documents"], record["n_topics"] = len(labels), len(state.ids)
     record["updates"] = history(state, lasting(labels, np.asarray(state.ids, np.int32)))
-    with run_folder(runs, run) as folder:
-        _write_tables(folder, store, config, state, made, labels)
-        record["n_documents"], record["n_topics"] = len(labels), len(state.ids)
-        write_json(folder / "metrics.json", record["metrics"])
-        write_json(folder / "run.json", record)
-        (folder / "config.toml").write_text(record["config"], encoding="utf-8")
-        page = store.whole(made.stages["overview"], "report.html").read_text(encoding="utf-8")
-        (folder / "report.html").write_text(finish_report(page, record), encoding="utf-8")
-        _write_model(folder / "model", store, config, state, made, labels)
-    say_remarks(record)
-    if record["published"]:
-        point_latest(runs / run.name, run.run_id)
-    report("the run's tables", lambda: leave_artifacts(record, run.folder(runs).resolve()))
-    announce(record, config.gates)
+    with write_run_folder(config, run, record) as folder:
+        _write_tables(folder, store, config, outcome, labels)
+        write_report(folder, store, stages["overview"], record)
+        _write_model(folder / "model", store, config, outcome, labels)
+    show_topics(record, config, run)
     return record
 
 
 def update_numbers(state: TopicState) -> NDArray[np.int32]:
-    """Return the number of the run (n_docs,) in which each document came; documents are kept in that order."""
+    """Return the number of the update (n_docs,) that added each document; documents are in that order."""
     sizes = [update.n_new for update in state.updates]
     return np.repeat(np.array([update.number for update in state.updates], np.int32), sizes)
 
 
 def all_documents(store: ArtifactStore, config: UpdateTopicsConfig, state: TopicState) -> pl.LazyFrame:
-    """Return one row a document, as a topic model's run has it, with lasting topic ids and the run it came in.
+    """Return one row a document, as in a topic model's run, with lasting topic ids and the number of its update.
 
-    Lazy: written out it streams, batch by batch; columns that some batches lack are null there.
+    The table is lazy: writing it streams, batch by batch. A column is null in the batches that do not have it.
     """
     ids, numbers, start, tables = np.asarray(state.ids, np.int32), update_numbers(state), 0, []
     for batch in state.batches:
@@ -101,12 +101,12 @@ def _write_tables(
     folder: Path,
     store: ArtifactStore,
     config: UpdateTopicsConfig,
-    state: TopicState,
-    made: Made,
+    outcome: Outcome,
     labels: NDArray[np.int32],
 ) -> None:
+    state = outcome.state
     all_documents(store, config, state).sink_parquet(folder / "documents.parquet")
-    topics = lasting_topics(store, state, made.topics, labels)
+    topics = lasting_topics(store, state, outcome.topics, labels)
     topics.write_parquet(folder / "topics.parquet")
     write_csv(flat_topics(topics), folder / "topics.csv")
     lineages = [
@@ -116,8 +116,8 @@ def _write_tables(
         for number, key in state.lineages
     ]
     pl.concat(lineages).collect().write_parquet(folder / "lineage.parquet")
-    if made.drift is not None:
-        write_json(folder / "drift.json", made.drift)
+    if outcome.drift is not None:
+        write_json(folder / "drift.json", outcome.drift)
 
 
 def lasting_topics(
@@ -144,63 +144,62 @@ def _write_model(
     folder: Path,
     store: ArtifactStore,
     config: UpdateTopicsConfig,
-    state: TopicState,
-    made: Made,
+    outcome: Outcome,
     labels: NDArray[np.int32],
 ) -> None:
     """Write the fit's BERTopic model with all documents; its topics have the fit's numbers and our names."""
-    shutil.copytree(store.whole(made.topics, "model"), folder)
+    state = outcome.state
+    shutil.copytree(store.whole(outcome.topics, "model"), folder)
     path = folder / "topics.json"
-    told = json.loads(path.read_bytes())
+    model = json.loads(path.read_bytes())
     numbers, sizes = np.unique(labels, return_counts=True)
-    told["topics"] = labels.tolist()
-    told["topic_sizes"] = dict(zip(map(str, numbers.tolist()), sizes.tolist(), strict=True))
-    noise = told["custom_labels"][: told["_outliers"]]
-    told["custom_labels"] = noise + [state.names[number].name for number in state.ids]
-    path.write_text(json.dumps(told, separators=(",", ":")), encoding="utf-8")
+    model["topics"] = labels.tolist()
+    model["topic_sizes"] = dict(zip(map(str, numbers.tolist()), sizes.tolist(), strict=True))
+    noise = model["custom_labels"][: model["_outliers"]]
+    model["custom_labels"] = noise + [state.names[number].name for number in state.ids]
+    path.write_text(json.dumps(model, separators=(",", ":")), encoding="utf-8")
     name_encoder(folder, config.embed, config.runtime.device)
 
 
 def _record(
     store: ArtifactStore,
     config: UpdateTopicsConfig,
-    state: TopicState,
-    made: Made,
+    stages: Mapping[str, ArtifactRef],
+    outcome: Outcome,
     run: RunId,
-    kept: ArtifactRef,
 ) -> RunRecord:
-    last, metrics = state.updates[-1], store.json(made.stages["overview"], "metrics")
-    described = describe_run(store, config, {**made.stages, "state": kept}, run)
-    graph = store.meta(made.stages["neighbors"]) if "neighbors" in made.stages else {}
+    last, metrics = outcome.state.updates[-1], store.json(stages["overview"], "metrics")
+    described = describe_run(store, config, stages, run)
+    graph = store.meta(stages["neighbors"]) if "neighbors" in stages else {}
     return {
         **described,
         "metrics": described["metrics"] | metrics,
         "remarks": described["remarks"] + remarks(metrics, config.cluster, graph.get("copies")),
         "update": {
             "number": last.number,
-            "state": kept.key,
-            "previous": made.previous,
+            "state": stages["state"].key,
+            "previous": outcome.previous,
             "n_new": last.n_new,
             "n_late": last.n_late,
-            "watermark": state.watermark,
+            "watermark": outcome.state.watermark,
             "until": config.arrive.until,
             "refit": last.refit,
-            "reason": made.reason,
+            "reason": outcome.reason,
         },
-        "drift": made.drift,
-        "lineage": store.meta(made.stages["match"]) if "match" in made.stages else None,
+        "drift": outcome.drift,
+        "lineage": store.meta(stages["match"]) if "match" in stages else None,
     }
 
 
 def history(state: TopicState, topics: NDArray[np.int32]) -> dict[str, Any]:
-    """Return what the report shows of all updates: which documents each told to the topics of today.
+    """Return what the report shows of all updates: how many documents of each update every topic has today.
 
     Parameters
     ----------
     state : TopicState
         All updates, with the names of topics.
     topics : ndarray of shape (n_docs,), int32
-        Lasting id of each document, -1 for none, in the order in which they came.
+        Lasting topic id of each document, -1 for none, in the order of the updates.
     """
     numbers, n_updates = update_numbers(state), len(state.updates)
     first = state.updates[0].number
@@ -225,4 +224,4 @@ def history(state: TopicState, topics: NDArray[np.int32]) -> dict[str, Any]:
 
 
 MAX_LINES = 12
-"""Topics drawn over the updates, as over time."""
+"""Number of topics in the chart of the updates, as in the chart over time."""

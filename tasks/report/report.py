@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.report import ReportConfig
 from topicflow.tasks.duplicates.report_duplicates import duplicate_block
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.report import recipes
 from topicflow.tasks.report.report_page import build_page
@@ -429,46 +431,46 @@ def _duplicates(
     return duplicate_block(store, duplicates, lambda rows: take_texts(documents, rows, max_text))
 
 
-@task(name="report", cache_policy=NO_CACHE, persist_result=False)
-def report(
-    store: ArtifactStore,
-    documents: ArtifactRef,
-    layout: ArtifactRef,
-    labels: ArtifactRef,
-    topics: ArtifactRef,
-    metrics: ArtifactRef,
-    config: ReportConfig,
-    name: str,
-    loaded: ArtifactRef | None = None,
-    duplicates: ArtifactRef | None = None,
-) -> ArtifactRef:
-    """Return the report's artifact, building the page on a miss.
+@dataclass(frozen=True)
+class Shown:
+    """The artifacts that a report shows; the fields, except `loaded`, are the recipe's inputs."""
 
-    `duplicates` are the duplicates among the documents `loaded`; `documents` are the kept ones.
-    """
-    inputs = {
-        "documents": documents,
-        "layout": layout,
-        "labels": labels,
-        "topics": topics,
-        "metrics": metrics,
-    }
-    inputs |= {"duplicates": duplicates} if duplicates else {}
-    recipe = recipes.report(config, name, {role: ref.key for role, ref in inputs.items()})
+    documents: ArtifactRef
+    """The documents of the topics; the kept ones if duplicates were removed."""
+    layout: ArtifactRef
+    labels: ArtifactRef
+    topics: ArtifactRef
+    metrics: ArtifactRef
+    loaded: ArtifactRef | None = None
+    """The documents before duplicates were removed."""
+    duplicates: ArtifactRef | None = None
+    """The duplicates among the documents `loaded`."""
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The keys of the recipe's inputs."""
+        return {role: ref.key for role, ref in vars(self).items() if role != "loaded" and ref is not None}
+
+
+@task(name="report", cache_policy=NO_CACHE, persist_result=False)
+def report(context: Context, shown: Shown, config: ReportConfig, name: str) -> ArtifactRef:
+    """Return the report's artifact, building the page on a miss."""
+    store, labels = context.store, shown.labels
+    recipe = recipes.report(config, name, shown.keys)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
         title = config.title or name
         blocks = report_blocks(
-            store.table(documents, "documents"),
-            store.array(layout, "reduced"),
+            store.table(shown.documents, "documents"),
+            store.array(shown.layout, "reduced"),
             {array: store.array(labels, array) for array in ("labels", "probabilities", "reassigned")},
-            store.table(topics, "topics").collect(),
-            store.array(topics, "centroids"),
-            store.json(metrics, "metrics"),
+            store.table(shown.topics, "topics").collect(),
+            store.array(shown.topics, "centroids"),
+            store.json(shown.metrics, "metrics"),
             config,
             title,
-            _duplicates(store, loaded, duplicates, config.max_text),
+            _duplicates(store, shown.loaded, shown.duplicates, config.max_text),
         )
         writer.path("report.html").write_text(build_page(title, blocks), encoding="utf-8")
         writer.rows = blocks["summary"]["n_points"]

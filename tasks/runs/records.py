@@ -32,7 +32,10 @@ from topicflow.tasks.store.durable import fsync, fsync_tree
 
 __all__ = [
     "RunId", "RunRecord", "library_versions", "point_latest", "record_failure", "run_folder", "write_json",
+    "write_record",
 ]  # fmt: skip
+
+METRICS = "metrics.json"
 
 LIBRARIES = (
     "topicflow", "prefect", "bertopic", "umap-learn", "hdbscan", "sentence-transformers", "torch", "polars",
@@ -80,9 +83,19 @@ def record_failure(config: FlowConfig, run: RunId, error: str) -> Path:
         "config": dump_config(config),
     }
     with run_folder(Path(config.runtime.runs), run) as folder:
-        write_json(folder / RECORD, record)
-        (folder / "config.toml").write_text(dump_config(config), encoding="utf-8")
+        write_record(folder, record)
     return target
+
+
+def write_record(folder: Path, record: RunRecord) -> None:
+    """Write what every folder of a run has: run.json, config.toml, and metrics.json if the run has metrics.
+
+    A metrics.json that is there already stays: some flows write more into it than the record has.
+    """
+    if "metrics" in record and not (folder / METRICS).exists():
+        write_json(folder / METRICS, record["metrics"])
+    write_json(folder / RECORD, record)
+    (folder / "config.toml").write_text(record["config"], encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -12,10 +12,9 @@ import polars as pl
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.sections.embed import EmbedConfig
-from topicflow.configs.sections.index import IndexConfig
-from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.tasks.errors import DamagedError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import LOG
 from topicflow.tasks.search.index_build import write_index
@@ -37,13 +36,10 @@ def is_sound(store: ArtifactStore, key: str, *, everything: bool = False) -> boo
 
 @task(name="index", cache_policy=NO_CACHE, persist_result=False)
 def index(
-    store: ArtifactStore,
+    context: Context,
     documents: ArtifactRef,
     embeddings: ArtifactRef,
-    config: IndexConfig,
-    embedding: EmbedConfig,
-    seed: int,
-    runtime: RuntimeConfig,
+    config: BuildIndexConfig,
     topics: TopicsOfRun | None = None,
     last: str | None = None,
 ) -> ArtifactRef:
@@ -51,16 +47,17 @@ def index(
 
     Parameters
     ----------
-    store, documents, embeddings, config, seed, runtime
+    context, documents, embeddings
         As in every stage.
-    embedding : EmbedConfig
-        How the vectors were made, and therefore how queries are embedded.
+    config : BuildIndexConfig
+        The section `index`, and the section `embed`: how the vectors were made, and therefore how queries are embedded.
     topics : TopicsOfRun, optional
         The topic model's run whose topics the index shows.
     last : str, optional
         Key of the last index of this name; it is not used if it is gone or has another space or config.
     """
-    start = partial(next_generation, store, documents, embeddings, config, embedding, seed, topics)
+    store = context.store
+    start = partial(next_generation, store, documents, embeddings, config, topics)
     made = start(last)
     if made.base is not None and not is_sound(store, made.base.ref.key, everything=True):
         made = start(None)
@@ -75,15 +72,19 @@ def index(
             chosen = pl.col("__row").is_in(made.fresh)
             rows = made.documents.with_row_index("__row").filter(chosen).drop("__row")
             vectors = np.load(path, mmap_mode="r")[made.fresh]
-            write_index(writer, made.base, rows, vectors, made.gone, config, seed, runtime)
+            write_index(
+                writer, made.base, rows, vectors, made.gone, config.index, config.seed, context.runtime
+            )
         else:
-            write_index(writer, None, made.documents, path, made.gone, config, seed, runtime)
+            write_index(
+                writer, None, made.documents, path, made.gone, config.index, config.seed, context.runtime
+            )
         writer.meta |= {
             "space": made.space,
-            "embed": embedding.model_dump(mode="json"),
+            "embed": config.embed.model_dump(mode="json"),
             "documents": documents.key,
             "topic_keys": topics.keys if topics else {},
-            "config": config.model_dump(mode="json"),
+            "config": config.index.model_dump(mode="json"),
         }
         if topics is not None:
             write_topics(writer, topics)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from topicflow.configs.sections.embed import EmbedConfig, PrecomputedEmbed
+from topicflow.configs.flows.build_index import BuildIndexConfig
+from topicflow.configs.sections.embed import PrecomputedEmbed
 from topicflow.configs.sections.index import IndexConfig
 from topicflow.tasks.core.vectors.nearest import RowArray
 from topicflow.tasks.errors import DamagedError
@@ -59,26 +61,24 @@ def next_generation(
     store: ArtifactStore,
     documents: ArtifactRef,
     embeddings: ArtifactRef,
-    config: IndexConfig,
-    embedding: EmbedConfig,
-    seed: int,
+    config: BuildIndexConfig,
     topics: TopicsOfRun | None,
     last: str | None,
 ) -> Generation:
-    """Return how to get an index of documents and embeddings; for the parameters see `tasks.search.build_stage.index`.
+    """Return how an index of documents and embeddings is made; parameters as in `tasks.search.build_stage.index`.
 
     Notes
     -----
     If the documents differ from those of the last index, reads the columns of both: the changes decide the recipe.
     """
-    space, keys = space_of(store, embeddings, embedding, config), topics.keys if topics else {}
+    space = space_of(store, embeddings, config.embed, config.index)
+    keys = topics.keys if topics else {}
     inputs = {"documents": documents.key, "embeddings": embeddings.key, **keys}
-    column = embedding.column if isinstance(embedding, PrecomputedEmbed) else None
+    column = config.embed.column if isinstance(config.embed, PrecomputedEmbed) else None
     table, none = index_documents(store, documents, column), np.zeros(0, np.int64)
-    base = _base(store, last, space, config) if config.updates == "add" else None
-    anew = Generation(
-        recipes.index(config, inputs, space["encoder"], seed), None, None, none, none, table, space
-    )
+    base = _base(store, last, space, config.index) if config.index.updates == "add" else None
+    recipe = partial(recipes.index, config.index, space=space["encoder"], seed=config.seed)
+    anew = Generation(recipe(inputs), None, None, none, none, table, space)
     if base is None:
         return anew
     if base.meta["documents"] == documents.key and base.meta["topic_keys"] == keys:
@@ -91,7 +91,7 @@ def next_generation(
         return anew
     if found is None or not _grows_from(base, *found):
         return anew
-    grown = recipes.index(config, {**inputs, "base": base.ref.key}, space["encoder"], seed)
+    grown = recipe({**inputs, "base": base.ref.key})
     return replace(anew, recipe=grown, base=base, fresh=found[0], gone=found[1])
 
 

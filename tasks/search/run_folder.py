@@ -11,7 +11,7 @@ from topicflow.tasks.runs.records import (
     RunRecord,
     point_latest,
     run_folder,
-    write_json,
+    write_record,
 )
 
 
@@ -36,7 +36,5 @@ def index_figures(meta: Mapping[str, Any]) -> dict[str, Any]:
 def write_run(runs: Path, run: RunId, record: RunRecord) -> None:
     """Write the folder of an index's run and point `latest` at it; raise ArtifactError if that fails."""
     with run_folder(runs, run) as folder:
-        write_json(folder / "metrics.json", record["metrics"])
-        write_json(folder / "run.json", record)
-        (folder / "config.toml").write_text(record["config"], encoding="utf-8")
+        write_record(folder, record)
     point_latest(runs / run.name, run.run_id)

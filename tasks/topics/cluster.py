@@ -23,8 +23,9 @@ from topicflow.tasks.core.clusters.copies import crowds_alone, misfits_alone
 from topicflow.tasks.core.clusters.graph_clusters import Density, graph_clusters
 from topicflow.tasks.core.clusters.merge import merge_topics
 from topicflow.tasks.errors import StageError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
-from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.store.resources import compiled_threads
 from topicflow.tasks.topics import recipes
 from topicflow.tasks.topics.fitted_sample import FittedSample, read_sample
@@ -207,16 +208,15 @@ def _clustered(
 
 @task(name="cluster", cache_policy=NO_CACHE, persist_result=False)
 def cluster(
-    store: ArtifactStore,
+    context: Context,
     embeddings: ArtifactRef,
     neighbors: ArtifactRef,
     reduced: ArtifactRef,
     config: AnyCluster | ClassesCluster,
-    seed: int,
-    runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the labels' artifact, computing it on a miss."""
-    recipe = recipes.cluster(config, embeddings.key, neighbors.key, reduced.key, seed)
+    store, runtime = context.store, context.runtime
+    recipe = recipes.cluster(config, embeddings.key, neighbors.key, reduced.key, context.seed)
     if found := store.find(recipe):
         return cached(found)
     if isinstance(config, ClassesCluster):
@@ -225,7 +225,7 @@ def cluster(
         return store.committed(recipe, writer)
     with store.writing(recipe) as writer, compiled_threads(runtime.n_threads):
         points, vectors = store.array(reduced, "reduced"), store.array(embeddings, "embeddings")
-        clustering = _clustered(points, vectors, read_sample(store, neighbors), config, seed, runtime)
+        clustering = _clustered(points, vectors, read_sample(store, neighbors), config, context.seed, runtime)
         labels, memberships = settle_topics(clustering.labels, vectors, config, runtime.n_threads)
         reassigned = ~np.isnan(memberships)
         writer.save_array("labels", labels)

@@ -13,7 +13,6 @@ from prefect.cache_policies import NO_CACHE
 from scipy.sparse import csr_matrix
 
 from topicflow.configs.sections.count import CountConfig
-from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.vectors.blocks import n_cores
 from topicflow.tasks.core.words.counts import (
     Block,
@@ -24,6 +23,7 @@ from topicflow.tasks.core.words.counts import (
     select_words,
 )
 from topicflow.tasks.encoding.embed import text_parts
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.parts import discard_all
 from topicflow.tasks.execution.progress import track
 from topicflow.tasks.execution.states import cached
@@ -84,10 +84,9 @@ def _read_back(spilled: IO[bytes], sizes: Iterable[tuple[int, int]]) -> Iterator
 
 
 @task(name="count", cache_policy=NO_CACHE, persist_result=False)
-def count(
-    store: ArtifactStore, documents: ArtifactRef, config: CountConfig, runtime: RuntimeConfig
-) -> ArtifactRef:
+def count(context: Context, documents: ArtifactRef, config: CountConfig) -> ArtifactRef:
     """Return the counts' artifact, computing it on a miss."""
+    store, runtime = context.store, context.runtime
     recipe = recipes.count(config, store.meta(documents)["texts"])
     if found := store.find(recipe):
         return cached(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.tasks.core.clusters import quality
 from topicflow.tasks.core.words import coherence
 from topicflow.tasks.encoding.embed import text_parts
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics import recipes
@@ -143,47 +145,45 @@ def _agreement(labels: NDArray[np.int32], classes: NDArray[np.int64]) -> dict[st
     }
 
 
+@dataclass(frozen=True)
+class Measured:
+    """The artifacts of a topic model that its metrics are computed from; the fields are the recipe's inputs."""
+
+    documents: ArtifactRef
+    embeddings: ArtifactRef
+    reduced: ArtifactRef
+    labels: ArtifactRef
+    topics: ArtifactRef
+
+
 @task(name="evaluate", cache_policy=NO_CACHE, persist_result=False)
 def evaluate(
-    store: ArtifactStore,
-    documents: ArtifactRef,
-    embeddings: ArtifactRef,
-    reduced: ArtifactRef,
-    labels: ArtifactRef,
-    topics: ArtifactRef,
-    config: EvaluateConfig,
-    counting: CountConfig,
-    seed: int,
+    context: Context, measured: Measured, config: EvaluateConfig, counting: CountConfig
 ) -> ArtifactRef:
     """Return the metrics artifact, measuring on a miss."""
-    inputs = {
-        "documents": documents,
-        "embeddings": embeddings,
-        "reduced": reduced,
-        "labels": labels,
-        "topics": topics,
-    }
-    recipe = recipes.evaluate(config, {name: ref.key for name, ref in inputs.items()}, counting, seed)
+    store, inputs = context.store, vars(measured)
+    recipe = recipes.evaluate(config, {name: ref.key for name, ref in inputs.items()}, counting, context.seed)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
         metrics = measure(
-            text_parts(store, documents, PART_ROWS),
-            read_keywords(store, topics),
-            store.array(labels, "labels"),
-            store.array(embeddings, "embeddings"),
-            store.array(reduced, "reduced"),
-            read_classes(store, documents),
+            text_parts(store, measured.documents, PART_ROWS),
+            read_keywords(store, measured.topics),
+            store.array(measured.labels, "labels"),
+            store.array(measured.embeddings, "embeddings"),
+            store.array(measured.reduced, "reduced"),
+            read_classes(store, measured.documents),
             config,
             counting,
-            seed,
+            context.seed,
         )
+        labels = measured.labels
         if "stability.npy" in store.manifest(labels.kind, labels.key)["files"]:
             metrics["stability"] = round(float(store.array(labels, "stability").mean()), 9)
         metrics["outlier_share_before"] = store.meta(labels)["outlier_share_before"]
-        metrics["truncated_share"] = store.meta(embeddings)["truncated_share"]
-        metrics["n_empty"] = store.meta(documents)["n_empty"]
-        writer.rows = documents.rows
+        metrics["truncated_share"] = store.meta(measured.embeddings)["truncated_share"]
+        metrics["n_empty"] = store.meta(measured.documents)["n_empty"]
+        writer.rows = measured.documents.rows
         writer.save_json("metrics", metrics)
     return store.committed(recipe, writer)
 

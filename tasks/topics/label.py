@@ -34,6 +34,7 @@ from topicflow.tasks.encoding.adapters import apply_adapter, find_adapter
 from topicflow.tasks.encoding.embed import embed_missing, text_parts
 from topicflow.tasks.encoding.encoders import EncoderFiles, find_encoder, load_encoder
 from topicflow.tasks.encoding.vector_store import VectorStore, text_digests
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
 from topicflow.tasks.topics import recipes
@@ -235,23 +236,31 @@ def topics_table(
     )
 
 
+@dataclass(frozen=True)
+class Clustered:
+    """The artifacts that topics are made from."""
+
+    documents: ArtifactRef
+    embeddings: ArtifactRef
+    labels: ArtifactRef
+    counts: ArtifactRef
+
+
 @task(name="label", cache_policy=NO_CACHE, persist_result=False)
 def label(
-    store: ArtifactStore,
-    documents: ArtifactRef,
-    embeddings: ArtifactRef,
-    labels: ArtifactRef,
-    counts: ArtifactRef,
+    context: Context,
+    clustered: Clustered,
     config: LabelConfig,
     counting: CountConfig,
     encoding: SentenceTransformersEmbed | StaticEmbed | ApiEmbed | PrecomputedEmbed | ImagesEmbed,
-    runtime: RuntimeConfig,
 ) -> ArtifactRef:
-    """Return the topics' artifact, computing it on a miss."""
+    """Return the topics' artifact, computing it on a miss; `encoding` has embedded the documents."""
+    store, documents, embeddings = context.store, clustered.documents, clustered.embeddings
+    labels, counts = clustered.labels, clustered.counts
     files = (
         None
         if isinstance(encoding, PrecomputedEmbed | ImagesEmbed)
-        else find_encoder(encoding, runtime.device, store)
+        else find_encoder(encoding, context.runtime.device, store)
     )
     recipe = recipes.label(
         config, documents.key, embeddings.key, labels.key, counts.key, files.key if files else "precomputed"
@@ -270,7 +279,7 @@ def label(
             and not isinstance(encoding, PrecomputedEmbed | ImagesEmbed)
         ):
             candidates = topic_words.candidates(config.n_candidates)
-            words = _embed_words(store, writer, candidates, files, encoding, runtime)
+            words = _embed_words(store, writer, candidates, files, encoding, context.runtime)
             keywords = choose_keywords(candidates, centroids, words, config)
         # a topic with many copies gets fewer examples instead of a longer search
         closest = closest_rows(vectors, topics, centroids, 20 * config.n_representative)

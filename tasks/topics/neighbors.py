@@ -22,6 +22,7 @@ from topicflow.tasks.core.vectors.blocks import threads
 from topicflow.tasks.core.vectors.descent import descent_neighbors
 from topicflow.tasks.core.vectors.equals import EqualRows, equal_rows, row_hashes
 from topicflow.tasks.core.vectors.knn import exact_neighbors, pynndescent_neighbors, recall
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.devices import resolve_device
 from topicflow.tasks.execution.parts import discard_all
 from topicflow.tasks.execution.states import cached
@@ -87,10 +88,9 @@ def find_neighbors(
 
 
 @task(name="neighbors", cache_policy=NO_CACHE, persist_result=False)
-def neighbors(
-    store: ArtifactStore, embeddings: ArtifactRef, config: NeighborsConfig, runtime: RuntimeConfig
-) -> ArtifactRef:
+def neighbors(context: Context, embeddings: ArtifactRef, config: NeighborsConfig) -> ArtifactRef:
     """Return the neighbour graph's artifact, computing it on a miss; above `fit_limit` the graph of a sample."""
+    store, runtime = context.store, context.runtime
     recipe = recipes.neighbors(config, embeddings.key)
     if found := store.find(recipe):
         return cached(found)

@@ -14,17 +14,17 @@ from topicflow.configs.sections.reduce import (
     PcaReduce,
     UmapReduce,
 )
-from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.layout.components import principal_components
 from topicflow.tasks.core.layout.diffusion import diffuse, directions
 from topicflow.tasks.core.layout.fuzzy import fuzzy_graph
 from topicflow.tasks.core.layout.parallel_layout import EXTENT, parallel_layout
 from topicflow.tasks.core.layout.seeded_layout import umap_layout
 from topicflow.tasks.core.vectors.unit_rows import unit_rows
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.devices import resolve_device
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import DETAILS
-from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.store.resources import compiled_threads
 from topicflow.tasks.topics import recipes
 from topicflow.tasks.topics.fitted_sample import read_sample
@@ -185,15 +185,14 @@ def _all_equal(vectors: NDArray[np.float32]) -> bool:
 
 @task(name="reduce", cache_policy=NO_CACHE, persist_result=False)
 def reduce(
-    store: ArtifactStore,
+    context: Context,
     embeddings: ArtifactRef,
     neighbors: ArtifactRef,
     config: AnyReduce,
-    seed: int,
-    runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the reduced vectors' artifact, computing it on a miss."""
-    recipe = recipes.reduce(config, embeddings.key, neighbors.key, seed)
+    store, runtime = context.store, context.runtime
+    recipe = recipes.reduce(config, embeddings.key, neighbors.key, context.seed)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer, compiled_threads(runtime.n_threads):
@@ -205,7 +204,9 @@ def reduce(
             fitted = vectors if sample is None else vectors[sample.rows]
             laid_out["engine"] = engine = layout_engine(config, len(fitted), resolve_device(runtime.device))
             DETAILS.info("layout of %s points by %s", f"{len(fitted):,}", engine)
-            reduced = reduce_graph(indices, distances, fitted, config, seed, runtime.n_threads, engine)
+            reduced = reduce_graph(
+                indices, distances, fitted, config, context.seed, runtime.n_threads, engine
+            )
             if sample is not None:
                 reduced = sample.place(reduced if len(fitted) != 2 else two_places(config.n_components))
         elif isinstance(config, DiffusionReduce):

@@ -32,6 +32,7 @@ from topicflow.configs.sections.tuning import (
 from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.tuning import recipes
@@ -155,20 +156,19 @@ def link_roles(links: Numbers, n_items: int, split: SplitExamples, seed: int) ->
 
 @task(name="examples", cache_policy=NO_CACHE, persist_result=False)
 def examples(
-    store: ArtifactStore,
+    context: Context,
     documents: ArtifactRef,
     config: AnyExamples,
     split: SplitExamples,
-    seed: int,
-    runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the examples' artifact, reading and splitting them on a miss."""
-    recipe = recipes.examples(config, split, documents.key, source_digest(config, runtime), seed)
+    store, seed = context.store, context.seed
+    recipe = recipes.examples(config, split, documents.key, source_digest(config, context.runtime), seed)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
         if isinstance(config, ClassExamples | TopicExamples):
-            arrays, meta = _of_classes(store, documents, config, split, seed, runtime)
+            arrays, meta = _of_classes(store, documents, config, split, seed, context.runtime)
         else:
             arrays, meta = _of_links(store, documents, config, split, seed)
             if "texts" in arrays:

@@ -21,6 +21,7 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.tuning import FullTune
 from topicflow.tasks.encoding.encoders import find_encoder
 from topicflow.tasks.errors import ConfigError, StageError, first_line
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.tuning.example_set import ExampleSet
 from topicflow.tasks.tuning.examples import TRAINING, VALIDATION
 
@@ -37,8 +38,7 @@ def tune_encoder(
     examples: ExampleSet,
     encoding: SentenceTransformersEmbed,
     config: FullTune,
-    seed: int,
-    runtime: RuntimeConfig,
+    context: Context,
 ) -> dict[str, Any]:
     """Write the tuned model to a folder, weights as safetensors, and return how it was trained.
 
@@ -54,10 +54,8 @@ def tune_encoder(
         The encoder to train; it is trained in float32 for any precision.
     config : FullTune
         Number of passes, batch size and learning rate.
-    seed : int
-        Seed of the order of batches.
-    runtime : RuntimeConfig
-        Device and threads.
+    context : Context
+        The seed decides the order of batches; the runtime has device and threads.
 
     Raises
     ------
@@ -76,13 +74,13 @@ def tune_encoder(
         raise ConfigError(msg)
     import torch
 
-    if runtime.n_threads:
-        torch.set_num_threads(runtime.n_threads)
-    model = _load(encoding, runtime)
+    if context.runtime.n_threads:
+        torch.set_num_threads(context.runtime.n_threads)
+    model = _load(encoding, context.runtime)
     training, validation = _columns(texts, examples, TRAINING), _columns(texts, examples, VALIDATION)
     try:
         losses = _train(
-            model, training, validation, examples, config, seed, on_cpu=str(model.device) == "cpu"
+            model, training, validation, examples, config, context.seed, on_cpu=str(model.device) == "cpu"
         )
     except (RuntimeError, ValueError) as error:
         msg = f"tune: training {encoding.model} failed: {first_line(error)}"

@@ -31,8 +31,9 @@ from topicflow.tasks.core.learning.similarity import (
     same_class_shares,
     triplet_accuracy,
 )
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
-from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.store.resources import compiled_threads, one_torch_thread
 from topicflow.tasks.topics.cluster import cluster_points
 from topicflow.tasks.topics.neighbors import distinct_points, find_neighbors
@@ -157,29 +158,28 @@ def side_by_side(raw: Figures, tuned: Figures, chance: float | None = None) -> d
 
 @task(name="judge", cache_policy=NO_CACHE, persist_result=False)
 def judge(
-    store: ArtifactStore,
+    context: Context,
     chosen: ArtifactRef,
     raw: ArtifactRef,
     tuned: ArtifactRef,
     encodings: tuple[AnyEmbed, AnyEmbed],
     config: JudgeConfig,
-    seed: int,
-    runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the artifact of the metrics of raw and tuned vectors, measuring on a miss.
 
     `encodings` are the sections with which `raw` and `tuned` were embedded; texts of pairs are embedded with them,
     too.
     """
-    recipe = recipes.measured_spaces(config, chosen.key, raw.key, tuned.key, seed)
+    store = context.store
+    recipe = recipes.measured_spaces(config, chosen.key, raw.key, tuned.key, context.seed)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
         measured: list[Figures] = []
         for embeddings, encoding in zip((raw, tuned), encodings, strict=True):
-            examples = read_examples(store, chosen, embeddings, encoding, runtime)
+            examples = read_examples(store, chosen, embeddings, encoding, context.runtime)
             with one_torch_thread():
-                measured.append(measure_space(examples, config, seed, runtime))
+                measured.append(measure_space(examples, config, context.seed, context.runtime))
         counts = {name: value for name, value in store.meta(chosen).items() if name.startswith("n_")}
         chance = chance_share(examples.of(HELD_OUT)[1]) if examples.links is None else None
         writer.save_json("metrics", {**counts, **side_by_side(measured[0], measured[1], chance)})

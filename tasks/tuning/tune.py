@@ -12,7 +12,6 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransformersEmbed
-from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.tuning import AdapterTune, FullTune
 from topicflow.tasks.core.learning import metric_head
 from topicflow.tasks.core.learning.class_head import fit_class_heads, with_gate
@@ -21,8 +20,9 @@ from topicflow.tasks.core.learning.similarity import same_class_shares
 from topicflow.tasks.encoding.adapters import save_adapter
 from topicflow.tasks.encoding.encoders import find_encoder
 from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
-from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.store.resources import one_torch_thread
 from topicflow.tasks.tuning import recipes
 from topicflow.tasks.tuning.example_set import AnyEmbed, ExampleSet, read_examples, read_roles, read_texts
@@ -169,16 +169,15 @@ def _training(config: AdapterTune, seed: int) -> metric_head.Training:
 
 @task(name="tune", cache_policy=NO_CACHE, persist_result=False)
 def tune(
-    store: ArtifactStore,
+    context: Context,
     documents: ArtifactRef,
     embeddings: ArtifactRef,
     chosen: ArtifactRef,
     encoding: AnyEmbed,
     config: AdapterTune | FullTune,
-    seed: int,
-    runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the artifact of the adapter or of the tuned model, training it on a miss."""
+    store, seed, runtime = context.store, context.seed, context.runtime
     encoder, model = "precomputed", "precomputed vectors"
     if not isinstance(encoding, PrecomputedEmbed):
         encoder, model = find_encoder(encoding, runtime.device, store).key, encoding.model
@@ -197,7 +196,7 @@ def tune(
             items, roles = read_texts(store, documents, chosen), read_roles(store, chosen)
             if roles.links is not None:
                 check_pairs(roles)
-            about |= tune_encoder(writer.folder / "model", items, roles, encoding, config, seed, runtime)
+            about |= tune_encoder(writer.folder / "model", items, roles, encoding, config, context)
         else:
             examples = read_examples(store, chosen, embeddings, encoding, runtime)
             with one_torch_thread():

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.clusters.assign import neighbor_weights
 from topicflow.tasks.core.clusters.clustering import Clustering
 from topicflow.tasks.core.clusters.drifts import distance_histogram, own_distances, topic_counts
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.parts import discard_all
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -28,23 +28,22 @@ from topicflow.tasks.updates.topic_state import Fit
 
 @task(name="cells", cache_policy=NO_CACHE, persist_result=False)
 def cells(
-    store: ArtifactStore,
+    context: Context,
     embeddings: ArtifactRef,
     neighbors: ArtifactRef,
     labels: ArtifactRef,
     topics: ArtifactRef,
-    seed: int,
-    runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the fitted vectors' cells with the sizes and distances of the fit's topics, computed on a miss."""
+    store = context.store
     inputs = {"embeddings": embeddings, "neighbors": neighbors, "labels": labels, "topics": topics}
-    recipe = recipes.cells({name: ref.key for name, ref in inputs.items()}, seed)
+    recipe = recipes.cells({name: ref.key for name, ref in inputs.items()}, context.seed)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
         sample = sample_of(store, neighbors)
         fitted = fitted_vectors(store, embeddings, sample)
-        save_cells(writer, fitted, store.array(neighbors, "indices"), seed, runtime.n_threads)
+        save_cells(writer, fitted, store.array(neighbors, "indices"), context.seed, context.runtime.n_threads)
         own, centroids = np.asarray(store.array(labels, "labels")), store.array(topics, "centroids")
         distances = own_distances(store.array(embeddings, "embeddings"), own, centroids)
         writer.save_array("topic_counts", topic_counts(own, len(centroids)))
@@ -55,8 +54,9 @@ def cells(
 
 
 @task(name="assign", cache_policy=NO_CACHE, persist_result=False)
-def assign(store: ArtifactStore, embeddings: ArtifactRef, fit: Fit, runtime: RuntimeConfig) -> ArtifactRef:
+def assign(context: Context, embeddings: ArtifactRef, fit: Fit) -> ArtifactRef:
     """Return the labels of new documents in a fit, with their places and distances, computed on a miss."""
+    store = context.store
     recipe = recipes.assign({"embeddings": embeddings.key, "cells": fit.cells, "layout": fit.layout})
     if found := store.find(recipe):
         return cached(found)
@@ -64,7 +64,7 @@ def assign(store: ArtifactStore, embeddings: ArtifactRef, fit: Fit, runtime: Run
         sample = sample_of(store, _ref("neighbors", fit.neighbors))
         vectors, index = _ref("embeddings", fit.embeddings), _ref("cells", fit.cells)
         fitted = Fitted(vectors, sample, index, "assign", recipes.VERSIONS["assign"])
-        parts = look_up(store, embeddings, fitted, runtime)
+        parts = look_up(store, embeddings, fitted, context.runtime)
         clustering, layout = _fitted_results(store, fit, sample)
         told = [_told(*found, clustering, layout) for found in read_lookups(store, parts)]
         labels, probabilities, scores, places = (np.concatenate(each) for each in zip(*told, strict=True))

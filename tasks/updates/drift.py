@@ -23,6 +23,7 @@ from topicflow.tasks.core.clusters.drifts import (
     population_stability,
     topic_counts,
 )
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -103,9 +104,10 @@ def over_thresholds(figures: Mapping[str, float | int], config: DriftConfig) -> 
 
 @task(name="drift", cache_policy=NO_CACHE, persist_result=False)
 def drift(
-    store: ArtifactStore, state: TopicState, labels: ArtifactRef, counts: ArtifactRef, config: DriftConfig
+    context: Context, state: TopicState, labels: ArtifactRef, counts: ArtifactRef, config: DriftConfig
 ) -> ArtifactRef:
     """Return the drift of all documents since the fit, computed on a miss from the last drift and the new documents."""
+    store = context.store
     n_updates = state.n_since_fit + 1
     inputs = {
         "cells": state.fit.cells,

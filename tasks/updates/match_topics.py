@@ -25,6 +25,7 @@ from topicflow.tasks.core.clusters.matching import (
     match_topics,
     topic_events,
 )
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.updates import recipes
@@ -103,7 +104,7 @@ def first_lineage(n_topics: int) -> Lineage:
 
 @task(name="match", cache_policy=NO_CACHE, persist_result=False)
 def match(
-    store: ArtifactStore,
+    context: Context,
     state: TopicState | None,
     labels: ArtifactRef,
     topics: ArtifactRef,
@@ -127,6 +128,7 @@ def match(
     Shared documents are counted only among the documents of both fits: later documents were assigned by a vote, which
     puts the documents of a new theme into the nearest old topic.
     """
+    store = context.store
     inputs = {"labels": labels.key, "topics": topics.key, "state": state.key if state else ""}
     recipe = recipes.lineage(config, inputs)
     if found := store.find(recipe):

@@ -13,6 +13,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.tasks.encoding.vector_store import text_digests
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.updates import recipes
@@ -22,13 +23,14 @@ PART_ROWS = 20_000
 
 
 @task(name="gather", cache_policy=NO_CACHE, persist_result=False)
-def gather(store: ArtifactStore, batches: Sequence[ArtifactRef]) -> ArtifactRef:
+def gather(context: Context, batches: Sequence[ArtifactRef]) -> ArtifactRef:
     """Return the documents of all batches as one artifact, written on a miss.
 
     Notes
     -----
     Reads and writes every document, part by part; a column that a batch lacks is null there.
     """
+    store = context.store
     recipe = recipes.merged_batches([batch.key for batch in batches])
     if found := store.find(recipe):
         return cached(found)

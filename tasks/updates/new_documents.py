@@ -18,7 +18,6 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.load import LoadConfig
-from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.update import ArriveConfig
 from topicflow.tasks.documents import recipes as documents_recipes
 from topicflow.tasks.documents.columns import require_column
@@ -27,6 +26,7 @@ from topicflow.tasks.documents.load import may_help, write_documents
 from topicflow.tasks.documents.sources import Source, check_columns, fingerprint, open_source
 from topicflow.tasks.documents.timestamps import FIRST, Order
 from topicflow.tasks.errors import ConfigError, DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -45,13 +45,13 @@ from topicflow.tasks.updates.topic_state import TopicState
     retry_condition_fn=may_help,
 )
 def arrive(
-    store: ArtifactStore,
+    context: Context,
     state: TopicState | None,
     loading: LoadConfig,
     config: ArriveConfig,
-    runtime: RuntimeConfig,
 ) -> ArtifactRef:
     """Return the new documents of the input; `rows` is their number, 0 if there are none."""
+    store = context.store
     before = fingerprint(loading)
     state_key = state.key if state else ""
     if before and (found := store.find(recipes.new_documents(loading, config, before, state_key))):
@@ -60,7 +60,7 @@ def arrive(
             return cached(found)
     orders = known_orders(store, state)
     _check_orders(orders, loading)
-    with measured() as usage, open_source(loading, runtime.chunk_rows) as source:
+    with measured() as usage, open_source(loading, context.runtime.chunk_rows) as source:
         _check(source, loading, config)
         known = known_documents(store, state)
         sieve = Sieve(loading, config, source, known, state.watermark if state else None, orders)

@@ -18,6 +18,7 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.tasks.encoding.embed import text_parts
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.report.report import pack, report_blocks
 from topicflow.tasks.report.report_page import build_page
@@ -64,7 +65,7 @@ def lasting(labels: NDArray[np.int32], ids: NDArray[np.int32]) -> NDArray[np.int
 
 @task(name="overview", cache_policy=NO_CACHE, persist_result=False)
 def overview(
-    store: ArtifactStore,
+    context: Context,
     config: UpdateTopicsConfig,
     batches: Sequence[Batch],
     topics: ArtifactRef,
@@ -78,6 +79,7 @@ def overview(
     Reads every text once to count words that occur together, and keeps 21 bytes per document in memory; writes a page
     whose size is limited by `report.max_points`. The time grows with all documents, not only with the new ones.
     """
+    store = context.store
     keys = digest(canonical_json([vars(batch) for batch in batches]))
     named = digest(canonical_json([[number, vars(names[number])] for number in ids]))
     inputs = {"batches": keys, "topics": topics.key}

@@ -30,6 +30,7 @@ from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactStore
 from topicflow.tasks.topics.evaluate import read_classes
 
@@ -125,8 +126,10 @@ def main() -> None:
     args = parser.parse_args()
     store, runtime, rows = ArtifactStore(args.store), RuntimeConfig(), []
     for name in args.corpora:
-        documents = result(load.fn(store, CORPORA[name].load_config(args.scratch), runtime))
-        encoded = result(embed.fn(store, documents, SentenceTransformersEmbed(precision="int8"), runtime))
+        documents = result(load.fn(Context(store, runtime=runtime), CORPORA[name].load_config(args.scratch)))
+        encoded = result(
+            embed.fn(Context(store, runtime=runtime), documents, SentenceTransformersEmbed(precision="int8"))
+        )
         vectors = np.asarray(store.array(encoded, "embeddings"))
         classes = read_classes(store, documents)
         sizes = [size for size in args.sizes if size <= len(vectors)]

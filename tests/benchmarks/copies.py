@@ -29,6 +29,7 @@ from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import NoReduce, ParallelUmapReduce, PcaReduce, UmapReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, digest
 from topicflow.tasks.topics.cluster import AnyCluster, cluster
 from topicflow.tasks.topics.neighbors import neighbors
@@ -57,9 +58,9 @@ def topics(
     """Return the topic (n,) of each vector from the stages."""
     runtime = RuntimeConfig(store="", runs="")
     embeddings = _saved(store, vectors)
-    graph = _ref(neighbors.fn(store, embeddings, NeighborsConfig(), runtime))
-    reduced = _ref(reduce.fn(store, embeddings, graph, layout, 0, runtime))
-    labels = _ref(cluster.fn(store, embeddings, graph, reduced, clustering, 0, runtime))
+    graph = _ref(neighbors.fn(Context(store, 0, runtime), embeddings, NeighborsConfig()))
+    reduced = _ref(reduce.fn(Context(store, 0, runtime), embeddings, graph, layout))
+    labels = _ref(cluster.fn(Context(store, 0, runtime), embeddings, graph, reduced, clustering))
     return np.asarray(store.array(labels, "labels"))
 
 

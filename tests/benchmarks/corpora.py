@@ -15,6 +15,7 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -70,8 +71,10 @@ CORPORA = {
 def embedded(name: str, store: ArtifactStore, scratch: Path) -> tuple[ArtifactRef, ArtifactRef]:
     """Return the documents and embeddings of a corpus, from the store or computed now."""
     runtime = RuntimeConfig()
-    documents = result(load.fn(store, CORPORA[name].load_config(scratch), runtime))
-    return documents, result(embed.fn(store, documents, SentenceTransformersEmbed(), runtime))
+    documents = result(load.fn(Context(store, runtime=runtime), CORPORA[name].load_config(scratch)))
+    return documents, result(
+        embed.fn(Context(store, runtime=runtime), documents, SentenceTransformersEmbed())
+    )
 
 
 def reddit_titles(scratch: Path, n_rows: int) -> Path:

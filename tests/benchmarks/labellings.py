@@ -13,6 +13,7 @@ from topicflow.configs.sections.cluster import GraphCluster, HdbscanCluster
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import DiffusionReduce, ParallelUmapReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactStore, Recipe
 from topicflow.tasks.topics.cluster import AnyCluster, cluster
 from topicflow.tasks.topics.neighbors import neighbors
@@ -35,7 +36,6 @@ def layout_labels(vectors: Vectors, smallest: int, seed: int, max_topic_share: f
 
 def stage_labels(vectors: Vectors, reducing: AnyReduce, clustering: AnyCluster, seed: int) -> Labels:
     """Return the labels (n,) of the stages neighbors, reduce and cluster in a store of their own."""
-    runtime = RuntimeConfig()
     with tempfile.TemporaryDirectory() as folder:
         store = ArtifactStore(Path(folder))
         recipe = Recipe("embed", "embeddings", 1)
@@ -43,9 +43,10 @@ def stage_labels(vectors: Vectors, reducing: AnyReduce, clustering: AnyCluster, 
             writer.save_array("embeddings", vectors)
             writer.rows = len(vectors)
         embeddings = store.committed(recipe, writer)
-        graph = result(neighbors.fn(store, embeddings, NeighborsConfig(), runtime))
-        reduced = result(reduce.fn(store, embeddings, graph, reducing, seed, runtime))
-        found = result(cluster.fn(store, embeddings, graph, reduced, clustering, seed, runtime))
+        context = Context(store, seed, RuntimeConfig())
+        graph = result(neighbors.fn(context, embeddings, NeighborsConfig()))
+        reduced = result(reduce.fn(context, embeddings, graph, reducing))
+        found = result(cluster.fn(context, embeddings, graph, reduced, clustering))
         return np.array(store.array(found, "labels"))
 
 

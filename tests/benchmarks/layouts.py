@@ -32,6 +32,7 @@ from topicflow.tasks.core.clusters.quality import neighbor_preservation, trustwo
 from topicflow.tasks.core.layout.fuzzy import fuzzy_graph
 from topicflow.tasks.core.layout.parallel_layout import parallel_layout
 from topicflow.tasks.core.layout.seeded_layout import umap_layout
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactStore, Recipe
 from topicflow.tasks.topics.cluster import cluster, cluster_points
 from topicflow.tasks.topics.evaluate import read_classes
@@ -94,11 +95,15 @@ def sample_fits(n_rows: int, scratch: Path, seed: int) -> list[dict[str, Any]]:
     runtime, clustering = RuntimeConfig(), HdbscanCluster(method="hdbscan", min_cluster_size=50)
     for limit, used in ((n_rows, seed), (n_rows, seed + 1), (n_rows // 2, seed), (n_rows // 4, seed)):
         started = time.perf_counter()
-        graph = result(neighbors.fn(store, embeddings, NeighborsConfig(fit_limit=limit), runtime))
-        reduced = result(
-            reduce.fn(store, embeddings, graph, ParallelUmapReduce(method="parallel_umap"), used, runtime)
+        graph = result(
+            neighbors.fn(Context(store, used, runtime), embeddings, NeighborsConfig(fit_limit=limit))
         )
-        made = result(cluster.fn(store, embeddings, graph, reduced, clustering, used, runtime))
+        reduced = result(
+            reduce.fn(
+                Context(store, used, runtime), embeddings, graph, ParallelUmapReduce(method="parallel_umap")
+            )
+        )
+        made = result(cluster.fn(Context(store, used, runtime), embeddings, graph, reduced, clustering))
         labels.append(np.asarray(store.array(made, "labels")))
         nmi = float(normalized_mutual_info_score(truth, labels[-1]))
         rows.append(

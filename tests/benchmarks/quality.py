@@ -35,11 +35,12 @@ from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import DiffusionReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding.embed import text_parts
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.cluster import AnyCluster, cluster
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.topics.evaluate import measure, read_classes, read_keywords
-from topicflow.tasks.topics.label import label
+from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.reduce import reduce
 
@@ -68,13 +69,19 @@ def our_topics(
 ) -> tuple[np.ndarray, list[list[str]]]:
     """Return labels and keywords from the pipeline's stages."""
     runtime = RuntimeConfig()
-    graph = result(neighbors.fn(store, embeddings, NeighborsConfig(), runtime))
-    reduced = result(reduce.fn(store, embeddings, graph, DiffusionReduce(), seed, runtime))
-    labels = result(cluster.fn(store, embeddings, graph, reduced, clustering, seed, runtime))
-    counts = result(count.fn(store, documents, counting, runtime))
+    graph = result(neighbors.fn(Context(store, seed, runtime), embeddings, NeighborsConfig()))
+    reduced = result(reduce.fn(Context(store, seed, runtime), embeddings, graph, DiffusionReduce()))
+    labels = result(cluster.fn(Context(store, seed, runtime), embeddings, graph, reduced, clustering))
+    counts = result(count.fn(Context(store, runtime=runtime), documents, counting))
     encoding = SentenceTransformersEmbed()
     topics = result(
-        label.fn(store, documents, embeddings, labels, counts, labelling, counting, encoding, runtime)
+        label.fn(
+            Context(store, runtime=runtime),
+            Clustered(documents, embeddings, labels, counts),
+            labelling,
+            counting,
+            encoding,
+        )
     )
     return np.asarray(store.array(labels, "labels")), read_keywords(store, topics)
 

@@ -35,11 +35,12 @@ from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import ParallelUmapReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding.embed import text_parts
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.cluster import cluster
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.topics.evaluate import measure, read_classes, read_keywords
-from topicflow.tasks.topics.label import label
+from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.reduce import reduce
 
@@ -64,17 +65,26 @@ def our_run(
         seconds[stage], started = time.perf_counter() - started, time.perf_counter()
         return result(made)
 
-    graph = lap("neighbors", neighbors.fn(store, embeddings, NeighborsConfig(), runtime))
+    graph = lap("neighbors", neighbors.fn(Context(store, seed, runtime), embeddings, NeighborsConfig()))
     reduced = lap(
         "reduce",
-        reduce.fn(store, embeddings, graph, ParallelUmapReduce(method="parallel_umap"), seed, runtime),
+        reduce.fn(
+            Context(store, seed, runtime), embeddings, graph, ParallelUmapReduce(method="parallel_umap")
+        ),
     )
     clustering = HdbscanCluster(method="hdbscan", min_cluster_size=10, implementation=implementation)
-    labels = lap("cluster", cluster.fn(store, embeddings, graph, reduced, clustering, seed, runtime))
-    counts = lap("count", count.fn(store, documents, counting, runtime))
+    labels = lap("cluster", cluster.fn(Context(store, seed, runtime), embeddings, graph, reduced, clustering))
+    counts = lap("count", count.fn(Context(store, runtime=runtime), documents, counting))
     modelled = (documents, embeddings, labels, counts)
     topics = lap(
-        "label", label.fn(store, *modelled, LabelConfig(), counting, SentenceTransformersEmbed(), runtime)
+        "label",
+        label.fn(
+            Context(store, runtime=runtime),
+            Clustered(*modelled),
+            LabelConfig(),
+            counting,
+            SentenceTransformersEmbed(),
+        ),
     )
     return seconds, np.asarray(store.array(labels, "labels")), read_keywords(store, topics)
 

@@ -29,6 +29,7 @@ from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactStore
 from topicflow.tasks.topics.evaluate import read_classes
 
@@ -123,11 +124,12 @@ def main() -> None:
         "--peer-up-to", type=int, default=11_000, help="documents up to which BERTopic is fitted"
     )
     args = parser.parse_args()
-    store, runtime, rows = ArtifactStore(args.store), RuntimeConfig(), []
+    store, rows = ArtifactStore(args.store), []
+    context = Context(store, 0, RuntimeConfig())
     for name in args.corpora:
         corpus, smallest = CORPORA[name]
-        documents = result(load.fn(store, corpus.load_config(args.scratch), runtime))
-        encoded = result(embed.fn(store, documents, SentenceTransformersEmbed(precision="int8"), runtime))
+        documents = result(load.fn(context, corpus.load_config(args.scratch)))
+        encoded = result(embed.fn(context, documents, SentenceTransformersEmbed(precision="int8")))
         vectors, classes = np.asarray(store.array(encoded, "embeddings")), read_classes(store, documents)
         ways = [way for way in WAYS if way != "bertopic" or len(vectors) <= args.peer_up_to]
         for way, kind in itertools.product(ways, ("seeds", "shuffles", "99 %")):

@@ -162,7 +162,7 @@ def test_a_long_query_is_reported(topicflow: Topicflow) -> None:
     outcome = topicflow("search", "red " * 30)
     assert outcome.code == 0
     assert outcome.errors == [
-        "warning: the query is longer than the 16 tokens that the encoder reads; its end counts for BM25 alone"
+        "warning: the query is longer than the 16 tokens that the encoder reads; its end counts only for BM25"
     ]
 
 
@@ -175,7 +175,7 @@ def test_a_changed_file_is_reported_and_indexed(topicflow: Topicflow, folder: Pa
     outcome = topicflow("search", "zebra", "--mode", "bm25")
     assert outcome.out == "no document was found\n"
     assert outcome.errors == [
-        f"warning: {path} has changed since this index was built; `topicflow index CONFIG` takes the changes in"
+        f"warning: {path} has changed since this index was built; `topicflow index CONFIG` adds the changes"
     ]
     record = topicflow("index", "config.toml", "--json").record
     assert (record["metrics"]["added"], record["metrics"]["removed"], record["n_documents"]) == (2, 1, 81)

@@ -14,6 +14,7 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding.api import probes
 from topicflow.tasks.encoding.embed import embed, embed_texts
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactStore
 
 TEXTS = [
@@ -58,14 +59,14 @@ def raw(url: str, texts: list[str]) -> np.ndarray:
 
 def test_vectors_are_the_servers_and_come_from_it_once(e5: str, store: ArtifactStore) -> None:
     documents = save_documents(store, [*TEXTS, TEXTS[0], ""])
-    made = embed.fn(store, documents, config_of(e5, batch_texts=2), RuntimeConfig())
+    made = embed.fn(Context(store), documents, config_of(e5, batch_texts=2))
     vectors = store.array(made, "embeddings")
     np.testing.assert_allclose(vectors[:6], raw(e5, TEXTS), atol=1e-6)
     np.testing.assert_array_equal(vectors[6], vectors[0])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)  # that of the empty text too
     assert store.meta(made)["n_embedded"] == 7
     assert store.meta(made)["n_requests"] == 4
-    again = embed.fn(store, save_documents(store, TEXTS[:3], "fewer"), config_of(e5), RuntimeConfig())
+    again = embed.fn(Context(store), save_documents(store, TEXTS[:3], "fewer"), config_of(e5))
     assert store.meta(again)["n_embedded"] == 0
     assert "n_requests" not in store.meta(again)
 
@@ -108,7 +109,7 @@ def test_llama_cpp_refuses_a_long_text_for_good_and_everything_is_embedded(
     """Started like this, it answers 500 to a text of more than 128 tokens, and 400 to an empty one."""
     long = "tea and coffee " * 60 + "are drinks"
     documents = save_documents(store, ["green tea", long, "", "a b c"])
-    made = embed.fn(store, documents, config_of(llama, retries=6), RuntimeConfig())
+    made = embed.fn(Context(store), documents, config_of(llama, retries=6))
     vectors, meta = store.array(made, "embeddings"), store.meta(made)
     assert vectors.shape == (4, 576)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)

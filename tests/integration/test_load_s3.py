@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from topicflow.configs.sections.load import LoadConfig
-from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.documents.sources import find_documents
 from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactStore
 
 TABLE = pl.DataFrame({"id": ["a", "b", "c"], "text": ["one", "two", "three"]})
@@ -37,7 +37,7 @@ def bucket(s3: Any, tmp_path: Path) -> Any:
 
 def refused(store: ArtifactStore, path: str) -> DataError:
     with pytest.raises(DataError) as caught:
-        load.fn(store, LoadConfig(path=path), RuntimeConfig())
+        load.fn(Context(store), LoadConfig(path=path))
     assert "\n" not in str(caught.value)
     assert path in str(caught.value)
     return caught.value
@@ -47,24 +47,24 @@ def refused(store: ArtifactStore, path: str) -> DataError:
 def test_the_same_documents_as_from_a_local_file(
     store: ArtifactStore, bucket: Any, tmp_path: Path, name: str
 ) -> None:
-    local = load.fn(store, LoadConfig(path=str(tmp_path / "x.parquet"), id_column="id"), RuntimeConfig())
+    local = load.fn(Context(store), LoadConfig(path=str(tmp_path / "x.parquet"), id_column="id"))
     config = LoadConfig(path=f"s3://corpus/{name}", id_column="id")
-    assert load.fn(store, config, RuntimeConfig()) == local
+    assert load.fn(Context(store), config) == local
     assert find_documents(store, config) is None  # read again in each run
 
 
 def test_a_folder_name_adds_no_column(store: ArtifactStore, bucket: Any, tmp_path: Path) -> None:
     bucket.upload_file(str(tmp_path / "x.parquet"), "corpus", "hive/year=2024/x.parquet")
-    ref = load.fn(store, LoadConfig(path="s3://corpus/hive/", format="parquet"), RuntimeConfig())
+    ref = load.fn(Context(store), LoadConfig(path="s3://corpus/hive/", format="parquet"))
     assert store.meta(ref)["columns"] == ["id", "text"]
 
 
 def test_changed_objects_are_seen(store: ArtifactStore, bucket: Any, tmp_path: Path) -> None:
     config = LoadConfig(path="s3://corpus/docs/x.parquet")
-    first = load.fn(store, config, RuntimeConfig())
+    first = load.fn(Context(store), config)
     TABLE[:1].write_parquet(tmp_path / "x.parquet")
     bucket.upload_file(str(tmp_path / "x.parquet"), "corpus", "docs/x.parquet")
-    second = load.fn(store, config, RuntimeConfig())
+    second = load.fn(Context(store), config)
     assert (first.rows, second.rows) == (3, 1)
 
 

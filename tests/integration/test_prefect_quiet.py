@@ -190,7 +190,7 @@ def test_ctrl_c(
             os.killpg(process.pid, signal.SIGINT)
     assert process.wait() == 130
     assert time.monotonic() - began < 8
-    assert lines[-1] == "stopped; the same command goes on where this one was"
+    assert lines[-1] == "stopped; the same command continues from here"
     assert [line.split()[0] for line in lines[:-1]] == STAGES[: len(lines) - 1]
     assert list((tmp_path / "store").glob(".staging/*")) == []
     assert not (tmp_path / "runs/trial/latest").exists()

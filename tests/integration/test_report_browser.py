@@ -16,7 +16,8 @@ import pytest
 from tests.fakes import save_documents
 from topicflow.configs.sections.report import ReportConfig
 from topicflow.tasks.duplicates.deduplicate import WAYS
-from topicflow.tasks.report.report import report
+from topicflow.tasks.execution.context import Context
+from topicflow.tasks.report.report import Shown, report
 from topicflow.tasks.report.report_page import RUN_PLACE, finish_report
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 
@@ -207,7 +208,9 @@ def write_page(
     store = ArtifactStore(folder / "store")
     refs = {kind: save(store, kind, content, n) for kind, content in planted(n, n_topics, **options).items()}
     refs |= left_out(store, n) if duplicates else {}
-    made = report.fn(store, **refs, config=config or ReportConfig(), name="Planted topics <em>&amp;</em>")
+    made = report.fn(
+        Context(store), Shown(**refs), config=config or ReportConfig(), name="Planted topics <em>&amp;</em>"
+    )
     page = store.path(made, "report.html").read_text(encoding="utf-8")
     path = folder / "report.html"
     path.write_text(finish_report(page, RUN), encoding="utf-8")

@@ -130,11 +130,8 @@ def test_schedules_overlaps_a_cancel_and_a_stop(
         "serving; Ctrl-C or SIGTERM stops",
     ]
     assert "topic_model/often trial: Running" in lines
-    assert any(line.endswith(": skipped, the run before is at work") for line in lines)
-    assert (
-        lines[-1]
-        == "stopped; runs that were running continue from their finished stages when they are run again"
-    )
+    assert any(line.endswith(": skipped, the run before is active") for line in lines)
+    assert lines[-1] == "stopped; active runs continue from their finished stages when they are run again"
     assert "Traceback" not in "".join(lines)
     deployment = prefect_server.ask("deployments/name/topic_model/often")
     assert deployment["paused"]  # nothing piles up while nobody serves

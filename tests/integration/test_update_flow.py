@@ -37,7 +37,7 @@ def test_a_series_as_it_is_typed(topicflow: Command, tmp_path: Path, prefect_ser
     config = write(tmp_path, story())
     said = topicflow("update", config, "--set", "gates.max_topics=1")
     assert said.code == 0
-    assert "update 2: 60 new documents, told to the topics there are\n" in said.out
+    assert "update 2: 60 new documents, assigned to the topics of the last fit\n" in said.out
     assert said.out.splitlines()[-1] == "not published: max_topics = 1: n_topics is 3"
     assert said.errors == ["gate: max_topics = 1: n_topics is 3; the run is kept and not published"]
     (kept,) = (path.parent.name for path in (tmp_path / "runs/story").glob("2*/drift.json"))
@@ -68,7 +68,7 @@ def test_compare_show_and_backfill_as_they_are_typed(topicflow: Command, tmp_pat
     runs = [record["run_id"] for record in told.record]
     assert (
         topicflow("update", config, "--backfill", "2", "--set", "period=1d").out
-        == "all of the last 2 periods are there\n"
+        == "the last 2 periods have their runs already\n"
     )
     compared = topicflow("compare", *runs, "--runs", tmp_path / "runs")
     assert compared.code == 0

@@ -25,6 +25,7 @@ from topicflow.tasks.encoding.embed import embed, embed_missing
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.encoding.vector_store import VectorStore, is_cut, text_digests
 from topicflow.tasks.errors import ConfigError, DataError, PipelineError, StageError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactStore
 
 TEXTS = [f"word{i} among {i % 7} others" for i in range(300)]
@@ -560,14 +561,14 @@ def test_a_server_that_is_down_is_not_needed_if_all_vectors_are_stored(
     documents = save_documents(store, TEXTS[:20])
     with EmbeddingServer() as server:
         config = config_of(server, retries=0)
-        made = embed.fn(store, documents, config, RuntimeConfig())
+        made = embed.fn(Context(store), documents, config)
     probes.probe.cache_clear()
-    again = embed.fn(store, documents, config, RuntimeConfig())
+    again = embed.fn(Context(store), documents, config)
     assert again.name == "Cached"
     assert again.data == made
     assert "; the vectors of m in the store are used" in caplog.text
     with pytest.raises(StageError, match="does not answer"):
-        embed.fn(store, save_documents(store, ["new"], "new"), config, RuntimeConfig())
+        embed.fn(Context(store), save_documents(store, ["new"], "new"), config)
 
 
 # --- the stage ---
@@ -576,7 +577,11 @@ def test_a_server_that_is_down_is_not_needed_if_all_vectors_are_stored(
 def test_the_record_says_what_was_asked_and_cut(store: ArtifactStore) -> None:
     with EmbeddingServer(max_tokens=512, tokens_status=500, tokens_message=LLAMA_CPP) as server:
         texts = [*TEXTS, LONG, LONG]
-        ref = embed.fn(store, save_documents(store, texts), config_of(server), RuntimeConfig(engine="dask"))
+        ref = embed.fn(
+            Context(store, runtime=RuntimeConfig(engine="dask")),
+            save_documents(store, texts),
+            config_of(server),
+        )
         meta = store.meta(ref)
         np.testing.assert_allclose(store.array(ref, "embeddings")[:300], server.unit(TEXTS), atol=1e-6)
         assert meta["truncated_share"] == pytest.approx(2 / 302)
@@ -586,9 +591,7 @@ def test_the_record_says_what_was_asked_and_cut(store: ArtifactStore) -> None:
             len(text.split()) for text in PROBES
         )
         assert store.state(*meta["beside"][0]) == "hit"
-        embed.fn(
-            store, save_documents(store, [*texts, "one more"], "more"), config_of(server), RuntimeConfig()
-        )
+        embed.fn(Context(store), save_documents(store, [*texts, "one more"], "more"), config_of(server))
         assert_each_once(server, [*TEXTS, "one more"])
 
 
@@ -601,11 +604,11 @@ def test_the_budget_stops_a_run_and_keeps_what_is_there(store: ArtifactStore) ->
             with pytest.raises(
                 BudgetSpentError, match=r"the 4 requests of embed\.max_requests are sent; .*120 texts were"
             ):
-                embed.fn(store, documents, config, RuntimeConfig())
+                embed.fn(Context(store), documents, config)
             vectors = VectorStore(store, find_encoder(config, "cpu", store).key)
             assert (vectors.locate(text_digests(pl.Series(TEXTS)))[:, 0] < 0).sum() == n_left
         load_encoder.cache_clear()
-        ref = embed.fn(store, documents, config, RuntimeConfig())
+        ref = embed.fn(Context(store), documents, config)
         np.testing.assert_allclose(store.array(ref, "embeddings"), server.unit(TEXTS), atol=1e-6)
         assert_each_once(server, TEXTS)
         queries = load(server, max_requests=1)

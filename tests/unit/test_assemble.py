@@ -18,13 +18,14 @@ from topicflow.configs.sections.embed import PrecomputedEmbed
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.errors import ArtifactError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.publish.topic_folder import join_passages, publish_run
 from topicflow.tasks.report.report_page import RUN_PLACE
 from topicflow.tasks.runs.records import RunId, run_folder, write_json
 from topicflow.tasks.runs.resolve import published_metrics, resolve
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 from topicflow.tasks.topics.count import count
-from topicflow.tasks.topics.label import label
+from topicflow.tasks.topics.label import Clustered, label
 
 
 def test_passages_are_joined_by_hand() -> None:
@@ -79,9 +80,13 @@ class Published:
         )  # fmt: skip
         counting, encoding = CountConfig(min_df=1), PrecomputedEmbed(method="precomputed", column="v")
         runtime = RuntimeConfig(store=str(store.root), runs=str(store.root.parent / "runs"))
-        counts = count.fn(store, documents, counting, runtime)
+        counts = count.fn(Context(store, runtime=runtime), documents, counting)
         topics = label.fn(
-            store, documents, embeddings, labels, counts, LabelConfig(), counting, encoding, runtime
+            Context(store, runtime=runtime),
+            Clustered(documents, embeddings, labels, counts),
+            LabelConfig(),
+            counting,
+            encoding,
         )
         reduced = save(store, "reduced", {"reduced": corpus.points})
         metrics = save(store, "metrics", {"metrics": {"n_topics": 3, "npmi": None}})

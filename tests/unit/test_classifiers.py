@@ -13,7 +13,6 @@ from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.configs.sections.classify import HeadConfig, PredictConfig, SetFitConfig
 from topicflow.configs.sections.cluster import ClassesCluster
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
-from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.classify.class_topics import number_classes
 from topicflow.tasks.classify.classifier_files import classifier_key
 from topicflow.tasks.classify.classifiers import Classifier, export_setfit, load_classifier
@@ -26,6 +25,7 @@ from topicflow.tasks.core.learning.splits import draw_batch
 from topicflow.tasks.encoding.encoders import find_encoder, load_body, load_encoder
 from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.errors import ArtifactError, ConfigError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.cluster import cluster
 
@@ -189,17 +189,17 @@ def test_setfit_is_recommended_only_if_it_is_significantly_better(tiny: Path) ->
 def test_the_line_with_setfit(store: ArtifactStore, tiny: Path, corpus: Corpus, tmp_path: Path) -> None:
     annotations = annotations_of(store, corpus, tiny)
     config = config_of(tiny, predict={"method": "setfit"})
-    comparison = contest.fn(store, annotations, config)
+    comparison = contest.fn(Context(store), annotations, config)
     table = store.table(comparison, "trials").collect()
     assert table["method"].to_list() == ["probe", "setfit"] * 2
     assert len(store.hits("trials")) == 4
-    assert contest.fn(store, annotations, config).data == comparison
+    assert contest.fn(Context(store), annotations, config).data == comparison
     more = config_of(tiny, compare={"n_splits": 3}, predict={"method": "setfit"})
-    assert contest.fn(store, annotations, more).key != comparison.key
+    assert contest.fn(Context(store), annotations, more).key != comparison.key
     assert len(store.hits("trials")) == 6  # two more, and none again
 
-    trained = train.fn(store, annotations, comparison, config)
-    assert train.fn(store, annotations, comparison, config).data == trained
+    trained = train.fn(Context(store), annotations, comparison, config)
+    assert train.fn(Context(store), annotations, comparison, config).data == trained
     folder = store.path(trained, "classifier.json").parent
     classifier = load_classifier(folder)
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} <= {
@@ -223,7 +223,7 @@ def test_the_line_with_setfit(store: ArtifactStore, tiny: Path, corpus: Corpus, 
         store, "embeddings", {"embeddings": corpus.embeddings}, {"encoder": "hash", "truncated_share": 0.0}
     )
     with pytest.raises(ConfigError, match="predict: the classifier: trained on embeddings of SetFit body of"):
-        predict.fn(store, documents, foreign, annotations, trained, PredictConfig())
+        predict.fn(Context(store), documents, foreign, annotations, trained, PredictConfig())
 
     target = tmp_path / "exported"
     export_setfit(folder, SentenceTransformersEmbed(model=str(tiny)), target)
@@ -262,14 +262,14 @@ def planted(
 
 def probe_of(store: ArtifactStore, annotations: ArtifactRef, tiny: Path) -> ArtifactRef:
     config = config_of(tiny, setfit={"enabled": False})
-    return train.fn(store, annotations, contest.fn(store, annotations, config), config)
+    return train.fn(Context(store), annotations, contest.fn(Context(store), annotations, config), config)
 
 
 def test_predictions_and_suggestions(store: ArtifactStore, tiny: Path, corpus: Corpus) -> None:
     documents, embeddings, annotations = planted(store, corpus)
     trained = probe_of(store, annotations, tiny)
     config = PredictConfig(threshold=0.8, n_suggestions=12)
-    ref = predict.fn(store, documents, embeddings, annotations, trained, config)
+    ref = predict.fn(Context(store), documents, embeddings, annotations, trained, config)
     best, probability = store.array(ref, "best"), store.array(ref, "probability")
     known = corpus.truth >= 0
     assert (best[known] == corpus.truth[known]).mean() > 0.95
@@ -281,8 +281,10 @@ def test_predictions_and_suggestions(store: ArtifactStore, tiny: Path, corpus: C
     assert len(set(suggested)) == 12
     assert not set(suggested) & set(labelled.tolist())
     assert (~known)[suggested].mean() > 0.5  # noise is between the classes
-    assert predict.fn(store, documents, embeddings, annotations, trained, config).data == ref
-    other = predict.fn(store, documents, embeddings, annotations, trained, PredictConfig(threshold=0.9))
+    assert predict.fn(Context(store), documents, embeddings, annotations, trained, config).data == ref
+    other = predict.fn(
+        Context(store), documents, embeddings, annotations, trained, PredictConfig(threshold=0.9)
+    )
     assert other.key != ref.key
 
 
@@ -341,7 +343,7 @@ def test_classes_as_a_clustering(store: ArtifactStore, tiny: Path, corpus: Corpu
     folder = store.path(probe_of(store, annotations, tiny), "classifier.json").parent
     config = ClassesCluster(method="classes", classifier=str(folder), threshold=0.8)
     unused = ArtifactRef("none", "none", "none")
-    ref = cluster.fn(store, embeddings, unused, unused, config, 1, RuntimeConfig())
+    ref = cluster.fn(Context(store, 1), embeddings, unused, unused, config)
     labels, names = np.asarray(store.array(ref, "labels")), store.meta(ref)["names"]
     probabilities = load_classifier(folder).probabilities(corpus.embeddings)
     expected = np.where(probabilities.max(axis=1) >= 0.8, probabilities.argmax(axis=1), -1)
@@ -350,7 +352,7 @@ def test_classes_as_a_clustering(store: ArtifactStore, tiny: Path, corpus: Corpu
     assert (np.diff(sizes) <= 0).all()
     assert store.meta(ref)["outlier_share"] == pytest.approx((expected < 0).mean())
     looser = config.model_copy(update={"threshold": 0.1})
-    all_sure = cluster.fn(store, embeddings, unused, unused, looser, 1, RuntimeConfig())
+    all_sure = cluster.fn(Context(store, 1), embeddings, unused, unused, looser)
     assert (np.asarray(store.array(all_sure, "labels")) >= 0).all()
     other = save(
         store,
@@ -360,4 +362,4 @@ def test_classes_as_a_clustering(store: ArtifactStore, tiny: Path, corpus: Corpu
         "other",
     )
     with pytest.raises(ConfigError, match=r"cluster\.classifier .*: trained on embeddings of planted"):
-        cluster.fn(store, other, unused, unused, config, 1, RuntimeConfig())
+        cluster.fn(Context(store, 1), other, unused, unused, config)

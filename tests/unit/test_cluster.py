@@ -14,6 +14,7 @@ from topicflow.tasks.core.clusters.assign import best_topics, bound_outliers, to
 from topicflow.tasks.core.clusters.clustering import Clustering, number_by_size
 from topicflow.tasks.core.clusters.merge import merge_topics
 from topicflow.tasks.errors import StageError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.cluster import check_size, cluster, cluster_points
 
@@ -424,7 +425,7 @@ def run(store: ArtifactStore, corpus: Corpus, config: object, seed: int = 1) -> 
     embeddings = save(store, "embeddings", {"embeddings": corpus.embeddings})
     reduced = save(store, "reduced", {"reduced": corpus.points})
     graph = save(store, "neighbors", {"indices": np.zeros((132, 2), np.int32)})
-    return cluster.fn(store, embeddings, graph, reduced, config, seed, RuntimeConfig())
+    return cluster.fn(Context(store, seed), embeddings, graph, reduced, config)
 
 
 @pytest.mark.parametrize("kind", BOTH)

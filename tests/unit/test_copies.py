@@ -12,6 +12,7 @@ from topicflow.tasks.core.clusters.assign import bound_outliers
 from topicflow.tasks.core.clusters.clustering import Clustering, number_by_size
 from topicflow.tasks.core.clusters.copies import crowds_alone, misfits_alone
 from topicflow.tasks.core.vectors.knn import exact_neighbors
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.cluster import cluster, cluster_points, settle_topics
 from topicflow.tasks.topics.fitted_sample import read_sample
@@ -38,11 +39,11 @@ def modelled(
     """Return the graph, the reduced vectors and the labels of vectors, computed by the stages."""
     embeddings = save(store, "embeddings", {"embeddings": vectors}, name=f"{len(vectors)}")
     config = HdbscanCluster(method="hdbscan", **{"min_cluster_size": 10, **clustering})
-    graph = neighbors.fn(store, embeddings, NeighborsConfig(fit_limit=fit_limit), RUNTIME)
+    graph = neighbors.fn(Context(store, 1, RUNTIME), embeddings, NeighborsConfig(fit_limit=fit_limit))
     graph = getattr(graph, "data", graph)
-    reduced = reduce.fn(store, embeddings, graph, layout, 1, RUNTIME)
+    reduced = reduce.fn(Context(store, 1, RUNTIME), embeddings, graph, layout)
     reduced = getattr(reduced, "data", reduced)
-    labels = cluster.fn(store, embeddings, graph, reduced, config, 1, RUNTIME)
+    labels = cluster.fn(Context(store, 1, RUNTIME), embeddings, graph, reduced, config)
     return graph, np.asarray(store.array(reduced, "reduced")), labels
 
 

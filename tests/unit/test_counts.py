@@ -23,6 +23,7 @@ from topicflow.tasks.core.words import counts as core_counts
 from topicflow.tasks.core.words.counts import emphasize, top_words, topic_counts, weigh_classes
 from topicflow.tasks.core.words.vocabulary import SCANNED, character_classes
 from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics import pattern_words
 from topicflow.tasks.topics.count import count, read_counts
@@ -367,7 +368,7 @@ def test_ctfidf_is_that_of_bertopics_transformer(seed: int, bm25: bool, root: bo
 def run(
     store: ArtifactStore, documents: ArtifactRef, rows: int = 50_000, **config: object
 ) -> ArtifactRef | State:
-    return count.fn(store, documents, CountConfig(**config), RuntimeConfig(chunk_rows=rows))
+    return count.fn(Context(store, runtime=RuntimeConfig(chunk_rows=rows)), documents, CountConfig(**config))
 
 
 def test_the_task_saves_the_counts_and_finds_them_again(store: ArtifactStore, corpus: Corpus) -> None:

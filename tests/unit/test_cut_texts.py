@@ -15,6 +15,7 @@ from topicflow.tasks.duplicates.deduplicate import WAYS, deduplicate
 from topicflow.tasks.duplicates.similar_texts import shingle
 from topicflow.tasks.duplicates.similar_vectors import pair
 from topicflow.tasks.duplicates.whole_texts import with_copied_pairs
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 HEAD = " ".join(f"clause{number}" for number in range(40))
@@ -41,10 +42,10 @@ def duplicates(
 ) -> ArtifactRef:
     documents, embeddings = own
     base, base_vectors = against or (None, None)
-    pairs = {"pair": ref_of(pair.fn(store, embeddings, base_vectors, config, 1, RUNTIME))}
+    pairs = {"pair": ref_of(pair.fn(Context(store, 1, RUNTIME), embeddings, base_vectors, config))}
     if isinstance(config, BothDeduplicate):
-        pairs["shingle"] = ref_of(shingle.fn(store, documents, base, config, 1, RUNTIME))
-    return ref_of(deduplicate.fn(store, documents, pairs, base, config))
+        pairs["shingle"] = ref_of(shingle.fn(Context(store, 1, RUNTIME), documents, base, config))
+    return ref_of(deduplicate.fn(Context(store), documents, pairs, base, config))
 
 
 @pytest.mark.parametrize("config", [EmbeddingDeduplicate(), BothDeduplicate(method="both")])

@@ -17,6 +17,7 @@ from topicflow.tasks.documents.docstrings import collect
 from topicflow.tasks.duplicates.deduplicate import deduplicate
 from topicflow.tasks.duplicates.similar_texts import shingle
 from topicflow.tasks.duplicates.similar_vectors import pair
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 RUNTIME = RuntimeConfig(device="cpu", n_threads=2)
@@ -50,10 +51,10 @@ def found(store: ArtifactStore, texts: list[str], vectors: np.ndarray, base: Any
     base_documents, base_embeddings = base[:2] if base else (None, None)
     pairs: dict[str, Any] = {}
     if config.method != "minhash":
-        pairs["pair"] = pair.fn(store, embeddings, base_embeddings, config, 1, RUNTIME)
+        pairs["pair"] = pair.fn(Context(store, 1, RUNTIME), embeddings, base_embeddings, config)
     if config.method != "embedding":
-        pairs["shingle"] = shingle.fn(store, documents, base_documents, config, 1, RUNTIME)
-    duplicates = deduplicate.fn(store, documents, pairs, base_documents, config)
+        pairs["shingle"] = shingle.fn(Context(store, 1, RUNTIME), documents, base_documents, config)
+    duplicates = deduplicate.fn(Context(store), documents, pairs, base_documents, config)
     assert isinstance(duplicates, ArtifactRef)
     return documents, embeddings, pairs, duplicates
 

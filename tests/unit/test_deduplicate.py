@@ -16,6 +16,7 @@ from topicflow.tasks.duplicates.deduplicate import WAYS, deduplicate, keep
 from topicflow.tasks.duplicates.similar_texts import shingle
 from topicflow.tasks.duplicates.similar_vectors import pair, sign
 from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 RUNTIME = RuntimeConfig(device="cpu", n_threads=2)
@@ -44,12 +45,12 @@ class Corpus:
         pairs = {}
         if not isinstance(config, MinhashDeduplicate):
             base = against.embeddings if against else None
-            pairs["pair"] = ref_of(pair.fn(self.store, self.embeddings, base, config, 1, RUNTIME))
+            pairs["pair"] = ref_of(pair.fn(Context(self.store, 1, RUNTIME), self.embeddings, base, config))
         base_documents = against.documents if against else None
         if not isinstance(config, EmbeddingDeduplicate):
-            found = shingle.fn(self.store, self.documents, base_documents, config, 1, RUNTIME)
+            found = shingle.fn(Context(self.store, 1, RUNTIME), self.documents, base_documents, config)
             pairs["shingle"] = ref_of(found)
-        return ref_of(deduplicate.fn(self.store, self.documents, pairs, base_documents, config))
+        return ref_of(deduplicate.fn(Context(self.store), self.documents, pairs, base_documents, config))
 
     def kept(self, config: Any, against: "Corpus | None" = None) -> list[int]:
         return np.flatnonzero(self.store.array(self.duplicates(config, against), "kept")).tolist()
@@ -130,14 +131,14 @@ def test_every_duplicate_has_the_kept_document_the_similarity_and_the_way(corpus
 
 def test_the_kept_documents_are_documents(corpus: Corpus) -> None:
     duplicates = corpus.duplicates(EmbeddingDeduplicate())
-    kept = ref_of(keep.fn(corpus.store, corpus.documents, duplicates))
+    kept = ref_of(keep.fn(Context(corpus.store), corpus.documents, duplicates))
     assert kept.kind == "documents"
     assert corpus.store.table(kept, "documents").collect()["text"].to_list() == ["one", "four", "five"]
     assert corpus.store.table(kept, "documents").collect()["row"].to_list() == [0, 4, 5]
     assert corpus.store.table(kept, "columns").collect()["rank"].to_list() == [1, 5, 6]
     alone = save_documents(corpus.store, ["one", "four", "five"], "alone")
     assert corpus.store.meta(kept)["texts"] == corpus.store.meta(alone)["texts"]
-    assert ref_of(keep.fn(corpus.store, corpus.documents, duplicates)).cached
+    assert ref_of(keep.fn(Context(corpus.store), corpus.documents, duplicates)).cached
 
 
 def test_the_kept_documents_of_an_input_whose_columns_were_not_carried(store: ArtifactStore) -> None:
@@ -147,7 +148,7 @@ def test_the_kept_documents_of_an_input_whose_columns_were_not_carried(store: Ar
         store, "documents", {"columns": pl.DataFrame(), "documents": documents}, {"texts": ""}, "bare"
     )
     duplicates = corpus.duplicates(EmbeddingDeduplicate())
-    kept = ref_of(keep.fn(store, bare, duplicates))
+    kept = ref_of(keep.fn(Context(store), bare, duplicates))
     assert kept.rows == store.table(kept, "documents").collect().height == 3
 
 
@@ -211,13 +212,13 @@ def test_a_killed_search_continues_where_it_was(
 
     monkeypatch.setattr(pair_module, "pairs_of_tables", dies)
     with pytest.raises(KeyboardInterrupt):
-        pair.fn(store, corpus.embeddings, None, config, 1, RUNTIME)
+        pair.fn(Context(store, 1, RUNTIME), corpus.embeddings, None, config)
     monkeypatch.setattr(
         pair_module,
         "pairs_of_tables",
         lambda tables, *rest: (searched.append(tables.start), real(tables, *rest))[1],
     )
-    found = ref_of(pair.fn(store, corpus.embeddings, None, config, 1, RUNTIME))
+    found = ref_of(pair.fn(Context(store, 1, RUNTIME), corpus.embeddings, None, config))
     assert searched == sorted(set(searched))
     assert len(searched) == -(-store.meta(found)["plan"]["n_tables"] // 2)
     assert store.meta(found)["n_pairs"] == 200
@@ -225,7 +226,7 @@ def test_a_killed_search_continues_where_it_was(
     assert store.meta(found)["search"] == "lsh"
 
     whole = ArtifactStore(store.root.with_name("other"))
-    again = ref_of(pair.fn(whole, spread(whole).embeddings, None, config, 1, RUNTIME))
+    again = ref_of(pair.fn(Context(whole, 1, RUNTIME), spread(whole).embeddings, None, config))
     np.testing.assert_array_equal(whole.array(again, "pairs"), store.array(found, "pairs"))
 
 
@@ -233,7 +234,7 @@ def test_signatures_are_made_once_and_found_by_later_corpora(
     store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base, config = spread(store), EmbeddingDeduplicate(search="lsh")
-    made = sign(store, base.embeddings, config.n_bits, 1, RUNTIME)
+    made = sign(Context(store, 1, RUNTIME), base.embeddings, config.n_bits)
     signed: list[int] = []
     real = pair_module.sign_bits
     monkeypatch.setattr(
@@ -242,7 +243,7 @@ def test_signatures_are_made_once_and_found_by_later_corpora(
         lambda vectors, *rest: (signed.append(len(vectors)), real(vectors, *rest))[1],
     )
     new = spread(store, 30, "new")
-    found = ref_of(pair.fn(store, new.embeddings, base.embeddings, config, 1, RUNTIME))
+    found = ref_of(pair.fn(Context(store, 1, RUNTIME), new.embeddings, base.embeddings, config))
     assert signed == [30]
     assert [made.kind, made.key] in store.meta(found)["beside"]
     pairs = store.array(found, "pairs")
@@ -255,14 +256,14 @@ def test_shingles_are_made_once_and_found_by_later_corpora(
     config = MinhashDeduplicate(method="minhash")
     texts = [f"a b c d e f {i // 2} g h i j k l m" for i in range(50)]
     base = save_documents(store, texts)
-    shingle.fn(store, base, None, config, 1, RUNTIME)
+    shingle.fn(Context(store, 1, RUNTIME), base, None, config)
     shingled: list[int] = []
     real = shingle_module.shingled
     monkeypatch.setattr(
         shingle_module, "shingled", lambda texts, width: (shingled.append(len(texts)), real(texts, width))[1]
     )
     new = save_documents(store, [texts[4], "x y z", texts[7] + " n"], "new")
-    found = ref_of(shingle.fn(store, new, base, config, 1, RUNTIME))
+    found = ref_of(shingle.fn(Context(store, 1, RUNTIME), new, base, config))
     assert shingled == [3]
     assert (store.array(found, "pairs")[:, 1] >= 50).all()
     assert store.array(found, "first")[50:].tolist() == [4, 51, 52]
@@ -271,11 +272,11 @@ def test_shingles_are_made_once_and_found_by_later_corpora(
 def test_shingles_in_parts_are_those_of_one(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"a b c d e f {i // 2} g h i j k l m" for i in range(50)]
     config = MinhashDeduplicate(method="minhash")
-    whole = ref_of(shingle.fn(store, save_documents(store, texts), None, config, 1, RUNTIME))
+    whole = ref_of(shingle.fn(Context(store, 1, RUNTIME), save_documents(store, texts), None, config))
     monkeypatch.setattr(shingle_module, "SHINGLED_ROWS", 7)
     monkeypatch.setattr(shingle_module, "BANDS_A_PART", 3)
     other = ArtifactStore(store.root.with_name("other"))
-    parts = ref_of(shingle.fn(other, save_documents(other, texts), None, config, 1, RUNTIME))
+    parts = ref_of(shingle.fn(Context(other, 1, RUNTIME), save_documents(other, texts), None, config))
     assert whole.key == parts.key
     for name in ("pairs", "similarities", "first"):
         np.testing.assert_array_equal(store.array(whole, name), other.array(parts, name))
@@ -296,7 +297,7 @@ def test_a_vector_without_direction_is_named(
     with pytest.raises(
         DataError, match=f"pair: embeddings row 4 contains {said}; correct or leave out that document"
     ):
-        pair.fn(store, embeddings, None, EmbeddingDeduplicate(search=search), 1, RUNTIME)
+        pair.fn(Context(store, 1, RUNTIME), embeddings, None, EmbeddingDeduplicate(search=search))
 
 
 @pytest.mark.parametrize("search", ["exact", "lsh"])
@@ -308,7 +309,7 @@ def test_a_vector_without_direction_in_the_corpus_looked_up_is_named(
     own = save(store, "embeddings", {"embeddings": good})
     base = save(store, "embeddings", {"embeddings": bad}, name="base")
     with pytest.raises(DataError, match="pair: against row 2 contains NaN or infinite values"):
-        pair.fn(store, own, base, EmbeddingDeduplicate(search=search), 1, RUNTIME)
+        pair.fn(Context(store, 1, RUNTIME), own, base, EmbeddingDeduplicate(search=search))
 
 
 @pytest.mark.parametrize("search", ["exact", "lsh"])
@@ -321,7 +322,10 @@ def test_one_document_and_all_documents_equal(store: ArtifactStore, n: int, sear
     assert np.flatnonzero(store.array(ref, "kept")).tolist() == [0]
     figures = store.json(ref, "figures")
     assert (figures["n_kept"], figures["n_duplicates"], figures["recall"]) == (1, n - 1, None)
-    assert store.meta(ref_of(pair.fn(store, corpus.embeddings, None, config, 1, RUNTIME)))["n_pairs"] == 0
+    assert (
+        store.meta(ref_of(pair.fn(Context(store, 1, RUNTIME), corpus.embeddings, None, config)))["n_pairs"]
+        == 0
+    )
 
 
 @pytest.mark.parametrize("n", [1, 100_000])
@@ -343,7 +347,7 @@ def test_vectors_of_two_widths_are_refused(store: ArtifactStore) -> None:
     own = save(store, "embeddings", {"embeddings": np.eye(3, dtype=np.float32)})
     other = save(store, "embeddings", {"embeddings": np.eye(4, dtype=np.float32)}, name="other")
     with pytest.raises(DataError, match=r"3 dimensions, those of \[against\] 4"):
-        pair.fn(store, own, other, EmbeddingDeduplicate(), 1, RUNTIME)
+        pair.fn(Context(store, 1, RUNTIME), own, other, EmbeddingDeduplicate())
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from topicflow.configs.sections.load import LoadConfig
-from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents import docstrings
 from topicflow.tasks.documents.docstrings import collect, fingerprint, packages_of, plain_summary
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactStore
 
 LONG = "Return something that is described in more than forty characters"
@@ -176,8 +176,8 @@ def test_unknown_packages_are_one_line() -> None:
 
 def test_the_corpus_loads_with_packages_as_labels(store: ArtifactStore, package: Path) -> None:
     config = LoadConfig(path="docstrings://json,plantedpkg", label_column="package")
-    ref = load.fn(store, config, RuntimeConfig())
+    ref = load.fn(Context(store), config)
     found = store.table(ref, "documents").collect()
     assert set(found["label"]) == {"json", "plantedpkg"}
     assert found["text"].n_unique() == found.height == ref.rows
-    assert load.fn(store, config, RuntimeConfig()).name == "Cached"
+    assert load.fn(Context(store), config).name == "Cached"

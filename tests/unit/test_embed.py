@@ -14,6 +14,7 @@ from topicflow.tasks.encoding import embed as stage
 from topicflow.tasks.encoding.embed import cut_texts, embed, text_parts
 from topicflow.tasks.encoding.encoders import SentenceTransformersEncoder
 from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 TEXTS = ["ab cd", "a", "zz " * 30, "ab cd", *(f"w{i} x{i * 7}" for i in range(40))]
@@ -21,12 +22,16 @@ RUNTIME = RuntimeConfig(device="cpu")
 
 
 def run(store: ArtifactStore, documents: ArtifactRef, tiny: Path, **config: object) -> ArtifactRef:
-    found = embed.fn(store, documents, SentenceTransformersEmbed(model=str(tiny), **config), RUNTIME)
+    found = embed.fn(
+        Context(store, runtime=RUNTIME), documents, SentenceTransformersEmbed(model=str(tiny), **config)
+    )
     return found.data if isinstance(found, State) else found
 
 
 def take(store: ArtifactStore, documents: ArtifactRef, **config: str) -> ArtifactRef:
-    found = embed.fn(store, documents, PrecomputedEmbed(method="precomputed", **config), RUNTIME)
+    found = embed.fn(
+        Context(store, runtime=RUNTIME), documents, PrecomputedEmbed(method="precomputed", **config)
+    )
     return found.data if isinstance(found, State) else found
 
 
@@ -70,7 +75,7 @@ def test_a_second_run_is_a_hit_and_appended_documents_are_embedded_alone(
     made = run(store, documents, tiny)
     assert not made.cached
     assert len(encoded) == 43
-    again = embed.fn(store, documents, SentenceTransformersEmbed(model=str(tiny)), RUNTIME)
+    again = embed.fn(Context(store, runtime=RUNTIME), documents, SentenceTransformersEmbed(model=str(tiny)))
     assert isinstance(again, State)
     assert (again.name, again.data, again.data.cached) == ("Cached", made, True)
     grown = run(store, save_documents(store, [*TEXTS, "new", "newer"], name="grown"), tiny)

@@ -14,8 +14,9 @@ from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.tasks.core.clusters import quality
 from topicflow.tasks.core.words import coherence
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
-from topicflow.tasks.topics.evaluate import evaluate, measure, read_classes
+from topicflow.tasks.topics.evaluate import Measured, evaluate, measure, read_classes
 
 WORDS = [["cat", "dog", "bird", "fish"], ["tea", "milk", "juice", "wine"], ["red", "blue", "green", "pink"]]
 FIXED_NAMES = {
@@ -252,7 +253,9 @@ def save_inputs(
 
 
 def run(store: ArtifactStore, refs: dict[str, ArtifactRef], seed: int = 1, **config: int) -> Any:
-    return evaluate.fn(store, **refs, config=EvaluateConfig(**config), counting=CountConfig(), seed=seed)
+    return evaluate.fn(
+        Context(store, seed), Measured(**refs), config=EvaluateConfig(**config), counting=CountConfig()
+    )
 
 
 def test_the_task_saves_what_measure_returns_and_what_the_stages_recorded(store: ArtifactStore) -> None:

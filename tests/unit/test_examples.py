@@ -19,6 +19,7 @@ from topicflow.configs.sections.tuning import (
     TripletExamples,
 )
 from topicflow.tasks.errors import ConfigError, DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.tuning.examples import (
     ASIDE,
@@ -39,7 +40,7 @@ def run(
     store: ArtifactStore, documents: ArtifactRef, config: object, tmp_path: Path, **split: object
 ) -> ArtifactRef:
     runtime = RuntimeConfig(runs=str(tmp_path / "runs"))
-    found = examples.fn(store, documents, config, SplitExamples(**split), 3, runtime)
+    found = examples.fn(Context(store, 3, runtime), documents, config, SplitExamples(**split))
     return found.data if isinstance(found, State) else found
 
 
@@ -85,7 +86,7 @@ def test_the_same_again_is_a_hit_and_other_labels_or_shares_are_not(
 ) -> None:
     made = run(store, documents, labelled(tmp_path), tmp_path)
     again = examples.fn(
-        store, documents, labelled(tmp_path), SplitExamples(), 3, RuntimeConfig(runs=str(tmp_path))
+        Context(store, 3, RuntimeConfig(runs=str(tmp_path))), documents, labelled(tmp_path), SplitExamples()
     )
     assert isinstance(again, State)
     assert (again.name, again.data) == ("Cached", made)

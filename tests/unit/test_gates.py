@@ -11,6 +11,7 @@ import pytest
 from tests.fakes import save
 from topicflow.configs.sections.gates import GatesConfig
 from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.publish import announce
 from topicflow.tasks.publish.gate import check_gates, failed_gates, gate
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -65,7 +66,7 @@ def test_bounds_that_exclude_each_other_are_refused() -> None:
 def verdict(
     store: ArtifactStore, measured: ArtifactRef, before: dict[str, float] | None, **gates: float
 ) -> ArtifactRef:
-    found = gate.fn(store, measured, before, GatesConfig(**gates))
+    found = gate.fn(Context(store), measured, before, GatesConfig(**gates))
     ref: ArtifactRef = getattr(found, "data", found)
     return ref
 

@@ -16,12 +16,11 @@ from topicflow.tasks.core.clusters.graph_clusters import Density, graph_clusters
 from topicflow.tasks.core.clusters.graph_density import core_distances, reachability, spanning_tree_of
 from topicflow.tasks.core.layout.diffusion import diffuse, directions
 from topicflow.tasks.core.vectors.knn import exact_neighbors
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactStore
 from topicflow.tasks.topics.cluster import cluster, cluster_points
 from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.reduce import reduce
-
-RUNTIME = RuntimeConfig()
 
 
 def sphere(n: int, dim: int = 6, seed: int = 0) -> np.ndarray:
@@ -160,9 +159,10 @@ def labels_of(
     store: ArtifactStore, vectors: np.ndarray, seed: int, name: str, fit_limit: int = 1_000
 ) -> np.ndarray:
     embeddings = save(store, "embeddings", {"embeddings": vectors}, name=name)
-    found = neighbors.fn(store, embeddings, NeighborsConfig(fit_limit=fit_limit), RUNTIME)
-    reduced = reduce.fn(store, embeddings, found, DiffusionReduce(), seed, RUNTIME)
-    made = cluster.fn(store, embeddings, found, reduced, GraphCluster(min_cluster_size=10), seed, RUNTIME)
+    context = Context(store, seed, RuntimeConfig())
+    found = neighbors.fn(context, embeddings, NeighborsConfig(fit_limit=fit_limit))
+    reduced = reduce.fn(context, embeddings, found, DiffusionReduce())
+    made = cluster.fn(context, embeddings, found, reduced, GraphCluster(min_cluster_size=10))
     assert "stability.npy" in store.manifest(made.kind, made.key)["files"]
     return np.asarray(store.array(made, "labels"))
 

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from topicflow.configs.read import load_config
-from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents import guess as guess_module
 from topicflow.tasks.documents.guess import Guess, guess_config, render_config
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactStore
 
 N = 200
@@ -44,7 +44,7 @@ def guessed(path: Path) -> Guess:
     target = path.parent / "guessed.toml"
     target.write_text(render_config(guess), encoding="utf-8")
     config = load_config(target)
-    ref = load.fn(ArtifactStore(path.parent / "store"), config.load, RuntimeConfig())
+    ref = load.fn(Context(ArtifactStore(path.parent / "store")), config.load)
     assert ref.rows > 0
     return guess
 

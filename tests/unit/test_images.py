@@ -10,7 +10,6 @@ from PIL import Image
 from tests.fakes import save_documents, tiny_clip, tiny_model
 from tests.indexes import build, result
 from topicflow.configs.sections.embed import ImagesEmbed
-from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.encoding.images import (
     as_text_model,
@@ -20,6 +19,7 @@ from topicflow.tasks.encoding.images import (
     load_model,
 )
 from topicflow.tasks.errors import ConfigError, DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.cluster import cluster_points
 
@@ -53,7 +53,7 @@ def test_images_are_embedded_once_and_as_the_model_does(
     store: ArtifactStore, clip: Path, pictures: Path
 ) -> None:
     config = ImagesEmbed(method="images", model=str(clip), root=str(pictures))
-    ref = result(embed.fn(store, documents(store, pictures), config, RuntimeConfig()))
+    ref = result(embed.fn(Context(store), documents(store, pictures), config))
     vectors, meta = np.asarray(store.array(ref, "embeddings")), store.meta(ref)
     assert vectors.shape == (12, 24)
     assert meta["n_embedded"] == 12
@@ -64,10 +64,10 @@ def test_images_are_embedded_once_and_as_the_model_does(
     np.testing.assert_allclose(vectors[6], direct / np.linalg.norm(direct), atol=1e-5)
     (pictures / "copy.png").write_bytes((pictures / "green2.png").read_bytes())
     more = documents(store, pictures, "copy.png")
-    again = result(embed.fn(store, more, config, RuntimeConfig()))
+    again = result(embed.fn(Context(store), more, config))
     assert store.meta(again)["n_embedded"] == 0  # by its bytes, in any place
     np.testing.assert_array_equal(store.array(again, "embeddings")[-1], vectors[6])
-    assert result(embed.fn(store, more, config, RuntimeConfig())).cached
+    assert result(embed.fn(Context(store), more, config)).cached
 
 
 def test_images_are_searched_by_text_and_clustered(tmp_path: Path, clip: Path, pictures: Path) -> None:
@@ -105,7 +105,7 @@ def test_images_that_are_not_there(
 ) -> None:
     config = ImagesEmbed(**{"method": "images", "model": str(clip), "root": str(pictures), **changes})
     with pytest.raises(DataError) as raised:
-        embed.fn(store, documents(store, pictures), config, RuntimeConfig())
+        embed.fn(Context(store), documents(store, pictures), config)
     assert said in str(raised.value)
 
 
@@ -133,12 +133,12 @@ def test_files_outside_of_the_root_are_not_read(
     ref = save_documents(store, ["a picture"], image=[named])
     config = ImagesEmbed(method="images", model=str(clip), root=str(root))
     with pytest.raises(DataError) as raised:
-        embed.fn(store, ref, config, RuntimeConfig())
+        embed.fn(Context(store), ref, config)
     assert f"column 'image', document 0: {named!r} is outside embed.root" in str(raised.value)
     assert "set embed.allow_outside_root=true" in str(raised.value)
     if (root / named).is_file():
         allowed = config.model_copy(update={"allow_outside_root": True})
-        assert result(embed.fn(store, ref, allowed, RuntimeConfig())).rows == 1
+        assert result(embed.fn(Context(store), ref, allowed)).rows == 1
 
 
 def test_paths_that_lead_back_into_the_root_are_read(
@@ -149,7 +149,7 @@ def test_paths_that_lead_back_into_the_root_are_read(
         (pictures / "again/alias.png").symlink_to(pictures / "red1.png")
     names = [str(pictures / "red0.png"), "again/../red0.png", "again/alias.png"]
     config = ImagesEmbed(method="images", model=str(clip), root=str(pictures))
-    ref = result(embed.fn(store, save_documents(store, ["a"] * 3, image=names), config, RuntimeConfig()))
+    ref = result(embed.fn(Context(store), save_documents(store, ["a"] * 3, image=names), config))
     vectors = np.asarray(store.array(ref, "embeddings"))
     np.testing.assert_array_equal(vectors[0], vectors[1])
     assert image_recipe(store, save_documents(store, ["a"] * 3, image=names), config, "cpu").key == ref.key

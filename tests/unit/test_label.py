@@ -21,9 +21,11 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.clusters.assign import best_topics, topic_centroids
 from topicflow.tasks.core.words.keywords import closest_words, distinct_names, diverse_words
 from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.topics.label import (
+    Clustered,
     choose_keywords,
     closest_rows,
     label,
@@ -145,7 +147,7 @@ class Planted:
         self.texts = texts or corpus.texts
         self.embeddings = corpus.embeddings
         self.documents = save_documents(store, self.texts)
-        self.counts = count.fn(store, self.documents, COUNTING, RUNTIME)
+        self.counts = count.fn(Context(store, runtime=RUNTIME), self.documents, COUNTING)
 
     def run(
         self, encoding: object = PRECOMPUTED, embeddings: ArtifactRef | None = None, **config: object
@@ -154,7 +156,11 @@ class Planted:
         labels = save(self.store, "labels", {"labels": self.labels})
         config = LabelConfig(**config)
         return label.fn(
-            self.store, self.documents, embeddings, labels, self.counts, config, COUNTING, encoding, RUNTIME
+            Context(self.store, runtime=RUNTIME),
+            Clustered(self.documents, embeddings, labels, self.counts),
+            config,
+            COUNTING,
+            encoding,
         )
 
     def table(self, made: ArtifactRef) -> pl.DataFrame:
@@ -326,7 +332,7 @@ def test_words_are_embedded_once_by_the_documents_encoder(
 
     planted = Planted(store, corpus, corpus.truth)
     encoding = SentenceTransformersEmbed(model=str(tiny))
-    embeddings = embed.fn(store, planted.documents, encoding, RUNTIME)
+    embeddings = embed.fn(Context(store, runtime=RUNTIME), planted.documents, encoding)
     config = {"representation": representation, "top_n_words": 3, "n_candidates": 6}
     made = planted.run(encoding, embeddings, **config)
     table = planted.table(made)

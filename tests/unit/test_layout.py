@@ -31,6 +31,7 @@ from topicflow.tasks.core.layout.parallel_layout import (
     parallel_layout,
 )
 from topicflow.tasks.core.vectors.knn import exact_neighbors
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.log import DETAILS
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.resources import compiled_threads
@@ -446,7 +447,7 @@ def inputs(store: ArtifactStore, corpus: Corpus) -> tuple[ArtifactRef, ArtifactR
 def test_the_task_saves_what_its_function_returns(
     store: ArtifactStore, corpus: Corpus, inputs: tuple[ArtifactRef, ArtifactRef], config: object, width: int
 ) -> None:
-    made = reduce.fn(store, *inputs, config, 1, RUNTIME)
+    made = reduce.fn(Context(store, 1, RUNTIME), *inputs, config)
     expected = {
         "parallel_umap": lambda: layout(corpus.embeddings, n_epochs=20),
         "umap": lambda: layout(corpus.embeddings, "umap-learn, pca", n_epochs=20),
@@ -456,10 +457,10 @@ def test_the_task_saves_what_its_function_returns(
     np.testing.assert_array_equal(store.array(made, "reduced"), expected)
     engine = {"parallel_umap": {"engine": "numba"}, "umap": {"engine": "umap-learn"}}.get(config.method, {})
     assert store.meta(made) == {"method": config.method, "n_components": width, **engine}
-    again = reduce.fn(store, *inputs, config, 1, RUNTIME)
+    again = reduce.fn(Context(store, 1, RUNTIME), *inputs, config)
     assert isinstance(again, State)
     assert (again.name, again.data) == ("Cached", made)
-    assert not isinstance(reduce.fn(store, *inputs, config, 2, RUNTIME), State)
+    assert not isinstance(reduce.fn(Context(store, 2, RUNTIME), *inputs, config), State)
 
 
 def test_a_device_that_is_there_lays_out_and_the_log_says_so(
@@ -478,7 +479,9 @@ def test_a_device_that_is_there_lays_out_and_the_log_says_so(
     monkeypatch.setattr("topicflow.tasks.core.layout.cuda_layout.what_is_missing", lambda: None)
     monkeypatch.setattr("topicflow.tasks.core.layout.cuda_layout.cuda_layout", on_a_gpu)
     monkeypatch.setattr(DETAILS, "propagate", True)
-    ref = reduce.fn(store, *inputs, ParallelUmapReduce(method="parallel_umap", n_epochs=5), 1, RUNTIME)
+    ref = reduce.fn(
+        Context(store, 1, RUNTIME), *inputs, ParallelUmapReduce(method="parallel_umap", n_epochs=5)
+    )
     assert store.meta(ref)["engine"] == "cuda"
     assert "layout of 132 points by cuda" in caplog.text
 
@@ -488,7 +491,7 @@ def test_the_map_is_a_two_dimensional_layout_of_the_same_graph(
 ) -> None:
     from topicflow.configs.sections.reduce import MapConfig
 
-    made = reduce.fn(store, *inputs, map_reduce(MapConfig(n_epochs=20)), 1, RUNTIME)
+    made = reduce.fn(Context(store, 1, RUNTIME), *inputs, map_reduce(MapConfig(n_epochs=20)))
     expected = layout(corpus.embeddings, n_components=2, min_dist=0.1, n_epochs=20)
     np.testing.assert_array_equal(store.array(made, "reduced"), expected)
 

@@ -32,6 +32,7 @@ from topicflow.tasks.documents.load import (
 )
 from topicflow.tasks.documents.sources import find_documents
 from topicflow.tasks.errors import DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.local import LEASES
 
@@ -40,7 +41,7 @@ def run(
     store: ArtifactStore, path: Path | str, runtime: RuntimeConfig | None = None, **fields: Any
 ) -> ArtifactRef:
     """Load through the task; a hit is returned as a state."""
-    found = load.fn(store, LoadConfig(path=str(path), **fields), runtime or RuntimeConfig())
+    found = load.fn(Context(store, runtime=runtime or RuntimeConfig()), LoadConfig(path=str(path), **fields))
     return found if isinstance(found, ArtifactRef) else found.data
 
 
@@ -108,8 +109,8 @@ def test_second_load_is_a_hit_and_a_changed_config_or_file_is_not(
     path = parquet(tmp_path, text=["one", "two"], other=["three", "four"])
     config = LoadConfig(path=str(path))
     assert find_documents(store, config) is None
-    first = load.fn(store, config, RuntimeConfig())
-    again = load.fn(store, config, RuntimeConfig())
+    first = load.fn(Context(store), config)
+    again = load.fn(Context(store), config)
     assert isinstance(first, ArtifactRef)
     assert again.name == "Cached"
     assert again.data == first
@@ -118,7 +119,7 @@ def test_second_load_is_a_hit_and_a_changed_config_or_file_is_not(
     assert not other.cached
     assert other.key != first.key
     parquet(tmp_path, text=["one", "changed"], other=["three", "four"])
-    changed = load.fn(store, config, RuntimeConfig())
+    changed = load.fn(Context(store), config)
     assert isinstance(changed, ArtifactRef)
     assert changed.key != first.key
 
@@ -378,12 +379,12 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(store: ArtifactStore, tmp_pa
     code = (
         "import resource, signal, sys; from pathlib import Path\n"
         "from topicflow.configs.sections.load import LoadConfig\n"
-        "from topicflow.configs.sections.runtime import RuntimeConfig\n"
+        "from topicflow.tasks.execution.context import Context\n"
         "from topicflow.tasks.documents.load import load\n"
         "from topicflow.tasks.store.artifact_store import ArtifactStore\n"
         "from topicflow.tasks.errors import ArtifactError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
-        "try: load.fn(ArtifactStore(Path(sys.argv[2])), LoadConfig(path=sys.argv[1]), RuntimeConfig())\n"
+        "try: load.fn(Context(ArtifactStore(Path(sys.argv[2]))), LoadConfig(path=sys.argv[1]))\n"
         "except ArtifactError as error: print(error)"
     )
     command = [sys.executable, "-c", code, str(path), str(store.root)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from topicflow.flows.planning.stages import STAGES
-from topicflow.flows.running.frame import finished
+from topicflow.flows.running.stages import finished
 from topicflow.tasks.errors import DataError, StageError
 from topicflow.tasks.execution import memory
 from topicflow.tasks.execution.memory import (

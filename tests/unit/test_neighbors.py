@@ -12,6 +12,7 @@ from topicflow.tasks.core.vectors import descent, knn
 from topicflow.tasks.core.vectors.cells import Cells, code_scale, encode, fill_cells, multiplied
 from topicflow.tasks.core.vectors.descent import descent_neighbors
 from topicflow.tasks.core.vectors.knn import compared_by_torch, exact_neighbors, pynndescent_neighbors, recall
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics import neighbors as stage
 from topicflow.tasks.topics.neighbors import find_neighbors, neighbors
@@ -281,7 +282,7 @@ def test_auto_takes_the_cheaper_way(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(store: ArtifactStore, embeddings: ArtifactRef, seed: int = 1, **config: object) -> ArtifactRef:
-    found = neighbors.fn(store, embeddings, NeighborsConfig(**config), RUNTIME)
+    found = neighbors.fn(Context(store, seed, RUNTIME), embeddings, NeighborsConfig(**config))
     return found.data if isinstance(found, State) else found
 
 
@@ -296,7 +297,7 @@ def test_the_task_saves_the_graph_and_finds_it_again(store: ArtifactStore) -> No
         "n_fitted": len(vectors),
     }  # fmt: skip
     assert (made.rows, made.cached) == (50, False)
-    again = neighbors.fn(store, embeddings, NeighborsConfig(), RuntimeConfig(n_threads=1))
+    again = neighbors.fn(Context(store, 1, RuntimeConfig(n_threads=1)), embeddings, NeighborsConfig())
     assert isinstance(again, State)
     assert (again.name, again.data) == ("Cached", made)
     assert not run(store, embeddings, n_neighbors=5).cached

@@ -18,6 +18,7 @@ from topicflow.flows.planning.steps import explain_miss
 from topicflow.tasks.documents import recipes
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.errors import DamagedError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.runs.records import RunId, run_folder, write_json
 from topicflow.tasks.store import files, recipe_parts
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
@@ -50,7 +51,7 @@ class Project:
     def run(self, **changes: Any) -> dict[str, Recipe]:
         """Write the artifacts and the record of a run into the store and the runs."""
         config = self.config(**changes)
-        documents = load.fn(self.store, config.load, config.runtime)
+        documents = load.fn(Context(self.store, runtime=config.runtime), config.load)
         documents = getattr(documents, "data", documents)
         chain = chain_recipes(self.store, config, documents)
         for recipe in chain.values():

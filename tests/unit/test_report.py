@@ -24,11 +24,13 @@ from topicflow.configs.sections.report import ReportConfig
 from topicflow.tasks.duplicates.deduplicate import WAYS
 from topicflow.tasks.duplicates.report_duplicates import COUNTS
 from topicflow.tasks.errors import ArtifactError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.report import report as report_module
 from topicflow.tasks.report.report import (
     MAX_BINS,
     MAX_SIMILAR,
     METRICS,
+    Shown,
     metric_entries,
     point_block,
     report,
@@ -358,15 +360,15 @@ def inputs(store: ArtifactStore, n: int, n_topics: int) -> dict[str, ArtifactRef
 def test_the_stage_draws_on_a_miss_and_finds_on_a_hit(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     refs = inputs(store, 30, 2)
-    made = report.fn(store, **refs, config=ReportConfig(n_examples=2), name="first")
+    made = report.fn(Context(store), Shown(**refs), config=ReportConfig(n_examples=2), name="first")
     assert isinstance(made, ArtifactRef)
     summary = block(store.path(made, "report.html").read_text(encoding="utf-8"), "summary")
     assert (summary["title"], summary["n_documents"], summary["n_outliers"]) == ("first", 30, 10)
     assert [topic["examples"] for topic in summary["topics"]] == [[1, 4], [2, 5]]
     assert summary["examples"] == {str(row): f"text {row}" for row in (1, 2, 4, 5)}
-    again: Any = report.fn(store, **refs, config=ReportConfig(n_examples=2), name="first")
+    again: Any = report.fn(Context(store), Shown(**refs), config=ReportConfig(n_examples=2), name="first")
     assert (again.name, again.data) == ("Cached", made)
-    other = report.fn(store, **refs, config=ReportConfig(n_examples=3), name="first")
+    other = report.fn(Context(store), Shown(**refs), config=ReportConfig(n_examples=3), name="first")
     assert isinstance(other, ArtifactRef)
     assert other != made
 
@@ -384,8 +386,10 @@ def test_near_duplicates_are_reported_only_for_a_run_that_left_some_out(tmp_path
             writer.save_array(name, array)
         writer.save_json("figures", figures)
     options: dict[str, Any] = {"config": ReportConfig(max_text=300), "name": "first"}
-    told = report.fn(store, **refs, **options, loaded=loaded, duplicates=store.committed(recipe, writer))
-    other = report.fn(store, **refs, **options, loaded=loaded)
+    told = report.fn(
+        Context(store), Shown(**refs, loaded=loaded, duplicates=store.committed(recipe, writer)), **options
+    )
+    other = report.fn(Context(store), Shown(**refs, loaded=loaded), **options)
     assert isinstance(told, ArtifactRef)
     assert isinstance(other, ArtifactRef)
     assert told.key != other.key
@@ -401,7 +405,9 @@ def test_near_duplicates_are_reported_only_for_a_run_that_left_some_out(tmp_path
 @pytest.mark.parametrize(("n", "n_topics"), [(1, 0), (7, 0), (6, 1)])
 def test_the_stage_draws_what_is_hardly_there(tmp_path: Path, n: int, n_topics: int) -> None:
     store = ArtifactStore(tmp_path)
-    made = report.fn(store, **inputs(store, n, n_topics), config=ReportConfig(n_examples=0), name="small")
+    made = report.fn(
+        Context(store), Shown(**inputs(store, n, n_topics)), config=ReportConfig(n_examples=0), name="small"
+    )
     assert isinstance(made, ArtifactRef)
     page = store.path(made, "report.html").read_text(encoding="utf-8")
     assert len(block(page, "summary")["topics"]) == n_topics

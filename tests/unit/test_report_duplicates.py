@@ -20,6 +20,7 @@ from topicflow.tasks.duplicates.deduplicate import deduplicate
 from topicflow.tasks.duplicates.report_duplicates import N_LEAST, duplicate_block
 from topicflow.tasks.duplicates.similar_texts import shingle
 from topicflow.tasks.duplicates.similar_vectors import pair
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 RUNTIME = RuntimeConfig(device="cpu", n_threads=2)
@@ -31,10 +32,10 @@ def block(store: ArtifactStore, texts: list[str], angles: list[float], config: A
     if not isinstance(config, MinhashDeduplicate):
         vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
         embeddings = save(store, "embeddings", {"embeddings": vectors})
-        pairs["pair"] = pair.fn(store, embeddings, None, config, 1, RUNTIME)
+        pairs["pair"] = pair.fn(Context(store, 1, RUNTIME), embeddings, None, config)
     if not isinstance(config, EmbeddingDeduplicate):
-        pairs["shingle"] = shingle.fn(store, documents, None, config, 1, RUNTIME)
-    duplicates = deduplicate.fn(store, documents, pairs, None, config)
+        pairs["shingle"] = shingle.fn(Context(store, 1, RUNTIME), documents, None, config)
+    duplicates = deduplicate.fn(Context(store), documents, pairs, None, config)
     assert isinstance(duplicates, ArtifactRef)
     table = store.table(documents, "documents").select("doc_id", "text").collect()
 

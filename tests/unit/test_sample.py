@@ -12,6 +12,7 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.clusters.assign import neighbor_weights, vote_topics, weighted_means
 from topicflow.tasks.core.clusters.clustering import Clustering
 from topicflow.tasks.core.vectors.knn import exact_neighbors
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.cluster import cluster, scaled_down
 from topicflow.tasks.topics.fitted_sample import FittedSample, read_sample
@@ -121,7 +122,9 @@ def large() -> Corpus:
 
 def graph_of(store: ArtifactStore, corpus: Corpus, fit_limit: int) -> tuple[ArtifactRef, ArtifactRef]:
     embeddings = save(store, "embeddings", {"embeddings": corpus.embeddings})
-    return embeddings, neighbors.fn(store, embeddings, NeighborsConfig(fit_limit=fit_limit), RUNTIME)
+    return embeddings, neighbors.fn(
+        Context(store, 1, RUNTIME), embeddings, NeighborsConfig(fit_limit=fit_limit)
+    )
 
 
 def test_at_the_limit_every_document_is_fitted(store: ArtifactStore, large: Corpus) -> None:
@@ -150,17 +153,17 @@ def test_the_topics_are_those_of_a_fit_of_everything(store: ArtifactStore, large
     found = {}
     for limit in (310, 150):
         embeddings, graph = graph_of(store, large, limit)
-        reduced = reduce.fn(store, embeddings, graph, ParallelUmapReduce(method="parallel_umap"), 1, RUNTIME)
+        reduced = reduce.fn(
+            Context(store, 1, RUNTIME), embeddings, graph, ParallelUmapReduce(method="parallel_umap")
+        )
         points = store.array(reduced, "reduced")
         assert (len(points), bool(np.isfinite(points).all())) == (310, True)
         labels = cluster.fn(
-            store,
+            Context(store, 1, RUNTIME),
             embeddings,
             graph,
             reduced,
             HdbscanCluster(method="hdbscan", min_cluster_size=20),
-            1,
-            RUNTIME,
         )
         found[limit] = np.asarray(store.array(labels, "labels"))
     known = large.truth >= 0

@@ -17,6 +17,7 @@ from topicflow.tasks.encoding.encoder_cache import encoder_cache
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.encoding.static_encoder import StaticEncoder
 from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactStore
 
 TEXTS = ["ab cd", "ba dc", "x1", "zz " * 400, "a", "", "?!"]
@@ -159,8 +160,8 @@ def test_the_stage_embeds_with_it(store: ArtifactStore, tiny: Path) -> None:
     documents = save_documents(store, TEXTS[:5])
     config = StaticEmbed(method="static", model=str(tiny), dim=8)
     runtime = RuntimeConfig(device="cuda")  # which a sum of rows does not need
-    made = embed.fn(store, documents, config, runtime)
+    made = embed.fn(Context(store, runtime=runtime), documents, config)
     assert not isinstance(made, State)
     np.testing.assert_array_equal(store.array(made, "embeddings"), load(tiny, dim=8).encode(TEXTS[:5])[0])
     assert (store.meta(made)["precision"], store.meta(made)["truncated_share"]) == ("static", 0)
-    assert isinstance(embed.fn(store, documents, config, runtime), State)
+    assert isinstance(embed.fn(Context(store, runtime=runtime), documents, config), State)

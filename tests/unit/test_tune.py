@@ -34,6 +34,7 @@ from topicflow.tasks.encoding.embed import embed, embed_texts
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
 from topicflow.tasks.errors import ConfigError, DataError
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.publish.tuning import publish_tuned_run, tuned_encoding
 from topicflow.tasks.runs.records import RunId, record_failure
 from topicflow.tasks.runs.retention import collect_garbage
@@ -80,14 +81,16 @@ class Line:
 
     def run(self) -> dict[str, ArtifactRef]:
         config, runtime, store = self.config, self.runtime, self.store
-        chosen = made(examples.fn(store, self.documents, config.examples, config.split, config.seed, runtime))
-        raw = made(embed.fn(store, self.documents, config.embed, runtime))
+        chosen = made(
+            examples.fn(Context(store, config.seed, runtime), self.documents, config.examples, config.split)
+        )
+        raw = made(embed.fn(Context(store, runtime=runtime), self.documents, config.embed))
         trained = (self.documents, raw, chosen, config.embed)
-        tuned = made(tune.fn(store, *trained, config.tune, config.seed, runtime))
+        tuned = made(tune.fn(Context(store, config.seed, runtime), *trained, config.tune))
         encoding = tuned_encoding(store, config, tuned)
-        moved = made(embed.fn(store, self.documents, encoding, runtime))
+        moved = made(embed.fn(Context(store, runtime=runtime), self.documents, encoding))
         spaces = (chosen, raw, moved, (config.embed, encoding))
-        judged = made(judge.fn(store, *spaces, config.judge, config.seed, runtime))
+        judged = made(judge.fn(Context(store, config.seed, runtime), *spaces, config.judge))
         return {
             "load": self.documents, "examples": chosen, "embed": raw, "tune": tuned, "re-embed": moved, "judge": judged,
         }  # fmt: skip
@@ -221,7 +224,7 @@ def test_an_adapter_of_another_encoder_or_none_is_refused_in_one_line(line: Line
     with pytest.raises(
         ConfigError, match=r"embed: adapter .* belongs to .*tune an adapter for this one$"
     ) as refused:
-        embed.fn(line.store, line.documents, other, line.runtime)
+        embed.fn(Context(line.store, runtime=line.runtime), line.documents, other)
     assert "\n" not in str(refused.value)
     vectors = PrecomputedEmbed(method="precomputed", column="v", adapter=key)
     with pytest.raises(ConfigError, match="the encoder of this config is precomputed vectors"):
@@ -231,7 +234,11 @@ def test_an_adapter_of_another_encoder_or_none_is_refused_in_one_line(line: Line
         ("0" * 32, r"embed\.adapter: 0+ is not in .*missing\)"),
     ):
         with pytest.raises(ConfigError, match=message):
-            embed.fn(line.store, line.documents, other.model_copy(update={"adapter": name}), line.runtime)
+            embed.fn(
+                Context(line.store, runtime=line.runtime),
+                line.documents,
+                other.model_copy(update={"adapter": name}),
+            )
 
 
 def test_an_adapter_by_its_series_name_is_the_published_runs(line: Line) -> None:
@@ -256,11 +263,11 @@ def test_precomputed_vectors_take_an_adapter_of_their_width(store: ArtifactStore
     config = PrecomputedEmbed(method="precomputed", column="v", adapter=recipe.key)
     vectors = np.eye(3, dtype=np.float32)
     documents = save_documents(store, ["a", "b", "c"], v=vectors.tolist())
-    found = made(embed.fn(store, documents, config, RuntimeConfig()))
+    found = made(embed.fn(Context(store), documents, config))
     np.testing.assert_allclose(store.array(found, "embeddings"), head.apply(vectors), atol=1e-6)
     wide = save_documents(store, ["a", "b"], name="wide", v=np.eye(2, 4).tolist())
     with pytest.raises(ConfigError, match="the adapter expects 3 dimensions, found 4"):
-        embed.fn(store, wide, config, RuntimeConfig())
+        embed.fn(Context(store), wide, config)
 
 
 def test_words_are_compared_with_topics_in_the_moved_space(line: Line) -> None:
