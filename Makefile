@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv quickstart check format test test-slow record-stages config-page clean
+.PHONY: help venv quickstart check format test test-slow campaign record-stages config-page clean
 
 help:  ## Say what each target does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,10 @@ test: venv  ## The tests, under 15 minutes on two cores
 
 test-slow: venv  ## The tests that take minutes each
 	$(BIN)/pytest -q -m slow
+
+campaign: venv  ## Damage each file of a store, a run and an index; odd corpora: minutes, JSON
+	$(BIN)/python -m tests.campaigns.corruptions
+	$(BIN)/python -m tests.campaigns.odd_corpora --scratch $$(mktemp -d)
 
 record-stages: venv  ## Record the stages' code after bumping a version, or when results are the same
 	$(BIN)/python tests/record_stage_code.py
