@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
-from topicflow.flows.planning.stages import STAGES
+from topicflow.flows.planning.stages import STAGES, stages_of
 from topicflow.flows.running.current import current_id
 from topicflow.flows.running.duplicate_stages import duplicate_stages
 from topicflow.flows.running.frame import at_work, finished, recorded_flow
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.duplicates.deduplicate import keep
 from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.naming.evidence import Modelled
+from topicflow.tasks.naming.name import name
 from topicflow.tasks.publish.gate import gate
 from topicflow.tasks.publish.topic_model import publish
 from topicflow.tasks.report.report import report
@@ -71,7 +73,11 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         measured = (documents, embeddings, reduced, labels, topics)
         metrics = finished("evaluate", evaluate.submit(store, *measured, config.evaluate, config.count, seed))
         shown = (documents, layout, labels, topics, metrics)
-        whole = (made["load"], made.get("deduplicate"))
+        if config.names is not None:
+            made_of = Modelled(documents, embeddings, labels, topics)
+            asked = name.submit(store, made_of, config.names, config.embed, runtime)
+            made["name"] = finished("name", asked)
+        whole = (made["load"], made.get("deduplicate"), made.get("name"))
         page = finished("report", report.submit(store, *shown, config.report, config.name, *whole))
         modelled_by = (embeddings, graph, reduced, layout, labels, counts, topics, metrics, page)
         made |= zip(STAGES[1:], modelled_by, strict=True)
@@ -79,4 +85,5 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
             before = published_metrics(Path(config.runtime.runs), config.name)
             made["gate"] = finished("gate", gate.submit(store, metrics, before, config.gates))
 
-    return publish.submit(store, config, made, run).result()
+    ordered = {stage: made[stage] for stage in stages_of(config)}
+    return publish.submit(store, config, ordered, run).result()

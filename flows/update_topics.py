@@ -12,6 +12,7 @@ from topicflow.flows.running.current import current_id
 from topicflow.flows.running.frame import at_work, finished, recorded_flow
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.log import LOG
+from topicflow.tasks.naming.name import name
 from topicflow.tasks.publish.gate import gate
 from topicflow.tasks.publish.update import Made, publish_update
 from topicflow.tasks.runs.records import RunId, RunRecord, point_latest
@@ -30,7 +31,15 @@ from topicflow.tasks.updates.new_documents import arrive, new_documents
 from topicflow.tasks.updates.overview import overview
 from topicflow.tasks.updates.topic_names import read_names
 from topicflow.tasks.updates.topic_state import Batch, Fit, TopicState, documents_of, last_published
-from topicflow.tasks.updates.update_steps import extended, fit_settings, refitted, why_refit
+from topicflow.tasks.updates.update_steps import (
+    extended,
+    fit_settings,
+    fitted,
+    refitted,
+    to_be_named,
+    why_refit,
+    with_model_names,
+)
 
 Stages = dict[str, ArtifactRef]
 
@@ -62,6 +71,7 @@ def update_topics(config: UpdateTopicsConfig) -> RunRecord:
         documents = new_documents(store, arrivals)
         made: Stages = {"load": arrivals}
         state, drifted, reason = _tell(store, config, before, documents, made, given, runtime)
+        state = _named(store, config, state, made, runtime)
         topics = ArtifactRef("topics", state.fit.topics, "label", rows=len(state.ids))
         page = overview.submit(store, config, state.batches, topics, state.ids, state.names)
         made["overview"] = finished("overview", page)
@@ -122,6 +132,18 @@ def _tell(
         "embed_all", embed.submit(store, everything, config.embed, runtime)
     )
     return _fit(store, config, before, everything, vectors, made, given, runtime), told, reason
+
+
+def _named(
+    store: ArtifactStore, config: UpdateTopicsConfig, state: TopicState, made: Stages, runtime: RuntimeConfig
+) -> TopicState:
+    """Return the state with names by a language model for topics that have none, if the config has [names]."""
+    wanted = to_be_named(state)
+    if config.names is None or not wanted.topics:
+        return state
+    asked = name.submit(store, fitted(state), config.names, config.embed, runtime, wanted)
+    made["name"] = finished("name", asked)
+    return with_model_names(store, state, made["name"])
 
 
 def _fit(

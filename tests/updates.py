@@ -111,8 +111,8 @@ class Done:
 
 
 TASKS = (
-    "arrive", "assign", "cells", "cluster", "count", "drift", "embed", "gate", "gather", "label", "match", "neighbors",
-    "overview", "publish_update", "reduce",
+    "arrive", "assign", "cells", "cluster", "count", "drift", "embed", "gate", "gather", "label", "match", "name",
+    "neighbors", "overview", "publish_update", "reduce",
 )  # fmt: skip
 
 

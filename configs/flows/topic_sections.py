@@ -13,6 +13,7 @@ from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEm
 from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.load import LoadConfig
+from topicflow.configs.sections.names import NamesConfig
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import MapConfig, ParallelUmapReduce, ReduceConfig
 from topicflow.configs.sections.report import ReportConfig
@@ -29,6 +30,11 @@ class TopicSections(FlowConfig):
     cluster: ClusterConfig = Field(default_factory=HdbscanCluster)
     count: CountConfig = Field(default_factory=CountConfig)
     label: LabelConfig = Field(default_factory=LabelConfig)
+    names: NamesConfig | None = Field(
+        default=None,
+        description="Names of topics by a language model. Without this section topics are named by their keywords and "
+        "nothing is sent.",
+    )
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
 

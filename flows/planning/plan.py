@@ -24,8 +24,10 @@ from topicflow.flows.planning.steps import (
     step_of,
     steps_after,
     with_cost,
+    with_naming_cost,
 )
 from topicflow.tasks.duplicates import recipes as duplicates_recipes
+from topicflow.tasks.naming import recipes as naming_recipes
 from topicflow.tasks.publish import recipes as publish_recipes
 from topicflow.tasks.report import recipes as report_recipes
 from topicflow.tasks.runs.resolve import published_metrics
@@ -63,6 +65,7 @@ def plan_topic_model(config: TopicModelConfig) -> list[Step]:
         documents, duplicates = kept, searching["deduplicate"].key
     chain = chain_recipes(store, config, documents, duplicates)
     found = [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in chain.items()]
+    found = with_naming_cost(found, store, documents, config.names)
     return steps + with_cost(found, "embed", store, documents, config.embed, config.runtime)
 
 
@@ -133,6 +136,8 @@ def chain_recipes(
         "metrics": evaluate.key,
     }
     shown |= {"duplicates": duplicates} if duplicates else {}
+    named = None if config.names is None else naming_recipes.name(config.names, label.key)
+    shown |= {"names": named.key} if named else {}
     report = report_recipes.report(config.report, config.name, shown)
     chain = {
         "embed": embed,
@@ -142,6 +147,7 @@ def chain_recipes(
         "cluster": cluster,
         "count": count,
         "label": label,
+        **({"name": named} if named else {}),
         "evaluate": evaluate,
         "report": report,
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEm
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.encoding.encoders import find_encoder
-from topicflow.tasks.publish.remarks import remarks, say_remarks
+from topicflow.tasks.publish.remarks import naming_remarks, remarks, say_remarks
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.report.report_page import finish_report
 from topicflow.tasks.runs.history import is_published
@@ -63,6 +63,8 @@ def publish_run(
         page = store.whole(stages["report"], "report.html").read_text(encoding="utf-8")
         (folder / "report.html").write_text(finish_report(page, record), encoding="utf-8")
         shutil.copytree(store.whole(stages["label"], "model"), folder / "model")
+        if "name" in stages:
+            name_topics(folder / "model", topics["name"].to_list())
         name_encoder(folder / "model", config.embed, config.runtime.device)
     say_remarks(record)
     if is_published(record):
@@ -78,7 +80,7 @@ def documents_of(stages: Mapping[str, ArtifactRef]) -> ArtifactRef:
 def topics_table(store: ArtifactStore, stages: Mapping[str, ArtifactRef], labels: pl.Series) -> pl.DataFrame:
     """Return one row a topic; of split documents, sizes and examples count documents and not passages."""
     centroids = store.address(stages["label"], "centroids.npy")
-    topics = store.table(stages["label"], "topics").collect()
+    topics = store.table(stages.get("name", stages["label"]), "topics").collect()
     topics = topics.with_columns(pl.format("{}#{}", pl.lit(centroids), "centroid").alias("centroid"))
     if not store.meta(documents_of(stages))["has_passages"]:
         return topics.drop("representative_rows")
@@ -172,7 +174,9 @@ def _record(
     return {
         **described,
         "metrics": described["metrics"] | metrics,
-        "remarks": described["remarks"] + remarks(metrics, config.cluster, graph.get("copies")),
+        "remarks": described["remarks"]
+        + remarks(metrics, config.cluster, graph.get("copies"))
+        + (naming_remarks(store.meta(stages["name"])) if "name" in stages else []),
         "graph": graph,
     }
 
@@ -224,6 +228,14 @@ def flat_topics(topics: pl.DataFrame) -> pl.DataFrame:
     return topics.with_columns(
         pl.col("keywords").list.join(", "), rounded, pl.col("representative").list.join(" ")
     )
+
+
+def name_topics(model: Path, names: Sequence[str]) -> None:
+    """Write the names of topics, in the order of their numbers, into the BERTopic model as its custom labels."""
+    path = model / "topics.json"
+    held = json.loads(path.read_bytes())
+    held["custom_labels"] = held["custom_labels"][: held["_outliers"]] + list(names)
+    path.write_text(json.dumps(held, separators=(",", ":")), encoding="utf-8")
 
 
 def name_encoder(model: Path, config: EmbedConfig, device: str) -> None:

@@ -19,7 +19,7 @@ from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.execution.reporting import report
 from topicflow.tasks.publish.announce import announce
-from topicflow.tasks.publish.remarks import remarks, say_remarks
+from topicflow.tasks.publish.remarks import naming_remarks, remarks, say_remarks
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.publish.topic_folder import documents_table, flat_topics, name_encoder
 from topicflow.tasks.publish.topic_model import leave_artifacts
@@ -175,7 +175,9 @@ def _record(
     return {
         **described,
         "metrics": described["metrics"] | metrics,
-        "remarks": described["remarks"] + remarks(metrics, config.cluster, graph.get("copies")),
+        "remarks": described["remarks"]
+        + remarks(metrics, config.cluster, graph.get("copies"))
+        + (naming_remarks(store.meta(made.stages["name"])) if "name" in made.stages else []),
         "update": {
             "number": last.number,
             "state": kept.key,

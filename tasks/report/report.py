@@ -437,10 +437,12 @@ def report(
     name: str,
     loaded: ArtifactRef | None = None,
     duplicates: ArtifactRef | None = None,
+    names: ArtifactRef | None = None,
 ) -> ArtifactRef:
     """Return the report's artifact, building the page on a miss.
 
-    `duplicates` are the duplicates among the documents `loaded`; `documents` are the kept ones.
+    `duplicates` are the duplicates among the documents `loaded`; `documents` are the kept ones. `names` is the table of
+    topics with the names of a language model.
     """
     inputs = {
         "documents": documents,
@@ -450,6 +452,7 @@ def report(
         "metrics": metrics,
     }
     inputs |= {"duplicates": duplicates} if duplicates else {}
+    inputs |= {"names": names} if names else {}
     recipe = recipes.report(config, name, {role: ref.key for role, ref in inputs.items()})
     if found := store.find(recipe):
         return cached(found)
@@ -459,7 +462,7 @@ def report(
             store.table(documents, "documents"),
             store.array(layout, "reduced"),
             {array: store.array(labels, array) for array in ("labels", "probabilities", "reassigned")},
-            store.table(topics, "topics").collect(),
+            store.table(names or topics, "topics").collect(),
             store.array(topics, "centroids"),
             store.json(metrics, "metrics"),
             config,
