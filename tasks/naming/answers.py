@@ -104,6 +104,13 @@ def fault_of(name: str, evidence: Evidence, config: NamesConfig) -> str | None:
         return "the name repeats the instructions"
     if len(name) > MAX_CHARS or len(name.split()) > config.max_words:
         return f"the name has {len(name.split())} words, at most {config.max_words} are allowed"
+    return _foreign(name, evidence)
+
+
+def _foreign(name: str, evidence: Evidence) -> str | None:
+    """Return a fault if a name is that of something else than the topic."""
+    if is_of_a_sibling(name, evidence):
+        return f"{name!r} is about a neighbouring topic; the name must be about the keywords of this one"
     if is_of_one_document(name, evidence):
         return f"{name!r} is taken from a single excerpt; name what all excerpts and keywords have in common"
     return None
@@ -114,6 +121,16 @@ def within(name: str, config: NamesConfig) -> str:
     return clean(" ".join(name.split()[: config.max_words])[:MAX_CHARS])
 
 
+def is_of_a_sibling(name: str, evidence: Evidence) -> bool:
+    """Return whether a name has words of a neighbouring topic's keywords and none that stand for the topic.
+
+    Small models name the contrast.
+    """
+    theirs = [_plain(word) for words in evidence.siblings for word in words]
+    own = [*map(_plain, evidence.keywords), *map(_plain, evidence.documents)]
+    return _has_word_of(name, theirs) and not _has_word_of(name, own)
+
+
 def is_of_one_document(name: str, evidence: Evidence) -> bool:
     """Return whether a name has words of a single document and none that stand for the topic.
 
@@ -122,17 +139,24 @@ def is_of_one_document(name: str, evidence: Evidence) -> bool:
     """
     if len(evidence.documents) < 2:
         return False
-    words = [word for word in _plain(name).split() if len(word) >= 4 or not word.isascii()]
-    texts, keywords = (
-        [_plain(text) for text in evidence.documents],
-        [_plain(word) for word in evidence.keywords],
-    )
-    plain = _plain(name)
-    if any(len(word) >= 2 and word in plain for word in keywords):
+    if _has_word_of(name, [_plain(word) for word in evidence.keywords]):
         return False
-    counts = [sum(_stem(word) in text for text in [*texts]) for word in words]
-    in_keywords = any(_stem(word) in keyword for word in words for keyword in keywords)
-    return not in_keywords and 1 in counts and max(counts) == 1
+    texts = [_plain(text) for text in evidence.documents]
+    counts = [sum(_stem(word) in text for text in texts) for word in _words(name)]
+    return max(counts, default=0) == 1
+
+
+def _has_word_of(name: str, texts: Sequence[str]) -> bool:
+    """Return whether a text has a word of the name, or the name contains one of the texts whole (as in Chinese)."""
+    plain = _plain(name)
+    if any((len(text) >= 2 or not text.isascii()) and text in plain for text in texts):
+        return True
+    return any(_stem(word) in text for word in _words(name) for text in texts)
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name that may stand for a topic: not the shortest ones, such as `of` and `the`."""
+    return [word for word in _plain(name).split() if len(word) >= 4 or not word.isascii()]
 
 
 def _stem(word: str) -> str:

@@ -30,6 +30,9 @@ MAX_CUTS = 6
 MORE_TOKENS = 4
 """Factor of the tokens of an answer after one that was cut."""
 
+TOLD_CHARS = 300
+"""Characters of an answer that the model is shown again with its fault."""
+
 KEPT_CHARS = 2_000
 """Characters of each reply that are kept, to look at."""
 
@@ -165,10 +168,10 @@ class _Conversation:
                 return names, "" if self._share == 1.0 else "the prompt was shortened to the model's context"
             plain = self._question.messages(self._share)
             if reply.is_cut:
-                self._most *= MORE_TOKENS
-                messages, fault = plain, "it is cut at the maximum number of tokens"
-            else:
-                messages = with_fault(plain, reply.text[:KEPT_CHARS], fault)
+                fault = "it is cut at the maximum number of tokens"
+                self._most = MORE_TOKENS * self._namer.config.answer_tokens * len(self._question.topics)
+            is_thought = reply.is_cut and not reply.text  # the model did not come to an answer
+            messages = plain if is_thought else with_fault(plain, reply.text[:TOLD_CHARS], fault)
         for text in reversed(self._replies):
             if (rescued := self._question.rescue(text)) is not None:
                 return rescued, f"rescued from an answer that is not as asked for: {fault}"

@@ -18,7 +18,7 @@ from topicflow.configs.sections.names import NamesConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.errors import ConfigError, PipelineError, StageError
 from topicflow.tasks.naming.alike import alike_groups, distinct, same_words
-from topicflow.tasks.naming.answers import clean, fault_of, is_of_one_document, parse, rescue
+from topicflow.tasks.naming.answers import clean, fault_of, is_of_a_sibling, is_of_one_document, parse, rescue
 from topicflow.tasks.naming.chat import without_thoughts
 from topicflow.tasks.naming.cost import naming_cost
 from topicflow.tasks.naming.evidence import Evidence, Modelled, gather_evidence
@@ -424,8 +424,8 @@ def test_max_calls_stops_and_keeps_and_the_next_run_goes_on(store: ArtifactStore
         assert by_of(store, first) == ["model", "model", "keywords"]
         assert naming_remarks(store.meta(first)) == [
             (
-                "2 of 3 topics are named by the model (not asked: the 2 calls of names.max_calls are sent); run again to "
-                "go on."
+                "2 of 3 topics are named by the model (not asked: the 2 calls of names.max_calls are sent); "
+                "run again to go on."
             )
         ]
         assert len(server.bodies) == 2
@@ -509,6 +509,17 @@ def test_words_of_one_document_alone_are_no_name(called: str, is_foreign: bool) 
     )
     evidence = Evidence(0, 9, ("dog", "cats", "犬"), texts, (), "dog, cats")
     assert is_of_one_document(called, evidence) is is_foreign
+
+
+@pytest.mark.parametrize(
+    ("called", "is_theirs"),
+    [("Tea, milk", True), ("Dogs", False), ("Dogs and tea", False), ("Drinks", False), ("猫の世話", True)],
+)
+def test_a_name_of_a_neighbouring_topic_is_no_name(called: str, is_theirs: bool) -> None:
+    evidence = Evidence(0, 9, ("dog", "犬"), ("the dog sleeps", "a dog"), (("tea", "milk"), ("猫",)), "dog")
+    assert is_of_a_sibling(called, evidence) is is_theirs
+    config = NamesConfig(url="http://h/v1", model="m")
+    assert (fault_of(called, evidence, config) is not None) is is_theirs
 
 
 def test_a_name_is_one_line_of_text() -> None:
