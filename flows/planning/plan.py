@@ -37,7 +37,7 @@ from topicflow.tasks.topics.recipes import map_reduce
 
 
 def plan_topic_model(config: TopicModelConfig) -> list[Step]:
-    """Return the steps of a topic model in order.
+    """Return the steps of a topic model in order, with what they would ask servers.
 
     Parameters
     ----------
@@ -49,7 +49,13 @@ def plan_topic_model(config: TopicModelConfig) -> list[Step]:
     PipelineError
         If an input file or the encoder cannot be found.
     """
-    store, last, stages = open_store(config.runtime), last_stages(config), stages_of(config)
+    store = open_store(config.runtime)
+    return with_naming_cost(_steps(config, store), store, config.names)
+
+
+def _steps(config: TopicModelConfig, store: ArtifactStore) -> list[Step]:
+    """Return the steps of a topic model in order."""
+    last, stages = last_stages(config), stages_of(config)
     loading = load_step(store, config.load, last)
     if (documents := loading.found) is None:
         return steps_after([loading], stages, "input changed" if last else "first run")
@@ -65,7 +71,6 @@ def plan_topic_model(config: TopicModelConfig) -> list[Step]:
         documents, duplicates = kept, searching["deduplicate"].key
     chain = chain_recipes(store, config, documents, duplicates)
     found = [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in chain.items()]
-    found = with_naming_cost(found, store, documents, config.names)
     return steps + with_cost(found, "embed", store, documents, config.embed, config.runtime)
 
 

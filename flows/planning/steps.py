@@ -107,13 +107,11 @@ def with_cost(
     ]
 
 
-def with_naming_cost(
-    steps: Sequence[Step], store: ArtifactStore, documents: ArtifactRef, config: NamesConfig | None
-) -> list[Step]:
+def with_naming_cost(steps: Sequence[Step], store: ArtifactStore, config: NamesConfig | None) -> list[Step]:
     """Return the steps with what the stage `name` would ask a server; a hit asks nothing."""
     found = {step.stage: step.found for step in steps}
     return [
-        replace(step, cost=naming_cost(store, config, documents, found))
+        replace(step, cost=naming_cost(store, config, found))
         if config is not None and step.stage == "name" and not step.is_hit
         else step
         for step in steps

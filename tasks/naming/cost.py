@@ -54,7 +54,6 @@ class NamingCost:
 def naming_cost(
     store: ArtifactStore,
     config: NamesConfig,
-    documents: ArtifactRef,
     found: dict[str, ArtifactRef | None],
 ) -> NamingCost:
     """Return what naming would send: only questions that the store has no answer to.
@@ -65,13 +64,12 @@ def naming_cost(
         Where answers are kept.
     config : NamesConfig
         The model and what it is told.
-    documents : ArtifactRef
-        The documents.
     found : dict
-        The artifacts of the stages `embed`, `cluster` and `label`, None for those to be computed.
+        The artifact of each stage of the plan, None for those to be computed.
     """
     embeddings, labels, topics = (found.get(stage) for stage in ("embed", "cluster", "label"))
-    if embeddings is None or labels is None or topics is None:
+    documents = found.get("keep", found.get("load"))
+    if documents is None or embeddings is None or labels is None or topics is None:
         return NamingCost(config.url)
     from topicflow.tasks.naming.evidence import Modelled, gather_evidence
     from topicflow.tasks.naming.questions import TopicQuestion

@@ -1,6 +1,8 @@
 """Names in whole runs: table, CSV, report, BERTopic model, record, console; plan and reruns; updates keep names."""
 
 import json
+import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import polars as pl
 import pytest
 
 from tests.chat_server import ChatServer
-from tests.commands import Outcome, PrefectServer, write_corpus
+from tests.commands import Outcome, PrefectServer, clean_environment, command, run_apart, write_corpus
 from tests.fakes import Corpus
 from tests.updates import N_FIRST, config_of, new_topic, story, tell
 from topicflow.tasks.store.artifact_store import ArtifactStore
@@ -96,6 +98,61 @@ def test_a_budget_and_a_server_that_is_away_are_lines(
     (line,) = away.errors
     assert "names: http://127.0.0.1" in line
     assert "start the server or correct names.url, and run again" in line
+
+
+def test_a_killed_run_loses_only_the_call_under_way(
+    tmp_path: Path, corpus: Corpus, prefect_server: PrefectServer
+) -> None:
+    third, killed, environment = threading.Event(), threading.Event(), prefect_server.environment
+
+    def wait(number: int, _prompt: str) -> object:
+        if number == 3:
+            third.set()
+            killed.wait(60)
+        return ...
+
+    plain = write_corpus(tmp_path, corpus)
+    with ChatServer(say=wait) as server:
+        config = tmp_path / "named.toml"
+        config.write_text(
+            plain.read_text() + f'[names]\nurl = "{server.url}"\nmodel = "m"\nn_concurrent = 1\n'
+        )
+        with (tmp_path / "said.txt").open("wb") as said:
+            process = subprocess.Popen(
+                command("run", config),
+                cwd=tmp_path,
+                env=clean_environment(**environment),
+                stdout=said,
+                stderr=said,
+            )
+        assert third.wait(120), (tmp_path / "said.txt").read_text()
+        process.kill()
+        process.wait(20)
+        killed.set()
+        server.say = None
+        done = run_apart("run", config, cwd=tmp_path, **environment)
+        assert done.code == 0, done.err
+        assert len(server.bodies) == 4
+        assert server.bodies[3]["messages"] == server.bodies[2]["messages"]
+    assert set(named_by(tmp_path / "runs/trial/latest").values()) == {"model"}
+
+
+def test_a_name_is_a_text_wherever_it_is_shown(topicflow: Command, tmp_path: Path, corpus: Corpus) -> None:
+    def say(_number: int, prompt: str) -> object:
+        return json.dumps({"name": "=Tea </script><b>x"}) if "tea" in prompt.partition("\n\n")[0] else ...
+
+    plain = write_corpus(tmp_path, corpus)
+    with ChatServer(say=say) as server:
+        config = tmp_path / "named.toml"
+        config.write_text(plain.read_text() + f'[names]\nurl = "{server.url}"\nmodel = "m"\n')
+        shown = topicflow("run", config)
+    assert "=Tea </script><b>x" in shown.out
+    folder = tmp_path / "runs/trial/latest"
+    assert "=Tea </script><b>x" in named_by(folder)
+    assert "</script><b>x" not in (folder / "report.html").read_text()
+    assert not any(
+        line.split(",")[2].startswith("=") for line in (folder / "topics.csv").read_text().splitlines()
+    )
 
 
 @pytest.fixture

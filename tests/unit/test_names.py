@@ -24,6 +24,8 @@ from topicflow.tasks.naming.cost import naming_cost
 from topicflow.tasks.naming.evidence import Evidence, Modelled, gather_evidence
 from topicflow.tasks.naming.name import Wanted, name
 from topicflow.tasks.publish.remarks import naming_remarks
+from topicflow.tasks.runs.records import write_json
+from topicflow.tasks.runs.retention import collect_garbage
 from topicflow.tasks.servers import pace
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
@@ -197,6 +199,40 @@ def test_several_calls_at_a_time(store: ArtifactStore) -> None:
 
     with ChatServer(say=wait) as server:
         assert names_of(store, ask(store, server, n_concurrent=3)) == USUAL
+
+
+@pytest.mark.parametrize("n_topics", [0, 1])
+def test_no_topic_asks_nothing_and_one_has_no_siblings(store: ArtifactStore, n_topics: int) -> None:
+    corpus, whole = planted_corpus(), modelled(store)
+    table = store.table(whole.topics, "topics").collect().head(n_topics)
+    labels = np.where(corpus.truth < n_topics, corpus.truth, -1).astype(np.int32)
+    centroids = np.asarray(store.array(whole.topics, "centroids"))[:n_topics]
+    parts = Modelled(
+        whole.documents,
+        whole.embeddings,
+        save(store, "labels", {"labels": labels}, name="few"),
+        save(store, "topics", {"topics": table, "centroids": centroids}, name="few"),
+    )
+    with ChatServer() as server:
+        made = name.fn(store, parts, config_of(server), ENCODING, RuntimeConfig())
+        assert names_of(store, made) == USUAL[:n_topics]
+        assert ["neighbouring topics:\n" in prompt for prompt in server.prompts] == [False] * n_topics
+
+
+def test_a_topic_without_words_or_texts_is_named_by_what_there_is(store: ArtifactStore) -> None:
+    corpus, whole = planted_corpus(), modelled(store)
+    bare = pl.Series("keywords", [[], list(TOPIC_WORDS[1]), list(TOPIC_WORDS[2])])
+    table = store.table(whole.topics, "topics").collect().with_columns(bare)
+    texts = ["" if topic == 2 else text for text, topic in zip(corpus.texts, corpus.truth, strict=True)]
+    topics = save(
+        store, "topics", {"topics": table, "centroids": store.array(whole.topics, "centroids")}, name="bare"
+    )
+    parts = Modelled(save_documents(store, texts, "bare"), whole.embeddings, whole.labels, topics)
+    with ChatServer(say=lambda _number, prompt: '{"name": "Farm"}' if "(none)" in prompt else ...) as server:
+        made = name.fn(store, parts, config_of(server), ENCODING, RuntimeConfig())
+        assert names_of(store, made) == ["Farm", *USUAL[1:]]
+        (prompt,) = (prompt for prompt in server.prompts if "Keywords: red" in prompt)
+        assert "Excerpts:\n" not in prompt
 
 
 # --- faults ---
@@ -414,6 +450,22 @@ def test_the_key_is_sent_and_kept_nowhere(
     assert not any(b"s3cret-key" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
+def test_answers_of_a_recorded_run_are_kept_by_gc(store: ArtifactStore, tmp_path: Path) -> None:
+    with ChatServer() as server:
+        made = ask(store, server)
+        ask(store, server, corpus="lists")
+    stage = {"stage": "name", "kind": "names", "key": made.key}
+    folder = tmp_path / "runs/trial/20260101T000000Z"
+    folder.mkdir(parents=True)
+    write_json(
+        folder / "run.json", {"run_id": folder.name, "name": "trial", "state": "completed", "stages": [stage]}
+    )
+    collect_garbage(store, [tmp_path / "runs"], 0.0)
+    kept = {key for kind, key in store.meta(made)["beside"] if kind == "answers"}
+    assert set(store.hits("answers")) == kept
+    assert len(kept) == 3
+
+
 # --- budgets ---
 
 
@@ -450,14 +502,14 @@ def test_max_tokens_is_not_exceeded(store: ArtifactStore) -> None:
 
 def test_the_plan_says_calls_tokens_and_what_leaves_the_machine(store: ArtifactStore) -> None:
     made = modelled(store)
-    found = {"embed": made.embeddings, "cluster": made.labels, "label": made.topics}
+    found = {"load": made.documents, "embed": made.embeddings, "cluster": made.labels, "label": made.topics}
     with ChatServer() as server:
         config = config_of(server, n_documents=2)
-        cost = naming_cost(store, config, made.documents, found)
+        cost = naming_cost(store, config, found)
         assert (cost.n_calls, cost.n_documents, server.bodies) == (3, 6, [])
         ask(store, server, n_documents=2, max_calls=1)
         sent = server.prompts[0]
-        left = naming_cost(store, config, made.documents, found)
+        left = naming_cost(store, config, found)
         assert (left.n_calls, left.n_documents) == (2, 4)
         documents = re.findall("<<<(.*)>>>", sent)
         assert cost.n_chars - left.n_chars == sum(map(len, documents))
@@ -466,7 +518,7 @@ def test_the_plan_says_calls_tokens_and_what_leaves_the_machine(store: ArtifactS
             f"2 calls to {server.url} and one for each group of alike names, about {left.n_tokens:,} tokens; keywords "
             f"and {left.n_chars:,} characters of 4 documents leave the machine"
         )
-        unknown = naming_cost(store, config, made.documents, {**found, "label": None})
+        unknown = naming_cost(store, config, {**found, "label": None})
         assert (
             str(unknown) == f"one call to {server.url} for each topic, and one for each group of alike names"
         )
