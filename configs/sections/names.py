@@ -95,6 +95,11 @@ class NamesConfig(Section):
         description="Maximum number of tokens of a run, prompts and answers, as the server counts them. It works as "
         "max_calls does.",
     )
+    on_failure: Literal["stop", "keywords"] = Field(
+        default="stop",
+        description="If the server fails for good: stop the run, or go on with names that are made of keywords; the "
+        "next run asks again. A wrong key, model or address always stops it.",
+    )
     n_concurrent: int = Field(default=4, ge=1, le=64, description="Calls at the same time.")
     requests_per_minute: int | None = Field(
         default=None, ge=1, le=1_000_000, description="Maximum rate of calls; not limited if none."
@@ -123,7 +128,8 @@ class NamesConfig(Section):
 
 HOW_NAMES_ARE_ASKED = frozenset(
     {
-        "url", "key_env", "max_calls", "max_tokens", "n_concurrent", "requests_per_minute", "timeout_s", "retries",
+        "url", "key_env", "max_calls", "max_tokens", "on_failure", "n_concurrent", "requests_per_minute", "timeout_s",
+        "retries",
     }
 )  # fmt: skip
 """Fields that say how a server is asked and not what it answers: they are in no key."""

@@ -125,8 +125,10 @@ class Namer:
             return Outcome(None, f"not asked: {error}", is_final=False)
         except StoppedError:
             return Outcome(None, "not asked", is_final=False)
-        except BaseException:
+        except BaseException as error:
             self.client.pace.stopped.set()  # the other threads end after their call, whose answer is kept
+            if self.config.on_failure == "keywords" and isinstance(error, StageError):
+                return Outcome(None, f"not asked: {error}", is_final=False)
             raise
         done()
         return outcome

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from topicflow.configs.sections.names import NamesConfig
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+
+if TYPE_CHECKING:
+    from topicflow.tasks.naming.questions import TopicQuestion
 
 BYTES_PER_TOKEN = 4
 """UTF-8 bytes of a token on average, of English; other languages have more tokens."""
@@ -75,9 +79,13 @@ def naming_cost(
     from topicflow.tasks.naming.questions import TopicQuestion
 
     evidence = gather_evidence(store, Modelled(documents, embeddings, labels, topics), config)
-    asked = [TopicQuestion((each,), config) for each in evidence]
-    new = [question for question in asked if store.find(question.recipe, claim=False) is None]
+    return cost_of(store, [TopicQuestion((each,), config) for each in evidence], config.url)
+
+
+def cost_of(store: ArtifactStore, questions: Sequence[TopicQuestion], url: str) -> NamingCost:
+    """Return what the questions without an answer in the store would send."""
+    new = [question for question in questions if store.find(question.recipe, claim=False) is None]
     texts = [text for question in new for each in question.topics for text in each.documents]
     n_bytes = sum(len(each["content"].encode()) for question in new for each in question.messages())
     n_tokens = n_bytes // BYTES_PER_TOKEN + ANSWER_TOKENS * len(new)
-    return NamingCost(config.url, len(new), n_tokens, len(texts), sum(map(len, texts)))
+    return NamingCost(url, len(new), n_tokens, len(texts), sum(map(len, texts)))

@@ -22,10 +22,12 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding.embed import embed_texts
 from topicflow.tasks.execution.progress import track
 from topicflow.tasks.execution.states import cached
+from topicflow.tasks.log import LOG
 from topicflow.tasks.naming import recipes
 from topicflow.tasks.naming.alike import MAX_GROUP, alike_groups, distinct, same_words
 from topicflow.tasks.naming.asking import Namer, Outcome
 from topicflow.tasks.naming.budget import CallBudget
+from topicflow.tasks.naming.cost import cost_of
 from topicflow.tasks.naming.evidence import Evidence, Modelled, gather_evidence
 from topicflow.tasks.naming.questions import GroupQuestion, TopicQuestion
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -104,6 +106,8 @@ class _Naming:
         config = self.namer.config
         ordered = sorted(self.evidence, key=lambda each: (-each.size, each.topic))
         questions = [TopicQuestion((each,), config) for each in ordered]
+        if (cost := cost_of(self.namer.store, questions, config.url)).n_calls:
+            LOG.info("names: %s", cost)
         with track("name", len(questions), unit="topics") as progress:
             found = self.namer.answer_all(questions, lambda: progress.advance(1))
         self.outcomes += found

@@ -117,6 +117,8 @@ class ServerClient:
             found = self._send(request)
             if not isinstance(found, Refusal):
                 return found
+            if found.status in {400, 422} and request.adapt(found):
+                continue
             if attempt >= found.retries(most):
                 raise self._error(found)
             self.pace.after(found, attempt)
@@ -136,8 +138,6 @@ class ServerClient:
             except UnreadableAnswerError as error:
                 return self._unreadable(response, str(error))
         refusal = read_refusal(response.status_code, response.content, response.headers)
-        if response.status_code in {400, 422} and request.adapt(refusal):
-            return self._send(request)
         return Refusal(
             refusal.status, self.endpoint.without_key(refusal.message), False, refusal.retry_after_s
         )

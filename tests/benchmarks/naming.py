@@ -41,9 +41,9 @@ from topicflow.tasks.topics.label import label
 from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.reduce import reduce
 
-ENCODER = SentenceTransformersEmbed()
+ENCODER = SentenceTransformersEmbed(max_seq_length=128)
 KINDS = {"newsgroups": "newsgroup posts", "bbc_news": "news articles", "arxiv_20k": "titles of papers"}
-N_ROWS = 2_000
+N_ROWS = 600
 
 
 def ref(found: object) -> ArtifactRef:
@@ -97,7 +97,9 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, default=Path("naming-scratch"))
     options = parser.parse_args()
     with server(options.url) as url:
-        config = NamesConfig(url=url, model=options.model, n_documents=4, n_chars=200)
+        config = NamesConfig(
+            url=url, model=options.model, n_documents=3, n_chars=120, n_concurrent=1, timeout_s=900
+        )
         for which in options.corpora:
             measure(which, config.model_copy(update={"corpus": KINDS[which]}), options)
 

@@ -441,6 +441,21 @@ def test_a_server_that_is_away_is_one_line(store: ArtifactStore) -> None:
         ask(store, server, retries=1)
 
 
+def test_a_server_that_fails_can_leave_the_keywords_until_the_next_run(store: ArtifactStore) -> None:
+    def say(number: int, _prompt: str) -> Any:
+        return error(503, "loading") if number == 2 else ...
+
+    with ChatServer(say=say) as server:
+        made = ask(store, server, retries=0, on_failure="keywords")
+        assert names_of(store, made) == [BY_KEYWORDS[0], USUAL[1], BY_KEYWORDS[2]]
+        (remark,) = naming_remarks(store.meta(made))
+        assert remark.startswith("1 of 3 topics are named by the model (not asked: names: http://127.0.0.1")
+        assert names_of(store, ask(store, server, retries=0, on_failure="keywords")) == USUAL
+        assert len(server.bodies) == 4
+    with ChatServer(key="k") as server, pytest.raises(ConfigError):
+        ask(store, server, model="other", on_failure="keywords")
+
+
 def test_the_key_is_sent_and_kept_nowhere(
     store: ArtifactStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
