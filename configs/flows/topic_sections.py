@@ -39,6 +39,13 @@ class TopicSections(FlowConfig):
     report: ReportConfig = Field(default_factory=ReportConfig)
 
     @model_validator(mode="after")
+    def _classes_have_names(self) -> Self:
+        if self.names is not None and self.cluster.method == "classes":
+            msg = "names: topics of cluster.method='classes' have the names of their classes; remove [names]"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _words_need_an_encoder(self) -> Self:
         if self.label.representation != "ctfidf" and self.embed.method in {"precomputed", "images"}:
             msg = (

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from pydantic import ValidationError
 
 from tests.chat_server import ChatServer, usual
 from tests.embedding_server import CutError, error
 from tests.fakes import TOPIC_WORDS, Corpus, planted_corpus, save, save_documents
+from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.sections.embed import PrecomputedEmbed
 from topicflow.configs.sections.names import NamesConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
@@ -666,3 +668,18 @@ def test_only_wanted_topics_are_asked_for_and_other_names_are_taken(store: Artif
         assert len(server.bodies) == 2
         assert "Names that other topics have:\n- Drinks" in server.prompts[1]
     assert json.loads(usual(server.prompts[0])) == {"name": "Cat and dog"}
+
+
+# --- the config ---
+
+
+def test_classes_keep_their_names_and_the_url_ends_before_the_route() -> None:
+    section = {"url": "http://h/v1/", "model": "m"}
+    values = {"load": {"path": "a.csv"}, "names": section}
+    assert TopicModelConfig.model_validate(values).names.url == "http://h/v1"
+    classes = {"method": "classes", "classifier": "c"}
+    with pytest.raises(ValidationError, match="have the names of their classes; remove"):
+        TopicModelConfig.model_validate({**values, "cluster": classes})
+    for url in ("http://h/v1/chat/completions", "http://user:secret@h/v1", "h/v1"):
+        with pytest.raises(ValidationError, match="url"):
+            NamesConfig.model_validate({**section, "url": url})
