@@ -27,6 +27,9 @@ BYTES_PER_TOKEN = 3
 MAX_CUTS = 6
 """Times that a prompt beyond the model's context is shortened."""
 
+WITHOUT_DOCUMENTS = 0.0
+"""Share of the documents in the last try, if there are three or more."""
+
 MORE_TOKENS = 4
 """Factor of the tokens of an answer after one that was cut."""
 
@@ -158,8 +161,11 @@ class _Conversation:
 
     def _asked(self) -> tuple[Names | None, str]:
         """Return the names, or None, and what was unusual."""
-        messages, fault = self._question.messages(), ""
-        for _ in range(self._namer.config.tries):
+        messages, fault, tries = self._question.messages(), "", self._namer.config.tries
+        for attempt in range(tries):
+            if 2 <= attempt == tries - 1:  # small models repeat what they read, however often they are told
+                self._share = WITHOUT_DOCUMENTS
+                messages = self._question.messages(self._share)
             reply = self._reply(messages)
             if isinstance(reply, Refusal):
                 fails = reply.status >= 500 or reply.status in {0, 200, 408, 429}
@@ -167,7 +173,7 @@ class _Conversation:
             self._replies.append(reply.text[:KEPT_CHARS])
             names, fault = self._question.read(reply.text)
             if names is not None:
-                return names, "" if self._share == 1.0 else "the prompt was shortened to the model's context"
+                return names, self._note()
             plain = self._question.messages(self._share)
             if reply.is_cut:
                 fault = "it is cut at the maximum number of tokens"
@@ -178,6 +184,12 @@ class _Conversation:
             if (rescued := self._question.rescue(text)) is not None:
                 return rescued, f"rescued from an answer that is not as asked for: {fault}"
         return None, f"no answer could be used, the last one: {fault}"
+
+    def _note(self) -> str:
+        """Return how the prompt of a usable answer differs from the first one."""
+        if self._share == WITHOUT_DOCUMENTS:
+            return "named by its keywords alone: earlier answers could not be used"
+        return "" if self._share == 1.0 else "the prompt was shortened to the model's context"
 
     def _reply(self, messages: Messages) -> Reply | Refusal:
         """Return the reply to messages, which are shortened if they exceed the model's context."""
