@@ -13,6 +13,7 @@ from tests.chat_server import ChatServer
 from tests.commands import Outcome, PrefectServer, clean_environment, command, run_apart, write_corpus
 from tests.fakes import Corpus
 from tests.updates import N_FIRST, config_of, new_topic, story, tell
+from topicflow.configs.read import dump_config
 from topicflow.tasks.store.artifact_store import ArtifactStore
 
 Command = Callable[..., Outcome]
@@ -199,3 +200,14 @@ def test_updates_ask_for_new_topics_only_and_a_persons_names_win(tmp_path: Path,
     state = [stage for stage in record["stages"] if stage["stage"] == "name"]
     assert len(state) == 1
     assert ArtifactStore(tmp_path / "store").state("names", state[0]["key"]) == "hit"
+
+
+def test_an_update_with_names_as_it_is_typed(topicflow: Command, tmp_path: Path, chat: ChatServer) -> None:
+    with chat as server:
+        config = tmp_path / "update.toml"
+        names = {"url": server.url, "model": "m"}
+        config.write_text(dump_config(config_of(tmp_path, story()[:N_FIRST], names=names)))
+        record = topicflow("update", config, "--json").record
+        assert len(server.bodies) == 3
+    assert [stage["rows"] for stage in record["stages"] if stage["stage"] == "name"] == [3]
+    assert set(named_by(tmp_path / "runs/story/latest").values()) == {"model"}
