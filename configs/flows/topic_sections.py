@@ -13,6 +13,7 @@ from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEm
 from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.load import LoadConfig
+from topicflow.configs.sections.names import NamesConfig
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import DiffusionReduce, MapConfig, ReduceConfig
 from topicflow.configs.sections.report import ReportConfig
@@ -32,6 +33,11 @@ class TopicSections(FlowConfig):
     cluster: ClusterConfig = Field(default_factory=GraphCluster)
     count: CountConfig = Field(default_factory=CountConfig)
     label: LabelConfig = Field(default_factory=LabelConfig)
+    names: NamesConfig | None = Field(
+        default=None,
+        description="Names of topics by a language model. Without this section topics are named by their keywords and "
+        "nothing is sent.",
+    )
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
 
@@ -55,6 +61,13 @@ class TopicSections(FlowConfig):
                 f'cluster.method="graph" needs reduce.method "diffusion" or "none", found {self.reduce.method!r}; '
                 'use cluster.method="hdbscan"'
             )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _classes_have_names(self) -> Self:
+        if self.names is not None and self.cluster.method == "classes":
+            msg = "names: topics of cluster.method='classes' have the names of their classes; remove [names]"
             raise ValueError(msg)
         return self
 

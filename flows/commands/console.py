@@ -68,16 +68,19 @@ def print_run(record: RunRecord, runs: Path) -> None:
 
 def _print_topics(console: Console, record: RunRecord, folder: Path) -> None:
     """Print a run's topics, its metrics in one line, and where its report is."""
-    topics = pl.read_parquet(whole_file(folder, "topics.parquet"), columns=["topic", "size", "keywords"])
+    topics = pl.read_parquet(whole_file(folder, "topics.parquet"))
+    named = ["name"] if "named_by" in topics.columns else []  # otherwise names are the first keywords
     table = Table(
         "topic",
         "size",
+        *named,
         "keywords",
         title=f"{record['n_topics']:,} topics in {record['n_documents']:,} documents",
         title_justify="left",
     )
-    for topic, size, keywords in topics.head(SHOWN_TOPICS).iter_rows():
-        table.add_row(str(topic), f"{size:,}", Text(", ".join(keywords)))
+    shown = topics.head(SHOWN_TOPICS).select("topic", "size", "keywords", *named)
+    for topic, size, keywords, *names in shown.iter_rows():
+        table.add_row(str(topic), f"{size:,}", *map(Text, names), Text(", ".join(keywords)))
     console.print(table)
     if topics.height > SHOWN_TOPICS:
         console.print(

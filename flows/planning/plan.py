@@ -24,8 +24,10 @@ from topicflow.flows.planning.steps import (
     step_of,
     steps_after,
     with_cost,
+    with_naming_cost,
 )
 from topicflow.tasks.duplicates import recipes as duplicates_recipes
+from topicflow.tasks.naming import recipes as naming_recipes
 from topicflow.tasks.publish import recipes as publish_recipes
 from topicflow.tasks.report import recipes as report_recipes
 from topicflow.tasks.runs.resolve import published_metrics
@@ -35,7 +37,7 @@ from topicflow.tasks.topics.recipes import map_reduce
 
 
 def plan_topic_model(config: TopicModelConfig) -> list[Step]:
-    """Return the steps of a topic model in order.
+    """Return the steps of a topic model in order, with what they would ask servers.
 
     Parameters
     ----------
@@ -47,7 +49,13 @@ def plan_topic_model(config: TopicModelConfig) -> list[Step]:
     PipelineError
         If an input file or the encoder cannot be found.
     """
-    store, last, stages = open_store(config.runtime), last_stages(config), stages_of(config)
+    store = open_store(config.runtime)
+    return with_naming_cost(_steps(config, store), store, config.names)
+
+
+def _steps(config: TopicModelConfig, store: ArtifactStore) -> list[Step]:
+    """Return the steps of a topic model in order."""
+    last, stages = last_stages(config), stages_of(config)
     loading = load_step(store, config.load, last)
     if (documents := loading.found) is None:
         return steps_after([loading], stages, "input changed" if last else "first run")
@@ -133,6 +141,8 @@ def chain_recipes(
         "metrics": evaluate.key,
     }
     shown |= {"duplicates": duplicates} if duplicates else {}
+    named = None if config.names is None else naming_recipes.name(config.names, label.key)
+    shown |= {"names": named.key} if named else {}
     report = report_recipes.report(config.report, config.name, shown)
     chain = {
         "embed": embed,
@@ -142,6 +152,7 @@ def chain_recipes(
         "cluster": cluster,
         "count": count,
         "label": label,
+        **({"name": named} if named else {}),
         "evaluate": evaluate,
         "report": report,
     }

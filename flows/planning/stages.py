@@ -13,4 +13,7 @@ def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
     """Return the steps of a topic model; with `deduplicate` the later steps use only kept documents."""
     section = config.deduplicate
     found = () if section is None else (*searches(section), "deduplicate", "keep")
-    return ("load", *found, *STAGES[1:], *(() if config.gates is None else ("gate",)))
+    made = ["load", *found, *STAGES[1:], *(() if config.gates is None else ("gate",))]
+    if config.names is not None:
+        made.insert(made.index("label") + 1, "name")
+    return tuple(made)

@@ -10,6 +10,7 @@ from typing import Any
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.sections.embed import ApiEmbed, EmbedConfig, ImagesEmbed, PrecomputedEmbed
 from topicflow.configs.sections.load import LoadConfig
+from topicflow.configs.sections.names import NamesConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.flows.planning.request_cost import RequestCost, request_cost
 from topicflow.tasks.documents import recipes as documents_recipes
@@ -18,6 +19,7 @@ from topicflow.tasks.encoding import recipes as encoding_recipes
 from topicflow.tasks.encoding.adapters import find_adapter
 from topicflow.tasks.encoding.encoders import find_encoder, precomputed_digest
 from topicflow.tasks.encoding.images import image_recipe
+from topicflow.tasks.naming.cost import NamingCost, naming_cost
 from topicflow.tasks.runs.history import last_record
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 
@@ -29,7 +31,7 @@ class Step:
     stage: str
     found: ArtifactRef | None
     reason: str
-    cost: RequestCost | None = None
+    cost: RequestCost | NamingCost | None = None
     """What a server would be asked; None if none is asked, or not yet known."""
 
     @property
@@ -100,6 +102,17 @@ def with_cost(
     return [
         replace(step, cost=request_cost(store, documents, config, runtime))
         if isinstance(config, ApiEmbed) and step.stage == stage and not step.is_hit
+        else step
+        for step in steps
+    ]
+
+
+def with_naming_cost(steps: Sequence[Step], store: ArtifactStore, config: NamesConfig | None) -> list[Step]:
+    """Return the steps with what the stage `name` would ask a server; a hit asks nothing."""
+    found = {step.stage: step.found for step in steps}
+    return [
+        replace(step, cost=naming_cost(store, config, found))
+        if config is not None and step.stage == "name" and not step.is_hit
         else step
         for step in steps
     ]

@@ -26,7 +26,6 @@ from topicflow.configs.sections.embed import (
     StaticEmbed,
 )
 from topicflow.tasks.encoding.api.encoder import ApiEncoder
-from topicflow.tasks.encoding.api.endpoint import endpoint_of
 from topicflow.tasks.encoding.api.probes import VERSION as PROBES_VERSION
 from topicflow.tasks.encoding.api.probes import identify
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
@@ -36,6 +35,7 @@ from topicflow.tasks.encoding.static_encoder import StaticEncoder, static_identi
 from topicflow.tasks.encoding.tokenizer import TextTokens
 from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.execution.devices import resolve_device
+from topicflow.tasks.servers.endpoint import endpoint_of
 from topicflow.tasks.store.artifact_store import ArtifactStore, canonical_json, digest, file_digest
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _find_static(config: StaticEmbed) -> EncoderFiles:
 
 def _find_api(config: ApiEmbed, store: ArtifactStore | None, *, keep: bool) -> EncoderFiles:
     """Return the identity of a server's current model."""
-    found = identify(endpoint_of(config), store, keep=keep, least_dim=config.dim)
+    found = identify(endpoint_of(config, "embed"), store, keep=keep, least_dim=config.dim)
     identity = {
         "api": PROBES_VERSION,
         "model": config.model,

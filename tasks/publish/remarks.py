@@ -121,6 +121,25 @@ def _copied(copies: Mapping[str, Any]) -> list[str]:
     return [remark]
 
 
+def naming_remarks(figures: Mapping[str, Any]) -> list[str]:
+    """Return the remarks on names by a language model, from what the stage `name` recorded."""
+    n_topics, n_named, n_waiting = (figures[key] for key in ("n_topics", "n_named", "n_waiting"))
+    if n_waiting:
+        remark = (
+            f"{n_named:,} of {n_topics:,} topics are named by the model ({figures['waiting_for']}); "
+            "run again to go on."
+        )
+        return [remark]
+    if n_named < n_topics:
+        left = n_topics - n_named
+        remark = (
+            f"The model gave no usable name for {_of(left, n_topics, 'topic')}: they keep the names that are made of "
+            "their keywords; the column name_note of topics.parquet says why."
+        )
+        return [remark]
+    return []
+
+
 def by_beginnings(figures: Mapping[str, Any]) -> list[str]:
     """Return the remark on duplicates for which only the beginnings of texts were compared."""
     if not (n := figures.get("n_by_beginning")):

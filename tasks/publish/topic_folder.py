@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.encoding.encoders import find_encoder
 from topicflow.tasks.publish.folder import write_run_folder
-from topicflow.tasks.publish.remarks import remarks
+from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.report.report_page import finish_report
 from topicflow.tasks.runs.records import RunId, RunRecord, write_json
@@ -62,6 +62,8 @@ def publish_run(
         record["n_topics"] = topics.height
         write_report(folder, store, stages["report"], record)
         shutil.copytree(store.whole(stages["label"], "model"), folder / "model")
+        if "name" in stages:
+            name_topics(folder / "model", topics["name"].to_list())
         name_encoder(folder / "model", config.embed, config.runtime.device)
     return record
 
@@ -96,7 +98,7 @@ def topics_table(
     `placed` has the topic of each document, and its stability if that was measured; a topic's is the mean.
     """
     centroids = store.address(stages["label"], "centroids.npy")
-    topics = store.table(stages["label"], "topics").collect()
+    topics = store.table(stages.get("name", stages["label"]), "topics").collect()
     if "stability" in placed.columns:
         means = placed.group_by("topic").agg(pl.col("stability").mean())
         topics = topics.join(means, on="topic", how="left", maintain_order="left")
@@ -196,7 +198,9 @@ def _record(
     return {
         **described,
         "metrics": described["metrics"] | metrics,
-        "remarks": described["remarks"] + remarks(metrics, config.cluster, graph.get("copies")),
+        "remarks": described["remarks"]
+        + remarks(metrics, config.cluster, graph.get("copies"))
+        + (naming_remarks(store.meta(stages["name"])) if "name" in stages else []),
         "graph": graph,
     }
 
@@ -248,6 +252,14 @@ def flat_topics(topics: pl.DataFrame) -> pl.DataFrame:
     return topics.with_columns(
         pl.col("keywords").list.join(", "), rounded, pl.col("representative").list.join(" ")
     )
+
+
+def name_topics(model: Path, names: Sequence[str]) -> None:
+    """Write the names of topics, in the order of their numbers, into the BERTopic model as its custom labels."""
+    path = model / "topics.json"
+    held = json.loads(path.read_bytes())
+    held["custom_labels"] = held["custom_labels"][: held["_outliers"]] + list(names)
+    path.write_text(json.dumps(held, separators=(",", ":")), encoding="utf-8")
 
 
 def name_encoder(model: Path, config: EmbedConfig, device: str) -> None:

@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.publish.folder import write_run_folder
-from topicflow.tasks.publish.remarks import remarks
+from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.publish.topic_folder import documents_table, flat_topics, name_encoder, write_report
 from topicflow.tasks.publish.topic_model import show_topics
@@ -174,7 +174,9 @@ def _record(
     return {
         **described,
         "metrics": described["metrics"] | metrics,
-        "remarks": described["remarks"] + remarks(metrics, config.cluster, graph.get("copies")),
+        "remarks": described["remarks"]
+        + remarks(metrics, config.cluster, graph.get("copies"))
+        + (naming_remarks(store.meta(stages["name"])) if "name" in stages else []),
         "update": {
             "number": last.number,
             "state": stages["state"].key,

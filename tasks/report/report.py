@@ -445,6 +445,8 @@ class Shown:
     """The documents before duplicates were removed."""
     duplicates: ArtifactRef | None = None
     """The duplicates among the documents `loaded`."""
+    names: ArtifactRef | None = None
+    """The table of topics with the names of a language model."""
 
     @property
     def keys(self) -> dict[str, str]:
@@ -465,7 +467,7 @@ def report(context: Context, shown: Shown, config: ReportConfig, name: str) -> A
             store.table(shown.documents, "documents"),
             store.array(shown.layout, "reduced"),
             {array: store.array(labels, array) for array in ("labels", "probabilities", "reassigned")},
-            store.table(shown.topics, "topics").collect(),
+            store.table(shown.names or shown.topics, "topics").collect(),
             store.array(shown.topics, "centroids"),
             store.json(shown.metrics, "metrics"),
             config,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -26,7 +25,8 @@ from topicflow.configs.sections.embed import (
 )
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.tasks.core.clusters.assign import CHUNK_ROWS, topic_centroids
+from topicflow.tasks.core.clusters.assign import topic_centroids
+from topicflow.tasks.core.clusters.central import closest_rows
 from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
 from topicflow.tasks.core.words.counts import emphasize, top_words, topic_counts, weigh_classes
 from topicflow.tasks.core.words.keywords import closest_words, distinct_names, diverse_words
@@ -139,23 +139,6 @@ def choose_keywords(
             rows = diverse_words(stacked, weights / weights.max(), config.top_n_words, config.diversity)
             chosen.append([words[i] for i in rows])
     return chosen
-
-
-def closest_rows(
-    embeddings: FloatArray, labels: LabelArray, centroids: FloatArray, n: int
-) -> list[NDArray[np.int64]]:
-    """Return the rows of the `n` documents closest to each topic's centroid, closest first."""
-    similarity = np.zeros(len(labels), np.float32)
-    directions = centroids / np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-12)
-    for start in range(0, len(labels), CHUNK_ROWS):
-        part = labels[start : start + CHUNK_ROWS]
-        own = directions[part] if len(directions) else np.zeros((len(part), embeddings.shape[1]), np.float32)
-        similarity[start : start + len(part)] = np.einsum(
-            "ij,ij->i", embeddings[start : start + len(part)], own
-        )
-    order = np.lexsort((np.arange(len(labels)), -similarity, labels))
-    bounds = np.searchsorted(labels[order], np.arange(len(centroids) + 1))
-    return [order[low : min(high, low + n)] for low, high in pairwise(bounds.tolist())]
 
 
 def distinct_rows(

@@ -45,7 +45,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Name:
-    """A topic's name and its origin: `keywords` or `person`."""
+    """A topic's name and its origin: `keywords`, `model` (a language model) or `person`."""
 
     name: str
     by: str = "keywords"

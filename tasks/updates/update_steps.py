@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
+from topicflow.tasks.naming.evidence import Modelled
+from topicflow.tasks.naming.name import Wanted
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, canonical_json, digest
 from topicflow.tasks.updates.topic_names import name_topics
-from topicflow.tasks.updates.topic_state import Batch, Fit, TopicState, Update
+from topicflow.tasks.updates.topic_state import Batch, Fit, Name, TopicState, Update, documents_of
 
 FITTED_BY = ("seed", "embed", "neighbors", "reduce", "map", "cluster", "count", "label")
 """Sections that decide a fit: if one of them changes, the next run refits."""
@@ -71,6 +73,34 @@ def refitted(
         lineages=(*before.lineages, (told.number, lineage.key)),
         drift=None,
     )
+
+
+def to_be_named(state: TopicState) -> Wanted:
+    """Return the topics that a language model is asked about: those whose name is made of keywords.
+
+    A topic that goes on keeps its name, and so does one that a person named.
+    """
+    topics = tuple(i for i, number in enumerate(state.ids) if state.names[number].by == "keywords")
+    taken = {i: state.names[number].name for i, number in enumerate(state.ids) if i not in set(topics)}
+    return Wanted(topics, taken)
+
+
+def fitted(state: TopicState) -> Modelled:
+    """Return references to what the state's fit made; its documents are the first batch."""
+    fit = state.fit
+    return Modelled(
+        documents_of(state.batches[0]),
+        ArtifactRef("embeddings", fit.embeddings, "embed"),
+        ArtifactRef("labels", fit.labels, "cluster"),
+        ArtifactRef("topics", fit.topics, "label", rows=len(state.ids)),
+    )
+
+
+def with_model_names(store: ArtifactStore, state: TopicState, names: ArtifactRef) -> TopicState:
+    """Return the state with the names that a language model gave."""
+    table = store.table(names, "topics").select("topic", "name", "named_by").collect()
+    given = {state.ids[topic]: Name(name, "model") for topic, name, by in table.iter_rows() if by == "model"}
+    return replace(state, names=dict(sorted({**state.names, **given}.items())))
 
 
 def keyword_names(store: ArtifactStore, fit: Fit) -> list[str]:

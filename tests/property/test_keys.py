@@ -40,6 +40,7 @@ from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.configs.sections.index import IndexConfig
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.load import LoadConfig, SplitConfig
+from topicflow.configs.sections.names import HOW_NAMES_ARE_ASKED, NamesConfig
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import (
     DiffusionReduce,
@@ -56,6 +57,7 @@ from topicflow.flows.planning.stages import STAGES
 from topicflow.tasks.documents import recipes as documents_recipes
 from topicflow.tasks.duplicates import recipes as duplicates
 from topicflow.tasks.encoding import recipes as encoding_recipes
+from topicflow.tasks.naming import recipes as naming_recipes
 from topicflow.tasks.report import recipes as report_recipes
 from topicflow.tasks.search import recipes as search_recipes
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
@@ -88,6 +90,7 @@ SECTIONS: dict[str, list[BaseModel]] = {
     "cluster": [GraphCluster(), HdbscanCluster(method="hdbscan"), KMeansCluster(method="kmeans")],
     "count": [CountConfig()],
     "label": [LabelConfig(), LabelConfig(representation="mmr")],
+    "names": [NamesConfig(url="http://localhost/v1", model="m")],
     "evaluate": [EvaluateConfig()],
     "report": [ReportConfig()],
     "index": [IndexConfig()],
@@ -105,6 +108,7 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "cluster": lambda c: topics.cluster(c, "e", "n", "r", 1),
     "count": lambda c: topics.count(c, "texts"),
     "label": lambda c: topics.label(c, "d", "e", "l", "c", "encoder"),
+    "names": lambda c: naming_recipes.name(c, "t"),
     "evaluate": lambda c: topics.evaluate(c, {"topics": "t"}, CountConfig(), 1),
     "report": lambda c: report_recipes.report(c, "name", {"topics": "t"}),
     "index": lambda c: search_recipes.index(c, {"embeddings": "e"}, "space", 1),
@@ -153,6 +157,8 @@ def other_values(value: Any) -> Iterator[Any]:
         "components",
         "longest",
         "rebuild",
+        "low",
+        "http://other/v1",
     )
     yield from (5, 50, 500, 0.5, ("a", "b"), [1, 2], {"max_words": 77, "overlap_words": 7}, None)
 
@@ -186,6 +192,7 @@ CASES = [
     for field, changed in perturbed(config)
     if not (stage in {"load", "embed", "index"} and field in BY_CONTENT)
     if not (isinstance(config, ApiEmbed) and field in HOW_ASKED)
+    if not (isinstance(config, NamesConfig) and field in HOW_NAMES_ARE_ASKED)
     if not (stage in {"pair", "shingle"} and field in CHOSEN_BY) and field not in BESIDE_ANOTHER
 ]
 
@@ -217,6 +224,16 @@ def test_the_column_to_keep_by_changes_the_key() -> None:
         grouped(EmbeddingDeduplicate(keep="column", keep_column=column), "d").key for column in ("a", "b")
     }
     assert len(keys) == 2
+
+
+def test_how_a_model_is_asked_changes_no_name_and_what_it_is_told_no_answer_of_another_prompt() -> None:
+    config = NamesConfig(url="http://localhost/v1", model="m")
+    for field, changed in perturbed(config):
+        if field in HOW_NAMES_ARE_ASKED and changed is not None:
+            assert naming_recipes.name(changed, "t").key == naming_recipes.name(config, "t").key
+        if changed is not None:
+            same = naming_recipes.answer(changed, [], {}).key == naming_recipes.answer(config, [], {}).key
+            assert same == (field not in naming_recipes.ASKED_WITH), field
 
 
 @pytest.mark.parametrize("field", sorted(CHOSEN_BY))

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from topicflow.tasks.encoding.api.answers import UnreadableAnswerError, read_answer
+from topicflow.tasks.encoding.api.answers import read_answer
 from topicflow.tasks.encoding.api.limits import Limits
-from topicflow.tasks.encoding.api.refusals import Refusal, read_refusal, wait_of
+from topicflow.tasks.servers.refusals import Refusal, UnreadableAnswerError, read_refusal, wait_of
 
 
 def body(*embeddings: Any, **more: Any) -> bytes:

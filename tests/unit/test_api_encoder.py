@@ -17,15 +17,16 @@ from tests.embedding_server import CutError, EmbeddingServer, Reply, error
 from tests.fakes import save_documents
 from topicflow.configs.sections.embed import HOW_ASKED, ApiEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.tasks.encoding.api import batches, pace, probes, sender
+from topicflow.tasks.encoding.api import batches, probes, sender
 from topicflow.tasks.encoding.api.encoder import ApiEncoder
-from topicflow.tasks.encoding.api.pace import BudgetSpentError
 from topicflow.tasks.encoding.api.probes import PROBES
 from topicflow.tasks.encoding.embed import embed, embed_missing
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.encoding.vector_store import VectorStore, is_cut, text_digests
 from topicflow.tasks.errors import ConfigError, DataError, PipelineError, StageError
 from topicflow.tasks.execution.context import Context
+from topicflow.tasks.servers import pace
+from topicflow.tasks.servers.pace import BudgetSpentError
 from topicflow.tasks.store.artifact_store import ArtifactStore
 
 TEXTS = [f"word{i} among {i % 7} others" for i in range(300)]
@@ -488,9 +489,9 @@ def test_the_key_is_in_no_message_no_repr_and_no_log(
         said = line_of(server, key_env="KEY")
     assert "the key … is not" in said
     assert "s3cret" not in caplog.text
-    from topicflow.tasks.encoding.api.endpoint import endpoint_of
+    from topicflow.tasks.servers.endpoint import endpoint_of
 
-    assert "s3cret" not in repr(endpoint_of(config_of(server, key_env="KEY")))
+    assert "s3cret" not in repr(endpoint_of(config_of(server, key_env="KEY"), "embed"))
 
 
 # --- who answers ---

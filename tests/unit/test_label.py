@@ -19,6 +19,7 @@ from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransform
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.clusters.assign import best_topics, topic_centroids
+from topicflow.tasks.core.clusters.central import closest_rows
 from topicflow.tasks.core.words.keywords import closest_words, distinct_names, diverse_words
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.execution.context import Context
@@ -27,7 +28,6 @@ from topicflow.tasks.topics.count import count
 from topicflow.tasks.topics.label import (
     Clustered,
     choose_keywords,
-    closest_rows,
     label,
     representative_rows,
     topics_table,

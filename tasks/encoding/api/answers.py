@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from topicflow.tasks.servers.refusals import UnreadableAnswerError
+
 GREATEST = 1e6
 """Maximum plausible value of a vector: bytes in another order than little-endian give values of any size."""
-
-
-class UnreadableAnswerError(Exception):
-    """The answer has status 200 but no usable vectors; the text says why."""
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.encoding.api.answers import Answer
-from topicflow.tasks.encoding.api.client import ApiClient, RefusedError, UnreachableError
+from topicflow.tasks.encoding.api.client import ApiClient
 from topicflow.tasks.encoding.api.limits import BYTES_PER_TOKEN, Limits, estimated_tokens
-from topicflow.tasks.encoding.api.pace import Budget
-from topicflow.tasks.encoding.api.refusals import Refusal
 from topicflow.tasks.errors import StageError
+from topicflow.tasks.servers.client import RefusedError, UnreachableError
+from topicflow.tasks.servers.pace import Budget
+from topicflow.tasks.servers.refusals import Refusal
 
 MAX_CUTS = 8
 """Maximum number of times that one text is shortened before it is set aside."""

@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 from topicflow.configs.sections.embed import ApiEmbed
 from topicflow.tasks.encoding.api.answers import Answer
 from topicflow.tasks.encoding.api.batches import Batches
-from topicflow.tasks.encoding.api.client import ApiClient, RefusedError
-from topicflow.tasks.encoding.api.endpoint import endpoint_of
+from topicflow.tasks.encoding.api.client import ApiClient
 from topicflow.tasks.encoding.api.limits import Limits, estimated_tokens
-from topicflow.tasks.encoding.api.pace import Budget
 from topicflow.tasks.encoding.api.probes import probe
 from topicflow.tasks.encoding.api.sender import Keep, send_all
 from topicflow.tasks.encoding.api.silent_cuts import LEAST_TOKENS, tokens_read
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.log import LOG
+from topicflow.tasks.servers.client import RefusedError
+from topicflow.tasks.servers.endpoint import endpoint_of
+from topicflow.tasks.servers.pace import Budget
 
 
 class ApiEncoder:
@@ -44,11 +45,11 @@ class ApiEncoder:
     def __init__(self, key: str, config: ApiEmbed) -> None:
         self.key, self.max_tokens = key, config.max_tokens
         self._config = config
-        endpoint = endpoint_of(config)
+        endpoint = endpoint_of(config, "embed")
         self._full = probe(endpoint).vectors.shape[1]
         self.dim = config.dim or self._full
         self._client = ApiClient(endpoint, config.n_concurrent)
-        self.budget = Budget(config.max_requests)
+        self.budget = Budget(config.max_requests, "embed")
         self.n_tokens = 0
         self._limits = Limits(config.batch_texts, config.batch_tokens, config.max_tokens)
         if config.max_tokens is not None:
@@ -102,7 +103,7 @@ class ApiEncoder:
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Return vectors and token counts of queries, without a limit of requests; `prompt` replaces `query_prompt`."""
         prefix = prompt if prompt is not None else (self._config.query_prompt or "")
-        batches = Batches(self._client, Budget(None), self._limits, texts, prefix, self._full)
+        batches = Batches(self._client, Budget(None, "embed"), self._limits, texts, prefix, self._full)
         vectors = np.empty((len(texts), self.dim), np.float32)
         n_tokens = np.empty(len(texts), np.int32)
 

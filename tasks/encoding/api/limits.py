@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from topicflow.tasks.encoding.api.refusals import Refusal
+from topicflow.tasks.servers.refusals import Refusal
 
 BYTES_PER_TOKEN = 3
 """UTF-8 bytes per token, a low estimate: English has 4.2, Chinese and Japanese 2 to 4, numbers and code 2 to 3."""

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.encoding.api.answers import Answer
-from topicflow.tasks.encoding.api.client import ApiClient, RefusedError, UnreachableError
-from topicflow.tasks.encoding.api.endpoint import Endpoint
+from topicflow.tasks.encoding.api.client import ApiClient
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.log import LOG
+from topicflow.tasks.servers.client import RefusedError, UnreachableError
+from topicflow.tasks.servers.endpoint import Endpoint
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, digest
 
 VERSION = 1

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.encoding.api.batches import Batches, Done
-from topicflow.tasks.encoding.api.pace import StoppedError
 from topicflow.tasks.errors import DataError, StageError
+from topicflow.tasks.servers.pace import StoppedError
 
 COMMIT_S = 1.0
 """Seconds between two commits: a kill loses the answers since the last one, and the running requests."""

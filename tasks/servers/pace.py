@@ -6,8 +6,8 @@ import random
 import threading
 import time
 
-from topicflow.tasks.encoding.api.refusals import Refusal
 from topicflow.tasks.errors import StageError
+from topicflow.tasks.servers.refusals import Refusal
 
 FIRST_WAIT_S = 0.5
 """Seconds before the first retry; they double with each retry."""
@@ -24,14 +24,22 @@ class StoppedError(Exception):
 
 
 class BudgetSpentError(StageError):
-    """The maximum number of requests, `embed.max_requests`, is reached."""
+    """The maximum number of requests that the config allows is reached."""
 
 
 class Budget:
-    """Counts the requests of a run, up to a maximum."""
+    """Counts the requests of a run, up to a maximum.
 
-    def __init__(self, most: int | None) -> None:
-        self.most = most
+    Parameters
+    ----------
+    most : int or None
+        Maximum number of requests.
+    section : str
+        Section of the config whose `max_requests` it is.
+    """
+
+    def __init__(self, most: int | None, section: str) -> None:
+        self.most, self._section = most, section
         self.n_sent = 0
         self._lock = threading.Lock()
 
@@ -40,8 +48,8 @@ class Budget:
         with self._lock:
             if self.most is not None and self.n_sent >= self.most:
                 msg = (
-                    f"embed: the {self.most:,} requests of embed.max_requests are sent; run again to send the same "
-                    "number again, or raise it"
+                    f"{self._section}: the {self.most:,} requests of {self._section}.max_requests are sent; run again "
+                    "to send the same number again, or raise it"
                 )
                 raise BudgetSpentError(msg)
             self.n_sent += 1
@@ -54,9 +62,12 @@ class Pace:
     ----------
     requests_per_minute : int or None
         Maximum rate of requests.
+    section : str
+        Section of the config that names the server.
     """
 
-    def __init__(self, requests_per_minute: int | None) -> None:
+    def __init__(self, requests_per_minute: int | None, section: str) -> None:
+        self._section = section
         self._spacing_s = 60.0 / requests_per_minute if requests_per_minute else 0.0
         self._lock = threading.Lock()
         self._free_at = self._next_at = 0.0
@@ -86,7 +97,7 @@ class Pace:
         """
         asked = refusal.retry_after_s
         if asked is not None and asked > LONGEST_PAUSE_S:
-            msg = f"embed: the server asks for a pause of {asked:,.0f} s ({refusal}); run again after that"
+            msg = f"{self._section}: the server asks for a pause of {asked:,.0f} s ({refusal}); run again after that"
             raise StageError(msg)
         grown = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**attempt)
         jitter = random.uniform(0.5, 1.0)  # noqa: S311  (threads must not continue at the same moment)

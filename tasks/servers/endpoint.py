@@ -1,4 +1,4 @@
-"""Endpoint: the section `embed` with method `api` -> the server's address, with its key, which is never shown."""
+"""Endpoint: a section that names a server -> the server's address, with its key, which is never shown."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from topicflow.configs.sections.embed import ApiEmbed
+from topicflow.configs.sections.names import NamesConfig
 from topicflow.tasks.errors import ConfigError
 
 
@@ -28,6 +29,8 @@ class Endpoint:
         Maximum number of retries of a failed request.
     requests_per_minute : int or None
         Maximum rate of requests.
+    section : str
+        Section of the config that names the server, for messages.
     """
 
     url: str
@@ -36,6 +39,7 @@ class Endpoint:
     timeout_s: float
     retries: int
     requests_per_minute: int | None
+    section: str = "embed"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -50,8 +54,8 @@ class Endpoint:
         return text.replace(self.key, "…") if self.key else text
 
 
-def endpoint_of(config: ApiEmbed) -> Endpoint:
-    """Return the endpoint of a section.
+def endpoint_of(config: ApiEmbed | NamesConfig, section: str) -> Endpoint:
+    """Return the endpoint of a config's `section`.
 
     Raises
     ------
@@ -63,13 +67,16 @@ def endpoint_of(config: ApiEmbed) -> Endpoint:
         key = os.environ.get(config.key_env, "").strip()
         if not key:
             msg = (
-                f"embed.key_env: the environment variable {config.key_env} is not set; set it to the key of "
-                f"{config.url}, or remove embed.key_env if the server needs none"
+                f"{section}.key_env: the environment variable {config.key_env} is not set; set it to the key of "
+                f"{config.url}, or remove {section}.key_env if the server needs none"
             )
             raise ConfigError(msg)
         if not key.isascii() or not key.isprintable():
-            msg = f"embed.key_env: {config.key_env} has characters that a header cannot contain; set it to the key only"
+            msg = (
+                f"{section}.key_env: {config.key_env} has characters that a header cannot contain; set it to the key "
+                "only"
+            )
             raise ConfigError(msg)
     return Endpoint(
-        config.url, config.model, key, config.timeout_s, config.retries, config.requests_per_minute
+        config.url, config.model, key, config.timeout_s, config.retries, config.requests_per_minute, section
     )

@@ -37,9 +37,13 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
+class UnreadableAnswerError(Exception):
+    """The answer has status 200 and still holds no usable result; the text says why."""
+
+
 @dataclass(frozen=True)
 class Refusal:
-    """An answer without vectors.
+    """An answer without a result.
 
     Attributes
     ----------
@@ -118,7 +122,7 @@ class Refusal:
 
 
 def read_refusal(status: int, content: bytes, headers: Mapping[str, str]) -> Refusal:
-    """Return the refusal in an answer without vectors, as one line."""
+    """Return the refusal in an answer without a result, as one line."""
     return Refusal(status, _words(content) or "no message", retry_after_s=wait_of(headers))
 
 

@@ -1,0 +1,71 @@
+"""Recipes of names: topics -> the recipe of their names; a question to a model -> the recipe of its answer.
+
+The stage and the plan call the same functions. This module imports no numeric library, so that a plan answers quickly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from topicflow.configs.sections.names import HOW_NAMES_ARE_ASKED, NamesConfig
+from topicflow.tasks.store.artifacts import Recipe, canonical_json, digest
+from topicflow.tasks.store.recipe_parts import fields_of
+
+VERSIONS: Mapping[str, int] = {"name": 1}
+"""Increase a stage's number when equal inputs and config must give a different artifact."""
+
+ANSWER_VERSION = 1
+"""Version of what is kept of an answer. A greater number asks every topic of everybody again."""
+
+ASKED_WITH = ("model", "temperature", "answer_tokens", "reasoning_effort", "tries", "max_words")
+"""Fields of the section that decide an answer beside the prompt."""
+
+
+def name(
+    config: NamesConfig,
+    topics: str,
+    wanted: Sequence[int] | None = None,
+    taken: Mapping[int, str] | None = None,
+) -> Recipe:
+    """Return the recipe of the names of topics.
+
+    Parameters
+    ----------
+    config : NamesConfig
+        The model, and what it is told.
+    topics : str
+        Key of the topics, which stand for their documents and vectors.
+    wanted : sequence of int, optional
+        The topics to be named; all if None.
+    taken : mapping of int to str, optional
+        Names that other topics keep.
+    """
+    identity = {} if wanted is None else {"wanted": _digest(list(wanted))}
+    if taken:
+        identity["taken"] = _digest(sorted(taken.items()))
+    return Recipe(
+        stage="name",
+        kind="names",
+        version=VERSIONS["name"],
+        config=fields_of(config, leave_out=HOW_NAMES_ARE_ASKED),
+        inputs={"topics": topics},
+        identity=identity,
+    )
+
+
+def unfinished(recipe: Recipe, answers: Sequence[str]) -> Recipe:
+    """Return the recipe of names of which some are not asked yet, by the keys of the answers that there are."""
+    return Recipe(**{**vars(recipe), "identity": {**recipe.identity, "answers": _digest(sorted(answers))}})
+
+
+def answer(
+    config: NamesConfig, messages: Sequence[Mapping[str, str]], schema: Mapping[str, object]
+) -> Recipe:
+    """Return the recipe of the answer to a question: the whole prompt, the model and its options decide it."""
+    fields = {name: getattr(config, name) for name in ASKED_WITH}
+    asked = _digest([list(messages), dict(schema)])
+    return Recipe("name", "answers", ANSWER_VERSION, fields, identity={"prompt": asked})
+
+
+def _digest(value: object) -> str:
+    return digest(canonical_json(value))
