@@ -27,10 +27,10 @@ class CountConfig(Section):
         default=None, ge=10, description="Keep only this many words, the most frequent ones. If not set: all."
     )
     lowercase: bool = Field(default=True, description="Convert texts to lower case before counting.")
-    token_pattern: str = Field(
-        default=r"(?u)\b\w[\w-]*\w\b",
-        description="Regular expression of a word: at least two letters, with hyphens (scikit-learn's default splits "
-        "x-ray in two).",
+    token_pattern: str | None = Field(
+        default=None,
+        description="Regular expression of a word, as in scikit-learn. If not set: the words of every script, such as "
+        "x-ray, isn't, C++ and मानक; scripts without spaces are cut by the extra `words`.",
     )
 
     @field_validator("ngram_range")
