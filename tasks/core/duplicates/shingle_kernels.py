@@ -10,6 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.words.tokens import sort_values
+
 WordArray = NDArray[np.uint64]
 FloatArray = NDArray[np.float32]
 
@@ -41,26 +43,35 @@ def shingle_sets(
         Words of each document, (n_docs + 1,) int64.
     width : int
         Words in a shingle. A document with fewer words is one shingle; a document without words has none.
+
+    Notes
+    -----
+    A shingle's hash is a polynomial of its words' hashes modulo 2**64, so that the next one costs one step whatever the
+    width.
+
+    References
+    ----------
+    Karp, Rabin: Efficient randomized pattern-matching algorithms (1987).
     """
     n_docs = len(word_ranges) - 1
     shingles = np.empty(len(words), np.uint64)
-    stirred = np.empty(len(words), np.uint64)
-    for place in range(len(words)):
-        stirred[place] = stir(words[place])
     ranges = np.zeros(n_docs + 1, np.int64)
+    oldest = np.uint64(1)  # the factor of the word that leaves the shingle
+    for _ in range(width):
+        oldest *= _MIX
     n = 0
     for document in range(n_docs):
-        first_word, end = word_ranges[document], word_ranges[document + 1]
-        n_words = end - first_word
-        start = n
-        for first in range(max(0, n_words - width + 1) or min(1, n_words)):
-            value = np.uint64(0)
-            for word in stirred[first_word + first : min(end, first_word + first + width)]:
-                value = stir(value * _MIX + word)
-            shingles[n] = value
-            n += 1
+        first, end = word_ranges[document], word_ranges[document + 1]
+        start, value = n, np.uint64(0)
+        for place in range(first, end):
+            value = value * _MIX + stir(words[place])
+            if place - first >= width:
+                value -= stir(words[place - width]) * oldest
+            if place - first >= width - 1 or place == end - 1:
+                shingles[n] = stir(value)
+                n += 1
         own = shingles[start:n]
-        own.sort()
+        sort_values(own)
         n = start
         for i in range(len(own)):
             if i == 0 or own[i] != shingles[n - 1]:

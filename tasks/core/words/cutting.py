@@ -131,7 +131,7 @@ class PatternRule:
         """Return the texts cut into words."""
         from topicflow.tasks.core.words.tokens import scan
 
-        text, bounds = _encoded([text.lower() for text in texts] if self.lowercase else texts)
+        text, bounds = _joined([(text.lower() if self.lowercase else text).encode() for text in texts])
         return Cut(text, *scan(text, bounds, character_classes(hyphens=SCANNED[self.pattern])))
 
     def cut_terms(self, terms: Sequence[str]) -> Cut:
@@ -170,24 +170,26 @@ def _prepared(texts: Sequence[str], *, segmented: bool) -> tuple[NDArray[np.uint
     from topicflow.tasks.core.words.segmenters import with_spaces
     from topicflow.tasks.core.words.word_kernels import find_special
 
-    text, bounds = _encoded(texts)
+    parts = [text.encode() for text in texts]
+    text, bounds = _joined(parts)
     if text.max(initial=0) < 0x80:
         return text, bounds
     special = find_special(text, bounds, *special_points())
-    if not special.any():
+    rows = np.flatnonzero(special if segmented else special & 1).tolist()
+    if not rows:
         return text, bounds
-    changed = list(texts)
-    for row in np.flatnonzero(special).tolist():
-        if special[row] & 1:
-            changed[row] = unicodedata.normalize("NFC", changed[row])
-        if segmented and special[row] & 2:
-            changed[row] = with_spaces(changed[row])
-    return _encoded(changed)
+    lengths = np.diff(bounds)
+    for row in rows:
+        changed = unicodedata.normalize("NFC", texts[row]) if special[row] & 1 else texts[row]
+        parts[row] = (with_spaces(changed) if segmented and special[row] & 2 else changed).encode()
+        lengths[row] = len(parts[row])
+    return np.frombuffer(b"".join(parts), np.uint8), ranges_of(lengths)
 
 
-def _encoded(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    parts = [text.encode() for text in texts]
-    return np.frombuffer(b"".join(parts), np.uint8), ranges_of([len(part) for part in parts])
+def _joined(parts: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the bytes of all parts, and the bounds (n + 1,) of each."""
+    lengths = np.fromiter(map(len, parts), np.int64, len(parts))
+    return np.frombuffer(b"".join(parts), np.uint8), ranges_of(lengths)
 
 
 def ranges_of(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:

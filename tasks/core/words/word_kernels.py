@@ -65,40 +65,45 @@ def scan_words(  # noqa: C901, PLR0912, PLR0915  (one state machine on scalars, 
     hashes = np.empty(room, np.uint64)
     ranges = np.zeros(n_docs + 1, np.int64)
     out = np.empty(len(text) + len(text) // 2 + 8, np.uint8)  # lower case can need three bytes for two
-    plain = np.zeros(256, np.uint8)
-    for byte in range(128):
-        if kinds[byte] == LETTER:
-            plain[byte] = spelled[byte]
+    plain = np.zeros(
+        0x800, np.uint16
+    )  # how letters of one and two bytes are written, 0 for what needs a closer look
+    for point in range(0x800):
+        letter = spelled[point]
+        if (
+            kinds[point] == LETTER
+            and point != _CAPITAL_SIGMA
+            and letter < 0x800
+            and (point < 0x80) == (letter < 0x80)
+        ):
+            plain[point] = letter
+    ascii_letters = np.zeros(256, np.uint8)
+    ascii_letters[:128] = plain[:128]
     n, w = 0, 0
     for document in range(n_docs):
         at, stop = bounds[document], bounds[document + 1]
-        start, size, points, last = w, 0, 0, np.int64(0)
+        start, points, extra = w, 0, 0  # extra: letters that count twice
         value, before, sigma = _FNV_OFFSET, _FNV_OFFSET, False
         while at <= stop:
             until = min(stop, at + LONGEST - points)
             while at < until:  # nearly all characters of words: letters of one, two and three bytes
                 first = at
                 while at < until:
-                    byte = plain[text[at]]
+                    byte = ascii_letters[text[at]]
                     if byte == 0:
                         break
                     out[w] = byte
                     value = (value ^ np.uint64(byte)) * _FNV_PRIME
                     w, at = w + 1, at + 1
                 if at > first:
-                    points, size, last, sigma = (
-                        points + at - first,
-                        size + at - first,
-                        np.int64(out[w - 1]),
-                        False,
-                    )
+                    points, sigma = points + at - first, False
                     if at == until:
                         break
                 lead = np.int64(text[at])
                 if 0xC0 <= lead < 0xE0:
                     point = ((lead & 0x1F) << 6) | (np.int64(text[at + 1]) & 0x3F)
-                    letter = np.int64(spelled[point])
-                    if kinds[point] != LETTER or not 0x80 <= letter < 0x800 or point == _CAPITAL_SIGMA:
+                    letter = np.int64(plain[point])
+                    if letter == 0:
                         break
                     w, value = _write_two(out, w, letter, value)
                     at += 2
@@ -111,7 +116,7 @@ def scan_words(  # noqa: C901, PLR0912, PLR0915  (one state machine on scalars, 
                     at += 3
                 else:
                     break
-                points, size, last, sigma = points + 1, size + 1, letter, False
+                points, sigma = points + 1, False
             point, width, kind = np.int64(0), 1, 0
             if at < stop:
                 point = np.int64(text[at])
@@ -121,26 +126,27 @@ def scan_words(  # noqa: C901, PLR0912, PLR0915  (one state machine on scalars, 
             if kind == OTHER:
                 if sigma:
                     w, value = _write(out, w - 2, _FINAL_SIGMA, before)
-                if size >= shortest:
+                if points + extra >= shortest:
                     starts[n], ends[n], hashes[n] = start, w, value
                     n += 1
-                start, size, points, value, last, sigma = w, 0, 0, _FNV_OFFSET, np.int64(0), False
+                start, points, extra, value, sigma = w, 0, 0, _FNV_OFFSET, False
                 at += width
                 continue
             if kind <= WIDE or (kind == MARK and points > 0):
-                if point == _DOT_ABOVE and last == 0x69:  # the decomposed form of the capital that becomes i
+                if (
+                    point == _DOT_ABOVE and points > 0 and out[w - 1] == 0x69
+                ):  # the decomposed form of the capital that becomes i
                     at += width
                     continue
                 if points == LONGEST:
                     starts[n], ends[n], hashes[n] = start, w, value
                     n += 1
-                    start, size, points, value = w, 0, 0, _FNV_OFFSET
-                last = np.int64(spelled[point])
-                sigma = point == _CAPITAL_SIGMA and last != point and points > 0
+                    start, points, extra, value = w, 0, 0, _FNV_OFFSET
+                sigma = point == _CAPITAL_SIGMA and spelled[point] != point and points > 0
                 before = value
-                w, value = _write(out, w, last, value)
+                w, value = _write(out, w, np.int64(spelled[point]), value)
                 points += 1
-                size += 2 if kind == WIDE else 1
+                extra += kind == WIDE
                 at += width
                 continue
             if MARK <= kind <= SKIPPED:
@@ -165,9 +171,7 @@ def scan_words(  # noqa: C901, PLR0912, PLR0915  (one state machine on scalars, 
                         ahead += 1
                     width = ahead - at
             elif kind == APOSTROPHE and _is_letter(text, ahead, stop, kinds):
-                joined = bool(last >= _LATIN_END) or _keeps_apostrophe(
-                    out, start, w, text, ahead, stop, kinds
-                )
+                joined = not _ends_latin(out, w) or _keeps_apostrophe(out, start, w, text, ahead, stop, kinds)
                 if not joined:
                     dropped = _clitic(text, ahead, stop, kinds)
             elif kind == SIGN:
@@ -182,22 +186,20 @@ def scan_words(  # noqa: C901, PLR0912, PLR0915  (one state machine on scalars, 
                 w, value = _write(out, w - 2, _FINAL_SIGMA, before)
                 sigma = False
             if joined or added:
-                last = np.int64(spelled[point])
                 for _ in range(max(1, added)):
-                    w, value = _write(out, w, last, value)
+                    w, value = _write(out, w, np.int64(spelled[point]), value)
                     points += 1
-                    size += 1
                 if joined:
                     at += width
                     continue
                 width = added
-            if size >= shortest:
+            if points + extra >= shortest:
                 starts[n], ends[n], hashes[n] = start, w, value
                 n += 1
-            start, size, points, value, last, sigma = w, 0, 0, _FNV_OFFSET, np.int64(0), False
+            start, points, extra, value, sigma = w, 0, 0, _FNV_OFFSET, False
             at += width + dropped
         ranges[document + 1] = n
-    return out[:w], starts[:n].copy(), ends[:n].copy(), hashes[:n].copy(), ranges
+    return out[:w], starts[:n], ends[:n], hashes[:n], ranges
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -275,6 +277,15 @@ def _clitic(text: NDArray[np.uint8], at: int, stop: int, kinds: NDArray[np.uint8
         if (first == 0x6C and second == 0x6C) or (second == 0x65 and (first == 0x76 or first == 0x72)):  # noqa: PLR1714
             return 2  # ll ve re
     return 0
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _ends_latin(out: NDArray[np.uint8], w: int) -> bool:
+    """Return whether the character before `w` is a Latin letter."""
+    first = w - 1
+    while out[first] & 0xC0 == 0x80:
+        first -= 1
+    return bool(out[first] < 0x80 or decode_point(out, first)[0] < _LATIN_END)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
