@@ -12,8 +12,8 @@ class CountConfig(Section):
 
     stop_words: str | tuple[str, ...] = Field(
         default="english",
-        description="Languages whose function words are left out: a name of the stop-words package (english, german, "
-        "french, spanish, …), a list of names, or none.",
+        description="Languages whose function words are left out: a name or code (english, de, thai, …), a list of "
+        "them, none, or auto: the languages found in the texts (with the extra `words`).",
     )
     extra_stop_words: tuple[str, ...] = Field(default=(), description="Additional words to leave out.")
     ngram_range: tuple[int, int] = Field(default=(1, 1), description="Shortest and longest phrase, in words.")

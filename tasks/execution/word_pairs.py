@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from topicflow.tasks.core.words.segmenters import PACKAGE, PAIRS_USED
+from topicflow.tasks.core.words.segmenters import ICU, PAIRS_USED
 from topicflow.tasks.log import LOG
 
 
@@ -15,5 +15,5 @@ def say_if_pairs_were_used(stage: str) -> None:
         "%s: the texts contain Chinese, Japanese, Thai, Lao, Khmer or Burmese, and %s is not installed; pairs of "
         "letters are used as words; install it with: pip install 'topicflow[words]'",
         stage,
-        PACKAGE,
+        ICU,
     )

@@ -32,7 +32,7 @@ from topicflow.tasks.core.vectors.blocks import n_cores
 from topicflow.tasks.core.vectors.graph_file import GraphShape, check_graph_file
 from topicflow.tasks.core.vectors.nearest import Parts
 from topicflow.tasks.core.vectors.postings import Postings, transpose_counts
-from topicflow.tasks.core.words.cutting import SEARCHED
+from topicflow.tasks.core.words.cutting import INDEXED
 from topicflow.tasks.errors import ArtifactError
 from topicflow.tasks.search.index_checks import (
     check_flags,
@@ -260,7 +260,7 @@ def write_postings(
     name = f"words/part-{number:05d}"
     with tempfile.TemporaryDirectory(dir=writer.folder) as scratch:
         counted = ArtifactWriter(Path(scratch), "counts")
-        count_texts(texts, COUNTING, counted, n_threads, SEARCHED)
+        count_texts(texts, COUNTING, counted, n_threads, INDEXED)
         words = pl.read_parquet(counted.path("words.parquet"))
         data, indices, indptr = (
             np.load(counted.path(f"{each}.npy"), mmap_mode="r") for each in ("data", "indices", "indptr")

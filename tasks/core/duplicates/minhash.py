@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.core.duplicates.pairs import Pairs, no_pairs
-from topicflow.tasks.core.words.cutting import SEARCHED
+from topicflow.tasks.core.words.cutting import COMPARED
 
 WordArray = NDArray[np.uint64]
 RowArray = NDArray[np.int32]
@@ -57,11 +57,11 @@ def choose_bands(floor: float, recall: float, most_hashes: int) -> Bands:
 def shingled(texts: Sequence[str], width: int) -> tuple[WordArray, NDArray[np.int64]]:
     """Return the distinct hashes of each text's shingles, ascending, and the range of each text (n_texts + 1,).
 
-    The words are those of search: `tasks.core.words.cutting.SEARCHED`.
+    The words are those of `tasks.core.words.cutting.COMPARED`.
     """
     from topicflow.tasks.core.duplicates.shingle_kernels import shingle_sets
 
-    cut = SEARCHED.cut(texts)
+    cut = COMPARED.cut(texts)
     found: tuple[WordArray, NDArray[np.int64]] = shingle_sets(cut.hashes, cut.ranges, width)
     return found
 

@@ -17,6 +17,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.words.segmenters import Overlaps
+
 
 class Cut(NamedTuple):
     """Texts that are cut into words.
@@ -77,25 +79,28 @@ class WordRule:
         Letters of the shortest word; a Chinese or Korean letter counts as two.
     lowercase : bool
         Whether words are written in lower case.
+    overlaps : str
+        What follows the words of scripts without spaces, by `segmenters.with_spaces`.
     """
 
     hyphens: bool
     shortest: int
     lowercase: bool = True
+    overlaps: Overlaps = "none"
 
     def cut(self, texts: Sequence[str]) -> Cut:
         """Return the texts cut into words, in composed form."""
-        return self._cut(texts, segmented=True)
+        return self._cut(texts, self.overlaps)
 
     def cut_terms(self, terms: Sequence[str]) -> Cut:
         """Return terms cut into words; a word of a script without spaces stays whole."""
-        return self._cut(terms, segmented=False)
+        return self._cut(terms, None)
 
-    def _cut(self, texts: Sequence[str], *, segmented: bool) -> Cut:
+    def _cut(self, texts: Sequence[str], overlaps: Overlaps | None) -> Cut:
         from topicflow.tasks.core.words.letters import character_kinds, spellings
         from topicflow.tasks.core.words.word_kernels import scan_words
 
-        text, bounds = _prepared(texts, segmented=segmented)
+        text, bounds = _prepared(texts, overlaps)
         tables = character_kinds(hyphens=self.hyphens), spellings(lowercase=self.lowercase)
         return Cut(*scan_words(text, bounds, *tables, self.shortest))
 
@@ -103,8 +108,14 @@ class WordRule:
 KEYWORDS = WordRule(hyphens=True, shortest=2)
 """Words that are counted for topics."""
 
-SEARCHED = WordRule(hyphens=False, shortest=1)
-"""Words of search and of near-duplicates: single letters count, and x-ray is found by ray."""
+COMPARED = WordRule(hyphens=False, shortest=1)
+"""Words of near-duplicates: single letters count, and x-ray is two words."""
+
+INDEXED = WordRule(hyphens=False, shortest=1, overlaps="letters")
+"""Words of the texts of an index: those of near-duplicates, and parts of runs that a query can have as words."""
+
+ASKED = WordRule(hyphens=False, shortest=1, overlaps="pairs")
+"""Words of a query of an index."""
 
 _HYPHENATED, _PLAIN = r"\b\w[\w-]*\w\b", r"\b\w\w+\b"
 
@@ -164,8 +175,8 @@ def character_classes(*, hyphens: bool) -> NDArray[np.uint8]:
     return classes
 
 
-def _prepared(texts: Sequence[str], *, segmented: bool) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return the UTF-8 of texts in composed form, `segmented` with spaces between words, and the bounds of each."""
+def _prepared(texts: Sequence[str], overlaps: Overlaps | None) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the UTF-8 of texts in composed form, and the bounds of each; None for `overlaps` cuts no runs."""
     from topicflow.tasks.core.words.letters import special_points
     from topicflow.tasks.core.words.segmenters import with_spaces
     from topicflow.tasks.core.words.word_kernels import find_special
@@ -175,13 +186,15 @@ def _prepared(texts: Sequence[str], *, segmented: bool) -> tuple[NDArray[np.uint
     if text.max(initial=0) < 0x80:
         return text, bounds
     special = find_special(text, bounds, *special_points())
-    rows = np.flatnonzero(special if segmented else special & 1).tolist()
+    rows = np.flatnonzero(special & 1 if overlaps is None else special).tolist()
     if not rows:
         return text, bounds
     lengths = np.diff(bounds)
     for row in rows:
         changed = unicodedata.normalize("NFC", texts[row]) if special[row] & 1 else texts[row]
-        parts[row] = (with_spaces(changed) if segmented and special[row] & 2 else changed).encode()
+        if overlaps is not None and special[row] & 2:
+            changed = with_spaces(changed, overlaps)
+        parts[row] = changed.encode()
         lengths[row] = len(parts[row])
     return np.frombuffer(b"".join(parts), np.uint8), ranges_of(lengths)
 

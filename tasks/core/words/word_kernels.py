@@ -68,20 +68,20 @@ def scan_words(  # noqa: C901, PLR0912, PLR0915  (one state machine on scalars, 
     plain = np.zeros(
         0x800, np.uint16
     )  # how letters of one and two bytes are written, 0 for what needs a closer look
-    for point in range(0x800):
-        letter = spelled[point]
+    for code in range(0x800):
+        written = spelled[code]
         if (
-            kinds[point] == LETTER
-            and point != _CAPITAL_SIGMA
-            and letter < 0x800
-            and (point < 0x80) == (letter < 0x80)
+            kinds[code] == LETTER
+            and code != _CAPITAL_SIGMA
+            and written < 0x800
+            and (code < 0x80) == (written < 0x80)
         ):
-            plain[point] = letter
+            plain[code] = written
     ascii_letters = np.zeros(256, np.uint8)
     ascii_letters[:128] = plain[:128]
     n, w = 0, 0
     for document in range(n_docs):
-        at, stop = bounds[document], bounds[document + 1]
+        at, stop = int(bounds[document]), int(bounds[document + 1])
         start, points, extra = w, 0, 0  # extra: letters that count twice
         value, before, sigma = _FNV_OFFSET, _FNV_OFFSET, False
         while at <= stop:
@@ -96,7 +96,7 @@ def scan_words(  # noqa: C901, PLR0912, PLR0915  (one state machine on scalars, 
                     value = (value ^ np.uint64(byte)) * _FNV_PRIME
                     w, at = w + 1, at + 1
                 if at > first:
-                    points, sigma = points + at - first, False
+                    points, sigma = int(points + at - first), False
                     if at == until:
                         break
                 lead = np.int64(text[at])
