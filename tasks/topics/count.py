@@ -127,7 +127,7 @@ def spoken(store: ArtifactStore, documents: ArtifactRef, config: CountConfig) ->
     if not is_detected(config):
         return config
     starts = np.linspace(0, documents.rows, _PLACES, endpoint=False).astype(int).tolist()
-    length = DETECTED_TEXTS // _PLACES
+    length = min(DETECTED_TEXTS, max(documents.rows, _PLACES)) // _PLACES
     texts = [
         text
         for start in dict.fromkeys(starts)

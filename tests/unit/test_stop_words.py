@@ -61,7 +61,10 @@ def test_the_languages_of_the_texts_are_found_and_said(caplog: pytest.LogCapture
     assert line == "count: stop words of german, english, the languages found in 50 documents"
 
 
-def test_the_stage_leaves_out_the_words_of_the_languages_found(store: ArtifactStore) -> None:
+def test_the_stage_leaves_out_the_words_of_the_languages_found(
+    store: ArtifactStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "topicflow")
     documents = save_documents(store, [*GERMAN, *ENGLISH])
     config = CountConfig(stop_words="auto")
     made = count.fn(store, documents, config, RuntimeConfig())
@@ -69,6 +72,7 @@ def test_the_stage_leaves_out_the_words_of_the_languages_found(store: ArtifactSt
     assert {"haus", "garten", "house", "garden"} <= words
     assert not {"und", "das", "the", "and"} & words
     assert set(counted_with(store, made, config).stop_words) == {"german", "english"}
+    assert any("the languages found in 60 documents" in record.getMessage() for record in caplog.records)
 
 
 def test_named_languages_stay_beside_those_found() -> None:
