@@ -123,7 +123,7 @@ def scan_words(  # noqa: C901, PLR0912, PLR0915  (one state machine on scalars, 
                 if point >= 0x80:
                     point, width = decode_point(text, at)
                 kind = kinds[point]
-            if kind == OTHER:
+            if kind == OTHER or (kind == SIGN and point == 0x2E and points > 0):  # a full stop ends a word
                 if sigma:
                     w, value = _write(out, w - 2, _FINAL_SIGMA, before)
                 if points + extra >= shortest:
