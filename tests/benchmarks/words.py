@@ -92,6 +92,8 @@ def side(folder: Path, args: argparse.Namespace) -> dict[str, dict[str, float]]:
         str(args.data),
         "--titles",
         str(args.titles),
+        "--only",
+        args.only,
     ]
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     done = subprocess.run(command, check=True, capture_output=True, env=environment, cwd=folder)
