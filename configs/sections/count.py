@@ -12,8 +12,8 @@ class CountConfig(Section):
 
     stop_words: str | tuple[str, ...] = Field(
         default="english",
-        description="Languages whose function words are left out: a name of the stop-words package (english, german, "
-        "french, spanish, …), a list of names, or none.",
+        description="Languages whose function words are left out: a name or code (english, de, thai, …), a list of "
+        "them, none, or auto: the languages found in the texts (with the extra `words`).",
     )
     extra_stop_words: tuple[str, ...] = Field(default=(), description="Additional words to leave out.")
     ngram_range: tuple[int, int] = Field(default=(1, 1), description="Shortest and longest phrase, in words.")
@@ -27,10 +27,10 @@ class CountConfig(Section):
         default=None, ge=10, description="Keep only this many words, the most frequent ones. If not set: all."
     )
     lowercase: bool = Field(default=True, description="Convert texts to lower case before counting.")
-    token_pattern: str = Field(
-        default=r"(?u)\b\w[\w-]*\w\b",
-        description="Regular expression of a word: at least two letters, with hyphens (scikit-learn's default splits "
-        "x-ray in two).",
+    token_pattern: str | None = Field(
+        default=None,
+        description="Regular expression of a word, as in scikit-learn. If not set: the words of every script, such as "
+        "x-ray, isn't, C++ and मानक; scripts without spaces are cut by the extra `words`.",
     )
 
     @field_validator("ngram_range")

@@ -13,10 +13,11 @@ from topicflow.configs.sections.deduplicate import (
     VectorMatchConfig,
     WordMatchConfig,
 )
+from topicflow.tasks.core.words.segmenters import word_identity
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import library_versions
 
-VERSIONS: Mapping[str, int] = {"pair": 1, "shingle": 1, "deduplicate": 2}
+VERSIONS: Mapping[str, int] = {"pair": 1, "shingle": 2, "deduplicate": 2}
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
 
@@ -46,14 +47,14 @@ def similar_vectors(config: VectorMatchConfig, embeddings: str, base: str | None
 def text_shingles(shingle_words: int, n_hashes: int, texts: str, seed: int) -> Recipe:
     """Return the recipe of the shingles of texts and their MinHash signatures."""
     config = {"shingle_words": shingle_words, "n_hashes": n_hashes}
-    return Recipe("shingle", "shingles", VERSIONS["shingle"], config, {"texts": texts}, seed=seed)
+    return Recipe("shingle", "shingles", VERSIONS["shingle"], config, {"texts": texts}, word_identity(), seed)
 
 
 def similar_texts(config: WordMatchConfig, texts: str, base: str | None, seed: int) -> Recipe:
     """Return the recipe of the pairs of texts with common shingles; the threshold is not part of it."""
     fields = config.model_dump(mode="json", include=set(WordMatchConfig.model_fields) - {"jaccard_threshold"})
     inputs = {"texts": texts} | ({"against": base} if base else {})
-    return Recipe("shingle", "pairs", VERSIONS["shingle"], fields, inputs, seed=seed)
+    return Recipe("shingle", "pairs", VERSIONS["shingle"], fields, inputs, word_identity(), seed)
 
 
 def deduplicate(

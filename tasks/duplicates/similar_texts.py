@@ -29,6 +29,7 @@ from topicflow.tasks.duplicates import recipes
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.parts import discard_all, made_parts
 from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.word_pairs import say_if_pairs_were_used
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 
 SHINGLED_ROWS = 2**15
@@ -215,6 +216,7 @@ def shingle_part(
             return signed(shingles, ranges, n_hashes, seed), shingles, ranges
 
         made = run(make, len(texts), SLICE_ROWS)
+        say_if_pairs_were_used("shingle")
         counts = np.concatenate([np.diff(ranges) for _, _, ranges in made])
         writer.save_array("signatures", np.concatenate([signatures for signatures, _, _ in made]))
         writer.save_array("shingles", np.concatenate([shingles for _, shingles, _ in made]))

@@ -18,6 +18,7 @@ from topicflow.configs.sections.index import IndexConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.vectors.hnsw import Graph
 from topicflow.tasks.core.vectors.nearest import Parts, RowArray, exact_nearest
+from topicflow.tasks.core.words.segmenters import word_identity
 from topicflow.tasks.search.index_files import (
     FORMAT,
     IndexFiles,
@@ -213,6 +214,7 @@ def write_index(
         "removed": len(removed),
         "base": None if base is None else base.ref.key,
         "lexical": config.lexical,
+        "words": word_identity(),
         "target_recall": config.target_recall,
         "topics": None,
     }

@@ -33,6 +33,7 @@ from topicflow.tasks.core.vectors.blocks import n_cores
 from topicflow.tasks.core.vectors.graph_file import GraphShape, check_graph_file
 from topicflow.tasks.core.vectors.nearest import Parts
 from topicflow.tasks.core.vectors.postings import Postings, transpose_counts
+from topicflow.tasks.core.words.cutting import INDEXED
 from topicflow.tasks.errors import ArtifactError
 from topicflow.tasks.search.index_checks import (
     check_flags,
@@ -49,10 +50,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Art
 FORMAT = 1
 """Version of these files; an index with a newer version is refused."""
 
-WORD_PATTERN = r"(?u)\b\w\w+\b"
-"""Pattern of a word for BM25: the pattern of scikit-learn and bm25s, which is compiled here."""
-
-COUNTING = CountConfig(stop_words="none", token_pattern=WORD_PATTERN)
+COUNTING = CountConfig(stop_words="none")
 
 _GRAPH_SOUND = "neighbours of graph.usearch"
 
@@ -264,7 +262,7 @@ def write_postings(
     name = f"words/part-{number:05d}"
     with tempfile.TemporaryDirectory(dir=writer.folder) as scratch:
         counted = ArtifactWriter(Path(scratch), "counts")
-        count_texts(texts, COUNTING, counted, n_threads)
+        count_texts(texts, COUNTING, counted, n_threads, INDEXED)
         words = pl.read_parquet(counted.path("words.parquet"))
         data, indices, indptr = (
             np.load(counted.path(f"{each}.npy"), mmap_mode="r") for each in ("data", "indices", "indptr")

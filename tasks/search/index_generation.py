@@ -17,6 +17,7 @@ from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.configs.sections.embed import PrecomputedEmbed
 from topicflow.configs.sections.index import IndexConfig
 from topicflow.tasks.core.vectors.nearest import RowArray
+from topicflow.tasks.core.words.segmenters import word_identity
 from topicflow.tasks.errors import DamagedError
 from topicflow.tasks.search import recipes
 from topicflow.tasks.search.index_files import IndexFiles
@@ -149,4 +150,5 @@ def _base(
     except DamagedError:
         return None
     same = {**files.meta["config"], "topics": None} == {**config.model_dump(mode="json"), "topics": None}
-    return files if same and files.meta["space"] == dict(space) else None
+    same_words = not config.lexical or files.meta.get("words") == word_identity()
+    return files if same and same_words and files.meta["space"] == dict(space) else None

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from topicflow.tasks.core.vectors.hnsw import Graph
 from topicflow.tasks.core.vectors.nearest import Parts, RowArray
 from topicflow.tasks.core.vectors.postings import Postings
+from topicflow.tasks.core.words.segmenters import word_identity
 from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.log import LOG
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.search.filters.operands import Operand
 from topicflow.tasks.search.filters.parser import parse_filter, parse_operand
@@ -113,6 +115,13 @@ class OpenIndex:
     def postings(self) -> tuple[list[Postings], list[pl.DataFrame], float]:
         """The postings and words of all parts, and the mean length of the documents in words."""
         parts, words = self.files.postings()
+        if (cut_by := self.files.meta.get("words")) != word_identity():
+            LOG.warning(
+                "index: its texts were cut into words by %s, queries are cut by %s, so that some words are not found; "
+                "run `topicflow index CONFIG` again",
+                cut_by or "an earlier version",
+                word_identity(),
+            )
         lengths = np.concatenate([part.lengths for part in parts])[~self.removed]
         return parts, words, float(lengths.mean()) if len(lengths) else 0.0
 

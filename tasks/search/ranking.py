@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 from topicflow.tasks.core.vectors.hnsw import SPARE
 from topicflow.tasks.core.vectors.nearest import Found, Parts, RowArray, exact_nearest, rank_candidates
 from topicflow.tasks.core.vectors.postings import bm25_scores, fuse_ranks
+from topicflow.tasks.core.words.cutting import ASKED
 from topicflow.tasks.search.arguments import Page
-from topicflow.tasks.search.index_files import WORD_PATTERN
 from topicflow.tasks.search.open_index import OpenIndex
 
 EXACT_KEPT = 20_000
@@ -78,7 +77,7 @@ def by_meaning(
 def by_words(index: OpenIndex, text: str, depth: int, kept: NDArray[np.bool_] | None) -> Ranked:
     """Return the rows that contain a word of the query, best BM25 first, and their scores."""
     parts, tables, mean_length = index.postings
-    words = list(dict.fromkeys(re.findall(WORD_PATTERN, text.lower())))
+    words = list(dict.fromkeys(ASKED.cut([text]).words()))
     asked = pl.DataFrame({"word": words}, schema={"word": pl.String})
     places = []
     for table in tables:

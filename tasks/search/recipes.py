@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from topicflow.configs.sections.index import IndexConfig
+from topicflow.tasks.core.words.segmenters import word_identity
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 
-VERSIONS: Mapping[str, int] = {"index": 2}
+VERSIONS: Mapping[str, int] = {"index": 3}
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
 
@@ -30,4 +31,5 @@ def index(config: IndexConfig, inputs: Mapping[str, str], space: str, seed: int)
         identity=library_versions("numpy", "numba", "scipy", "usearch"),
         seed=seed,
     )
-    return Recipe(**{**vars(recipe), "identity": {**recipe.identity, "space": space}})
+    words = word_identity() if config.lexical else {}
+    return Recipe(**{**vars(recipe), "identity": {**recipe.identity, **words, "space": space}})

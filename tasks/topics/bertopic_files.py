@@ -18,6 +18,7 @@ from scipy.sparse import csr_matrix
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
 from topicflow.tasks.core.words.counts import top_words
+from topicflow.tasks.core.words.word_pattern import DIFFERENCES, nearest_pattern
 
 VECTORIZER: Mapping[str, Any] = {
     "analyzer": "word", "binary": False, "decode_error": "strict", "encoding": "utf-8", "input": "content",
@@ -26,11 +27,30 @@ VECTORIZER: Mapping[str, Any] = {
 """scikit-learn's defaults for parameters that a run does not set."""
 
 MODEL: Mapping[str, Any] = {
-    "calculate_probabilities": False, "language": "english", "low_memory": False, "min_topic_size": 10,
+    "calculate_probabilities": False, "language": "multilingual", "low_memory": False, "min_topic_size": 10,
     "n_gram_range": [1, 1], "nr_topics": None, "seed_topic_list": None, "verbose": False,
     "zeroshot_min_similarity": 0.7, "zeroshot_topic_list": None,
 }  # fmt: skip
-"""BERTopic's defaults; none of them matters after the fit."""
+"""BERTopic's defaults except the language: without an encoder it deletes all but ASCII letters of English texts."""
+
+CARD = """# Topic model
+
+A BERTopic model; `BERTopic.load("model")` reads it. Its vectorizer has the words and the stop words of the run.
+
+## Words
+
+{words}
+"""
+
+SAME_WORDS = "The vectorizer cuts texts into words by the run's own `count.token_pattern`, as the run did."
+
+NEAR_WORDS = """The vectorizer cuts texts by a regular expression that finds the words of the run in most languages.
+The differences are:
+
+{differences}
+
+New texts are assigned to topics by their vectors, so the difference does not change topics. It changes what BERTopic
+counts again: `update_topics`, `topics_over_time`, `topics_per_class`."""
 
 
 def save_model(
@@ -101,6 +121,7 @@ def save_model(
             "topic_aspects": {},
         },
     )
+    (folder / "README.md").write_text(CARD.format(words=_words_of(vectorizer)), encoding="utf-8")
     save_file({"topic_embeddings": centroids}, folder / "topic_embeddings.safetensors")
     if not words:
         return
@@ -121,6 +142,13 @@ def save_model(
     vocabulary = {word: number for number, word in enumerate(words)}
     counting = {"params": {**VECTORIZER, **vectorizer}, "vocab": vocabulary}
     _write(folder / "ctfidf_config.json", {"ctfidf_model": weighting, "vectorizer_model": counting})
+
+
+def _words_of(vectorizer: Mapping[str, Any]) -> str:
+    """Return what the card says about the words of the vectorizer."""
+    if vectorizer["token_pattern"] != nearest_pattern():
+        return SAME_WORDS
+    return NEAR_WORDS.format(differences="\n".join(f"- {each};" for each in DIFFERENCES)[:-1] + ".")
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:

@@ -22,28 +22,45 @@ from topicflow.tasks.core.words.counts import (
     place_words,
     select_words,
 )
+from topicflow.tasks.core.words.cutting import Rule
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.parts import discard_all
 from topicflow.tasks.execution.progress import track
 from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.word_pairs import say_if_pairs_were_used
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
 from topicflow.tasks.topics import recipes
 from topicflow.tasks.topics.count_parts import join_tallies, make_tallies
+from topicflow.tasks.topics.stop_words import (
+    DETECTED_TEXTS,
+    detect_languages,
+    is_detected,
+    with_languages,
+)
 from topicflow.tasks.topics.tokenization import vocabulary_of
+
+_PLACES = 20
+"""Places of the corpus, at equal distances, from which documents are taken to find its languages."""
 
 
 def count_texts(
-    parts: Iterable[Sequence[str]], config: CountConfig, writer: ArtifactWriter, n_threads: int | None = None
+    parts: Iterable[Sequence[str]],
+    config: CountConfig,
+    writer: ArtifactWriter,
+    n_threads: int | None = None,
+    rule: Rule | None = None,
 ) -> None:
     """Write the counts (n_docs, n_words) int32 and the words of texts in parts, as an artifact's files.
+
+    The words are those of `rule`, or of `config` if it is None.
 
     Notes
     -----
     Two passes: word numbers, which only the last text completes, go to an unnamed temporary file next to the artifact;
     then they are read again and become columns. Memory is a few slices of texts and the vocabulary.
     """
-    vocabulary, totals = vocabulary_of(config), WordTotals()
+    vocabulary, totals = vocabulary_of(config, rule), WordTotals()
     sizes: list[tuple[int, int]] = []
     with tempfile.TemporaryFile(dir=writer.folder) as spilled:
         for block in count_blocks(parts, vocabulary, totals, n_threads or n_cores()):
@@ -51,6 +68,7 @@ def count_texts(
             sizes.append((len(block.numbers), len(block.ranges)))
         selection = select_words(vocabulary.words, totals, config.min_df, config.max_features)
         del vocabulary, totals
+        say_if_pairs_were_used("count")
         spilled.seek(0)
         blocks = ((block, selection.columns) for block in _read_back(spilled, sizes))
         save_counts(writer, selection, blocks, n_docs=sum(n_ranges - 1 for _, n_ranges in sizes))
@@ -90,6 +108,7 @@ def count(context: Context, documents: ArtifactRef, config: CountConfig) -> Arti
     recipe = recipes.count(config, store.meta(documents)["texts"])
     if found := store.find(recipe):
         return cached(found)
+    config = spoken(store, documents, config)
     parts: list[ArtifactRef] = []
     with store.writing(recipe) as writer:
         if runtime.address is None:
@@ -97,8 +116,29 @@ def count(context: Context, documents: ArtifactRef, config: CountConfig) -> Arti
         else:
             parts = make_tallies(store, documents, config, runtime)
             save_counts(writer, *join_tallies(store, parts, config), n_docs=documents.rows)
+        writer.meta["stop_words"] = config.stop_words
     discard_all(store, parts)
     return store.committed(recipe, writer)
+
+
+def spoken(store: ArtifactStore, documents: ArtifactRef, config: CountConfig) -> CountConfig:
+    """Return the config with the languages of the documents where it asks for them."""
+    if not is_detected(config):
+        return config
+    starts = np.linspace(0, documents.rows, _PLACES, endpoint=False).astype(int).tolist()
+    length = min(DETECTED_TEXTS, max(documents.rows, _PLACES)) // _PLACES
+    texts = [
+        text
+        for start in dict.fromkeys(starts)
+        for part in text_parts(store, documents, start=start, length=length)
+        for text in part.to_list()
+    ]
+    return with_languages(config, detect_languages(texts))
+
+
+def counted_with(store: ArtifactStore, counts: ArtifactRef, config: CountConfig) -> CountConfig:
+    """Return the config with the languages whose stop words are left out of the counts."""
+    return config.model_copy(update={"stop_words": store.meta(counts)["stop_words"]})
 
 
 def read_counts(store: ArtifactStore, counts: ArtifactRef) -> tuple[csr_matrix, list[str]]:

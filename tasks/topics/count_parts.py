@@ -18,6 +18,7 @@ from topicflow.tasks.core.vectors.blocks import n_cores
 from topicflow.tasks.core.words.counts import Block, Selection, WordTotals, count_blocks, select_words
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.parts import made_parts
+from topicflow.tasks.execution.word_pairs import say_if_pairs_were_used
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics import recipes
 from topicflow.tasks.topics.tokenization import vocabulary_of
@@ -70,6 +71,7 @@ def tally_part(
         texts = text_parts(store, documents, runtime.chunk_rows, start=start, length=n_rows)
         n_threads = runtime.n_threads or n_cores()
         blocks = list(count_blocks((part.to_list() for part in texts), vocabulary, totals, n_threads))
+        say_if_pairs_were_used("count")
         met = np.flatnonzero(totals.document_frequency)
         position = np.full(len(totals.totals), -1, np.int64)
         position[met] = np.arange(len(met))

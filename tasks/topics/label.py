@@ -39,7 +39,7 @@ from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
 from topicflow.tasks.topics import recipes
 from topicflow.tasks.topics.bertopic_files import save_model
-from topicflow.tasks.topics.count import read_counts
+from topicflow.tasks.topics.count import counted_with, read_counts
 from topicflow.tasks.topics.tokenization import vectorizer_params
 
 Keywords = list[list[tuple[str, float]]]
@@ -282,7 +282,7 @@ def label(
             topic_words.idf,
             topic_words.words,
             config,
-            vectorizer_params(counting),
+            vectorizer_params(counted_with(store, counts, counting)),
         )
         writer.rows = described.height
         writer.meta["representation"] = config.representation

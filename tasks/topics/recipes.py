@@ -21,6 +21,7 @@ from topicflow.configs.sections.reduce import (
     UmapReduce,
 )
 from topicflow.tasks.classify.classifier_files import classifier_key
+from topicflow.tasks.core.words.segmenters import optional_version, word_identity
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 
@@ -28,7 +29,7 @@ VERSIONS: Mapping[str, int] = {
     "neighbors": 6,
     "reduce": 6,
     "cluster": 7,
-    "count": 1,
+    "count": 2,
     "label": 2,
     "evaluate": 1,
 }
@@ -109,8 +110,15 @@ def count(config: CountConfig, texts: str) -> Recipe:
         version=VERSIONS["count"],
         config=fields_of(config),
         inputs={"texts": texts},
-        identity=library_versions("scikit-learn"),
+        identity=library_versions("scikit-learn", "stop-words", "stopwordsiso")
+        | words_of(config.token_pattern)
+        | ({"py3langid": optional_version("py3langid")} if "auto" in config.stop_words else {}),
     )
+
+
+def words_of(pattern: str | None) -> dict[str, str]:
+    """Return what decides the words of texts, for the identity of a recipe; with a pattern it decides alone."""
+    return {} if pattern is not None else word_identity()
 
 
 def count_part(config: CountConfig, texts: str, rows: tuple[int, int]) -> Recipe:
@@ -147,7 +155,9 @@ def evaluate(config: EvaluateConfig, inputs: Mapping[str, str], counting: CountC
         identity=library_versions("numpy", "scikit-learn", "scipy", "numba"),
         seed=seed,
     )
-    return Recipe(**{**vars(recipe), "config": {**recipe.config, "token_pattern": counting.token_pattern}})
+    config_with_words = {**recipe.config, "token_pattern": counting.token_pattern}
+    identity = {**recipe.identity, **words_of(counting.token_pattern)}
+    return Recipe(**{**vars(recipe), "config": config_with_words, "identity": identity})
 
 
 def lookup_part(stage: str, version: int, queries: str, cells: str, rows: tuple[int, int]) -> Recipe:

@@ -89,7 +89,7 @@ def overview(
         "evaluate": str(topics.VERSIONS["evaluate"]),
         "report": str(report.VERSIONS["report"]),
     }
-    identity |= library_versions("numpy", "scikit-learn", "plotly")
+    identity |= library_versions("numpy", "scikit-learn", "plotly") | topics.words_of(counting.token_pattern)
     return Recipe("overview", "overviews", VERSIONS["overview"], fields, dict(inputs), identity)
 
 

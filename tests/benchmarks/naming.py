@@ -32,12 +32,13 @@ from topicflow.configs.sections.reduce import PcaReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed, embed_texts
+from topicflow.tasks.execution.context import Context
 from topicflow.tasks.naming.evidence import Modelled
 from topicflow.tasks.naming.name import name
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.cluster import cluster
 from topicflow.tasks.topics.count import count
-from topicflow.tasks.topics.label import label
+from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.reduce import reduce
 
@@ -55,14 +56,16 @@ def ref(found: object) -> ArtifactRef:
 def model(store: ArtifactStore, corpus: Corpus, n_topics: int, scratch: Path) -> Modelled:
     """Return the topics of a sample of a corpus, by k-means, so that their number is given."""
     runtime, counting = RuntimeConfig(store=str(store.root)), CountConfig()
-    documents = ref(load.fn(store, corpus.load_config(scratch), runtime))
-    vectors = ref(embed.fn(store, documents, ENCODER, runtime))
-    graph = ref(neighbors.fn(store, vectors, NeighborsConfig(), 42, runtime))
-    reduced = ref(reduce.fn(store, vectors, graph, PcaReduce(method="pca", n_components=20), 42, runtime))
+    documents = ref(load.fn(Context(store, runtime=runtime), corpus.load_config(scratch)))
+    vectors = ref(embed.fn(Context(store, runtime=runtime), documents, ENCODER))
+    graph = ref(neighbors.fn(Context(store, 42, runtime), vectors, NeighborsConfig()))
+    reducing = PcaReduce(method="pca", n_components=20)
+    reduced = ref(reduce.fn(Context(store, 42, runtime), vectors, graph, reducing))
     clustering = KMeansCluster(method="kmeans", n_clusters=n_topics)
-    labels = ref(cluster.fn(store, vectors, graph, reduced, clustering, 42, runtime))
-    counts = ref(count.fn(store, documents, counting, runtime))
-    topics = label.fn(store, documents, vectors, labels, counts, LabelConfig(), counting, ENCODER, runtime)
+    labels = ref(cluster.fn(Context(store, 42, runtime), vectors, graph, reduced, clustering))
+    counts = ref(count.fn(Context(store, runtime=runtime), documents, counting))
+    clustered = Clustered(documents, vectors, labels, counts)
+    topics = label.fn(Context(store, runtime=runtime), clustered, LabelConfig(), counting, ENCODER)
     return Modelled(documents, vectors, labels, ref(topics))
 
 
@@ -117,7 +120,8 @@ def measure(which: str, config: NamesConfig, options: argparse.Namespace) -> Non
     variants = {"alone": config.model_copy(update={"n_siblings": 0, "alike": 1.0}), "contrast": config}
     for variant, section in variants.items():
         started = time.perf_counter()
-        made = ref(name.fn(store, modelled, section, ENCODER, RuntimeConfig(store=str(store.root))))
+        context = Context(store, runtime=RuntimeConfig(store=str(store.root)))
+        made = ref(name.fn(context, modelled, section, ENCODER))
         seconds, meta = time.perf_counter() - started, store.meta(made)
         found = store.table(made, "topics").sort("topic").collect()
         names[variant] = found["name"].to_list()

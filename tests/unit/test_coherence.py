@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topicflow.tasks.core.words import coherence
-from topicflow.tasks.core.words.vocabulary import SCANNED
+from topicflow.tasks.core.words.cutting import SCANNED
 
 PATTERN = r"(?u)\b\w\w+\b"
 WINDOWS = (coherence.NPMI_WINDOW, coherence.C_V_WINDOW)

@@ -21,15 +21,18 @@ from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.words import counts as core_counts
 from topicflow.tasks.core.words.counts import emphasize, top_words, topic_counts, weigh_classes
-from topicflow.tasks.core.words.vocabulary import SCANNED, character_classes
+from topicflow.tasks.core.words.cutting import SCANNED, character_classes
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics import pattern_words
 from topicflow.tasks.topics.count import count, read_counts
 from topicflow.tasks.topics.label import weigh_words
-from topicflow.tasks.topics.tokenization import stop_words, vectorizer_params
+from topicflow.tasks.topics.stop_word_lists import CONTRACTIONS
+from topicflow.tasks.topics.stop_words import stop_words
+from topicflow.tasks.topics.tokenization import vectorizer_params
 
+PLAIN = r"(?u)\b\w\w+\b"
 COUNTED = CountConfig(stop_words="none")
 WORD = st.sampled_from(
     ["cat", "Cat", "dog", "the", "and", "don't", "naïve", "x", "東京", "", "co-op", "a1", "\n"]
@@ -149,15 +152,16 @@ def test_the_most_frequent_words_are_kept() -> None:
 
 
 def test_english_stop_words_are_those_of_scikit_learn() -> None:
-    assert stop_words(CountConfig()) == sorted(ENGLISH_STOP_WORDS)
-    assert len(stop_words(CountConfig())) == 318
+    assert stop_words(CountConfig(token_pattern=PLAIN)) == sorted(ENGLISH_STOP_WORDS)
+    assert len(stop_words(CountConfig(token_pattern=PLAIN))) == 318
+    assert set(stop_words(CountConfig())) - ENGLISH_STOP_WORDS == set(CONTRACTIONS.split())
 
 
 def test_languages_are_joined_and_further_words_added() -> None:
     german, both = stop_words(CountConfig(stop_words="german")), CountConfig(stop_words=["german", "english"])
     assert {"und", "nicht"} <= set(german)
     assert "the" not in german
-    assert set(stop_words(both)) == set(german) | ENGLISH_STOP_WORDS
+    assert set(stop_words(both)) == set(german) | ENGLISH_STOP_WORDS | set(CONTRACTIONS.split())
     extra = CountConfig(stop_words="none", extra_stop_words=["method"])
     assert stop_words(extra) == ["method"]
     assert stop_words(CountConfig(stop_words="none")) == []
@@ -166,11 +170,11 @@ def test_languages_are_joined_and_further_words_added() -> None:
 def test_an_unknown_language_lists_those_there_are() -> None:
     with pytest.raises(ConfigError) as error:
         stop_words(CountConfig(stop_words=["english", "klingon"]))
-    assert str(error.value).startswith("count.stop_words: no list for 'klingon'; available: none, ")
+    assert str(error.value).startswith("count.stop_words: no list for 'klingon'; available: auto, none, ")
     assert "german" in str(error.value)
 
 
-@pytest.mark.parametrize(("extra", "left"), [(["Don't"], ["cat"]), (["CAT"], ["don"])])
+@pytest.mark.parametrize(("extra", "left"), [(["Don't"], ["cat"]), (["CAT"], ["don't"])])
 def test_stop_words_are_cut_and_folded_as_the_texts_are(extra: list[str], left: list[str]) -> None:
     config = CountConfig(stop_words="none", extra_stop_words=extra, min_df=1)
     assert counted([["Don't cat"]], config)[1] == left
@@ -378,7 +382,8 @@ def test_the_task_saves_the_counts_and_finds_them_again(store: ArtifactStore, co
     counts, found_words = read_counts(store, made)
     assert found_words == words
     np.testing.assert_array_equal(counts.toarray(), expected.toarray())
-    assert (made.rows, store.meta(made)) == (132, {"n_words": len(words), "n_tokens": int(expected.sum())})
+    described = {"n_words": len(words), "n_tokens": int(expected.sum()), "stop_words": "english"}
+    assert (made.rows, store.meta(made)) == (132, described)
     again = run(store, documents, rows=99)
     assert isinstance(again, State)
     assert (again.name, again.data) == ("Cached", made)

@@ -141,13 +141,18 @@ class Planted:
     """A planted corpus in a store, with the artifacts that label reads."""
 
     def __init__(
-        self, store: ArtifactStore, corpus: Corpus, labels: np.ndarray, texts: list[str] | None = None
+        self,
+        store: ArtifactStore,
+        corpus: Corpus,
+        labels: np.ndarray,
+        texts: list[str] | None = None,
+        counting: CountConfig | None = None,
     ) -> None:
-        self.store, self.labels = store, labels.astype(np.int32)
+        self.store, self.labels, self.counting = store, labels.astype(np.int32), counting or COUNTING
         self.texts = texts or corpus.texts
         self.embeddings = corpus.embeddings
         self.documents = save_documents(store, self.texts)
-        self.counts = count.fn(Context(store, runtime=RUNTIME), self.documents, COUNTING)
+        self.counts = count.fn(Context(store, runtime=RUNTIME), self.documents, self.counting)
 
     def run(
         self, encoding: object = PRECOMPUTED, embeddings: ArtifactRef | None = None, **config: object
@@ -159,7 +164,7 @@ class Planted:
             Context(self.store, runtime=RUNTIME),
             Clustered(self.documents, embeddings, labels, self.counts),
             config,
-            COUNTING,
+            self.counting,
             encoding,
         )
 
@@ -290,8 +295,27 @@ def test_nothing_in_the_model_is_pickled(planted: Planted) -> None:
     made = planted.run()
     files = sorted(path.name for path in planted.store.path(made, "model").iterdir())
     assert files == [
-        "config.json", "ctfidf.safetensors", "ctfidf_config.json", "topic_embeddings.safetensors", "topics.json",
+        "README.md", "config.json", "ctfidf.safetensors", "ctfidf_config.json", "topic_embeddings.safetensors",
+        "topics.json",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [
+        (None, "- runs of Chinese, Japanese, Thai, Lao, Khmer and Burmese are not cut into words;"),
+        (
+            r"\w+",
+            "The vectorizer cuts texts into words by the run's own `count.token_pattern`, as the run did.",
+        ),
+    ],
+)
+def test_the_card_says_how_the_vectorizer_differs(
+    store: ArtifactStore, corpus: Corpus, pattern: str | None, line: str
+) -> None:
+    planted = Planted(store, corpus, corpus.truth, counting=CountConfig(token_pattern=pattern))
+    card = store.path(planted.run(), "model") / "README.md"
+    assert line in card.read_text(encoding="utf-8").splitlines()
 
 
 def test_all_noise_is_a_model_without_topics(store: ArtifactStore, corpus: Corpus) -> None:

@@ -1,7 +1,6 @@
 """MinHash: shingles against Python's own, signatures against exact Jaccard, bands, bounds."""
 
 import math
-import re
 from itertools import combinations
 
 import numpy as np
@@ -18,10 +17,11 @@ from topicflow.tasks.core.duplicates.minhash import (
     signed,
 )
 from topicflow.tasks.core.duplicates.pairs import union
+from topicflow.tasks.core.words.cutting import COMPARED
 
 
 def shingles_of(text: str, width: int) -> set[tuple[str, ...]]:
-    words = re.findall(r"\w+", text.lower())
+    words = COMPARED.cut([text]).words()
     if not words:
         return set()
     return {tuple(words[i : i + width]) for i in range(max(1, len(words) - width + 1))}
@@ -39,7 +39,7 @@ TEXTS = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(TEXTS, st.integers(1, 4))
-def test_sets_are_those_of_a_regular_expression(texts: list[str], width: int) -> None:
+def test_sets_are_those_of_the_words(texts: list[str], width: int) -> None:
     shingles, ranges = shingled(texts, width)
     sets = [set(shingles[ranges[i] : ranges[i + 1]].tolist()) for i in range(len(texts))]
     for text, found in zip(texts, sets, strict=True):

@@ -55,6 +55,18 @@ def rows_of(hits: list[Any]) -> list[int]:
     return [int(hit.doc_id.removeprefix("d")) for hit in hits]
 
 
+def test_an_index_cut_by_other_segmenters_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    index = build(tmp_path, TABLE)
+    monkeypatch.setattr("topicflow.tasks.search.open_index.word_identity", lambda: {"icu4py": "99"})
+    with caplog.at_level("WARNING", "topicflow"):
+        index.search("red", mode="bm25")
+        index.search("blue", mode="bm25")
+    (line,) = (each.getMessage() for each in caplog.records if each.name == "topicflow")
+    assert line.endswith("so that some words are not found; run `topicflow index CONFIG` again")
+
+
 # --- pages ---
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.core.duplicates.pairs import Pairs, no_pairs
-from topicflow.tasks.core.words.vocabulary import character_classes
+from topicflow.tasks.core.words.cutting import COMPARED
 
 WordArray = NDArray[np.uint64]
 RowArray = NDArray[np.int32]
@@ -55,19 +55,14 @@ def choose_bands(floor: float, recall: float, most_hashes: int) -> Bands:
 
 
 def shingled(texts: Sequence[str], width: int) -> tuple[WordArray, NDArray[np.int64]]:
-    r"""Return the distinct hashes of each text's shingles, ascending, and the range of each text (n_texts + 1,).
+    """Return the distinct hashes of each text's shingles, ascending, and the range of each text (n_texts + 1,).
 
-    Words are `\w+` of the lower-cased text, as in Python.
+    The words are those of `tasks.core.words.cutting.COMPARED`.
     """
     from topicflow.tasks.core.duplicates.shingle_kernels import shingle_sets
 
-    parts = [text.lower().encode() for text in texts]
-    bounds = np.zeros(len(parts) + 1, np.int64)
-    np.cumsum([len(part) for part in parts], out=bounds[1:])
-    joined = np.frombuffer(b"".join(parts), np.uint8)
-    found: tuple[WordArray, NDArray[np.int64]] = shingle_sets(
-        joined, bounds, character_classes(hyphens=False), width
-    )
+    cut = COMPARED.cut(texts)
+    found: tuple[WordArray, NDArray[np.int64]] = shingle_sets(cut.hashes, cut.ranges, width)
     return found
 
 

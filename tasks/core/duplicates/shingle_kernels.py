@@ -1,4 +1,4 @@
-"""Kernels of MinHash: texts -> sets of shingle hashes, their signatures, and pairs that share a band.
+"""Kernels of MinHash: hashes of words -> sets of shingle hashes, their signatures, and pairs that share a band.
 
 Functions import this module when they run, because numba compiles decorated functions at import. Each kernel runs on
 one thread and releases the interpreter's lock.
@@ -10,13 +10,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.words.tokens import decode_point
+from topicflow.tasks.core.words.tokens import sort_values
 
 WordArray = NDArray[np.uint64]
 FloatArray = NDArray[np.float32]
 
-_FNV_OFFSET = np.uint64(14695981039346656037)
-_FNV_PRIME = np.uint64(1099511628211)
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio
 _STIR = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)
@@ -32,54 +30,48 @@ def stir(value: np.uint64) -> np.uint64:
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def shingle_sets(  # noqa: C901 - a scanner and the hashing of its words, on the same arrays
-    text: NDArray[np.uint8], bounds: NDArray[np.int64], classes: NDArray[np.uint8], width: int
+def shingle_sets(
+    words: WordArray, word_ranges: NDArray[np.int64], width: int
 ) -> tuple[WordArray, NDArray[np.int64]]:
-    r"""Return the distinct hashes of each document's shingles of `width` words, ascending, and each document's range.
+    """Return the distinct hashes of each document's shingles of `width` words, ascending, and each document's range.
 
     Parameters
     ----------
-    text : ndarray
-        UTF-8 of all documents, one after the other, (n_bytes,) uint8.
-    bounds : ndarray
-        Document i is `text[bounds[i]:bounds[i + 1]]`, (n_docs + 1,) int64.
-    classes : ndarray
-        Class of each code point, (0x110000,) uint8; a word is a maximal sequence of characters whose class is not 0.
+    words : ndarray
+        Hashes of the words of all documents, one after the other, (n_words,) uint64.
+    word_ranges : ndarray
+        Words of each document, (n_docs + 1,) int64.
     width : int
         Words in a shingle. A document with fewer words is one shingle; a document without words has none.
+
+    Notes
+    -----
+    A shingle's hash is a polynomial of its words' hashes modulo 2**64, so that the next one costs one step whatever the
+    width.
+
+    References
+    ----------
+    Karp, Rabin: Efficient randomized pattern-matching algorithms (1987).
     """
-    n_docs = len(bounds) - 1
-    shingles = np.empty(
-        len(text) // 2 + n_docs + 1, np.uint64
-    )  # a word and its separator have at least two bytes
-    words = np.empty(len(text) // 2 + 2, np.uint64)
+    n_docs = len(word_ranges) - 1
+    shingles = np.empty(len(words), np.uint64)
     ranges = np.zeros(n_docs + 1, np.int64)
+    oldest = np.uint64(1)  # the factor of the word that leaves the shingle
+    for _ in range(width):
+        oldest *= _MIX
     n = 0
     for document in range(n_docs):
-        at, stop = bounds[document], bounds[document + 1]
-        n_words, inside, running = 0, False, _FNV_OFFSET
-        while at < stop:
-            point, step = decode_point(text, at)
-            if classes[point] != 0:
-                inside = True
-                for place in range(at, at + step):
-                    running = (running ^ np.uint64(text[place])) * _FNV_PRIME
-            elif inside:
-                words[n_words] = stir(running)
-                n_words, inside, running = n_words + 1, False, _FNV_OFFSET
-            at += step
-        if inside:
-            words[n_words] = stir(running)
-            n_words += 1
-        start = n
-        for first in range(max(0, n_words - width + 1) or min(1, n_words)):
-            value = np.uint64(0)
-            for word in words[first : min(n_words, first + width)]:
-                value = stir(value * _MIX + word)
-            shingles[n] = value
-            n += 1
+        first, end = word_ranges[document], word_ranges[document + 1]
+        start, value = n, np.uint64(0)
+        for place in range(first, end):
+            value = value * _MIX + stir(words[place])
+            if place - first >= width:
+                value -= stir(words[place - width]) * oldest
+            if place - first >= width - 1 or place == end - 1:
+                shingles[n] = stir(value)
+                n += 1
         own = shingles[start:n]
-        own.sort()
+        sort_values(own)
         n = start
         for i in range(len(own)):
             if i == 0 or own[i] != shingles[n - 1]:

@@ -18,7 +18,8 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.words.vocabulary import SCANNED, KnownWords
+from topicflow.tasks.core.words.cutting import SCANNED, rule_of
+from topicflow.tasks.core.words.vocabulary import KnownWords
 
 NPMI_WINDOW = 10
 """Tokens in a window of NPMI (Aletras and Stevenson 2013; gensim's c_npmi)."""
@@ -103,7 +104,7 @@ def index_words(topics: Sequence[Sequence[str]]) -> TopicWords:
 
 
 def word_ids(
-    texts: Iterable[str], vocabulary: Mapping[str, int], token_pattern: str, *, lowercase: bool
+    texts: Iterable[str], vocabulary: Mapping[str, int], token_pattern: str | None, *, lowercase: bool
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Return the texts' tokens as ids (n_tokens,) int32, -1 outside the vocabulary, and their bounds.
 
@@ -113,8 +114,9 @@ def word_ids(
         Texts of n_docs documents; pass a chunk at a time to limit memory (4 bytes for each token).
     vocabulary : mapping of str to int
         Ids of the words to find.
-    token_pattern : str
-        Regular expression of a word, with the meaning it has in scikit-learn's CountVectorizer.
+    token_pattern : str or None
+        Regular expression of a word, with the meaning it has in scikit-learn's CountVectorizer; None for the project's
+        own definition.
     lowercase : bool
         Convert texts to lower case first.
 
@@ -125,8 +127,8 @@ def word_ids(
     offsets : ndarray
         (n_docs + 1,) int64; document i is `ids[offsets[i]:offsets[i + 1]]`.
     """
-    if token_pattern in SCANNED:
-        return KnownWords(vocabulary, token_pattern, lowercase=lowercase).find(list(texts))
+    if token_pattern is None or token_pattern in SCANNED:
+        return KnownWords(vocabulary, rule_of(token_pattern, lowercase=lowercase)).find(list(texts))
     tokens_of = re.compile(token_pattern).findall
     ids, offsets = array("i"), array("q", [0])
     for text in texts:

@@ -276,7 +276,7 @@ def tally(
     n = 0
     for document in range(len(bounds) - 1):
         own = words[bounds[document] : bounds[document + 1]]
-        _sort(own)
+        sort_values(own)
         first = n
         for word in own:
             if n > first and distinct[n - 1] == word:
@@ -314,7 +314,7 @@ def place_columns(
                 packed[at - start] = (np.int64(column) << 32) | np.int64(counts[place])
                 at += 1
         own = packed[: at - start]
-        _sort(own)
+        sort_values(own)
         for i in range(at - start):
             indices[start + i] = own[i] >> 32
             data[start + i] = own[i] & 0xFFFFFFFF
@@ -322,7 +322,7 @@ def place_columns(
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _sort(values: NDArray[np.int64]) -> None:
+def sort_values(values: NDArray[np.int64]) -> None:
     """Sort in place; a few values by insertion, which is five times as fast for a title."""
     if len(values) > 32:
         values.sort()

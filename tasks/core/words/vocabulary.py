@@ -1,14 +1,11 @@
 """Vocabulary: texts -> numbers of their words and phrases for each document; numbers -> the words.
 
-Two ways to the words of scikit-learn's CountVectorizer: a compiled scanner for the two patterns that it reproduces
-exactly, and the analyzer itself for any other pattern.
+Two ways: the compiled scanner, for the project's own words and for two patterns, and a regular expression's matches for
+any other pattern.
 """
 
 from __future__ import annotations
 
-import functools
-import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -16,22 +13,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.words.cutting import Cut, Rule, ranges_of, whole_words
+
 Numbered = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Word numbers of documents, one after the other, and each document's range of them (n_docs + 1,)."""
 
 Analyzer = Callable[[str], list[str]]
 
-_Scanned = tuple[
-    NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]
-]
-"""Bytes; begin and end of the words in them; the words' hashes; each document's range of words."""
-
 _T = TypeVar("_T", bound=np.generic)
-
-_HYPHENATED, _PLAIN = r"\b\w[\w-]*\w\b", r"\b\w\w+\b"
-
-SCANNED = {_HYPHENATED: True, f"(?u){_HYPHENATED}": True, _PLAIN: False, f"(?u){_PLAIN}": False}
-"""Patterns that the scanner supports, and whether hyphens inside a word belong to it."""
 
 
 class Vocabulary(Protocol):
@@ -71,7 +60,7 @@ class AnalyzedWords:
         """Return the words' numbers."""
         numbers = self._numbers
         found = [numbers.setdefault(word, len(numbers)) for words in cut for word in words]
-        return np.array(found, np.int64), _ranges([len(words) for words in cut])
+        return np.array(found, np.int64), ranges_of([len(words) for words in cut])
 
     @property
     def n_numbers(self) -> int:
@@ -88,12 +77,10 @@ class ScannedWords:
 
     Parameters
     ----------
-    pattern : str
-        One of `SCANNED`.
-    lowercase : bool
-        Convert to lower case first, as in Python.
+    rule : Rule
+        What a word is.
     stop_words : sequence of str
-        Words that are left out before phrases are formed.
+        Words that are left out before phrases are formed; the rule cuts them as it cuts texts.
     shortest, longest : int
         Words in a phrase.
 
@@ -103,27 +90,23 @@ class ScannedWords:
     letters. Its own number contains this pair's number and the phrase's length, so all lengths share one number space.
     """
 
-    def __init__(
-        self, pattern: str, *, lowercase: bool, stop_words: Sequence[str], shortest: int, longest: int
-    ) -> None:
-        self._lowercase = lowercase
-        self._classes = character_classes(hyphens=SCANNED[pattern])
+    def __init__(self, rule: Rule, *, stop_words: Sequence[str], shortest: int, longest: int) -> None:
+        self._rule = rule
         self._shortest, self._n_lengths = shortest, longest
         self._words = _WordTable()
         self._phrases = [_PairTable() for _ in range(longest - 1)]
-        stopped = _scan(stop_words, self._classes)
-        self._words.number(*stopped[:4])
+        self._words.number(rule.cut_terms(stop_words))
         self._n_stopped = self._words.size
 
-    def cut(self, texts: Sequence[str]) -> _Scanned:
+    def cut(self, texts: Sequence[str]) -> Cut:
         """Return the texts' bytes with the positions of their words."""
-        return _scan([text.lower() for text in texts] if self._lowercase else texts, self._classes)
+        return self._rule.cut(texts)
 
-    def number(self, cut: _Scanned) -> Numbered:
+    def number(self, cut: Cut) -> Numbered:
         """Return the words' and phrases' numbers."""
         from topicflow.tasks.core.words import tokens
 
-        words, bounds = tokens.leave_out(self._words.number(*cut[:4]), cut[4], self._n_stopped)
+        words, bounds = tokens.leave_out(self._words.number(cut), cut.ranges, self._n_stopped)
         if self._n_lengths == 1:
             return words, bounds
         documents = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
@@ -137,7 +120,7 @@ class ScannedWords:
         rows = np.concatenate([rows for _, rows in found])
         order = np.argsort(rows, kind="stable")
         numbers = np.concatenate([numbers for numbers, _ in found])[order]
-        return numbers, _ranges(np.bincount(rows, minlength=len(bounds) - 1))
+        return numbers, ranges_of(np.bincount(rows, minlength=len(bounds) - 1))
 
     @property
     def n_numbers(self) -> int:
@@ -171,36 +154,24 @@ class KnownWords:
     Parameters
     ----------
     words : mapping of str to int
-        The number of each word. An entry that the pattern does not match as one word is never found.
-    pattern : str
-        One of `SCANNED`.
-    lowercase : bool
-        Convert the texts to lower case first, as in Python.
+        The number of each word. An entry that is not one word by the rule is never found.
+    rule : Rule
+        What a word is.
     """
 
-    def __init__(self, words: Mapping[str, int], pattern: str, *, lowercase: bool) -> None:
-        self._lowercase = lowercase
-        self._classes = character_classes(hyphens=SCANNED[pattern])
-        whole = re.compile(pattern).fullmatch
-        found = [word for word in words if whole(word)]
+    def __init__(self, words: Mapping[str, int], rule: Rule) -> None:
+        self._rule = rule
+        found = whole_words(rule, list(words))
         self._table = _WordTable()
-        self._table.number(*_scan(found, self._classes)[:4])
+        self._table.number(rule.cut_terms(found))
         self._numbers = np.array(
             [*(words[word] for word in found), -1], np.int32
         )  # the last entry is -1 for words that are not found
 
     def find(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Return the number of every word of the texts, -1 for unknown ones, and each text's range of them."""
-        cut = _scan([text.lower() for text in texts] if self._lowercase else texts, self._classes)
-        return self._numbers[self._table.find(*cut[:4])], cut[4]
-
-
-def _scan(texts: Sequence[str], classes: NDArray[np.uint8]) -> _Scanned:
-    from topicflow.tasks.core.words import tokens
-
-    encoded = [text.encode() for text in texts]
-    text = np.frombuffer(b"".join(encoded), np.uint8)
-    return text, *tokens.scan(text, _ranges([len(one) for one in encoded]), classes)
+        cut = self._rule.cut(texts)
+        return self._numbers[self._table.find(cut)], cut.ranges
 
 
 class _WordTable:
@@ -213,39 +184,27 @@ class _WordTable:
         self._known = np.empty(1 << 13, np.uint64)
         self._slots = np.full(1 << 14, -1, np.int32)
 
-    def number(
-        self,
-        text: NDArray[np.uint8],
-        starts: NDArray[np.int64],
-        ends: NDArray[np.int64],
-        hashes: NDArray[np.uint64],
-    ) -> NDArray[np.int64]:
-        """Return the numbers of words in some bytes; new ones get the next numbers."""
+    def number(self, cut: Cut) -> NDArray[np.int64]:
+        """Return the numbers of words; new ones get the next numbers."""
         from topicflow.tasks.core.words import tokens
 
-        numbers = np.empty(len(starts), np.int64)
+        numbers = np.empty(len(cut.starts), np.int64)
         done = 0
-        while done < len(starts):
+        while done < len(numbers):
             done, self.size = tokens.number_words(
-                text, starts, ends, hashes, numbers, done,
+                cut.text, cut.starts, cut.ends, cut.hashes, numbers, done,
                 self._letters, self._bounds, self._known, self._slots, self.size,
             )  # fmt: skip
-            if done < len(starts):
-                self._grow(int(ends[done] - starts[done]))
+            if done < len(numbers):
+                self._grow(int(cut.ends[done] - cut.starts[done]))
         return numbers
 
-    def find(
-        self,
-        text: NDArray[np.uint8],
-        starts: NDArray[np.int64],
-        ends: NDArray[np.int64],
-        hashes: NDArray[np.uint64],
-    ) -> NDArray[np.int64]:
-        """Return the numbers of words in some bytes, -1 for words without a number."""
+    def find(self, cut: Cut) -> NDArray[np.int64]:
+        """Return the numbers of words, -1 for words without a number."""
         from topicflow.tasks.core.words import tokens
 
         found: NDArray[np.int64] = tokens.find_words(
-            text, starts, ends, hashes, self._letters, self._bounds, self._known, self._slots
+            cut.text, cut.starts, cut.ends, cut.hashes, self._letters, self._bounds, self._known, self._slots
         )
         return found
 
@@ -291,33 +250,8 @@ class _PairTable:
         return numbers
 
 
-@functools.cache
-def character_classes(*, hyphens: bool) -> NDArray[np.uint8]:
-    r"""Return each code point's class for the scanner, (0x110000,) uint8, from Python's own `\w`.
-
-    Rust's `\w`, which polars uses, differs from Python's in about 12,900 code points (3.11): it matches combining marks
-    and does not match digits like ².
-    """
-    from topicflow.tasks.core.words import tokens
-
-    classes = np.zeros(sys.maxunicode + 1, np.uint8)
-    everything = "".join(map(chr, range(sys.maxunicode + 1)))
-    for run in re.finditer(r"\w+", everything):
-        classes[run.start() : run.end()] = tokens.WORD
-    if hyphens:
-        classes[ord("-")] = tokens.HYPHEN
-    return classes
-
-
 def _longer(array: NDArray[_T], size: int) -> NDArray[_T]:
     """Return an array of `size` that begins with `array`."""
     longer: NDArray[_T] = np.empty(size, array.dtype)
     longer[: len(array)] = array
     return longer
-
-
-def _ranges(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the bounds (n + 1,) of n consecutive ranges."""
-    bounds = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(np.asarray(lengths, np.int64), out=bounds[1:])
-    return bounds
