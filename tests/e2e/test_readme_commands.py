@@ -59,7 +59,7 @@ def test_first_run(topicflow: Topicflow, folder: Path) -> None:
     assert planned.splitlines()[0].split() == ["load", "compute", "first", "run"]
     assert planned.splitlines()[-1] == "0 of 10 stages are there; 10 would be computed"
     # a planted corpus is small: a few passes of the layouts and small topics are enough
-    changes = ["reduce.n_epochs=20", "map.n_epochs=5", "cluster.min_cluster_size=10"]
+    changes = ["reduce.steps=4", "map.n_epochs=5", "cluster.min_cluster_size=10"]
     shown = good(
         topicflow("run", "reviews.toml", *(word for change in changes for word in ("--set", change)))
     )

@@ -94,5 +94,5 @@ def test_long_texts_are_dropped_by_their_whole_texts_alone(
         assert outcome.code == 0, outcome.err
         kept = pl.read_parquet("runs/duplicates/latest/documents.parquet")["kept"].to_list()
         assert kept == [True, True, False]
-        assert "3 of 3 documents longer than the 16 tokens" in outcome.err
+        assert "3 of 3 documents are longer than the 16 tokens" in outcome.err
         assert "1 of 1 duplicates known by the first 16 tokens of long texts alone" in outcome.err

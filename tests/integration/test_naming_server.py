@@ -82,6 +82,6 @@ def test_a_long_prompt_is_shortened_until_it_fits(llama: str, store: ArtifactSto
 def test_an_address_that_is_none_is_one_line(llama: str) -> None:
     client = ChatClient(config_of(llama.replace("/v1", "/v2")))
     with pytest.raises(
-        ConfigError, match=r"^names: http\S+/v2 knows no model 'smollm2', or is not the address of an API"
+        ConfigError, match=r"^names: http\S+/v2 has no model 'smollm2', or is not the address of an API"
     ):
         client.chat([{"role": "user", "content": "tea"}], schema_of(["name"]), 5)

@@ -142,8 +142,6 @@ HDBSCAN = """
 [embed]
 method = "precomputed"
 column = "vector"
-[reduce]
-n_epochs = 5
 [map]
 n_epochs = 5
 [cluster]

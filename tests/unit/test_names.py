@@ -415,7 +415,7 @@ def test_a_server_that_fails_for_one_topic_for_good_is_asked_again_in_the_next_r
          "(invalid_request_error)); set names.key_env")),
         (ChatServer(key="k"), {"key_env": "TEST_KEY"}, "check the key that names.key_env names"),
         (ChatServer(), {"key_env": "NO_KEY"}, "names.key_env: the environment variable NO_KEY is not set"),
-        (ChatServer(models=["other"]), {}, ("knows no model 'm', or is not the address of an API (404: The model 'm' "
+        (ChatServer(models=["other"]), {}, ("has no model 'm', or is not the address of an API (404: The model 'm' "
          "does not exist (invalid_request_error)); set names.url to the address up to /v1 and names.model to a name")),
     ],
 )  # fmt: skip

@@ -88,9 +88,14 @@ def flat_clusters(
     labels = np.where(chosen, np.cumsum(chosen) - 1, -1)[chosen_of]
     own, below = _deaths(condensed)
     ends = own[chosen_of]
-    strengths = np.where(labels >= 0, np.minimum(condensed.density, ends) / ends, 0.0)
+    strengths = np.where(labels >= 0, _share(np.minimum(condensed.density, ends), ends), 0.0)
     densest = below[condensed.cluster]
-    return labels, strengths, (densest - condensed.density) / densest
+    return labels, strengths, _share(densest - condensed.density, densest)
+
+
+def _share(part: Reals, whole: Reals) -> Reals:
+    """Return part / whole (n,); 0 if the whole is 0, as for points at an infinite distance from all others."""
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0.0)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
