@@ -234,6 +234,13 @@ def _resolve(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[st
     return dict(node)
 
 
+def _shown_default(default: Any) -> str:  # noqa: ANN401  (a default has any type)
+    """Return a default on one line; text with a line break or another control character as TOML writes it."""
+    if isinstance(default, str) and not default.isprintable():
+        return tomli_w.dumps({"v": default}).removeprefix("v = ").rstrip("\n")
+    return str(default)
+
+
 def _explain_object(
     node: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str
 ) -> Iterator[tuple[str, str, str, str]]:
@@ -256,7 +263,7 @@ def _explain_object(
             yield (
                 f"{prefix}{name}",
                 _kind(resolved),
-                str(field.get("default", "")),
+                _shown_default(field.get("default", "")),
                 re.sub(r" \[[^]]*\]$", "", str(field.get("description", ""))),  # the type shows the bounds
             )
 

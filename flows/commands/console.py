@@ -178,7 +178,13 @@ def print_stages(record: RunRecord) -> None:
 
 def print_runs(records: Sequence[RunRecord]) -> None:
     """Print one line a run."""
-    table = Table("run", "flow", "state", "gate", "documents", "topics", "outliers", "computed", "seconds")
+    table = Table()
+    longest = max((len(f"{record['name']}/{record['run_id']}") for record in records), default=0)
+    table.add_column(
+        "run", min_width=longest, no_wrap=True
+    )  # the id is what other commands take: it is never cut
+    for heading in ("flow", "state", "gate", "documents", "topics", "outliers", "computed", "seconds"):
+        table.add_column(heading)
     for record in records:
         metrics, stages = record.get("metrics", {}), record.get("stages", [])
         outliers = metrics.get("outlier_share")

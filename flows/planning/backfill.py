@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -39,14 +39,21 @@ def due_periods(config: UpdateTopicsConfig, n: int) -> Iterator[UpdateTopicsConf
         msg = f"--backfill sets its own periods, but the config has {wrong}; change the config"
         raise ConfigError(msg)
     past = published_runs(Path(config.runtime.runs), config.name)
-    reached = max((until for record in past if (until := record["update"]["until"])), default="")
+    done = [_moment(until) for record in past if (until := record["update"]["until"])]
+    if config.arrive.since is not None:
+        done.append(_moment(config.arrive.since))
     orders = past[0]["source"].get("date_orders", {}) if past else {}
     for end in period_ends(newest(config, orders.get(config.arrive.watermark)), config.period, n):
         until = f"{end:%Y-%m-%d}" if f"{end:%H%M}" == "0000" else f"{end:%Y-%m-%dT%H:%M:%S}"
-        since = config.arrive.since
-        if until <= reached or (since is not None and until <= since):
+        if any(_moment(until) <= moment for moment in done):
             continue
         yield config.model_copy(update={"arrive": config.arrive.model_copy(update={"until": until})})
+
+
+def _moment(text: str) -> datetime:
+    """Return the time of a bound, in UTC if it has a zone; a date alone is its midnight."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo is None else found.astimezone(UTC).replace(tzinfo=None)
 
 
 def period_ends(last: datetime, period: str, n: int) -> list[datetime]:

@@ -22,6 +22,7 @@ from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.sources import open_source
 from topicflow.tasks.documents.timestamps import FIRST, FoundOrder, Timestamps
 from topicflow.tasks.errors import DataError
+from topicflow.tasks.store.digests import text_digests
 
 HEAD_ROWS = 5_000
 """Rows that are read to choose columns."""
@@ -231,7 +232,7 @@ def _confirm(
         times = Timestamps("init", column=again and (lambda: again(str(candidates["time"]))))
         for chunk in source.chunks:
             if (id_column := candidates["id"]) is not None:
-                hashes.append(chunk[id_column].cast(pl.String).hash().to_numpy())
+                hashes.append(text_digests(chunk[id_column].cast(pl.String).fill_null("")))
                 if chunk[id_column].null_count():
                     refused["id"] = "some rows have no value"
             if (time_column := candidates["time"]) is not None and "time" not in refused:
@@ -240,7 +241,7 @@ def _confirm(
                 except DataError as error:
                     refused["time"] = str(error).split("; ")[0].removeprefix("init: ")
             n_rows += chunk.height
-    if hashes and len(np.unique(np.concatenate(hashes))) < n_rows:
+    if hashes and len(np.unique(np.concatenate(hashes).view("u8,u8"))) < n_rows:
         refused.setdefault("id", "its values repeat")
     return refused, n_rows, times.found
 

@@ -29,8 +29,8 @@ function seconds(value) {
   if (value == null) return "–";
   if (value < 0.0995) return `${Math.round(value * 1000)} ms`;
   if (value < 99.95) return `${value.toFixed(1)} s`;
-  const minutes = Math.round(value / 60);
-  return minutes < 60 ? `${Math.floor(value / 60)} min ${Math.round(value % 60)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  const total = Math.round(value), minutes = Math.round(value / 60);
+  return minutes < 60 ? `${Math.floor(total / 60)} min ${total % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 function unpack(packed, Type) {

@@ -120,7 +120,8 @@ def _cluster_distinct(
         return Clustering(np.zeros(n, np.int32), np.ones(n, np.float32), np.zeros(n, np.float32), whole)
     if isinstance(config, KMeansCluster):
         n_clusters = min(config.n_clusters, len(points))
-        return kmeans_clusters(points, n_clusters, seed, counts if (counts > 1).any() else None)
+        weights = counts if (counts > 1).any() else None
+        return kmeans_clusters(points, n_clusters, seed, weights, runtime.n_threads)
     if isinstance(config, GraphCluster):
         return crowds_alone(_in_graph(points, config, runtime), counts, config.min_cluster_size)
     min_samples = min(config.min_samples or config.min_cluster_size, len(points) - 1)

@@ -487,6 +487,15 @@ def test_a_run_that_left_nothing_out_says_nothing_of_near_duplicates(browser: An
     assert "Near-duplicates" not in browser.find_element("css selector", "nav.contents").text
 
 
+def test_a_duration_has_at_most_59_seconds(browser: Any, page: Path) -> None:
+    visit(browser, page)
+    shown = [
+        browser.execute_script(f"return seconds({value})")
+        for value in (0.05, 5, 119.7, 120.2, 3_599.7, 7_260)
+    ]
+    assert shown == ["50 ms", "5.0 s", "2 min 0 s", "2 min 0 s", "1 h 0 min", "2 h 1 min"]
+
+
 def test_an_injected_script_would_not_run(browser: Any, page: Path) -> None:
     visit(browser, page)
     browser.execute_script(

@@ -357,6 +357,9 @@ def test_explain_lists_every_field() -> None:
     schema = TopicModelConfig.model_json_schema()
     fields = {name for section in [schema, *schema["$defs"].values()] for name in section["properties"]}
     rows = list(explain())
+    defaults = {name: default for name, _, default, _ in rows}
+    assert defaults["load.text_separator"] == '"\\n\\n"'  # as TOML writes it, on one line
+    assert all(default.isprintable() for default in defaults.values())
     assert {key.rsplit(".", 1)[-1] for key, *_ in rows} == fields
     assert [key for key, _, _, description in rows if not description and not key.endswith(".method")] == []
     described = {key: (kind, default) for key, kind, default, _ in rows}

@@ -1,6 +1,7 @@
 """The table of past runs in `topicflow runs`."""
 
 import pytest
+from rich.console import Console
 
 from topicflow.flows.commands.console import print_runs
 
@@ -30,3 +31,14 @@ def test_the_gate_is_shown_if_there_is_one(capsys: pytest.CaptureFixture[str]) -
 
 def test_a_failed_run_has_no_counts(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, state="failed", flow="topic_model") == "a/1 topic_model failed 0 of 0 12.3"
+
+
+@pytest.mark.parametrize("width", [80, 100, 105, 110, 120])
+def test_a_run_id_is_never_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    console = Console(width=width, highlight=False)
+    monkeypatch.setattr("topicflow.flows.commands.console.terminal", lambda: console)
+    run = {**RUN, "name": "reviews", "run_id": "20261128-220636-dc1d8af0", "n_documents": 1_234_567}
+    print_runs([run, {**run, "state": "failed"}])
+    assert capsys.readouterr().out.count("reviews/20261128-220636-dc1d8af0") == 2

@@ -315,3 +315,11 @@ def test_the_config_refuses_what_updates_cannot_do(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="since and until need watermark"):
         config_of(tmp_path, story(), arrive={"watermark": None, "until": "2024-01-05"})
     assert UpdateTopicsConfig.model_config["title"] == "update_topics"
+
+
+@pytest.mark.parametrize("since", ["2024-01-09T00:00:00", "2024-01-09T01:00:00+01:00"])
+def test_backfill_compares_moments_and_not_how_they_are_written(tmp_path: Path, since: str) -> None:
+    config = config_of(tmp_path, story()).model_copy(update={"period": "1d"})
+    assert [each.arrive.until for each in due_periods(config, 1)] == ["2024-01-09"]
+    bounded = config.arrive.model_copy(update={"since": since})
+    assert list(due_periods(config.model_copy(update={"arrive": bounded}), 1)) == []

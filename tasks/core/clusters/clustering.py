@@ -83,7 +83,11 @@ def parallel_hdbscan_clusters(
 
 
 def kmeans_clusters(
-    points: FloatArray, n_clusters: int, seed: int, counts: NDArray[np.integer] | None = None
+    points: FloatArray,
+    n_clusters: int,
+    seed: int,
+    counts: NDArray[np.integer] | None = None,
+    n_threads: int | None = None,
 ) -> Clustering:
     """Return the clusters of k-means; membership is the margin to the second centre (a simplified silhouette).
 
@@ -91,8 +95,10 @@ def kmeans_clusters(
     number of documents of each point; default 1.
     """
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
-    model = KMeans(n_clusters=n_clusters, random_state=seed, n_init=3).fit(points, sample_weight=counts)
+    with threadpool_limits(n_threads):
+        model = KMeans(n_clusters=n_clusters, random_state=seed, n_init=3).fit(points, sample_weight=counts)
     distances = np.sort(model.transform(points), axis=1)
     nearest = distances[:, 0]
     second = distances[:, 1] if n_clusters > 1 else np.full_like(nearest, np.inf)
