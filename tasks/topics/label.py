@@ -240,10 +240,11 @@ def label(
     """Return the topics' artifact, computing it on a miss; `encoding` has embedded the documents."""
     store, documents, embeddings = context.store, clustered.documents, clustered.embeddings
     labels, counts = clustered.labels, clustered.counts
+    embeds_words = config.representation != "ctfidf"
     files = (
-        None
-        if isinstance(encoding, PrecomputedEmbed | ImagesEmbed)
-        else find_encoder(encoding, context.runtime.device, store)
+        find_encoder(encoding, context.runtime.device, store)
+        if embeds_words and not isinstance(encoding, PrecomputedEmbed | ImagesEmbed)
+        else None
     )
     recipe = recipes.label(
         config, documents.key, embeddings.key, labels.key, counts.key, files.key if files else "precomputed"

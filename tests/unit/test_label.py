@@ -22,6 +22,7 @@ from topicflow.tasks.core.clusters.assign import best_topics, topic_centroids
 from topicflow.tasks.core.clusters.central import closest_rows
 from topicflow.tasks.core.words.keywords import closest_words, distinct_names, diverse_words
 from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.count import count
@@ -170,6 +171,14 @@ class Planted:
 
     def table(self, made: ArtifactRef) -> pl.DataFrame:
         return self.store.table(made, "topics").collect()
+
+
+def test_keywords_of_counts_need_no_encoder(store: ArtifactStore, corpus: Corpus) -> None:
+    planted = Planted(store, corpus, corpus.truth)
+    gone = SentenceTransformersEmbed(model="/no/such/model")
+    assert planted.table(planted.run(gone)).height > 0
+    with pytest.raises(ConfigError):
+        planted.run(gone, representation="mmr")
 
 
 def load_model(folder: Path) -> object:
