@@ -8,6 +8,33 @@ from pydantic import ConfigDict, Field, Tag
 
 from topicflow.configs.sections.base import AnyOf, IsPath, Section, method_or
 
+TopicShare = Annotated[
+    float,
+    Field(
+        gt=0.0,
+        le=1.0,
+        description="A topic with more than this share of all documents is replaced by the topics inside it, if there "
+        "are any. 1 is plain excess of mass, HDBSCAN's own choice, which often splits a small corpus into two halves "
+        "(tests/benchmarks).",
+    ),
+]
+
+NumberOfTopics = Annotated[
+    Annotated[int, Field(ge=1, le=100_000)] | None,
+    Field(
+        description="Merge the most similar topics until at most this many are left (BERTopic's nr_topics). If not "
+        "set: no merging."
+    ),
+]
+
+OutlierShare = Annotated[
+    Annotated[float, Field(ge=0.0, le=1.0)] | None,
+    Field(
+        description="Maximum share of outliers. Outliers above it are reassigned to their best topic, the most certain "
+        "first, and marked; their probability is the cosine to its centroid. If not set: no limit."
+    ),
+]
+
 
 class GraphCluster(Section):
     """Dense parts of the neighbour graph are topics; other documents join the nearest one, or are outliers."""
@@ -33,27 +60,9 @@ class GraphCluster(Section):
         default="eom",
         description="Cores by excess of mass (few, large) or the leaves of the tree (many, even).",
     )
-    max_topic_share: float = Field(
-        default=0.5,
-        gt=0.0,
-        le=1.0,
-        description="A topic with more than this share of all documents is replaced by the topics inside it, if there "
-        "are any. 1 is plain excess of mass, which often splits a small corpus into two halves (tests/benchmarks).",
-    )
-    n_topics: int | None = Field(
-        default=None,
-        ge=1,
-        le=100_000,
-        description="Merge the most similar topics until at most this many are left (BERTopic's nr_topics). If not "
-        "set: no merging.",
-    )
-    max_outlier_share: float | None = Field(
-        default=None,
-        ge=0.0,
-        le=1.0,
-        description="Maximum share of outliers. Outliers above it are reassigned to their best topic, the most certain "
-        "first, and marked; their probability is the cosine to its centroid. If not set: no limit.",
-    )
+    max_topic_share: TopicShare = 0.5
+    n_topics: NumberOfTopics = None
+    max_outlier_share: OutlierShare = None
 
 
 class HdbscanCluster(Section):
@@ -83,27 +92,9 @@ class HdbscanCluster(Section):
     epsilon: float = Field(
         default=0.0, ge=0.0, description="Clusters closer than this distance in the reduced space are merged."
     )
-    max_topic_share: float = Field(
-        default=0.5,
-        gt=0.0,
-        le=1.0,
-        description="A topic with more than this share of all documents is replaced by the topics inside it, if there "
-        "are any. 1 is HDBSCAN's own choice, which often splits a small corpus into two halves (tests/benchmarks).",
-    )
-    n_topics: int | None = Field(
-        default=None,
-        ge=1,
-        le=100_000,
-        description="Merge the most similar topics until at most this many are left (BERTopic's nr_topics). If not "
-        "set: no merging.",
-    )
-    max_outlier_share: float | None = Field(
-        default=None,
-        ge=0.0,
-        le=1.0,
-        description="Maximum share of outliers. Outliers above it are reassigned to their best topic, the most certain "
-        "first, and marked; their probability is the cosine to its centroid. If not set: no limit.",
-    )
+    max_topic_share: TopicShare = 0.5
+    n_topics: NumberOfTopics = None
+    max_outlier_share: OutlierShare = None
 
 
 class KMeansCluster(Section):
