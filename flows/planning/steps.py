@@ -167,7 +167,7 @@ def explain_miss(recipe: Recipe, before: Mapping[str, Any] | None) -> str:
     inputs = [name for name, _, _ in _differences(before["inputs"], now["inputs"])]
     if inputs and not reasons:
         reasons.append(f"input changed: {', '.join(inputs)}")
-    return "; ".join(reasons)
+    return "; ".join(reasons) or f"stage changed: {before['stage']} -> {now['stage']}"
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -72,6 +73,10 @@ def open_store(runtime: RuntimeConfig) -> ArtifactStore:
     return ArtifactStore(Bucket(runtime.store.rstrip("/"), runtime.cache))
 
 
+_KEY = re.compile(r"[0-9a-f]{32}")
+"""A key, which is the name of an artifact's folder."""
+
+
 def local_folder(runtime: RuntimeConfig) -> Path:
     """Return the local folder with the `.staging` folder of a store: the store itself, or its cache."""
     parts = urlsplit(runtime.store)
@@ -99,6 +104,7 @@ class ArtifactStore:
         try:
             found = json.loads(self.backend.read_marker())["format"]
         except FileNotFoundError:
+            self._check_empty()
             return
         except OSError as error:
             raise unreadable(f"{self.name}/format.json", error) from None
@@ -110,6 +116,20 @@ class ArtifactStore:
             msg = (
                 f"store: {self.name} has format {found}, this version reads up to {FORMAT}; "
                 "upgrade topicflow or choose another --store"
+            )
+            raise ArtifactError(msg)
+
+    def _check_empty(self) -> None:
+        """Raise ArtifactError if there are artifacts although format.json is gone: the place is not a new store."""
+        try:
+            kinds = [kind for kind in self.backend.kinds() if not kind.startswith(".")]
+            found = next((kind for kind in kinds if any(map(_KEY.fullmatch, self.backend.keys(kind)))), None)
+        except OSError:
+            return
+        if found is not None:
+            msg = (
+                f"store: {self.name}/format.json is gone, but {self.name}/{found} has artifacts; write "
+                f'{{"format":{FORMAT}}} into it or choose another --store'
             )
             raise ArtifactError(msg)
 

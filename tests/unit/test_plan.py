@@ -222,6 +222,10 @@ def test_a_miss_is_explained_from_the_recipe_before() -> None:
     before = Recipe("s", "k", 1, {"a": 1, "b": None}, {"x": "1"}, {"lib": "1"}, 3)
     assert explain_miss(before, None) == "first run"
     assert explain_miss(before, before.as_dict()) == "missing"
+    assert (
+        explain_miss(Recipe("t", *list(vars(before).values())[1:]), before.as_dict())
+        == "stage changed: s -> t"
+    )
     now = Recipe("s", "k", 2, {"a": 2, "c": 5}, {"x": "2"}, {"lib": "2"}, 4)
     assert explain_miss(now, before.as_dict()) == (
         "config changed: a 1 -> 2, c unset -> 5, seed 3 -> 4; version changed: 1 -> 2; version changed: lib 1 -> 2"

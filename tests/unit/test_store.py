@@ -71,6 +71,17 @@ def test_the_manifest_names_inputs_and_files(store: ArtifactStore) -> None:
     }
 
 
+def test_artifacts_without_format_json_are_no_new_store(store: ArtifactStore, tmp_path: Path) -> None:
+    made = write(store)
+    (store.root / "format.json").unlink()
+    with pytest.raises(
+        ArtifactError, match=rf"format\.json is gone, but \S+/{made.kind} has artifacts; write"
+    ):
+        ArtifactStore(store.root)
+    (tmp_path / "other/photos/2024").mkdir(parents=True)
+    ArtifactStore(tmp_path / "other")  # a folder of something else can become a store
+
+
 def test_a_block_that_fails_leaves_nothing(store: ArtifactStore) -> None:
     with pytest.raises(ZeroDivisionError), store.writing(RECIPE) as writer:  # noqa: PT012
         writer.save_array("a", np.zeros(3))
