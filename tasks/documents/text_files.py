@@ -27,11 +27,12 @@ def text_chunks(base: Path, names: Sequence[str], errors: str, chunk_rows: int) 
     for name in names:
         path = base / name
         with readable(str(path)):
-            data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+            data = path.read_bytes()
+        start = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
         try:
-            rows.append((data.decode("utf-8", errors), name))
+            rows.append((data[start:].decode("utf-8", errors), name))
         except UnicodeDecodeError as error:
-            raise _not_utf8(path, error.start, error.object[error.start]) from None
+            raise _not_utf8(path, start + error.start, error.object[error.start]) from None
         size += len(data)
         if len(rows) >= chunk_rows or size >= _CHUNK_BYTES:
             yield _text_frame(rows)

@@ -120,6 +120,8 @@ def test_a_folder_of_texts_is_a_document_a_file(tmp_path: Path) -> None:
     assert read(tmp_path / "b.txt").rows() == [("bee\r\n", "b.txt")]
     bad = written(tmp_path / "c.txt", b"ab\xff")
     assert f"{bad}: not UTF-8 (byte 0xff at offset 2)" in str(refused(tmp_path))
+    bad.write_bytes(b"\xef\xbb\xbf" + bad.read_bytes())
+    assert f"{bad}: not UTF-8 (byte 0xff at offset 5)" in str(refused(tmp_path))  # of the file, with its mark
     assert read(tmp_path, encoding_errors="replace")["text"].to_list()[-1] == "ab\ufffd"
 
 
