@@ -48,6 +48,9 @@ POLL_S = 2.0
 STOP_S = 20.0
 """Seconds for the server to end after a signal."""
 
+LAST_LOOK_S = 10.0
+"""Seconds to wait at the end until the server shows that all runs have ended."""
+
 RUNS_STOP_S = 45.0
 """Seconds for the runs to end after a signal; Prefect kills a run that has not ended 30 s after its cancellation."""
 
@@ -178,7 +181,7 @@ def _run_until(stopped: threading.Event, runner: Runner, watch: Watch) -> None:
     if stopped.is_set():
         say_line("stopping")
     at_work.join(RUNS_STOP_S)
-    watch.look()
+    watch.look_to_the_end(LAST_LOOK_S)
     if failed:
         msg = f"serve: Prefect's runner ended ({first_line(failed[0])}); start it again"
         raise StageError(msg) from failed[0]

@@ -29,8 +29,17 @@ class Watch:
         self.names, self.since = names, since
         self.states = dict[UUID, str]()
 
-    def look(self) -> None:
-        """Ask the server for the deployments' runs that were due since then; print which began and which ended."""
+    def look_to_the_end(self, seconds: float) -> None:
+        """Look until no run is active any more: a busy server learns late that a run has ended, or answers late."""
+        until = time.monotonic() + seconds
+        while not self.look() and time.monotonic() < until:
+            time.sleep(1.0)
+
+    def look(self) -> bool:
+        """Print which of the deployments' runs have begun and ended since then; return whether none is active now.
+
+        Returns False if the server does not answer.
+        """
         from prefect.client.schemas.objects import StateType
 
         runs = self._runs()
@@ -47,8 +56,11 @@ class Watch:
             took = f" in {run.total_run_time.total_seconds():.0f} s" if state.is_completed() else ""
             why = f": {first_line(state.message)}" if state.message and state.is_final() else ""
             say_line(f"{self.names[run.deployment_id]} {run.name}: {state.name}{took}{why}")
-        if runs is not None:
-            self._move_on(runs)
+        if runs is None:
+            return False
+        self._move_on(runs)
+        active = {StateType.PENDING, StateType.RUNNING, StateType.CANCELLING}
+        return not any(run.state is not None and run.state.type in active for run in runs)
 
     def _runs(self) -> list[FlowRun] | None:
         """Return the runs that were due since then, in order of time; None if the server gives no answer.
