@@ -80,6 +80,7 @@ def open_store(place: str | None) -> Any:  # noqa: ANN401
 
     store = stores.open_store(checked({"store": place or "store"}, RuntimeConfig, "--store"))
     if not store.exists():
+        store.check_empty()
         msg = f"{store.name}: no store here; --store names one"
         raise ConfigError(msg)
     return store

@@ -104,7 +104,6 @@ class ArtifactStore:
         try:
             found = json.loads(self.backend.read_marker())["format"]
         except FileNotFoundError:
-            self._check_empty()
             return
         except OSError as error:
             raise unreadable(f"{self.name}/format.json", error) from None
@@ -119,8 +118,8 @@ class ArtifactStore:
             )
             raise ArtifactError(msg)
 
-    def _check_empty(self) -> None:
-        """Raise ArtifactError if there are artifacts although format.json is gone: the place is not a new store."""
+    def check_empty(self) -> None:
+        """Raise ArtifactError if a place without format.json has artifacts: it is a store that lost the file."""
         try:
             kinds = [kind for kind in self.backend.kinds() if not kind.startswith(".")]
             found = next((kind for kind in kinds if any(map(_KEY.fullmatch, self.backend.keys(kind)))), None)

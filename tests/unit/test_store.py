@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 
 from tests.commands import all_ready
-from topicflow.tasks.errors import ArtifactError, DamagedError
+from topicflow.flows.commands.options import open_store
+from topicflow.tasks.errors import ArtifactError, ConfigError, DamagedError
 from topicflow.tasks.runs.retention import list_artifacts
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 from topicflow.tasks.store.files import read_array
@@ -77,9 +78,10 @@ def test_artifacts_without_format_json_are_no_new_store(store: ArtifactStore, tm
     with pytest.raises(
         ArtifactError, match=rf"format\.json is gone, but \S+/{made.kind} has artifacts; write"
     ):
-        ArtifactStore(store.root)
+        open_store(str(store.root))
     (tmp_path / "other/photos/2024").mkdir(parents=True)
-    ArtifactStore(tmp_path / "other")  # a folder of something else can become a store
+    with pytest.raises(ConfigError, match="no store here"):
+        open_store(str(tmp_path / "other"))
 
 
 def test_a_block_that_fails_leaves_nothing(store: ArtifactStore) -> None:
