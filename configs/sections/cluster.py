@@ -36,6 +36,10 @@ OutlierShare = Annotated[
 ]
 
 
+MOST_SAMPLES = 199
+"""Maximum of min_samples in a neighbour graph: a document and 199 others are the most neighbours of a graph."""
+
+
 class GraphCluster(Section):
     """Dense parts of the neighbour graph are topics; other documents join the nearest one, or are outliers."""
 
@@ -52,7 +56,7 @@ class GraphCluster(Section):
     min_samples: int | None = Field(
         default=None,
         ge=1,
-        le=199,
+        le=MOST_SAMPLES,
         description="Neighbours that make a document dense; more give fewer and broader topics. If not set: half of "
         "min_cluster_size.",
     )

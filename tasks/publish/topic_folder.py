@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed
@@ -25,6 +24,7 @@ from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.report.report_page import finish_report
 from topicflow.tasks.runs.records import RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics.evaluate import read_stability
 
 
 def publish_run(
@@ -70,13 +70,6 @@ def publish_run(
 
 PLACED = ("topic", "probability", "outlier_score", "reassigned", "stability", "x", "y")
 """Columns of documents.parquet that the run adds; `stability` only if clusters were found in a graph."""
-
-
-def read_stability(store: ArtifactStore, labels: ArtifactRef) -> NDArray[np.float32] | None:
-    """Return how often each document (n_docs,) has the same topic in other fits, None if it was not measured."""
-    if "stability.npy" not in store.manifest(labels.kind, labels.key)["files"]:
-        return None
-    return np.asarray(store.array(labels, "stability", whole=True))
 
 
 def write_report(folder: Path, store: ArtifactStore, page: ArtifactRef, record: RunRecord) -> None:

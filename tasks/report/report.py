@@ -54,7 +54,7 @@ METRICS: Mapping[str, tuple[str, str, str, tuple[float, float] | None]] = {
     ),
     "stability": (
         "Stability", "How often documents keep their topic when a tenth of all documents is left out.",
-        "Above 0.85, most topics stay as they are.", (0, 1),
+        "Nearer 1 is better.", (0, 1),
     ),
     "median_topic_size": ("Median topic size", "Documents in the topic of median size.", "", None),
     "largest_topic_share": (

@@ -7,7 +7,13 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.sections.cluster import ClassesCluster, GraphCluster, HdbscanCluster, KMeansCluster
+from topicflow.configs.sections.cluster import (
+    MOST_SAMPLES,
+    ClassesCluster,
+    GraphCluster,
+    HdbscanCluster,
+    KMeansCluster,
+)
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.classify.class_topics import write_classes
@@ -142,7 +148,7 @@ def _cluster_distinct(
 def _in_graph(points: NDArray[np.float32], config: GraphCluster, runtime: RuntimeConfig) -> Clustering:
     """Return the clusters of unit vectors (n, dim) in the graph of their own neighbours."""
     half = -(-config.min_cluster_size // 2)
-    min_samples = min(config.min_samples or min(half, 199), len(points) - 1)
+    min_samples = min(config.min_samples or half, MOST_SAMPLES, len(points) - 1)
     nearest = NeighborsConfig(n_neighbors=max(GRAPH_NEIGHBORS, min_samples) + 1)
     graph = find_neighbors(points, nearest, DESCENT_SEED, runtime)
     distances = np.sqrt(np.maximum(2.0 * graph.distances, 0.0)).astype(np.float32)

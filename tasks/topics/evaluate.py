@@ -178,14 +178,21 @@ def evaluate(
             context.seed,
         )
         labels = measured.labels
-        if "stability.npy" in store.manifest(labels.kind, labels.key)["files"]:
-            metrics["stability"] = round(float(store.array(labels, "stability").mean()), 9)
+        if (stability := read_stability(store, labels)) is not None:
+            metrics["stability"] = round(float(stability.mean()), 9)
         metrics["outlier_share_before"] = store.meta(labels)["outlier_share_before"]
         metrics["truncated_share"] = store.meta(measured.embeddings)["truncated_share"]
         metrics["n_empty"] = store.meta(measured.documents)["n_empty"]
         writer.rows = measured.documents.rows
         writer.save_json("metrics", metrics)
     return store.committed(recipe, writer)
+
+
+def read_stability(store: ArtifactStore, labels: ArtifactRef) -> NDArray[np.float32] | None:
+    """Return how often each document (n_docs,) has the same topic in other fits, None if it was not measured."""
+    if "stability.npy" not in store.manifest(labels.kind, labels.key)["files"]:
+        return None
+    return np.asarray(store.array(labels, "stability", whole=True))
 
 
 def read_keywords(store: ArtifactStore, topics: ArtifactRef) -> list[list[str]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -171,8 +170,3 @@ def _word_counts(store: ArtifactStore, counts: ArtifactRef) -> pl.DataFrame:
     totals = np.zeros(words.height, np.int64)
     np.add.at(totals, store.array(counts, "indices"), store.array(counts, "data"))
     return words.select("word").with_columns(pl.Series("count", totals))
-
-
-def read_drift(store: ArtifactStore, drifted: ArtifactRef) -> dict[str, Any]:
-    """Return the values of a drift artifact: figures, exceeded thresholds, whether to refit."""
-    return store.meta(drifted)

@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.clusters.spanning_kernels import root_of
+
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int32]
 LongArray = NDArray[np.int64]
@@ -113,7 +115,7 @@ def _kruskal(
         row, column = at // k, indices[at // k, at % k]
         if not kept[row] or not kept[column]:
             continue
-        one, other = _root_of(root, number[row]), _root_of(root, number[column])
+        one, other = root_of(root, number[row]), root_of(root, number[column])
         if one != other:
             root[max(one, other)] = min(one, other)
             edges[n_edges, 0], edges[n_edges, 1] = number[row], number[column]
@@ -122,18 +124,9 @@ def _kruskal(
             if n_edges == n_kept - 1:
                 break
     for point in range(1, n_kept):
-        other = _root_of(root, point)
+        other = root_of(root, point)
         if other != 0:
             root[other] = 0
             edges[n_edges, 0], edges[n_edges, 1], edges[n_edges, 2] = 0, point, np.inf
             n_edges += 1
     return edges
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _root_of(root: LongArray, node: int) -> int:
-    """Return the root of a node's tree, the smallest row in it, and halve the path to it."""
-    while root[node] != node:
-        root[node] = root[root[node]]
-        node = root[node]
-    return node

@@ -250,14 +250,14 @@ def merge_components(
     root = np.arange(n_components)
     for own in range(n_components):
         i = lightest[own]
-        one, other = _root_of(root, own), _root_of(root, component[found[i]])
+        one, other = root_of(root, own), root_of(root, component[found[i]])
         if one != other:
             root[max(one, other)] = min(one, other)
             edges[n_edges, 0], edges[n_edges, 1], edges[n_edges, 2] = i, found[i], weights[i]
             n_edges += 1
     number, n_numbers = np.full(n_components, -1, np.int32), 0
     for i in range(component.shape[0]):
-        top = _root_of(root, component[i])
+        top = root_of(root, component[i])
         if number[top] < 0:
             number[top] = n_numbers
             n_numbers += 1
@@ -266,7 +266,7 @@ def merge_components(
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _root_of(root: LongArray, node: int) -> int:
+def root_of(root: LongArray, node: int) -> int:
     """Return the root of a node's tree and halve the path to it."""
     while root[node] != node:
         root[node] = root[root[node]]

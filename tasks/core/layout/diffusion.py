@@ -34,7 +34,7 @@ def diffuse(graph: csr_matrix, vectors: FloatArray, steps: int) -> FloatArray:
     return found
 
 
-@njit(parallel=True, cache=True, fastmath=False)  # type: ignore[untyped-decorator]
+@njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
 def _step(
     indptr: NDArray[np.int64], columns: NDArray[np.int32], weights: FloatArray, vectors: FloatArray
 ) -> FloatArray:
