@@ -1,4 +1,4 @@
-"""The classifier: load, embed, annotate, contest, train, predict, as one Prefect flow."""
+"""The classifier: load, embed, read the labels, compare methods, train, predict, as one Prefect flow."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.flows.running.frame import recorded_flow
 from topicflow.flows.running.stages import at_work
 from topicflow.tasks.classify.classifiers import body_config
-from topicflow.tasks.classify.compare_methods import contest
-from topicflow.tasks.classify.labelled_texts import annotate
+from topicflow.tasks.classify.compare_methods import compare_methods
+from topicflow.tasks.classify.labelled_texts import labelled_texts
 from topicflow.tasks.classify.predict import predict
 from topicflow.tasks.classify.train import train
 from topicflow.tasks.documents.load import load
@@ -18,7 +18,7 @@ from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.publish.classifier import publish_classifier
 from topicflow.tasks.runs.records import RunRecord
 
-embed_again = embed.with_options(name="reembed")
+embed_again = embed.with_options(name="embed_again")
 
 
 @recorded_flow
@@ -40,9 +40,9 @@ def train_classifier(config: TrainClassifierConfig) -> RunRecord:
         documents = stages.run(load, config=config.load)
         embeddings = stages.run(embed, documents=documents, config=config.embed)
         annotations = stages.run(
-            annotate, documents=documents, embeddings=embeddings, config=config.labels, runs=runs
+            labelled_texts, documents=documents, embeddings=embeddings, config=config.labels, runs=runs
         )
-        comparison = stages.run(contest, annotations=annotations, config=config)
+        comparison = stages.run(compare_methods, annotations=annotations, config=config)
         classifier = stages.run(train, annotations=annotations, comparison=comparison, config=config)
         is_setfit = store.meta(classifier)["method"] == "setfit"
         if is_setfit and isinstance(config.embed, SentenceTransformersEmbed):

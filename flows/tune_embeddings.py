@@ -1,4 +1,4 @@
-"""Tuned embeddings: load, examples, embed, tune, embed again with the result, judge, as one Prefect flow."""
+"""Tuned embeddings: load, examples, embed, tune, embed again with the result, measure, as one Prefect flow."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.publish.tuning import publish_tuned, tuned_encoding
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.tuning.examples import examples
-from topicflow.tasks.tuning.measure_spaces import judge
+from topicflow.tasks.tuning.measure_spaces import measure
 from topicflow.tasks.tuning.tune import tune
 
-embed_again = embed.with_options(name="re-embed")
+embed_again = embed.with_options(name="embed_again")
 
 
 @recorded_flow
@@ -45,12 +45,12 @@ def tune_embeddings(config: TuneEmbeddingsConfig) -> RunRecord:
         encoding = tuned_encoding(stages.context.store, config, tuned)
         moved = stages.run(embed_again, documents=documents, config=encoding)
         stages.run(
-            judge,
+            measure,
             chosen=chosen,
             raw=raw,
             tuned=moved,
             encodings=(config.embed, encoding),
-            config=config.judge,
+            config=config.measure,
         )
 
     return stages.publish(publish_tuned, config)

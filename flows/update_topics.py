@@ -26,8 +26,8 @@ from topicflow.tasks.topics.reduce import reduce
 from topicflow.tasks.updates.assign import assign, cells
 from topicflow.tasks.updates.drift import drift
 from topicflow.tasks.updates.match_topics import match
-from topicflow.tasks.updates.merge_batches import gather
-from topicflow.tasks.updates.new_documents import arrive, new_documents
+from topicflow.tasks.updates.merge_batches import merge_batches
+from topicflow.tasks.updates.new_documents import arrived_documents, new_documents
 from topicflow.tasks.updates.overview import overview
 from topicflow.tasks.updates.topic_names import read_names
 from topicflow.tasks.updates.topic_state import Batch, Fit, TopicState, documents_of, last_published
@@ -79,7 +79,9 @@ def update_topics(config: UpdateTopicsConfig) -> RunRecord:
     last = before.record
 
     with at_work(config) as stages:
-        arrivals = stages.run(arrive, state=before.state, loading=config.load, config=config.arrive)
+        arrivals = stages.run(
+            new_documents, state=before.state, loading=config.load, config=config.new_documents
+        )
         if not arrivals.rows and last is not None:
             return nothing_new(stages, config, last, arrivals)
         outcome = _assign_or_fit(stages, config, before, arrivals)
@@ -116,7 +118,7 @@ def _assign_or_fit(
     """Return the state with the new documents, assigned to the topics of the last fit or part of a new fit."""
     store = stages.context.store
     previous = None if before.record is None else str(before.record["run_id"])
-    documents = new_documents(store, arrivals)
+    documents = arrived_documents(store, arrivals)
     vectors = stages.run(embed, documents=documents, config=config.embed)
     if before.state is None:
         state = _fit(stages, config, before, arrivals, documents, vectors)
@@ -133,7 +135,7 @@ def _assign_or_fit(
         state = extended(store, before.state, batch, arrivals, drifted, before.names)
         return Outcome(state, found, "", previous)
     LOG.info("topics are refitted: %s", reason)
-    everything = stages.run(gather, batches=[*map(documents_of, before.state.batches), documents])
+    everything = stages.run(merge_batches, batches=[*map(documents_of, before.state.batches), documents])
     vectors = stages.run_as("embed_all", embed, documents=everything, config=config.embed)
     return Outcome(_fit(stages, config, before, arrivals, everything, vectors), found, reason, previous)
 

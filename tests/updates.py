@@ -62,7 +62,7 @@ def config_of(folder: Path, table: pl.DataFrame, **changes: Any) -> UpdateTopics
     values: dict[str, Any] = {
         "name": "story",
         "load": {"path": str(path), "id_column": "id", "timestamp_column": "time"},
-        "arrive": {"watermark": "time"},
+        "new_documents": {"watermark": "time"},
         "embed": {"method": "precomputed", "column": "vector"},
         "reduce": {"method": "pca", "n_components": 4},
         "map": {"n_epochs": 5},
@@ -116,8 +116,8 @@ class Done:
 
 
 TASKS = (
-    "arrive", "assign", "cells", "cluster", "count", "draw", "drift", "embed", "gate", "gather", "label", "match",
-    "name",
+    "new_documents", "assign", "cells", "cluster", "count", "draw", "drift", "embed", "gate", "merge_batches", "label",
+    "match", "name",
     "neighbors", "overview", "publish_update", "reduce",
 )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from topicflow.configs.flows.base import FlowConfig, RunName
 from topicflow.configs.sections.embed import SentenceTransformersEmbed, TextEmbedConfig
@@ -13,7 +13,7 @@ from topicflow.configs.sections.tuning import (
     ClassExamples,
     ExamplesConfig,
     FullTune,
-    JudgeConfig,
+    MeasureConfig,
     SplitExamples,
     TuneConfig,
 )
@@ -30,7 +30,10 @@ class TuneEmbeddingsConfig(FlowConfig):
     split: SplitExamples = Field(default_factory=SplitExamples)
     embed: TextEmbedConfig = Field(default_factory=SentenceTransformersEmbed)
     tune: TuneConfig = Field(default_factory=AdapterTune)
-    judge: JudgeConfig = Field(default_factory=JudgeConfig)
+    measure: MeasureConfig = Field(
+        default_factory=MeasureConfig,
+        validation_alias=AliasChoices("measure", "judge"),  # its name in 0.1.0
+    )
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
 
     @model_validator(mode="after")

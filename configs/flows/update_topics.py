@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from topicflow.configs.flows.base import RunName
 from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.sections.embed import PrecomputedEmbed
 from topicflow.configs.sections.gates import GatesConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.configs.sections.update import ArriveConfig, DriftConfig, MatchConfig
+from topicflow.configs.sections.update import DriftConfig, MatchConfig, NewDocumentsConfig
 
 DURATION = r"^[1-9][0-9]{0,3}(h|d|w|mo|q|y)$"
 """A length of time in the notation of polars: 12h, 1d, 1w, 1mo, 1q, 1y."""
@@ -24,7 +24,10 @@ class UpdateTopicsConfig(TopicSections):
     period: str = Field(
         default="1mo", pattern=DURATION, description="Length of a period for --backfill: 1d, 1w, 1mo, 1q, 1y."
     )
-    arrive: ArriveConfig = Field(default_factory=ArriveConfig)
+    new_documents: NewDocumentsConfig = Field(
+        default_factory=NewDocumentsConfig,
+        validation_alias=AliasChoices("new_documents", "arrive"),  # its name in 0.1.0
+    )
     drift: DriftConfig = Field(default_factory=DriftConfig)
     match: MatchConfig = Field(default_factory=MatchConfig)
     gates: GatesConfig = Field(default_factory=GatesConfig)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, Tag, field_validator, model_validator
+from pydantic import ConfigDict, Field, Tag, model_validator
 
-from topicflow.configs.sections.base import AnyOf, IsPath, Section, method_or, without_credentials
+from topicflow.configs.sections.base import AnyOf, IsPath, Section, method_or
+from topicflow.configs.sections.server import HOW_A_SERVER_IS_ASKED, ServerSection
 
 
 class SentenceTransformersEmbed(Section):
@@ -67,24 +68,14 @@ class StaticEmbed(Section):
     )
 
 
-class ApiEmbed(Section):
+class ApiEmbed(ServerSection):
     """Embed through a server with OpenAI's `/v1/embeddings`; each distinct text only once per model."""
 
     model_config = ConfigDict(title="api")
 
+    route: ClassVar[str] = "/embeddings"
+
     method: Literal["api"] = Field(description="Embed through a server.")
-    url: str = Field(
-        pattern=r"^https?://\S+$",
-        description="Address of the API up to /v1, as in https://api.openai.com/v1 or http://localhost:8080/v1. It is "
-        "not part of any key: the same model at another address gives the same vectors.",
-    )
-    model: str = Field(min_length=1, description="Name of the model in the server's list.")
-    key_env: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="Name of the environment variable with the key. If not set, no key is sent. The key itself is "
-        "never written.",
-    )
     dim: int | None = Field(
         default=None,
         ge=2,
@@ -124,22 +115,6 @@ class ApiEmbed(Section):
         description="Maximum number of estimated tokens in a request (OpenAI allows 300,000); lowered if the server "
         "refuses it.",
     )
-    n_concurrent: int = Field(default=4, ge=1, le=64, description="Requests at the same time.")
-    requests_per_minute: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="Maximum rate of requests. If not set: no limit."
-    )
-    timeout_s: float = Field(
-        default=60.0,
-        gt=0.0,
-        le=3600.0,
-        description="Seconds until a request without an answer counts as failed.",
-    )
-    retries: int = Field(
-        default=6,
-        ge=0,
-        le=20,
-        description="Maximum number of retries of a request after a temporary fault, with growing pauses.",
-    )
     price: float | None = Field(
         default=None, ge=0.0, description="Price of a million tokens; `topicflow plan` then prints the cost."
     )
@@ -149,21 +124,8 @@ class ApiEmbed(Section):
         "artifact's key.",
     )
 
-    @field_validator("url")
-    @classmethod
-    def _url_ends_before_embeddings(cls, value: str) -> str:
-        if value.rstrip("/").endswith("/embeddings"):
-            msg = "expected the address up to /v1, without /embeddings"
-            raise ValueError(msg)
-        return str(without_credentials(value)).rstrip("/")
 
-
-HOW_ASKED = frozenset(
-    {
-        "url", "key_env", "max_requests", "batch_texts", "batch_tokens", "n_concurrent", "requests_per_minute",
-        "timeout_s", "retries", "price",
-    }
-)  # fmt: skip
+HOW_ASKED = HOW_A_SERVER_IS_ASKED | {"max_requests", "batch_texts", "batch_tokens", "price"}
 """Fields of `ApiEmbed` that decide how a server is asked, but not its answers: they are not part of any key."""
 
 

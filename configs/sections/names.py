@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from topicflow.configs.sections.base import Section, without_credentials
+from topicflow.configs.sections.server import HOW_A_SERVER_IS_ASKED, ServerSection
 
 
-class NamesConfig(Section):
+class NamesConfig(ServerSection):
     """Names of topics by a language model behind a server that speaks OpenAI's `/v1/chat/completions`.
 
     Nothing is sent without this section. For each topic the server gets keywords, the beginnings of some documents, and
     the keywords of the nearest other topics.
     """
 
-    url: str = Field(
-        pattern=r"^https?://\S+$",
-        description="Address of the API up to /v1, as in https://api.openai.com/v1 or http://localhost:11434/v1. It is "
-        "in no key: the same model at another address is not asked again.",
-    )
-    model: str = Field(min_length=1, description="Name of the model, as the server lists it.")
-    key_env: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="Name of the environment variable that holds the key; no key is sent if none. The key itself is "
-        "written nowhere.",
-    )
+    route: ClassVar[str] = "/chat/completions"
+
     corpus: str = Field(
         default="documents",
         min_length=1,
@@ -100,36 +90,13 @@ class NamesConfig(Section):
         description="If the server fails for good: stop the run, or go on with names that are made of keywords; the "
         "next run asks again. A wrong key, model or address always stops it.",
     )
-    n_concurrent: int = Field(default=4, ge=1, le=64, description="Calls at the same time.")
-    requests_per_minute: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="Maximum rate of calls; not limited if none."
-    )
     timeout_s: float = Field(
         default=120.0,
         gt=0.0,
         le=3600.0,
-        description="Seconds until a call without an answer counts as failed.",
-    )
-    retries: int = Field(
-        default=6,
-        ge=0,
-        le=20,
-        description="Further tries of a call after a temporary fault, with growing pauses.",
+        description="Seconds until a request without an answer counts as failed.",
     )
 
-    @field_validator("url")
-    @classmethod
-    def _url_ends_before_the_route(cls, value: str) -> str:
-        if value.rstrip("/").endswith("/completions"):
-            msg = "expected the address up to /v1, without /chat/completions"
-            raise ValueError(msg)
-        return str(without_credentials(value)).rstrip("/")
 
-
-HOW_NAMES_ARE_ASKED = frozenset(
-    {
-        "url", "key_env", "max_calls", "max_tokens", "on_failure", "n_concurrent", "requests_per_minute", "timeout_s",
-        "retries",
-    }
-)  # fmt: skip
-"""Fields that say how a server is asked and not what it answers: they are in no key."""
+HOW_NAMES_ARE_ASKED = HOW_A_SERVER_IS_ASKED | {"max_calls", "max_tokens", "on_failure"}
+"""Fields that are in no key of a name."""

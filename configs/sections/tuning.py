@@ -181,7 +181,7 @@ TuneConfig = Annotated[
 ]
 
 
-class JudgeConfig(Section):
+class MeasureConfig(Section):
     """What is measured of the raw and the tuned vectors, only on held-out documents."""
 
     neighbors: tuple[int, ...] = Field(

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from topicflow.configs.sections.base import Section
 
 
-class ArriveConfig(Section):
+class NewDocumentsConfig(Section):
     """Which documents of the input are new."""
 
     watermark: str | None = Field(
@@ -34,7 +34,7 @@ class ArriveConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _bounds_need_a_column(self) -> ArriveConfig:
+    def _bounds_need_a_column(self) -> NewDocumentsConfig:
         if self.watermark is None and (self.since or self.until):
             msg = "since and until need watermark, the column that they limit"
             raise ValueError(msg)

@@ -21,33 +21,37 @@ from topicflow.tasks.updates.topic_state import published_runs
 def due_periods(config: UpdateTopicsConfig, n: int) -> Iterator[UpdateTopicsConfig]:
     """Yield the config of each of the last `n` periods that no published run has processed yet, oldest first.
 
-    Each is the config with `arrive.until` at the end of the period, so that its run takes the documents before that
-    time. The first run of a series also takes all older documents, from `arrive.since` if it is set. After a kill the
-    same call skips the periods that are processed, and the killed run continues.
+    Each is the config with `new_documents.until` at the end of the period, so that its run takes the documents
+    before that time. The first run of a series also takes all older documents, from `new_documents.since` if it is
+    set. After a kill the same call skips the periods that are processed, and the killed run continues.
 
     Raises
     ------
     ConfigError
-        If the config has no `arrive.watermark`, or already sets `arrive.until`.
+        If the config has no `new_documents.watermark`, or already sets `new_documents.until`.
     DataError
         If the input has no date in that column.
     """
-    if config.arrive.watermark is None or config.arrive.until is not None:
+    if config.new_documents.watermark is None or config.new_documents.until is not None:
         wrong = (
-            "no arrive.watermark, the column of times" if config.arrive.watermark is None else "arrive.until"
+            "no new_documents.watermark, the column of times"
+            if config.new_documents.watermark is None
+            else "new_documents.until"
         )
         msg = f"--backfill sets its own periods, but the config has {wrong}; change the config"
         raise ConfigError(msg)
     past = published_runs(Path(config.runtime.runs), config.name)
     done = [_moment(until) for record in past if (until := record["update"]["until"])]
-    if config.arrive.since is not None:
-        done.append(_moment(config.arrive.since))
+    if config.new_documents.since is not None:
+        done.append(_moment(config.new_documents.since))
     orders = past[0]["source"].get("date_orders", {}) if past else {}
-    for end in period_ends(newest(config, orders.get(config.arrive.watermark)), config.period, n):
+    for end in period_ends(newest(config, orders.get(config.new_documents.watermark)), config.period, n):
         until = f"{end:%Y-%m-%d}" if f"{end:%H%M}" == "0000" else f"{end:%Y-%m-%dT%H:%M:%S}"
         if any(_moment(until) <= moment for moment in done):
             continue
-        yield config.model_copy(update={"arrive": config.arrive.model_copy(update={"until": until})})
+        yield config.model_copy(
+            update={"new_documents": config.new_documents.model_copy(update={"until": until})}
+        )
 
 
 def _moment(text: str) -> datetime:
@@ -75,11 +79,11 @@ def _times(n: int, period: str) -> str:
 
 def newest(config: UpdateTopicsConfig, order: Order | None = None) -> datetime:
     """Return the latest time in the input's watermark column; `order` is how the runs before read its dates."""
-    column = str(config.arrive.watermark)
+    column = str(config.new_documents.watermark)
     latest: datetime | None = None
     with open_source(config.load, config.runtime.chunk_rows) as source:
         times = times_of(config.load, source, column, order)
-        require_column(f"load: {source.name}", column, source.schema, "arrive.watermark")
+        require_column(f"load: {source.name}", column, source.schema, "new_documents.watermark")
         n = 0
         for chunk in source.chunks:
             numbers = pl.Series(np.arange(n, n + chunk.height, dtype=np.uint32))
@@ -88,8 +92,6 @@ def newest(config: UpdateTopicsConfig, order: Order | None = None) -> datetime:
             if isinstance(top, datetime):
                 latest = max(latest or top, top)
     if latest is None:
-        msg = (
-            f"load: {source.name}: column {column!r} (arrive.watermark) has no date, so there are no periods"
-        )
+        msg = f"load: {source.name}: column {column!r} (new_documents.watermark) has no date, so there are no periods"
         raise DataError(msg)
     return latest

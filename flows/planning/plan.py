@@ -100,10 +100,12 @@ def duplicate_recipes(
         if against is not None:
             found["embed_against"] = embed_recipe(store, against, config.embed, config.runtime)[0]
             base = found["embed_against"].key
-        pairs["pair"] = duplicates_recipes.similar_vectors(section, found[embed_name].key, base, config.seed)
+        pairs["similar_vectors"] = duplicates_recipes.similar_vectors(
+            section, found[embed_name].key, base, config.seed
+        )
     if isinstance(section, MinhashDeduplicate | BothDeduplicate):
         texts = [store.meta(each)["texts"] for each in (documents, against) if each is not None]
-        pairs["shingle"] = duplicates_recipes.similar_texts(
+        pairs["similar_texts"] = duplicates_recipes.similar_texts(
             section, texts[0], texts[1] if against else None, config.seed
         )
     keys = {name: recipe.key for name, recipe in pairs.items()}

@@ -11,8 +11,8 @@ from topicflow.configs.sections.deduplicate import (
 from topicflow.configs.sections.embed import EmbedConfig
 from topicflow.flows.running.stages import Stages
 from topicflow.tasks.duplicates.deduplicate import deduplicate
-from topicflow.tasks.duplicates.similar_texts import shingle
-from topicflow.tasks.duplicates.similar_vectors import pair
+from topicflow.tasks.duplicates.similar_texts import similar_texts
+from topicflow.tasks.duplicates.similar_vectors import similar_vectors
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.store.artifact_store import ArtifactRef
 
@@ -45,7 +45,11 @@ def duplicate_stages(
         vectors = stages.run_as(embed_name, embed, documents=documents, config=embedding)
         if against is not None:
             base = stages.run_as("embed_against", embed, documents=against, config=embedding)
-        pairs["pair"] = stages.run(pair, embeddings=vectors, against=base, config=config)
+        pairs["similar_vectors"] = stages.run(
+            similar_vectors, embeddings=vectors, against=base, config=config
+        )
     if isinstance(config, MinhashDeduplicate | BothDeduplicate):
-        pairs["shingle"] = stages.run(shingle, documents=documents, against=against, config=config)
+        pairs["similar_texts"] = stages.run(
+            similar_texts, documents=documents, against=against, config=config
+        )
     return stages.run(deduplicate, documents=documents, pairs=pairs, against=against, config=config)

@@ -163,8 +163,8 @@ def summarize(trials: Sequence[Mapping[str, Any]], config: CompareConfig) -> dic
     return {"rows": rows, "metric": config.metric, "gain": gain, "recommended": recommended}
 
 
-@task(name="contest", cache_policy=NO_CACHE, persist_result=False)
-def contest(context: Context, annotations: ArtifactRef, config: TrainClassifierConfig) -> ArtifactRef:
+@task(name="compare_methods", cache_policy=NO_CACHE, persist_result=False)
+def compare_methods(context: Context, annotations: ArtifactRef, config: TrainClassifierConfig) -> ArtifactRef:
     """Return the comparison; only trainings that no earlier run has done are computed."""
     store = context.store
     recipe = recipes.comparison(config, annotations.key, body_key(config))
@@ -174,7 +174,7 @@ def contest(context: Context, annotations: ArtifactRef, config: TrainClassifierC
     methods = ("probe", "setfit") if config.setfit.enabled else ("probe",)
     trials = plan_trials(examples.classes, config.compare, methods)
     with store.writing(recipe) as writer:
-        with track("contest", len(trials), unit="trainings") as progress:
+        with track("compare_methods", len(trials), unit="trainings") as progress:
             results, seconds, keys = [], [], []
             for trial in trials:
                 ref = _trial(store, annotations, examples, trial, config)

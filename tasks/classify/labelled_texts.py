@@ -121,8 +121,8 @@ def class_matrix(labels: pl.Series, names: list[str]) -> Classes:
     return classes
 
 
-@task(name="annotate", cache_policy=NO_CACHE, persist_result=False)
-def annotate(
+@task(name="labelled_texts", cache_policy=NO_CACHE, persist_result=False)
+def labelled_texts(
     context: Context, documents: ArtifactRef, embeddings: ArtifactRef, config: LabelsConfig, runs: Path
 ) -> ArtifactRef:
     """Return the annotations; labels are read again in each run, and stored if they are new."""

@@ -13,7 +13,7 @@ from topicflow.configs.sections.classify import LabelsConfig, PredictConfig
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 
-VERSIONS: Mapping[str, int] = {"annotate": 1, "contest": 1, "train": 1, "predict": 1}
+VERSIONS: Mapping[str, int] = {"labelled_texts": 1, "compare_methods": 1, "train": 1, "predict": 1}
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
 
@@ -21,7 +21,9 @@ def labelled_texts(config: LabelsConfig, content: str, space: Mapping[str, Any])
     """Return the recipe of labelled texts with vectors in a `space`; `content` replaces the source of the labels."""
     fields = {"multilabel": config.separator is not None}
     identity = {name: str(value) for name, value in space.items()}
-    return Recipe("annotate", "annotations", VERSIONS["annotate"], fields, {"content": content}, identity)
+    return Recipe(
+        "labelled_texts", "annotations", VERSIONS["labelled_texts"], fields, {"content": content}, identity
+    )
 
 
 def trial(
@@ -30,13 +32,13 @@ def trial(
     """Return the recipe of one training of a comparison; for SetFit, `body` is the key of its encoder."""
     own = config.compare.model_dump(mode="json", include={"test_share", "max_test"})
     fields = {**_learning(config, body), "compare": own, "trial": dict(trained)}
-    return _learned("contest", "trials", fields, annotations, body, config.seed)
+    return _learned("compare_methods", "trials", fields, annotations, body, config.seed)
 
 
 def comparison(config: TrainClassifierConfig, annotations: str, body: str | None) -> Recipe:
     """Return the recipe of the comparison."""
     fields = {**_learning(config, body), "compare": fields_of(config.compare)}
-    return _learned("contest", "comparisons", fields, annotations, body, config.seed)
+    return _learned("compare_methods", "comparisons", fields, annotations, body, config.seed)
 
 
 def classifier(config: TrainClassifierConfig, method: str, annotations: str, body: str | None) -> Recipe:

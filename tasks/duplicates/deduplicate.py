@@ -86,7 +86,7 @@ def deduplicate(
     against: ArtifactRef | None,
     config: AnyDeduplicate,
 ) -> ArtifactRef:
-    """Return the duplicates' artifact, grouping on a miss; `pairs` are by search step, `pair` and `shingle`."""
+    """Return the duplicates' artifact, grouping on a miss; `pairs` are by stage: `similar_vectors`, `similar_texts`."""
     store = context.store
     keys = {name: ref.key for name, ref in pairs.items()}
     recipe = recipes.deduplicate(config, documents.key, keys, against.key if against else None)
@@ -114,9 +114,11 @@ def deduplicate(
 
 
 def read_found(store: ArtifactStore, name: str, ref: ArtifactRef, config: AnyDeduplicate) -> Found:
-    """Return the pairs of an artifact of `pair` or `shingle`."""
+    """Return the pairs of an artifact of `similar_vectors` or `similar_texts`."""
     pairs = Pairs(np.asarray(store.array(ref, "pairs")), np.asarray(store.array(ref, "similarities")))
-    method, field = ("embedding", "threshold") if name == "pair" else ("minhash", "jaccard_threshold")
+    method, field = (
+        ("embedding", "threshold") if name == "similar_vectors" else ("minhash", "jaccard_threshold")
+    )
     return Found(method, np.asarray(store.array(ref, "first")), pairs, float(getattr(config, field)))
 
 
@@ -137,9 +139,9 @@ def read_to_the_end(
         the beginning (n_base + n,); `apart`, which of these have another document's vector but are not its
         duplicates; and `max_tokens`, the number of tokens that it reads.
     """
-    if "pair" not in pairs:
+    if "similar_vectors" not in pairs:
         return {}
-    place, embeddings = list(pairs).index("pair"), _compared(store, pairs["pair"])
+    place, embeddings = list(pairs).index("similar_vectors"), _compared(store, pairs["similar_vectors"])
     cut = cut_marks(store, embeddings)
     if not cut.any():
         return {}
@@ -353,7 +355,7 @@ def _measured(store: ArtifactStore, found: Found, pairs: Mapping[str, ArtifactRe
     }
     if found.method != "embedding":
         return n_pairs
-    ref = pairs["pair"]
+    ref = pairs["similar_vectors"]
     exact = np.asarray(store.array(ref, "sample_similarities")) >= np.float32(found.threshold)
     n_exact = int(exact.sum())
     n_found = int(np.asarray(store.array(ref, "sample_found"))[exact].sum())

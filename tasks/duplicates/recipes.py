@@ -17,20 +17,25 @@ from topicflow.tasks.core.words.segmenters import word_identity
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import library_versions
 
-VERSIONS: Mapping[str, int] = {"pair": 1, "shingle": 2, "deduplicate": 2}
+VERSIONS: Mapping[str, int] = {"similar_vectors": 1, "similar_texts": 2, "deduplicate": 2}
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
 
 def searches(config: AnyDeduplicate) -> tuple[str, ...]:
     """Return the steps that find similar pairs; `embed_all` is the embed stage for documents with their duplicates."""
-    by_vectors = () if config.method == "minhash" else ("embed_all", "pair")
-    return by_vectors if config.method == "embedding" else (*by_vectors, "shingle")
+    by_vectors = () if config.method == "minhash" else ("embed_all", "similar_vectors")
+    return by_vectors if config.method == "embedding" else (*by_vectors, "similar_texts")
 
 
 def vector_signatures(n_bits: int, embeddings: str, seed: int) -> Recipe:
     """Return the recipe of the sides of random hyperplanes for vectors; they are integers, so no library matters."""
     return Recipe(
-        "pair", "signatures", VERSIONS["pair"], {"n_bits": n_bits}, {"embeddings": embeddings}, seed=seed
+        "similar_vectors",
+        "signatures",
+        VERSIONS["similar_vectors"],
+        {"n_bits": n_bits},
+        {"embeddings": embeddings},
+        seed=seed,
     )
 
 
@@ -41,20 +46,36 @@ def similar_vectors(config: VectorMatchConfig, embeddings: str, base: str | None
     """
     fields = config.model_dump(mode="json", include=set(VectorMatchConfig.model_fields) - {"threshold"})
     inputs = {"embeddings": embeddings} | ({"against": base} if base else {})
-    return Recipe("pair", "pairs", VERSIONS["pair"], fields, inputs, library_versions("numpy"), seed)
+    return Recipe(
+        "similar_vectors",
+        "pairs",
+        VERSIONS["similar_vectors"],
+        fields,
+        inputs,
+        library_versions("numpy"),
+        seed,
+    )
 
 
 def text_shingles(shingle_words: int, n_hashes: int, texts: str, seed: int) -> Recipe:
     """Return the recipe of the shingles of texts and their MinHash signatures."""
     config = {"shingle_words": shingle_words, "n_hashes": n_hashes}
-    return Recipe("shingle", "shingles", VERSIONS["shingle"], config, {"texts": texts}, word_identity(), seed)
+    return Recipe(
+        "similar_texts",
+        "shingles",
+        VERSIONS["similar_texts"],
+        config,
+        {"texts": texts},
+        word_identity(),
+        seed,
+    )
 
 
 def similar_texts(config: WordMatchConfig, texts: str, base: str | None, seed: int) -> Recipe:
     """Return the recipe of the pairs of texts with common shingles; the threshold is not part of it."""
     fields = config.model_dump(mode="json", include=set(WordMatchConfig.model_fields) - {"jaccard_threshold"})
     inputs = {"texts": texts} | ({"against": base} if base else {})
-    return Recipe("shingle", "pairs", VERSIONS["shingle"], fields, inputs, word_identity(), seed)
+    return Recipe("similar_texts", "pairs", VERSIONS["similar_texts"], fields, inputs, word_identity(), seed)
 
 
 def deduplicate(

@@ -45,8 +45,8 @@ Sets = tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.int64]]
 """Signatures (n, n_hashes), shingles, and the range of each document's shingles (n + 1,)."""
 
 
-@task(name="shingle", cache_policy=NO_CACHE, persist_result=False)
-def shingle(
+@task(name="similar_texts", cache_policy=NO_CACHE, persist_result=False)
+def similar_texts(
     context: Context,
     documents: ArtifactRef,
     against: ArtifactRef | None,
@@ -118,13 +118,15 @@ def _search_bands(
     """Return the pairs that share a band, and the artifacts of the parts of the work."""
     store = context.store
     inputs = {str(number): ref.key for number, ref in enumerate(corpora)}
-    recipe = Recipe("shingle", "band-plans", recipes.VERSIONS["shingle"], vars(bands), inputs)
+    recipe = Recipe("similar_texts", "band-plans", recipes.VERSIONS["similar_texts"], vars(bands), inputs)
     with store.writing(recipe) as writer:
         writer.save_array("first", first)
         writer.rows = len(first)
     planned = store.committed(recipe, writer)
     make = partial(search_part, context, planned, corpora, bands, config)
-    parts = made_parts("shingle", make, -(-bands.n_bands // BANDS_A_PART), context.runtime, unit="bands")
+    parts = made_parts(
+        "similar_texts", make, -(-bands.n_bands // BANDS_A_PART), context.runtime, unit="bands"
+    )
     found = union(
         Pairs(*(np.asarray(store.array(part, name)) for name in ("pairs", "similarities"))) for part in parts
     )
@@ -146,7 +148,9 @@ def search_part(
         mode="json", include={"jaccard_floor", "jaccard_window", "jaccard_max_partners"}
     )
     where = {"bands": [chosen.start, chosen.stop], **fields}
-    recipe = Recipe("shingle", "pair-parts", recipes.VERSIONS["shingle"], where, {"plan": planned.key})
+    recipe = Recipe(
+        "similar_texts", "pair-parts", recipes.VERSIONS["similar_texts"], where, {"plan": planned.key}
+    )
     if found := store.find(recipe):
         return found
     with store.writing(recipe) as writer, workers(context.runtime.n_threads) as run:
@@ -178,7 +182,7 @@ def shingle_texts(context: Context, documents: ArtifactRef, width: int, n_hashes
         return found
     with store.writing(recipe) as writer:
         make = partial(shingle_part, context, documents, width, n_hashes)
-        parts = made_parts("shingle", make, -(-documents.rows // SHINGLED_ROWS), context.runtime)
+        parts = made_parts("similar_texts", make, -(-documents.rows // SHINGLED_ROWS), context.runtime)
         sizes = [len(found) for found in store.arrays(parts, "shingles")]
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         signatures = writer.open_array("signatures", (documents.rows, n_hashes), "uint32")
@@ -202,7 +206,7 @@ def shingle_part(
     store, seed = context.store, context.seed
     start, stop = number * SHINGLED_ROWS, min(documents.rows, (number + 1) * SHINGLED_ROWS)
     recipe = Recipe(
-        "shingle", "shingle-parts", recipes.VERSIONS["shingle"],
+        "similar_texts", "shingle-parts", recipes.VERSIONS["similar_texts"],
         {"shingle_words": width, "n_hashes": n_hashes, "rows": [start, stop]}, {"documents": documents.key}, seed=seed,
     )  # fmt: skip
     if found := store.find(recipe):
@@ -216,7 +220,7 @@ def shingle_part(
             return signed(shingles, ranges, n_hashes, seed), shingles, ranges
 
         made = run(make, len(texts), SLICE_ROWS)
-        say_if_pairs_were_used("shingle")
+        say_if_pairs_were_used("similar_texts")
         counts = np.concatenate([np.diff(ranges) for _, _, ranges in made])
         writer.save_array("signatures", np.concatenate([signatures for signatures, _, _ in made]))
         writer.save_array("shingles", np.concatenate([shingles for _, shingles, _ in made]))

@@ -52,8 +52,8 @@ TABLES_A_PART = 8
 """Tables searched between two commits: 1 to 2 s at a million documents."""
 
 
-@task(name="pair", cache_policy=NO_CACHE, persist_result=False)
-def pair(
+@task(name="similar_vectors", cache_policy=NO_CACHE, persist_result=False)
+def similar_vectors(
     context: Context,
     embeddings: ArtifactRef,
     against: ArtifactRef | None,
@@ -124,7 +124,10 @@ def open_corpora(store: ArtifactStore, embeddings: ArtifactRef, against: Artifac
         return TwoCorpora(np.empty((0, own.shape[1]), np.float32), own)
     base = store.array(against, "embeddings")
     if base.shape[1] != own.shape[1]:
-        msg = f"pair: vectors have {own.shape[1]} dimensions, those of [against] {base.shape[1]}; embed both in one way"
+        msg = (
+            f"similar_vectors: vectors have {own.shape[1]} dimensions, those of [against] {base.shape[1]}; "
+            "embed both in one way"
+        )
         raise DataError(msg)
     return TwoCorpora(base, own)
 
@@ -135,9 +138,8 @@ def check_directions(vectors: NDArray[np.float32], start: int, where: str) -> No
     bad = np.flatnonzero(~np.isfinite(largest) | (largest == 0))
     if len(bad):
         found = "only zeros" if largest[bad[0]] == 0 else "NaN or infinite values"
-        msg = (
-            f"pair: {where} row {start + int(bad[0]):,} contains {found}; correct or leave out that document"
-        )
+        place = f"{where} row {start + int(bad[0]):,}"
+        msg = f"similar_vectors: {place} contains {found}; correct or leave out that document"
         raise DataError(msg)
 
 
@@ -183,13 +185,17 @@ def _search_tables(
     plan = plan_tables(signatures, rows, config.floor, config.recall, corpora.n_pairs(), seed)
     del signatures
     inputs = {"embeddings": own.key} | ({"against": against.key} if against else {})
-    recipe = Recipe("pair", "table-plans", recipes.VERSIONS["pair"], vars(plan), inputs, seed=seed)
+    recipe = Recipe(
+        "similar_vectors", "table-plans", recipes.VERSIONS["similar_vectors"], vars(plan), inputs, seed=seed
+    )
     with store.writing(recipe) as writer:
         writer.save_array("rows", rows)
         writer.rows = len(rows)
     planned = store.committed(recipe, writer)
     make = partial(search_part, context, planned, signed, plan, config)
-    parts = made_parts("pair", make, -(-plan.n_tables // TABLES_A_PART), context.runtime, unit="tables")
+    parts = made_parts(
+        "similar_vectors", make, -(-plan.n_tables // TABLES_A_PART), context.runtime, unit="tables"
+    )
     found = union(
         Pairs(*(np.asarray(store.array(part, name)) for name in ("pairs", "similarities"))) for part in parts
     )
@@ -209,7 +215,14 @@ def search_part(
     tables = range(number * TABLES_A_PART, min(plan.n_tables, (number + 1) * TABLES_A_PART))
     fields = config.model_dump(mode="json", include={"floor", "window", "max_partners"})
     where = {"tables": [tables.start, tables.stop], **fields}
-    recipe = Recipe("pair", "pair-parts", recipes.VERSIONS["pair"], where, {"plan": planned.key}, seed=seed)
+    recipe = Recipe(
+        "similar_vectors",
+        "pair-parts",
+        recipes.VERSIONS["similar_vectors"],
+        where,
+        {"plan": planned.key},
+        seed=seed,
+    )
     if found := store.find(recipe):
         return found
     with store.writing(recipe) as writer, workers(context.runtime.n_threads) as run:
@@ -271,9 +284,13 @@ def sign_part(context: Context, embeddings: ArtifactRef, n_bits: int, where: str
     store, seed = context.store, context.seed
     start, stop = number * SIGNED_ROWS, min(embeddings.rows, (number + 1) * SIGNED_ROWS)
     recipe = Recipe(
-        "pair", "signature-parts", recipes.VERSIONS["pair"], {"n_bits": n_bits, "rows": [start, stop]},
-        {"embeddings": embeddings.key}, seed=seed,
-    )  # fmt: skip
+        stage="similar_vectors",
+        kind="signature-parts",
+        version=recipes.VERSIONS["similar_vectors"],
+        config={"n_bits": n_bits, "rows": [start, stop]},
+        inputs={"embeddings": embeddings.key},
+        seed=seed,
+    )
     if found := store.find(recipe):
         return found
     with store.writing(recipe) as writer, workers(context.runtime.n_threads) as run:

@@ -44,6 +44,7 @@ from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.progress import Progress, track
 from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.workers import on_cluster
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
 
 CHUNK_TEXTS = {"cpu": 1024, "mps": 4096, "cuda": 131_072}
@@ -218,7 +219,7 @@ def _embed_all(
     progress: Progress,
 ) -> int:
     """Embed all texts without a vector, here or on workers; return how many were embedded."""
-    if runtime.engine != "threads" and not isinstance(config, ApiEmbed):  # a server has its own workers
+    if on_cluster(runtime) and not isinstance(config, ApiEmbed):  # a server has its own workers
         own = {
             "int8": Int8Encoder.chunk_texts,
             "static": StaticEncoder.chunk_texts,

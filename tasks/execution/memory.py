@@ -33,11 +33,11 @@ NEEDS_LESS = {
     "label": "count.max_features, a larger count.min_df, or count.ngram_range = [1, 1]",
     "evaluate": "a smaller evaluate.sample",
     "report": "a smaller report.max_points",
-    "pair": "a smaller deduplicate.max_partners",
-    "shingle": "a smaller deduplicate.n_hashes, or a smaller deduplicate.jaccard_max_partners",
+    "similar_vectors": "a smaller deduplicate.max_partners",
+    "similar_texts": "a smaller deduplicate.n_hashes, or a smaller deduplicate.jaccard_max_partners",
     "index": 'index.lexical = false, or index.method = "exact"',
     "tune": "a smaller tune.batch_size",
-    "contest": "a smaller setfit.batch_texts, or setfit.enabled = false",
+    "compare_methods": "a smaller setfit.batch_texts, or setfit.enabled = false",
     "train": "a smaller setfit.batch_texts, or setfit.enabled = false",
 }
 """What makes each stage need less memory, in keys of the config."""

@@ -144,11 +144,16 @@ class Progress:
         percent = 100.0 * self.done / self.total
         if self._artifact is None:
             made = create_progress_artifact(
-                percent, key=f"{self.stage}-progress", description=f"{self.stage}: {self.total:,} {self.unit}"
+                percent, key=artifact_key(self.stage), description=f"{self.stage}: {self.total:,} {self.unit}"
             )
             self._artifact = made if isinstance(made, UUID) else None
         else:
             update_progress_artifact(self._artifact, percent)
+
+
+def artifact_key(stage: str) -> str:
+    """Return the key of a stage's progress in Prefect, which takes lower-case letters, digits and dashes."""
+    return f"{stage.replace('_', '-')}-progress"
 
 
 @contextlib.contextmanager

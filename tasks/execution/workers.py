@@ -59,6 +59,11 @@ def started(runtime: RuntimeConfig) -> Iterator[RuntimeConfig]:
         yield runtime.model_copy(update={"address": address})
 
 
+def on_cluster(runtime: RuntimeConfig) -> bool:
+    """Return whether chunks are sent to the workers of a cluster; `runtime` comes from `started`."""
+    return runtime.engine != "threads" and runtime.address is not None
+
+
 def map_chunks(
     name: str, function: Callable[[_Chunk], _Out], chunks: Sequence[_Chunk], runtime: RuntimeConfig
 ) -> Iterator[_Out]:
@@ -81,7 +86,7 @@ def map_chunks(
     StageError
         If the workers of a chunk die repeatedly. Errors of the function are raised unchanged.
     """
-    if runtime.engine == "threads" or runtime.address is None:
+    if not on_cluster(runtime):
         yield from map(function, chunks)
         return
     from prefect import task
@@ -167,10 +172,8 @@ def _local_dask(runtime: RuntimeConfig) -> Any:  # noqa: ANN401  (distributed ha
 
     logging.getLogger("distributed").setLevel(logging.ERROR)
     n_gpus = _n_gpus(runtime)
-    cores = n_cores()
-    n_workers = runtime.n_workers or n_gpus or max(1, cores // 4)
-    threads = str(runtime.n_threads or max(1, cores // n_workers))
-    shares = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+    n_workers = runtime.n_workers or n_gpus or max(1, n_cores() // 4)
+    shares = _threads(runtime, n_workers)
 
     def worker(number: int) -> dict[str, Any]:
         gpu = {"CUDA_VISIBLE_DEVICES": str(number % n_gpus)} if n_gpus else {}
@@ -185,12 +188,24 @@ def _local_dask(runtime: RuntimeConfig) -> Any:  # noqa: ANN401  (distributed ha
     )
 
 
+def _threads(runtime: RuntimeConfig, n_workers: int) -> dict[str, str]:
+    """Return the environment of a worker on this machine: `runtime.n_threads`, or its share of the cores."""
+    threads = str(runtime.n_threads or max(1, n_cores() // n_workers))
+    return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+
+
 @contextlib.contextmanager
 def _ray(runtime: RuntimeConfig) -> Iterator[str]:
     """Yield the address of the Ray cluster to which this process is connected during the block."""
     import ray
 
-    local = {"num_cpus": runtime.n_workers or max(1, n_cores() // 4), "include_dashboard": False}
+    n_workers = runtime.n_workers or max(1, n_cores() // 4)
+    # without these Ray gives each task one thread
+    local = {
+        "num_cpus": n_workers,
+        "include_dashboard": False,
+        "runtime_env": {"env_vars": _threads(runtime, n_workers)},
+    }
     try:
         context = ray.init(
             address=runtime.address or "local", namespace="prefect", log_to_driver=False, logging_level="ERROR",

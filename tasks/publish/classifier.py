@@ -37,17 +37,17 @@ def publish_classifier(
 ) -> RunRecord:
     """Return the run's record after writing its folder and pointing `latest` at it."""
     record = describe_run(store, config, stages, run)
-    comparison = store.json(stages["contest"], "summary")
+    comparison = store.json(stages["compare_methods"], "summary")
     record["metrics"] |= metrics(store, stages, comparison)
     record["comparison"] = comparison
-    record["seconds_of_training"] = seconds_of_training(store, stages["contest"])
+    record["seconds_of_training"] = seconds_of_training(store, stages["compare_methods"])
     record["n_documents"] = stages["load"].rows
     with write_run_folder(config, run, record) as folder:
-        names = store.json(stages["annotate"], "names")
+        names = store.json(stages["labelled_texts"], "names")
         predictions = predictions_table(store, stages, names)
         predictions.write_parquet(folder / "predictions.parquet")
         write_csv(suggestions_table(store, stages, predictions), folder / "suggestions.csv")
-        write_csv(scores_with_seconds(store, stages["contest"]), folder / "scores.csv")
+        write_csv(scores_with_seconds(store, stages["compare_methods"]), folder / "scores.csv")
         copy_classifier(store, stages["train"], folder / "classifier", comparison, config)
     show_run(record, config, "Scores over the splits, and the predictions")
     return record
@@ -57,7 +57,7 @@ def metrics(
     store: ArtifactStore, stages: Mapping[str, ArtifactRef], comparison: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the run's figures by name: mean scores of both methods over the splits, counts, and the unsure share."""
-    annotated, predicted = store.meta(stages["annotate"]), store.meta(stages["predict"])
+    annotated, predicted = store.meta(stages["labelled_texts"]), store.meta(stages["predict"])
     scores = {
         f"{row['method']}_{name}": row[name]["mean"]
         for row in comparison["rows"]
@@ -67,7 +67,7 @@ def metrics(
     return {
         "n_documents": stages["load"].rows,
         "n_labelled": predicted["n_labelled"],
-        "n_examples": stages["annotate"].rows,
+        "n_examples": stages["labelled_texts"].rows,
         "n_contradictory": annotated["n_contradictory"],
         "n_classes": annotated["n_classes"],
         **scores,
@@ -110,7 +110,7 @@ def predictions_table(
         known.gather(array["second"]).alias("second"),
         pl.Series("margin", array["margin"]),
     ]
-    if store.meta(stages["annotate"])["multilabel"]:
+    if store.meta(stages["labelled_texts"])["multilabel"]:
         several = [known.filter(pl.Series(row)).to_list() for row in np.asarray(classes)]
         columns.append(pl.Series("classes", several, dtype=pl.List(pl.String)))
     found = pl.DataFrame([table["doc_id"], *columns, table["text"]])
@@ -130,7 +130,7 @@ def suggestions_table(
     If a document may have several labels or none, OPEN marks a document that is not labelled yet.
     """
     rows = np.asarray(store.array(stages["predict"], "suggested"))
-    label = OPEN if store.meta(stages["annotate"])["multilabel"] else None
+    label = OPEN if store.meta(stages["labelled_texts"])["multilabel"] else None
     chosen = predictions[rows]
     return chosen.select(
         "doc_id",

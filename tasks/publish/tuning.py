@@ -44,12 +44,12 @@ def tuned_encoding(store: ArtifactStore, config: TuneEmbeddingsConfig, tuned: Ar
 def publish_tuned_run(
     store: ArtifactStore, config: TuneEmbeddingsConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
-    """Return the run's record after writing its folder; `stages` are load, examples, embed, tune, re-embed, judge."""
+    """Return the run's record after writing its folder; `stages` end with tune, embed_again and measure."""
     tuned, described = stages["tune"], describe_run(store, config, stages, run)
     record = {
         **described,
         "n_documents": stages["load"].rows,
-        "metrics": described["metrics"] | store.json(stages["judge"], "metrics"),
+        "metrics": described["metrics"] | store.json(stages["measure"], "metrics"),
         "tuned": store.meta(tuned),
     }
     record |= (

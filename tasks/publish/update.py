@@ -184,7 +184,7 @@ def _record(
             "n_new": last.n_new,
             "n_late": last.n_late,
             "watermark": outcome.state.watermark,
-            "until": config.arrive.until,
+            "until": config.new_documents.until,
             "refit": last.refit,
             "reason": outcome.reason,
         },

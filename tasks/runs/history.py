@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from topicflow.tasks.errors import ArtifactError, ConfigError
-from topicflow.tasks.store.artifacts import digest
+from topicflow.tasks.store.artifacts import NAMES_IN_KEYS, digest
 
 RunRecord = dict[str, Any]
 """The values of run.json, and the run's folder as `folder`."""
@@ -26,6 +26,13 @@ FORMAT = 2
 
 SEAL = ("format", "digest")
 """Keys of the file that are not values of the record; files before format 2 have neither."""
+
+OLD_STAGES: Mapping[str, str] = {
+    **{old: new for new, old in NAMES_IN_KEYS.items()},
+    "reembed": "embed_again",
+    "re-embed": "embed_again",
+}
+"""Names of stages in records of 0.1.0, and today's names."""
 
 LATEST = "latest"
 """Name of the link, in the folder of a series, to its last published run."""
@@ -74,6 +81,10 @@ def read_run(folder: Path) -> RunRecord | Unreadable | None:
     if wrong := _wrong_with(record):
         return Unreadable(path, wrong)
     values = {key: value for key, value in record.items() if key not in SEAL}
+    if stages := values.get("stages"):
+        values["stages"] = [
+            {**each, "stage": OLD_STAGES.get(each["stage"], each["stage"])} for each in stages
+        ]
     return {**values, "folder": str(folder)}
 
 

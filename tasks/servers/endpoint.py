@@ -6,8 +6,7 @@ import os
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from topicflow.configs.sections.embed import ApiEmbed
-from topicflow.configs.sections.names import NamesConfig
+from topicflow.configs.sections.server import ServerSection
 from topicflow.tasks.errors import ConfigError
 
 
@@ -19,7 +18,7 @@ class Endpoint:
     ----------
     url : str
         Address up to `/v1`.
-    Name of the model for each request.
+    model : str
         Name of the model in each request.
     key : str or None
         Secret for the `Authorization` header; not part of `repr`.
@@ -54,7 +53,7 @@ class Endpoint:
         return text.replace(self.key, "…") if self.key else text
 
 
-def endpoint_of(config: ApiEmbed | NamesConfig, section: str) -> Endpoint:
+def endpoint_of(config: ServerSection, section: str) -> Endpoint:
     """Return the endpoint of a config's `section`.
 
     Raises

@@ -30,6 +30,18 @@ def digest(data: bytes, size: int = 16) -> str:
     return hashlib.blake2b(data, digest_size=size).hexdigest()
 
 
+NAMES_IN_KEYS: Mapping[str, str] = {
+    "similar_vectors": "pair",
+    "similar_texts": "shingle",
+    "labelled_texts": "annotate",
+    "compare_methods": "contest",
+    "measure": "judge",
+    "new_documents": "arrive",
+    "merge_batches": "gather",
+}
+"""Stages with another name in recipes and keys, the one of 0.1.0: a key must not change because a name got better."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides an artifact's bytes.
@@ -59,9 +71,9 @@ class Recipe:
     seed: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the recipe as JSON values."""
+        """Return the recipe as JSON values, with the stage's name in keys."""
         return {
-            "stage": self.stage,
+            "stage": NAMES_IN_KEYS.get(self.stage, self.stage),
             "version": self.version,
             "config": dict(self.config),
             "inputs": dict(self.inputs),

@@ -29,6 +29,7 @@ from topicflow.tasks.execution.parts import discard_all
 from topicflow.tasks.execution.progress import track
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.execution.word_pairs import say_if_pairs_were_used
+from topicflow.tasks.execution.workers import on_cluster
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
 from topicflow.tasks.topics import recipes
 from topicflow.tasks.topics.count_parts import join_tallies, make_tallies
@@ -111,11 +112,11 @@ def count(context: Context, documents: ArtifactRef, config: CountConfig) -> Arti
     config = spoken(store, documents, config)
     parts: list[ArtifactRef] = []
     with store.writing(recipe) as writer:
-        if runtime.address is None:
-            count_texts(_watched(store, documents, runtime.chunk_rows), config, writer, runtime.n_threads)
-        else:
+        if on_cluster(runtime):
             parts = make_tallies(store, documents, config, runtime)
             save_counts(writer, *join_tallies(store, parts, config), n_docs=documents.rows)
+        else:
+            count_texts(_watched(store, documents, runtime.chunk_rows), config, writer, runtime.n_threads)
         writer.meta["stop_words"] = config.stop_words
     discard_all(store, parts)
     return store.committed(recipe, writer)

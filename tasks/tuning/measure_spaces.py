@@ -18,7 +18,7 @@ from topicflow.configs.sections.cluster import HdbscanCluster
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import ParallelUmapReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.configs.sections.tuning import JudgeConfig
+from topicflow.configs.sections.tuning import MeasureConfig
 from topicflow.tasks.core.clusters.clustering import kmeans_clusters
 from topicflow.tasks.core.clusters.quality import agreement
 from topicflow.tasks.core.learning.class_head import Examples, fit_softmax
@@ -48,14 +48,14 @@ PROBE_STRENGTH = 10.0
 Figures = dict[str, float | int | None]
 
 
-def measure_space(found: ExampleSet, config: JudgeConfig, seed: int, runtime: RuntimeConfig) -> Figures:
+def measure_space(found: ExampleSet, config: MeasureConfig, seed: int, runtime: RuntimeConfig) -> Figures:
     """Return the metrics of one space by name, on the held-out examples; None if a metric is not defined.
 
     Parameters
     ----------
     found : ExampleSet
         Examples with the vectors of the space.
-    config : JudgeConfig
+    config : MeasureConfig
         Numbers of neighbours, sample size, kind of topics.
     seed : int
         Seed of the sample and of the topics.
@@ -80,7 +80,7 @@ def measure_space(found: ExampleSet, config: JudgeConfig, seed: int, runtime: Ru
     return {name: _defined(value) for name, value in figures.items()}
 
 
-def _of_links(found: ExampleSet, config: JudgeConfig, seed: int) -> dict[str, float]:
+def _of_links(found: ExampleSet, config: MeasureConfig, seed: int) -> dict[str, float]:
     """Return metrics of how well cosines predict the similarity of held-out pairs or triplets."""
     links, similar = found.linked(HELD_OUT)
     if found.scores is not None:
@@ -124,7 +124,7 @@ def _probe(found: ExampleSet, vectors: FloatArray, classes: NDArray[np.int64]) -
 
 
 def _topics(
-    vectors: FloatArray, classes: NDArray[np.int64], config: JudgeConfig, seed: int, runtime: RuntimeConfig
+    vectors: FloatArray, classes: NDArray[np.int64], config: MeasureConfig, seed: int, runtime: RuntimeConfig
 ) -> NDArray[np.int32]:
     """Return topics (n_held_out,) of the held-out vectors, -1 for none: k-means, or the stages of a topic model."""
     n_classes = len(np.unique(classes))
@@ -156,14 +156,14 @@ def side_by_side(raw: Figures, tuned: Figures, chance: float | None = None) -> d
     return figures
 
 
-@task(name="judge", cache_policy=NO_CACHE, persist_result=False)
-def judge(
+@task(name="measure", cache_policy=NO_CACHE, persist_result=False)
+def measure(
     context: Context,
     chosen: ArtifactRef,
     raw: ArtifactRef,
     tuned: ArtifactRef,
     encodings: tuple[AnyEmbed, AnyEmbed],
-    config: JudgeConfig,
+    config: MeasureConfig,
 ) -> ArtifactRef:
     """Return the artifact of the metrics of raw and tuned vectors, measuring on a miss.
 

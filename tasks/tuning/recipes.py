@@ -11,7 +11,7 @@ from topicflow.configs.sections.tuning import (
     AdapterTune,
     ClassExamples,
     FullTune,
-    JudgeConfig,
+    MeasureConfig,
     PairExamples,
     SplitExamples,
     TopicExamples,
@@ -20,7 +20,7 @@ from topicflow.configs.sections.tuning import (
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 
-VERSIONS: Mapping[str, int] = {"examples": 1, "tune": 2, "judge": 3}
+VERSIONS: Mapping[str, int] = {"examples": 1, "tune": 2, "measure": 3}
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
 
@@ -62,14 +62,14 @@ def tune(config: AdapterTune | FullTune, embeddings: str, examples: str, encoder
     return Recipe(**{**vars(recipe), "kind": kind, "identity": {**recipe.identity, "encoder": encoder}})
 
 
-def measured_spaces(config: JudgeConfig, examples: str, raw: str, tuned: str, seed: int) -> Recipe:
+def measured_spaces(config: MeasureConfig, examples: str, raw: str, tuned: str, seed: int) -> Recipe:
     """Return the recipe of the metrics of raw and tuned vectors."""
     inputs = {"examples": examples, "raw": raw, "tuned": tuned}
     libraries = ("numpy", "scikit-learn", "torch", "hdbscan", "numba")
     return Recipe(
-        stage="judge",
+        stage="measure",
         kind="judgements",
-        version=VERSIONS["judge"],
+        version=VERSIONS["measure"],
         config=fields_of(config),
         inputs=dict(inputs),
         identity=library_versions(*libraries),

@@ -22,8 +22,8 @@ PART_ROWS = 20_000
 """Documents of a part, as in `load`; a constant, because it decides the artifact's bytes."""
 
 
-@task(name="gather", cache_policy=NO_CACHE, persist_result=False)
-def gather(context: Context, batches: Sequence[ArtifactRef]) -> ArtifactRef:
+@task(name="merge_batches", cache_policy=NO_CACHE, persist_result=False)
+def merge_batches(context: Context, batches: Sequence[ArtifactRef]) -> ArtifactRef:
     """Return the documents of all batches as one artifact, written on a miss.
 
     Notes

@@ -18,7 +18,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.load import LoadConfig
-from topicflow.configs.sections.update import ArriveConfig
+from topicflow.configs.sections.update import NewDocumentsConfig
 from topicflow.tasks.documents import recipes as documents_recipes
 from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.documents.identity import Digests, KnownDocuments
@@ -44,11 +44,11 @@ from topicflow.tasks.updates.topic_state import TopicState
     retry_delay_seconds=[2, 10],
     retry_condition_fn=may_help,
 )
-def arrive(
+def new_documents(
     context: Context,
     state: TopicState | None,
     loading: LoadConfig,
-    config: ArriveConfig,
+    config: NewDocumentsConfig,
 ) -> ArtifactRef:
     """Return the new documents of the input; `rows` is their number, 0 if there are none."""
     store = context.store
@@ -83,7 +83,7 @@ def arrive(
 _NOTHING = np.empty(0, np.uint64)
 
 
-def new_documents(store: ArtifactStore, arrivals: ArtifactRef) -> ArtifactRef:
+def arrived_documents(store: ArtifactStore, arrivals: ArtifactRef) -> ArtifactRef:
     """Return the documents of arrivals, of which there must be some."""
     key = store.json(arrivals, "documents")["documents"]
     return ArtifactRef("documents", key, "load", rows=arrivals.rows)
@@ -135,7 +135,7 @@ def _check_orders(orders: Mapping[str, Order], loading: LoadConfig) -> None:
 
 
 def _array(store: ArtifactStore, key: str, name: str) -> Digests:
-    found: Digests = store.array(ArtifactRef("arrivals", key, "arrive"), name)
+    found: Digests = store.array(ArtifactRef("arrivals", key, "new_documents"), name)
     return found
 
 
@@ -144,10 +144,10 @@ def _content(documents: ArtifactRef | None) -> str:
     return f"documents {documents.key if documents else 'none'}"
 
 
-def _check(source: Source, loading: LoadConfig, config: ArriveConfig) -> None:
+def _check(source: Source, loading: LoadConfig, config: NewDocumentsConfig) -> None:
     check_columns(source, loading)
     if config.watermark is not None:
-        require_column(f"load: {source.name}", config.watermark, source.schema, "arrive.watermark")
+        require_column(f"load: {source.name}", config.watermark, source.schema, "new_documents.watermark")
 
 
 def _own_schema(store: ArtifactStore, documents: str) -> pl.Schema:
@@ -203,11 +203,11 @@ def _summary(
     }
 
 
-def _say(summary: dict[str, Any], config: ArriveConfig) -> None:
+def _say(summary: dict[str, Any], config: NewDocumentsConfig) -> None:
     """Log what a person should know about the arrivals."""
     if summary["n_late"]:
         verb = {"take": "taken", "leave": "left"}[config.late]
-        LOG.info("%s late documents %s (arrive.late)", f"{summary['n_late']:,}", verb)
+        LOG.info("%s late documents %s (new_documents.late)", f"{summary['n_late']:,}", verb)
     if summary["clock_went_back"]:
         LOG.warning("no new document has a later date than the last run's documents: has a clock gone back?")
     if summary["schema_changes"]:

@@ -12,25 +12,32 @@ from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.report import ReportConfig
-from topicflow.configs.sections.update import ArriveConfig, DriftConfig, MatchConfig
+from topicflow.configs.sections.update import DriftConfig, MatchConfig, NewDocumentsConfig
 from topicflow.tasks.documents import recipes as documents
 from topicflow.tasks.report import recipes as report
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 from topicflow.tasks.topics import recipes as topics
 
-VERSIONS: Mapping[str, int] = {"arrive": 2, "assign": 2, "drift": 1, "gather": 1, "match": 1, "overview": 4}
+VERSIONS: Mapping[str, int] = {
+    "new_documents": 2,
+    "assign": 2,
+    "drift": 1,
+    "merge_batches": 1,
+    "match": 1,
+    "overview": 4,
+}
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
 
-def new_documents(loading: LoadConfig, config: ArriveConfig, source: str, state: str) -> Recipe:
+def new_documents(loading: LoadConfig, config: NewDocumentsConfig, source: str, state: str) -> Recipe:
     """Return the recipe of a `source` fingerprint's new documents for the state with that key, "" before the first."""
     fields = {**documents.load_fields(loading), "arrive": fields_of(config)}
     identity = {
         "source": source,
         "load": str(documents.VERSIONS["load"]),
     }  # load's code makes the documents
-    return Recipe("arrive", "arrivals", VERSIONS["arrive"], fields, {"state": state}, identity)
+    return Recipe("new_documents", "arrivals", VERSIONS["new_documents"], fields, {"state": state}, identity)
 
 
 def cells(inputs: Mapping[str, str], seed: int) -> Recipe:
@@ -54,7 +61,7 @@ def drift(config: DriftConfig, inputs: Mapping[str, str], n_updates: int) -> Rec
 def merged_batches(batches: Sequence[str]) -> Recipe:
     """Return the recipe of the documents of several batches as one."""
     inputs = {str(number): key for number, key in enumerate(batches)}
-    return Recipe("gather", "documents", VERSIONS["gather"], {}, inputs)
+    return Recipe("merge_batches", "documents", VERSIONS["merge_batches"], {}, inputs)
 
 
 def lineage(config: MatchConfig, inputs: Mapping[str, str]) -> Recipe:

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from topicflow.configs.sections.load import LoadConfig
-from topicflow.configs.sections.update import ArriveConfig
+from topicflow.configs.sections.update import NewDocumentsConfig
 from topicflow.tasks.documents.identity import Digests, KnownDocuments, digests_of_ids, digests_of_texts
 from topicflow.tasks.documents.load import Occurrences, join_texts, times_of
 from topicflow.tasks.documents.sources import Source, text_columns
@@ -30,7 +30,7 @@ class Sieve:
     ----------
     loading : LoadConfig
         Which column has which role.
-    config : ArriveConfig
+    config : NewDocumentsConfig
         Which documents count as new.
     source : Source
         The opened input.
@@ -43,7 +43,7 @@ class Sieve:
     """
 
     loading: LoadConfig
-    config: ArriveConfig
+    config: NewDocumentsConfig
     source: Source
     known: KnownDocuments = field(default_factory=KnownDocuments)
     watermark: str | None = None

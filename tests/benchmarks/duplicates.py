@@ -40,7 +40,7 @@ from topicflow.tasks.core.duplicates.exact_pairs import exact_pairs, partners_of
 from topicflow.tasks.core.duplicates.hashed_pairs import TwoCorpora, equal_firsts
 from topicflow.tasks.core.duplicates.pairs import Pairs, wilson_interval
 from topicflow.tasks.core.vectors.blocks import workers
-from topicflow.tasks.duplicates.similar_vectors import pair
+from topicflow.tasks.duplicates.similar_vectors import similar_vectors
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 
@@ -98,10 +98,12 @@ def measure_lsh(path: Path, threshold: float, floor: float, truth: Pairs) -> dic
     config = EmbeddingDeduplicate(threshold=threshold, floor=floor, search="lsh")
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         store = ArtifactStore(Path(folder))
-        result(pair.fn(Context(store, SEED), saved(store, vectors[:5000]), None, config))  # compiles
+        result(
+            similar_vectors.fn(Context(store, SEED), saved(store, vectors[:5000]), None, config)
+        )  # compiles
         embeddings = saved(store, vectors)
         cpu = time.process_time()
-        found = result(pair.fn(Context(store, SEED), embeddings, None, config))
+        found = result(similar_vectors.fn(Context(store, SEED), embeddings, None, config))
         cpu = time.process_time() - cpu
         meta = store.meta(found)
         pairs = Pairs(np.array(store.array(found, "pairs")), np.array(store.array(found, "similarities")))

@@ -61,7 +61,7 @@ def config_of(folder: Path, path: Path, until: str) -> UpdateTopicsConfig:
     return UpdateTopicsConfig(
         name="soak",
         load={"path": str(path), "id_column": "id", "timestamp_column": "time", "columns": ["vector"]},
-        arrive={"watermark": "time", "until": until},
+        new_documents={"watermark": "time", "until": until},
         embed={"method": "precomputed", "column": "vector"},
         drift={"refit_after": 15},
         cluster={"min_cluster_size": 15},

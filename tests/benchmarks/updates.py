@@ -77,7 +77,7 @@ def tell(path: Path, work: Path, name: str, seed: int, untils: list[str], args: 
             name=name,
             seed=seed,
             load={"path": str(path), "id_column": "id", "timestamp_column": "time", "columns": ["vector"]},
-            arrive={"watermark": "time", "until": until},
+            new_documents={"watermark": "time", "until": until},
             embed={"method": "precomputed", "column": "vector"},
             drift={"refit_after": args.refit_after},
             cluster={"min_cluster_size": CORPORA[args.corpus][3]},

@@ -125,7 +125,7 @@ def test_setfit_through_the_flow(topicflow: Topicflow, folder: Path, tiny: Path)
     assert "its head is a pickle, as SetFit writes it" in outcome.out
     record = json.loads((folder / "runs/tuned/latest/run.json").read_text())
     assert [stage["stage"] for stage in record["stages"]] == [
-        "load", "embed", "annotate", "contest", "train", "reembed", "predict",
+        "load", "embed", "labelled_texts", "compare_methods", "train", "embed_again", "predict",
     ]  # fmt: skip
     assert (folder / "runs/tuned/latest/classifier/body/model.safetensors").exists()
     assert (folder / "exported/config_setfit.json").exists()

@@ -87,11 +87,11 @@ def test_the_output_and_files_of_a_run_and_its_rerun(topicflow: Topicflow, confi
     assert states(record) == {
         "load": "cached",
         "embed": "cached",
-        "pair": "cached",
+        "similar_vectors": "cached",
         "deduplicate": "computed",
     }
     shown = topicflow("show", "trial", "--runs", config.parent / "runs")
-    assert "pair" in shown.out
+    assert "similar_vectors" in shown.out
     assert "n_kept" in shown.out
     assert "trial/" in topicflow("runs", "--runs", config.parent / "runs").out
 
@@ -102,7 +102,14 @@ def test_documents_of_another_corpus_are_removed(
     rows = pl.read_parquet(tmp_path / "documents.parquet")
     rows[:10].with_columns(id="old" + pl.col("id")).write_parquet(tmp_path / "known.parquet")
     record = topicflow("dedup", config, "--against", tmp_path / "known.parquet", "--json").record
-    assert list(states(record)) == ["load", "load_against", "embed", "embed_against", "pair", "deduplicate"]
+    assert list(states(record)) == [
+        "load",
+        "load_against",
+        "embed",
+        "embed_against",
+        "similar_vectors",
+        "deduplicate",
+    ]
     known = latest(config, "against.parquet")
     assert record["metrics"]["n_in_against"] == known.height >= 13
     by_id = {line["doc_id"]: line for line in known.to_dicts()}
@@ -115,7 +122,7 @@ def test_documents_of_another_corpus_are_removed(
 def test_words_only_embed_nothing(topicflow: Topicflow, config: Path) -> None:
     method = ["--set", "deduplicate.method=minhash", "--set", "deduplicate.shingle_words=2"]
     record = topicflow("dedup", config, *method, "--json").record
-    assert list(states(record)) == ["load", "shingle", "deduplicate"]
+    assert list(states(record)) == ["load", "similar_texts", "deduplicate"]
     assert record["metrics"]["n_duplicates"] >= 3
 
 
@@ -152,7 +159,7 @@ def test_a_topic_model_of_what_is_kept(topicflow: Topicflow, config: Path) -> No
     assert [step.stage for step in before][:6] == [
         "load",
         "embed_all",
-        "pair",
+        "similar_vectors",
         "deduplicate",
         "keep",
         "embed",

@@ -126,8 +126,8 @@ def kill_at_second(what: str, config: Path, server: PrefectServer) -> list[str]:
 @pytest.mark.parametrize(
     "stops",
     [
-        ("pair pair-parts", "shingle shingle-parts"),
-        pytest.param(("pair signature-parts", "shingle pair-parts"), marks=pytest.mark.slow),
+        ("similar_vectors pair-parts", "similar_texts shingle-parts"),
+        pytest.param(("similar_vectors signature-parts", "similar_texts pair-parts"), marks=pytest.mark.slow),
     ],
 )
 def test_a_kill_loses_only_the_current_part(
@@ -135,7 +135,12 @@ def test_a_kill_loses_only_the_current_part(
 ) -> None:
     alone = keys(topicflow(*words(config, "alone")))
     parts = sorted(made)
-    kinds = {"pair signature-parts", "pair pair-parts", "shingle shingle-parts", "shingle pair-parts"}
+    kinds = {
+        "similar_vectors signature-parts",
+        "similar_vectors pair-parts",
+        "similar_texts shingle-parts",
+        "similar_texts pair-parts",
+    }
     assert Counter(part.rpartition(" ")[0] for part in parts) == dict.fromkeys(kinds, 4)
     made.clear()
     left = [kill_at_second(stop, config, prefect_server) for stop in stops]

@@ -23,7 +23,7 @@ SECTIONS = {
     "run": '[reduce]\nmethod = "pca"\n[map]\nn_epochs = 5\n[cluster]\nmethod = "kmeans"\nn_clusters = 3\n',
     "dedup": "",
     "classify": "[setfit]\nenabled = false\n[compare]\nshots = []\n",
-    "tune": '[judge]\nneighbors = [5]\ntopics = "none"\n',
+    "tune": '[measure]\nneighbors = [5]\ntopics = "none"\n',
     "index": "",
     "update": '[reduce]\nmethod = "pca"\n[map]\nn_epochs = 5\n[cluster]\nmethod = "kmeans"\nn_clusters = 3\n',
 }

@@ -508,11 +508,12 @@ def test_a_duration_has_at_most_59_seconds(browser: Any, page: Path) -> None:
 def test_an_injected_script_would_not_run(browser: Any, page: Path) -> None:
     visit(browser, page)
     browser.execute_script(
+        "window.blocked = []; addEventListener('securitypolicyviolation', e => blocked.push(e.effectiveDirective));"
         "const s = document.createElement('div'); s.innerHTML = '<img src=x onerror=\"window.ran = 1\">';"
         "document.body.append(s); const t = document.createElement('script'); t.textContent = 'window.ran = 2';"
         "document.body.append(t)"
     )
-    time.sleep(0.5)
+    wait_for(browser, "return window.blocked.length >= 2")
     assert browser.execute_script("return window.ran") is None
 
 

@@ -62,18 +62,22 @@ runs = "{folder / "runs"}"
 def test_a_search_for_duplicates(topicflow: Command, tmp_path: Path, corpus: Corpus) -> None:
     side = Side(tmp_path, corpus, topicflow, "deduplicate", "dedup")
     both = ("deduplicate.method=both",)
-    stages = ["load", "embed", "pair", "shingle", "deduplicate"]
+    stages = ["load", "embed", "similar_vectors", "similar_texts", "deduplicate"]
     assert side.plan(*both) == dict.fromkeys(stages, "first run")
     assert set(side.run(*both).values()) == {"computed"}
     assert side.plan(*both) == dict.fromkeys(stages, "hit")
     told = side.plan(*both, "deduplicate.threshold=0.95")
     assert told == {**dict.fromkeys(stages, "hit"), "deduplicate": "config changed: threshold 0.9 -> 0.95"}
-    assert list(side.plan("deduplicate.method=minhash")) == ["load", "shingle", "deduplicate"]
+    assert list(side.plan("deduplicate.method=minhash")) == ["load", "similar_texts", "deduplicate"]
 
     side.write("other", side.table[100:])
     against = (*both, f"against.path={tmp_path / 'other.parquet'}")
     told = side.plan(*against)
-    assert (told["load"], told["load_against"], told["pair"]) == ("hit", "first run", "input changed")
+    assert (told["load"], told["load_against"], told["similar_vectors"]) == (
+        "hit",
+        "first run",
+        "input changed",
+    )
     assert side.run(*against)["embed"] == "cached"
     assert set(side.plan(*against).values()) == {"hit"}
     assert side.run(*against, "deduplicate.threshold=0.95")["deduplicate"] == "computed"

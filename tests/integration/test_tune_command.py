@@ -16,7 +16,7 @@ label_column = "label"
 [embed]
 method = "precomputed"
 column = "vector"
-[judge]
+[measure]
 neighbors = [5, 20]
 [runtime]
 store = "{folder}/store"

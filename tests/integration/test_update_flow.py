@@ -80,8 +80,11 @@ def test_compare_show_and_backfill_as_they_are_typed(topicflow: Command, tmp_pat
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("arrive.watermark=tiem", "no column 'tiem' (arrive.watermark); there are: 'id', 'text', 'time'"),
-        ("arrive.late=never", "arrive.late: input should be 'take' or 'leave', found 'never'"),
+        (
+            "new_documents.watermark=tiem",
+            "no column 'tiem' (new_documents.watermark); there are: 'id', 'text', 'time'",
+        ),
+        ("new_documents.late=never", "new_documents.late: input should be 'take' or 'leave', found 'never'"),
         ("drift.on_drift=panic", "drift.on_drift: input should be 'refit' or 'warn', found 'panic'"),
         (
             "gates.max_outlier_share=2",

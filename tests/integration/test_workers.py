@@ -181,6 +181,23 @@ def add_one(number: int) -> int:
     return number + 1
 
 
+def test_a_worker_of_ray_has_the_threads_of_the_config() -> None:
+    ray = pytest.importorskip("ray", reason="ray is 70 MB and not among the packages of the tests")
+    with started(RuntimeConfig(engine="ray", n_workers=1, n_threads=3, device="cpu")):
+        assert ray.get(ray.remote(lambda: os.environ["OMP_NUM_THREADS"]).remote()) == "3"
+
+
+@pytest.mark.parametrize(
+    ("n_threads", "n_workers", "expected"), [(3, 1, "3"), (None, 2, "4"), (None, 9, "1")]
+)
+def test_a_worker_on_this_machine_has_its_share_of_the_cores(
+    monkeypatch: pytest.MonkeyPatch, n_threads: int | None, n_workers: int, expected: str
+) -> None:
+    monkeypatch.setattr(module, "n_cores", lambda: 8)
+    found = module._threads(RuntimeConfig(n_threads=n_threads), n_workers)
+    assert found == dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), expected)
+
+
 def test_on_threads_chunks_are_mapped_here() -> None:
     with started(RuntimeConfig()) as runtime:
         assert list(map_chunks("add", add_one, range(4), runtime)) == [1, 2, 3, 4]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topicflow.configs.sections.load import LoadConfig
-from topicflow.configs.sections.update import ArriveConfig
+from topicflow.configs.sections.update import NewDocumentsConfig
 from topicflow.tasks.documents.identity import KnownDocuments
 from topicflow.tasks.documents.sources import Source
 from topicflow.tasks.updates.sieve import Sieve
@@ -21,7 +21,9 @@ def sieve(
         path="a.parquet", id_column="id" if ids else None, timestamp_column=None if ids else "time"
     )
     source = Source("a.parquet", rows.schema, iter(()))
-    return Sieve(loading, ArriveConfig(watermark="time", **config), source, KnownDocuments(known), watermark)
+    return Sieve(
+        loading, NewDocumentsConfig(watermark="time", **config), source, KnownDocuments(known), watermark
+    )
 
 
 def table(ids: list[int], texts: list[str] | None = None) -> pl.DataFrame:

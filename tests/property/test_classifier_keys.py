@@ -85,5 +85,5 @@ def test_inputs_seed_and_versions_change_keys(bump: Callable[..., None]) -> None
         "compare",
         "train",
     }
-    bump("contest", "train", "predict", "annotate")
+    bump("compare_methods", "train", "predict", "labelled_texts")
     assert all(recipe(BASE).key != before[stage] for stage, recipe in RECIPES.items())

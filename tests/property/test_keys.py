@@ -79,8 +79,8 @@ SECTIONS: dict[str, list[BaseModel]] = {
     "deduplicate": [
         EmbeddingDeduplicate(), MinhashDeduplicate(method="minhash"), BothDeduplicate(method="both"),
     ],
-    "pair": [VectorMatchConfig()],
-    "shingle": [WordMatchConfig()],
+    "similar_vectors": [VectorMatchConfig()],
+    "similar_texts": [WordMatchConfig()],
     "neighbors": [NeighborsConfig()],
     "reduce": [
         DiffusionReduce(), ParallelUmapReduce(method="parallel_umap"), UmapReduce(method="umap"),
@@ -100,8 +100,8 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "load": lambda c: documents_recipes.load(c, "source"),
     "embed": lambda c: encoding_recipes.embed(c, "texts", "encoder"),
     "deduplicate": lambda c: grouped(c, "d"),
-    "pair": lambda c: duplicates.similar_vectors(c, "e", None, 1),
-    "shingle": lambda c: duplicates.similar_texts(c, "t", None, 1),
+    "similar_vectors": lambda c: duplicates.similar_vectors(c, "e", None, 1),
+    "similar_texts": lambda c: duplicates.similar_texts(c, "t", None, 1),
     "neighbors": lambda c: topics.neighbors(c, "e"),
     "reduce": lambda c: topics.reduce(c, "e", "n", 1),
     "map": lambda c: topics.reduce(topics.map_reduce(c), "e", "n", 1),
@@ -119,9 +119,9 @@ def grouped(config: AnyDeduplicate, documents: str) -> Recipe:
     """Return the recipe of the duplicates, based on the recipes of the pairs that its method uses."""
     pairs = {}
     if not isinstance(config, MinhashDeduplicate):
-        pairs["pair"] = duplicates.similar_vectors(config, "e", None, 1).key
+        pairs["similar_vectors"] = duplicates.similar_vectors(config, "e", None, 1).key
     if not isinstance(config, EmbeddingDeduplicate):
-        pairs["shingle"] = duplicates.similar_texts(config, "t", None, 1).key
+        pairs["similar_texts"] = duplicates.similar_texts(config, "t", None, 1).key
     return duplicates.deduplicate(config, documents, pairs)
 
 
@@ -193,7 +193,8 @@ CASES = [
     if not (stage in {"load", "embed", "index"} and field in BY_CONTENT)
     if not (isinstance(config, ApiEmbed) and field in HOW_ASKED)
     if not (isinstance(config, NamesConfig) and field in HOW_NAMES_ARE_ASKED)
-    if not (stage in {"pair", "shingle"} and field in CHOSEN_BY) and field not in BESIDE_ANOTHER
+    if not (stage in {"similar_vectors", "similar_texts"} and field in CHOSEN_BY)
+    and field not in BESIDE_ANOTHER
 ]
 
 
@@ -262,11 +263,13 @@ def test_every_section_of_a_topic_model_is_walked() -> None:
     assert set(TopicModelConfig.model_fields) - {"name", "seed", "runtime"} - elsewhere <= set(SECTIONS)
 
 
-@pytest.mark.parametrize("stage", ["pair", "shingle", "reduce", "map", "cluster", "evaluate"])
+@pytest.mark.parametrize(
+    "stage", ["similar_vectors", "similar_texts", "reduce", "map", "cluster", "evaluate"]
+)
 def test_the_seed_changes_the_key_if_a_stage_draws(stage: str) -> None:
     drawn = {
-        "pair": lambda seed: duplicates.similar_vectors(VectorMatchConfig(), "e", None, seed),
-        "shingle": lambda seed: duplicates.similar_texts(WordMatchConfig(), "t", None, seed),
+        "similar_vectors": lambda seed: duplicates.similar_vectors(VectorMatchConfig(), "e", None, seed),
+        "similar_texts": lambda seed: duplicates.similar_texts(WordMatchConfig(), "t", None, seed),
         "reduce": lambda seed: topics.reduce(ParallelUmapReduce(method="parallel_umap"), "e", "n", seed),
         "map": lambda seed: topics.reduce(topics.map_reduce(MapConfig()), "e", "n", seed),
         "cluster": lambda seed: topics.cluster(KMeansCluster(method="kmeans"), "e", "n", "r", seed),
@@ -396,3 +399,20 @@ def test_a_table_in_parts_comes_back_in_order(store: ArtifactStore) -> None:
             writer.save_table(f"documents/part-{number:05d}", pl.DataFrame({"n": [number]}))
     found = store.table(store.committed(recipe, writer), "documents").collect()
     assert found["n"].to_list() == list(range(12))
+
+
+@pytest.mark.parametrize(
+    ("stage", "key"),
+    {
+        "similar_vectors": "737001b0f689c910c117bf7beb1424d9",
+        "similar_texts": "c07f59dc911858243f893cf73072163e",
+        "labelled_texts": "1198e0ea40a9c856cdc13faf8b1887f9",
+        "compare_methods": "44b779e22fff2a0c974c7eb0f236013b",
+        "measure": "f34fe3d38f40a8489c6cfc6ce9aae69f",
+        "new_documents": "617761371e2f8ba18d66196f83961ef4",
+        "merge_batches": "af9b2f36fd346492a1c68a32b9e5dc26",
+    }.items(),
+)
+def test_a_stage_with_a_better_name_keeps_its_keys(stage: str, key: str) -> None:
+    """The keys were printed by the code before, in which the stages had their names of 0.1.0."""
+    assert Recipe(stage, "things", 2, {"a": 1}, {"b": "c"}, {"d": "e"}, 3).key == key

@@ -13,7 +13,7 @@ from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.configs.sections.gates import GatesConfig
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.report import ReportConfig
-from topicflow.configs.sections.update import ArriveConfig, DriftConfig, MatchConfig
+from topicflow.configs.sections.update import DriftConfig, MatchConfig, NewDocumentsConfig
 from topicflow.tasks.publish import recipes as publish_recipes
 from topicflow.tasks.store.artifact_store import Recipe
 from topicflow.tasks.updates import recipes as updates
@@ -22,20 +22,20 @@ from topicflow.tasks.updates.update_steps import FITTED_BY, fit_settings
 LOAD = LoadConfig(path="a.csv")
 OVERVIEW = (EvaluateConfig(), CountConfig(), ReportConfig(), "name", {"batches": "b"}, "names")
 SECTIONS: dict[str, BaseModel] = {
-    "arrive": ArriveConfig(watermark="t", since="2024-01-01", until="2025-01-01"),
+    "new_documents": NewDocumentsConfig(watermark="t", since="2024-01-01", until="2025-01-01"),
     "drift": DriftConfig(),
     "match": MatchConfig(),
     "gate": GatesConfig(),
 }
 RECIPES: dict[str, Callable[[Any], Recipe]] = {
-    "arrive": lambda c: updates.new_documents(LOAD, c, "source", "state"),
+    "new_documents": lambda c: updates.new_documents(LOAD, c, "source", "state"),
     "drift": lambda c: updates.drift(c, {"labels": "l"}, 1),
     "match": lambda c: updates.lineage(c, {"labels": "l"}),
     "gate": lambda c: publish_recipes.gate(c, {"overview": "o"}, None),
 }
 BARE: dict[str, Callable[[], Recipe]] = {
     "assign": lambda: updates.assign({"cells": "c"}),
-    "gather": lambda: updates.merged_batches(["a", "b"]),
+    "merge_batches": lambda: updates.merged_batches(["a", "b"]),
     "overview": lambda: updates.overview(*OVERVIEW),
 }
 OTHERS: dict[str, Any] = {
@@ -72,7 +72,7 @@ def test_a_bumped_version_changes_the_key(stage: str, bump: Callable[..., None])
 
 
 def test_inputs_change_the_keys() -> None:
-    config = ArriveConfig()
+    config = NewDocumentsConfig()
     assert (
         updates.new_documents(LOAD, config, "s", "").key
         != updates.new_documents(LOAD, config, "s", "state").key
@@ -107,7 +107,7 @@ def test_only_what_decides_a_fit_causes_another_one() -> None:
         "seed": 1, "embed": {"prompt": "p"}, "neighbors": {"n_neighbors": 9}, "reduce": {"n_components": 32},
         "map": {"min_dist": 0.5}, "cluster": {"min_cluster_size": 50}, "count": {"lowercase": False},
         "label": {"top_n_words": 5}, "name": "other", "period": "1d", "load": {"path": "b.csv"},
-        "arrive": {"late": "leave", "watermark": "t"}, "drift": {"max_psi": 9.0}, "match": {"weight": 0.1},
+        "new_documents": {"late": "leave", "watermark": "t"}, "drift": {"max_psi": 9.0}, "match": {"weight": 0.1},
         "evaluate": {"sample": 50}, "report": {"title": "t"}, "gates": {"min_topics": 2}, "runtime": {"store": "s"},
         "names": {"url": "http://h/v1", "model": "m"},
     }  # fmt: skip

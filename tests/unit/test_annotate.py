@@ -11,7 +11,7 @@ from tests.fakes import save, save_documents
 from tests.runs import complete, fail
 from topicflow.configs.sections.classify import LabelsConfig
 from topicflow.tasks.classify.label_sources import read_labels
-from topicflow.tasks.classify.labelled_texts import annotate
+from topicflow.tasks.classify.labelled_texts import labelled_texts
 from topicflow.tasks.encoding.spaces import check_space, space_of
 from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.execution.context import Context
@@ -36,7 +36,7 @@ def annotated(store: ArtifactStore, tmp_path: Path, labels: dict[str, str], **co
     path = tmp_path / "labels.csv"
     rows = {"doc_id": list(labels), "label": list(labels.values())}
     pl.DataFrame(rows, schema={"doc_id": pl.String, "label": pl.String}).write_csv(path)
-    return annotate.fn(Context(store), *stored(store), LabelsConfig(path=str(path), **config), tmp_path)
+    return labelled_texts.fn(Context(store), *stored(store), LabelsConfig(path=str(path), **config), tmp_path)
 
 
 GOOD = {"d0": "cat", "d2": "cat", "d1": "dog", "d3": "dog"}
@@ -91,10 +91,12 @@ def test_no_labels_at_all(store: ArtifactStore, tmp_path: Path) -> None:
     ):
         annotated(store, tmp_path, {"d0": ""})
     with pytest.raises(DataError, match=r"nowhere\.csv: cannot be read"):
-        annotate.fn(Context(store), *stored(store), LabelsConfig(path="nowhere.csv"), tmp_path)
+        labelled_texts.fn(Context(store), *stored(store), LabelsConfig(path="nowhere.csv"), tmp_path)
     (tmp_path / "other.csv").write_text("id,label\nd0,cat\n")
     with pytest.raises(DataError, match=r"other\.csv: no column 'doc_id'; there are: 'id', 'label'"):
-        annotate.fn(Context(store), *stored(store), LabelsConfig(path=str(tmp_path / "other.csv")), tmp_path)
+        labelled_texts.fn(
+            Context(store), *stored(store), LabelsConfig(path=str(tmp_path / "other.csv")), tmp_path
+        )
 
 
 def test_contradictions_may_be_dropped(store: ArtifactStore, tmp_path: Path) -> None:
@@ -150,11 +152,11 @@ def test_what_a_row_without_labels_means(store: ArtifactStore, tmp_path: Path) -
 def test_a_corpus_that_grows_leaves_the_annotations(store: ArtifactStore, tmp_path: Path) -> None:
     first = annotated(store, tmp_path, GOOD)
     config = LabelsConfig(path=str(tmp_path / "labels.csv"))
-    again = annotate.fn(
+    again = labelled_texts.fn(
         Context(store), *stored(store, [*TEXTS, "a new text"], name="grown"), config, tmp_path
     )
     assert again.data == first  # a hit: what was trained on it stays one
-    other = annotate.fn(Context(store), *stored(store, encoder="other"), config, tmp_path)
+    other = labelled_texts.fn(Context(store), *stored(store, encoder="other"), config, tmp_path)
     assert other.key != first.key  # another space
     assert annotated(store, tmp_path, GOOD | {"d4": "cat"}).key != first.key
 

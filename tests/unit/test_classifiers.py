@@ -16,7 +16,7 @@ from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.classify.class_topics import number_classes
 from topicflow.tasks.classify.classifier_files import classifier_key
 from topicflow.tasks.classify.classifiers import Classifier, export_setfit, load_classifier
-from topicflow.tasks.classify.compare_methods import Trial, contest, plan_trials, split_of, summarize
+from topicflow.tasks.classify.compare_methods import Trial, compare_methods, plan_trials, split_of, summarize
 from topicflow.tasks.classify.predict import predict, sure_classes
 from topicflow.tasks.classify.setfit_training import embed_for_training, pair_loss, tune_body
 from topicflow.tasks.classify.train import train
@@ -189,13 +189,13 @@ def test_setfit_is_recommended_only_if_it_is_significantly_better(tiny: Path) ->
 def test_the_line_with_setfit(store: ArtifactStore, tiny: Path, corpus: Corpus, tmp_path: Path) -> None:
     annotations = annotations_of(store, corpus, tiny)
     config = config_of(tiny, predict={"method": "setfit"})
-    comparison = contest.fn(Context(store), annotations, config)
+    comparison = compare_methods.fn(Context(store), annotations, config)
     table = store.table(comparison, "trials").collect()
     assert table["method"].to_list() == ["probe", "setfit"] * 2
     assert len(store.hits("trials")) == 4
-    assert contest.fn(Context(store), annotations, config).data == comparison
+    assert compare_methods.fn(Context(store), annotations, config).data == comparison
     more = config_of(tiny, compare={"n_splits": 3}, predict={"method": "setfit"})
-    assert contest.fn(Context(store), annotations, more).key != comparison.key
+    assert compare_methods.fn(Context(store), annotations, more).key != comparison.key
     assert len(store.hits("trials")) == 6  # two more, and none again
 
     trained = train.fn(Context(store), annotations, comparison, config)
@@ -262,7 +262,9 @@ def planted(
 
 def probe_of(store: ArtifactStore, annotations: ArtifactRef, tiny: Path) -> ArtifactRef:
     config = config_of(tiny, setfit={"enabled": False})
-    return train.fn(Context(store), annotations, contest.fn(Context(store), annotations, config), config)
+    return train.fn(
+        Context(store), annotations, compare_methods.fn(Context(store), annotations, config), config
+    )
 
 
 def test_predictions_and_suggestions(store: ArtifactStore, tiny: Path, corpus: Corpus) -> None:

@@ -10,6 +10,8 @@ import pytest
 from topicflow.configs.flows.names import FLOWS
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.flows.train_classifier import TrainClassifierConfig
+from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
+from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.configs.paths import WORK_FOLDER, absolute_paths, in_work_folder
 from topicflow.configs.read import apply_override, dump_config, explain, load_config, parse_config
 from topicflow.configs.sections.cluster import KMeansCluster
@@ -414,3 +416,17 @@ def test_a_folder_that_a_worker_deletes_is_refused(tmp_path: Path, monkeypatch: 
         in_work_folder(parse())
     monkeypatch.chdir("/")
     assert in_work_folder(parse()).runtime.runs == "/runs"
+
+
+def test_sections_keep_their_names_of_0_1_0() -> None:
+    old = parse_config({"load": LOAD, "arrive": {"watermark": "day"}}, UpdateTopicsConfig, "c.toml")
+    assert old.new_documents.watermark == "day"
+    assert "[new_documents]" in dump_config(old)
+    values = {"load": LOAD, "judge": {"sample": 50}, "examples": {"method": "classes", "path": "pairs.csv"}}
+    assert parse_config(values, TuneEmbeddingsConfig, "c.toml").measure.sample == 50
+    with pytest.raises(ValueError, match=r"^c\.toml: unknown key 'judge'; known here"):
+        parse_config(
+            {"load": LOAD, "judge": {}, "measure": {}, "examples": values["examples"]},
+            TuneEmbeddingsConfig,
+            "c.toml",
+        )

@@ -12,8 +12,8 @@ from topicflow.tasks.core.duplicates import leaders as leading
 from topicflow.tasks.core.duplicates.leaders import jaccard, leaders
 from topicflow.tasks.core.duplicates.pairs import Pairs
 from topicflow.tasks.duplicates.deduplicate import WAYS, deduplicate
-from topicflow.tasks.duplicates.similar_texts import shingle
-from topicflow.tasks.duplicates.similar_vectors import pair
+from topicflow.tasks.duplicates.similar_texts import similar_texts
+from topicflow.tasks.duplicates.similar_vectors import similar_vectors
 from topicflow.tasks.duplicates.whole_texts import with_copied_pairs
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -42,9 +42,13 @@ def duplicates(
 ) -> ArtifactRef:
     documents, embeddings = own
     base, base_vectors = against or (None, None)
-    pairs = {"pair": ref_of(pair.fn(Context(store, 1, RUNTIME), embeddings, base_vectors, config))}
+    pairs = {
+        "similar_vectors": ref_of(
+            similar_vectors.fn(Context(store, 1, RUNTIME), embeddings, base_vectors, config)
+        )
+    }
     if isinstance(config, BothDeduplicate):
-        pairs["shingle"] = ref_of(shingle.fn(Context(store, 1, RUNTIME), documents, base, config))
+        pairs["similar_texts"] = ref_of(similar_texts.fn(Context(store, 1, RUNTIME), documents, base, config))
     return ref_of(deduplicate.fn(Context(store), documents, pairs, base, config))
 
 

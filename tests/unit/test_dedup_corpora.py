@@ -15,8 +15,8 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.duplicates.minhash import shingled
 from topicflow.tasks.documents.docstrings import collect
 from topicflow.tasks.duplicates.deduplicate import deduplicate
-from topicflow.tasks.duplicates.similar_texts import shingle
-from topicflow.tasks.duplicates.similar_vectors import pair
+from topicflow.tasks.duplicates.similar_texts import similar_texts
+from topicflow.tasks.duplicates.similar_vectors import similar_vectors
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
@@ -51,9 +51,13 @@ def found(store: ArtifactStore, texts: list[str], vectors: np.ndarray, base: Any
     base_documents, base_embeddings = base[:2] if base else (None, None)
     pairs: dict[str, Any] = {}
     if config.method != "minhash":
-        pairs["pair"] = pair.fn(Context(store, 1, RUNTIME), embeddings, base_embeddings, config)
+        pairs["similar_vectors"] = similar_vectors.fn(
+            Context(store, 1, RUNTIME), embeddings, base_embeddings, config
+        )
     if config.method != "embedding":
-        pairs["shingle"] = shingle.fn(Context(store, 1, RUNTIME), documents, base_documents, config)
+        pairs["similar_texts"] = similar_texts.fn(
+            Context(store, 1, RUNTIME), documents, base_documents, config
+        )
     duplicates = deduplicate.fn(Context(store), documents, pairs, base_documents, config)
     assert isinstance(duplicates, ArtifactRef)
     return documents, embeddings, pairs, duplicates

@@ -1,4 +1,4 @@
-"""The stages pair, shingle, deduplicate and keep: hit, miss, changed config, resumed; kept documents; bad input."""
+"""Stages of near-duplicates: hit, miss, changed config, resumed; kept documents; bad input."""
 
 import time
 from typing import Any
@@ -13,8 +13,8 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.duplicates import similar_texts as shingle_module
 from topicflow.tasks.duplicates import similar_vectors as pair_module
 from topicflow.tasks.duplicates.deduplicate import WAYS, deduplicate, keep
-from topicflow.tasks.duplicates.similar_texts import shingle
-from topicflow.tasks.duplicates.similar_vectors import pair, sign
+from topicflow.tasks.duplicates.similar_texts import similar_texts
+from topicflow.tasks.duplicates.similar_vectors import sign, similar_vectors
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -45,11 +45,13 @@ class Corpus:
         pairs = {}
         if not isinstance(config, MinhashDeduplicate):
             base = against.embeddings if against else None
-            pairs["pair"] = ref_of(pair.fn(Context(self.store, 1, RUNTIME), self.embeddings, base, config))
+            pairs["similar_vectors"] = ref_of(
+                similar_vectors.fn(Context(self.store, 1, RUNTIME), self.embeddings, base, config)
+            )
         base_documents = against.documents if against else None
         if not isinstance(config, EmbeddingDeduplicate):
-            found = shingle.fn(Context(self.store, 1, RUNTIME), self.documents, base_documents, config)
-            pairs["shingle"] = ref_of(found)
+            found = similar_texts.fn(Context(self.store, 1, RUNTIME), self.documents, base_documents, config)
+            pairs["similar_texts"] = ref_of(found)
         return ref_of(deduplicate.fn(Context(self.store), self.documents, pairs, base_documents, config))
 
     def kept(self, config: Any, against: "Corpus | None" = None) -> list[int]:
@@ -212,13 +214,13 @@ def test_a_killed_search_continues_where_it_was(
 
     monkeypatch.setattr(pair_module, "pairs_of_tables", dies)
     with pytest.raises(KeyboardInterrupt):
-        pair.fn(Context(store, 1, RUNTIME), corpus.embeddings, None, config)
+        similar_vectors.fn(Context(store, 1, RUNTIME), corpus.embeddings, None, config)
     monkeypatch.setattr(
         pair_module,
         "pairs_of_tables",
         lambda tables, *rest: (searched.append(tables.start), real(tables, *rest))[1],
     )
-    found = ref_of(pair.fn(Context(store, 1, RUNTIME), corpus.embeddings, None, config))
+    found = ref_of(similar_vectors.fn(Context(store, 1, RUNTIME), corpus.embeddings, None, config))
     assert searched == sorted(set(searched))
     assert len(searched) == -(-store.meta(found)["plan"]["n_tables"] // 2)
     assert store.meta(found)["n_pairs"] == 200
@@ -226,7 +228,7 @@ def test_a_killed_search_continues_where_it_was(
     assert store.meta(found)["search"] == "lsh"
 
     whole = ArtifactStore(store.root.with_name("other"))
-    again = ref_of(pair.fn(Context(whole, 1, RUNTIME), spread(whole).embeddings, None, config))
+    again = ref_of(similar_vectors.fn(Context(whole, 1, RUNTIME), spread(whole).embeddings, None, config))
     np.testing.assert_array_equal(whole.array(again, "pairs"), store.array(found, "pairs"))
 
 
@@ -243,7 +245,7 @@ def test_signatures_are_made_once_and_found_by_later_corpora(
         lambda vectors, *rest: (signed.append(len(vectors)), real(vectors, *rest))[1],
     )
     new = spread(store, 30, "new")
-    found = ref_of(pair.fn(Context(store, 1, RUNTIME), new.embeddings, base.embeddings, config))
+    found = ref_of(similar_vectors.fn(Context(store, 1, RUNTIME), new.embeddings, base.embeddings, config))
     assert signed == [30]
     assert [made.kind, made.key] in store.meta(found)["beside"]
     pairs = store.array(found, "pairs")
@@ -256,14 +258,14 @@ def test_shingles_are_made_once_and_found_by_later_corpora(
     config = MinhashDeduplicate(method="minhash")
     texts = [f"a b c d e f {i // 2} g h i j k l m" for i in range(50)]
     base = save_documents(store, texts)
-    shingle.fn(Context(store, 1, RUNTIME), base, None, config)
+    similar_texts.fn(Context(store, 1, RUNTIME), base, None, config)
     shingled: list[int] = []
     real = shingle_module.shingled
     monkeypatch.setattr(
         shingle_module, "shingled", lambda texts, width: (shingled.append(len(texts)), real(texts, width))[1]
     )
     new = save_documents(store, [texts[4], "x y z", texts[7] + " n"], "new")
-    found = ref_of(shingle.fn(Context(store, 1, RUNTIME), new, base, config))
+    found = ref_of(similar_texts.fn(Context(store, 1, RUNTIME), new, base, config))
     assert shingled == [3]
     assert (store.array(found, "pairs")[:, 1] >= 50).all()
     assert store.array(found, "first")[50:].tolist() == [4, 51, 52]
@@ -272,11 +274,11 @@ def test_shingles_are_made_once_and_found_by_later_corpora(
 def test_shingles_in_parts_are_those_of_one(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"a b c d e f {i // 2} g h i j k l m" for i in range(50)]
     config = MinhashDeduplicate(method="minhash")
-    whole = ref_of(shingle.fn(Context(store, 1, RUNTIME), save_documents(store, texts), None, config))
+    whole = ref_of(similar_texts.fn(Context(store, 1, RUNTIME), save_documents(store, texts), None, config))
     monkeypatch.setattr(shingle_module, "SHINGLED_ROWS", 7)
     monkeypatch.setattr(shingle_module, "BANDS_A_PART", 3)
     other = ArtifactStore(store.root.with_name("other"))
-    parts = ref_of(shingle.fn(Context(other, 1, RUNTIME), save_documents(other, texts), None, config))
+    parts = ref_of(similar_texts.fn(Context(other, 1, RUNTIME), save_documents(other, texts), None, config))
     assert whole.key == parts.key
     for name in ("pairs", "similarities", "first"):
         np.testing.assert_array_equal(store.array(whole, name), other.array(parts, name))
@@ -295,9 +297,10 @@ def test_a_vector_without_direction_is_named(
     vectors[4] = bad
     embeddings = save(store, "embeddings", {"embeddings": vectors})
     with pytest.raises(
-        DataError, match=f"pair: embeddings row 4 contains {said}; correct or leave out that document"
+        DataError,
+        match=f"similar_vectors: embeddings row 4 contains {said}; correct or leave out that document",
     ):
-        pair.fn(Context(store, 1, RUNTIME), embeddings, None, EmbeddingDeduplicate(search=search))
+        similar_vectors.fn(Context(store, 1, RUNTIME), embeddings, None, EmbeddingDeduplicate(search=search))
 
 
 @pytest.mark.parametrize("search", ["exact", "lsh"])
@@ -308,8 +311,8 @@ def test_a_vector_without_direction_in_the_corpus_looked_up_is_named(
     bad[2] = np.inf
     own = save(store, "embeddings", {"embeddings": good})
     base = save(store, "embeddings", {"embeddings": bad}, name="base")
-    with pytest.raises(DataError, match="pair: against row 2 contains NaN or infinite values"):
-        pair.fn(Context(store, 1, RUNTIME), own, base, EmbeddingDeduplicate(search=search))
+    with pytest.raises(DataError, match="similar_vectors: against row 2 contains NaN or infinite values"):
+        similar_vectors.fn(Context(store, 1, RUNTIME), own, base, EmbeddingDeduplicate(search=search))
 
 
 @pytest.mark.parametrize("search", ["exact", "lsh"])
@@ -323,7 +326,9 @@ def test_one_document_and_all_documents_equal(store: ArtifactStore, n: int, sear
     figures = store.json(ref, "figures")
     assert (figures["n_kept"], figures["n_duplicates"], figures["recall"]) == (1, n - 1, None)
     assert (
-        store.meta(ref_of(pair.fn(Context(store, 1, RUNTIME), corpus.embeddings, None, config)))["n_pairs"]
+        store.meta(ref_of(similar_vectors.fn(Context(store, 1, RUNTIME), corpus.embeddings, None, config)))[
+            "n_pairs"
+        ]
         == 0
     )
 
@@ -347,7 +352,7 @@ def test_vectors_of_two_widths_are_refused(store: ArtifactStore) -> None:
     own = save(store, "embeddings", {"embeddings": np.eye(3, dtype=np.float32)})
     other = save(store, "embeddings", {"embeddings": np.eye(4, dtype=np.float32)}, name="other")
     with pytest.raises(DataError, match=r"3 dimensions, those of \[against\] 4"):
-        pair.fn(Context(store, 1, RUNTIME), own, other, EmbeddingDeduplicate())
+        similar_vectors.fn(Context(store, 1, RUNTIME), own, other, EmbeddingDeduplicate())
 
 
 @pytest.mark.parametrize(

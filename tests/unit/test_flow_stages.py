@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from prefect.client.schemas.actions import ArtifactCreate
 
+from tests.record_stage_code import all_versions
 from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.flows.running.current import current_run
 from topicflow.flows.running.stages import Stages
 from topicflow.tasks.errors import StageError
 from topicflow.tasks.execution.context import Context
+from topicflow.tasks.execution.progress import artifact_key
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
@@ -98,3 +101,8 @@ def test_a_publisher_gets_the_store_everything_made_and_the_current_run(stages: 
     with current_run(config) as current:
         record = stages.publish(publish, config, "more")  # type: ignore[arg-type]
     assert record["given"] == (stages.context.store, config, {"load": made}, "more", current.run)
+
+
+@pytest.mark.parametrize("stage", ["embed_all", "embed_again", *all_versions()])
+def test_prefect_takes_the_key_of_a_stages_progress(stage: str) -> None:
+    assert ArtifactCreate(key=artifact_key(stage)).key == artifact_key(stage)

@@ -124,3 +124,11 @@ def test_a_series_whose_newest_record_cannot_be_read_may_be_another_flows(tmp_pa
     damage(tmp_path, complete(tmp_path, 3))
     with pytest.raises(ArtifactError, match="cannot be read"):
         check_series(tmp_path, "topics", "topic_model")
+
+
+def test_a_record_of_0_1_0_has_the_stages_of_today(tmp_path: Path) -> None:
+    stages = [{"stage": old, "kind": "any", "key": old} for old in ("load", "arrive", "pair", "reembed")]
+    record = read_run(complete(tmp_path, 1, stages=stages).folder(tmp_path))
+    assert isinstance(record, dict)
+    names = [stage["stage"] for stage in record["stages"]]
+    assert names == ["load", "new_documents", "similar_vectors", "embed_again"]

@@ -15,7 +15,7 @@ from topicflow.tasks.documents.identity import KnownDocuments, digests_of_ids, d
 from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
-from topicflow.tasks.updates.new_documents import new_documents
+from topicflow.tasks.updates.new_documents import arrived_documents
 from topicflow.tasks.updates.sieve import Sieve
 
 N = 60
@@ -80,7 +80,7 @@ def test_an_older_chain_knows_its_documents(
     with monkeypatch.context() as patched:
         _as_version_1(patched, bump)
         begun = tell(day(KINDS[kind](table[:N]))(tmp_path))
-    bump("arrive", to=2)
+    bump("new_documents", to=2)
     assert begun["n_documents"] == N
     again = tell(day(KINDS[other](table[:N]))(tmp_path))
     assert (again["state"], again["source"]["n_known"]) == ("unchanged", N)
@@ -100,7 +100,7 @@ def test_ids_of_an_older_chain_are_known(
     with monkeypatch.context() as patched:
         _as_version_1(patched, bump)
         tell(numbered(N, pl.Float64)(tmp_path))
-    bump("arrive", to=2)
+    bump("new_documents", to=2)
     assert tell(numbered(N, pl.Float64)(tmp_path))["state"] == "unchanged"
     assert tell(numbered(N, pl.Int64)(tmp_path))["state"] == "unchanged"
     assert tell(numbered(N + 3, pl.Float64)(tmp_path))["update"]["n_new"] == 3
@@ -118,7 +118,7 @@ def _as_version_1(patched: pytest.MonkeyPatch, bump: Callable[..., None]) -> Non
         return text_digests(joined)[:, 0]
 
     patched.setattr(Sieve, "identify", identify)
-    bump("arrive", to=1)
+    bump("new_documents", to=1)
 
 
 # --- the functions ---
@@ -165,7 +165,7 @@ def new_times(folder: Path, record: Any) -> list[str]:
     """Return the days of the documents of a run, as they were read."""
     store = ArtifactStore(folder / "store")
     (key,) = (stage["key"] for stage in record["stages"] if stage["stage"] == "load")
-    documents = new_documents(store, ArtifactRef("arrivals", key, "arrive"))
+    documents = arrived_documents(store, ArtifactRef("arrivals", key, "new_documents"))
     return store.table(documents, "documents").collect()["timestamp"].dt.strftime("%Y-%m-%d").to_list()
 
 
@@ -187,7 +187,7 @@ def test_a_chain_keeps_the_order_of_dates_that_it_decided(
             tmp_path,
             second,
             load=BY_TEXT,
-            arrive={"late": "leave"},
+            new_documents={"late": "leave"},
             cluster={"min_cluster_size": 5},
         )
     )

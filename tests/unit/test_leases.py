@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,24 @@ OTHER = Recipe(stage="reduce", kind="reduced", version=1, config={"n": 2})
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "POLL_S", 0.01)
+
+
+@pytest.fixture
+def asked_again(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Return a function that returns after a waiting thread has asked for its lease twice more."""
+    asked = threading.Semaphore(0)
+
+    def sleep(seconds: float) -> None:
+        asked.release()
+        time.sleep(seconds)
+
+    def twice_more() -> None:
+        while asked.acquire(blocking=False):
+            pass
+        assert all(asked.acquire(timeout=20) for _ in range(3))  # one may have begun before
+
+    monkeypatch.setattr(leases, "time", SimpleNamespace(sleep=sleep))
+    return twice_more
 
 
 def make(store: ArtifactStore, recipe: Recipe = RECIPE, seconds: float = 0.0) -> tuple[ArtifactRef, bool]:
@@ -65,7 +84,9 @@ def test_only_one_of_several_runs_computes(store: ArtifactStore, n: int) -> None
     assert list((store.root / ".leases").iterdir()) == []
 
 
-def test_a_run_waits_for_another_ones_artifact_and_a_plan_does_not(store: ArtifactStore) -> None:
+def test_a_run_waits_for_another_ones_artifact_and_a_plan_does_not(
+    store: ArtifactStore, asked_again: Callable[[], None]
+) -> None:
     assert store.find(RECIPE) is None  # this thread is to make it
     answers: list[object] = []
     waiting = threading.Thread(target=lambda: answers.append(store.find(RECIPE)))
@@ -74,7 +95,7 @@ def test_a_run_waits_for_another_ones_artifact_and_a_plan_does_not(store: Artifa
     at_once(1, lambda: answers.append(store.find(RECIPE, claim=False)))
     assert (answers, time.monotonic() - began < 1) == ([None], True)
     at_once(1, lambda: make(store, OTHER))  # another artifact
-    time.sleep(0.1)
+    asked_again()
     assert waiting.is_alive()
     made, _ = make(store)
     waiting.join(5)
@@ -121,6 +142,7 @@ HOLDER = """
 import sys, time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.artifact_store import ArtifactStore
@@ -133,7 +155,7 @@ with store.writing(recipe) as writer:
 """
 
 
-def test_a_killed_holder_frees_it(store: ArtifactStore) -> None:
+def test_a_killed_holder_frees_it(store: ArtifactStore, asked_again: Callable[[], None]) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(store.root)], env=clean_environment(), stdout=subprocess.PIPE
     )
@@ -142,7 +164,7 @@ def test_a_killed_holder_frees_it(store: ArtifactStore) -> None:
     answers: list[object] = []
     waiting = threading.Thread(target=lambda: answers.append(make(store)[1]))
     waiting.start()
-    time.sleep(0.3)
+    asked_again()
     assert waiting.is_alive()
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()

@@ -18,8 +18,8 @@ from topicflow.configs.sections.deduplicate import (
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.duplicates.deduplicate import deduplicate
 from topicflow.tasks.duplicates.report_duplicates import N_LEAST, duplicate_block
-from topicflow.tasks.duplicates.similar_texts import shingle
-from topicflow.tasks.duplicates.similar_vectors import pair
+from topicflow.tasks.duplicates.similar_texts import similar_texts
+from topicflow.tasks.duplicates.similar_vectors import similar_vectors
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
@@ -32,9 +32,9 @@ def block(store: ArtifactStore, texts: list[str], angles: list[float], config: A
     if not isinstance(config, MinhashDeduplicate):
         vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
         embeddings = save(store, "embeddings", {"embeddings": vectors})
-        pairs["pair"] = pair.fn(Context(store, 1, RUNTIME), embeddings, None, config)
+        pairs["similar_vectors"] = similar_vectors.fn(Context(store, 1, RUNTIME), embeddings, None, config)
     if not isinstance(config, EmbeddingDeduplicate):
-        pairs["shingle"] = shingle.fn(Context(store, 1, RUNTIME), documents, None, config)
+        pairs["similar_texts"] = similar_texts.fn(Context(store, 1, RUNTIME), documents, None, config)
     duplicates = deduplicate.fn(Context(store), documents, pairs, None, config)
     assert isinstance(duplicates, ArtifactRef)
     table = store.table(documents, "documents").select("doc_id", "text").collect()

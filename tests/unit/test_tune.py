@@ -22,7 +22,7 @@ from topicflow.configs.sections.tuning import (
     AdapterTune,
     ClassExamples,
     FullTune,
-    JudgeConfig,
+    MeasureConfig,
     PairExamples,
     SplitExamples,
     TripletExamples,
@@ -42,7 +42,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Rec
 from topicflow.tasks.topics import label as labelling
 from topicflow.tasks.tuning.example_set import ExampleSet, read_examples
 from topicflow.tasks.tuning.examples import HELD_OUT, examples
-from topicflow.tasks.tuning.measure_spaces import judge, measure_space
+from topicflow.tasks.tuning.measure_spaces import measure, measure_space
 from topicflow.tasks.tuning.tune import fit_adapter, tune
 
 CORPUS = planted_corpus(n_per_topic=50, n_noise=0, seed=1)
@@ -73,7 +73,7 @@ class Line:
                 "load": {"path": "documents.parquet"},
                 "examples": {"path": str(labels)},
                 "embed": {"model": str(tiny)},
-                "judge": {"neighbors": (5, 20)},
+                "measure": {"neighbors": (5, 20)},
                 "runtime": self.runtime.model_dump(),
                 **tuning,
             }
@@ -90,9 +90,10 @@ class Line:
         encoding = tuned_encoding(store, config, tuned)
         moved = made(embed.fn(Context(store, runtime=runtime), self.documents, encoding))
         spaces = (chosen, raw, moved, (config.embed, encoding))
-        judged = made(judge.fn(Context(store, config.seed, runtime), *spaces, config.judge))
+        judged = made(measure.fn(Context(store, config.seed, runtime), *spaces, config.measure))
         return {
-            "load": self.documents, "examples": chosen, "embed": raw, "tune": tuned, "re-embed": moved, "judge": judged,
+            "load": self.documents, "examples": chosen, "embed": raw, "tune": tuned, "embed_again": moved,
+            "measure": judged,
         }  # fmt: skip
 
     def publish(self, stages: dict[str, ArtifactRef]) -> dict[str, Any]:
@@ -132,10 +133,10 @@ def test_an_adapter_is_made_once_and_moves_vectors_that_are_there(line: Line, en
     files = find_adapter(store, SentenceTransformersEmbed(adapter=tuned.key), about["encoder"], line.runtime)
     assert files is not None
     raw = np.asarray(store.array(first["embed"], "embeddings"))
-    moved = np.asarray(store.array(first["re-embed"], "embeddings"))
+    moved = np.asarray(store.array(first["embed_again"], "embeddings"))
     np.testing.assert_array_equal(moved, load_adapter(store, files.ref).apply(raw))
     np.testing.assert_allclose(np.linalg.norm(moved, axis=1), 1.0, atol=1e-5)
-    metrics = store.json(first["judge"], "metrics")
+    metrics = store.json(first["measure"], "metrics")
     assert metrics["tuned_top_20"] > metrics["raw_top_20"] + 0.1
     assert metrics["n_held_out"] == 45
     assert metrics["chance"] == pytest.approx(14 / 44)
@@ -185,7 +186,7 @@ def test_a_run_its_folder_or_its_key_name_the_adapter_and_keys_hold_its_content(
         chain = chain_recipes(line.store, config, line.documents)
         keys.add(chain["embed"].key)
         assert chain["embed"].identity["adapter"] == key
-    assert keys == {stages["re-embed"].key}
+    assert keys == {stages["embed_again"].key}
     plain = TopicModelConfig(load={"path": "a"}, embed=line.config.embed, runtime=line.runtime)
     before, after = (chain_recipes(line.store, c, line.documents) for c in (plain, config))
     assert {stage for stage in before if before[stage].key == after[stage].key} == {"count"}
@@ -289,11 +290,11 @@ def test_cleaning_keeps_the_adapter_of_a_run_that_was_made_with_it(line: Line) -
     stages = line.run()
     folder = Path(line.runtime.runs) / "reviews" / "20260101-000000-aaaaaa"
     folder.mkdir(parents=True)
-    moved = {"stage": "embed", "kind": "embeddings", "key": stages["re-embed"].key}
+    moved = {"stage": "embed", "kind": "embeddings", "key": stages["embed_again"].key}
     record = {"run_id": folder.name, "name": "reviews", "state": "completed", "stages": [moved]}
     (folder / "run.json").write_text(json.dumps(record))
     removed = {(one.kind, one.key) for one in collect_garbage(line.store, [folder.parents[1]], 0.0)}
-    assert ("judgements", stages["judge"].key) in removed
+    assert ("judgements", stages["measure"].key) in removed
     assert ("adapters", stages["tune"].key) not in removed
 
 
@@ -332,7 +333,7 @@ def test_pairs_and_triplets_tune_what_held_out_ones_measure(
     }
     line = Line(store, tiny, tmp_path / "runs", split={"held_out": 0.4, "validation": 0.0}, **given)
     stages = line.run()
-    metrics = store.json(stages["judge"], "metrics")
+    metrics = store.json(stages["measure"], "metrics")
     assert metrics[f"tuned_{figure}"] > metrics[f"raw_{figure}"]
     assert metrics["n_left_aside"] == 0  # what hangs together has one role
     record = line.publish(stages)
@@ -375,7 +376,7 @@ def test_positive_pairs_alone_and_graded_ones_tune_what_is_measured(
     line = Line(store, tiny, tmp_path / "runs", split={"held_out": 0.4, "validation": 0.2}, **given)
     stages = line.run()
     assert store.meta(stages["tune"])["loss"] == loss
-    metrics = store.json(stages["judge"], "metrics")
+    metrics = store.json(stages["measure"], "metrics")
     assert metrics[f"tuned_{figure}"] > metrics[f"raw_{figure}"]
     if method == "adapter":
         head = load_adapter(store, stages["tune"])
@@ -408,21 +409,23 @@ def test_full_tuning_gives_a_model_that_embed_can_name(
     assert (folder / "model.safetensors").exists()
     assert not [path for path in folder.rglob("*") if path.suffix in {".bin", ".pt", ".pkl"}]
     assert len(store.meta(stages["tune"])["losses"]) == 2
-    metrics = store.json(stages["judge"], "metrics")
+    metrics = store.json(stages["measure"], "metrics")
     assert metrics["tuned_top_20"] > metrics["raw_top_20"]
     record = line.publish(stages)
     named = embed_texts(
         store, pl.Series(CORPUS.texts[:3]), SentenceTransformersEmbed(model=record["model"]), line.runtime
     )
-    np.testing.assert_allclose(named, store.array(stages["re-embed"], "embeddings")[:3], atol=1e-6)
+    np.testing.assert_allclose(named, store.array(stages["embed_again"], "embeddings")[:3], atol=1e-6)
     with pytest.raises(ConfigError, match=r"tuned tuned the whole encoder; set embed\.model to its folder"):
         find_adapter(store, SentenceTransformersEmbed(adapter="tuned"), "any", line.runtime)
 
 
 def test_topics_of_the_pipeline_are_measured_too(line: Line) -> None:
     stages = line.run()
-    found = read_examples(line.store, stages["examples"], stages["re-embed"], line.config.embed, line.runtime)
-    figures = measure_space(found, JudgeConfig(neighbors=(5,), topics="pipeline"), 1, line.runtime)
+    found = read_examples(
+        line.store, stages["examples"], stages["embed_again"], line.config.embed, line.runtime
+    )
+    figures = measure_space(found, MeasureConfig(neighbors=(5,), topics="pipeline"), 1, line.runtime)
     assert set(figures) == {"top_5", "probe_accuracy", "probe_macro_f1", "nmi", "outlier_share"}
     assert 0 < figures["nmi"] <= 1
 
@@ -455,7 +458,7 @@ def test_topics_of_the_pipeline_are_measured_too(line: Line) -> None:
             "examples are whole documents",
         ),
         (
-            {"split": SplitExamples(), "judge": {"neighbors": (0,)}},
+            {"split": SplitExamples(), "measure": {"neighbors": (0,)}},
             "must be one or more different numbers of at least 1",
         ),
     ],

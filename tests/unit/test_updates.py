@@ -53,7 +53,7 @@ def test_new_documents_are_assigned_to_the_existing_topics(begun: tuple[Path, Re
         False,
     )
     assert {"assign", "drift"} <= set(stages(second))
-    assert not {"neighbors", "cluster", "gather"} & set(stages(second))
+    assert not {"neighbors", "cluster", "merge_batches"} & set(stages(second))
     table = documents_of(folder, second)
     assert table["doc_id"].to_list() == story()["id"].to_list()
     assert table["update"].to_list() == [1] * N_FIRST + [2] * 60
@@ -206,7 +206,7 @@ def test_late_documents_a_clock_that_went_back_and_columns_that_changed(
 ) -> None:
     late = new_topic(5, axis=0, start=10).with_columns(id="late-" + pl.col("id"))
     changed = pl.concat([story(), late]).with_columns(stars=pl.lit(3)).drop("truth")
-    left = tell(config_of(series, changed, arrive={"late": "leave"}))
+    left = tell(config_of(series, changed, new_documents={"late": "leave"}))
     assert (left["state"], left["source"]["n_late"], left["source"]["clock_went_back"]) == (
         "unchanged",
         5,
@@ -277,10 +277,10 @@ def test_a_clock_that_was_set_back_breaks_no_chain(series: Path) -> None:
 def test_backfill_is_one_run_per_period_in_order_and_continues(tmp_path: Path) -> None:
     config = config_of(tmp_path, story()).model_copy(update={"period": "1d"})
     due = list(due_periods(config, 3))
-    assert [each.arrive.until for each in due] == ["2024-01-07", "2024-01-08", "2024-01-09"]
+    assert [each.new_documents.until for each in due] == ["2024-01-07", "2024-01-08", "2024-01-09"]
     records = [tell(each) for each in due[:2]]
     assert [record["n_documents"] for record in records] == [144, 168]
-    assert [each.arrive.until for each in due_periods(config, 3)] == ["2024-01-09"]
+    assert [each.new_documents.until for each in due_periods(config, 3)] == ["2024-01-09"]
     (last,) = (tell(each) for each in due_periods(config, 3))
     assert documents_of(tmp_path, last)["doc_id"].to_list() == story()["id"].to_list()
     assert list(due_periods(config, 3)) == []
@@ -313,13 +313,13 @@ def test_the_config_refuses_what_updates_cannot_do(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"load\.split"):
         config_of(tmp_path, story(), load={"split": {}})
     with pytest.raises(ValueError, match="since and until need watermark"):
-        config_of(tmp_path, story(), arrive={"watermark": None, "until": "2024-01-05"})
+        config_of(tmp_path, story(), new_documents={"watermark": None, "until": "2024-01-05"})
     assert UpdateTopicsConfig.model_config["title"] == "update_topics"
 
 
 @pytest.mark.parametrize("since", ["2024-01-09T00:00:00", "2024-01-09T01:00:00+01:00"])
 def test_backfill_compares_moments_and_not_how_they_are_written(tmp_path: Path, since: str) -> None:
     config = config_of(tmp_path, story()).model_copy(update={"period": "1d"})
-    assert [each.arrive.until for each in due_periods(config, 1)] == ["2024-01-09"]
-    bounded = config.arrive.model_copy(update={"since": since})
-    assert list(due_periods(config.model_copy(update={"arrive": bounded}), 1)) == []
+    assert [each.new_documents.until for each in due_periods(config, 1)] == ["2024-01-09"]
+    bounded = config.new_documents.model_copy(update={"since": since})
+    assert list(due_periods(config.model_copy(update={"new_documents": bounded}), 1)) == []
