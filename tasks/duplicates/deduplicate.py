@@ -10,7 +10,7 @@ duplicates/
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,12 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.sections.deduplicate import AnyDeduplicate, GroupingConfig, WordMatchConfig
+from topicflow.configs.sections.deduplicate import (
+    AnyDeduplicate,
+    GroupingConfig,
+    VectorMatchConfig,
+    WordMatchConfig,
+)
 from topicflow.tasks.core.duplicates.groups import (
     among,
     centrality,
@@ -28,9 +33,11 @@ from topicflow.tasks.core.duplicates.groups import (
     group_documents,
     merged_firsts,
 )
-from topicflow.tasks.core.duplicates.pairs import Pairs, union, wilson_interval
+from topicflow.tasks.core.duplicates.pairs import Pairs, union
 from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.duplicates import recipes
+from topicflow.tasks.duplicates.found import Found, compared, read_found, vectors_of, with_crowds
+from topicflow.tasks.duplicates.recall import measured_recall
 from topicflow.tasks.duplicates.similar_vectors import read_plan
 from topicflow.tasks.duplicates.whole_texts import (
     SAME_TO_THE_END,
@@ -55,16 +62,6 @@ PART_ROWS = 65_536
 """Rows of the kept documents that are written at a time."""
 
 RowArray = NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class Found:
-    """The result of one method: the first document (n_base + n,) that each equals, pairs of firsts, the threshold."""
-
-    method: str
-    first: RowArray
-    pairs: Pairs
-    threshold: float
 
 
 @dataclass(frozen=True)
@@ -99,27 +96,24 @@ def deduplicate(
         methods = [read_found(store, name, ref, config) for name, ref in pairs.items()]
         whole = read_to_the_end(store, corpora, equal, pairs, methods, config)
         first = merged_firsts(equal, *(found.first for found in methods))
-        similar = among(first, union(found.pairs.at_least(found.threshold) for found in methods))
+        similar = duplicates_of(methods, first)
         order = keep_order(store, documents, config, similar, first, n_base)
-        duplicates = find_duplicates(first, similar, order, n_base, star=config.grouping == "star")
+        star, stored = config.grouping == "star", methods
+        if star:
+            methods = with_crowds(methods, first, similar, order, n_base)
+            similar = duplicates_of(methods, first)
+        duplicates = find_duplicates(first, similar, order, n_base, star=star)
         duplicates.way[:] = _ways(duplicates, equal, methods, n_base)
         for name, values in vars(duplicates).items():
             writer.save_array(name, values)
-        figures = _figures(store, duplicates, methods, first, order, pairs, n_base)
+        figures = _figures(store, duplicates, stored, first, order, pairs, n_base)
+        if isinstance(config, VectorMatchConfig):
+            figures |= _recall(context, pairs["similar_vectors"], stored[0], duplicates, order, config)
         figures |= _of_cut_texts(whole, duplicates, n_base)
         writer.save_json("figures", figures)
         writer.rows = documents.rows
         writer.meta = {name: value for name, value in figures.items() if not isinstance(value, list)}
     return store.committed(recipe, writer)
-
-
-def read_found(store: ArtifactStore, name: str, ref: ArtifactRef, config: AnyDeduplicate) -> Found:
-    """Return the pairs of an artifact of `similar_vectors` or `similar_texts`."""
-    pairs = Pairs(np.asarray(store.array(ref, "pairs")), np.asarray(store.array(ref, "similarities")))
-    method, field = (
-        ("embedding", "threshold") if name == "similar_vectors" else ("minhash", "jaccard_threshold")
-    )
-    return Found(method, np.asarray(store.array(ref, "first")), pairs, float(getattr(config, field)))
 
 
 def read_to_the_end(
@@ -141,7 +135,7 @@ def read_to_the_end(
     """
     if "similar_vectors" not in pairs:
         return {}
-    place, embeddings = list(pairs).index("similar_vectors"), _compared(store, pairs["similar_vectors"])
+    place, embeddings = list(pairs).index("similar_vectors"), compared(store, pairs["similar_vectors"])
     cut = cut_marks(store, embeddings)
     if not cut.any():
         return {}
@@ -152,17 +146,14 @@ def read_to_the_end(
         else (SAME_TO_THE_END, int(WordMatchConfig.model_fields["shingle_words"].default))
     )
     first = apart_by_whole_texts(store, corpora, equal, cut, found.first, threshold, width)
-    methods[place] = replace(found, first=first, pairs=with_copied_pairs(found.pairs, found.first, first))
+    methods[place] = found.told_apart(first, with_copied_pairs(found.pairs, found.first, first))
     apart = (first == np.arange(len(first))) & (found.first != first)
     return {"cut": cut, "apart": apart, "max_tokens": store.meta(embeddings[-1])["max_tokens"]}
 
 
-def _compared(store: ArtifactStore, pairs: ArtifactRef) -> list[ArtifactRef]:
-    """Return the embeddings in which pairs were searched: first those of [against], if there are any."""
-    inputs = store.manifest(pairs.kind, pairs.key)["recipe"]["inputs"]
-    keys = [inputs[name] for name in ("against", "embeddings") if name in inputs]
-    rows = [store.manifest("embeddings", key)["rows"] for key in keys]
-    return [ArtifactRef("embeddings", key, "embed", n) for key, n in zip(keys, rows, strict=True)]
+def duplicates_of(methods: Sequence[Found], first: RowArray) -> Pairs:
+    """Return the duplicates among the first documents by any method."""
+    return among(first, union(found.pairs.at_least(found.threshold) for found in methods))
 
 
 def find_duplicates(first: RowArray, pairs: Pairs, order: RowArray, n_base: int, *, star: bool) -> Duplicates:
@@ -290,7 +281,7 @@ def _figures(
     pairs: Mapping[str, ArtifactRef],
     n_base: int,
 ) -> dict[str, Any]:
-    """Return counts, measured recall, the histogram of similarities, and the number kept at other thresholds."""
+    """Return counts, the histogram of similarities, and the number kept at other thresholds."""
     own = duplicates.kept_row[duplicates.kept_row >= 0]
     sizes = np.bincount(own, minlength=1)
     n, n_kept = len(duplicates.kept), int(duplicates.kept.sum())
@@ -305,7 +296,8 @@ def _figures(
         "largest_group": int(sizes.max()),
     }
     for found in methods:
-        figures |= _measured(store, found, pairs)
+        similar = found.pairs.similarities >= np.float32(found.threshold)
+        figures[f"n_pairs_{found.method}"] = int(similar.sum())
     found = methods[0]
     floor = float(
         store.manifest("pairs", next(iter(pairs.values())).key)["recipe"]["config"][
@@ -329,8 +321,9 @@ def _figures(
 
 
 def _kept_at(found: Found, first: RowArray, order: RowArray, n_base: int, threshold: float) -> int:
-    pairs = among(first, found.pairs.at_least(threshold))
-    return int(find_duplicates(first, pairs, order, n_base, star=True).kept.sum())
+    there = [replace(found, threshold=threshold)]
+    there = with_crowds(there, first, duplicates_of(there, first), order, n_base)
+    return int(find_duplicates(first, duplicates_of(there, first), order, n_base, star=True).kept.sum())
 
 
 def _of_cut_texts(whole: dict[str, Any], duplicates: Duplicates, n_base: int) -> dict[str, int]:
@@ -348,29 +341,26 @@ def _of_cut_texts(whole: dict[str, Any], duplicates: Duplicates, n_base: int) ->
     }
 
 
-def _measured(store: ArtifactStore, found: Found, pairs: Mapping[str, ArtifactRef]) -> dict[str, Any]:
-    """Return the number of a method's pairs at its threshold, and for embeddings the recall on the sample."""
-    n_pairs = {
-        f"n_pairs_{found.method}": int((found.pairs.similarities >= np.float32(found.threshold)).sum())
-    }
-    if found.method != "embedding":
-        return n_pairs
-    ref = pairs["similar_vectors"]
-    exact = np.asarray(store.array(ref, "sample_similarities")) >= np.float32(found.threshold)
-    n_exact = int(exact.sum())
-    n_found = int(np.asarray(store.array(ref, "sample_found"))[exact].sum())
-    low, high = wilson_interval(n_found, n_exact)
-    meta = store.meta(ref)
-    plan = read_plan(meta)
+def _recall(
+    context: Context,
+    pairs: ArtifactRef,
+    found: Found,
+    duplicates: Duplicates,
+    order: RowArray,
+    config: VectorMatchConfig,
+) -> dict[str, Any]:
+    """Return how pairs of vectors were searched, and the measured recall of duplicates."""
+    store = context.store
+    meta, plan = store.meta(pairs), read_plan(store.meta(pairs))
     return {
-        **n_pairs,
         "search": meta["search"],
-        "recall": n_found / n_exact if n_exact else None,
-        "recall_low": low,
-        "recall_high": high,
-        "recall_pairs": n_exact,
         "recall_expected": 1.0 if plan is None else plan.recall(found.threshold),
-    }
+        **measured_recall(
+            vectors_of(store, pairs), found.first, duplicates.kept, order, found.threshold,
+            int((duplicates.way == WAYS.index("embedding")).sum()), config.recall_sample, context.seed,
+            context.runtime.n_threads,
+        ),
+    }  # fmt: skip
 
 
 # --- the kept documents -------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from topicflow.tasks.core.words.segmenters import word_identity
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import library_versions
 
-VERSIONS: Mapping[str, int] = {"similar_vectors": 1, "similar_texts": 2, "deduplicate": 2}
+VERSIONS: Mapping[str, int] = {"similar_vectors": 1, "similar_texts": 2, "deduplicate": 3}
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
 

@@ -37,8 +37,9 @@ def duplicate_block(
     Returns
     -------
     dict
-        The `COUNTS`; `methods`, each with its measure, threshold and number of pairs; `recall` on a sample of the
-        pairs, None if only words were compared or the sample had no pairs; `histogram` of the first method's pairs;
+        The `COUNTS`; `methods`, each with its measure, threshold and number of pairs; `recall` by a sample of
+        the kept documents, None if only words were compared or nothing is a duplicate; `histogram`
+        of the first method's pairs;
         `least_similar` from the function with this name.
     """
     figures = store.json(duplicates, "figures")
@@ -53,7 +54,7 @@ def duplicate_block(
         for method, (measure, field) in METHODS.items()
         if field in config
     ]
-    recall = {name: figures.get(f"recall_{name}") for name in ("low", "high", "pairs")}
+    recall = {name: figures.get(f"recall_{name}") for name in ("low", "high", "sample")}
     return {
         **{name: figures[name] for name in COUNTS},
         "methods": methods,

@@ -1,9 +1,8 @@
-"""Pair: embeddings (n_docs, dim) -> pairs of documents with a cosine of at least `floor`, (n_pairs, 2) and (n_pairs,).
+"""Similar vectors: embeddings (n_docs, dim) -> pairs of documents (n_pairs, 2) with a cosine of at least `floor`.
 
 With a corpus `against`, its n_base rows come first and the documents' rows after them; no pair has both rows in it.
-The artifact contains `pairs` int32, `similarities` float32, `first` (n_base + n_docs,), the first row with the same
-vector, whose pairs are also its own, and for a sample the exact pairs (`sample_similarities`) and which of them were
-found (`sample_found`).
+The artifact contains `pairs` int32, `similarities` float32 and `first` (n_base + n_docs,), the first row with the same
+vector, whose pairs are also its own.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.deduplicate import VectorMatchConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.tasks.core.duplicates.exact_pairs import exact_pairs, exact_pairs_by_torch, partners_of
+from topicflow.tasks.core.duplicates.exact_pairs import exact_pairs, exact_pairs_by_torch
 from topicflow.tasks.core.duplicates.hashed_pairs import (
     TwoCorpora,
     equal_firsts,
@@ -81,10 +80,9 @@ def similar_vectors(
             signed = vectors.signatures
             pairs, plan, parts = _search_tables(context, vectors, corpora, first, config)
         searched = time.perf_counter()
-        _save_pairs(writer.save_array, pairs, first)
-        exact, found_too = _sampled(corpora, rows, pairs, config, seed, runtime)
-        writer.save_array("sample_similarities", exact)
-        writer.save_array("sample_found", found_too)
+        writer.save_array("pairs", pairs.rows)
+        writer.save_array("similarities", pairs.similarities)
+        writer.save_array("first", first)
         writer.rows = embeddings.rows
         writer.meta = {
             "search": "exact" if plan is None else "lsh",
@@ -95,7 +93,6 @@ def similar_vectors(
             "n_pairs": len(pairs),
             "beside": [[ref.kind, ref.key] for ref in signed],
             "search_s": searched - started,
-            "sample_s": time.perf_counter() - searched,
         }
     discard_all(store, parts)
     return store.committed(recipe, writer)
@@ -299,28 +296,3 @@ def sign_part(context: Context, embeddings: ArtifactRef, n_bits: int, where: str
         writer.save_array("signatures", sign_bits(vectors, hyperplanes(vectors.shape[1], n_bits, seed), run))
         writer.rows = len(vectors)
     return store.committed(recipe, writer)
-
-
-# --- recall -------------------------------------------------------------------------------------------------
-
-
-def _sampled(
-    corpora: TwoCorpora,
-    rows: NDArray[np.int32],
-    pairs: Pairs,
-    config: VectorMatchConfig,
-    seed: int,
-    runtime: RuntimeConfig,
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the cosines of all pairs of a random sample of documents, by exact search, and which pairs were found."""
-    own = rows[rows >= corpora.n_base]
-    sample = np.sort(np.random.default_rng((seed, len(own))).permutation(own)[: config.recall_sample])
-    with workers(runtime.n_threads) as run:
-        exact = partners_of(corpora, rows, sample, config.floor, config.max_partners, run)
-    return exact.similarities, np.isin(exact.codes, pairs.codes, assume_unique=True)
-
-
-def _save_pairs(save: Any, pairs: Pairs, first: NDArray[np.int32]) -> None:  # noqa: ANN401  (a bound method)
-    save("pairs", pairs.rows)
-    save("similarities", pairs.similarities)
-    save("first", first)

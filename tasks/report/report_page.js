@@ -447,9 +447,9 @@ function drawDuplicates() {
 
 function recallEntry(found) {
   if (!found.recall) return [];
-  const { share, low, high, pairs } = found.recall;
-  const whole = found.search === "exact" && share === 1; // less if a group has more pairs than are kept
-  const name = whole ? "Recall: all pairs were compared" : `Recall, 95 %: ${recallText(low)} to ${recallText(high)}, from ${plural(pairs, "sampled pair")}`;
+  const { share, low, high, sample } = found.recall;
+  const whole = found.search === "exact" && share === 1;
+  const name = whole ? "Recall: all pairs were compared" : `Recall, 95 %: ${recallText(low)} to ${recallText(high)}, from ${plural(sample, "kept document")}`;
   return [[name, recallText(share)]];
 }
 

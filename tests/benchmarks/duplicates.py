@@ -3,8 +3,8 @@
     python -m tests.benchmarks.duplicates --scratch DIR [--corpora arxiv_100k reddit_1m] [--methods lsh exact semhash]
 
 Each method runs in a separate process. `seconds` of `lsh` is what the stage takes from vectors in the store to pairs
-in memory, including the commits of its parts (second call in its process, so that compilation is left out);
-`sample_s`, measuring recall as every run does, is added. Its recall is that of a sample of `--sample` rows against
+in memory, including the commits of its parts (second call in its process, so that compilation is left out).
+Its recall is that of a sample of `--sample` rows against
 exact search, or of all pairs up to 100,000 rows; precision is that of all its pairs, in float64. `--floors`: the
 minimum cosine of the search; the target recall there is the config's default.
 
@@ -117,7 +117,6 @@ def measure_lsh(path: Path, threshold: float, floor: float, truth: Pairs) -> dic
     return {
         "floor": floor,
         "seconds": meta["search_s"],
-        "sample_s": meta["sample_s"],
         "cpu_s": cpu,
         "plan": meta["plan"],
         "n_distinct": meta["n_distinct"],

@@ -194,7 +194,7 @@ def left_out(store: ArtifactStore, n: int) -> dict[str, ArtifactRef]:
     figures = {
         "n_documents": loaded.rows, "n_kept": loaded.rows - n_out, "n_duplicates": n_out, "n_equal_texts": 0,
         "n_groups": 8, "largest_group": 3, "n_pairs_embedding": 210, "search": "lsh", "recall": 0.99884,
-        "recall_low": 0.99321, "recall_high": 0.99982, "recall_pairs": 861, "histogram": histogram,
+        "recall_low": 0.99321, "recall_high": 0.99982, "recall_sample": 861, "histogram": histogram,
     }  # fmt: skip
     recipe = Recipe("deduplicate", "duplicates", 1, {"threshold": 0.9}, {"documents": loaded.key})
     with store.writing(recipe) as writer:

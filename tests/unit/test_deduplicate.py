@@ -125,7 +125,7 @@ def test_every_duplicate_has_the_kept_document_the_similarity_and_the_way(corpus
     figures = corpus.store.json(ref, "figures")
     assert (figures["n_documents"], figures["n_kept"], figures["n_duplicates"]) == (6, 3, 3)
     assert (figures["n_equal_texts"], figures["n_groups"], figures["largest_group"]) == (1, 1, 4)
-    assert (figures["recall"], figures["recall_pairs"]) == (1.0, figures["n_pairs_embedding"])
+    assert (figures["recall"], figures["recall_sample"], figures["recall_missed"]) == (1.0, 3, 0)
     assert figures["kept_at"][0] == {"threshold": 0.85, "n_kept": 2}
     assert figures["kept_at"][-1] == {"threshold": 1.0, "n_kept": 5}
     assert sum(line["pairs"] for line in figures["histogram"]) == 6
@@ -324,7 +324,11 @@ def test_one_document_and_all_documents_equal(store: ArtifactStore, n: int, sear
     assert time.process_time() - began < 30  # .4 s of 100,000
     assert np.flatnonzero(store.array(ref, "kept")).tolist() == [0]
     figures = store.json(ref, "figures")
-    assert (figures["n_kept"], figures["n_duplicates"], figures["recall"]) == (1, n - 1, None)
+    assert (figures["n_kept"], figures["n_duplicates"], figures["recall"]) == (
+        1,
+        n - 1,
+        None if n == 1 else 1.0,
+    )
     assert (
         store.meta(ref_of(similar_vectors.fn(Context(store, 1, RUNTIME), corpus.embeddings, None, config)))[
             "n_pairs"

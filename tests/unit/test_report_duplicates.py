@@ -56,7 +56,7 @@ def test_counts_threshold_recall_and_pairs_by_hand(store: ArtifactStore, search:
     }  # fmt: skip
     assert (found["n_groups"], found["largest_group"], found["search"]) == (1, 4, search)
     assert found["methods"] == [{"method": "embedding", "measure": "cosine", "threshold": 0.9, "n_pairs": 3}]
-    assert (found["recall"]["share"], found["recall"]["pairs"]) == (1.0, 3)
+    assert (found["recall"]["share"], found["recall"]["sample"]) == (1.0, 2)
     assert 0.4 < found["recall"]["low"] < found["recall"]["high"] == 1.0  # Wilson's of 3 of 3 is .438
     assert sum(line["pairs"] for line in found["histogram"]) == 3
     pairs = [

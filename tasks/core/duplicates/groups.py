@@ -55,16 +55,31 @@ def group_documents(first: RowArray, pairs: Pairs, order: RowArray, *, star: boo
     -----
     Equal documents count as the one that comes first in `order`. O(n log n + n_pairs).
     """
+    best, ranked = in_order(first, order)
+    kept, similarity = (_stars if star else _components)(len(first), pairs, ranked)
+    own = kept[first]
+    return Groups(best[own], np.where(own == first, np.float32(1.0), similarity[first]))
+
+
+def in_order(first: RowArray, order: RowArray) -> tuple[RowArray, RowArray]:
+    """Return the preferred one (n,) of the equals of each first document, and the first documents in that order."""
     n = len(first)
     place = np.empty(n, np.int32)
     place[order] = np.arange(n, dtype=np.int32)
     best = np.empty(n, np.int32)
     best[first[order[::-1]]] = order[::-1]  # of equal documents the first in order is written last
     distinct = np.flatnonzero(first == np.arange(n)).astype(np.int32)
-    ranked = distinct[np.argsort(place[best[distinct]], kind="stable")]
-    kept, similarity = (_stars if star else _components)(n, pairs, ranked)
-    own = kept[first]
-    return Groups(best[own], np.where(own == first, np.float32(1.0), similarity[first]))
+    return best, distinct[np.argsort(place[best[distinct]], kind="stable")]
+
+
+def neighbour_lists(n: int, pairs: Pairs) -> tuple[NDArray[np.int64], RowArray, FloatArray]:
+    """Return offsets (n + 1,), partners, similarities; those of row i are from offset i up to offset i + 1."""
+    rows = np.concatenate([pairs.rows[:, 0], pairs.rows[:, 1]])
+    partners = np.concatenate([pairs.rows[:, 1], pairs.rows[:, 0]])
+    by_row = np.argsort(rows, kind="stable")
+    offsets = np.searchsorted(rows[by_row], np.arange(n + 1)).astype(np.int64)
+    similarities = np.concatenate([pairs.similarities, pairs.similarities])[by_row]
+    return offsets, partners[by_row], similarities
 
 
 def merged_firsts(*firsts: RowArray) -> RowArray:
@@ -115,13 +130,9 @@ def first_of_digests(digests: NDArray[np.uint64]) -> RowArray:
 def _stars(n: int, pairs: Pairs, ranked: RowArray) -> tuple[RowArray, FloatArray]:
     from topicflow.tasks.core.duplicates.group_kernels import stars
 
-    rows = np.concatenate([pairs.rows[:, 0], pairs.rows[:, 1]])
-    partners = np.concatenate([pairs.rows[:, 1], pairs.rows[:, 0]])
-    by_row = np.argsort(rows, kind="stable")
-    offsets = np.searchsorted(rows[by_row], np.arange(n + 1)).astype(np.int64)
-    similarities = np.concatenate([pairs.similarities, pairs.similarities])[by_row]
+    offsets, partners, similarities = neighbour_lists(n, pairs)
     kept, similarity = np.full(n, -1, np.int32), np.ones(n, np.float32)
-    stars(offsets, partners[by_row], similarities, ranked, kept, similarity)
+    stars(offsets, partners, similarities, ranked, kept, similarity)
     return kept, similarity
 
 

@@ -127,6 +127,20 @@ def jaccard(a: WordArray, b: WordArray) -> np.float32:
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def set_similarities(
+    shingles: WordArray,
+    ranges: NDArray[np.int64],
+    row: int,
+    others: NDArray[np.int32],
+    similarities: FloatArray,
+) -> None:
+    """Write the Jaccard similarity (m,) of a row's set to each of the sets of `others` (m,)."""
+    mine = shingles[ranges[row] : ranges[row + 1]]
+    for at in range(others.shape[0]):
+        similarities[at] = jaccard(mine, shingles[ranges[others[at]] : ranges[others[at] + 1]])
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def compare_band(
     entries: WordArray,
     at: int,
