@@ -38,6 +38,8 @@ class Found:
         Pairs of a document that were stored, at most.
     compare : Compare
         The exact similarity of a document to others.
+    are_nearest : bool
+        Whether the stored pairs of a document are its most similar ones of all: those of an exact search.
     """
 
     method: str
@@ -46,11 +48,13 @@ class Found:
     threshold: float
     max_partners: int
     compare: Compare
+    are_nearest: bool = False
 
     @property
     def crowd(self) -> Crowd:
-        """The documents of which pairs may be missing."""
-        return Crowd.of(self.pairs, self.max_partners, self.compare, self.threshold)
+        """The documents of which duplicates may be missing."""
+        pairs = self.pairs.at_least(self.threshold) if self.are_nearest else self.pairs
+        return Crowd.of(pairs, self.max_partners, self.compare, self.threshold)
 
     def told_apart(self, first: RowArray, pairs: Pairs) -> Found:
         """Return the result with another first document of some: no duplicates, although their vectors are equal."""
@@ -62,8 +66,10 @@ def read_found(store: ArtifactStore, name: str, ref: ArtifactRef, config: AnyDed
     pairs = Pairs(np.asarray(store.array(ref, "pairs")), np.asarray(store.array(ref, "similarities")))
     first = np.asarray(store.array(ref, "first"))
     if name == "similar_vectors":
-        compare = by_vectors(vectors_of(store, ref))
-        return Found("embedding", first, pairs, config.threshold, config.max_partners, compare)  # type: ignore[union-attr]
+        return Found(
+            "embedding", first, pairs, config.threshold, config.max_partners,  # type: ignore[union-attr]
+            by_vectors(vectors_of(store, ref)), are_nearest=store.meta(ref)["search"] == "exact",
+        )  # fmt: skip
     compare = by_words(store, store.meta(ref)["beside"])
     return Found(
         "minhash", first, pairs, config.jaccard_threshold, config.jaccard_max_partners, compare  # type: ignore[union-attr]

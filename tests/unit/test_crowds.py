@@ -49,10 +49,16 @@ def greedy(corpora: TwoCorpora, order: list[int]) -> dict[int, int]:
     return kept
 
 
-@given(seed=st.integers(0, 10**6), n_base=st.sampled_from([0, 30]), most=st.integers(1, 6), data=st.data())
+@given(
+    seed=st.integers(0, 10**6),
+    n_base=st.sampled_from([0, 30]),
+    most=st.integers(1, 6),
+    are_nearest=st.booleans(),
+    data=st.data(),
+)
 @settings(max_examples=40, deadline=None)
 def test_what_is_kept_is_what_a_greedy_pass_over_all_pairs_keeps(
-    seed: int, n_base: int, most: int, data: st.DataObject
+    seed: int, n_base: int, most: int, are_nearest: bool, data: st.DataObject
 ) -> None:
     vectors = crowded(90, seed)
     corpora = TwoCorpora(vectors[:n_base], vectors[n_base:])
@@ -61,7 +67,7 @@ def test_what_is_kept_is_what_a_greedy_pass_over_all_pairs_keeps(
         first = equal_firsts(corpora, run)
         rows = np.flatnonzero(first == np.arange(90)).astype(np.int32)
         pairs = exact_pairs(corpora, rows, 0.85, most, run)
-    methods = [Found("embedding", first, pairs, THRESHOLD, most, by_vectors(corpora))]
+    methods = [Found("embedding", first, pairs, THRESHOLD, most, by_vectors(corpora), are_nearest)]
     ranks = np.array(order, np.int32)
     methods = with_crowds(methods, first, duplicates_of(methods, first), ranks, n_base)
     found = find_duplicates(first, duplicates_of(methods, first), ranks, n_base, star=True)
@@ -144,5 +150,7 @@ def test_the_recall_counts_kept_documents_that_are_duplicates(
     missed = figures["n_kept"] - n_right
     assert missed > 50
     assert figures["recall_sample"] == figures["n_kept"]
-    assert missed <= figures["recall_missed"] <= missed + 3  # two that are missed may be similar only to each other
+    assert (
+        missed <= figures["recall_missed"] <= missed + 3
+    )  # two that are missed may be similar only to each other
     assert figures["recall"] == pytest.approx((400 - figures["n_kept"]) / (400 - n_right), abs=0.01)
