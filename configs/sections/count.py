@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from topicflow.configs.sections.base import Section
 
@@ -32,6 +32,19 @@ class CountConfig(Section):
         description="Regular expression of a word, as in scikit-learn. If not set: the words of every script, such as "
         "x-ray, isn't, C++ and मानक; scripts without spaces are cut by the extra `words`.",
     )
+
+    lemmas: tuple[str, ...] = Field(
+        default=(),
+        description="Languages by code (en, de, …) whose inflected words are counted as one word, shown in its most "
+        "frequent form: with en topic and topics are one. With the extra `words`. If empty: each form is a word.",
+    )
+
+    @model_validator(mode="after")
+    def _lemmas_need_words(self) -> CountConfig:
+        if self.lemmas and self.token_pattern is not None:
+            msg = "lemmas joins the words of the default rule; remove token_pattern or lemmas"
+            raise ValueError(msg)
+        return self
 
     @field_validator("ngram_range")
     @classmethod

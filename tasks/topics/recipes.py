@@ -108,11 +108,12 @@ def count(config: CountConfig, texts: str) -> Recipe:
         stage="count",
         kind="counts",
         version=VERSIONS["count"],
-        config=fields_of(config),
+        config=fields_of(config, leave_out=() if config.lemmas else ("lemmas",)),
         inputs={"texts": texts},
         identity=library_versions("scikit-learn", "stop-words", "stopwordsiso")
         | words_of(config.token_pattern)
-        | ({"py3langid": optional_version("py3langid")} if "auto" in config.stop_words else {}),
+        | ({"py3langid": optional_version("py3langid")} if "auto" in config.stop_words else {})
+        | ({"simplemma": optional_version("simplemma")} if config.lemmas else {}),
     )
 
 

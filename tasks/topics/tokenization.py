@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from topicflow.configs.sections.count import CountConfig
 from topicflow.tasks.core.words.cutting import SCANNED, Rule, rule_of
+from topicflow.tasks.core.words.inflections import BaseForm, base_form_of
 from topicflow.tasks.core.words.vocabulary import ScannedWords, Vocabulary
 from topicflow.tasks.core.words.word_pattern import nearest_pattern
+from topicflow.tasks.errors import ConfigError, first_line
 from topicflow.tasks.topics.pattern_words import PatternWords, checked_pattern, cut_apart
 from topicflow.tasks.topics.stop_words import stop_words
 
@@ -43,13 +45,38 @@ def vectorizer_params(config: CountConfig) -> dict[str, object]:
     }
 
 
+def base_form(languages: tuple[str, ...]) -> BaseForm | None:
+    """Return the function to base forms in some languages, None for no language.
+
+    Raises
+    ------
+    ConfigError
+        If simplemma is not installed, or lacks a language.
+    """
+    if not languages:
+        return None
+    try:
+        return base_form_of(languages)
+    except ImportError:
+        msg = (
+            "count.lemmas needs the package simplemma, which is not installed; install it with: "
+            "pip install 'topicflow[words]', or remove count.lemmas"
+        )
+        raise ConfigError(msg) from None
+    except ValueError as error:
+        msg = f"count.lemmas: {first_line(error)}; name languages by codes such as en, de, fr"
+        raise ConfigError(msg) from None
+
+
 def vocabulary_of(config: CountConfig, rule: Rule | None = None) -> Vocabulary:
     """Return the empty vocabulary that splits texts by a rule, or by `config`; compiled if that is possible."""
     shortest, longest = config.ngram_range
     pattern, stopped = config.token_pattern, left_out(config)
     if pattern is None or pattern in SCANNED:
         rule = rule or rule_of(pattern, lowercase=config.lowercase)
-        return ScannedWords(rule, stop_words=stopped, shortest=shortest, longest=longest)
+        return ScannedWords(
+            rule, stop_words=stopped, shortest=shortest, longest=longest, base_form=base_form(config.lemmas)
+        )
     return PatternWords(
         pattern, lowercase=config.lowercase, stop_words=stopped, shortest=shortest, longest=longest
     )

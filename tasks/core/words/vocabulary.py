@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from topicflow.tasks.core.words.cutting import Cut, Rule, ranges_of, whole_words
+from topicflow.tasks.core.words.inflections import BaseForm, Forms, Inflections
 
 Numbered = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Word numbers of documents, one after the other, and each document's range of them (n_docs + 1,)."""
@@ -38,6 +39,10 @@ class Vocabulary(Protocol):
 
     def words(self, numbers: NDArray[np.int64]) -> pl.Series:
         """Return the words and phrases with these numbers."""
+
+    @property
+    def forms(self) -> Forms | None:
+        """The forms of each base form in the texts so far; None if words are not joined."""
 
 
 class AnalyzedWords:
@@ -71,6 +76,11 @@ class AnalyzedWords:
         """Return the words with these numbers."""
         return pl.Series("word", list(self._numbers), dtype=pl.String).gather(numbers)
 
+    @property
+    def forms(self) -> None:
+        """None: words of a pattern are not joined."""
+        return
+
 
 class ScannedWords:
     """Words from the compiled scanner, and phrases of `shortest` to `longest` words.
@@ -83,6 +93,8 @@ class ScannedWords:
         Words that are left out before phrases are formed; the rule cuts them as it cuts texts.
     shortest, longest : int
         Words in a phrase.
+    base_form : BaseForm, optional
+        If given, words with the same base form are one word, which `words` returns as that base form.
 
     Notes
     -----
@@ -90,8 +102,17 @@ class ScannedWords:
     letters. Its own number contains this pair's number and the phrase's length, so all lengths share one number space.
     """
 
-    def __init__(self, rule: Rule, *, stop_words: Sequence[str], shortest: int, longest: int) -> None:
+    def __init__(
+        self,
+        rule: Rule,
+        *,
+        stop_words: Sequence[str],
+        shortest: int,
+        longest: int,
+        base_form: BaseForm | None = None,
+    ) -> None:
         self._rule = rule
+        self._inflections = None if base_form is None else Inflections(base_form)
         self._shortest, self._n_lengths = shortest, longest
         self._words = _WordTable()
         self._phrases = [_PairTable() for _ in range(longest - 1)]
@@ -107,6 +128,8 @@ class ScannedWords:
         from topicflow.tasks.core.words import tokens
 
         words, bounds = tokens.leave_out(self._words.number(cut), cut.ranges, self._n_stopped)
+        if self._inflections is not None:
+            words = self._inflections.joined(words, self._words.words(len(self._inflections.bases)))
         if self._n_lengths == 1:
             return words, bounds
         documents = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
@@ -129,7 +152,7 @@ class ScannedWords:
 
     def words(self, numbers: NDArray[np.int64]) -> pl.Series:
         """Return the words and phrases with these numbers."""
-        words = self._words.words()
+        words = self._words.words() if self._inflections is None else self._inflections.names()
         found = pl.DataFrame({"number": numbers}).with_row_index("row")
         parts = []
         for width in range(self._n_lengths):
@@ -137,6 +160,11 @@ class ScannedWords:
             spelled = self._spell((own["number"] // self._n_lengths).to_numpy(), width, words)
             parts.append(own.select("row", word=spelled))
         return pl.concat(parts).sort("row")["word"]
+
+    @property
+    def forms(self) -> Forms | None:
+        """The forms of each base form in the texts so far; None without base forms."""
+        return None if self._inflections is None else self._inflections.forms(self._words.words())
 
     def _spell(self, numbers: NDArray[np.int64], width: int, words: pl.Series) -> pl.Series:
         """Return the phrases of `width` + 1 words with these numbers in their table."""
@@ -221,10 +249,10 @@ class _WordTable:
             self._slots = np.full(2 * len(self._slots), -1, np.int32)
             tokens.fill_slots(self._known, self.size, self._slots)
 
-    def words(self) -> pl.Series:
-        """Return all words in the order of their numbers."""
-        text = self._letters[: self._bounds[self.size]].tobytes().decode()
-        return pl.Series("word", text.split("\n")[: self.size], dtype=pl.String)
+    def words(self, start: int = 0) -> pl.Series:
+        """Return all words from a number on in the order of their numbers."""
+        text = self._letters[self._bounds[start] : self._bounds[self.size]].tobytes().decode()
+        return pl.Series("word", text.split("\n")[: self.size - start], dtype=pl.String)
 
 
 class _PairTable:
