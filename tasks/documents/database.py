@@ -12,6 +12,7 @@ import polars as pl
 
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.formats.streams import missing_package
+from topicflow.tasks.documents.formats.tables_in_file import table_named
 from topicflow.tasks.documents.formats.text_files import new_copy
 from topicflow.tasks.errors import DataError, first_line
 
@@ -66,20 +67,7 @@ def _table_of(path: Path, kind: str, config: LoadConfig) -> str:
         "duckdb": "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'main'",
     }[kind]
     names = sorted(name for frame in _file_batches(path, kind, listing) for name in frame["name"])
-    shown = ", ".join(map(repr, names))
-    if config.sheet is not None:
-        if config.sheet in names:
-            return config.sheet
-        msg = f"load: {path}: no table {config.sheet!r} (load.sheet); there are: {shown or 'none'}"
-        raise DataError(msg)
-    if len(names) != 1:
-        msg = (
-            f"load: {path}: {len(names)} tables ({shown}); set load.sheet to one"
-            if names
-            else f"load: {path}: no table"
-        )
-        raise DataError(msg)
-    return str(names[0])
+    return table_named(path, "table", config.sheet, names, names)
 
 
 def _file_batches(path: Path, kind: str, query: str) -> Iterator[pl.DataFrame]:

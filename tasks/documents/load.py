@@ -37,6 +37,7 @@ from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.progress import track
 from topicflow.tasks.execution.states import cached
+from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter, canonical_json
 from topicflow.tasks.store.digests import text_digests
 from topicflow.tasks.store.resources import measured
@@ -469,6 +470,8 @@ def load(context: Context, config: LoadConfig) -> ArtifactRef:
     if found := find_documents(store, config, before, claim=True):
         return cached(found)
     with measured() as usage, open_source(config, context.runtime.chunk_rows) as source:
+        for note in source.notes:
+            LOG.info("load: %s: %s", source.name, note)
         documents = write_documents(store, config, source)
     if (
         before is not None and fingerprint(config) == before

@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,6 +64,8 @@ class Source:
         columns.
     notes : tuple of str
         What was recognized or mended in the files, one sentence each.
+    keys : mapping
+        Keys of the section `load` that say what was recognized.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Source:
     id_column: str | None = None
     column: Callable[[str], Iterator[pl.Series]] | None = None
     notes: tuple[str, ...] = ()
+    keys: Mapping[str, Any] = field(default_factory=dict)
 
 
 # --- identity of the input --------------------------------------------------------------------------------------
@@ -191,7 +194,8 @@ def _open_files(files: LocalFiles, config: LoadConfig, chunk_rows: int, scratch:
         schema = pl.Schema({"text": pl.String(), "file": pl.String()})
         return Source(name, schema, chunks, len(names), id_column="file")
     table = open_table(files, config, scratch)
-    return _source_of(table.frame, name, config, chunk_rows, n_rows=table.n_rows, notes=table.notes)
+    source = _source_of(table.frame, name, config, chunk_rows, n_rows=table.n_rows)
+    return replace(source, notes=table.notes, keys=table.keys)
 
 
 def _source_of(
@@ -202,7 +206,6 @@ def _source_of(
     *,
     counted: bool = True,
     n_rows: int | None = None,
-    notes: tuple[str, ...] = (),
 ) -> Source:
     """Return the Source of a lazy frame. Counting the rows of a remote file would download it twice."""
     if config.limit is not None:
@@ -217,7 +220,7 @@ def _source_of(
     def column(wanted: str) -> Iterator[pl.Series]:
         return (chunk[wanted] for chunk in _chunks(frame.select(wanted), name, chunk_rows))
 
-    return Source(name, schema, _chunks(frame, name, chunk_rows), n_rows, column=column, notes=notes)
+    return Source(name, schema, _chunks(frame, name, chunk_rows), n_rows, column=column)
 
 
 def _chunks(frame: pl.LazyFrame, name: str, chunk_rows: int) -> Iterator[pl.DataFrame]:

@@ -5,9 +5,10 @@ Excel sheets are the exception: they are read whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -15,12 +16,13 @@ from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.database import read_database_file
 from topicflow.tasks.documents.files import LocalFiles
 from topicflow.tasks.documents.formats.arrow_files import scan_arrow_files
-from topicflow.tasks.documents.formats.csv_files import regular_csv
+from topicflow.tasks.documents.formats.csv_files import keys_of, regular_csv
 from topicflow.tasks.documents.formats.csv_table import scan_csv_files
 from topicflow.tasks.documents.formats.excel_files import scan_excel_files
 from topicflow.tasks.documents.formats.json_files import scan_json_files
 from topicflow.tasks.documents.formats.mail_files import SCHEMA as MAIL
 from topicflow.tasks.documents.formats.mail_files import mail_rows
+from topicflow.tasks.documents.formats.plain_types import with_plain_types
 from topicflow.tasks.documents.formats.read_errors import readable
 from topicflow.tasks.documents.formats.spooled import spooled
 from topicflow.tasks.documents.formats.text_files import plain_utf8
@@ -43,11 +45,14 @@ class Table:
         Their number, if it is known.
     notes : tuple of str
         What was recognized or mended, one sentence each.
+    keys : mapping
+        Keys of the section `load` that say what was recognized.
     """
 
     frame: pl.LazyFrame
     n_rows: int | None = None
     notes: tuple[str, ...] = ()
+    keys: Mapping[str, Any] = field(default_factory=dict)
 
 
 def open_table(files: LocalFiles, config: LoadConfig, scratch: Path) -> Table:
@@ -68,7 +73,8 @@ def open_table(files: LocalFiles, config: LoadConfig, scratch: Path) -> Table:
         If a file cannot be read, or is not what its format says.
     """
     with readable(str(config.path)):
-        return _OPENERS[files.format](files, config, scratch)
+        table = _OPENERS[files.format](files, config, scratch)
+        return replace(table, frame=with_plain_types(table.frame))
 
 
 def _parquet(files: LocalFiles, _config: LoadConfig, _scratch: Path) -> Table:
@@ -84,7 +90,7 @@ def _csv(files: LocalFiles, config: LoadConfig, scratch: Path) -> Table:
     regular = [regular_csv(path, config, scratch, is_tsv=is_tsv) for path in files.paths]
     named = [*text_columns(config), config.id_column, config.label_column]
     found = scan_csv_files(regular, [name for name in named if name], config.timestamp_column)
-    return Table(found.frame, found.n_rows, found.notes)
+    return Table(found.frame, found.n_rows, found.notes, keys_of(regular, is_tsv=is_tsv))
 
 
 def _json(files: LocalFiles, config: LoadConfig, scratch: Path) -> Table:

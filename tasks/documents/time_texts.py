@@ -51,6 +51,7 @@ _REWRITES = (
     (r"^(\d{4})[-/.](0?[1-9]|1[0-2])$", "$1-$2-01"),  # 2024-01, 2024.01
     (r"^(0?[1-9]|1[0-2])[/.](\d{4})$", "$2-$1-01"),  # 01/2024
     (r"^(\d{4}-\d{1,2}-\d{1,2})[Tt_]", "$1 "),
+    (r" ?\([A-Za-z ]+\)$", ""),  # the name after an offset, as browsers print it
     (r"(?i)^(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\.?,?\s+", ""),
     (r"(?i)(\d)(?:st|nd|rd|th)\b", "$1"),
     (r"(?i)\bsept\b", "Sep"),
@@ -67,7 +68,6 @@ _REWRITES = (
     ),
     (r"(?i)(\d) ?([ap])\.?m\.?\b", "$1 ${2}M"),
     (r" ?\(?(?:UTC|GMT)([+-]\d{1,2}:?\d{2})\)?$", "$1"),
-    (r" ?\([A-Za-z ]+\)$", ""),  # the name after an offset, as browsers print it
     (r" +([+-]\d{2}:?\d{2})$", "$1"),
     (r"(:\d{2}(?:\.\d+)?[+-]\d{2})$", "${1}00"),  # +02, as PostgreSQL writes it
     (r"(:\d{2}),(\d{3})", "$1.$2"),  # milliseconds after a comma, as logs have them

@@ -23,6 +23,9 @@ _MOST_TITLES = 20
 
 SEPARATORS = (",", ";", "\t", "|")
 
+ONE_COLUMN = "\x1f"
+"""Separator of a file whose header has none: a list of texts, in which commas are characters."""
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -104,7 +107,9 @@ def _separator(lines: list[str]) -> str:
         if len(rows) < 4 or sum(len(row) == len(rows[0]) for row in rows) * 2 > len(rows):
             return best
     agreed = {mark: share for mark in SEPARATORS if (share := _agreement(_rows(lines, mark, '"'))) > 0.8}
-    return max(agreed, key=lambda mark: agreed[mark]) if agreed else best
+    if agreed:
+        return max(agreed, key=lambda mark: agreed[mark])
+    return best if counts[best] else ONE_COLUMN
 
 
 def _agreement(rows: list[list[str]]) -> float:

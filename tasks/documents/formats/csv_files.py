@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from topicflow.configs.sections.load import LoadConfig
-from topicflow.tasks.documents.formats.csv_dialect import Dialect, dialect_of
+from topicflow.tasks.documents.formats.csv_dialect import ONE_COLUMN, Dialect, dialect_of
 from topicflow.tasks.documents.formats.csv_repair import (
     NeverClosed,
     Ragged,
@@ -185,3 +187,14 @@ def _notes_on_rows(ragged: Ragged) -> list[str]:
         "the missing ones are empty"
     )
     return [note]
+
+
+def keys_of(files: Sequence[CsvFile], *, is_tsv: bool) -> dict[str, Any]:
+    """Return the keys of the section `load` that say how files are written, if they agree and it is not usual."""
+    usual = Dialect("\t" if is_tsv else ",", '"')
+    found = {}
+    for key in ("separator", "quote", "skip_rows", "header"):
+        values = {getattr(file.dialect, key) for file in files}
+        if len(values) == 1 and (value := values.pop()) not in {getattr(usual, key), ONE_COLUMN}:
+            found[key] = value
+    return found

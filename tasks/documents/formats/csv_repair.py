@@ -138,8 +138,8 @@ class Ragged:
 
 def ragged_rows(path: Path, dialect: Dialect) -> Ragged:
     """Return the rows of a regular UTF-8 file that have another number of fields than its header."""
-    grammar, found = _Grammar(dialect), Ragged()
-    quote, separator = dialect.quote, dialect.separator
+    quote, separator, found = dialect.quote, dialect.separator, Ragged()
+    grammar = _Grammar(dialect) if quote else None
     with path.open(encoding="utf-8", newline="\n") as lines:
         numbered = enumerate(lines, 1)
         for number, line in numbered:
@@ -152,7 +152,7 @@ def ragged_rows(path: Path, dialect: Dialect) -> Ragged:
                     break
                 row += more
             body = row.rstrip("\r\n")
-            fields = (grammar.fields(body) or []) if quote and quote in body else body.split(separator)
+            fields = (grammar.fields(body) or []) if grammar and quote in body else body.split(separator)
             _count(found, number, fields)
     return found
 

@@ -8,6 +8,7 @@ from itertools import chain, pairwise
 
 import polars as pl
 
+from topicflow.tasks.documents.formats.csv_dialect import ONE_COLUMN
 from topicflow.tasks.documents.formats.csv_files import CsvFile
 from topicflow.tasks.documents.formats.unions import different_columns
 
@@ -104,7 +105,7 @@ def _notes(files: Sequence[CsvFile]) -> list[str]:
 
 
 def _shown(mark: str) -> str:
-    return "tabs" if mark == "\t" else "one column" if mark == "\x1f" else repr(mark)
+    return "tabs" if mark == "\t" else "one column" if mark == ONE_COLUMN else repr(mark)
 
 
 def _mark_of(files: Sequence[CsvFile]) -> list[str]:

@@ -54,6 +54,8 @@ def likely_encoding(path: Path) -> str | None:
 
     with open_bytes(path) as file:
         sample = _other_lines(file)
+    if _is_damaged_utf8(sample):
+        return None
     if b"\0" in sample:
         odd, even = sample[1::2].count(0), sample[::2].count(0)
         return "utf_16_le" if odd > even else "utf_16_be"
@@ -61,6 +63,13 @@ def likely_encoding(path: Path) -> str | None:
         return "cp1252"
     best = charset_normalizer.from_bytes(sample, cp_isolation=list(_LIKELY)).best()
     return best.encoding if best is not None else None
+
+
+def _is_damaged_utf8(sample: bytes) -> bool:
+    """Return whether most letters outside ASCII are UTF-8: another encoding would destroy all of them."""
+    text = sample.decode("utf-8", "replace")
+    n_wrong = text.count("\ufffd")
+    return sum(letter > "\x7f" for letter in text) - n_wrong >= max(1, n_wrong)
 
 
 def _is_western(sample: bytes) -> bool:
@@ -100,6 +109,14 @@ def first_invalid(path: Path, encoding: str) -> tuple[int, int] | None:
     return checker.check(b"")
 
 
+class WrongByteError(DataError):
+    """A byte that the encoding cannot read; `likely` is the encoding that probably can, None if none fits."""
+
+    def __init__(self, message: str, likely: str | None) -> None:
+        super().__init__(message)
+        self.likely = likely
+
+
 class Checker:
     """Finds the first byte that an encoding cannot read, block by block."""
 
@@ -120,14 +137,14 @@ class Checker:
         return None
 
 
-def wrong_byte(path: Path, encoding: str, offset: int, byte: int) -> DataError:
+def wrong_byte(path: Path, encoding: str, offset: int, byte: int) -> WrongByteError:
     """Return the error about a byte that the encoding cannot read, with the encoding that probably can."""
-    if encoding in {"utf-8", "utf-8-sig"}:
-        found = f"not UTF-8 (byte 0x{byte:02x} at offset {offset:,})"
-        likely = likely_encoding(path)
-        way = f"set load.encoding={likely!r}, which it probably is, " if likely else "convert the file, "
-    else:
-        found = f"not {encoding} (byte 0x{byte:02x} at offset {offset:,})"
-        way = "correct load.encoding, "
-    msg = f"load: {path}: {found}; {way}or set load.encoding_errors='replace' to replace such bytes by U+FFFD"
-    return DataError(msg)
+    likely = likely_encoding(path) if encoding in {"utf-8", "utf-8-sig"} else None
+    shown = "UTF-8" if encoding in {"utf-8", "utf-8-sig"} else encoding
+    way = "correct load.encoding" if shown != "UTF-8" else "convert the file"
+    way = f"set load.encoding={likely!r}, which it probably is" if likely else way
+    msg = (
+        f"load: {path}: not {shown} (byte 0x{byte:02x} at offset {offset:,}); {way}, or set "
+        "load.encoding_errors='replace' to replace such bytes by U+FFFD"
+    )
+    return WrongByteError(msg, likely)

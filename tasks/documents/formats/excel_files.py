@@ -11,6 +11,7 @@ import polars as pl
 
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.formats.streams import missing_package
+from topicflow.tasks.documents.formats.tables_in_file import table_named
 from topicflow.tasks.documents.formats.unions import union
 from topicflow.tasks.errors import DataError, first_line
 
@@ -46,7 +47,7 @@ def _sheet(path: Path, config: LoadConfig) -> tuple[pl.DataFrame, list[str]]:
         raise missing_package(path, "fastexcel") from None
     try:
         book = fastexcel.read_excel(path)
-        name, notes = _name_of(path, book, config)
+        name, notes = _name_of(path, book, config), list[str]()
         head = _frame(book.load_sheet(name, header_row=None, n_rows=_HEAD_ROWS, dtypes="string"))
         skip = config.skip_rows if config.skip_rows is not None else n_titles(head.rows())
         if skip and config.skip_rows is None:
@@ -65,8 +66,7 @@ def _sheet(path: Path, config: LoadConfig) -> tuple[pl.DataFrame, list[str]]:
 
 
 def _frame(sheet: Any) -> pl.DataFrame:  # noqa: ANN401  (fastexcel has no base class)
-    frame = pl.from_arrow(sheet)
-    assert isinstance(frame, pl.DataFrame)
+    frame: pl.DataFrame = sheet.to_polars()
     return frame
 
 
@@ -81,25 +81,13 @@ def _with_integers(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _name_of(path: Path, book: Any, config: LoadConfig) -> tuple[str, list[str]]:  # noqa: ANN401
+def _name_of(path: Path, book: Any, config: LoadConfig) -> str:  # noqa: ANN401
     """Return the name of the sheet to read."""
     names = list(book.sheet_names)
-    shown = ", ".join(map(repr, names))
-    if config.sheet is not None:
-        if config.sheet not in names:
-            msg = f"load: {path}: no sheet {config.sheet!r} (load.sheet); there are: {shown}"
-            raise DataError(msg)
-        return config.sheet, []
     filled = [
         name for name in names if book.load_sheet(name, header_row=None, n_rows=2, dtypes="string").height
     ]
-    if len(filled) == 1:
-        return filled[0], []
-    if not filled:
-        msg = f"load: {path}: all sheets are empty ({shown})"
-        raise DataError(msg)
-    msg = f"load: {path}: {len(filled)} sheets with rows ({', '.join(map(repr, filled))}); set load.sheet to one"
-    raise DataError(msg)
+    return table_named(path, "sheet", config.sheet, names, filled)
 
 
 def n_titles(rows: Sequence[tuple[Any, ...]]) -> int:

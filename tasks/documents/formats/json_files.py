@@ -65,13 +65,20 @@ def _as_lines(given: Path, path: Path, scratch: Path) -> Path:
     with path.open(encoding="utf-8") as file:
         first = next((line for line in file if line.strip()), "")
     start = first.lstrip()[:1]
-    if start != "[" and (start != "{" or _is_json(first)):
+    if start != "[" and (start != "{" or (_is_json(first) and not _is_alone(path))):
         return path
     copy = new_copy(scratch)
     with path.open(encoding="utf-8") as file, copy.open("w", encoding="utf-8") as out:
         for text in _objects(file, given, is_array=start == "["):
             out.write(text + "\n")
     return copy
+
+
+def _is_alone(path: Path) -> bool:
+    """Return whether a file has one line; it may hold all rows in one object."""
+    with path.open(encoding="utf-8") as file:
+        lines = (line for line in file if line.strip())
+        return next(lines, None) is not None and next(lines, None) is None
 
 
 def _is_json(line: str) -> bool:
