@@ -95,8 +95,8 @@ def _csv(files: LocalFiles, config: LoadConfig, scratch: Path) -> Table:
 
 def _json(files: LocalFiles, config: LoadConfig, scratch: Path) -> Table:
     plain = _plain(files, config, scratch)
-    frame, notes = scan_json_files(files.paths, plain, str(config.path), scratch)
-    return Table(frame, notes=tuple(notes))
+    frame, n_rows, notes = scan_json_files(files.paths, plain, str(config.path), scratch)
+    return Table(frame, n_rows, tuple(notes))
 
 
 def _lines(files: LocalFiles, config: LoadConfig, scratch: Path) -> Table:

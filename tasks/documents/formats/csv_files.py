@@ -144,12 +144,13 @@ def _has_no_quoted_field(path: Path, dialect: Dialect) -> bool:
 
 def _checked_width(found: CsvFile, seen: Survey) -> CsvFile:
     """Return the file with a note on short rows; raise DataError if a row has more fields than the header."""
-    n_fields = 0
     if found.dialect.skip_rows == 0:
-        first = _header_fields(found)
-        n_fields = first if seen.is_rectangular(first) else 0
-    if n_fields:
-        return found
+        n_fields, dialect = _header_fields(found), found.dialect
+        if seen.is_rectangular(n_fields):
+            return found
+        seen = survey(found.path, dialect.separator, dialect.quote, None, without_blank=True)
+        if seen.is_rectangular(n_fields):
+            return found
     ragged = ragged_rows(found.path, found.dialect)
     if ragged.n_long:
         raise too_long(found.given, ragged, found.dialect)

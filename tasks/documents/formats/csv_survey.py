@@ -35,7 +35,7 @@ class Survey:
     has_cr_lines : bool
         Whether lines end in CR only.
     n_separators, n_lines : int
-        Outside quoted fields; blank lines do not count.
+        Outside quoted fields.
     """
 
     encoding: str
@@ -51,7 +51,9 @@ class Survey:
         return self.n_separators == self.n_lines * (n_fields - 1)
 
 
-def survey(path: Path, separator: str, quote: str, given: str | None) -> Survey:
+def survey(
+    path: Path, separator: str, quote: str, given: str | None, *, without_blank: bool = False
+) -> Survey:
     """Return what one pass over the bytes of a file shows.
 
     Parameters
@@ -62,14 +64,16 @@ def survey(path: Path, separator: str, quote: str, given: str | None) -> Survey:
         One ASCII character each; an empty quote means that quotes have no meaning.
     given : str, optional
         The encoding from the config.
+    without_blank : bool
+        Whether blank lines are left out of the count, which takes as long as all the rest.
 
     Notes
     -----
-    About 0.6 s for 100 MB of ASCII. UTF-16 and UTF-32 are not searched for quotes: their copy is.
+    About 0.4 s for 100 MB of ASCII. UTF-16 and UTF-32 are not searched for quotes: their copy is.
     """
     encoding = file_encoding(path, given)
     found = Survey(encoding, encoding == "utf-8" and not is_compressed(path.name))
-    checker, state = Checker(encoding), _State(ord(separator), ord(quote) if quote else None)
+    checker, state = Checker(encoding), _State(ord(separator), ord(quote) if quote else None, without_blank)
     is_bytewise = not encoding.startswith(("utf-16", "utf-32", "utf_16", "utf_32"))
     with open_bytes(path) as file:
         for block in iter(lambda: file.read(BLOCK_BYTES), b""):
@@ -87,8 +91,8 @@ def survey(path: Path, separator: str, quote: str, given: str | None) -> Survey:
 class _State:
     """Counts over blocks; a quote at the border of two blocks is judged with the next block."""
 
-    def __init__(self, separator: int, quote: int | None) -> None:
-        self.separator, self.quote = separator, quote
+    def __init__(self, separator: int, quote: int | None, without_blank: bool) -> None:
+        self.separator, self.quote, self.without_blank = separator, quote, without_blank
         self.is_regular = True
         self.n_quotes = self.n_separators = self.n_lines = self.n_lf = self.n_cr_alone = 0
         self._last = _LF  # the byte before the block
@@ -98,19 +102,24 @@ class _State:
 
     def add(self, block: bytes) -> None:
         """Add the next bytes."""
-        self.n_lf += block.count(b"\n")
+        n_lf = block.count(b"\n")
+        self.n_lf += n_lf
         if b"\r" in block:
             self.n_cr_alone += block.count(b"\r") - block.count(b"\r\n")
         if self.quote is None or (self.quote not in block and not self.n_quotes % 2 and not self._open_end):
-            self._count_plain(block)
+            self._count_plain(block, n_lf)
         else:
             self._count_quoted(np.frombuffer(block, np.uint8))
         self._last = block[-1]
 
-    def _count_plain(self, block: bytes) -> None:
+    def _count_plain(self, block: bytes, n_lf: int) -> None:
         self.n_separators += block.count(bytes([self.separator]))
-        n_blank = block.count(b"\n\n") + block.count(b"\n\r\n") + (self._last == _LF and block[:1] in b"\n\r")
-        self.n_lines += block.count(b"\n") - n_blank  # too many if several blank lines follow each other
+        n_blank = 0  # too few if several blank lines follow each other
+        if self.without_blank:
+            n_blank = (
+                block.count(b"\n\n") + block.count(b"\n\r\n") + (self._last == _LF and block[:1] in b"\n\r")
+            )
+        self.n_lines += n_lf - n_blank
 
     def _count_quoted(self, block: NDArray[np.uint8]) -> None:
         quotes = np.flatnonzero(block == self.quote)

@@ -83,6 +83,7 @@ def _scan(*files: CsvFile, infer: int = 0) -> pl.LazyFrame:
         separator=dialect.separator,
         quote_char=dialect.quote or None,
         skip_lines=dialect.skip_rows,
+        with_column_names=None if dialect.header else _numbered,
         has_header=dialect.header > 0,
         skip_rows_after_header=max(0, dialect.header - 1),
         infer_schema=infer > 0,
@@ -90,6 +91,10 @@ def _scan(*files: CsvFile, infer: int = 0) -> pl.LazyFrame:
         truncate_ragged_lines=any(file.has_blank_ends for file in files),
         glob=False,
     )
+
+
+def _numbered(names: list[str]) -> list[str]:
+    return [f"column_{number}" for number in range(1, len(names) + 1)]
 
 
 def _notes(files: Sequence[CsvFile]) -> list[str]:

@@ -19,8 +19,8 @@ _BLOCK = 1 << 20
 
 def scan_json_files(
     given: Sequence[Path], plain: Sequence[Path], name: str, scratch: Path
-) -> tuple[pl.LazyFrame, list[str]]:
-    """Return the table of the rows of UTF-8 files, and what was mended; types are inferred from all rows.
+) -> tuple[pl.LazyFrame, int, list[str]]:
+    """Return the rows of UTF-8 files, their number, and what was mended; types are inferred from all rows.
 
     Parameters
     ----------
@@ -42,16 +42,19 @@ def scan_json_files(
     (`{"data": […]}`) is read whole.
     """
     lines = [_as_lines(each, path, scratch) for each, path in zip(given, plain, strict=True)]
-    frame = _scan(lines)
     try:
-        frame.collect_schema()
+        return *_counted(lines), []
     except pl.exceptions.PolarsError:
         pairs = [_without_cut_end(each, path, scratch) for each, path in zip(given, lines, strict=True)]
-        frame = _scan([path for path, _ in pairs])
         with readable(name):
-            frame.collect_schema()
-        return frame, [note for _, note in pairs if note]
-    return frame, []
+            return *_counted([path for path, _ in pairs]), [note for _, note in pairs if note]
+
+
+def _counted(paths: Sequence[Path]) -> tuple[pl.LazyFrame, int]:
+    """Return the rows of files and their number; a line that is no object fails here."""
+    frame = _scan(paths)
+    frame.collect_schema()
+    return frame, int(frame.select(pl.len()).collect().item())
 
 
 def _scan(paths: Sequence[Path]) -> pl.LazyFrame:
