@@ -175,7 +175,7 @@ class PrecomputedEmbed(Section):
     method: Literal["precomputed"] = Field(description="Use existing vectors.")
     path: Annotated[str | None, IsPath()] = Field(
         default=None,
-        description="A .npy, .npz or .safetensors file of floats (rows of the input, dim): row i is that of input row i.",
+        description="A .npy, .npz or .safetensors file of floats (rows, dim): row i belongs to row i of the input.",
     )
     column: str | None = Field(
         default=None, description="A column of the documents with lists, or with texts such as [0.1, 0.2]."
