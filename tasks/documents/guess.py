@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import tomli_w
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.cleaning import FOUND_BY, KINDS
 from topicflow.tasks.documents.formats.encodings import WrongByteError
+from topicflow.tasks.documents.formats.streams import is_compressed
 from topicflow.tasks.documents.formats.tables_in_file import SeveralTablesError
 from topicflow.tasks.documents.guess_columns import (
     guess_id,
@@ -273,9 +275,15 @@ def _toml(value: str | int) -> str:
     return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")
 
 
+def config_stem(file: str) -> str:
+    """Return a file's name without its ending, also without that of a compression."""
+    return Path(file.removesuffix(Path(file).suffix) if is_compressed(file) else file).stem
+
+
 def _name_of(path: str) -> str:
     """Return a path's stem as a name for runs: letters, digits, dash, underscore."""
-    stem = Path(path.rstrip("/")).name.split(".")[0]
+    parts = [part for part in Path(path).parts if not has_magic(part)]
+    stem = (parts[-1] if parts else "").split(".")[0]
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:100] or "topics"
 
 
