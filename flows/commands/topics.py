@@ -72,7 +72,7 @@ def init(
 
     checked({"path": str(file)}, LoadConfig, "FILE")
     guess = guess_config(file)
-    target = output or Path(f"{guess.name if '*' in file.name else config_stem(file.name)}.toml")
+    target = output or Path(f"{config_stem(file.name) if file.exists() else guess.name}.toml")
     if target.exists() and not force:
         msg = f"{target} exists already; --force writes over it, --output names another"
         raise ConfigError(msg)

@@ -90,7 +90,7 @@ def _files_of_folder(given: str, folder: Path, config: LoadConfig) -> LocalFiles
     wanted = config.format if config.format != "auto" else "text"
     if config.format == "auto" and "text" not in kinds.values() and "mail" in kinds.values():
         wanted = "mail"
-    chosen = [name for name in names if kinds[name] == wanted]
+    chosen = [name for name in names if kinds[name] == ("text" if wanted == "lines" else wanted)]
     if not chosen:
         endings = sorted({Path(name).suffix or "(no ending)" for name in names})
         there = f"its {len(names):,} files end in {', '.join(endings[:8])}" if names else "it is empty"

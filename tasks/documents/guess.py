@@ -282,7 +282,8 @@ def config_stem(file: str) -> str:
 
 def _name_of(path: str) -> str:
     """Return a path's stem as a name for runs: letters, digits, dash, underscore."""
-    parts = [part for part in Path(path).parts if not has_magic(part)]
+    is_glob = not Path(path).expanduser().exists()
+    parts = [part for part in Path(path).parts if not (is_glob and has_magic(part))]
     stem = (parts[-1] if parts else "").split(".")[0]
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:100] or "topics"
 

@@ -391,6 +391,8 @@ def write_documents(
     -----
     Memory is one part, one chunk, and 8 bytes for each document's id.
     """
+    for note in source.notes:
+        LOG.info("load: %s: %s", source.name, note)
     check_columns(source, config)
     recipe = recipes.documents(config)
     parts = DocumentParts(config, source, timestamps, occurrences=Occurrences(list(taken)))
@@ -470,8 +472,6 @@ def load(context: Context, config: LoadConfig) -> ArtifactRef:
     if found := find_documents(store, config, before, claim=True):
         return cached(found)
     with measured() as usage, open_source(config, context.runtime.chunk_rows) as source:
-        for note in source.notes:
-            LOG.info("load: %s: %s", source.name, note)
         documents = write_documents(store, config, source)
     if (
         before is not None and fingerprint(config) == before

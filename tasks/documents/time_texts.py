@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import polars as pl
 
 MICROSECONDS = pl.Datetime("us")
@@ -109,18 +111,23 @@ def from_texts(texts: pl.Series) -> pl.Series:
     """
     is_iso = texts.str.contains(r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}:\d{2}(?:\.\d+)?)?$")
     times = first_that_parses(texts.set(~is_iso, None), _ISO)
-    others = texts.filter(texts.is_not_null() & times.is_null()).unique(maintain_order=True)
-    if others.is_empty():
-        return times
-    read = _from_others(others)
-    known = pl.DataFrame({"text": others, "time": read})
-    joined = pl.DataFrame({"text": texts}).join(known, on="text", how="left", maintain_order="left")
-    return times.zip_with(times.is_not_null(), joined["time"])
+    return times.zip_with(
+        times.is_not_null(), of_distinct(texts.set(times.is_not_null(), None), _from_others)
+    )
+
+
+def of_distinct(texts: pl.Series, read: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """Return the time of each text by `read`, which gets each distinct text once; null for a null."""
+    distinct = texts.drop_nulls().unique(maintain_order=True)
+    if distinct.is_empty():
+        return pl.Series(texts.name, [None] * len(texts), MICROSECONDS)
+    known = pl.DataFrame({"text": distinct, "time": read(distinct)})
+    return pl.DataFrame({"text": texts}).join(known, on="text", how="left", maintain_order="left")["time"]
 
 
 def _from_others(texts: pl.Series) -> pl.Series:
     plain = texts.str.strip_chars()
-    is_number = plain.str.contains(r"^-?\d+(\.\d+)?$") & ~plain.str.contains(r"^\d{4}\.\d{1,2}$")
+    is_number = plain.str.contains(r"^-?\d+(\.\d+)?$") & ~plain.str.contains(r"^\d{4}\.(?:0?[1-9]|1[0-2])$")
     numbers = from_numbers(plain.set(~is_number, None).cast(pl.Float64))
     texts = spelled(texts).set(is_number | plain.str.contains(SHORT_DATE), None)
     has_zone = texts.str.contains(r":\d{2}(?:\.\d+)?(?: [AP]M)?[+-]\d{2}:?\d{2}$")

@@ -19,6 +19,7 @@ from topicflow.tasks.documents.time_texts import (
     first_that_parses,
     from_numbers,
     from_texts,
+    of_distinct,
     spelled,
 )
 from topicflow.tasks.errors import DataError
@@ -206,14 +207,20 @@ class Timestamps:
                 say("%s: %s", self.where, self.found)
         if self.order is None or short.is_empty():
             return times
-        texts = spelled(texts.set(times.is_not_null(), None))
+        rest = of_distinct(texts.set(times.is_not_null(), None), self._read_short)
+        return times.zip_with(times.is_not_null(), rest)
+
+    def _read_short(self, texts: pl.Series) -> pl.Series:
+        """Return times of short dates in the order of the column."""
+        assert self.order is not None
+        texts = spelled(texts)
         texts = texts.str.replace(r"^(\d+)[-/.](\d+)[-/.](\d+)", "$1/$2/$3")
         has_zone = texts.str.contains(r":\d{2}(?: [AP]M)?[+-]\d{2}:?\d{2}$").fill_null(value=False)
         rest = first_that_parses(texts.set(has_zone, None), _BY_ORDER[self.order])
         if has_zone.any():
             formats = tuple(f"{form}%z" for form in _BY_ORDER[self.order])
             rest = rest.zip_with(~has_zone, first_that_parses(texts.set(~has_zone, None), formats, zone=True))
-        return times.zip_with(times.is_not_null(), rest)
+        return rest
 
 
 def _order_of(parts: Iterable[pl.Series]) -> FoundOrder:

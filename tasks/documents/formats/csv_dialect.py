@@ -153,7 +153,7 @@ def _n_titles(rows: list[list[str]]) -> int:
         cells = [cell.strip() for cell in row]
         n_filled = sum(map(bool, cells))
         if len(row) == width and n_filled == width and len(set(cells)) == width:
-            return number
+            return 0 if any(re.fullmatch(r"[-+\d.,:/ ]+", cell) for cell in cells) else number
         is_padded = len(row) == width > 2 and n_filled <= 1 and (bool(cells[0]) or number > 0)
         if not ((len(row) < width and n_filled <= max(1, width - 2)) or is_padded):
             return 0
