@@ -55,12 +55,25 @@ def made_reviews(n_each: int = 45, seed: int = 0) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
+def write_export(reviews: pl.DataFrame, path: Path) -> None:
+    """Write reviews as a German spreadsheet exports them: titles above the header, semicolons, cp1252, dotted dates."""
+    table = reviews.select(
+        Nummer="review_id",
+        Datum=pl.col("created").dt.strftime("%d.%m.%Y"),
+        Titel="title",
+        Text=pl.col("body") + " – für später",
+    )
+    text = "Feedback of our customers\nExported on 31.12.2025\n" + table.write_csv(separator=";")
+    path.write_bytes(text.replace("\n", "\r\n").encode("cp1252"))
+
+
 def write_inputs(folder: Path) -> None:
     """Write what the pages' commands read: the reviews in each format, some labels, another corpus."""
     reviews = made_reviews()
     reviews.write_csv(folder / "reviews.csv")
     reviews.write_parquet(folder / "reviews.parquet")
     reviews.head(40).write_parquet(folder / "training.parquet")
+    write_export(reviews, folder / "export.csv")
     subject = pl.col("title").str.split(" ").list.first().alias("label")
     reviews.head(40).select(pl.col("review_id").alias("doc_id"), subject).write_csv(folder / "labels.csv")
     notes = folder / "notes" / "2025"

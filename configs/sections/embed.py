@@ -137,9 +137,11 @@ class PrecomputedEmbed(Section):
     method: Literal["precomputed"] = Field(description="Use existing vectors.")
     path: Annotated[str | None, IsPath()] = Field(
         default=None,
-        description="A .npy file of floats with the shape (rows of the input, dim); row i belongs to input row i.",
+        description="A .npy, .npz or .safetensors file of floats (rows, dim): row i belongs to row i of the input.",
     )
-    column: str | None = Field(default=None, description="A list or array column of the documents.")
+    column: str | None = Field(
+        default=None, description="A column of the documents with lists, or with texts such as [0.1, 0.2]."
+    )
     adapter: str | None = Field(
         default=None,
         description="Adapter for the vectors: a run of `topicflow tune` (name, name/run id, or folder), or the key of "

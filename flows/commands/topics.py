@@ -62,17 +62,17 @@ def plan(
 @app.command()
 def init(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A Parquet, CSV or NDJSON file, or a folder of texts.")
+        Path, typer.Argument(metavar="FILE", help="A file, a folder of texts or mails, or a glob in quotes.")
     ],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the config.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over an existing config.")] = False,
 ) -> None:
     """Read a file and write a config for it that runs without changes; print what was guessed and why."""
-    from topicflow.tasks.documents.guess import guess_config, render_config
+    from topicflow.tasks.documents.guess import config_stem, guess_config, render_config
 
     checked({"path": str(file)}, LoadConfig, "FILE")
     guess = guess_config(file)
-    target = output or Path(f"{file.stem}.toml")
+    target = output or Path(f"{config_stem(file.name) if file.exists() else guess.name}.toml")
     if target.exists() and not force:
         msg = f"{target} exists already; --force writes over it, --output names another"
         raise ConfigError(msg)

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import polars as pl
 
-from topicflow.tasks.errors import DataError
+from topicflow.tasks.errors import DataError, first_line
+from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import canonical_json, digest, file_digest
 
 SCHEME = "docstrings://"
@@ -132,20 +133,21 @@ def _summaries(package: str) -> Iterator[tuple[str, str]]:
 
 
 def _docstrings(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (name, docstring) of the public objects in a file; nothing if it is not Python."""
+    """Yield (name, docstring) of the public objects in a file; nothing, and a warning, if it cannot be parsed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # other people's invalid escapes
             tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError) as error:
+        LOG.warning("load: %s: not read, because this Python cannot parse it (%s)", path, first_line(error))
         return
     yield from _public(tree.body, prefix="")
 
 
 def _public(body: Sequence[ast.stmt], prefix: str) -> Iterator[tuple[str, str]]:
     for node in body:
-        if isinstance(node, ast.If | ast.Try):
-            yield from _public([*node.body, *node.orelse], prefix)
+        if isinstance(node, ast.If | ast.Try | ast.TryStar | ast.With):
+            yield from _public(_inside(node), prefix)
         if not isinstance(
             node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
         ) or node.name.startswith("_"):
@@ -154,6 +156,16 @@ def _public(body: Sequence[ast.stmt], prefix: str) -> Iterator[tuple[str, str]]:
             yield prefix + node.name, docstring
         if isinstance(node, ast.ClassDef):
             yield from _public(node.body, f"{prefix}{node.name}.")
+
+
+def _inside(node: ast.If | ast.Try | ast.TryStar | ast.With) -> list[ast.stmt]:
+    """Return the statements of all branches of a statement, in the order of the file."""
+    if isinstance(node, ast.With):
+        return node.body
+    if isinstance(node, ast.If):
+        return [*node.body, *node.orelse]
+    handled = [statement for handler in node.handlers for statement in handler.body]
+    return [*node.body, *handled, *node.orelse, *node.finalbody]
 
 
 # --- locations of packages -------------------------------------------------------------------------------------

@@ -1,16 +1,15 @@
 """Guess: a file of documents -> a short commented config that runs as it is, with the reason for each choice.
 
 The first rows suggest text, id, time and label columns by name, type and content. One pass over the whole file confirms
-ids and times, so that the run does not stop at row 900,000.
+ids and times, so that the run does not stop at row 900,000, and counts what the texts contain.
 """
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,23 @@ import polars as pl
 import tomli_w
 
 from topicflow.configs.sections.load import LoadConfig
-from topicflow.tasks.documents.sources import open_source
+from topicflow.tasks.documents.cleaning import FOUND_BY, KINDS
+from topicflow.tasks.documents.formats.encodings import WrongByteError
+from topicflow.tasks.documents.formats.streams import is_compressed
+from topicflow.tasks.documents.formats.tables_in_file import SeveralTablesError
+from topicflow.tasks.documents.guess_columns import (
+    guess_id,
+    guess_label,
+    guess_text,
+    guess_time,
+    id_reason,
+    mean_words,
+    remarks_on_columns,
+    time_reason,
+)
+from topicflow.tasks.documents.nested import fields_of
+from topicflow.tasks.documents.sources import Source, open_source
+from topicflow.tasks.documents.texts import is_filled, texts_of
 from topicflow.tasks.documents.timestamps import FIRST, FoundOrder, Timestamps
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.store.digests import text_digests
@@ -29,34 +44,22 @@ HEAD_ROWS = 5_000
 
 _CHUNK_ROWS = 50_000
 
-_TEXT_NAMES = {
-    "text", "texts", "body", "content", "contents", "review", "reviews", "message", "comment", "comments",
-    "abstract", "description", "document", "tweet", "post", "article", "question", "answer", "summary",
-    "sentence", "utterance", "feedback", "note", "notes", "transcript",
-}  # fmt: skip
-_TITLE_NAMES = {"title", "subject", "headline", "heading"}
-_ID_NAMES = {"id", "ids", "uuid", "guid", "identifier", "docid", "key", "url", "uri", "doi", "isbn"}
-_TIME_NAMES = {
-    "date",
-    "time",
-    "datetime",
-    "timestamp",
-    "created",
-    "published",
-    "posted",
-    "at",
-    "year",
-    "day",
-    "ts",
-}
-_LABEL_NAMES = {
-    "label", "labels", "category", "categories", "cat", "class", "topic", "target", "genre", "section", "intent",
-    "subreddit", "newsgroup", "group", "package", "tag", "department", "product",
-}  # fmt: skip
-_NO_LABEL_NAMES = {"split", "fold", "set", "lang", "language", "author", "user", "source", "file"}
-
 _LONG_WORDS = 250
 """Mean words of long texts: an encoder reads only about 180 words."""
+
+_CLEAN_FROM = {"html": 0.05, "urls": 0.2, "emails": 0.2, "quoted_replies": 0.1, "signatures": 0.1}
+"""Share of the texts from which cleaning is proposed."""
+
+_SHOWN = {
+    "html": "tags or entities of HTML",
+    "urls": "URLs",
+    "emails": "e-mail addresses",
+    "quoted_replies": "quoted replies",
+    "signatures": "signatures",
+}
+
+_FEWEST_LINES = 5
+"""Minimum number of lines of a text file that is read line by line."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,8 @@ class Guess:
         None if no column fits.
     dates : FoundOrder or None
         The order of short dates in the column of times; None if it has no short dates.
-    encoding_errors : str
-        `replace` if the file contains bytes that are not UTF-8.
+    keys : mapping
+        Other keys of the section `load` with their values: encoding, separator, header, clean, …
     n_rows : int
         Number of rows in the file.
     min_cluster_size : int
@@ -92,11 +95,11 @@ class Guess:
     timestamp_column: str | None
     label_column: str | None
     dates: FoundOrder | None
-    encoding_errors: str
     n_rows: int
     min_cluster_size: int
     is_long: bool
     reasons: tuple[str, ...]
+    keys: Mapping[str, Any] = field(default_factory=dict)
 
 
 def guess_config(path: str | Path) -> Guess:
@@ -107,47 +110,115 @@ def guess_config(path: str | Path) -> Guess:
     DataError
         If the file cannot be read or no column contains text.
     """
-    errors = _encoding_errors(str(path))
-    head, n_rows, is_files = _head(LoadConfig(path=str(path), encoding_errors=errors, limit=HEAD_ROWS))
-    texts, text_reason = _guess_text(head, str(path))
+    keys: dict[str, Any] = {"format": "lines"} if _is_list_of_texts(Path(path).expanduser()) else {}
+    while True:
+        try:
+            return _guess(str(path), keys)
+        except WrongByteError as error:
+            if keys.get("encoding_errors") == "replace":
+                raise
+            is_new = error.likely is not None and "encoding" not in keys
+            keys = {**keys, "encoding": error.likely} if is_new else _replacing(keys)
+        except SeveralTablesError as error:
+            keys["sheet"] = _best_table(str(path), keys, error.names)
+
+
+def _replacing(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keys that replace wrong bytes, because no encoding reads them all."""
+    return {**{key: keys[key] for key in keys if key != "encoding"}, "encoding_errors": "replace"}
+
+
+def _is_list_of_texts(path: Path) -> bool:
+    """Return whether a file is a text file with a document on each line: one document makes no topics."""
+    if path.suffix.lower() not in {".txt", ".md"} or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        lines = (line for line in file if line.strip(b"\0 \t\r\n"))
+        return sum(1 for _ in zip(range(_FEWEST_LINES), lines, strict=False)) == _FEWEST_LINES
+
+
+def _best_table(path: str, keys: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    """Return the sheet or table with the most text in its first rows."""
+    sizes = {}
+    for name in names:
+        config = LoadConfig(path=path, limit=HEAD_ROWS, **{**keys, "sheet": name})
+        with open_source(config, HEAD_ROWS) as source:
+            texts = [column for chunk in source.chunks for column in chunk if column.dtype == pl.String]
+            sizes[name] = sum(int(column.str.len_chars().sum()) for column in texts)
+    return max(sizes, key=lambda name: sizes[name])
+
+
+def _guess(path: str, keys: dict[str, Any]) -> Guess:
+    """Return the guess for a file that is read with these keys of the section `load`."""
+    opened = _open(LoadConfig(path=path, limit=HEAD_ROWS, **keys))
+    head, is_files = opened.head, opened.is_files
+    texts, text_reason = guess_text(head, path)
     rest = [column for column in head.columns if column not in texts]
     candidates = {
-        "id": None if is_files else _guess_id(head, rest),
-        "time": _guess_time(head, rest),
+        "id": None if is_files else guess_id(head, rest),
+        "time": guess_time(head, rest),
     }
-    refused, n_rows, dates = _confirm(LoadConfig(path=str(path), encoding_errors=errors), candidates)
-    id_column, time_column = (None if key in refused else candidates[key] for key in ("id", "time"))
-    label, label_reason = _guess_label(
+    config = LoadConfig(
+        path=path,
+        text_column=texts[0] if len(texts) == 1 else texts,
+        id_column=candidates["id"],
+        timestamp_column=candidates["time"],
+        **keys,
+    )
+    whole = _confirm(config, candidates)
+    id_column, time_column = (None if key in whole.refused else candidates[key] for key in ("id", "time"))
+    label, label_reason = guess_label(
         head, [column for column in rest if column not in {id_column, time_column}]
     )
-    size = max(5, round(0.2 * n_rows**0.5))
-    n_words = _mean_words(head, texts)
+    size = max(5, round(0.2 * whole.n_rows**0.5))
+    n_words = mean_words(head, texts)
+    clean, clean_reasons = _cleaning(whole)
+    keys = {**keys, **opened.keys, **({"clean": clean} if clean else {})}
     reasons = (
-        f"rows: {n_rows:,}, {len(head.columns)} columns",
+        f"rows: {whole.n_rows:,}, {opened.n_columns:,} columns",
+        *_reading_reasons(keys, whole.notes),
         text_reason,
-        "id: the file's path in the folder" if is_files else _id_reason(candidates["id"], refused.get("id")),
-        _time_reason(candidates["time"], refused.get("time"), dates),
+        *whole.empty_reasons,
+        "id: the file's path in the folder" if is_files else id_reason(candidates["id"], whole.refused.get("id")),
+        time_reason(candidates["time"], whole.refused.get("time"), whole.dates, whole.implausible),
         label_reason,
-        f"min_cluster_size: {size}, a fifth of the square root of {n_rows:,} rows; a smaller value finds more topics",
-        *([] if errors == "strict"
-          else ["encoding: some bytes are not UTF-8; they are replaced by U+FFFD and counted"]),
+        *remarks_on_columns(head),
+        *clean_reasons,
+        _size_reason(size, whole.n_rows),
         *([f"length: {n_words:,.0f} words on average, more than an encoder reads; see load.split"]
           if n_words >= _LONG_WORDS else []),
     )  # fmt: skip
     return Guess(
-        path=str(path),
-        name=_name_of(str(path)),
+        path=path,
+        name=_name_of(path),
         text_columns=texts,
         id_column=id_column,
         timestamp_column=time_column,
         label_column=label,
-        dates=dates if time_column is not None else None,
-        encoding_errors=errors,
-        n_rows=n_rows,
+        dates=whole.dates if time_column is not None else None,
+        keys=keys,
+        n_rows=whole.n_rows,
         min_cluster_size=size,
         is_long=n_words >= _LONG_WORDS,
         reasons=reasons,
     )
+
+
+def _size_reason(size: int, n_rows: int) -> str:
+    return f"min_cluster_size: {size}, a fifth of the square root of {n_rows:,} rows; a smaller value finds more topics"
+
+
+def _reading_reasons(keys: Mapping[str, Any], notes: tuple[str, ...]) -> list[str]:
+    found = [f"file: {note}" for note in notes]
+    if keys.get("format") == "lines":
+        found.append("file: each line is a document")
+    if "sheet" in keys:
+        found.append(f"file: {keys['sheet']!r} has the most text of its sheets or tables")
+    if "encoding" in keys and not any("its encoding" in note for note in notes):
+        found.append(f"encoding: {keys['encoding']}, by the letters that are not ASCII")
+    if keys.get("encoding_errors") == "replace":
+        found.append("encoding: some bytes are not UTF-8; they are replaced by U+FFFD and counted")
+    return found
 
 
 def render_config(guess: Guess) -> str:
@@ -170,7 +241,7 @@ def render_config(guess: Guess) -> str:
         f"text_column = {text}",
         *(f"{key} = {_toml(column)}  # {why}" for key, column, why in optional if column is not None),
         *([] if guess.dates is None else [_date_order_line(guess.dates)]),
-        *(['encoding_errors = "replace"'] if guess.encoding_errors == "replace" else []),
+        *(_key_line(key, value) for key, value in guess.keys.items()),
         *(
             ["", "# [load.split]  # split long texts into passages", "# max_words = 180"]
             if guess.is_long
@@ -189,198 +260,132 @@ def _date_order_line(dates: FoundOrder) -> str:
     return f'date_order = "{dates.order}"  # {FIRST[dates.order]}{other}'
 
 
-def _toml(value: str) -> str:
-    """Return a string as TOML on one line, for any characters."""
+def _key_line(key: str, value: Any) -> str:  # noqa: ANN401  (a literal of LoadConfig)
+    why = {
+        "clean": "remove this from the texts; the column keeps it",
+        "header": "rows of the header; the first names the columns",
+        "skip_rows": "lines above the header",
+    }.get(key)
+    shown = f"[{', '.join(map(_toml, value))}]" if isinstance(value, tuple) else _toml(value)
+    return f"{key} = {shown}" + (f"  # {why}" if why else "")
+
+
+def _toml(value: str | int) -> str:
+    """Return a value as TOML on one line, for any characters."""
     return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")
+
+
+def config_stem(file: str) -> str:
+    """Return a file's name without its ending, also without that of a compression."""
+    return Path(file.removesuffix(Path(file).suffix) if is_compressed(file) else file).stem
 
 
 def _name_of(path: str) -> str:
     """Return a path's stem as a name for runs: letters, digits, dash, underscore."""
-    stem = Path(path.rstrip("/")).name.split(".")[0]
+    is_glob = not Path(path).expanduser().exists()
+    parts = [part for part in Path(path).parts if not (is_glob and has_magic(part))]
+    stem = (parts[-1] if parts else "").split(".")[0]
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:100] or "topics"
 
 
 # --- reading ------------------------------------------------------------------------------------------------
 
 
-def _encoding_errors(path: str) -> Any:  # noqa: ANN401  (a literal of LoadConfig)
-    """Return the value of encoding_errors for a file: strict if it is UTF-8, otherwise replace."""
-    try:
-        _head(LoadConfig(path=path, limit=HEAD_ROWS))
-    except DataError as error:
-        if "encoding_errors" in str(error):
-            return "replace"
-        raise
-    return "strict"
+@dataclass(frozen=True)
+class _Opened:
+    """The first rows of a file, with the fields of its objects as columns, and how it was read."""
+
+    head: pl.DataFrame
+    n_columns: int
+    is_files: bool
+    keys: Mapping[str, Any]
 
 
-def _head(config: LoadConfig) -> tuple[pl.DataFrame, int, bool]:
-    """Return the first rows, their number, and whether the source is a folder of text files."""
+def _open(config: LoadConfig) -> _Opened:
     with open_source(config, HEAD_ROWS) as source:
         frames = list(source.chunks)
         frame = pl.concat(frames) if frames else pl.DataFrame(schema=source.schema)
-        return frame.head(HEAD_ROWS), frame.height, source.id_column is not None
+        inner = [expression.alias(name) for name, expression in fields_of(frame.schema)]
+        head = frame.head(HEAD_ROWS).with_columns(inner)
+        head = head.drop(name for name in frame.columns if isinstance(frame.schema[name], pl.Struct))
+        head = head.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+        return _Opened(head, frame.width, source.id_column is not None, dict(source.keys))
 
 
-def _confirm(
-    config: LoadConfig, candidates: dict[str, str | None]
-) -> tuple[dict[str, str], int, FoundOrder | None]:
-    """Return why a candidate fails on the whole file, the number of rows, and the order of short dates."""
-    hashes, refused, n_rows = [], {}, 0
+@dataclass
+class _Whole:
+    """What one pass over all rows shows."""
+
+    n_rows: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+    dates: FoundOrder | None = None
+    implausible: str = ""
+    notes: tuple[str, ...] = ()
+    empty_rows: list[int] = field(default_factory=list)
+    n_empty: int = 0
+    found: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+
+    @property
+    def empty_reasons(self) -> list[str]:
+        """A sentence about rows without text, if there are any."""
+        if not self.n_empty:
+            return []
+        rows = ", ".join(f"{row:,}" for row in self.empty_rows) + (
+            ", …" if self.n_empty > len(self.empty_rows) else ""
+        )
+        return [f"empty: {self.n_empty:,} of {self.n_rows:,} rows have no text and are left out (row {rows})"]
+
+    def add(self, chunk: pl.DataFrame, config: LoadConfig) -> None:
+        """Count what the texts of the next rows contain."""
+        texts = texts_of(chunk, config)
+        empty = ~is_filled(texts)
+        numbers = np.flatnonzero(empty.to_numpy()) + self.n_rows
+        self.empty_rows += numbers[: max(0, 5 - len(self.empty_rows))].tolist()
+        self.n_empty += len(numbers)
+        for kind in KINDS:
+            self.found[kind] += int(texts.str.contains(FOUND_BY[kind]).sum())
+
+
+def _confirm(config: LoadConfig, candidates: Mapping[str, str | None]) -> _Whole:
+    """Return what all rows show: why a candidate fails, the order of short dates, and what the texts contain."""
+    hashes, whole = [], _Whole()
     with open_source(config, _CHUNK_ROWS) as source:
-        again = source.column
-        times = Timestamps("init", column=again and (lambda: again(str(candidates["time"]))))
+        whole.notes = source.notes
+        times = _times(source, candidates["time"])
         for chunk in source.chunks:
             if (id_column := candidates["id"]) is not None:
                 hashes.append(text_digests(chunk[id_column].cast(pl.String).fill_null("")))
                 if chunk[id_column].null_count():
-                    refused["id"] = "some rows have no value"
-            if (time_column := candidates["time"]) is not None and "time" not in refused:
+                    whole.refused["id"] = "some rows have no value"
+            if (time_column := candidates["time"]) is not None and "time" not in whole.refused:
                 try:
-                    times.parse(chunk[time_column], pl.Series(range(n_rows, n_rows + chunk.height)))
+                    times.parse(
+                        chunk[time_column], pl.Series(range(whole.n_rows, whole.n_rows + chunk.height))
+                    )
                 except DataError as error:
-                    refused["time"] = str(error).split("; ")[0].removeprefix("init: ")
-            n_rows += chunk.height
-    if hashes and len(np.unique(np.concatenate(hashes).view("u8,u8"))) < n_rows:
-        refused.setdefault("id", "its values repeat")
-    return refused, n_rows, times.found
+                    whole.refused["time"] = str(error).split("; ")[0].removeprefix("init: ")
+            whole.add(chunk, config)
+            whole.n_rows += chunk.height
+    if hashes and len(np.unique(np.concatenate(hashes).view("u8,u8"))) < whole.n_rows:
+        whole.refused.setdefault("id", "its values repeat")
+    whole.dates = times.found
+    if times.n_implausible:
+        n = f"{times.n_implausible:,} {'date' if times.n_implausible == 1 else 'dates'}"
+        whole.implausible = f"{n} such as {times.example} left out of charts"
+    return whole
 
 
-# --- choosing -----------------------------------------------------------------------------------------------
+def _times(source: Source, column: str | None) -> Timestamps:
+    again = source.column
+    return Timestamps("init", column=again and (lambda: again(str(column))))
 
 
-def _words_of(name: str) -> set[str]:
-    """Return the words of a column name; `createdAt`, `created_at` and `Created At` have the same words."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    return {word.lower() for word in re.split(r"[\W_]+", spaced) if word}
-
-
-def _guess_text(head: pl.DataFrame, path: str) -> tuple[tuple[str, ...], str]:
-    """Return the text column, or title and text, and the reason."""
-    scores = {column: _text_score(head[column]) for column in head.columns if head[column].dtype == pl.String}
-    best = max(scores, key=lambda column: scores[column], default=None)
-    if best is None or scores[best] == 0:
-        there = ", ".join(repr(column) for column in head.columns)
-        msg = f"init: {path}: no column contains text in the first {head.height:,} rows; there are: {there}"
-        raise DataError(msg)
-    length = _mean_length(head[best])
-    why = "its name fits and " if _words_of(best) & (_TEXT_NAMES | _TITLE_NAMES) else ""
-    reason = f"text: column {best!r}, because {why}its texts have {length:,.0f} characters on average"
-    for title in scores:
-        if title != best and _words_of(title) & _TITLE_NAMES and _is_title(head[title]):
-            return (
-                title,
-                best,
-            ), f"{reason}; {title!r} is put before it, because a title is a short summary"
-    return (best,), reason
-
-
-def _text_score(values: pl.Series) -> float:
-    """Return how much a column looks like text: mean length times factors for name, words and variety."""
-    filled = values.drop_nulls()
-    if not len(filled):
-        return 0.0
-    named = 5.0 if _words_of(values.name) & _TEXT_NAMES else 1.0
-    prose = max(_share(filled, r"\S\s+\S"), _share(filled, r"[\u3040-\u30ff\u4e00-\u9fff]{4}"))
-    links = _share(filled, r"^\s*(?:https?://|/|[A-Za-z]:\\)\S*$")
-    variety = filled.n_unique() / len(filled)
-    return _mean_length(values) * named * (0.02 + prose) * (1.01 - links) * variety
-
-
-def _share(values: pl.Series, pattern: str) -> float:
-    """Return the share of strings that match."""
-    return int(values.str.contains(pattern).sum()) / max(1, len(values))
-
-
-def _mean_length(values: pl.Series) -> float:
-    return int(values.str.len_chars().sum()) / max(1, len(values))
-
-
-def _mean_words(head: pl.DataFrame, texts: tuple[str, ...]) -> float:
-    return sum(int(head[column].str.count_matches(r"\S+").sum()) for column in texts) / max(1, head.height)
-
-
-def _is_title(values: pl.Series) -> bool:
-    filled = values.drop_nulls()
-    return bool(len(filled)) and 5 <= _mean_length(filled) <= 200 and filled.n_unique() > len(filled) / 2
-
-
-def _first(
-    head: pl.DataFrame, columns: list[str], names: set[str], fits: Callable[[pl.Series], bool]
-) -> str | None:
-    """Return the first fitting column whose name contains one of `names`; columns with only such words come first."""
-    named = [column for column in columns if _words_of(column) & names]
-    exact = [column for column in named if _words_of(column) <= names]
-    return next((column for column in itertools.chain(exact, named) if fits(head[column])), None)
-
-
-def _guess_id(head: pl.DataFrame, columns: list[str]) -> str | None:
-    def fits(values: pl.Series) -> bool:
-        is_key = values.dtype == pl.String or values.dtype.is_integer()
-        return is_key and not values.null_count() and values.n_unique() == len(values)
-
-    return _first(head, columns, _ID_NAMES, fits)
-
-
-def _id_reason(column: str | None, refused: str | None) -> str:
-    if column is None:
-        return "id: no column has the name of an id column and unique values; ids are made from the texts"
-    if refused is not None:
-        return (
-            f"id: column {column!r} has the name of an id column, but {refused}; ids are made from the texts"
-        )
-    return f"id: column {column!r}, because of its name, and its values are unique"
-
-
-def _guess_time(head: pl.DataFrame, columns: list[str]) -> str | None:
-    """Return a column of times: by its type, or if its values parse as times; numbers only if the name fits."""
-    named = _first(head, columns, _TIME_NAMES, _reads_as_time)
-    other = (
-        column
-        for column in columns
-        if head[column].dtype.is_temporal()
-        or (head[column].dtype == pl.String and not head[column].str.contains(r"^\s*[\d.]+\s*$").any())
-    )
-    return named or next((column for column in other if _reads_as_time(head[column])), None)
-
-
-def _reads_as_time(values: pl.Series) -> bool:
-    if values.dtype.is_nested() or values.dtype == pl.Boolean or values.null_count() == len(values):
-        return False
-    with contextlib.suppress(DataError):
-        times = Timestamps("init").parse(values, pl.Series(range(len(values))))
-        return times.count() * 2 > len(values)
-    return False
-
-
-def _time_reason(column: str | None, refused: str | None, dates: FoundOrder | None) -> str:
-    if column is None:
-        return "time: no column contains dates or times"
-    if refused is not None:
-        return f"time: column {column!r} looked like times, but {refused}"
-    order = f"; {dates}" if dates is not None else ""
-    return f"time: column {column!r}, because all its values are dates or times{order}"
-
-
-def _guess_label(head: pl.DataFrame, columns: list[str]) -> tuple[str | None, str]:
-    """Return a column of classes, and the reason."""
-    named = _first(head, columns, _LABEL_NAMES, lambda values: _is_label(values, most=len(values) // 2))
-    plain = [column for column in columns if not _words_of(column) & _NO_LABEL_NAMES]
-    strings = (column for column in plain if head[column].dtype == pl.String)
-    column = named or next((c for c in strings if _is_label(head[c], most=min(50, len(head) // 10))), None)
-    if column is None:
-        return None, "label: no column has a few values that repeat"
-    n_values = head[column].drop_nulls().n_unique()
-    why = "its name fits and " if named else ""
-    return (
-        column,
-        f"label: column {column!r}, because {why}it has {n_values:,} values in {len(head):,} rows",
-    )
-
-
-def _is_label(values: pl.Series, most: int) -> bool:
-    if not (values.dtype in {pl.String, pl.Boolean} or values.dtype.is_integer()):
-        return False
-    filled = values.drop_nulls()
-    short = values.dtype != pl.String or _mean_length(filled) <= 60
-    return len(filled) * 10 >= len(values) * 9 and short and 2 <= filled.n_unique() <= most
+def _cleaning(whole: _Whole) -> tuple[tuple[str, ...], list[str]]:
+    """Return what to remove from the texts, and a sentence about each kind that is there."""
+    n_texts = max(1, whole.n_rows - whole.n_empty)
+    shares = {kind: whole.found[kind] / n_texts for kind in KINDS}
+    kinds = tuple(kind for kind in KINDS if shares[kind] >= _CLEAN_FROM[kind])
+    return kinds, [
+        f"clean: {shares[kind]:.0%} of the texts hold {_SHOWN[kind]}, which load.clean removes"
+        for kind in kinds
+    ]

@@ -30,16 +30,20 @@ from topicflow.tasks.documents.sources import (
     find_documents,
     fingerprint,
     open_source,
-    text_columns,
 )
+from topicflow.tasks.documents.texts import is_filled, join_texts, text_columns, texts_of
 from topicflow.tasks.documents.timestamps import Order, Timestamps
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.progress import track
 from topicflow.tasks.execution.states import cached
+from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter, canonical_json
 from topicflow.tasks.store.digests import text_digests
 from topicflow.tasks.store.resources import measured
+
+SHOWN_ROWS = 5
+"""Numbers of the first rows without text that the record keeps."""
 
 PART_ROWS = 20_000
 """Input rows of a part. Constant, because settings in `runtime` must not change an artifact's bytes."""
@@ -53,15 +57,6 @@ _TEXT_AS_STRING = (pl.Categorical, pl.Enum, pl.Decimal, pl.Int128, pl.UInt128)
 
 
 # --- texts and ids ------------------------------------------------------------------------------------------
-
-
-def join_texts(columns: Sequence[str], separator: str) -> pl.Expr:
-    """Return the expression of the text: columns joined without null and blank ones; null if all are."""
-    texts = [pl.col(column).cast(pl.String) for column in columns]
-    if len(texts) == 1:
-        return texts[0]
-    filled = [pl.when(text.str.strip_chars() != "").then(text) for text in texts]
-    return pl.concat_str(filled, separator=separator, ignore_nulls=True)
 
 
 def split_text(text: str, config: SplitConfig) -> list[str]:
@@ -219,6 +214,7 @@ def times_of(config: LoadConfig, source: Source, column: str, known: Order | Non
         order=known if config.date_order == "auto" else config.date_order,
         column=None if again is None else lambda: again(column),
         is_said=True,
+        form=config.time_format,
     )
     if known is not None:
         times.given_by = "the earlier runs read it"
@@ -237,6 +233,8 @@ class DocumentParts:
     n_empty: int = 0
     n_replaced: int = 0
     n_documents: int = 0
+    n_cleaned_away: int = 0
+    empty_rows: list[int] = field(default_factory=list)
     own_columns: tuple[str, ...] = ()
     occurrences: Occurrences = field(default_factory=Occurrences)
     texts: hashlib.blake2b = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
@@ -263,8 +261,9 @@ class DocumentParts:
         """
         config = self.config
         numbers = np.arange(self.n_input_rows, self.n_input_rows + rows.height, dtype=np.uint32)
-        texts = rows.select(join_texts(text_columns(config), config.text_separator)).to_series()
-        kept = (texts.str.strip_chars() != "").fill_null(value=False)
+        texts = texts_of(rows, config)
+        kept = is_filled(texts)
+        self._note_dropped(rows, numbers, ~kept)
         self.n_input_rows += rows.height
         rows, texts, numbers = rows.filter(kept), texts.filter(kept), numbers[kept.to_numpy()]
         self.n_empty += len(kept) - rows.height
@@ -278,6 +277,17 @@ class DocumentParts:
             own = own[places]
         self._digest(documents, own)
         return documents.rechunk(), own.rechunk()
+
+    def _note_dropped(self, rows: pl.DataFrame, numbers: NDArray[np.uint32], dropped: pl.Series) -> None:
+        """Keep the first numbers of the rows that are left out, and how many of them only cleaning emptied."""
+        wanted = SHOWN_ROWS - len(self.empty_rows)
+        self.empty_rows += numbers[dropped.to_numpy()][:wanted].tolist()
+        if self.config.clean and dropped.any():
+            left_out = rows.filter(dropped)
+            before = left_out.select(
+                join_texts(text_columns(self.config), self.config.text_separator)
+            ).to_series()
+            self.n_cleaned_away += int(is_filled(before).sum())
 
     def _documents(self, rows: pl.DataFrame, texts: pl.Series, numbers: pl.Series) -> pl.DataFrame:
         columns = [numbers, self._ids(rows, texts, numbers).alias("doc_id"), texts.alias("text")]
@@ -331,8 +341,20 @@ class DocumentParts:
             "columns": list(self.own_columns),
         }
         self.content.update(canonical_json(meta))
-        order = self.timestamps.order if self.timestamps else None
-        return self.content.hexdigest(), meta | ({"date_order": order} if order else {})
+        return self.content.hexdigest(), meta | self._beside_the_key()
+
+    def _beside_the_key(self) -> dict[str, Any]:
+        """Return what the record says and the documents already show, so that it is not part of the key."""
+        times = self.timestamps
+        found = {
+            "date_order": times.order if times else None,
+            "n_implausible_dates": times.n_implausible if times else 0,
+            "implausible_date": times.example if times else None,
+            "n_cleaned_away": self.n_cleaned_away,
+            "empty_rows": self.empty_rows,
+            "notes": list(self.source.notes),
+        }
+        return {name: value for name, value in found.items() if value}
 
 
 # --- writing ------------------------------------------------------------------------------------------------
@@ -369,6 +391,8 @@ def write_documents(
     -----
     Memory is one part, one chunk, and 8 bytes for each document's id.
     """
+    for note in source.notes:
+        LOG.info("load: %s: %s", source.name, note)
     check_columns(source, config)
     recipe = recipes.documents(config)
     parts = DocumentParts(config, source, timestamps, occurrences=Occurrences(list(taken)))

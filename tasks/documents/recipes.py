@@ -12,17 +12,21 @@ from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of
 
-VERSIONS: Mapping[str, int] = {"load": 1}
+VERSIONS: Mapping[str, int] = {"load": 2}
 """Increase a stage's number when equal inputs and config must give a different artifact."""
 
 
-def load_fields(config: LoadConfig) -> dict[str, Any]:
-    """Return the fields that decide which documents an input gives.
+LATER_FIELDS = (
+    "date_order", "encoding", "separator", "quote", "skip_rows", "header", "sheet", "time_format", "clean",
+)  # fmt: skip
+"""Fields that are part of a recipe only if they are set: older configs keep their keys."""
 
-    `date_order` is left out if it is auto: the field was added later, and older documents stay hits.
-    """
-    is_found = {"date_order"} if config.date_order == "auto" else set()
-    return fields_of(config, leave_out={"path", "connection_env", *is_found})
+
+def load_fields(config: LoadConfig) -> dict[str, Any]:
+    """Return the fields that decide which documents an input gives."""
+    defaults = type(config).model_fields
+    unset = {name for name in LATER_FIELDS if getattr(config, name) == defaults[name].default}
+    return fields_of(config, leave_out={"path", "connection_env", *unset})
 
 
 def load(config: LoadConfig, source: str) -> Recipe:

@@ -6,13 +6,10 @@ Imports neither Prefect nor torch, so that `plan` can check quickly whether the 
 from __future__ import annotations
 
 import contextlib
-import difflib
-import glob
 import os
-import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,8 +20,12 @@ from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents import docstrings, recipes
 from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.documents.database import read_query
-from topicflow.tasks.documents.read_errors import readable
-from topicflow.tasks.documents.text_files import plain_utf8, text_chunks
+from topicflow.tasks.documents.files import LocalFiles, find_files, format_of
+from topicflow.tasks.documents.formats.read_errors import readable
+from topicflow.tasks.documents.formats.text_files import text_chunks
+from topicflow.tasks.documents.nested import with_fields
+from topicflow.tasks.documents.tables import open_table
+from topicflow.tasks.documents.texts import text_columns
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.store.artifact_store import (
     ArtifactRef,
@@ -33,17 +34,6 @@ from topicflow.tasks.store.artifact_store import (
     digest,
     file_digest,
 )
-
-ENDINGS = {
-    ".parquet": "parquet", ".pq": "parquet",
-    ".csv": "csv", ".tsv": "tsv",
-    ".ndjson": "ndjson", ".jsonl": "ndjson",
-    ".txt": "text", ".md": "text",
-}  # fmt: skip
-"""Format of a file by its ending; .gz may follow those of CSV, TSV and NDJSON."""
-
-_HEADER_BYTES = 1 << 22
-"""Maximum length of the header line that is searched for a separator."""
 
 _AWS_VARIABLES = (
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3",
@@ -72,6 +62,10 @@ class Source:
     column : callable or None
         Returns the values of a column from its first row on, independent of `chunks`; None if the source has no
         columns.
+    notes : tuple of str
+        What was recognized or mended in the files, one sentence each.
+    keys : mapping
+        Keys of the section `load` that say what was recognized.
     """
 
     name: str
@@ -80,20 +74,8 @@ class Source:
     n_rows: int | None = None
     id_column: str | None = None
     column: Callable[[str], Iterator[pl.Series]] | None = None
-
-
-@dataclass(frozen=True)
-class LocalFiles:
-    """Files of one format, in the order of their names relative to `base`."""
-
-    base: Path
-    names: tuple[str, ...]
-    format: str
-
-    @property
-    def paths(self) -> list[Path]:
-        """The files' paths."""
-        return [self.base / name for name in self.names]
+    notes: tuple[str, ...] = ()
+    keys: Mapping[str, Any] = field(default_factory=dict)
 
 
 # --- identity of the input --------------------------------------------------------------------------------------
@@ -156,91 +138,6 @@ def is_remote(path: str) -> bool:
     return "://" in path and not docstrings.is_docstrings(path)
 
 
-def find_files(config: LoadConfig) -> LocalFiles:
-    """Return the local files of `load.path`.
-
-    Raises
-    ------
-    DataError
-        If there is none, or their formats differ or are unknown.
-    """
-    given = str(config.path)
-    path = Path(given).expanduser()
-    if path.is_file():
-        return LocalFiles(path.parent, (path.name,), _format_of(given, [path.name], config))
-    if path.is_dir():
-        return _files_of_folder(given, path, config)
-    if glob.has_magic(given):
-        base = _fixed_part(path)
-        found = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207
-        names = sorted(name.relative_to(base).as_posix() for name in found if name.is_file())
-        if names:
-            return LocalFiles(base, tuple(names), _format_of(given, names, config))
-        path = base
-    msg = f"load: {given}: {'no file matches' if glob.has_magic(given) else 'no such file or folder'}"
-    raise DataError(f"{msg} ({path.absolute()}){_nearest_file(path)}")
-
-
-def _fixed_part(path: Path) -> Path:
-    """Return the folder above the first part of a glob that has a wildcard."""
-    parts = path.parts
-    first = next(i for i, part in enumerate(parts) if glob.has_magic(part))
-    return Path(*parts[:first])
-
-
-def _files_of_folder(given: str, folder: Path, config: LoadConfig) -> LocalFiles:
-    wanted = "text" if config.format == "auto" else config.format
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    chosen = [name for name in names if _ending_format(name) == wanted]
-    if not chosen:
-        endings = sorted({Path(name).suffix or "(no ending)" for name in names})
-        there = f"its {len(names):,} files end in {', '.join(endings[:8])}" if names else "it is empty"
-        msg = (
-            f"load: {given}: no {wanted} file in this folder; {there}; set load.path to a file or a glob "
-            "such as data/*.csv"
-        )
-        raise DataError(msg)
-    return LocalFiles(folder, tuple(chosen), wanted)
-
-
-def _format_of(given: str, names: Sequence[str], config: LoadConfig) -> str:
-    """Return the format of all files, from the config or from their endings."""
-    found = {_ending_format(name) for name in names}
-    if config.format != "auto":
-        return "tsv" if config.format == "csv" and found == {"tsv"} else config.format
-    if len(found) > 1:
-        kinds = ", ".join(sorted(str(kind or "unknown") for kind in found))
-        msg = f"load: {given}: files of different formats ({kinds}); restrict the glob to one ending"
-        raise DataError(msg)
-    (kind,) = found
-    if kind is None:
-        known = " ".join(ENDINGS)
-        msg = f"load: {given}: unknown ending {Path(names[0]).suffix!r}, expected {known}; or set load.format"
-        raise DataError(msg)
-    return kind
-
-
-def _ending_format(name: str) -> str | None:
-    lower = name.lower()
-    kind = ENDINGS.get(Path(lower.removesuffix(".gz")).suffix)
-    return None if lower.endswith(".gz") and kind in {"parquet", "text"} else kind
-
-
-def _nearest_file(path: Path) -> str:
-    """Return a hint with the nearest name in the folder of a missing path, or an empty string."""
-    if not path.parent.is_dir():
-        return f"; the folder {path.parent.absolute()} does not exist either"
-    near = difflib.get_close_matches(
-        path.name, [entry.name for entry in path.parent.iterdir()], n=1, cutoff=0.5
-    )
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def text_columns(config: LoadConfig) -> tuple[str, ...]:
-    """Return the names of the text columns, one or several."""
-    return (config.text_column,) if isinstance(config.text_column, str) else config.text_column
-
-
 def check_columns(source: Source, config: LoadConfig) -> None:
     """Raise DataError if a column of the config is missing or has a wrong type."""
     named = [(column, "text_column") for column in text_columns(config)]
@@ -293,25 +190,32 @@ def _open_files(files: LocalFiles, config: LoadConfig, chunk_rows: int, scratch:
     name = str(config.path)
     if files.format == "text":
         names = files.names[: config.limit]
-        chunks = text_chunks(files.base, names, config.encoding_errors, chunk_rows)
+        chunks = text_chunks(files.base, names, config.encoding_errors, chunk_rows, config.encoding)
         schema = pl.Schema({"text": pl.String(), "file": pl.String()})
         return Source(name, schema, chunks, len(names), id_column="file")
-    paths = files.paths
-    if files.format != "parquet":
-        with readable(name):
-            paths = [plain_utf8(path, config.encoding_errors, scratch) for path in paths]
-    return _source_of(_scan(paths, files.format, config), name, config, chunk_rows)
+    table = open_table(files, config, scratch)
+    source = _source_of(table.frame, name, config, chunk_rows, n_rows=table.n_rows)
+    return replace(source, notes=table.notes, keys=table.keys)
 
 
 def _source_of(
-    frame: pl.LazyFrame, name: str, config: LoadConfig, chunk_rows: int, *, counted: bool = True
+    frame: pl.LazyFrame,
+    name: str,
+    config: LoadConfig,
+    chunk_rows: int,
+    *,
+    counted: bool = True,
+    n_rows: int | None = None,
 ) -> Source:
     """Return the Source of a lazy frame. Counting the rows of a remote file would download it twice."""
     if config.limit is not None:
         frame = frame.head(config.limit)
+        n_rows = None if n_rows is None else min(n_rows, config.limit)
     with readable(name):
+        frame = with_fields(frame, config)
         schema = frame.collect_schema()
-        n_rows = int(frame.select(pl.len()).collect().item()) if counted else None
+        if n_rows is None and counted:
+            n_rows = int(frame.select(pl.len()).collect().item())
 
     def column(wanted: str) -> Iterator[pl.Series]:
         return (chunk[wanted] for chunk in _chunks(frame.select(wanted), name, chunk_rows))
@@ -324,46 +228,40 @@ def _chunks(frame: pl.LazyFrame, name: str, chunk_rows: int) -> Iterator[pl.Data
         yield from frame.collect_batches(chunk_size=chunk_rows)
 
 
-def _scan(
-    paths: Sequence[Path | str], kind: str, config: LoadConfig, storage_options: dict[str, Any] | None = None
-) -> pl.LazyFrame:
-    """Return the lazy frame of files of one format; types are inferred from all rows, not from the first ones."""
-    remote = storage_options is not None
-    sources: Any = list(paths)
-    if kind == "parquet":
-        return pl.scan_parquet(sources, glob=remote, hive_partitioning=False, storage_options=storage_options)
-    if kind == "ndjson":
-        sources = sources if remote else [glob.escape(str(path)) for path in paths]
-        return pl.scan_ndjson(sources, infer_schema_length=None, storage_options=storage_options)
-    named = [*text_columns(config), config.id_column, config.label_column]
-    return pl.scan_csv(
-        sources,
-        separator="\t" if kind == "tsv" else "," if remote else _separator(Path(paths[0])),
-        schema_overrides={column: pl.String for column in named if column},  # an id 007 stays 007
-        infer_schema_length=None,
-        infer_schema_files=len(sources),
-        encoding="utf8-lossy" if config.encoding_errors == "replace" else "utf8",
-        glob=remote,
-        storage_options=storage_options,
-    )
-
-
-def _separator(path: Path) -> str:
-    """Return the separator of a CSV file's first line: the most frequent of , ; tab and |."""
-    with path.open("rb") as file:
-        header = re.sub(rb'"[^"]*"', b"", file.readline(_HEADER_BYTES))
-    counts = {mark: header.count(mark.encode()) for mark in (",", ";", "\t", "|")}
-    return max(counts, key=lambda mark: counts[mark])  # a comma if there is none, because max takes the first
-
-
 def _scan_remote(config: LoadConfig) -> pl.LazyFrame:
     path = str(config.path)
-    kind = _format_of(path, [urlsplit(path).path], config)
-    if kind == "text":
-        msg = f"load: {path}: text files are read only from local folders; download them, or store them as Parquet"
-        raise DataError(msg)
+    kind = format_of(path, [urlsplit(path).path], config)
+    options = _storage_options(path)
     with readable(path):
-        return _scan([path], kind, config, _storage_options(path))
+        if kind == "parquet":
+            return pl.scan_parquet(path, hive_partitioning=False, storage_options=options)
+        if kind == "ndjson":
+            return pl.scan_ndjson(path, infer_schema_length=None, storage_options=options)
+        if kind in {"csv", "tsv"}:
+            return _scan_remote_csv(path, kind, config, options)
+    msg = f"load: {path}: {kind} files are read only from local folders; download them, or store them as Parquet"
+    raise DataError(msg)
+
+
+def _scan_remote_csv(path: str, kind: str, config: LoadConfig, options: dict[str, Any]) -> pl.LazyFrame:
+    """Return the rows of remote CSV files, which are not searched for lone quotes and titles."""
+    if config.encoding not in {None, "utf-8"}:
+        msg = f"load: {path}: load.encoding is for local files; download it"
+        raise DataError(msg)
+    named = [*text_columns(config), config.id_column, config.label_column]
+    header = 1 if config.header is None else config.header
+    return pl.scan_csv(
+        path,
+        separator=config.separator or ("\t" if kind == "tsv" else ","),
+        quote_char=None if config.quote == "" else config.quote or '"',
+        skip_lines=config.skip_rows or 0,
+        has_header=header > 0,
+        skip_rows_after_header=max(0, header - 1),
+        schema_overrides={column: pl.String for column in named if column},  # an id 007 stays 007
+        infer_schema_length=None,
+        encoding="utf8-lossy" if config.encoding_errors == "replace" else "utf8",
+        storage_options=options,
+    )
 
 
 def _storage_options(path: str) -> dict[str, Any]:

@@ -5,55 +5,43 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Literal
 
 import polars as pl
 
+from topicflow.tasks.documents.time_texts import (
+    MICROSECONDS,
+    NO_DATES,
+    SHORT_DATE,
+    TIMES_OF_DAY,
+    by_format,
+    first_that_parses,
+    from_numbers,
+    from_texts,
+    of_distinct,
+    spelled,
+)
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.log import LOG
 
 Order = Literal["mdy", "dmy", "ymd"]
 
-_MICROSECONDS = pl.Datetime("us")
-
-_REWRITES = (
-    (r"^(\d{4})(\d{2})(\d{2})$", "$1-$2-$3"),  # 20240131
-    (r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})", "$1-$2-$3"),  # 2024/1/31, 2024.01.31
-    (r"^(\d{4}-\d{1,2})$", "$1-01"),  # 2024-01
-    (r"^(\d{4}-\d{1,2}-\d{1,2})[Tt]", "$1 "),
-    (r"\s*(?:[Zz]|UTC|GMT)$", "+0000"),
-    (r"\s+([+-]\d{2}:?\d{2})$", "$1"),
-    (r"(:\d{2}(?:\.\d+)?[+-]\d{2})$", "${1}00"),  # +02, as PostgreSQL writes it
-)
-"""One spelling for the many of ISO 8601."""
-
-_TIMES = ("", " %H:%M:%S%.f", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
-
-_UNAMBIGUOUS = (
-    *(f"%Y-%m-%d{time}" for time in _TIMES),
-    *(
-        f"{date}{time}"
-        for date in ("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d.%m.%Y")
-        for time in _TIMES
-    ),
-)
-_WITH_ZONE = (
-    "%Y-%m-%d %H:%M:%S%.f%z",
-    "%Y-%m-%d %H:%M%z",
-    "%a, %d %b %Y %H:%M:%S%z",  # mail
-    "%d %b %Y %H:%M:%S%z",
-    "%a %b %d %H:%M:%S %z %Y",  # Twitter
-)
 _BY_ORDER: dict[Order, tuple[str, ...]] = {
-    "mdy": tuple(f"%m/%d/{year}{time}" for year in ("%y", "%Y") for time in _TIMES),
-    "dmy": tuple(f"%d/%m/{year}{time}" for year in ("%y", "%Y") for time in _TIMES),
-    "ymd": tuple(f"%y/%m/%d{time}" for time in _TIMES),
+    "mdy": tuple(f"%m/%d/{year}{time}" for year in ("%y", "%Y") for time in TIMES_OF_DAY),
+    "dmy": tuple(f"%d/%m/{year}{time}" for year in ("%y", "%Y") for time in TIMES_OF_DAY),
+    "ymd": tuple(f"%y/%m/%d{time}" for time in TIMES_OF_DAY),
 }
 """Two-digit years first: %Y would read 24 as the year 24."""
 
+_EARLIEST, _LATEST = datetime(1000, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001  (times here are UTC without a zone)
+"""Bounds of plausible dates: year 1 and 9999-12-31 stand for no date."""
 
-_SHORT_DATE = r"^(\d{1,2})[-/](\d{1,2})[-/](\d{4}|\d{2})(?:\D|$)"
-"""A date whose order only its numbers show: 3/4/2024, 31-01-24."""
+_ZEROS = (datetime(1970, 1, 1), datetime(1900, 1, 1), datetime(1899, 12, 30), datetime(1904, 1, 1))  # noqa: DTZ001
+"""What programs write for no date: the zeros of Unix, of databases and of Excel."""
+
+_NEAR, _AROUND = timedelta(days=1), timedelta(days=731)
+"""A zero may be moved by its zone; it is a date if another date is within two years of it."""
 
 FIRST: dict[Order, str] = {"mdy": "month first", "dmy": "day first", "ymd": "year first"}
 """Names of the orders, in order of preference: if two orders read the same number of dates, the first one is used."""
@@ -103,18 +91,29 @@ class Timestamps:
         Returns the values of the whole column again, part by part. If None, the part that is read decides.
     is_said : bool
         Whether the order that was found is logged.
+    form : str, optional
+        The format of the values (`load.time_format`); otherwise each value shows its own.
+
+    Attributes
+    ----------
+    n_implausible, example
+        How many dates stood for no date, and the first of them.
     """
 
     where: str
     order: Order | None = None
     given_by: str = "load.date_order says"
-    remedy: str = "write 2024-01-31T23:59"
+    remedy: str = "write 2024-01-31T23:59, or set load.time_format"
     column: Callable[[], Iterable[pl.Series]] | None = None
     is_said: bool = False
+    form: str | None = None
     found: FoundOrder | None = field(default=None, init=False)
+    n_implausible: int = field(default=0, init=False)
+    example: str | None = field(default=None, init=False)
+    _lone: dict[datetime, bool] = field(default_factory=dict, init=False)
 
     def parse(self, values: pl.Series, numbers: pl.Series) -> pl.Series:
-        """Return the times (Datetime, microseconds, UTC without a zone); nulls and blanks stay null.
+        """Return the times (Datetime, microseconds, UTC without a zone); implausible ones are null and counted.
 
         Parameters
         ----------
@@ -122,6 +121,16 @@ class Timestamps:
             Dates, times, epochs (seconds to nanoseconds by their size), years, or strings of them.
         numbers : pl.Series
             The values' rows in the input, for messages.
+
+        Raises
+        ------
+        DataError
+            When a value cannot be read.
+        """
+        return self.plausible(self.read(values, numbers))
+
+    def read(self, values: pl.Series, numbers: pl.Series) -> pl.Series:
+        """Return the times as they are written, plausible or not; blanks and texts such as N/A are null.
 
         Raises
         ------
@@ -137,29 +146,60 @@ class Timestamps:
             raise DataError(msg)
         return times
 
+    def plausible(self, times: pl.Series) -> pl.Series:
+        """Return times without those that stand for no date: far years, and a zero such as 1970 that is alone."""
+        odd = (times < _EARLIEST) | (times >= _LATEST)
+        for zero in _ZEROS:
+            near = times.is_between(zero - _NEAR, zero + _NEAR)
+            if near.any() and self._is_lone(zero, times):
+                odd |= near
+        odd = odd.fill_null(value=False)
+        if odd.any():
+            self.n_implausible += int(odd.sum())
+            first = times.filter(odd).dt.to_string("%Y-%m-%d")[0]
+            self.example = self.example or first
+        return times.set(odd, None)
+
+    def _is_lone(self, zero: datetime, times: pl.Series) -> bool:
+        """Return whether the whole column has other dates, and none within two years of a zero."""
+        if zero not in self._lone:
+            n_others = n_around = 0
+            parts = (
+                [times] if self.column is None else (self._times(_blank_to_null(p)) for p in self.column())
+            )
+            for part in parts:
+                others = part.filter(~part.is_between(zero - _NEAR, zero + _NEAR)).drop_nulls()
+                others = others.filter(others.is_between(_EARLIEST, _LATEST))
+                n_others += len(others)
+                n_around += int(others.is_between(zero - _AROUND, zero + _AROUND).sum())
+            self._lone[zero] = n_others > 0 and n_around == 0
+        return self._lone[zero]
+
     @property
     def _expected(self) -> str:
-        """How short dates are read and why, for the message about a date that cannot be read."""
+        """How dates are read and why, for the message about a date that cannot be read."""
+        if self.form is not None:
+            return f" in the format {self.form!r} (load.time_format)"
         if self.order is None:
             return ""
         by = self.given_by if self.found is None else f"most of the column is, such as {self.found.example!r}"
         return f" ({FIRST[self.order]}, as {by})"
 
     def _times(self, values: pl.Series) -> pl.Series:
-        if not values.dtype.is_temporal():
-            return self._read_strings(values) if not values.dtype.is_float() else _from_numbers(values)
-        if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is not None:
-            values = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        if isinstance(values.dtype, pl.Date | pl.Datetime):
-            return values.cast(_MICROSECONDS)
-        return pl.Series(values.name, [None] * len(values), _MICROSECONDS)
+        if values.dtype.is_temporal():
+            return _from_temporal(values)
+        if self.form is not None:
+            return by_format(values, self.form)
+        if values.dtype.is_numeric():
+            return from_numbers(values)
+        return self._read_strings(values)
 
     def _read_strings(self, values: pl.Series) -> pl.Series:
-        """Return times of strings or integers; short dates that no other format explains decide day and month."""
+        """Return times of strings; short dates that no other format explains decide day and month."""
         texts = values.cast(pl.String).str.strip_chars()
-        times = _from_texts(texts)
+        times = from_texts(texts)
         short = texts.filter(times.is_null()).drop_nulls()
-        if self.order is None and short.str.contains(_SHORT_DATE).any():
+        if self.order is None and short.str.contains(SHORT_DATE).any():
             self.found = _order_of(self.column() if self.column else [short])
             self.order = self.found.order
             if self.is_said:
@@ -167,10 +207,20 @@ class Timestamps:
                 say("%s: %s", self.where, self.found)
         if self.order is None or short.is_empty():
             return times
-        rest = _first_that_parses(
-            texts.str.replace_all("-", "/", literal=True), _BY_ORDER[self.order], zone=False
-        )
+        rest = of_distinct(texts.set(times.is_not_null(), None), self._read_short)
         return times.zip_with(times.is_not_null(), rest)
+
+    def _read_short(self, texts: pl.Series) -> pl.Series:
+        """Return times of short dates in the order of the column."""
+        assert self.order is not None
+        texts = spelled(texts)
+        texts = texts.str.replace(r"^(\d+)[-/.](\d+)[-/.](\d+)", "$1/$2/$3")
+        has_zone = texts.str.contains(r":\d{2}(?: [AP]M)?[+-]\d{2}:?\d{2}$").fill_null(value=False)
+        rest = first_that_parses(texts.set(has_zone, None), _BY_ORDER[self.order])
+        if has_zone.any():
+            formats = tuple(f"{form}%z" for form in _BY_ORDER[self.order])
+            rest = rest.zip_with(~has_zone, first_that_parses(texts.set(~has_zone, None), formats, zone=True))
+        return rest
 
 
 def _order_of(parts: Iterable[pl.Series]) -> FoundOrder:
@@ -185,7 +235,7 @@ def _order_of(parts: Iterable[pl.Series]) -> FoundOrder:
     example = ""
     for part in parts:
         texts = part.cast(pl.String).str.strip_chars().rename("text")
-        groups = [texts.str.extract(_SHORT_DATE, number).alias(name) for number, name in enumerate("abc", 1)]
+        groups = [texts.str.extract(SHORT_DATE, number).alias(name) for number, name in enumerate("abc", 1)]
         frame = pl.DataFrame([texts, *groups]).drop_nulls().with_columns(pl.col("a", "b").cast(pl.Int32))
         reads = frame.select("text", *(_reads(order).alias(order) for order in FIRST))
         for order in FIRST:
@@ -210,46 +260,16 @@ def _reads(order: Order) -> pl.Expr:
 
 
 def _blank_to_null(values: pl.Series) -> pl.Series:
+    if isinstance(values.dtype, pl.Categorical | pl.Enum):
+        values = values.cast(pl.String)
     if isinstance(values.dtype, pl.String):
-        return values.set(values.str.strip_chars() == "", None)
+        return values.set(values.str.strip_chars().str.to_lowercase().is_in(NO_DATES), None)
     return values.fill_nan(None) if values.dtype.is_float() else values
 
 
-def _from_texts(texts: pl.Series) -> pl.Series:
-    """Return times of ISO 8601, named months, dotted dates and numbers in strings; null for anything else."""
-    for pattern, replacement in _REWRITES:
-        texts = texts.str.replace(pattern, replacement)
-    numeric = texts.str.contains(r"^-?\d+(\.\d+)?$")
-    numbers = _from_numbers(texts.set(~numeric, None).cast(pl.Float64))
-    named = texts.set(numeric | texts.str.contains(r"^\d{1,2}[-/]"), None)
-    has_zone = named.str.contains(r"[+-]\d{2}:?\d{2}(?: \d{4})?$")
-    zoned = _first_that_parses(named.set(~has_zone, None), _WITH_ZONE, zone=True)
-    plain = _first_that_parses(named.set(zoned.is_not_null(), None), _UNAMBIGUOUS, zone=False)
-    return numbers.zip_with(numbers.is_not_null(), zoned.zip_with(zoned.is_not_null(), plain))
-
-
-def _first_that_parses(texts: pl.Series, formats: tuple[str, ...], *, zone: bool) -> pl.Series:
-    """Return for each text the time by the first format that reads it."""
-    times = pl.Series(texts.name, [None] * len(texts), _MICROSECONDS)
-    for form in formats:
-        missing = texts.is_not_null() & times.is_null()
-        if not missing.any():
-            break
-        read = texts.set(~missing, None).str.to_datetime(form, time_unit="us", strict=False, exact=True)
-        read = read.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if zone else read
-        times = times.zip_with(~missing, read)
-    return times
-
-
-def _from_numbers(values: pl.Series) -> pl.Series:
-    """Return times of numbers: years from 1000 to 2999, otherwise an epoch in the unit that its size tells."""
-    value = pl.col("value")
-    size = value.abs()
-    scale = (
-        pl.when(size < 1e11).then(1e6).when(size < 1e14).then(1e3).when(size < 1e17).then(1.0).otherwise(1e-3)
-    )
-    epoch = (value * scale).round().cast(pl.Int64, strict=False).cast(_MICROSECONDS)
-    is_year = value.is_between(1000, 2999) & (value == value.floor())
-    year = pl.datetime(value.cast(pl.Int32, strict=False), 1, 1, time_unit="us")
-    frame = pl.DataFrame({"value": values.cast(pl.Float64).fill_nan(None)})
-    return frame.select(pl.when(is_year).then(year).otherwise(epoch)).to_series()
+def _from_temporal(values: pl.Series) -> pl.Series:
+    if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is not None:
+        values = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    if isinstance(values.dtype, pl.Date | pl.Datetime):
+        return values.cast(MICROSECONDS)
+    return pl.Series(values.name, [None] * len(values), MICROSECONDS)

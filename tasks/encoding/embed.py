@@ -39,6 +39,7 @@ from topicflow.tasks.encoding.encoders import (
 from topicflow.tasks.encoding.images import embed_images
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder
 from topicflow.tasks.encoding.static_encoder import StaticEncoder
+from topicflow.tasks.encoding.vector_files import read_vectors, vectors_in_texts
 from topicflow.tasks.encoding.vector_store import VectorStore, is_cut, text_digests
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
@@ -46,6 +47,9 @@ from topicflow.tasks.execution.progress import Progress, track
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.execution.workers import on_cluster
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
+
+_VECTOR_ROWS = 65_536
+"""Precomputed vectors that are converted at a time."""
 
 CHUNK_TEXTS = {"cpu": 1024, "mps": 4096, "cuda": 131_072}
 """Texts embedded between two commits: a few seconds of work, which is all that a killed run loses."""
@@ -141,8 +145,11 @@ def check_vectors(
             "for each row, in order"
         )
         raise DataError(msg)
-    given = np.asarray(vectors if rows is None else vectors[rows])
-    unit, lengths = unit_rows(given)
+    n_taken = n_rows if rows is None else len(rows)
+    unit, lengths = np.empty((n_taken, vectors.shape[1]), np.float32), np.empty(n_taken, np.float32)
+    for start in range(0, n_taken, _VECTOR_ROWS):  # so that float64 and half precision are not copied whole
+        part = slice(start, min(start + _VECTOR_ROWS, n_taken))
+        unit[part], lengths[part] = unit_rows(np.asarray(vectors[part if rows is None else rows[part]]))
     bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
     if len(bad):
         found = "only zeros" if lengths[bad[0]] == 0 else "NaN or infinite values"
@@ -341,7 +348,7 @@ def _take_precomputed(
         rows = store.table(documents, "documents").select("row").collect()["row"].to_numpy()
         if config.path:
             n_rows = store.meta(documents)["n_input_rows"]
-            vectors = check_vectors(_read_npy(Path(config.path)), n_rows, config.path, rows)
+            vectors = check_vectors(read_vectors(Path(config.path)), n_rows, config.path, rows)
         else:
             vectors = check_vectors(
                 _read_column(store, documents, str(config.column)), len(rows), f"column {config.column!r}"
@@ -354,21 +361,14 @@ def _take_precomputed(
     return store.committed(recipe, writer)
 
 
-def _read_npy(path: Path) -> NDArray[np.floating]:
-    try:
-        loaded: NDArray[np.floating] = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError) as error:
-        msg = f"embed: {path} is not a .npy array ({str(error).splitlines()[0]}); write it with numpy.save"
-        raise DataError(msg) from None
-    return loaded
-
-
 def _read_column(store: ArtifactStore, documents: ArtifactRef, column: str) -> NDArray[np.floating]:
     """Return a list or array column of the input as (n_docs, dim)."""
     columns = store.table(documents, "columns")
     schema = columns.collect_schema()
     require_column("embed", column, schema, "embed.column")
     values = columns.select(column).collect()[column]
+    if values.dtype == pl.String:
+        values = _parsed(values, column)
     if not isinstance(values.dtype, pl.List | pl.Array) or not values.dtype.inner.is_numeric():
         msg = f"embed: column {column!r} is {values.dtype}, expected a list of floats"
         raise DataError(msg)
@@ -383,3 +383,13 @@ def _read_column(store: ArtifactStore, documents: ArtifactRef, column: str) -> N
         raise DataError(msg)
     width = int(widths[0])
     return values.cast(pl.Array(pl.Float32, width)).to_numpy().reshape(len(values), width)
+
+
+def _parsed(values: pl.Series, column: str) -> pl.Series:
+    """Return the vectors of a column of texts such as `[0.1, 0.2]`."""
+    found = vectors_in_texts(values)
+    if values.null_count() < len(values) and found.null_count() > values.null_count():
+        wrong = values.filter(found.is_null() & values.is_not_null())[0]
+        msg = f"embed: column {column!r} contains {wrong[:40]!r}, expected a list of floats"
+        raise DataError(msg)
+    return found

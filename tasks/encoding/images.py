@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from topicflow.configs.sections.embed import ImagesEmbed, SentenceTransformersEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents.columns import require_column
-from topicflow.tasks.documents.read_errors import readable
+from topicflow.tasks.documents.formats.read_errors import readable
 from topicflow.tasks.encoding import recipes
 from topicflow.tasks.encoding.encoders import EncoderFiles, find_encoder, load_model
 from topicflow.tasks.encoding.vector_store import VectorStore

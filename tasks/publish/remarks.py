@@ -46,7 +46,19 @@ def losses(
     """
     found = []
     if n_empty := source.get("n_empty"):
-        found.append(f"{_of(n_empty, source.get('n_input_rows'), 'row')} without text: left out.")
+        rows = source.get("empty_rows", [])
+        shown = ", ".join(f"{row:,}" for row in rows) + (", …" if n_empty > len(rows) else "")
+        found.append(
+            f"{_of(n_empty, source.get('n_input_rows'), 'row')} without text: left out"
+            f"{f' (row {shown}, counted from 0)' if rows else ''}."
+        )
+    if n_cleaned := source.get("n_cleaned_away"):
+        found.append(f"{_of(n_cleaned, n_empty, 'row')} of these had text only before load.clean removed it.")
+    if n_dates := source.get("n_implausible_dates"):
+        found.append(
+            f"{_of(n_dates, source.get('n_documents'), 'date')} stand for no date, such as "
+            f"{source['implausible_date']}: left out of the charts."
+        )
     if n_replaced := source.get("n_replaced"):
         found.append(
             f"{_of(n_replaced, None, 'text')} with bytes that are not UTF-8: U+FFFD stands for them."

@@ -22,7 +22,8 @@ from topicflow.tasks.store.artifact_store import (
 def source_files(load: LoadConfig) -> list[list[Any]]:
     """Return path, bytes and time of change of each local input file; nothing for other sources."""
     from topicflow.tasks.documents import docstrings
-    from topicflow.tasks.documents.sources import find_files, is_remote
+    from topicflow.tasks.documents.files import find_files
+    from topicflow.tasks.documents.sources import is_remote
 
     if load.path is None or is_remote(load.path) or docstrings.is_docstrings(load.path):
         return []

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.update import NewDocumentsConfig
 from topicflow.tasks.documents.identity import Digests, KnownDocuments, digests_of_ids, digests_of_texts
-from topicflow.tasks.documents.load import Occurrences, join_texts, times_of
-from topicflow.tasks.documents.sources import Source, text_columns
+from topicflow.tasks.documents.load import Occurrences, times_of
+from topicflow.tasks.documents.sources import Source
+from topicflow.tasks.documents.texts import is_filled, texts_of
 from topicflow.tasks.documents.timestamps import Order
 from topicflow.tasks.store.digests import text_digests
 
@@ -89,12 +90,13 @@ class Sieve:
 
     def fresh(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the rows that no run has taken yet, within the limits."""
-        texts = rows.select(join_texts(text_columns(self.loading), self.loading.text_separator)).to_series()
-        filled = (texts.str.strip_chars() != "").fill_null(value=False)
-        written, times = filled.to_numpy(), self.times(rows, filled)
+        texts = texts_of(rows, self.loading)
+        filled = is_filled(texts)
+        written, instants = filled.to_numpy(), self.times(rows, filled)
         unknown = written & self.unknown(
-            identities := self.identify(rows, texts, times), rows, texts, written
+            identities := self.identify(rows, texts, instants), rows, texts, written
         )
+        times = {column: self.readers[column].plausible(each) for column, each in instants.items()}
         marks = times.get(
             str(self.config.watermark), pl.Series([None] * rows.height, dtype=pl.Datetime("us"))
         )
@@ -117,11 +119,14 @@ class Sieve:
         return rows.filter(taken)
 
     def times(self, rows: pl.DataFrame, filled: pl.Series) -> dict[str, pl.Series]:
-        """Return the times (n,) of each column of dates; null in rows without text, which are not documents."""
+        """Return the times (n,) of each column of dates as written; implausible ones are part of identities, too.
+
+        They are null in rows without text, which are not documents.
+        """
         first = self.counts["rows"]
         numbers = pl.Series(np.arange(first, first + rows.height, dtype=np.uint32))
         return {
-            column: reader.parse(rows[column].set(~filled, None), numbers)
+            column: reader.read(rows[column].set(~filled, None), numbers)
             for column, reader in self.readers.items()
         }
 

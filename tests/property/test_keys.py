@@ -161,6 +161,7 @@ def other_values(value: Any) -> Iterator[Any]:
         "http://other/v1",
     )
     yield from (5, 50, 500, 0.5, ("a", "b"), [1, 2], {"max_words": 77, "overlap_words": 7}, None)
+    yield from ("cp1252", ";", "", "excel", ("html",))
 
 
 def perturbed(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, BaseModel | None]]:

@@ -126,6 +126,34 @@ def test_public_first_paragraphs_once_each_in_order(package: Path) -> None:
     assert collect(["plantedpkg.sub.module"])["name"][0] == "plantedpkg.sub.module.public"
 
 
+def test_all_branches_of_a_module_are_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["body", "handler", "star", "otherwise", "last", "inside"]
+    sources = {name: f'def {name}():\n        """{LONG}: {name}."""\n' for name in names}
+    module = (
+        f"try:\n    {sources['body']}except ImportError:\n    {sources['handler']}else:\n    {sources['otherwise']}"
+        f"finally:\n    {sources['last']}"
+        f"try:\n    pass\nexcept* OSError:\n    {sources['star']}with open('x'):\n    {sources['inside']}"
+    )
+    (tmp_path / "branches_of_a_test.py").write_text(module)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = collect(["branches_of_a_test"])["name"].str.split(".").list.last().to_list()
+    assert found == ["body", "handler", "otherwise", "last", "star", "inside"]
+
+
+def test_a_file_that_cannot_be_parsed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "broken_of_a_test"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(f'def fine():\n    """{LONG}."""\n')
+    (folder / "python2.py").write_text("print 'old'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with caplog.at_level("WARNING", "topicflow"):
+        assert collect(["broken_of_a_test"]).height == 1
+    (line,) = caplog.messages
+    assert line.startswith(f"load: {folder / 'python2.py'}: not read, because this Python cannot parse it (")
+
+
 def test_length_bounds_are_inclusive(package: Path) -> None:
     texts = ["x" * 39, "y" * 40, "z" * 400, "w" * 401]
     (package / "__init__.py").write_text(

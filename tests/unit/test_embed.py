@@ -1,11 +1,14 @@
 """The embed stage with a tiny real model and with a user's vectors."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from prefect.states import State
+from safetensors.torch import save_file
 
 from tests.fakes import save, save_documents
 from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransformersEmbed
@@ -152,6 +155,75 @@ def test_a_npy_file_is_taken_as_it_is(store: ArtifactStore, vectors: np.ndarray,
     assert take(store, documents, path=str(tmp_path / "moved.npy")) != made
 
 
+def fortran(path: Path, vectors: np.ndarray) -> None:
+    np.save(path, np.asfortranarray(vectors))
+
+
+def tensors(path: Path, vectors: np.ndarray, dtype: torch.dtype = torch.float32, **more: np.ndarray) -> None:
+    save_file({"embeddings": torch.tensor(vectors).to(dtype), **more}, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "tolerance"),
+    [
+        ("v.npy", lambda path, vectors: np.save(path, vectors.astype(np.float16)), 1e-3),
+        ("v.npy", lambda path, vectors: np.save(path, vectors.astype(np.float64)), 1e-6),
+        ("v.npy", lambda path, vectors: np.save(path, vectors.astype(">f4")), 1e-6),
+        ("v.npy", fortran, 1e-6),
+        ("v.npz", np.savez, 1e-6),
+        (
+            "v.npz",
+            lambda path, vectors: np.savez_compressed(path, ids=np.arange(6), embeddings=vectors),
+            1e-6,
+        ),
+        ("v.safetensors", tensors, 1e-6),
+        ("v.safetensors", lambda path, vectors: tensors(path, vectors, torch.float16), 1e-3),
+        (
+            "v.safetensors",
+            lambda path, vectors: tensors(path, vectors, torch.bfloat16, ids=torch.ones(2)),
+            1e-2,
+        ),
+    ],
+)
+def test_vectors_of_any_float_type_and_file_are_unit_float32(
+    store: ArtifactStore,
+    vectors: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    write: Callable[[Path, np.ndarray], None],
+    tolerance: float,
+) -> None:
+    monkeypatch.setattr(stage, "_VECTOR_ROWS", 4)
+    write(tmp_path / name, vectors)
+    made = store.array(take(store, save_documents(store, TEXTS[:6]), path=str(tmp_path / name)), "embeddings")
+    np.testing.assert_allclose(made, unit(vectors), atol=tolerance)
+    np.testing.assert_allclose(
+        np.linalg.norm(made, axis=1), 1.0, atol=1e-6
+    )  # never divided in half precision
+    assert made.dtype == np.dtype("<f4")
+
+
+@pytest.mark.parametrize("name", ["v.npy", "v.npz", "v.safetensors"])
+def test_a_broken_file_of_vectors_is_one_line(store: ArtifactStore, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"no vectors at all")
+    with pytest.raises(DataError, match=rf"^embed: .*{name} is not a ") as error:
+        take(store, save_documents(store, TEXTS[:6]), path=str(tmp_path / name))
+    assert "\n" not in str(error.value)
+    if name == "v.npz":
+        np.savez(tmp_path / name, a=np.ones(2), b=np.ones(2))
+        with pytest.raises(DataError, match="holds the arrays 'a', 'b'; expected one array"):
+            take(store, save_documents(store, TEXTS[:6]), path=str(tmp_path / name))
+
+
+@pytest.mark.parametrize("form", ["[{}]", "{}", "({})", "[ {} ]"])
+@pytest.mark.parametrize("mark", [", ", " ", ";", ",", "\n "])
+def test_vectors_in_texts_are_read(store: ArtifactStore, vectors: np.ndarray, form: str, mark: str) -> None:
+    texts = [form.format(mark.join(f"{value:.8e}" for value in row)) for row in vectors.tolist()]
+    made = take(store, save_documents(store, TEXTS[:6], v=texts), column="v")
+    np.testing.assert_allclose(store.array(made, "embeddings"), unit(vectors), atol=1e-6)
+
+
 def test_rows_of_dropped_documents_are_left_out(
     store: ArtifactStore, vectors: np.ndarray, tmp_path: Path
 ) -> None:
@@ -169,11 +241,12 @@ def test_rows_of_dropped_documents_are_left_out(
     )
 
 
-@pytest.mark.parametrize("dtype", [pl.List(pl.Float64), pl.Array(pl.Float32, 4)])
+@pytest.mark.parametrize("dtype", [pl.List(pl.Float64), pl.Array(pl.Float32, 4), pl.List(pl.Float16)])
 def test_a_column_is_taken_as_it_is(store: ArtifactStore, vectors: np.ndarray, dtype: pl.DataType) -> None:
     documents = save_documents(store, TEXTS[:6], v=pl.Series(vectors.tolist(), dtype=dtype))
     made = take(store, documents, column="v")
-    np.testing.assert_allclose(store.array(made, "embeddings"), unit(vectors), atol=1e-6)
+    tolerance = 1e-3 if dtype.inner == pl.Float16 else 1e-6
+    np.testing.assert_allclose(store.array(made, "embeddings"), unit(vectors), atol=tolerance)
     assert take(store, documents, column="v").cached
 
 
@@ -185,6 +258,10 @@ def bad_column(values: list[object], dtype: pl.DataType | None = None) -> pl.Ser
     ("column", "line"),
     [
         (bad_column([1.0, 2.0]), "column 'v' is Float64, expected a list of floats"),
+        (
+            bad_column(["[1.0, 2.0]", "[1.0, two]"]),
+            "column 'v' contains '[1.0, two]', expected a list of floats",
+        ),
         (bad_column([["a"], ["b"]]), "column 'v' is List(String), expected a list of floats"),
         (
             bad_column([[1.0, 2.0], None]),

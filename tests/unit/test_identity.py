@@ -11,7 +11,10 @@ import pytest
 
 from tests.updates import config_of, documents_of, story, tell
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
+from topicflow.configs.sections.load import LoadConfig
+from topicflow.configs.sections.update import ArriveConfig
 from topicflow.tasks.documents.identity import KnownDocuments, digests_of_ids, digests_of_texts
+from topicflow.tasks.documents.sources import Source
 from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -65,6 +68,19 @@ def test_new_rows_in_a_column_that_changed_its_type_are_taken(tmp_path: Path) ->
     record = tell(day(story()[: N + 5])(tmp_path))
     assert (record["n_documents"], record["update"]["n_new"]) == (N + 5, 5)
     assert documents_of(tmp_path, record)["text"].n_unique() == N + 5
+
+
+def test_dates_that_stand_for_no_date_identify_documents_as_before_and_move_no_watermark() -> None:
+    days = ["2024-01-31", "1970-01-01", "9999-12-31"]
+    table = pl.DataFrame({"text": ["one", "two", "three"], "time": days})
+    source = Source("f", table.schema, iter([table]), column=lambda name: iter([table[name]]))
+    loading = LoadConfig(path="a.csv", timestamp_column="time")
+    sieve = Sieve(loading, ArriveConfig(watermark="time"), source)
+    assert sieve.fresh(table).height == 3
+    instants = pl.Series([dt.datetime.fromisoformat(each) for each in days], dtype=pl.Datetime("us"))
+    assert sieve.identities[0].tolist() == digests_of_texts(table["text"], instants).tolist()
+    assert sieve.highest == "2024-01-31T00:00:00.000000"
+    assert sieve.readers["time"].n_implausible == 2
 
 
 # --- older chains ---

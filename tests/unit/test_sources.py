@@ -16,8 +16,9 @@ import sqlalchemy
 
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents import database as databases
-from topicflow.tasks.documents import text_files as textfiles
-from topicflow.tasks.documents.read_errors import readable
+from topicflow.tasks.documents.formats import csv_survey, encodings
+from topicflow.tasks.documents.formats import text_files as textfiles
+from topicflow.tasks.documents.formats.read_errors import readable
 from topicflow.tasks.documents.sources import find_documents, fingerprint, open_source
 from topicflow.tasks.documents.timestamps import Order, Timestamps, _order_of
 from topicflow.tasks.errors import DataError
@@ -159,14 +160,15 @@ def test_a_folder_without_texts_says_what_it_contains(tmp_path: Path) -> None:
         ("a.parquet", b""),
         ("a.csv", "a,b\n1,2\n1,2,3\n"),
         ("a.csv", ""),
-        ("a.jsonl", '{"a":1}\n{"a":\n'),
+        ("a.jsonl", '{"a":1}\n{"a":\n{"a":2}\n'),
+        ("a.jsonl", '{"a":\n'),
         ("a.jsonl", "[1, 2]\n"),
     ],
 )
 def test_what_is_not_of_its_format_is_one_line(tmp_path: Path, name: str, data: str | bytes) -> None:
     path = written(tmp_path / name, data)
     error = refused(path)
-    assert str(error).startswith(f"load: {path}: cannot be read (")
+    assert str(error).startswith(f"load: {path}: ")
     assert error.__cause__ is None
 
 
@@ -182,7 +184,9 @@ def test_half_a_gzip_file_is_one_line(tmp_path: Path) -> None:
 def test_invalid_utf8_is_located_or_replaced(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(textfiles, "_BLOCK_BYTES", 7)  # a character and the bad byte fall on block borders
+    monkeypatch.setattr(textfiles, "_BLOCK_BYTES", 7)
+    for module in (encodings, csv_survey):
+        monkeypatch.setattr(module, "BLOCK_BYTES", 7)  # a character and the bad byte fall on block borders
     data = '{"text":"ééé '.encode() + b'\xe9"}\n' if "jsonl" in name else "text\nééé ".encode() + b"\xe9x\n"
     path = written(tmp_path / name, data)
     error = str(refused(path))
@@ -292,10 +296,11 @@ def test_batches_of_a_query_agree_on_types(database: str, monkeypatch: pytest.Mo
 
 def test_values_of_no_column_type_become_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = uuid.UUID(int=7)
+    monkeypatch.setenv("X", "sqlite://")
     monkeypatch.setattr(
         databases,
         "_query_batches",
-        lambda _config: iter([pl.DataFrame({"id": pl.Series([key, None], dtype=pl.Object)})]),
+        lambda *_: iter([pl.DataFrame({"id": pl.Series([key, None], dtype=pl.Object)})]),
     )
     assert read(query="select", connection_env="X")["id"].to_list() == [str(key), None]
 

@@ -41,6 +41,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("tasks.encoding.api",),
     ("tasks.servers",),
     ("tasks.documents",),
+    ("tasks.documents.formats",),
     ("tasks.execution", "tasks.runs"),
     ("tasks.store",),
     ("tasks",),

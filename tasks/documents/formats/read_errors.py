@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import zipfile
 import zlib
 from collections.abc import Iterator
 
@@ -23,11 +24,21 @@ def readable(name: str) -> Iterator[None]:
         raise DataError(
             f"load: {name}: not a complete gzip file ({first_line(error)}); download it again"
         ) from None
+    except zipfile.BadZipFile as error:
+        raise DataError(
+            f"load: {name}: not a complete zip file ({first_line(error)}); download it again"
+        ) from None
     except OSError as error:
         raise DataError(f"load: {name}: cannot be read ({first_line(error)})") from error
     except pl.exceptions.PolarsError as error:
         failure = _unreadable(name, first_line(error))
         raise failure from failure.__cause__
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "zstandard":
+            raise
+        raise DataError(
+            f"load: {name}: not a complete zstd file ({first_line(error)}); download it again"
+        ) from None
 
 
 def _unreadable(name: str, reason: str) -> DataError:
