@@ -12,7 +12,7 @@ import pytest
 from tests.updates import config_of, documents_of, story, tell
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.configs.sections.load import LoadConfig
-from topicflow.configs.sections.update import ArriveConfig
+from topicflow.configs.sections.update import NewDocumentsConfig
 from topicflow.tasks.documents.identity import KnownDocuments, digests_of_ids, digests_of_texts
 from topicflow.tasks.documents.sources import Source
 from topicflow.tasks.encoding.vector_store import text_digests
@@ -75,7 +75,7 @@ def test_dates_that_stand_for_no_date_identify_documents_as_before_and_move_no_w
     table = pl.DataFrame({"text": ["one", "two", "three"], "time": days})
     source = Source("f", table.schema, iter([table]), column=lambda name: iter([table[name]]))
     loading = LoadConfig(path="a.csv", timestamp_column="time")
-    sieve = Sieve(loading, ArriveConfig(watermark="time"), source)
+    sieve = Sieve(loading, NewDocumentsConfig(watermark="time"), source)
     assert sieve.fresh(table).height == 3
     instants = pl.Series([dt.datetime.fromisoformat(each) for each in days], dtype=pl.Datetime("us"))
     assert sieve.identities[0].tolist() == digests_of_texts(table["text"], instants).tolist()
