@@ -6,6 +6,7 @@ folder that it is given, and can be killed with SIGKILL: from outside, or by its
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import select
@@ -47,9 +48,14 @@ class ForkedCommands:
     def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
         self._process, self._folder = process, folder
 
+    def call(self, function: str, timeout_s: float, **arguments: object) -> int:
+        """Return the code of a child that called `module:function`: 0, 1 for an exception, negative for a signal."""
+        words = [function, json.dumps(arguments)]
+        return self.run(words, Path.cwd(), timeout_s=timeout_s, is_call=True).outcome.code
+
     def run(
         self, words: list[str], cwd: Path, *, before_write: int = NEVER, after_s: float | None = None,
-        timeout_s: float = 120.0,
+        timeout_s: float = 120.0, is_call: bool = False,
     ) -> Ended:  # fmt: skip
         """Return how a command ended; its code is KILLED if it was killed, by the timeout too.
 
@@ -65,6 +71,8 @@ class ForkedCommands:
             Its process group is killed this many seconds after its first write.
         timeout_s : float
             Its process group is killed after so many seconds.
+        is_call : bool
+            The words are those of `call`.
         """
         for path in self._folder.glob("*"):
             path.unlink()
@@ -73,6 +81,7 @@ class ForkedCommands:
             "cwd": str(cwd),
             "before_write": before_write,
             "folder": str(self._folder),
+            "is_call": is_call,
         }
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(wanted).encode() + b"\n")
@@ -85,7 +94,7 @@ class ForkedCommands:
             os.killpg(pid, signal.SIGKILL)
         code = self._answer()
         said = Outcome(code, *((self._folder / name).read_text(errors="replace") for name in ("out", "err")))
-        return Ended(said) if code == KILLED else Ended(said, **json.loads((self._folder / "n").read_text()))
+        return Ended(said) if code < 0 else Ended(said, **json.loads((self._folder / "n").read_text()))
 
     def _answered(self, within_s: float) -> bool:
         return bool(select.select([self._process.stdout], [], [], within_s)[0])
@@ -144,7 +153,11 @@ def _work(wanted: dict[str, Any]) -> None:
     sys.argv, code = ["topicflow", *wanted["words"]], 0
     counted = _count_writes(Path(wanted["cwd"]), wanted["before_write"], folder / "began")
     try:
-        cli.main()
+        if wanted["is_call"]:
+            module, _, function = wanted["words"][0].partition(":")
+            getattr(importlib.import_module(module), function)(**json.loads(wanted["words"][1]))
+        else:
+            cli.main()
     except SystemExit as end:
         code = int(end.code or 0)
     except BaseException:  # noqa: BLE001  (it must not reach the parent's own stack)

@@ -61,6 +61,7 @@ class Campaign:
             self._good(each)
         shutil.copytree(self.place, self.before, symlinks=True)
         self.n_before = state_of(self.before).n_runs
+        self.n_sources = len(list((self.before / "store/sources").glob("*")))
         self.undisturbed = self._good(case.command)
         collect_garbage(self.place)
         self._expected = {1: state_of(self.place)}
@@ -118,25 +119,28 @@ class Campaign:
         state, broken = state_of(self.place), damaged(self.place)
         expected = self.expected(2 if published else 1)
         return {
-            "made twice": recomputed(out.out, there) if self.case.makes_a_run else [],
+            "made twice": recomputed(out.out, there, self.n_sources) if self.case.makes_a_run else [],
             "lost": state.lacks(expected),
             "wrong": [*state.differs_from(expected), *broken],
             "left over": state.left_over,
         }
 
 
-def recomputed(out: str, there: set[tuple[str, str]]) -> list[str]:
+def recomputed(out: str, there: set[tuple[str, str]], n_sources: int) -> list[str]:
     """Return the stages that were computed although their artifact was complete.
 
-    The documents of `load` count only with their source record: without it the input is read again, to the same
-    documents.
+    The documents of `load` count only with a source record more than the `n_sources` before: without it the input is
+    read again, to the same documents. A run without new documents shows the stages of the run before.
     """
-    has_sources = any(kind == "sources" for kind, _ in there)
+    record = json.loads(out)
+    if record.get("state") == "unchanged":
+        return []
+    has_source = sum(kind == "sources" for kind, _ in there) > n_sources
     return [
         stage["stage"]
-        for stage in json.loads(out)["stages"]
+        for stage in record["stages"]
         if (stage["kind"], stage["key"]) in there and stage["state"] != "cached"
-        if stage["kind"] != "documents" or has_sources
+        if stage["kind"] != "documents" or has_source
     ]
 
 
