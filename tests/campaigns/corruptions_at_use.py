@@ -3,8 +3,8 @@
     python -m tests.campaigns.corruptions_at_use [--every 1] [--flow NAME] [--lines FILE] > table.json
 
 Before each command the folder is put back and the file is damaged. A command is right if it gives the answer that it
-gives without damage (what is damaged was made again, or was not read), or one line that names the file; a flow that
-says that the same command makes it again must then do so. All else is a fault: a wrong answer, a traceback, a signal.
+gives without damage (what is damaged was made again, or was not read), or lines that name the file; a flow that says
+that the same command makes it again must then do so. All else is a fault: a wrong answer, a traceback, a signal.
 Each flow runs in a forked child, which a signal ends and nothing else. Damage that no command read must be named by
 `store verify`. Prints JSON: the number of commands by outcome, and each fault; exit 1 where there is one.
 """
@@ -82,6 +82,8 @@ def judged(folder: Path, command: str, expected: Answer, file: Path, damaged: by
         return f"traceback: {(err or out).strip().splitlines()[-1]}"
     if code:
         return _refused(folder, command, expected, file, (code, out, err))
+    if out != expected[1] and _named(file, _without(out + err, expected[1])):
+        return SAID
     if out != expected[1]:
         return f"wrong answer: {_difference(out, expected[1])}"
     path, whole = folder / "place" / file, (folder / "whole" / file).read_bytes()
@@ -100,6 +102,11 @@ def _refused(folder: Path, command: str, expected: Answer, file: Path, answer: A
             again = use(command)
         return AGAIN if again[:2] == expected[:2] else f"not made again: {again[2][-300:] or 'wrong answer'}"
     return SAID
+
+
+def _without(said: str, expected: str) -> str:
+    """Return the lines that are not expected."""
+    return "\n".join(line for line in said.splitlines() if line not in expected.splitlines())
 
 
 def _named(file: Path, line: str) -> bool:
