@@ -77,10 +77,10 @@ def complete_artifacts(store: Path) -> set[tuple[str, str]]:
     return {(artifact.kind, artifact.key) for artifact in list_artifacts(ArtifactStore(store))}
 
 
-def published_files(runs: Path) -> dict[str, Any]:
-    """Return the digest of each file of the published run of every series, and what its record says."""
+def published_files(runs: Path, series_name: str = "[!.]*") -> dict[str, Any]:
+    """Return the digest of each file of the published run of every series, or of one, and what its record says."""
     found: dict[str, Any] = {}
-    for series in sorted(path for path in runs.glob("[!.]*") if path.is_dir()):
+    for series in sorted(path for path in runs.glob(series_name) if path.is_dir()):
         latest = (series / "latest").resolve()
         ids = sorted(path.name for path in series.glob("2*") if (path / "run.json").exists())
         found[f"{series.name}: latest is the newest run"] = bool(ids) and latest.name == ids[-1]

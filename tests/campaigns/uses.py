@@ -52,9 +52,7 @@ def use(command: str) -> Answer:
 
 def _published_by(record: dict[str, Any]) -> dict[str, Any]:
     """Return the published files of a record's series; how many documents were added depends on the index before."""
-    found = {
-        name: each for name, each in published_files(Path("runs")).items() if name.startswith(record["name"])
-    }
+    found = published_files(Path("runs"), record["name"])
     for metrics in (each for name, each in found.items() if name.endswith("/metrics.json")):
         metrics.pop("added", None)
         metrics.pop("removed", None)
