@@ -87,9 +87,8 @@ def documents() -> pl.DataFrame:
 
 def _topics(folder: Path) -> None:
     documents().write_parquet(folder / "documents.parquet")
-    write_config(
-        folder, "config.toml", "documents.parquet", TOPICS
-    )  # the packaged encoder: chunks of vectors
+    static = '[embed]\nmethod = "static"\n'  # an encoder, so that there are chunks of vectors
+    write_config(folder, "config.toml", "documents.parquet", static + TOPICS)
 
 
 def _updates(folder: Path) -> None:
