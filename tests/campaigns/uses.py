@@ -51,11 +51,11 @@ def use(command: str) -> Answer:
 
 
 def _published_by(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the published files of a record's series; how many documents were added depends on the index before."""
+    """Return the published files of a record's series, without what depends on how an index was made."""
     found = published_files(Path("runs"), record["name"])
     for metrics in (each for name, each in found.items() if name.endswith("/metrics.json")):
-        metrics.pop("added", None)
-        metrics.pop("removed", None)
+        for name in OF_THE_GRAPH:
+            metrics.pop(name, None)
     return found
 
 
@@ -72,6 +72,10 @@ def run_directly(flow: str, config: str, overrides: list[str]) -> dict[str, Any]
         read = load_config(Path(config), overrides, FLOWS[flow])
         record: dict[str, Any] = getattr(modules[0], flow).fn(read)
         return record
+
+
+OF_THE_GRAPH = ("added", "removed", "recall", "ef")
+"""Metrics of an index that are others if it is made again and not continued; its documents are the same."""
 
 
 @dataclass(frozen=True)
