@@ -36,6 +36,7 @@ test-slow: venv  ## The tests that take minutes each
 
 campaign: venv  ## Damaged files, kills of all flows, odd corpora: an hour, JSON
 	$(BIN)/python -m tests.campaigns.corruptions
+	$(BIN)/python -m tests.campaigns.corruptions_at_use --every 7
 	$(BIN)/python -m tests.campaigns.kills --kills 200
 	$(BIN)/python -m tests.campaigns.odd_corpora --scratch $$(mktemp -d)
 

@@ -84,7 +84,7 @@ def update_topics(config: UpdateTopicsConfig) -> RunRecord:
 
 
 def _after(config: UpdateTopicsConfig, before: Before, error: DamagedError) -> DamagedError:
-    """Return the error with what the same command will do: an artifact of an earlier update is not made again.
+    """Return the error, and from which run the same command continues: it makes no artifact of an earlier update again.
 
     Raises
     ------
