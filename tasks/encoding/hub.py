@@ -70,7 +70,9 @@ def missing_file(folder: Path) -> str:
 
     Of one model in several files, each file is needed; of a tokenizer, any file with tokens is enough.
     """
-    if not (folder / "config.json").exists() and not (folder / "modules.json").exists():
+    modules = _modules(folder)
+    is_transformer = any(not each["path"] and each["type"].endswith("Transformer") for each in modules)
+    if (is_transformer or not modules) and not (folder / "config.json").exists():
         return "config.json"
     for index in sorted(folder.rglob("*.safetensors.index.json")):
         for name in sorted(set(json.loads(index.read_bytes())["weight_map"].values())):
@@ -81,13 +83,14 @@ def missing_file(folder: Path) -> str:
     has_words = any(any(folder.rglob(pattern)) for pattern in WORDS)
     if not has_words and not (folder / "preprocessor_config.json").exists():  # a model of images has none
         return "tokenizer.json"
-    return next((each for each in _modules(folder) if not any((folder / each).glob("*"))), "")
+    own = [each["path"] for each in modules if each["path"] and not each["type"].endswith(WITHOUT_FILES)]
+    return next((path for path in own if not any((folder / path).glob("*"))), "")
 
 
-def _modules(folder: Path) -> list[str]:
-    """Return the folders of the modules that have files of their own, without the folder itself."""
+def _modules(folder: Path) -> list[dict[str, str]]:
+    """Return the modules of a sentence-transformers model, each with its type and its folder; none of other models."""
     try:
-        modules = json.loads((folder / "modules.json").read_bytes())
+        found: list[dict[str, str]] = json.loads((folder / "modules.json").read_bytes())
     except FileNotFoundError:
         return []
-    return [each["path"] for each in modules if each["path"] and not each["type"].endswith(WITHOUT_FILES)]
+    return found
