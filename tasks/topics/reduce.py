@@ -141,10 +141,8 @@ def diffused(
         return np.ascontiguousarray(embeddings[:, :n_components])
     components = principal_components(embeddings, n_components, n_threads)
     averaged = diffuse(fuzzy_graph(indices, distances), components, config.steps)
-    if _extent(averaged) <= ROUNDING * _extent(
-        components
-    ):  # all have the same neighbours: only rounding is left
-        averaged = components
+    if _extent(averaged) <= ROUNDING * _extent(components):
+        averaged = components  # all have the same neighbours, and only rounding is left
     return directions(averaged)
 
 

@@ -223,3 +223,18 @@ def test_points_that_are_no_numbers_are_refused_before_compiled_loops_read_them(
     points[7, 2] = np.nan
     with pytest.raises(StageError, match="the reduced vectors contain NaN or infinite values"):
         cluster_points(points, GraphCluster(), 0)
+
+
+def test_a_document_at_the_mean_of_all_has_no_direction_and_stays_a_number(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = np.repeat(sphere(40), 2, axis=0)  # copies: the distinct vectors are placed
+    embeddings = save(store, "embeddings", {"embeddings": vectors})
+    context = Context(store, 0, RuntimeConfig(n_threads=2))
+    graph = made(neighbors.fn(context, embeddings, NeighborsConfig()))
+    directed = sphere(40)
+    directed[3] = 0.0
+    monkeypatch.setattr("topicflow.tasks.topics.reduce.diffused", lambda *_: directed)
+    reduced = store.array(made(reduce.fn(context, embeddings, graph, DiffusionReduce())), "reduced")
+    assert (np.linalg.norm(reduced, axis=1) == 0.0).sum() == 2
+    assert np.isfinite(reduced).all()
