@@ -29,12 +29,15 @@ from tests.forked_commands import forked_commands
 from topicflow.tasks.runs.run_files import FILLED_IN
 
 SAID, SAME, AGAIN, UNREAD = "one line", "right answer", "made again", "not read"
-"""Outcomes of a command; the last two are those of a right answer: the file is whole again, or is as it was damaged."""
+"""Outcomes of a command; a right answer leaves the file made again, or as it was damaged."""
 
 
 def make(case: UsedCase, folder: Path) -> None:
-    """Make a case in folder/whole, and in folder/whole/other from fewer documents."""
-    for place, change in ((folder / "whole", None), (folder / "other", fewer_documents)):
+    """Make a case in folder/whole, and in folder/whole/other from fewer documents.
+
+    It is made in folder/place, where the commands run: a record has the absolute path of its store.
+    """
+    for place, change in ((folder / "place", None), (folder / "other", fewer_documents)):
         place.mkdir(parents=True)
         with inside(place):
             case.write(place)
@@ -43,6 +46,7 @@ def make(case: UsedCase, folder: Path) -> None:
             for command in case.before:
                 code, _, err = use(command)
                 assert code == 0, err
+    (folder / "place").rename(folder / "whole")
     (folder / "other").rename(folder / "whole/other")
 
 
@@ -88,8 +92,8 @@ def judged(folder: Path, command: str, expected: Answer, file: Path, damaged: by
         return SAID
     if out != expected[1]:
         return f"wrong answer: {_difference(out, expected[1])}"
-    path, whole = folder / "place" / file, (folder / "whole" / file).read_bytes()
-    return SAME if path.exists() and path.read_bytes() == whole else UNREAD
+    path = folder / "place" / file
+    return SAME if path.exists() and path.read_bytes() != damaged else UNREAD
 
 
 def _refused(folder: Path, command: str, expected: Answer, file: Path, answer: Answer) -> str:
