@@ -34,8 +34,10 @@ test: venv  ## The tests, under 15 minutes on two cores
 test-slow: venv  ## The tests that take minutes each
 	$(BIN)/pytest -q -m slow
 
-campaign: venv  ## Damage each file of a store, a run and an index; odd corpora: minutes, JSON
+campaign: venv  ## Damaged files, kills of all flows, odd corpora: an hour, JSON
 	$(BIN)/python -m tests.campaigns.corruptions
+	$(BIN)/python -m tests.campaigns.corruptions_at_use --every 7
+	$(BIN)/python -m tests.campaigns.kills --kills 200
 	$(BIN)/python -m tests.campaigns.odd_corpora --scratch $$(mktemp -d)
 
 record-stages: venv  ## Record the stages' code after bumping a version, or when results are the same

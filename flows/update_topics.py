@@ -11,6 +11,7 @@ from topicflow.flows.running.current import current_id
 from topicflow.flows.running.frame import recorded_flow
 from topicflow.flows.running.stages import Stages, at_work
 from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.errors import DamagedError
 from topicflow.tasks.log import LOG
 from topicflow.tasks.naming.name import name
 from topicflow.tasks.publish.gate import gate
@@ -76,8 +77,32 @@ def update_topics(config: UpdateTopicsConfig) -> RunRecord:
         When the input, the config or the store does not allow a result; the message says what to do.
     """
     before = Before.of(config)
-    last = before.record
+    try:
+        return _update(config, before)
+    except DamagedError as error:
+        raise _after(config, before, error) from None
 
+
+def _after(config: UpdateTopicsConfig, before: Before, error: DamagedError) -> DamagedError:
+    """Return the error, and from which run the same command continues: it makes no artifact of an earlier update again.
+
+    Raises
+    ------
+    PipelineError
+        If no earlier run of the chain has a complete state; the message says so.
+    """
+    following = Before.of(config).record
+    if following is None or before.record is None or following["run_id"] == before.record["run_id"]:
+        return error
+    found = str(error).rpartition("; ")[0]
+    return DamagedError(
+        f"{found}; run the same command again to continue from {following['run_id']}, or restore the artifact"
+    )
+
+
+def _update(config: UpdateTopicsConfig, before: Before) -> RunRecord:
+    """Return the record of a run that continues the last published one."""
+    last = before.record
     with at_work(config) as stages:
         arrivals = stages.run(
             new_documents, state=before.state, loading=config.load, config=config.new_documents

@@ -29,6 +29,7 @@ from topicflow.tasks.encoding.api.encoder import ApiEncoder
 from topicflow.tasks.encoding.api.probes import VERSION as PROBES_VERSION
 from topicflow.tasks.encoding.api.probes import identify
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
+from topicflow.tasks.encoding.hub import from_hub
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder, int8_identity
 from topicflow.tasks.encoding.pooling import read_pooling
 from topicflow.tasks.encoding.static_encoder import StaticEncoder, static_identity
@@ -204,7 +205,8 @@ def _locate(config: SentenceTransformersEmbed | StaticEmbed) -> tuple[Path, str]
         return local.resolve(), "local"
     if config.model in {PACKAGED, PRESETS[PACKAGED]} and config.revision is None and (found := _packaged()):
         return found, f"sha256:{PACKAGED_SHA256}"
-    return _from_hub(config)
+    folder = from_hub(PRESETS.get(config.model, config.model), config.model, config.revision, PACKAGED)
+    return folder, folder.name
 
 
 def _packaged() -> Path | None:
@@ -221,29 +223,6 @@ def _packaged() -> Path | None:
         )
         raise DataError(msg)
     return folder
-
-
-def _from_hub(config: SentenceTransformersEmbed | StaticEmbed) -> tuple[Path, str]:
-    """Return a snapshot of a hub model: the one on this machine, or a fresh download."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    name = PRESETS.get(config.model, config.model)
-    patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*/config.json", "*/model.safetensors"]
-    try:
-        try:
-            folder = snapshot_download(
-                name, revision=config.revision, allow_patterns=patterns, local_files_only=True
-            )
-        except LocalEntryNotFoundError:
-            folder = snapshot_download(name, revision=config.revision, allow_patterns=patterns)
-    except Exception as error:  # the hub client raises a dozen kinds of errors; all mean the same for a run
-        msg = (
-            f"embed: model {config.model!r} is neither a folder here nor reachable on the hub "
-            f"({type(error).__name__}); embed.model={PACKAGED!r} is installed and needs no download"
-        )
-        raise ConfigError(msg) from error
-    return Path(folder), Path(folder).name
 
 
 def _max_seq_length(folder: Path) -> int | None:

@@ -14,9 +14,10 @@ from pathlib import Path
 from topicflow.configs.flows.serving import RetentionConfig
 from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.runs.history import LATEST, RunRecord, is_published, list_runs
+from topicflow.tasks.runs.prometheus import METRICS_FILE
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.in_use import in_use_since
-from topicflow.tasks.store.local import clear_folders
+from topicflow.tasks.store.local import clear_files, clear_folders
 from topicflow.tasks.store.protocol import Entry
 
 
@@ -178,14 +179,15 @@ def collect_garbage(
             store.discard(entry.kind, entry.key)
     if not dry_run:
         store.backend.clear(oldest_kept)
-        clear_folders(_unfinished(runs), oldest_kept)
+        clear_folders(_found(runs, "*/.*.staging", "*/.*.removed"), oldest_kept)
+        clear_files(_found(runs, "*/.latest-*", f"{METRICS_FILE}.[0-9]*.[0-9]*"), oldest_kept)
     return removed
 
 
-def _unfinished(runs: Iterable[Path]) -> Iterator[Path]:
-    """Yield the folders of runs that were being written, or removed, when their process was killed."""
+def _found(runs: Iterable[Path], *patterns: str) -> Iterator[Path]:
+    """Yield what was being written, or removed, in folders of runs when its process was killed."""
     for folder in runs:
-        for pattern in ("*/.*.staging", "*/.*.removed"):
+        for pattern in patterns:
             yield from folder.glob(pattern)
 
 

@@ -231,6 +231,7 @@ class LocalFolder:
         """Delete staging folders and lock files of killed writers, and damaged artifacts."""
         clear_staging(self.root, oldest_kept)
         clear_folders((self.root / DAMAGED).glob("*"), oldest_kept)
+        clear_files(self.root.glob(".format-*"), oldest_kept)
         for path in (self.root / LEASES).glob("*"):
             kind, _, key = path.name.rpartition("-")
             with contextlib.suppress(OSError):
@@ -282,6 +283,14 @@ def clear_folders(folders: Iterable[Path], oldest_kept: float) -> None:
             newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
             if newest <= oldest_kept:  # a running writer touches its files, not its folder
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_files(files: Iterable[Path], oldest_kept: float) -> None:
+    """Delete the files and links that were not written since the Unix time `oldest_kept`."""
+    for path in files:
+        with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
+            if path.lstat().st_mtime <= oldest_kept:
+                path.unlink()
 
 
 def _folders(folder: Path) -> list[str]:

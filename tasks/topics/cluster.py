@@ -89,7 +89,7 @@ def cluster_points(
     Raises
     ------
     StageError
-        If there are fewer documents than the method needs.
+        If there are fewer documents than the method needs, or a point is not finite.
 
     Notes
     -----
@@ -97,6 +97,9 @@ def cluster_points(
     all points are equal, they form one cluster with probability 1: HDBSCAN finds no difference in density.
     """
     runtime = runtime or RuntimeConfig()
+    if not np.isfinite(reduced).all():  # compiled loops would read and write outside of their arrays
+        msg = "cluster: the reduced vectors contain NaN or infinite values; choose another reduce.method"
+        raise StageError(msg)
     copies = distinct_points(reduced + np.float32(0.0), runtime.n_threads)  # -0 is 0
     n_docs = np.ones(len(reduced), np.int64) if counts is None else counts
     weights = np.bincount(copies.group, weights=n_docs, minlength=copies.n_groups).astype(np.int64)

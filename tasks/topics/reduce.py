@@ -32,6 +32,9 @@ from topicflow.tasks.topics.neighbors import distinct_points
 
 AnyReduce = DiffusionReduce | ParallelUmapReduce | UmapReduce | PcaReduce | NoReduce
 
+ROUNDING = 1e-6
+"""Share of the components' extent below which averages differ by rounding alone."""
+
 LEAST_EXTENT = 1e-30
 """Width of a component below which it counts as zero: unit vectors differ by at least 1e-8."""
 
@@ -130,13 +133,22 @@ def diffused(
     Notes
     -----
     Directions from the mean are compared, as with embeddings: distances between averages depend on how many neighbours
-    agree, and would make the middle of the corpus one dense topic.
+    agree, and would make the middle of the corpus one dense topic. A few documents that are all neighbours of each
+    other, at equal distances, have one average; then their own components are compared.
     """
     n_components = min(config.n_components, *embeddings.shape)
     if len(indices) < 3 or _all_equal(embeddings):  # no document differs from its neighbours
         return np.ascontiguousarray(embeddings[:, :n_components])
     components = principal_components(embeddings, n_components, n_threads)
-    return directions(diffuse(fuzzy_graph(indices, distances), components, config.steps))
+    averaged = diffuse(fuzzy_graph(indices, distances), components, config.steps)
+    if _extent(averaged) <= ROUNDING * _extent(components):
+        averaged = components  # all have the same neighbours, and only rounding is left
+    return directions(averaged)
+
+
+def _extent(vectors: NDArray[np.float32]) -> float:
+    """Return the largest distance of a vector (n, dim) from their mean."""
+    return float(np.linalg.norm(vectors - vectors.mean(axis=0), axis=1).max())
 
 
 def start_positions(
@@ -215,7 +227,8 @@ def reduce(
             fitted = vectors if sample is None else vectors[sample.rows]
             reduced = diffused(*graph, fitted, config, runtime.n_threads)
             if sample is not None:
-                reduced = unit_rows(sample.place(reduced))[0]
+                reduced, lengths = unit_rows(sample.place(reduced))
+                reduced[lengths == 0.0] = 0.0  # a document at the mean has no direction
         elif isinstance(config, PcaReduce):
             reduced = components_of_points(vectors, config.n_components, runtime.n_threads)
         else:

@@ -217,7 +217,11 @@ def geometry() -> Iterator[Case]:
         yield Case(
             f"a grid, {implementation}",
             table(grid),
-            changes=("reduce.method=none", f"cluster.implementation={implementation}"),
+            changes=(
+                "reduce.method=none",
+                "cluster.method=hdbscan",
+                f"cluster.implementation={implementation}",
+            ),
         )
     yield Case("all noise", table(normal(60, 40)), changes=("reduce.method=none",))
     yield Case(

@@ -4,8 +4,8 @@
 
 Each case is a result, which is looked at (every figure of a document is a number, copies of one vector have one topic,
 nothing takes a minute), or one line that says what to do; anything else is a fault: a traceback, a line "not foreseen",
-several lines, a library's warning, a figure that is no number. All run in this process against one Prefect server.
-Prints the table as JSON; exit 1 where there is a fault.
+several lines, a library's warning, a figure that is no number, the end of the process by a signal. Each runs in a
+forked child against one Prefect server. Prints the table as JSON; exit 1 where there is a fault.
 """
 
 from __future__ import annotations
@@ -14,25 +14,21 @@ import argparse
 import contextlib
 import io
 import json
-import os
 import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault(
-    "PREFECT_LOGGING_LEVEL", "CRITICAL"
-)  # before Prefect is imported: its lines are no case's
 
 import numpy as np
 import polars as pl
 
 from tests.campaigns.odd_cases import Case, cases
 from tests.commands import serving
+from tests.forked_commands import forked_commands
 
 MOST_SECONDS = 60.0
 """Of one case: vectors of 4,096 dimensions on 300 documents took more."""
@@ -56,10 +52,18 @@ def main() -> None:
     asked = parser.parse_args()
     asked.scratch.mkdir(parents=True, exist_ok=True)
     chosen = [case for case in cases() if asked.only in case.name]
-    with serving(asked.scratch / "prefect") as server, configured(server.url):
+    with (
+        serving(asked.scratch / "prefect") as server,
+        forked_commands(asked.scratch / "said", **server.environment) as commands,
+    ):
+
+        def forked(*arguments: object) -> tuple[int, str, str]:
+            outcome = commands.run(list(map(str, arguments)), asked.scratch, timeout_s=600.0).outcome
+            return outcome.code, outcome.out, outcome.err
+
         table = []
         for number, case in enumerate(chosen):
-            found = try_case(case, asked.scratch / f"{number:03d}")
+            found = try_case(case, asked.scratch / f"{number:03d}", forked)
             table.append(found)
             print(
                 f"{number + 1:>3} {found.outcome:<6} {found.seconds:5.1f} s  {case.name}: {found.said}",
@@ -72,16 +76,6 @@ def main() -> None:
         )
     )
     sys.exit(any(found.outcome == "fault" for found in table))
-
-
-@contextlib.contextmanager
-def configured(url: str) -> Iterator[None]:
-    """Have the command line meet a server that runs already."""
-    os.environ["PREFECT_API_URL"] = url
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    with temporary_settings({PREFECT_API_URL: url}):
-        yield
 
 
 def try_case(case: Case, folder: Path, command: Callable[..., tuple[int, str, str]] | None = None) -> Found:

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tests.benchmarks.kills import contents
+from tests.campaigns.states import contents
 from tests.clusters import Cluster
 from tests.commands import Outcome, PrefectServer, clean_environment, command, write_table
 from tests.fakes import Corpus

@@ -1,32 +1,35 @@
-"""kill -9 in a stage: the same command finishes the job, recomputes no artifact, and has the same result."""
+"""kill -9: a slice of the campaign over all flows, the temporary server of a killed run, two runs at once."""
 
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.kills import Ending, arguments, complete_artifacts, contents, finish, running
+from tests.campaigns.kill_cases import CASES, KillCase
+from tests.campaigns.kills import Campaign
+from tests.campaigns.states import contents
 from tests.commands import PrefectServer, clean_environment, command, run_apart, write_corpus
 from tests.fakes import Corpus
+from tests.forked_commands import ForkedCommands, forked_commands
 
-SLOW_STAGE = """
-import sys, threading, time
-from topicflow.tasks.store.artifact_store import ArtifactStore
 
-commit = ArtifactStore._commit
-def slow(self, recipe, writer, usage):
-    if writer.folder.exists() and recipe.kind == KIND and N == len(list(self.root.glob(f"{KIND}/*"))):
-        print("in the middle", file=sys.stderr, flush=True)
-        time.sleep(600)
-    commit(self, recipe, writer, usage)
-ArtifactStore._commit = slow
-from topicflow.flows.commands.cli import main
-main()
-"""
-"""A run that stops for good when a stage has written its files and not yet made them an artifact."""
+@pytest.fixture(scope="module")
+def commands(
+    prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ForkedCommands]:
+    """A process that forks commands."""
+    with forked_commands(tmp_path_factory.mktemp("said"), **prefect_server.environment) as process:
+        yield process
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.flow for case in CASES])
+def test_a_slice_of_the_campaign(case: KillCase, commands: ForkedCommands, tmp_path: Path) -> None:
+    found = Campaign(case, tmp_path, commands).try_kill(seed=0, number=0)
+    assert found.faults == {}, found.moment
 
 
 @pytest.fixture(scope="module")
@@ -35,94 +38,29 @@ def config(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> Path:
     return write_corpus(tmp_path_factory.mktemp("kills"), corpus)
 
 
-@pytest.fixture(scope="module")
-def alone(config: Path, prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Ending:
-    """The result of a run without a kill."""
-    ending = finish(config, tmp_path_factory.mktemp("alone"), prefect_server.environment)
-    assert ending.outcome.code == 0, ending.outcome.err
-    return ending
+def arguments(config: Path, folder: Path) -> list[str]:
+    """Return the words of the command that runs a config on a store in `folder`."""
+    return ["run", str(config), "--store", str(folder / "store"), "--runs", str(folder / "runs"), "--json"]
 
 
-def assert_ends_as(alone: Ending, ending: Ending, recomputed: tuple[str, ...] = ()) -> None:
-    assert ending.outcome.code == 0, ending.outcome.err
-    assert ending.recomputed == list(recomputed)
-    assert ending.n_damaged == 0
-    assert ending.artifacts == alone.artifacts
-
-
-@pytest.mark.parametrize(
-    ("kind", "number", "n_complete"),
-    [
-        ("documents", 0, 0),
-        ("sources", 0, 1),
-        ("embeddings", 0, 2),
-        ("neighbors", 0, 3),
-        ("reduced", 0, 4),
-        ("reduced", 1, 5),
-        ("labels", 0, 6),
-        ("counts", 0, 7),
-        ("topics", 0, 8),
-        ("metrics", 0, 9),
-        ("reports", 0, 10),
-    ],
-)
-@pytest.mark.slow
-def test_a_kill_between_writing_and_committing(
-    config: Path,
-    alone: Ending,
-    prefect_server: PrefectServer,
-    tmp_path: Path,
-    kind: str,
-    number: int,
-    n_complete: int,
-) -> None:
-    kill_in(config, prefect_server, tmp_path, kind, number)
-    assert len(complete_artifacts(tmp_path / "store")) == n_complete
-    assert list((tmp_path / "store/.staging").iterdir())  # what gc removes
-    # load is complete with its source record: without it the input is read again, to the same documents
-    again = ("load",) if kind == "sources" else ()
-    assert_ends_as(alone, finish(config, tmp_path, prefect_server.environment), again)
-
-
-@pytest.mark.parametrize(("kind", "number", "n_complete"), [("labels", 0, 6)])
-def test_a_kill_in_a_stage(
-    config: Path,
-    alone: Ending,
-    prefect_server: PrefectServer,
-    tmp_path: Path,
-    kind: str,
-    number: int,
-    n_complete: int,
-) -> None:
-    kill_in(config, prefect_server, tmp_path, kind, number)
-    assert len(complete_artifacts(tmp_path / "store")) == n_complete
-    assert_ends_as(alone, finish(config, tmp_path, prefect_server.environment))
-
-
-def kill_in(config: Path, server: PrefectServer, folder: Path, kind: str, number: int) -> None:
-    code = SLOW_STAGE.replace("KIND", repr(kind)).replace("N ==", f"{number} ==")
-    code = f"import sys; sys.argv = ['topicflow', *{arguments(config, folder)!r}]\n{code}"
+@contextmanager
+def running(config: Path, folder: Path, environment: Mapping[str, str]) -> Iterator["subprocess.Popen[str]"]:
+    """Yield a run in a separate process, which is killed at the end of the block."""
     process = subprocess.Popen(
-        [command()[0], "-c", code], cwd=folder, env=clean_environment(**server.environment),
+        command(*arguments(config, folder)), cwd=folder, env=clean_environment(**environment),
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("in the middle"):
-            break
-        assert not line.startswith("error"), line
-    process.kill()
-    assert process.wait() == -9
-
-
-def _wait_for(lines: Iterator[str], stage: str) -> None:
-    assert any(line.startswith(stage) for line in lines)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_killed_run_takes_its_temporary_server_with_it(config: Path, tmp_path: Path) -> None:
     with running(config, tmp_path, {"PREFECT_HOME": str(tmp_path / "home")}) as process:
         assert process.stderr is not None
-        _wait_for(process.stderr, "load")
+        assert any(line.startswith("load") for line in process.stderr)
         (server,) = _children(process.pid)
     for _ in range(100):
         if not Path(f"/proc/{server}").exists():
@@ -137,15 +75,18 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def test_two_runs_at_once(config: Path, alone: Ending, prefect_server: PrefectServer, tmp_path: Path) -> None:
-    with running(config, tmp_path, prefect_server.environment) as other:
-        mine = run_apart(*arguments(config, tmp_path), cwd=tmp_path, **prefect_server.environment)
+def test_two_runs_at_once(config: Path, prefect_server: PrefectServer, tmp_path: Path) -> None:
+    here, alone = tmp_path / "both", tmp_path / "alone"
+    here.mkdir()
+    with running(config, here, prefect_server.environment) as other:
+        mine = run_apart(*arguments(config, here), cwd=here, **prefect_server.environment)
         _, said = other.communicate(timeout=120)
     assert (mine.code, other.returncode) == (0, 0), said
     assert [line for line in mine.errors if "another run is making it" not in line] == []
-    assert contents(tmp_path / "store") == alone.artifacts
-    records = [json.loads(path.read_text()) for path in (tmp_path / "runs/trial").glob("2*/run.json")]
+    assert run_apart(*arguments(config, alone), cwd=tmp_path, **prefect_server.environment).code == 0
+    assert contents(here / "store") == contents(alone / "store")
+    records = [json.loads(path.read_text()) for path in (here / "runs/trial").glob("2*/run.json")]
     assert len(records) == 2
     computed = [s["stage"] for record in records for s in record["stages"] if s["state"] == "computed"]
     assert sorted(computed) == sorted(s["stage"] for s in records[0]["stages"])  # each by one of both
-    assert list((tmp_path / "store/.staging").iterdir()) == []
+    assert list((here / "store/.staging").iterdir()) == []

@@ -16,11 +16,12 @@ from topicflow.tasks.core.clusters.graph_clusters import Density, graph_clusters
 from topicflow.tasks.core.clusters.graph_density import core_distances, reachability, spanning_tree_of
 from topicflow.tasks.core.layout.diffusion import diffuse, directions
 from topicflow.tasks.core.vectors.knn import exact_neighbors
+from topicflow.tasks.errors import StageError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.cluster import cluster, cluster_points
 from topicflow.tasks.topics.neighbors import neighbors
-from topicflow.tasks.topics.reduce import reduce
+from topicflow.tasks.topics.reduce import diffused, reduce
 
 
 def sphere(n: int, dim: int = 6, seed: int = 0) -> np.ndarray:
@@ -195,3 +196,45 @@ def test_one_percent_of_the_documents_changes_few_topics(store: ArtifactStore, l
     kept = np.arange(len(whole)) % 100 > 0
     fewer = labels_of(store, large.embeddings[kept], 1, "fewer")
     assert adjusted_rand_score(whole[kept], fewer) > 0.9
+
+
+def test_documents_that_are_all_neighbours_at_one_distance_keep_their_own_directions() -> None:
+    """Their averages are equal, and the rounding that is left is no direction."""
+    vectors = np.eye(5, dtype=np.float32)
+    indices = np.array([[row, *(other for other in range(5) if other != row)] for row in range(5)], np.int32)
+    distances = np.ones((5, 5), np.float32)
+    distances[:, 0] = 0.0
+    found = diffused(indices, distances, vectors, DiffusionReduce())
+    np.testing.assert_allclose(found @ found.T, np.where(np.eye(5), 1.0, -0.25), atol=1e-5)
+
+
+def test_copies_of_a_few_equally_far_vectors_are_reduced_to_numbers(store: ArtifactStore) -> None:
+    vectors = np.eye(5, dtype=np.float32)[np.arange(60) % 5]
+    embeddings = save(store, "embeddings", {"embeddings": vectors})
+    context = Context(store, 0, RuntimeConfig(n_threads=2))
+    graph = made(neighbors.fn(context, embeddings, NeighborsConfig()))
+    reduced = store.array(made(reduce.fn(context, embeddings, graph, DiffusionReduce())), "reduced")
+    assert np.isfinite(reduced).all()
+    assert len(np.unique(reduced, axis=0)) == 5
+
+
+def test_points_that_are_no_numbers_are_refused_before_compiled_loops_read_them() -> None:
+    points = sphere(60)
+    points[7, 2] = np.nan
+    with pytest.raises(StageError, match="the reduced vectors contain NaN or infinite values"):
+        cluster_points(points, GraphCluster(), 0)
+
+
+def test_a_document_at_the_mean_of_all_has_no_direction_and_stays_a_number(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = np.repeat(sphere(40), 2, axis=0)  # copies: the distinct vectors are placed
+    embeddings = save(store, "embeddings", {"embeddings": vectors})
+    context = Context(store, 0, RuntimeConfig(n_threads=2))
+    graph = made(neighbors.fn(context, embeddings, NeighborsConfig()))
+    directed = sphere(40)
+    directed[3] = 0.0
+    monkeypatch.setattr("topicflow.tasks.topics.reduce.diffused", lambda *_: directed)
+    reduced = store.array(made(reduce.fn(context, embeddings, graph, DiffusionReduce())), "reduced")
+    assert (np.linalg.norm(reduced, axis=1) == 0.0).sum() == 2
+    assert np.isfinite(reduced).all()

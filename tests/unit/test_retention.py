@@ -14,6 +14,7 @@ import pytest
 
 from tests.commands import clean_environment
 from tests.fakes import save
+from tests.runs import complete
 from topicflow.configs.flows.serving import RetentionConfig
 from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.runs.records import point_latest
@@ -115,6 +116,24 @@ def test_gc_clears_the_folders_of_runs_that_were_killed_but_none_at_work(store: 
     assert len(list(series.iterdir())) == 4
     collect_garbage(store, iter([series.parent]), DAY_S)
     assert sorted(path.name for path in series.iterdir()) == [".r3.staging", "r4"]
+
+
+def test_gc_clears_links_and_files_that_killed_runs_did_not_rename(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    complete(runs, 1)
+    save(store, "topics", {"x": np.zeros(3)})
+    link = runs / "topics/.latest-0123456789abcdef"
+    link.symlink_to("20260101-000001-abcdef")
+    files = [runs / "metrics.prom.12.34", store.root / ".format-0123456789abcdef"]
+    for path in files:
+        path.write_text("half")
+    collect_garbage(store, [runs], 3600.0)
+    assert all(path.exists() for path in (link, *files))
+    collect_garbage(store, [runs], 0.0)
+    assert not any(path.is_symlink() or path.exists() for path in (link, *files))
+    assert (runs / "topics/latest/run.json").exists()
 
 
 def test_an_artifact_without_a_manifest_is_listed_and_collected(store: ArtifactStore) -> None:

@@ -15,7 +15,7 @@ from tests.runs import edit
 from tests.updates import N_FIRST, config_of, documents_of, new_topic, story, tell
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.flows.planning.backfill import due_periods
-from topicflow.tasks.errors import ArtifactError, DataError
+from topicflow.tasks.errors import ArtifactError, DamagedError, DataError
 from topicflow.tasks.runs.compare import compare_runs
 from topicflow.tasks.runs.history import list_runs
 from topicflow.tasks.runs.resolve import resolve
@@ -262,6 +262,26 @@ def test_a_state_without_its_artifacts_is_skipped_and_an_error_if_none_is_left(s
         ArtifactError, match=r"no run has a complete state in the store, last .*states/.* is missing"
     ):
         tell(config_of(series, more))
+
+
+@pytest.mark.parametrize("which", ["newest", "first"])
+def test_damage_of_the_chain_says_from_where_the_same_command_continues(series: Path, which: str) -> None:
+    """It once promised that the same command makes the artifact again, which only the command that made it can."""
+    newest, first = runs_of(series)
+    record = resolve(series / "runs", newest if which == "newest" else first)
+    (made,) = (each for each in record["stages"] if each["kind"] == "labels")
+    path = series / "store/labels" / made["key"] / "labels.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
+    more = config_of(series, pl.concat([story(), new_topic(5, axis=0, start=180)]))
+    if which == "first":
+        with pytest.raises(ArtifactError, match=f"no run has a complete state in the store.*{made['key']}"):
+            tell(more)
+        return
+    again = f"; run the same command again to continue from {first}, or restore the artifact$"
+    with pytest.raises(DamagedError, match=rf"labels\.npy is damaged .* was set aside in .*{again}"):
+        tell(more)
+    record = tell(more)
+    assert (record["update"]["previous"], record["update"]["n_new"]) == (first, 65)
 
 
 def test_a_clock_that_was_set_back_breaks_no_chain(series: Path) -> None:
