@@ -46,6 +46,8 @@ STAGE_FILES: dict[str, str] = {
     "match": "updates/match_topics",
     "overview": "updates/overview",
     "gate": "publish/gate",
+    "setting": "sweeps/fit",
+    "sweep": "sweeps/sweep",
 }
 """The file of each stage in `tasks/`, by the name that its recipes have."""
 
