@@ -9,6 +9,7 @@ from topicflow.flows.running.stages import at_work
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.publish.sweep import publish_sweep
 from topicflow.tasks.runs.records import RunRecord
+from topicflow.tasks.sweeps.confirm import confirm
 from topicflow.tasks.sweeps.settings import grid_of
 from topicflow.tasks.sweeps.sweep import sweep as fit_settings
 from topicflow.tasks.topics.count import count
@@ -33,6 +34,8 @@ def sweep(config: SweepConfig) -> RunRecord:
         documents = kept_documents(stages, config).documents
         embeddings = stages.run(embed, documents=documents, config=config.embed)
         counts = stages.run(count, documents=documents, config=config.count)
-        stages.run(fit_settings, documents=documents, embeddings=embeddings, counts=counts, config=config)
+        corpus = {"documents": documents, "embeddings": embeddings, "counts": counts}
+        swept = stages.run(fit_settings, **corpus, config=config)
+        stages.run(confirm, **corpus, swept=swept, config=config)
 
     return stages.publish(publish_sweep, config)

@@ -48,6 +48,8 @@ STAGE_FILES: dict[str, str] = {
     "gate": "publish/gate",
     "setting": "sweeps/fit",
     "sweep": "sweeps/sweep",
+    "draw": "sweeps/draw",
+    "confirm": "sweeps/confirm",
 }
 """The file of each stage in `tasks/`, by the name that its recipes have."""
 

@@ -6,6 +6,7 @@ RUNS/<name>/<run id>/    sweep.parquet sweep.html metrics.json run.json config.t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 from prefect import task
@@ -25,12 +26,14 @@ def publish_sweep_run(
     store: ArtifactStore, config: SweepConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:
     """Return the run's record after writing its folder."""
-    described, table = describe_run(store, config, stages, run), timed_table(store, stages["sweep"])
+    described, table = describe_run(store, config, stages, run), full_table(store, stages)
     skipped = store.json(stages["sweep"], "skipped")
+    found = store.json(stages["confirm"], "recommendation")
     record = {
         **described,
         "n_documents": stages["embed"].rows,
-        "metrics": described["metrics"] | {"n_settings": table.height, "n_skipped": len(skipped)},
+        "metrics": described["metrics"] | _figures(table, skipped, found["chosen"]),
+        "recommendation": found,
         "skipped": skipped,
     }
     with write_run_folder(config, run, record) as folder:
@@ -38,17 +41,30 @@ def publish_sweep_run(
     return record
 
 
-def timed_table(store: ArtifactStore, sweep: ArtifactRef) -> pl.DataFrame:
-    """Return the table of a sweep with the seconds that the stages of each setting took, also those it shares."""
-    made = store.json(sweep, "stages")
-    kinds = {(ref["kind"], ref["key"]) for stages in made.values() for ref in stages.values()}
+def _figures(table: pl.DataFrame, skipped: list[Any], chosen: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the metrics of a sweep: its size, the choice, and the figures of the chosen setting."""
+    figures: dict[str, Any] = {"n_settings": table.height, "n_skipped": len(skipped)}
+    if chosen is None:
+        return figures
+    figures |= {"recommended": chosen["setting"], "n_draws": chosen["n_draws"], "wins": chosen["wins"]}
+    (row,) = table.filter(pl.col("setting") == chosen["setting"]).to_dicts()
+    own = {name: value for name, value in row.items() if "." not in name and not isinstance(value, bool)}
+    return figures | {name: value for name, value in own.items() if name not in {"setting", "seconds"}}
+
+
+def full_table(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> pl.DataFrame:
+    """Return the settings with their scores, and the seconds of their stages, also of those that they share."""
+    made = store.json(stages["sweep"], "stages")
+    kinds = {(ref["kind"], ref["key"]) for own in made.values() for ref in own.values()}
     seconds = {each: float(store.manifest(*each)["seconds"]) for each in sorted(kinds)}
-    table = store.table(sweep, "settings").collect()
+    table = store.table(stages["sweep"], "settings").collect()
+    scores = store.table(stages["confirm"], "scores").collect()
     took = [
         sum(seconds[ref["kind"], ref["key"]] for ref in made[str(number)].values())
         for number in table["setting"]
     ]
-    return table.with_columns(pl.Series("seconds", took, dtype=pl.Float64).round(2))
+    timed = table.with_columns(pl.Series("seconds", took, dtype=pl.Float64).round(2))
+    return timed.join(scores, on="setting", how="left", maintain_order="left")
 
 
 @task(name="publish", cache_policy=NO_CACHE, persist_result=False)
@@ -57,7 +73,7 @@ def publish_sweep(
 ) -> RunRecord:
     """Return the run's record after writing its folder and showing the table in the UI."""
     record = publish_sweep_run(store, config, stages, run)
-    rows = timed_table(store, stages["sweep"]).head(SHOWN_SETTINGS).to_dicts()
+    rows = full_table(store, stages).head(SHOWN_SETTINGS).to_dicts()
     show_run(
         record,
         config,

@@ -86,9 +86,8 @@ def _floats(values: pl.Series) -> NDArray[np.float64]:
 def pareto_front(judged: pl.DataFrame) -> NDArray[np.bool_]:
     """Return (n,) whether no other setting is at least as good in every figure and better in one; null is worst."""
     values = np.column_stack([np.nan_to_num(_floats(judged[name]), nan=-np.inf) for name in judged.columns])
-    better = (values[None, :, :] >= values[:, None, :]).all(axis=2) & (
-        values[None, :, :] > values[:, None, :]
-    ).any(axis=2)
+    as_good = np.all(values[None, :, :] >= values[:, None, :], axis=2)
+    better = as_good & np.any(values[None, :, :] > values[:, None, :], axis=2)
     return np.asarray(~better.any(axis=1))
 
 
@@ -128,7 +127,7 @@ def _between(codes: NDArray[np.integer], values: NDArray[np.float64]) -> float |
 
 def eligible(table: pl.DataFrame) -> NDArray[np.bool_]:
     """Return (n,) which settings may be recommended: two topics or more, none above LARGEST_SHARE if possible."""
-    several = (_floats(table["n_topics"]) >= 2) & True
+    several = _floats(table["n_topics"]) >= 2
     share = _floats(table["largest_topic_share"])
     good = several & ~(share > LARGEST_SHARE)
     return good if good.any() else several

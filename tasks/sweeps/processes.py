@@ -18,6 +18,7 @@ from typing import IO, Any
 from topicflow.tasks.core.vectors.blocks import n_cores
 from topicflow.tasks.errors import StageError, first_line
 from topicflow.tasks.execution.context import Context
+from topicflow.tasks.execution.memo import remembering
 from topicflow.tasks.execution.workers import map_chunks
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.sweeps.units import Queue, Unit
@@ -63,16 +64,22 @@ def outcomes(
         If a process dies; finished settings are kept.
     """
     if context.runtime.engine != "threads":
-        asked = [[(number, configs[number]) for number in unit.numbers] for unit in units]
+        asked = [_asked(unit, configs) for unit in units]
         found = map_chunks(
             "sweep-settings", functools.partial(fit_unit, dict(common)), asked, context.runtime
         )
         yield from zip(units, found, strict=True)
     elif n_processes == 1:
-        for unit in units:
-            yield unit, fit_unit(common, [(number, configs[number]) for number in unit.numbers])
+        with remembering():
+            for unit in units:
+                yield unit, fit_unit(common, _asked(unit, configs))
     else:
         yield from _from_processes(common, units, configs, n_processes)
+
+
+def _asked(unit: Unit, configs: Configs) -> dict[str, Any]:
+    """Return what a process is asked for a unit."""
+    return {"settings": [(number, configs[number]) for number in unit.numbers], "draw": unit.draw}
 
 
 def n_processes_for(context: Context, embeddings: ArtifactRef, n_units: int) -> int:
@@ -132,8 +139,7 @@ def _from_processes(
                     unit = waiting.take(place)
                 if unit is None:
                     return
-                asked = [(number, configs[number]) for number in unit.numbers]
-                done.put((unit, process.ask({"settings": asked})))
+                done.put((unit, process.ask(_asked(unit, configs))))
         except Exception as error:  # noqa: BLE001  (raised below)
             done.put((None, error))
 

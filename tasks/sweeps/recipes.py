@@ -15,7 +15,7 @@ from topicflow.tasks.store.artifacts import Recipe, canonical_json, digest
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 from topicflow.tasks.topics import recipes as topics
 
-VERSIONS: Mapping[str, int] = {"setting": 1, "sweep": 1}
+VERSIONS: Mapping[str, int] = {"setting": 1, "sweep": 1, "draw": 1, "confirm": 1}
 """Increase a stage's number when equal inputs and config must give a different artifact."""
 
 
@@ -95,4 +95,40 @@ def sweep(
         version=VERSIONS["sweep"],
         config={**fields_of(config, leave_out={"vary", "draws", "finalists", "max_settings"}), **about},
         inputs={f"setting-{number}": key for number, key in settings.items()},
+    )
+
+
+def draw(embeddings: str, number: int) -> Recipe:
+    """Return the recipe of a draw's embeddings."""
+    return Recipe("draw", "embeddings", VERSIONS["draw"], {"draw": number}, {"embeddings": embeddings})
+
+
+def drawn(config: TopicModelConfig, corpus: CorpusKeys, seed: int, number: int) -> Recipe:
+    """Return the recipe of a setting's figures on a draw; all sections that decide them are in it."""
+    own = CorpusKeys(corpus.documents, draw(corpus.embeddings, number).key, corpus.counts, corpus.encoder)
+    made = fit(config, own, seed)
+    return Recipe(
+        stage="draw",
+        kind="draws",
+        version=VERSIONS["draw"],
+        config={"draw": number},
+        inputs={name: made[name].key for name in ("cluster", "label", "evaluate")},
+        identity=made["evaluate"].identity,
+    )
+
+
+def confirm(
+    finalists: Mapping[int, Sequence[str]], labels: Mapping[int, str], scale: Mapping[str, Any]
+) -> Recipe:
+    """Return the recipe of a recommendation: the draws of each finalist, its labels on all documents, the scale."""
+    inputs = {
+        f"draw-{number}-{place}": key for number, keys in finalists.items() for place, key in enumerate(keys)
+    }
+    return Recipe(
+        stage="confirm",
+        kind="confirmations",
+        version=VERSIONS["confirm"],
+        config={"scale": digest(canonical_json(dict(scale))), "finalists": list(finalists)},
+        inputs={**inputs, **{f"labels-{number}": key for number, key in labels.items()}},
+        identity=library_versions("numpy", "scikit-learn"),
     )

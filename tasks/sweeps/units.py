@@ -21,6 +21,8 @@ class Unit:
     numbers: tuple[int, ...]
     neighbors: str
     reduced: str
+    draw: int | None = None
+    """The draw that the settings are fitted on; None for all documents."""
 
 
 def units_of(settings: Iterable[Setting], recipes: Mapping[int, Mapping[str, Recipe]]) -> list[Unit]:

@@ -2,6 +2,7 @@
 
     {"common": {…}}                           once: where the store is, the corpus, the seed
     {"settings": [[1, {…}], [2, {…}]]}        fit these; {"1": {"key": …}, "2": {"refused": …}} comes back
+    {"settings": …, "draw": 3}                the same on the third draw of the documents
 
 It ends when its input ends: also if the process of the run was killed.
 """
@@ -16,7 +17,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
@@ -29,7 +30,7 @@ from topicflow.tasks.store.local import STAGING
 from topicflow.tasks.store.process import process_token
 
 Outcome = dict[str, Any]
-"""What became of a setting: `key`, `stages` and `seconds` of its result, or `refused` with the reason."""
+"""What became of a setting: the `key` of its result, or `refused` with the reason."""
 
 
 def common_of(
@@ -41,21 +42,24 @@ def common_of(
     return {"runtime": runtime, "seed": context.seed, "corpus": dict(corpus), "seeds": seeds}
 
 
-def fit_unit(
-    common: Mapping[str, Any], settings: Sequence[tuple[int, Mapping[str, Any]]]
-) -> dict[str, Outcome]:
+def fit_unit(common: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Outcome]:
     """Return the outcome of each setting by its number, computing what the store lacks."""
+    from topicflow.tasks.sweeps.draw import fit_draw
     from topicflow.tasks.sweeps.fit import Corpus, fit_setting
 
     runtime = RuntimeConfig.model_validate(common["runtime"])
     context = Context(open_store(runtime), common["seed"], runtime)
     refs = {name: ArtifactRef(**common["corpus"][name]) for name in ("documents", "embeddings", "counts")}
-    corpus = Corpus(**refs, encoder=common["corpus"]["encoder"])
+    corpus, draw = Corpus(**refs, encoder=common["corpus"]["encoder"]), asked.get("draw")
     outcomes: dict[str, Outcome] = {}
     with remembering():
-        for number, config in settings:
+        for number, values in asked["settings"]:
+            config = TopicModelConfig.model_validate(values)
             try:
-                made = fit_setting(context, corpus, TopicModelConfig.model_validate(config), common["seeds"])
+                if draw is None:
+                    made = fit_setting(context, corpus, config, common["seeds"])
+                else:
+                    made = fit_draw(context, corpus, config, draw)
             except StageError as error:
                 outcomes[str(number)] = {"refused": first_line(error)}
             else:
@@ -76,7 +80,7 @@ def main() -> None:
         while True:
             asked = lines.get()
             try:
-                answer: dict[str, Any] = fit_unit(common, asked["settings"])
+                answer: dict[str, Any] = fit_unit(common, asked)
             except Exception as error:  # noqa: BLE001  (the run's process raises it)
                 answer = {"failed": f"{type(error).__name__}: {first_line(error)}"}
             answers.write(json.dumps(answer) + "\n")
