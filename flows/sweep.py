@@ -9,10 +9,16 @@ from topicflow.flows.running.stages import at_work
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.publish.sweep import publish_sweep
 from topicflow.tasks.runs.records import RunRecord
-from topicflow.tasks.sweeps.confirm import confirm
+from topicflow.tasks.sweeps.confirm import confirm, shown_neighbors
+from topicflow.tasks.sweeps.page import Compared, page
 from topicflow.tasks.sweeps.settings import grid_of
 from topicflow.tasks.sweeps.sweep import sweep as fit_settings
 from topicflow.tasks.topics.count import count
+from topicflow.tasks.topics.neighbors import neighbors
+from topicflow.tasks.topics.recipes import map_reduce
+from topicflow.tasks.topics.reduce import reduce
+
+draw = reduce.with_options(name="map")
 
 
 @recorded_flow
@@ -36,6 +42,11 @@ def sweep(config: SweepConfig) -> RunRecord:
         counts = stages.run(count, documents=documents, config=config.count)
         corpus = {"documents": documents, "embeddings": embeddings, "counts": counts}
         swept = stages.run(fit_settings, **corpus, config=config)
-        stages.run(confirm, **corpus, swept=swept, config=config)
+        confirmed = stages.run(confirm, **corpus, swept=swept, config=config)
+        graph = stages.run(
+            neighbors, embeddings=embeddings, config=shown_neighbors(stages.context.store, confirmed, config)
+        )
+        layout = stages.run(draw, embeddings=embeddings, neighbors=graph, config=map_reduce(config.map))
+        stages.run(page, Compared(documents, layout, swept, confirmed), config.name)
 
     return stages.publish(publish_sweep, config)

@@ -52,6 +52,7 @@ def print_sweep(record: RunRecord, folder: Path) -> None:
         print(f"… and {found.height - SHOWN_SETTINGS:,} more in {near(folder / 'sweep.parquet')}")
     for reason in dict.fromkeys(each["reason"] for each in record["skipped"]):
         print(f"skipped: {reason}")
+    print(f"page: {near(folder / 'sweep.html')}")
     print(record["recommendation"]["sentence"])
     if record["recommendation"]["chosen"] is not None:
         print(f"take it: topicflow run CONFIG --from-sweep {record['run_id']}")
@@ -62,5 +63,5 @@ def _short(value: object) -> str:
     if value is None:
         return ""
     return (
-        f"{value:.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+        f"{value:.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
     )

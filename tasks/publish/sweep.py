@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from topicflow.configs.flows.sweep import SweepConfig
 from topicflow.tasks.publish.folder import show_run, show_table, write_run_folder
 from topicflow.tasks.publish.run_record import describe_run
+from topicflow.tasks.report.report_page import finish_report
 from topicflow.tasks.runs.records import RunId, RunRecord
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
@@ -38,6 +39,10 @@ def publish_sweep_run(
     }
     with write_run_folder(config, run, record) as folder:
         table.write_parquet(folder / "sweep.parquet")
+        seconds = dict(zip(map(str, table["setting"]), table["seconds"], strict=True))
+        shown = {"run_id": run.run_id, "created": record["created"], "setting_seconds": seconds}
+        text = store.whole(stages["page"], "sweep.html").read_text(encoding="utf-8")
+        (folder / "sweep.html").write_text(finish_report(text, shown), encoding="utf-8")
     return record
 
 

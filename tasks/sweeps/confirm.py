@@ -12,6 +12,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.sweep import SweepConfig
+from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.tasks.core.clusters.quality import agreement
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
@@ -183,3 +184,9 @@ def _finalists(
         Finalist(number, scores[number], tuple(draws), tuple(score_of_draw(own, each) for each in draws))
         for number, draws in figures.items()
     ]
+
+
+def shown_neighbors(store: ArtifactStore, confirmed: ArtifactRef, config: SweepConfig) -> NeighborsConfig:
+    """Return the section `neighbors` of the recommended setting, whose graph the map needs; else the config's own."""
+    chosen = store.json(confirmed, "recommendation")["chosen"]
+    return config.neighbors if chosen is None else NeighborsConfig(**chosen["sections"]["neighbors"])

@@ -15,7 +15,7 @@ from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.sweeps import recipes
 from topicflow.tasks.sweeps.recipes import CorpusKeys
-from topicflow.tasks.topics.cluster import check_size, cluster
+from topicflow.tasks.topics.cluster import cluster
 from topicflow.tasks.topics.evaluate import Measured, evaluate
 from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.topics.neighbors import neighbors
@@ -64,7 +64,6 @@ def fit_setting(context: Context, corpus: Corpus, config: TopicModelConfig, seed
     recipe = recipes.setting(config, corpus.keys, context.seed, seeds)
     if found := store.find(recipe, claim=False):
         return found
-    check_size(config.cluster, corpus.documents.rows)
     graph, reduced, labels = fit_clusters(context, corpus.embeddings, config)
     clustered = Clustered(corpus.documents, corpus.embeddings, labels, corpus.counts)
     topics = taken(label.fn(context, clustered, config.label, config.count, config.embed))

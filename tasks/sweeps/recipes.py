@@ -15,7 +15,7 @@ from topicflow.tasks.store.artifacts import Recipe, canonical_json, digest
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 from topicflow.tasks.topics import recipes as topics
 
-VERSIONS: Mapping[str, int] = {"setting": 1, "sweep": 1, "draw": 1, "confirm": 1}
+VERSIONS: Mapping[str, int] = {"setting": 1, "sweep": 1, "draw": 1, "confirm": 1, "page": 1}
 """Increase a stage's number when equal inputs and config must give a different artifact."""
 
 
@@ -132,3 +132,8 @@ def confirm(
         inputs={**inputs, **{f"labels-{number}": key for number, key in labels.items()}},
         identity=library_versions("numpy", "scikit-learn"),
     )
+
+
+def page(name: str, inputs: Mapping[str, str]) -> Recipe:
+    """Return the recipe of a sweep's page."""
+    return Recipe("page", "pages", VERSIONS["page"], {"name": name}, dict(inputs))

@@ -19,7 +19,7 @@ from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.read import parse_config
 from topicflow.configs.sections.sweep import VARIED, Value
 from topicflow.configs.vary import values_of
-from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.errors import ConfigError, StageError, first_line
 from topicflow.tasks.store.artifacts import canonical_json
 
 Values = Mapping[str, Value | None]
@@ -80,6 +80,21 @@ def grid_of(config: SweepConfig) -> Grid:
     grid = _combined(config, base, varied)
     _check_values(grid, varied)
     return grid
+
+
+def without_misfits(grid: Grid, n_docs: int) -> Grid:
+    """Return the grid with the settings skipped that need more documents."""
+    from topicflow.tasks.topics.cluster import check_size
+
+    settings, skipped = [], list(grid.skipped)
+    for setting in grid.settings:
+        try:
+            check_size(setting.config.cluster, n_docs)
+        except StageError as error:
+            skipped.append(Skipped(setting.values, first_line(error)))
+        else:
+            settings.append(setting)
+    return Grid(tuple(settings), tuple(skipped))
 
 
 def shown(values: Values) -> str:

@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from topicflow.configs.flows.sweep import SweepConfig
 from topicflow.configs.sections.embed import EmbedConfig, ImagesEmbed, PrecomputedEmbed
 from topicflow.tasks.encoding.encoders import find_encoder
-from topicflow.tasks.errors import StageError, first_line
+from topicflow.tasks.errors import StageError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.progress import track
 from topicflow.tasks.execution.states import cached
@@ -23,10 +23,9 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.sweeps import recipes
 from topicflow.tasks.sweeps.fit import Corpus
 from topicflow.tasks.sweeps.processes import n_processes_for, outcomes, threads_of
-from topicflow.tasks.sweeps.settings import Grid, Setting, Values, grid_of
+from topicflow.tasks.sweeps.settings import Grid, Setting, Values, grid_of, without_misfits
 from topicflow.tasks.sweeps.units import units_of
 from topicflow.tasks.sweeps.worker import Outcome, common_of
-from topicflow.tasks.topics.cluster import check_size
 
 FIGURES = (
     "n_topics", "outlier_share", "largest_topic_share", "median_topic_size", "dbcv", "npmi", "c_v", "diversity",
@@ -67,7 +66,7 @@ def sweep(
     config: SweepConfig,
 ) -> ArtifactRef:
     """Return the table of a sweep, computing the settings that the store lacks."""
-    grid, store = grid_of(config), context.store
+    grid, store = without_misfits(grid_of(config), documents.rows), context.store
     encoder = encoder_key(context, grid.settings, config.embed)
     results = fit_all(context, Corpus(documents, embeddings, counts, encoder), grid, config.sweep.seeds)
     skipped = [(each.values, each.reason) for each in grid.skipped]
@@ -135,11 +134,6 @@ def fit_all(context: Context, corpus: Corpus, grid: Grid, seeds: int) -> Results
     """Return the results of all settings; those that are in the store are not fitted again."""
     store, results, waiting = context.store, Results(), []
     for setting in grid.settings:
-        try:
-            check_size(setting.config.cluster, corpus.documents.rows)
-        except StageError as error:
-            results.refused[setting.number] = first_line(error)
-            continue
         recipe = recipes.setting(setting.config, corpus.keys, context.seed, seeds)
         if store.find(recipe, claim=False):
             results.keys[setting.number] = recipe.key
