@@ -10,7 +10,7 @@ from topicflow.flows.planning.steps import Step, embed_recipe, last_stages, step
 from topicflow.tasks.store.artifact_store import ArtifactStore, Recipe, open_store
 from topicflow.tasks.sweeps import recipes
 from topicflow.tasks.sweeps.recipes import CorpusKeys
-from topicflow.tasks.sweeps.settings import Grid, grid_of
+from topicflow.tasks.sweeps.settings import Grid, grid_of, without_misfits
 from topicflow.tasks.topics import recipes as topics
 
 FITTED = ("neighbors", "reduce", "cluster", "label", "evaluate")

@@ -23,7 +23,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.sweeps import recipes
 from topicflow.tasks.sweeps.fit import Corpus
 from topicflow.tasks.sweeps.processes import n_processes_for, outcomes, threads_of
-from topicflow.tasks.sweeps.settings import Grid, Setting, Values, grid_of, without_misfits
+from topicflow.tasks.sweeps.settings import Grid, Setting, grid_of, without_misfits
 from topicflow.tasks.sweeps.units import units_of
 from topicflow.tasks.sweeps.worker import Outcome, common_of
 
@@ -199,8 +199,3 @@ def _short(seconds: float) -> str:
     if seconds < 90.0:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60.0:.0f} min" if seconds < 5400.0 else f"{seconds / 3600.0:.1f} h"
-
-
-def values_shown(values: Values) -> dict[str, Any]:
-    """Return values as JSON, `unset` for a key that is left out."""
-    return {key: "unset" if value is None else value for key, value in values.items()}
