@@ -29,6 +29,7 @@ from topicflow.tasks.sweeps.figures import (
     pareto_front,
     ranked,
     scale_of,
+    shared_bits,
 )
 from topicflow.tasks.sweeps.fit import Corpus
 from topicflow.tasks.sweeps.processes import n_processes_for, outcomes, threads_of
@@ -157,28 +158,37 @@ def _discard_made(store: ArtifactStore, drawn: Sequence[ArtifactRef | None]) -> 
 def _steadied(
     store: ArtifactStore, drawn: ArtifactRef | None, labels: ArtifactRef, draw: int
 ) -> dict[str, float | None]:
-    """Return a draw's figures with its agreement with the labels of all documents; empty without a fit."""
+    """Return a draw's figures with its agreement with the labels of all documents, and the bits that both share.
+
+    Empty without a fit.
+    """
     if drawn is None:
         return {}
     figures: dict[str, float | None] = store.json(drawn, "figures")
-    everything = np.asarray(store.array(labels, "labels"))
-    ari = agreement(np.asarray(store.array(drawn, "labels")), everything[drawn_rows(len(everything), draw)])[
-        "ari"
-    ]
-    return {**figures, "agreement": 1.0 if np.isnan(ari) else round(ari, 9)}
+    everything, own = np.asarray(store.array(labels, "labels")), np.asarray(store.array(drawn, "labels"))
+    before = everything[drawn_rows(len(everything), draw)]
+    ari = agreement(own, before)["ari"]
+    return {
+        **figures,
+        "agreement": 1.0 if np.isnan(ari) else round(ari, 9),
+        "detail": round(shared_bits(own, before), 9),
+    }
 
 
 def _finalists(
     figures: Mapping[int, Sequence[Mapping[str, float | None]]], scores: Mapping[int, float], scale: Scale
 ) -> list[Finalist]:
-    """Return the finalists with the score of each draw; steadiness is the agreement with all documents there.
+    """Return the finalists with the score of each draw.
 
-    The scale is the sweep's, but that of steadiness, which is another measure here, is over the finalists' own draws.
+    Steadiness is there the agreement with the topics of all documents, and detail the bits that both share. The scale
+    is the sweep's; that of these two, which are other measures here, is over the finalists' own draws.
     """
-    agreed = [float(each["agreement"] or 0.0) for draws in figures.values() for each in draws if each]
-    bounds = {name: each for name, each in scale.bounds.items() if name != "steadiness"}
-    if agreed:
-        bounds["steadiness"] = (min(agreed), max(agreed))
+    bounds = dict(scale.bounds)
+    for name, measured in (("steadiness", "agreement"), ("detail", "detail")):
+        values = [float(each[measured] or 0.0) for draws in figures.values() for each in draws if each]
+        bounds.pop(name, None)
+        if values:
+            bounds[name] = (min(values), max(values))
     own = Scale(bounds)
     return [
         Finalist(number, scores[number], tuple(draws), tuple(score_of_draw(own, each) for each in draws))

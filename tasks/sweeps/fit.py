@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.tasks.core.clusters.quality import agreement
@@ -77,6 +78,7 @@ def fit_setting(context: Context, corpus: Corpus, config: TopicModelConfig, seed
     with store.writing(recipe) as writer:
         figures = store.json(metrics, "metrics")
         figures["agreement"] = agreement_of(context, [labels, *(each[2] for each in again)])
+        figures["entropy"] = entropy_of(np.asarray(store.array(labels, "labels")))
         writer.save_json("figures", figures)
         writer.rows = int(figures["n_topics"])
         refs = [*made, *(ref for each in again for ref in each[1:])]
@@ -99,3 +101,9 @@ def agreement_of(context: Context, fits: Sequence[ArtifactRef]) -> float | None:
     labels = [np.asarray(context.store.array(ref, "labels")) for ref in fits]
     found = [agreement(one, other)["ari"] for one, other in combinations(labels, 2)]
     return round(float(np.mean([1.0 if np.isnan(each) else each for each in found])), 9)
+
+
+def entropy_of(labels: NDArray[np.int32]) -> float:
+    """Return the bits that the topic of a document tells on average; documents without a topic are one group."""
+    shares = np.unique(labels, return_counts=True)[1] / max(1, len(labels))
+    return round(abs(float((shares * np.log2(shares)).sum())), 9)

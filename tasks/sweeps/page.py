@@ -40,6 +40,8 @@ LABELS: Mapping[str, str] = {
     "setting": "Setting",
     "agreement": "Agreement over seeds",
     "steadiness": "Steadiness",
+    "detail": "Detail",
+    "entropy": "Bits of a topic",
     "coverage": "Documents with a topic",
     "seconds": "Seconds",
     "score": "Score",

@@ -223,3 +223,5 @@ def _started(common: Mapping[str, Any]) -> Iterator[_Process]:
             except subprocess.TimeoutExpired:
                 started.kill()
                 started.wait()
+            assert started.stdout is not None
+            started.stdout.close()

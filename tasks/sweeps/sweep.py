@@ -29,7 +29,7 @@ from topicflow.tasks.sweeps.worker import Outcome, common_of
 
 FIGURES = (
     "n_topics", "outlier_share", "largest_topic_share", "median_topic_size", "dbcv", "npmi", "c_v", "diversity",
-    "stability", "agreement", "trustworthiness", "nmi", "ari",
+    "stability", "agreement", "entropy", "trustworthiness", "nmi", "ari",
 )  # fmt: skip
 """The figures of a setting in the table, in this order; those that no setting has are left out."""
 

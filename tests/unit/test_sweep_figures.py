@@ -14,7 +14,9 @@ from topicflow.tasks.sweeps.figures import (
     pareto_front,
     ranked,
     scale_of,
+    shared_bits,
 )
+from topicflow.tasks.sweeps.fit import entropy_of
 from topicflow.tasks.sweeps.recommend import Finalist, choose, score_of_draw, sentence
 from topicflow.tasks.sweeps.units import Queue, Unit
 
@@ -26,20 +28,25 @@ def test_figures_that_count_are_larger_if_better() -> None:
             "stability": [None, 0.75],
             "agreement": [0.5, 1.0],
             "npmi": [0.125, None],
+            "entropy": [4.0, 2.0],
         },
         schema_overrides={"stability": pl.Float64},
     )
     assert judged_figures(table).to_dict(as_series=False) == {
         "steadiness": [0.5, 0.75],  # the method's own stability, or else the agreement over seeds
+        "detail": [2.0, 1.5],  # the bits that another fit repeats
         "coverage": [0.75, 0.5],
         "npmi": [0.125, None],
     }
+    plain = judged_figures(table.drop("stability", "agreement"))
+    assert plain["detail"].to_list() == [2.0, 1.0]
+    assert "steadiness" not in plain.columns
 
 
 def test_a_score_is_the_weighted_mean_of_standings() -> None:
-    judged = pl.DataFrame({"steadiness": [0.5, 1.0, 0.75], "coverage": [1.0, 0.0, 0.5]})
+    judged = pl.DataFrame({"detail": [3.0, 5.0, 4.0], "coverage": [1.0, 0.0, 0.5]})
     scores = scale_of(judged).scores(judged)
-    assert scores == pytest.approx([1 / 3, 2 / 3, 0.5])  # steadiness counts twice
+    assert scores == pytest.approx([1 / 3, 2 / 3, 0.5])  # detail counts twice
 
 
 def test_a_small_difference_counts_little_and_an_unknown_figure_is_the_worst() -> None:
@@ -147,9 +154,11 @@ def test_the_span_and_the_lead_are_over_the_draws() -> None:
 
 
 def test_a_draw_is_scored_on_the_scale_of_the_sweep() -> None:
-    scale = Scale({"coverage": (0.0, 1.0), "npmi": (0.0, 0.2), "steadiness": (0.5, 1.0)})
-    figures = {"agreement": 1.0, "outlier_share": 0.5, "npmi": 0.4}
-    assert score_of_draw(scale, figures) == pytest.approx((2 * 1.0 + 0.5 + 1.0) / 4)
+    scale = Scale(
+        {"coverage": (0.0, 1.0), "npmi": (0.0, 0.2), "steadiness": (0.5, 1.0), "detail": (1.0, 5.0)}
+    )
+    figures = {"agreement": 1.0, "outlier_share": 0.5, "npmi": 0.4, "detail": 4.0}
+    assert score_of_draw(scale, figures) == pytest.approx((1.0 + 0.5 + 1.0 + 2 * 0.75) / 5)
     assert score_of_draw(scale, {}) == 0.0
 
 
@@ -159,3 +168,27 @@ def test_processes_keep_to_their_reduced_vectors_and_apart_from_each_other() -> 
     taken = [queue.take(process) for process in (0, 1, 0, 1, 0, 1, 0)]
     assert [unit.numbers[0] for unit in taken if unit] == [1, 4, 2, 5, 3, 6]
     assert taken[-1] is None
+
+
+def test_shared_bits_by_hand() -> None:
+    one = np.array([0, 0, 1, 1], np.int32)
+    assert shared_bits(one, np.array([5, 5, -1, -1], np.int32)) == pytest.approx(1.0)
+    assert shared_bits(one, np.array([0, 1, 0, 1], np.int32)) == pytest.approx(0.0)
+    assert entropy_of(np.array([0, 0, 1, 1, -1, -1, 2, 2], np.int32)) == pytest.approx(2.0)
+    assert entropy_of(np.array([], np.int32)) == 0.0
+
+
+def test_many_steady_topics_are_better_than_two() -> None:
+    """As on 20,000 papers: two topics are steadier, more coherent and more different than 255."""
+    table = pl.DataFrame(
+        {
+            "outlier_share": [0.19, 0.26, 0.26],
+            "stability": [0.98, 0.91, 0.45],
+            "entropy": [1.3, 5.5, 5.6],
+            "dbcv": [-0.40, -0.20, -0.25],
+            "npmi": [0.08, -0.05, -0.09],
+            "diversity": [0.99, 0.80, 0.75],
+        }
+    )
+    judged = judged_figures(table)
+    assert ranked(scale_of(judged).scores(judged), np.ones(3, bool)).tolist() == [1, 0, 2]
