@@ -24,9 +24,9 @@ from topicflow.tasks.sweeps.figures import (
     WEIGHTS,
     Scale,
     eligible,
+    front_of,
     judged_figures,
     key_effects,
-    pareto_front,
     ranked,
     scale_of,
     shared_bits,
@@ -54,8 +54,8 @@ def confirm(
     table = store.table(swept, "settings").collect()
     judged = judged_figures(table)
     scale, fits = scale_of(judged), eligible(table)
-    scores = scale.scores(judged)
-    best = [int(table["setting"][int(place)]) for place in ranked(scores, fits)[: config.sweep.finalists]]
+    scores, front = scale.scores(judged), front_of(judged, fits)
+    best = [int(table["setting"][int(place)]) for place in ranked(scores, front)[: config.sweep.finalists]]
     n_draws = config.sweep.draws if len(best) > 1 else 0
     corpus = Corpus(documents, embeddings, counts, encoder_key(context, grid.settings, config.embed))
     by_number = {each.number: each for each in grid.settings}
@@ -79,8 +79,7 @@ def confirm(
         }
         finalists = _finalists(figures, by_setting, scale)
         writer.save_json("recommendation", _recommendation(finalists, by_number))
-        front = pareto_front(judged)
-        extra = {"score": scores, "pareto": front & fits, "eligible": fits}
+        extra = {"score": scores, "pareto": front, "eligible": fits}
         writer.save_table(
             "scores", table.select("setting").with_columns(**{k: pl.Series(v) for k, v in extra.items()})
         )

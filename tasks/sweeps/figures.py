@@ -105,6 +105,13 @@ def pareto_front(judged: pl.DataFrame) -> NDArray[np.bool_]:
     return np.asarray(~better.any(axis=1))
 
 
+def front_of(judged: pl.DataFrame, fits: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return (n,) which settings are on the Pareto front of those that fit."""
+    front = np.zeros(len(fits), bool)
+    front[fits] = pareto_front(judged.filter(pl.Series(fits)))
+    return front
+
+
 def key_effects(table: pl.DataFrame, keys: Sequence[str], figures: Sequence[str]) -> pl.DataFrame:
     """Return how much each key decides: the share of each figure's variance that is between the key's values.
 

@@ -84,7 +84,7 @@ def test_a_sweep_from_its_grid_to_a_run_with_its_choice(swept: Path, topicflow: 
     assert table["nmi"].min() > 0.5  # type: ignore[operator]
     assert (table["seconds"] > 0).all()
     chosen = record["recommendation"]["chosen"]
-    assert chosen["n_draws"] == 5
+    assert chosen["n_draws"] == (5 if table["pareto"].sum() > 1 else 0)
     assert chosen["setting"] in table.filter("pareto")["setting"].to_list()
     again = topicflow("sweep", config, *VARY, "--json").record
     assert {stage["stage"]: stage["state"] for stage in again["stages"]} == dict.fromkeys(

@@ -9,6 +9,7 @@ import pytest
 from topicflow.tasks.sweeps.figures import (
     Scale,
     eligible,
+    front_of,
     judged_figures,
     key_effects,
     pareto_front,
@@ -74,6 +75,11 @@ def test_the_pareto_front_by_hand() -> None:
     ]  # equal settings do not exclude each other
     unknown = pl.DataFrame({"a": [1.0, None], "b": [1.0, 1.0]}, schema_overrides={"a": pl.Float64})
     assert pareto_front(unknown).tolist() == [True, False]
+
+
+def test_a_setting_that_is_not_eligible_keeps_no_other_from_the_front() -> None:
+    judged = pl.DataFrame({"a": [3.0, 2.0, 1.0], "b": [3.0, 2.0, 2.0]})
+    assert front_of(judged, np.array([False, True, True])).tolist() == [False, True, False]
 
 
 def test_the_share_of_a_key_is_its_variance_between_values() -> None:
