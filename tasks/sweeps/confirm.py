@@ -116,7 +116,7 @@ def _recommendation(finalists: Sequence[Finalist], by_number: Mapping[int, Setti
 def _fit_draws(
     context: Context, corpus: Corpus, settings: Sequence[Setting], n_draws: int
 ) -> dict[int, list[ArtifactRef | None]]:
-    """Return the figures of each setting on each draw, None where the setting does not fit the draw."""
+    """Return the figures of each setting on each draw, None if the setting does not fit it."""
     store = context.store
     found: dict[tuple[int, int], ArtifactRef | None] = {}
     for setting in settings:
@@ -196,6 +196,6 @@ def _finalists(
 
 
 def shown_neighbors(store: ArtifactStore, confirmed: ArtifactRef, config: SweepConfig) -> NeighborsConfig:
-    """Return the section `neighbors` of the recommended setting, whose graph the map needs; else the config's own."""
+    """Return the section `neighbors` of the recommended setting, whose graph the map needs; otherwise the config's."""
     chosen = store.json(confirmed, "recommendation")["chosen"]
     return config.neighbors if chosen is None else NeighborsConfig(**chosen["sections"]["neighbors"])

@@ -34,7 +34,7 @@ Figures = dict[str, Any]
 
 
 def drawn_rows(n_docs: int, draw: int) -> NDArray[np.int64]:
-    """Return the rows of a draw, ascending; at least two, if there are so many."""
+    """Return the rows of a draw, ascending; at least two if the corpus has them."""
     kept = np.random.default_rng(draw).random(n_docs) < SHARE
     kept[:2] |= kept.sum() < 2
     return np.flatnonzero(kept)

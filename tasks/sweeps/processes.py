@@ -30,8 +30,8 @@ PROCESS_BYTES = 800 << 20
 COPIES = 8
 """Times the bytes of the embeddings that a process needs beside that."""
 
-UNITS_EACH = 3
-"""Units that make a further process worth its start, which takes about five seconds."""
+ROWS_EACH = 60_000
+"""Documents of all units together that make a further process worth its start, which takes about five seconds."""
 
 STOP_S = 5.0
 """Seconds for a process to end after its input has ended."""
@@ -86,7 +86,7 @@ def n_processes_for(context: Context, embeddings: ArtifactRef, n_units: int) -> 
     """Return how many processes fit settings on this machine at a time.
 
     That is `runtime.n_workers` if it is set; otherwise one for each core, but no more than the available memory has
-    place for, and no more than have several units to fit.
+    place for, and no more than the work is worth.
     """
     if n_units <= 1:
         return 1
@@ -96,7 +96,7 @@ def n_processes_for(context: Context, embeddings: ArtifactRef, n_units: int) -> 
     free = available_bytes()
     in_memory = n_cores() if free is None else int(0.8 * free // n_bytes)
     cores = min(context.runtime.n_threads or n_cores(), n_cores())
-    return max(1, min(cores, in_memory, n_units // UNITS_EACH))
+    return max(1, min(cores, in_memory, n_units * embeddings.rows // ROWS_EACH))
 
 
 def threads_of(context: Context, n_processes: int) -> int | None:

@@ -119,7 +119,7 @@ def settings_table(
 
 
 def _column(key: str, values: Sequence[Any]) -> pl.Series:
-    """Return the values of a key: numbers if all are numbers, else text; null where a setting leaves the key out."""
+    """Return the values of a key: numbers if all are numbers, otherwise text; null for a setting without the key."""
     known = [value for value in values if value is not None]
     if known and all(isinstance(value, bool) for value in known):
         return pl.Series(key, values, dtype=pl.Boolean)

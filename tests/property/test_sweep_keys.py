@@ -51,7 +51,7 @@ def test_what_decides_a_setting_is_in_its_key(changed: dict[str, Any], draw: int
     [
         {"runtime": {"n_threads": 3, "store": "elsewhere", "n_workers": 2}},
         {"name": "other"},
-        {"report": {"max_points": 10}},
+        {"report": {"max_points": 5000}},
         {"sweep": {"draws": 1}},
     ],
     ids=str,
