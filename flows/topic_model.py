@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
-from topicflow.flows.running.duplicate_stages import duplicate_stages
+from topicflow.flows.running.duplicate_stages import kept_documents
 from topicflow.flows.running.frame import recorded_flow
 from topicflow.flows.running.stages import at_work
-from topicflow.tasks.documents.load import load
-from topicflow.tasks.duplicates.deduplicate import keep
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.naming.evidence import Modelled
 from topicflow.tasks.naming.name import name
@@ -44,13 +42,8 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         When the input, the config or the store does not allow a result; the message says what to do.
     """
     with at_work(config) as stages:
-        loaded = documents = stages.run(load, config=config.load)
-        duplicates = None
-        if config.deduplicate is not None:
-            duplicates = duplicate_stages(
-                stages, loaded, None, config.embed, config.deduplicate, embed_name="embed_all"
-            )
-            documents = stages.run(keep, documents=loaded, duplicates=duplicates)
+        corpus = kept_documents(stages, config)
+        documents = corpus.documents
         check_size(config.cluster, documents.rows)
         embeddings = stages.run(embed, documents=documents, config=config.embed)
         graph = stages.run(neighbors, embeddings=embeddings, config=config.neighbors)
@@ -70,7 +63,7 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
             named = stages.run(name, modelled, config=config.names, encoding=config.embed)
         measured = Measured(documents, embeddings, reduced, labels, topics)
         metrics = stages.run(evaluate, measured, config=config.evaluate, counting=config.count)
-        shown = Shown(documents, layout, labels, topics, metrics, loaded, duplicates, named)
+        shown = Shown(documents, layout, labels, topics, metrics, corpus.loaded, corpus.duplicates, named)
         stages.run(report, shown, config=config.report, name=config.name)
         if config.gates is not None:
             before = published_metrics(Path(config.runtime.runs), config.name)

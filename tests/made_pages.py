@@ -27,6 +27,7 @@ COMMANDS = {
     "update_topics": "update",
     "tune_embeddings": "tune",
     "build_index": "index",
+    "sweep": "sweep",
 }
 """The command that runs each flow."""
 

@@ -46,6 +46,11 @@ STAGE_FILES: dict[str, str] = {
     "match": "updates/match_topics",
     "overview": "updates/overview",
     "gate": "publish/gate",
+    "setting": "sweeps/fit",
+    "sweep": "sweeps/sweep",
+    "draw": "sweeps/draw",
+    "confirm": "sweeps/confirm",
+    "page": "sweeps/page",
 }
 """The file of each stage in `tasks/`, by the name that its recipes have."""
 
@@ -54,6 +59,9 @@ BESIDE_THE_NUMBERS = ("configs", "tasks.store", "tasks.execution", "tasks.runs",
 
 PAGE = ("report_page.html", "report_page.css", "report_page.js", "report_map.js", "report_charts.js")
 """What the report's page is made of, beside its code."""
+
+SWEEP_PAGE = ("sweep_page.html", "sweep_page.css", "sweep_page.js")
+"""What the page of a sweep is made of, beside its code and the report's style."""
 
 
 def recipe_modules() -> list[ModuleType]:
@@ -84,6 +92,8 @@ def stage_files(stage: str, root: Path = ROOT) -> list[Path]:
         files += [other for other in imported_files(path, root) if other not in files]
     if root / "tasks" / "report" / "report_page.py" in files:
         files += [root / "tasks" / "report" / name for name in PAGE]
+    if files[0].name == "page.py":
+        files += [root / "tasks" / "sweeps" / name for name in SWEEP_PAGE]
     return [files[0], *sorted(files[1:])]
 
 

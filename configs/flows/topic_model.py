@@ -9,6 +9,7 @@ from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.sections.deduplicate import DeduplicateSection, check_keep
 from topicflow.configs.sections.gates import GatesConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.sweep import SweepSection
 
 
 class TopicModelConfig(TopicSections):
@@ -24,6 +25,9 @@ class TopicModelConfig(TopicSections):
     gates: GatesConfig | None = Field(
         default=None,
         description="Limits that a run must pass before `latest` moves to it (off without this section).",
+    )
+    sweep: SweepSection | None = Field(
+        default=None, description="What `topicflow sweep` varies; a topic model does not read this section."
     )
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
 

@@ -49,6 +49,6 @@ class RuntimeConfig(Section):
         default=None,
         ge=1,
         le=1024,
-        description="Worker processes of a cluster on this machine. If not set: one for each GPU, or one for every "
-        "four cores.",
+        description="Worker processes of a cluster on this machine, or of a sweep. If not set: one for each GPU, or "
+        "one for every four cores; a sweep has one for each core if there is memory.",
     )

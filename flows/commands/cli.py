@@ -19,6 +19,7 @@ from topicflow.flows.commands import (
     search,
     serve,
     store,
+    sweep,
     topics,
     tuning,
     update,
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.add_typer(topics.app)
 app.add_typer(classify.app)
 app.add_typer(duplicates.app)
+app.add_typer(sweep.app)
 app.add_typer(serve.app)
 app.add_typer(update.app)
 app.add_typer(search.app)

@@ -54,6 +54,11 @@ def print_run(record: RunRecord, runs: Path) -> None:
 
         print_classifier(record, folder)
         return
+    if record.get("flow") == "sweep":
+        from topicflow.flows.commands.console_sweeps import print_sweep
+
+        print_sweep(record, folder)
+        return
     if record.get("flow", "topic_model") == "topic_model":
         _print_topics(console, record, folder)
     else:

@@ -17,6 +17,7 @@ from topicflow.configs.sections.load import LoadConfig
 from topicflow.flows.commands.grouped import grouped
 from topicflow.flows.commands.options import AsJson, FlowOptions, RunName, RunsDir, checked, print_json
 from topicflow.flows.commands.run_and_show import run_and_show
+from topicflow.flows.commands.sweep import Vary, chosen_by_sweep, varied
 from topicflow.tasks.errors import ConfigError
 
 app = typer.Typer()
@@ -24,9 +25,21 @@ app = typer.Typer()
 
 @app.command()
 @grouped
-def run(options: FlowOptions) -> None:
+def run(
+    options: FlowOptions,
+    from_sweep: Annotated[
+        str | None,
+        typer.Option(
+            "--from-sweep",
+            metavar="SWEEP",
+            help="Take the setting that a sweep recommends: its id, its name, or latest for the last of this config.",
+        ),
+    ] = None,
+) -> None:
     """Run a topic model, computing only what the store lacks."""
     config = options.read(TopicModelConfig)
+    if from_sweep is not None:
+        config = chosen_by_sweep(config, from_sweep, options.overrides or ())
     from topicflow.flows.running.start import start_topic_model
 
     run_and_show(options, config, start=start_topic_model)
@@ -37,8 +50,9 @@ def run(options: FlowOptions) -> None:
 def plan(
     options: FlowOptions,
     flow: Annotated[
-        str, typer.Option("--flow", help="Which flow's config: topic_model, deduplicate, build_index.")
+        str, typer.Option("--flow", help="Which flow's config: topic_model, deduplicate, build_index, sweep.")
     ] = "topic_model",
+    vary: Vary = None,
 ) -> None:
     """Print which stages a run would compute, which are there already, and why."""
     from topicflow.flows.planning.side_plans import PLANS
@@ -46,15 +60,24 @@ def plan(
     if flow not in PLANS:
         msg = f"--flow {flow}: there are plans of {', '.join(PLANS)}; a run says what it finds, and computes the rest"
         raise ConfigError(msg)
-    steps = PLANS[flow](options.read(FLOWS[flow]))
+    if vary and flow != "sweep":
+        msg = f"--vary: a plan of {flow} has no settings; give --flow sweep"
+        raise ConfigError(msg)
+    steps = PLANS[flow](options.read(FLOWS[flow], varied(vary)))
     if options.as_json:
         print_json([step.as_dict() for step in steps])
         return
     width = max(10, *(len(step.stage) for step in steps))
-    for step in steps:
-        cost = f"; {step.cost}" if step.cost else ""
-        state = "hit" if step.is_hit else f"compute  {step.reason}{cost}"
-        print(f"{step.stage:<{width}} {state}")
+    for stage, group in itertools.groupby(steps, key=lambda step: step.stage):
+        same = list(group)  # a sweep has many artifacts of a stage
+        missing = [step for step in same if not step.is_hit]
+        state = "hit"
+        if missing:
+            cost = f"; {missing[0].cost}" if missing[0].cost else ""
+            state = f"compute  {missing[0].reason}{cost}"
+        if len(same) > 1:
+            state = f"{len(same) - len(missing)} of {len(same)} are there"
+        print(f"{stage:<{width}} {state}")
     n_hits = sum(step.is_hit for step in steps)
     print(f"{n_hits} of {len(steps)} stages are there; {len(steps) - n_hits} would be computed")
 

@@ -5,6 +5,7 @@ It uses the same recipes as the flow and imports neither Prefect nor a numeric l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from topicflow.configs.flows.deduplicate import DeduplicateConfig
@@ -56,22 +57,34 @@ def plan_topic_model(config: TopicModelConfig) -> list[Step]:
 def _steps(config: TopicModelConfig, store: ArtifactStore) -> list[Step]:
     """Return the steps of a topic model in order."""
     last, stages = last_stages(config), stages_of(config)
-    loading = load_step(store, config.load, last)
-    if (documents := loading.found) is None:
-        return steps_after([loading], stages, "input changed" if last else "first run")
+    steps, documents, duplicates = document_steps(config, store)
+    if documents is None:  # all later stages depend on the documents
+        return steps_after(steps, stages, why_after(steps, is_first=not last))
     before = {stage: record["recipe"] for stage, record in last.items()}
-    steps, duplicates = [loading], None
-    if (section := config.deduplicate) is not None:
-        searching = duplicate_recipes(store, config, section, documents, None, "embed_all")
-        searching["keep"] = duplicates_recipes.keep(documents.key, searching["deduplicate"].key)
-        found = [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in searching.items()]
-        steps += with_cost(found, "embed_all", store, documents, config.embed, config.runtime)
-        if (kept := steps[-1].found) is None:  # all later stages depend on the kept documents
-            return steps_after(steps, stages, "input changed: documents" if last else "first run")
-        documents, duplicates = kept, searching["deduplicate"].key
     chain = chain_recipes(store, config, documents, duplicates)
     found = [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in chain.items()]
     return steps + with_cost(found, "embed", store, documents, config.embed, config.runtime)
+
+
+def why_after(steps: Sequence[Step], *, is_first: bool) -> str:
+    """Return why the stages after these steps are computed: there are no documents yet, or no kept ones."""
+    return "first run" if is_first else "input changed: documents" if len(steps) > 1 else "input changed"
+
+
+def document_steps(
+    config: TopicModelConfig, store: ArtifactStore
+) -> tuple[list[Step], ArtifactRef | None, str | None]:
+    """Return the steps to the documents of a topic model, the documents if they exist, and the key of duplicates."""
+    last = last_stages(config)
+    loading = load_step(store, config.load, last)
+    if (documents := loading.found) is None or (section := config.deduplicate) is None:
+        return [loading], documents, None
+    before = {stage: record["recipe"] for stage, record in last.items()}
+    searching = duplicate_recipes(store, config, section, documents, None, "embed_all")
+    searching["keep"] = duplicates_recipes.keep(documents.key, searching["deduplicate"].key)
+    found = [step_of(store, stage, recipe, before.get(stage)) for stage, recipe in searching.items()]
+    steps = [loading, *with_cost(found, "embed_all", store, documents, config.embed, config.runtime)]
+    return steps, steps[-1].found, searching["deduplicate"].key
 
 
 def duplicate_recipes(

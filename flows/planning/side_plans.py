@@ -18,6 +18,7 @@ from topicflow.flows.planning.steps import (
     steps_after,
     with_cost,
 )
+from topicflow.flows.planning.sweep_plan import plan_sweep
 from topicflow.tasks.duplicates.recipes import searches
 from topicflow.tasks.runs.resolve import latest_run
 from topicflow.tasks.store.artifact_store import open_store
@@ -86,5 +87,6 @@ PLANS: Mapping[str, Callable[[Any], list[Step]]] = {
     "topic_model": plan_topic_model,
     "deduplicate": plan_deduplicate,
     "build_index": plan_index,
+    "sweep": plan_sweep,
 }
 """The other flows have no plan: their recipes depend on results of earlier stages (drift, a comparison, an adapter)."""

@@ -1,7 +1,10 @@
-"""Duplicate stages: find and group near-duplicates; the flows `deduplicate` and `topic_model` share them."""
+"""Duplicate stages: load, find and group near-duplicates, keep one of each; several flows share them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.sections.deduplicate import (
     AnyDeduplicate,
     BothDeduplicate,
@@ -10,11 +13,32 @@ from topicflow.configs.sections.deduplicate import (
 )
 from topicflow.configs.sections.embed import EmbedConfig
 from topicflow.flows.running.stages import Stages
-from topicflow.tasks.duplicates.deduplicate import deduplicate
+from topicflow.tasks.documents.load import load
+from topicflow.tasks.duplicates.deduplicate import deduplicate, keep
 from topicflow.tasks.duplicates.similar_texts import similar_texts
 from topicflow.tasks.duplicates.similar_vectors import similar_vectors
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.store.artifact_store import ArtifactRef
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The documents of a topic model, the loaded ones that they are from, and which of those are duplicates."""
+
+    documents: ArtifactRef
+    loaded: ArtifactRef
+    duplicates: ArtifactRef | None
+
+
+def kept_documents(stages: Stages, config: TopicModelConfig) -> Documents:
+    """Return the documents of a topic model: one of each group of near-duplicates if the config says so."""
+    loaded = stages.run(load, config=config.load)
+    if config.deduplicate is None:
+        return Documents(loaded, loaded, None)
+    duplicates = duplicate_stages(
+        stages, loaded, None, config.embed, config.deduplicate, embed_name="embed_all"
+    )
+    return Documents(stages.run(keep, documents=loaded, duplicates=duplicates), loaded, duplicates)
 
 
 def duplicate_stages(

@@ -88,8 +88,9 @@ def say(stage: str, ref: ArtifactRef) -> None:
 class Progress:
     """Counts finished units out of `total` and reports the share."""
 
-    def __init__(self, stage: str, total: int, unit: str) -> None:
+    def __init__(self, stage: str, total: int, unit: str, *, lines: bool = True) -> None:
         self.stage = stage
+        self.lines = lines
         self.total = max(1, total)
         self.unit = unit
         self.done = 0
@@ -109,7 +110,7 @@ class Progress:
         if self._bars is not None and self._shown is not None:
             amount = f"{self.done:,} of {self.total:,} {self.unit}"
             self._bars.update(self._shown, completed=self.done, total=self.total, amount=amount)
-        elif now - self._line >= _LINE_EVERY_S:
+        elif self.lines and now - self._line >= _LINE_EVERY_S:
             self._line = now
             rate = self.done / (now - self._started)
             LOG.info(
@@ -157,9 +158,9 @@ def artifact_key(stage: str) -> str:
 
 
 @contextlib.contextmanager
-def track(stage: str, total: int, unit: str) -> Iterator[Progress]:
-    """Yield a Progress for `total` units of work in `stage`."""
-    progress = Progress(stage, total, unit)
+def track(stage: str, total: int, unit: str, *, lines: bool = True) -> Iterator[Progress]:
+    """Yield a Progress for `total` units of work in `stage`; without `lines` the stage logs its own."""
+    progress = Progress(stage, total, unit, lines=lines)
     try:
         yield progress
     finally:

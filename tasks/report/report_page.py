@@ -58,13 +58,13 @@ def build_page(title: str, blocks: Mapping[str, Any]) -> str:
     """
     from plotly.offline import get_plotlyjs
 
-    page, style, first, drawing, charts = (_read(name) for name in PACKAGE_FILES)
+    page, style, first, drawing, charts = (read_part(name) for name in PACKAGE_FILES)
     plotly, last = get_plotlyjs(), f"{drawing}\n{charts}"
     parts = {
         "title": html.escape(title.encode("utf-8", "replace").decode()),
-        "policy": _policy(first, plotly, last),
+        "policy": policy(first, plotly, last, compiles=True),
         "style": style,
-        "data": "\n".join(_block(name, value) for name, value in blocks.items()),
+        "data": "\n".join(data_block(name, value) for name, value in blocks.items()),
         "run": RUN_PLACE,
         "first": first,
         "plotly": plotly,
@@ -92,10 +92,11 @@ def finish_report(page: str, run: Mapping[str, Any]) -> str:
     if not place:
         msg = "report: the page has no place for the run's record; delete the report's artifact and run again"
         raise ArtifactError(msg)
-    return before + _block("run", run) + after
+    return before + data_block("run", run) + after
 
 
-def _block(name: str, value: Any) -> str:  # noqa: ANN401
+def data_block(name: str, value: Any) -> str:  # noqa: ANN401
+    """Return data as an element of a page that its script reads by this id."""
     return f'<script type="application/json" id="{name}">{script_json(value)}</script>'
 
 
@@ -110,19 +111,21 @@ def _finite(value: Any) -> Any:  # noqa: ANN401
     return value
 
 
-def _policy(*scripts: str) -> str:
+def policy(*scripts: str, compiles: bool = False) -> str:
     """Return the content security policy that allows only these scripts and no network.
 
-    Plotly's WebGL traces compile their drawing commands and need 'unsafe-eval'; they read no document text.
+    `compiles` allows 'unsafe-eval': Plotly's WebGL traces compile their drawing commands; they read no document text.
     """
     digests = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts
     )
+    evaluated = " 'unsafe-eval'" if compiles else ""
     return (
-        f"default-src 'none'; script-src {digests} 'unsafe-eval'; style-src 'unsafe-inline'; "
+        f"default-src 'none'; script-src {digests}{evaluated}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
 
 
-def _read(name: str) -> str:
+def read_part(name: str) -> str:
+    """Return one of the files of the page."""
     return resources.files("topicflow.tasks.report").joinpath(name).read_text(encoding="utf-8").strip()

@@ -33,6 +33,7 @@ TOPIC_FLOWS = ("topic_model", "update_topics")
 COMMANDS = {
     "topic_model": "run", "update_topics": "update", "build_index": "index", "deduplicate": "dedup",
     "train_classifier": "classify", "tune_embeddings": "tune",
+    "sweep": "sweep",
 }  # fmt: skip
 """The command that makes runs of each flow."""
 

@@ -18,8 +18,9 @@ from topicflow.tasks.core.clusters import quality
 from topicflow.tasks.core.words import coherence
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.context import Context
+from topicflow.tasks.execution.memo import remembered
 from topicflow.tasks.execution.states import cached
-from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, digest
 from topicflow.tasks.topics import recipes
 
 PART_ROWS = 16_384
@@ -128,8 +129,12 @@ def _shape(
 ) -> dict[str, float | int]:
     rows = quality.sample_rows(len(labels), sample, seed)
     clustered = quality.sample_clusters(labels, sample, seed)
+    vectors, points = embeddings[rows], reduced[rows]
     return {
-        "trustworthiness": quality.trustworthiness(embeddings[rows], reduced[rows]),
+        "trustworthiness": remembered(  # it does not depend on the labels
+            lambda: ("trustworthiness", digest(vectors.tobytes()), digest(points.tobytes())),
+            lambda: quality.trustworthiness(vectors, points),
+        ),
         "dbcv": quality.dbcv(reduced[clustered], labels[clustered], labels),
     }
 

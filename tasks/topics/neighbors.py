@@ -24,10 +24,11 @@ from topicflow.tasks.core.vectors.equals import EqualRows, equal_rows, row_hashe
 from topicflow.tasks.core.vectors.knn import exact_neighbors, pynndescent_neighbors, recall
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.devices import resolve_device
+from topicflow.tasks.execution.memo import remembered
 from topicflow.tasks.execution.parts import discard_all
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import DETAILS
-from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter, digest
 from topicflow.tasks.topics import recipes
 from topicflow.tasks.topics.fitted_sample import share_of_copies
 from topicflow.tasks.topics.nearest_fitted import Fitted, look_up, read_lookups, save_cells
@@ -70,11 +71,19 @@ def find_neighbors(
     runtime : RuntimeConfig
         Device and threads.
     """
-    n = len(embeddings)
-    k = min(config.n_neighbors, n)
-    device = resolve_device(runtime.device)
-    method = config.method
+    k = min(config.n_neighbors, len(embeddings))
     vectors = np.ascontiguousarray(embeddings, dtype=np.float32)
+    return remembered(
+        lambda: ("neighbors", digest(vectors.tobytes()), k, config.method, seed, runtime.device),
+        lambda: _neighbors_of(vectors, k, config.method, seed, runtime),
+    )
+
+
+def _neighbors_of(
+    vectors: NDArray[np.float32], k: int, method: str, seed: int, runtime: RuntimeConfig
+) -> NeighborGraph:
+    """Return the graph of the k nearest neighbours by a method."""
+    n, device = len(vectors), resolve_device(runtime.device)
     if method == "auto" or n <= k:  # descent needs more rows than neighbours
         method = "exact" if n <= max(EXACT_UP_TO[device], k) else "descent"
     if method == "exact":

@@ -138,7 +138,7 @@ CASES = (
         "tune_embeddings",
         _with_topics(_case("tune_embeddings").write, PRECOMPUTED + 'adapter = "killed"\n' + kill_cases.TOPICS),
         ("tune config.toml",),
-        (*SHOWN, "run topics.toml", "tune config.toml judge.neighbors=[5]", "tune config.toml"),
+        (*SHOWN, "run topics.toml", "tune config.toml measure.neighbors=[5]", "tune config.toml"),
     ),
     UsedCase(
         "build_index", _case("build_index").write, ("index first.toml",),

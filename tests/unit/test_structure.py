@@ -32,7 +32,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("flows.running",),
     ("flows.planning",),
     ("tasks.publish",),
-    ("tasks.updates", "tasks.search", "tasks.tuning"),
+    ("tasks.updates", "tasks.search", "tasks.tuning", "tasks.sweeps"),
     ("tasks.search.filters",),
     ("tasks.naming",),
     ("tasks.topics", "tasks.report"),
