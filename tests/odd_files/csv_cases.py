@@ -13,6 +13,7 @@ from tests.odd_files.cases import SENTENCES, Case, lines, numbered, text_file
 QUOTED = ['A 5" pipe is too thin for this pump', *SENTENCES[1:]]
 SAID = ['"Yes" he said, and then he sent the parcel back', *SENTENCES[1:]]
 MARKS = [text.replace(",", "") for text in SENTENCES]
+BARE = [f"{text} ({number})" for number in range(3) for text in SENTENCES][:22]
 UMLAUTS = [
     "Die Lieferung kam zwei Tage zu spät und niemand sagte, warum",
     "Ein sehr freundlicher Fahrer trug die Maschine für uns hinauf",
@@ -87,14 +88,14 @@ CSV_CASES = [
         text_file(bare(",", ["id", *numbered("A{}")], ["text", *map(str, [QUOTED[0], *MARKS[1:]])])),
         texts=[QUOTED[0], *MARKS[1:]],
         ids=numbered("A{}"),
-        says=["quotes inside of texts"],
+        keys={"quote": ""},
     ),
     Case(
         "said.tsv",
         text_file(bare("\t", ["id", *numbered("A{}")], ["text", *SAID])),
         texts=SAID,
         ids=numbered("A{}"),
-        says=["quotes inside of texts"],
+        keys={"quote": ""},
     ),
     Case(
         "mixed_quotes.csv",
@@ -109,6 +110,13 @@ CSV_CASES = [
         ),
         texts=[text if i != 3 else 'a 5" pipe no' for i, text in enumerate(SENTENCES)],
         ids=[f"A{i}" for i in range(8)],
+    ),
+    Case(
+        "quotations.tsv",
+        text_file(bare("\t", ["id", *map(str, range(24))], ["text", '"A quotation"', 'a 5" pipe', *BARE])),
+        texts=['"A quotation"', 'a 5" pipe', *BARE],
+        ids=list(map(str, range(24))),
+        keys={"quote": ""},
     ),
     Case(
         "inner_quotes.csv",

@@ -22,6 +22,9 @@ from topicflow.tasks.documents.formats.read_errors import readable
 from topicflow.tasks.documents.formats.text_files import new_copy, plain_utf8
 from topicflow.tasks.errors import DataError
 
+_FEW_QUOTED = 0.1
+"""Maximum share of rows with a quoted text in a file that was written without quoting: titles that are quotations."""
+
 
 @dataclass(frozen=True)
 class CsvFile:
@@ -111,17 +114,20 @@ def _notes_on_bytes(seen: Survey) -> list[str]:
 
 
 def _without_lone_quotes(found: CsvFile, config: LoadConfig, scratch: Path) -> CsvFile:
-    """Return a regular copy; a file in which a quote is never closed is read without quotes if none is a pair."""
+    """Return the file with quotes that have no meaning, if it was written so, or a regular copy.
+
+    Raises
+    ------
+    DataError
+        If a quote opens a field and is never closed.
+    """
+    if config.quote is None and _is_bare(found.path, found.dialect):
+        note = "its quotes are characters of the texts"
+        return replace(found, dialect=replace(found.dialect, quote=""), notes=(*found.notes, note))
     copy = new_copy(scratch)
     try:
         write_regular(found.path, copy, found.dialect)
     except NeverClosed as error:
-        bare = replace(found.dialect, quote="")
-        if config.quote is None and _has_no_quoted_field(found.path, found.dialect):
-            ragged = ragged_rows(found.path, bare)
-            if not ragged.n_long and not ragged.n_short:
-                note = "its quotes are characters of the texts"
-                return replace(found, dialect=bare, notes=(*found.notes, note))
         msg = (
             f"load: {found.given}: line {error.line:,}: a quote ({found.dialect.quote}) opens a field and is never "
             "closed; close it, or set load.quote='' to read quotes as characters of the texts"
@@ -130,16 +136,22 @@ def _without_lone_quotes(found: CsvFile, config: LoadConfig, scratch: Path) -> C
     return replace(found, path=copy, notes=(*found.notes, "quotes inside of texts are read as characters"))
 
 
-def _has_no_quoted_field(path: Path, dialect: Dialect) -> bool:
-    """Return whether no field begins and ends with a quote on one line."""
-    mark, quote = dialect.separator, dialect.quote
+def _is_bare(path: Path, dialect: Dialect) -> bool:
+    """Return whether an irregular file was written without quoting.
+
+    Without quotes all its rows have the fields of the header, so that no quotes protect a separator or a line end, and
+    in few rows a text is quoted as a whole.
+    """
+    ragged = ragged_rows(path, replace(dialect, quote=""))
+    if ragged.n_long or ragged.n_short or ragged.n_blank:
+        return False
+    quote, n_rows, n_quoted = dialect.quote, 0, 0
     with path.open(encoding="utf-8", newline="\n") as lines:
-        return not any(
-            len(each) > 1 and each.startswith(quote) and each.endswith(quote)
-            for line in lines
-            if quote in line
-            for each in line.rstrip("\r\n").split(mark)
-        )
+        for line in lines:
+            n_rows += 1
+            fields = line.rstrip("\r\n").split(dialect.separator) if quote in line else []
+            n_quoted += any(len(each) > 1 and each[0] == each[-1] == quote for each in fields)
+    return n_quoted <= _FEW_QUOTED * n_rows
 
 
 def _checked_width(found: CsvFile, seen: Survey) -> CsvFile:

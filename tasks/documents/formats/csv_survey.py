@@ -94,6 +94,8 @@ class _State:
     def __init__(self, separator: int, quote: int | None, without_blank: bool) -> None:
         self.separator, self.quote, self.without_blank = separator, quote, without_blank
         self.is_regular = True
+        self._may_stand = np.zeros(256, np.bool_)  # beside a quote
+        self._may_stand[[separator, _LF, _CR, quote or separator]] = True
         self.n_quotes = self.n_separators = self.n_lines = self.n_lf = self.n_cr_alone = 0
         self._last = _LF  # the byte before the block
         self._open_end = (
@@ -123,37 +125,34 @@ class _State:
 
     def _count_quoted(self, block: NDArray[np.uint8]) -> None:
         quotes = np.flatnonzero(block == self.quote)
-        is_opening = (np.arange(len(quotes)) + self.n_quotes) % 2 == 0
-        self._judge(block, quotes, is_opening)
+        self._judge(block, quotes)
         ends = np.flatnonzero(block == _LF)
         marks = np.flatnonzero(block == self.separator)
         ends, marks = (
             places[(np.searchsorted(quotes, places) + self.n_quotes) % 2 == 0] for places in (ends, marks)
         )
-        before = block[np.maximum(ends - 1, 0)]
-        before = np.where(ends == 0, self._last, before)
-        two_before = np.where(ends >= 2, block[np.maximum(ends - 2, 0)], self._last)
-        is_blank = (before == _LF) | ((before == _CR) & (two_before == _LF))
-        self.n_lines += int((~is_blank).sum())
+        self.n_lines += len(ends) - (self._n_blank(block, ends) if self.without_blank else 0)
         self.n_separators += len(marks)
         self.n_quotes += len(quotes)
 
-    def _judge(
-        self, block: NDArray[np.uint8], quotes: NDArray[np.intp], is_opening: NDArray[np.bool_]
-    ) -> None:
-        """Note whether each quote stands where one may; the last byte of a block is judged with the next one."""
-        if self._open_end and block[0] not in self._after:
-            self.is_regular = False
-        before = np.where(quotes == 0, self._last, block[np.maximum(quotes - 1, 0)])
-        opens = np.isin(before[is_opening], self._after)
-        inner = quotes[~is_opening & (quotes < len(block) - 1)]
-        closes = np.isin(block[inner + 1], self._after)
-        self.is_regular = self.is_regular and bool(opens.all()) and bool(closes.all())
-        self._open_end = bool(len(quotes)) and quotes[-1] == len(block) - 1 and not is_opening[-1]
+    def _n_blank(self, block: NDArray[np.uint8], ends: NDArray[np.intp]) -> int:
+        before = np.where(ends == 0, self._last, block[np.maximum(ends - 1, 0)])
+        two_before = np.where(ends >= 2, block[np.maximum(ends - 2, 0)], self._last)
+        return int(((before == _LF) | ((before == _CR) & (two_before == _LF))).sum())
 
-    @property
-    def _after(self) -> list[int]:
-        return [self.separator, _LF, _CR, self.quote or 0]
+    def _judge(self, block: NDArray[np.uint8], quotes: NDArray[np.intp]) -> None:
+        """Note whether each quote stands where one may; the last byte of a block is judged with the next one."""
+        if self._open_end and not self._may_stand[block[0]]:
+            self.is_regular = False
+        is_inside = self.n_quotes % 2
+        opening, closing = quotes[is_inside::2], quotes[1 - is_inside :: 2]
+        if len(opening) and opening[0] == 0:
+            self.is_regular &= bool(self._may_stand[self._last])
+            opening = opening[1:]
+        self._open_end = len(closing) > 0 and int(closing[-1]) == len(block) - 1
+        closing = closing[:-1] if self._open_end else closing
+        self.is_regular &= bool(self._may_stand[block[opening - 1]].all())
+        self.is_regular &= bool(self._may_stand[block[closing + 1]].all())
 
     def end(self) -> None:
         """Judge the end of the file: an open field is irregular; a last line without an end is a line."""
