@@ -77,8 +77,6 @@ class Guess:
         `replace` if the file contains bytes that are not UTF-8.
     n_rows : int
         Number of rows in the file.
-    min_cluster_size : int
-        A fifth of the square root of the rows, at least 5: 5 for hundreds, 60 for 100,000, 200 for a million.
     is_long : bool
         Whether texts are so long that passages are an option.
     reasons : tuple of str
@@ -94,7 +92,6 @@ class Guess:
     dates: FoundOrder | None
     encoding_errors: str
     n_rows: int
-    min_cluster_size: int
     is_long: bool
     reasons: tuple[str, ...]
 
@@ -120,7 +117,6 @@ def guess_config(path: str | Path) -> Guess:
     label, label_reason = _guess_label(
         head, [column for column in rest if column not in {id_column, time_column}]
     )
-    size = max(5, round(0.2 * n_rows**0.5))
     n_words = _mean_words(head, texts)
     reasons = (
         f"rows: {n_rows:,}, {len(head.columns)} columns",
@@ -128,7 +124,7 @@ def guess_config(path: str | Path) -> Guess:
         "id: the file's path in the folder" if is_files else _id_reason(candidates["id"], refused.get("id")),
         _time_reason(candidates["time"], refused.get("time"), dates),
         label_reason,
-        f"min_cluster_size: {size}, a fifth of the square root of {n_rows:,} rows; a smaller value finds more topics",
+        'min_cluster_size: "auto", chosen from the data; topics = "few" or "many" wishes fewer or more topics',
         *([] if errors == "strict"
           else ["encoding: some bytes are not UTF-8; they are replaced by U+FFFD and counted"]),
         *([f"length: {n_words:,.0f} words on average, more than an encoder reads; see load.split"]
@@ -144,7 +140,6 @@ def guess_config(path: str | Path) -> Guess:
         dates=dates if time_column is not None else None,
         encoding_errors=errors,
         n_rows=n_rows,
-        min_cluster_size=size,
         is_long=n_words >= _LONG_WORDS,
         reasons=reasons,
     )
@@ -178,7 +173,8 @@ def render_config(guess: Guess) -> str:
         ),
         "",
         "[cluster]",
-        f"min_cluster_size = {guess.min_cluster_size}  # smallest topic, in documents",
+        'min_cluster_size = "auto"  # smallest topic, in documents; the run says what it chose',
+        '# topics = "medium"  # or "few", "many"; or about = 30 instead',
     ]
     return "\n".join(lines) + "\n"
 
