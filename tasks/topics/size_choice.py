@@ -1,6 +1,6 @@
 """Size choice: the fits of a corpus and a wish -> the smallest topic, and what other sizes would give.
 
-Used where cluster.min_cluster_size is "auto". A refit chooses anew; an update assigns to the topics of the last fit,
+Used where cluster.min_cluster_size is "auto". A refit chooses again; an update assigns to the topics of the last fit,
 and so keeps its choice.
 """
 

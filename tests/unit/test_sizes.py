@@ -35,8 +35,9 @@ from topicflow.tasks.topics.reduce import reduce
 from topicflow.tasks.topics.size_choice import FAR, choose_size
 
 AUTO = GraphCluster(min_cluster_size="auto")
-TREE = np.array([[0, 1, 1.0], [2, 3, 1.5], [1, 2, 2.0], [4, 5, 1.2], [5, 6, 1.3], [3, 4, 9.0]])
-"""Pairs 0-1 and 2-3, which form a part of four, far from the part 4-5-6."""
+CHAINS = [(i, i + 1, 1.0 + i / 100) for i in range(17) if i not in {4, 9}]
+TREE = np.array([*CHAINS, (4, 5, 5.0), (9, 10, 9.0)])
+"""Two chains of five points, which form a part of ten, far from a chain of eight."""
 
 
 class PlantedFit:
@@ -73,14 +74,14 @@ def planted() -> np.ndarray:
 def test_parts_are_topics_between_two_sizes() -> None:
     spans = spans_of(TREE)
     found = sorted(zip(spans.after.tolist(), spans.until.tolist(), spans.points.tolist(), strict=True))
-    assert found == [
-        (1, 3, 3),
-        (2, 3, 4),
-    ]  # four of 0 to 3 hold two pairs, so that they are one topic above 2
-    assert spans.n_points == 7
-    assert persistence(spans, np.array([3.0]))[0] == pytest.approx(np.log(3 / 2))
-    assert persistence(spans, np.array([2.0]))[0] == pytest.approx(np.log(3 / 2) * 3 / 7)
-    assert persistence(spans, np.array([3.5]))[0] == 0.0
+    assert found == [(1, 5, 5), (1, 5, 5), (1, 8, 8), (5, 8, 10)]  # above 5 the two chains are one topic
+    assert spans.n_points == 18
+    expected = {
+        5.0: (10 * np.log(5 / 4) + 8 * np.log(8 / 4)) / 18,
+        6.0: (10 * np.log(8 / 5) + 8 * np.log(8 / 4)) / 18,
+        8.5: 0.0,
+    }
+    assert persistence(spans, np.array(list(expected))) == pytest.approx(list(expected.values()))
 
 
 @pytest.mark.parametrize(
