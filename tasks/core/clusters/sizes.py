@@ -30,7 +30,7 @@ FEWEST = 4
 SPREAD = 3
 """Standard deviation of the smoothing over sizes, in steps: sizes within a factor of 1.3 have nearly one value."""
 
-PREFERENCE = {"few": -0.05, "medium": 0.14, "many": 0.4}
+PREFERENCE = {"few": 0.0, "medium": 0.14, "many": 0.4}
 """Persistence that a size e times as large must add. Of .1 to .18, .14 agrees best with the labels of twelve corpora
 (tests/benchmarks/README.md)."""
 
