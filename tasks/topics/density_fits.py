@@ -29,9 +29,6 @@ but the first run compiles for eight seconds, too long for a first look at a sma
 GRAPH_NEIGHBORS = 30
 """Neighbours of the graph in which topics are found: below it the graph falls apart, above it little changes."""
 
-MOST_ESTIMATED = 60
-"""Maximum of min_samples in estimates: a graph of 200 neighbours takes five times as long as one of 61."""
-
 
 class DensityFit(Protocol):
     """The clusters of the same points for any smallest topic."""
@@ -47,6 +44,9 @@ class DensityFit(Protocol):
 
     def estimated(self, size: int, n_replicates: int) -> Clustering:
         """Return nearly the same in less time, with the stability over `n_replicates` fits if there can be one."""
+
+    def widen(self, size: int) -> bool:
+        """Make the estimates for sizes up to `size` better; return whether they were not as good as they can be."""
 
 
 class GraphFit:
@@ -71,17 +71,18 @@ class GraphFit:
         return graph_clusters(self._points, *graph, self._density(size, min_samples))
 
     def estimated(self, size: int, n_replicates: int) -> Clustering:
-        """Return the clusters with at most MOST_ESTIMATED neighbours, in a known graph if one is wide enough."""
-        min_samples = min(self._samples(size), MOST_ESTIMATED)
-        width = min(max(GRAPH_NEIGHBORS, min_samples) + 1, len(self._points))
-        known = [graph for at, graph in sorted(self._graphs.items()) if at >= width]
-        indices, distances = known[0] if known else self._graph(MOST_ESTIMATED)
-        indices, distances = (
-            np.ascontiguousarray(indices[:, :width]),
-            np.ascontiguousarray(distances[:, :width]),
-        )
-        density = self._density(size, min_samples)
-        return graph_clusters(self._points, indices, distances, density, n_replicates)
+        """Return the clusters in the widest graph that is known, with fewer neighbours if it has not enough."""
+        indices, distances = self._graphs[max(self._graphs)] if self._graphs else self._graph(1)
+        min_samples = min(self._samples(size), max(GRAPH_NEIGHBORS, indices.shape[1] - 1), len(indices) - 1)
+        width = max(GRAPH_NEIGHBORS, min_samples) + 1
+        near, far = np.ascontiguousarray(indices[:, :width]), np.ascontiguousarray(distances[:, :width])
+        return graph_clusters(self._points, near, far, self._density(size, min_samples), n_replicates)
+
+    def widen(self, size: int) -> bool:
+        """Search the graph for `size`; return whether it has more neighbours than those before."""
+        before = max(self._graphs, default=0)
+        self._graph(self._samples(size))
+        return max(self._graphs) > before
 
     def _samples(self, size: int) -> int:
         half = -(-size // 2)
@@ -127,6 +128,10 @@ class HdbscanFit:
     def estimated(self, size: int, n_replicates: int) -> Clustering:  # noqa: ARG002  (HDBSCAN has no stability)
         """Return HDBSCAN's clusters, without stability."""
         return self.clusters(size)
+
+    def widen(self, size: int) -> bool:  # noqa: ARG002  (estimates are exact)
+        """Return False."""
+        return False
 
 
 def density_fit(

@@ -88,7 +88,7 @@ def choose_size(fit: DensityFit, config: GraphCluster | HdbscanCluster, n_points
     Notes
     -----
     `topics` is decided in one hierarchy for all sizes. `about` halves the range of sizes some ten times, each time by
-    a fit without replicates. Other sizes take 1 + OTHER_REPLICATES fits each, at most N_OTHERS of them.
+    a fit without replicates, and large sizes a second time. Other sizes take 1 + OTHER_REPLICATES fits each, at most N_OTHERS of them.
     """
     if config.about is not None:
         return _about(fit, config.about, n_points)
@@ -114,8 +114,17 @@ def _preferred(fit: DensityFit, config: GraphCluster | HdbscanCluster, n_points:
 
 
 def _about(fit: DensityFit, about: int, n_points: int) -> SizeChoice:
-    """Return the size that gives about this many topics: more documents give fewer topics, so halves are left out."""
-    low, high = min(2, n_points), max(2, n_points // 2)
+    """Return the size that gives about this many topics; a large one is looked for again with enough neighbours."""
+    seen = _halved(fit, about, min(2, n_points), max(2, n_points // 2))
+    if fit.widen(_nearest(seen, about)[0]):
+        seen = _halved(fit, about, 2, _nearest(seen, about)[0])
+    sizes = _nearest(seen, about)
+    others = _apart(sizes[0], [size for size in sizes if seen[size]])
+    return SizeChoice(sizes[0], about, _results(fit, others))
+
+
+def _halved(fit: DensityFit, about: int, low: int, high: int) -> dict[int, int]:
+    """Return the topics of some sizes from `low` to `high`: larger sizes give fewer topics, so halves are left out."""
     seen: dict[int, int] = {}
     while low <= high:
         size = round(math.sqrt(low * high))
@@ -123,9 +132,12 @@ def _about(fit: DensityFit, about: int, n_points: int) -> SizeChoice:
         if seen[size] == about or high / low < STEP:
             break
         low, high = (size + 1, high) if seen[size] > about else (low, size - 1)
-    by_nearness = sorted(seen, key=lambda size: (abs(math.log(max(seen[size], 0.1) / about)), -size))
-    others = _apart(by_nearness[0], [size for size in by_nearness if seen[size]])
-    return SizeChoice(by_nearness[0], about, _results(fit, others))
+    return seen
+
+
+def _nearest(seen: dict[int, int], about: int) -> list[int]:
+    """Return the sizes with the number of topics nearest to `about` first, by ratio; larger sizes first if equal."""
+    return sorted(seen, key=lambda size: (abs(math.log(max(seen[size], 0.1) / about)), -size))
 
 
 def _apart(size: int, wanted: list[int]) -> list[int]:

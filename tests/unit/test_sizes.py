@@ -58,6 +58,9 @@ class PlantedFit:
 
     clusters = estimated
 
+    def widen(self, size: int) -> bool:
+        return False
+
 
 @pytest.fixture(scope="module")
 def planted() -> np.ndarray:
