@@ -87,8 +87,9 @@ def choose_size(fit: DensityFit, config: GraphCluster | HdbscanCluster, n_points
 
     Notes
     -----
-    `topics` is decided in one hierarchy for all sizes. `about` halves the range of sizes some ten times, each time by
-    a fit without replicates, and large sizes a second time. Other sizes take 1 + OTHER_REPLICATES fits each, at most N_OTHERS of them.
+    `topics` is decided in three hierarchies for all sizes. `about` halves the range of sizes some ten times, each time
+    by a fit without replicates, and large sizes a second time. Other sizes take 1 + OTHER_REPLICATES fits each, at
+    most N_OTHERS of them.
     """
     if config.about is not None:
         return _about(fit, config.about, n_points)
