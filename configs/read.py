@@ -23,7 +23,7 @@ from topicflow.configs.sections.secrets import HIDDEN, holds_credentials, shown
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
-_TYPE_TAGS = {"str", "tuple[str, ...]", "function-after"}
+_TYPE_TAGS = {"str", "tuple[str, ...]", "function-after", "number", "auto"}
 """Names that pydantic puts into an error's location for the types of a union; no config key has these names."""
 
 
@@ -275,7 +275,10 @@ def _kind(node: Mapping[str, Any]) -> str:
     if "enum" in node:
         return " | ".join(repr(value) for value in node["enum"])
     if "anyOf" in node:
-        return " | ".join(_kind(v) for v in node["anyOf"])
+        beside = {
+            key: node[key] for key in ("minimum", "maximum") if key in node
+        }  # the bounds of its numbers
+        return " | ".join(_kind(v if "const" in v else {**v, **beside}) for v in node["anyOf"])
     low, high = node.get("minimum"), node.get("maximum")
     bounds = (
         f" {low if low is not None else ''}..{high if high is not None else ''}"

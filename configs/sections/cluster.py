@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from topicflow.configs.sections.base import AnyOf, IsPath, Section, method_or
 
@@ -40,7 +40,68 @@ MOST_SAMPLES = 199
 """Maximum of min_samples in a neighbour graph: a document and 199 others are the most neighbours of a graph."""
 
 
-class GraphCluster(Section):
+LEAST_TOPIC, LARGEST_TOPIC = 2, 10_000_000
+"""Bounds of min_cluster_size."""
+
+
+def _kind(value: Any) -> str:  # noqa: ANN401  (whatever a config has)
+    return "auto" if isinstance(value, str) and not value.isdecimal() else "number"
+
+
+SmallestTopic = Annotated[
+    Annotated[int, Field(ge=LEAST_TOPIC, le=LARGEST_TOPIC), Tag("number")]
+    | Annotated[Literal["auto"], Tag("auto")],
+    Discriminator(_kind),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer"}, {"type": "string", "const": "auto"}],
+            "minimum": LEAST_TOPIC,  # of numbers; beside the union, so that the Prefect form names the bound
+            "maximum": LARGEST_TOPIC,
+        }
+    ),
+    Field(
+        description="Smallest topic, in documents; or auto: chosen from the data, as many topics as `topics` or "
+        "`about` wishes."
+    ),
+]
+
+Wish = Annotated[
+    Literal["few", "medium", "many"] | None,
+    Field(
+        description='With min_cluster_size = "auto": broad topics (few), what agreed best with known labels (medium), '
+        "or fine topics (many). If not set, and no `about`: medium."
+    ),
+]
+
+About = Annotated[
+    Annotated[int, Field(ge=1, le=100_000)] | None,
+    Field(description='With min_cluster_size = "auto": about this many topics, as near as a size gets.'),
+]
+
+
+class DensityCluster(Section):
+    """What both methods that find dense parts share: the smallest topic is a number, or it is chosen from the data."""
+
+    min_cluster_size: SmallestTopic = 15
+    topics: Wish = None
+    about: About = None
+
+    @model_validator(mode="after")
+    def _wishes_need_auto(self) -> Self:
+        if self.topics is not None and self.about is not None:
+            msg = f"topics={self.topics!r} and about={self.about} are two wishes; remove one"
+            raise ValueError(msg)
+        name = "topics" if self.topics is not None else "about" if self.about is not None else None
+        if name is not None and self.min_cluster_size != "auto":
+            msg = (
+                f'{name}={getattr(self, name)!r} needs min_cluster_size = "auto", found {self.min_cluster_size}; '
+                f"set it, or remove {name}"
+            )
+            raise ValueError(msg)
+        return self
+
+
+class GraphCluster(DensityCluster):
     """Dense parts of the neighbour graph are topics; other documents join the nearest one, or are outliers."""
 
     model_config = ConfigDict(title="graph")
@@ -49,9 +110,6 @@ class GraphCluster(Section):
         default="graph",
         description="HDBSCAN's hierarchy on the neighbour graph finds the cores of topics; the other documents join "
         "the nearest core. Needs reduce.method diffusion or none.",
-    )
-    min_cluster_size: int = Field(
-        default=15, ge=2, le=10_000_000, description="Smallest topic, in documents."
     )
     min_samples: int | None = Field(
         default=None,
@@ -69,7 +127,7 @@ class GraphCluster(Section):
     max_outlier_share: OutlierShare = None
 
 
-class HdbscanCluster(Section):
+class HdbscanCluster(DensityCluster):
     """HDBSCAN: topics of any shape, and outliers without a topic."""
 
     model_config = ConfigDict(title="hdbscan")
@@ -79,9 +137,6 @@ class HdbscanCluster(Section):
         default="auto",
         description="reference is the hdbscan package; fast is our own implementation on all cores, with the same "
         "clusters except where distances tie; auto is fast above 10,000 documents (tests/benchmarks).",
-    )
-    min_cluster_size: int = Field(
-        default=15, ge=2, le=10_000_000, description="Smallest topic, in documents."
     )
     min_samples: int | None = Field(
         default=None,

@@ -80,8 +80,6 @@ class Guess:
         Other keys of the section `load` with their values: encoding, separator, header, clean, …
     n_rows : int
         Number of rows in the file.
-    min_cluster_size : int
-        A fifth of the square root of the rows, at least 5: 5 for hundreds, 60 for 100,000, 200 for a million.
     is_long : bool
         Whether texts are so long that passages are an option.
     reasons : tuple of str
@@ -96,7 +94,6 @@ class Guess:
     label_column: str | None
     dates: FoundOrder | None
     n_rows: int
-    min_cluster_size: int
     is_long: bool
     reasons: tuple[str, ...]
     keys: Mapping[str, Any] = field(default_factory=dict)
@@ -170,7 +167,6 @@ def _guess(path: str, keys: dict[str, Any]) -> Guess:
     label, label_reason = guess_label(
         head, [column for column in rest if column not in {id_column, time_column}]
     )
-    size = max(5, round(0.2 * whole.n_rows**0.5))
     n_words = mean_words(head, texts)
     clean, clean_reasons = _cleaning(whole)
     keys = {**keys, **opened.keys, **({"clean": clean} if clean else {})}
@@ -184,7 +180,7 @@ def _guess(path: str, keys: dict[str, Any]) -> Guess:
         label_reason,
         *remarks_on_columns(head),
         *clean_reasons,
-        _size_reason(size, whole.n_rows),
+        'min_cluster_size: "auto", chosen from the data; topics = "few" or "many" wishes fewer or more topics',
         *([f"length: {n_words:,.0f} words on average, more than an encoder reads; see load.split"]
           if n_words >= _LONG_WORDS else []),
     )  # fmt: skip
@@ -198,14 +194,9 @@ def _guess(path: str, keys: dict[str, Any]) -> Guess:
         dates=whole.dates if time_column is not None else None,
         keys=keys,
         n_rows=whole.n_rows,
-        min_cluster_size=size,
         is_long=n_words >= _LONG_WORDS,
         reasons=reasons,
     )
-
-
-def _size_reason(size: int, n_rows: int) -> str:
-    return f"min_cluster_size: {size}, a fifth of the square root of {n_rows:,} rows; a smaller value finds more topics"
 
 
 def _reading_reasons(keys: Mapping[str, Any], notes: tuple[str, ...]) -> list[str]:
@@ -249,7 +240,8 @@ def render_config(guess: Guess) -> str:
         ),
         "",
         "[cluster]",
-        f"min_cluster_size = {guess.min_cluster_size}  # smallest topic, in documents",
+        'min_cluster_size = "auto"  # smallest topic, in documents; the run says what it chose',
+        '# topics = "medium"  # or "few", "many"; or about = 30 instead',
     ]
     return "\n".join(lines) + "\n"
 

@@ -82,16 +82,54 @@ def _of(n: int, whole: int | None, unit: str) -> str:
 
 
 def remarks(
-    metrics: Mapping[str, Any], clustering: ClusterConfig, copies: Mapping[str, Any] | None = None
+    metrics: Mapping[str, Any],
+    clustering: ClusterConfig,
+    copies: Mapping[str, Any] | None = None,
+    choice: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    """Return the remarks on a topic model with these metrics and this section `cluster`; most runs have none.
+    """Return the remarks on a topic model with these metrics and this section `cluster`.
 
-    `copies` is the record of vectors that many documents share, from the artifact of the neighbour graph.
+    `copies` is the record of vectors that many documents share, from the artifact of the neighbour graph; `choice` that
+    of the smallest topic, from the artifact of the labels, if it was chosen.
     """
-    return [*_crowd(metrics, clustering), *_unmet_bound(metrics, clustering), *_copied(copies or {})]
+    return [
+        *_chosen(choice),
+        *_crowd(metrics, clustering, choice),
+        *_unmet_bound(metrics, clustering, choice),
+        *_copied(copies or {}),
+    ]
 
 
-def _crowd(metrics: Mapping[str, Any], clustering: ClusterConfig) -> list[str]:
+def _chosen(choice: Mapping[str, Any] | None) -> list[str]:
+    """Return what "auto" chose, and what other sizes would give."""
+    if choice is None:
+        return []
+    wish = choice["wish"]
+    key = f"cluster.about = {wish}" if isinstance(wish, int) else f'cluster.topics = "{wish}"'
+    others = "; ".join(f"{each['min_cluster_size']:,} gives {_figures(each)}" for each in choice["others"])
+    remark = (
+        f'cluster.min_cluster_size = "auto" chose {choice["min_cluster_size"]:,} for {key}: {_figures(choice)}.'
+        + (f" Others: {others}." if others else "")
+    )
+    return [remark]
+
+
+def _figures(found: Mapping[str, Any]) -> str:
+    """Return the figures of a size: 21 topics, 12% outliers, stability 0.95."""
+    stability = found["stability"]
+    told = "" if stability is None else f", stability {stability:.2f}"
+    return f"{_of(found['n_topics'], None, 'topic')}, {found['outlier_share']:.0%} outliers{told}"
+
+
+def _size(clustering: ClusterConfig, choice: Mapping[str, Any] | None) -> str:
+    """Return the smallest topic of a run as a sentence shows it."""
+    size = getattr(clustering, "min_cluster_size", None)
+    return f"now {size}" if choice is None else f"{choice['min_cluster_size']} was chosen"
+
+
+def _crowd(
+    metrics: Mapping[str, Any], clustering: ClusterConfig, choice: Mapping[str, Any] | None
+) -> list[str]:
     share = metrics.get("largest_topic_share")
     if share is None or share <= CROWD or isinstance(clustering, ClassesCluster):
         return []
@@ -99,8 +137,7 @@ def _crowd(metrics: Mapping[str, Any], clustering: ClusterConfig) -> list[str]:
         ways = f"raise cluster.n_clusters (now {clustering.n_clusters})"
     else:
         ways = (
-            f"lower cluster.min_cluster_size (now {clustering.min_cluster_size}) "
-            'or set cluster.selection = "leaf"'
+            f'lower cluster.min_cluster_size ({_size(clustering, choice)}) or set cluster.selection = "leaf"'
         )
     remark = (
         f"One topic holds {share:.0%} of all documents. If you expected more topics, {ways}; "
@@ -109,14 +146,16 @@ def _crowd(metrics: Mapping[str, Any], clustering: ClusterConfig) -> list[str]:
     return [remark]
 
 
-def _unmet_bound(metrics: Mapping[str, Any], clustering: ClusterConfig) -> list[str]:
+def _unmet_bound(
+    metrics: Mapping[str, Any], clustering: ClusterConfig, choice: Mapping[str, Any] | None
+) -> list[str]:
     """Return a remark if `max_outlier_share` is not met: there is no topic to which a document could be assigned."""
     bound = getattr(clustering, "max_outlier_share", None)
     if bound is None or metrics.get("n_topics") != 0 or metrics.get("outlier_share", 0.0) <= bound:
         return []
     remark = (
         f"cluster.max_outlier_share = {bound:g} is not met: no topic was found, so that no document has one; "
-        f"lower cluster.min_cluster_size (now {clustering.min_cluster_size})."  # type: ignore[union-attr]
+        f"lower cluster.min_cluster_size ({_size(clustering, choice)})."
     )
     return [remark]
 

@@ -22,7 +22,7 @@ from topicflow.tasks.publish.folder import write_run_folder
 from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.report.report_page import finish_report
-from topicflow.tasks.runs.records import RunId, RunRecord, write_json
+from topicflow.tasks.runs.records import METRICS, RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.evaluate import read_stability
 
@@ -60,6 +60,7 @@ def publish_run(
         write_csv(flat_topics(topics), folder / "topics.csv")
         record["n_documents"] = placed.height
         record["n_topics"] = topics.height
+        write_metrics(folder, record)
         write_report(folder, store, stages["report"], record)
         shutil.copytree(store.whole(stages["label"], "model"), folder / "model")
         if "name" in stages:
@@ -70,6 +71,18 @@ def publish_run(
 
 PLACED = ("topic", "probability", "outlier_score", "reassigned", "stability", "x", "y")
 """Columns of documents.parquet that the run adds; `stability` only if clusters were found in a graph."""
+
+
+def write_metrics(folder: Path, record: RunRecord) -> None:
+    """Write the metrics of a run, with what other smallest topics would give if the smallest topic was chosen."""
+    chosen = {"size_choice": record["size_choice"]} if "size_choice" in record else {}
+    write_json(folder / METRICS, record["metrics"] | chosen)
+
+
+def size_record(store: ArtifactStore, labels: ArtifactRef) -> RunRecord:
+    """Return the choice of the smallest topic of a fit for a run's record; empty if the config has a number."""
+    choice = store.meta(labels).get("size_choice")
+    return {} if choice is None else {"size_choice": choice}
 
 
 def write_report(folder: Path, store: ArtifactStore, page: ArtifactRef, record: RunRecord) -> None:
@@ -188,11 +201,16 @@ def _record(
     if "deduplicate" in stages:
         metrics["n_duplicates"] = store.meta(stages["deduplicate"])["n_duplicates"]
     described, graph = describe_run(store, config, stages, run), store.meta(stages["neighbors"])
+    chosen = size_record(store, stages["cluster"])
+    choice = chosen.get("size_choice")
+    if choice is not None:
+        metrics["min_cluster_size"] = choice["min_cluster_size"]
     return {
         **described,
+        **chosen,
         "metrics": described["metrics"] | metrics,
         "remarks": described["remarks"]
-        + remarks(metrics, config.cluster, graph.get("copies"))
+        + remarks(metrics, config.cluster, graph.get("copies"), choice)
         + (naming_remarks(store.meta(stages["name"])) if "name" in stages else []),
         "graph": graph,
     }

@@ -20,7 +20,14 @@ from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.publish.folder import write_run_folder
 from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
-from topicflow.tasks.publish.topic_folder import documents_table, flat_topics, name_encoder, write_report
+from topicflow.tasks.publish.topic_folder import (
+    documents_table,
+    flat_topics,
+    name_encoder,
+    size_record,
+    write_metrics,
+    write_report,
+)
 from topicflow.tasks.publish.topic_model import show_topics
 from topicflow.tasks.runs.records import RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -68,6 +75,7 @@ def publish_update(
     record["updates"] = history(state, lasting(labels, np.asarray(state.ids, np.int32)))
     with write_run_folder(config, run, record) as folder:
         _write_tables(folder, store, config, outcome, labels)
+        write_metrics(folder, record)
         write_report(folder, store, stages["overview"], record)
         _write_model(folder / "model", store, config, outcome, labels)
     show_topics(record, config, run)
@@ -171,11 +179,16 @@ def _record(
     last, metrics = outcome.state.updates[-1], store.json(stages["overview"], "metrics")
     described = describe_run(store, config, stages, run)
     graph = store.meta(stages["neighbors"]) if "neighbors" in stages else {}
+    chosen = size_record(store, ArtifactRef("labels", outcome.state.fit.labels, "cluster"))
+    if chosen:
+        metrics["min_cluster_size"] = chosen["size_choice"]["min_cluster_size"]
+    choice = chosen.get("size_choice") if last.refit else None  # an update keeps it: nothing new to say
     return {
         **described,
+        **chosen,
         "metrics": described["metrics"] | metrics,
         "remarks": described["remarks"]
-        + remarks(metrics, config.cluster, graph.get("copies"))
+        + remarks(metrics, config.cluster, graph.get("copies"), choice)
         + (naming_remarks(store.meta(stages["name"])) if "name" in stages else []),
         "update": {
             "number": last.number,

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.sections.cluster import (
-    MOST_SAMPLES,
-    ClassesCluster,
-    GraphCluster,
-    HdbscanCluster,
-    KMeansCluster,
-)
-from topicflow.configs.sections.neighbors import NeighborsConfig
+from topicflow.configs.sections.cluster import ClassesCluster, GraphCluster, HdbscanCluster, KMeansCluster
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.classify.class_topics import write_classes
 from topicflow.tasks.core.clusters.assign import bound_outliers
-from topicflow.tasks.core.clusters.clustering import (
-    Clustering,
-    hdbscan_clusters,
-    kmeans_clusters,
-    number_by_size,
-    parallel_hdbscan_clusters,
-)
+from topicflow.tasks.core.clusters.clustering import Clustering, kmeans_clusters, number_by_size
 from topicflow.tasks.core.clusters.copies import crowds_alone, misfits_alone
-from topicflow.tasks.core.clusters.graph_clusters import Density, graph_clusters
 from topicflow.tasks.core.clusters.merge import merge_topics
 from topicflow.tasks.errors import StageError
 from topicflow.tasks.execution.context import Context
@@ -34,18 +22,12 @@ from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.store.resources import compiled_threads
 from topicflow.tasks.topics import recipes
+from topicflow.tasks.topics.density_fits import density_fit
 from topicflow.tasks.topics.fitted_sample import FittedSample, read_sample
-from topicflow.tasks.topics.neighbors import DESCENT_SEED, distinct_points, find_neighbors
+from topicflow.tasks.topics.neighbors import distinct_points
+from topicflow.tasks.topics.size_choice import SizeChoice, choose_size
 
 AnyCluster = GraphCluster | HdbscanCluster | KMeansCluster
-
-REFERENCE_UP_TO = 10_000
-"""Maximum number of points for which `auto` takes the hdbscan package. Ours is faster from the second run on a machine,
-but the first run compiles for eight seconds, too long for a first look at a small corpus."""
-
-
-GRAPH_NEIGHBORS = 30
-"""Neighbours of the graph in which topics are found: below it the graph falls apart, above it little changes."""
 
 
 def check_size(config: AnyCluster | ClassesCluster, n_docs: int) -> None:
@@ -58,20 +40,24 @@ def check_size(config: AnyCluster | ClassesCluster, n_docs: int) -> None:
                 f"cluster: n_clusters={config.n_clusters} exceeds n_docs={n_docs}; set it to {n_docs} or less"
             )
             raise StageError(msg)
+    elif config.min_cluster_size == "auto":
+        if n_docs < 2:
+            msg = f"cluster: found n_docs={n_docs}; a topic model needs at least two documents"
+            raise StageError(msg)
     elif config.min_cluster_size > n_docs:
         ways = f"set it to {n_docs} or less" if n_docs >= 2 else "a topic model needs at least two documents"
         msg = f"cluster: min_cluster_size={config.min_cluster_size} exceeds n_docs={n_docs}; {ways}"
         raise StageError(msg)
 
 
-def cluster_points(
+def sized_clusters(
     reduced: NDArray[np.float32],
     config: AnyCluster,
     seed: int,
     runtime: RuntimeConfig | None = None,
     counts: NDArray[np.integer] | None = None,
-) -> Clustering:
-    """Return the clusters of the points, numbered by decreasing size.
+) -> tuple[Clustering, SizeChoice | None]:
+    """Return the clusters of the points, numbered by decreasing size, and how their smallest size was chosen.
 
     Parameters
     ----------
@@ -85,6 +71,13 @@ def cluster_points(
         Device and threads; by default those of an empty section.
     counts : ndarray of shape (n_docs,), integer, optional
         Number of documents of each point; default 1.
+
+    Returns
+    -------
+    clustering : Clustering
+        The clusters.
+    choice : SizeChoice or None
+        The choice of the size in `counts`; None if `config` has a number, and if all points are equal.
 
     Raises
     ------
@@ -105,14 +98,26 @@ def cluster_points(
     weights = np.bincount(copies.group, weights=n_docs, minlength=copies.n_groups).astype(np.int64)
     check_size(config, int(weights.sum()))
     points = np.ascontiguousarray(reduced[copies.firsts])
-    found = _cluster_distinct(points, config, seed, runtime, weights)
+    found, choice = _cluster_distinct(points, config, seed, runtime, weights)
     group = copies.group
-    return Clustering(
+    everyone = Clustering(
         number_by_size(found.labels[group], n_docs),
         found.probabilities[group],
         found.outlier_scores[group],
         None if found.stability is None else found.stability[group],
     )
+    return everyone, choice
+
+
+def cluster_points(
+    reduced: NDArray[np.float32],
+    config: AnyCluster,
+    seed: int,
+    runtime: RuntimeConfig | None = None,
+    counts: NDArray[np.integer] | None = None,
+) -> Clustering:
+    """Return the clusters of `sized_clusters` alone."""
+    return sized_clusters(reduced, config, seed, runtime, counts)[0]
 
 
 def _cluster_distinct(
@@ -121,49 +126,31 @@ def _cluster_distinct(
     seed: int,
     runtime: RuntimeConfig,
     counts: NDArray[np.int64],
-) -> Clustering:
-    """Return the clusters of distinct points, each of which represents `counts` documents."""
+) -> tuple[Clustering, SizeChoice | None]:
+    """Return the clusters of distinct points, each of which represents `counts` documents, and the choice of a size."""
     if len(points) < 2:
         n = len(points)
         whole = np.ones(n, np.float32) if isinstance(config, GraphCluster) else None
-        return Clustering(np.zeros(n, np.int32), np.ones(n, np.float32), np.zeros(n, np.float32), whole)
+        one = Clustering(np.zeros(n, np.int32), np.ones(n, np.float32), np.zeros(n, np.float32), whole)
+        return one, None
     if isinstance(config, KMeansCluster):
         n_clusters = min(config.n_clusters, len(points))
         weights = counts if (counts > 1).any() else None
-        return kmeans_clusters(points, n_clusters, seed, weights, runtime.n_threads)
-    if isinstance(config, GraphCluster):
-        return crowds_alone(_in_graph(points, config, runtime), counts, config.min_cluster_size)
-    min_samples = min(config.min_samples or config.min_cluster_size, len(points) - 1)
-    implementation = config.implementation
-    if implementation == "auto":
-        implementation = "reference" if len(points) <= REFERENCE_UP_TO else "fast"
-    clusters = parallel_hdbscan_clusters if implementation == "fast" else hdbscan_clusters
-    settings = (
-        config.min_cluster_size,
-        min_samples,
-        config.selection,
-        config.epsilon,
-        config.max_topic_share,
-    )
-    return crowds_alone(clusters(points, *settings, runtime.n_threads), counts, config.min_cluster_size)
-
-
-def _in_graph(points: NDArray[np.float32], config: GraphCluster, runtime: RuntimeConfig) -> Clustering:
-    """Return the clusters of unit vectors (n, dim) in the graph of their own neighbours."""
-    half = -(-config.min_cluster_size // 2)
-    min_samples = min(config.min_samples or half, MOST_SAMPLES, len(points) - 1)
-    nearest = NeighborsConfig(n_neighbors=max(GRAPH_NEIGHBORS, min_samples) + 1)
-    graph = find_neighbors(points, nearest, DESCENT_SEED, runtime)
-    distances = np.sqrt(np.maximum(2.0 * graph.distances, 0.0)).astype(np.float32)
-    density = Density(config.min_cluster_size, min_samples, config.selection, config.max_topic_share)
-    return graph_clusters(points, graph.indices, distances, density)
+        return kmeans_clusters(points, n_clusters, seed, weights, runtime.n_threads), None
+    fit, size, choice = density_fit(points, config, runtime), config.min_cluster_size, None
+    if size == "auto":
+        choice = choose_size(fit, config, len(points))
+        size = choice.size
+    return crowds_alone(fit.clusters(size), counts, size), choice
 
 
 def scaled_down(config: AnyCluster, share: float) -> AnyCluster:
     """Return the config for a sample of the documents: the smallest topic has the same share of its documents."""
     if isinstance(config, KMeansCluster) or share == 1.0:
         return config
-    sizes = {"min_cluster_size": max(2, round(config.min_cluster_size * share))}
+    sizes: dict[str, int] = {}
+    if config.min_cluster_size != "auto":
+        sizes["min_cluster_size"] = max(2, round(config.min_cluster_size * share))
     if config.min_samples is not None:
         sizes["min_samples"] = max(1, round(config.min_samples * share))
     return config.model_copy(update=sizes)
@@ -205,15 +192,21 @@ def _clustered(
     config: AnyCluster,
     seed: int,
     runtime: RuntimeConfig,
-) -> Clustering:
-    """Return the clusters of all documents: those of the fitted points, which the others follow."""
+) -> tuple[Clustering, dict[str, Any]]:
+    """Return the clusters of all documents, those of the fitted points, which the others follow; and what to record."""
+    rows, share, counts = (
+        (slice(None), 1.0, None) if sample is None else (sample.rows, sample.share, sample.counts)
+    )
+    scaled = scaled_down(config, share)
+    fitted, choice = sized_clusters(points[rows], scaled, seed, runtime, counts)
+    record = {} if choice is None else {"size_choice": choice.described(fitted, share)}
     if sample is None:
-        return cluster_points(points, config, seed, runtime)
-    scaled, counts = scaled_down(config, sample.share), sample.counts
-    fitted = cluster_points(points[sample.rows], scaled, seed, runtime, counts)
+        return fitted, record
     if counts is not None and not isinstance(scaled, KMeansCluster):
-        fitted = misfits_alone(fitted, embeddings[sample.rows], counts, scaled.min_cluster_size)
-    return sample.extend(fitted)
+        size = scaled.min_cluster_size if choice is None else choice.size
+        if size != "auto":  # it is where all points are equal, and nothing can be a misfit
+            fitted = misfits_alone(fitted, embeddings[sample.rows], counts, size)
+    return sample.extend(fitted), record
 
 
 @task(name="cluster", cache_policy=NO_CACHE, persist_result=False)
@@ -235,7 +228,8 @@ def cluster(
         return store.committed(recipe, writer)
     with store.writing(recipe) as writer, compiled_threads(runtime.n_threads):
         points, vectors = store.array(reduced, "reduced"), store.array(embeddings, "embeddings")
-        clustering = _clustered(points, vectors, read_sample(store, neighbors), config, context.seed, runtime)
+        sample = read_sample(store, neighbors)
+        clustering, record = _clustered(points, vectors, sample, config, context.seed, runtime)
         labels, memberships = settle_topics(clustering.labels, vectors, config, runtime.n_threads)
         reassigned = ~np.isnan(memberships)
         writer.save_array("labels", labels)
@@ -249,5 +243,6 @@ def cluster(
             "n_topics": int(labels.max(initial=-1)) + 1,
             "outlier_share": float((labels < 0).mean()),
             "outlier_share_before": float((clustering.labels < 0).mean()),
+            **record,
         }
     return store.committed(recipe, writer)

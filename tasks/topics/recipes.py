@@ -6,6 +6,7 @@ The stage and the plan call the same functions. This module imports no numeric l
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from topicflow.configs.sections.cluster import ClassesCluster, GraphCluster, HdbscanCluster, KMeansCluster
 from topicflow.configs.sections.count import CountConfig
@@ -95,10 +96,22 @@ def cluster(
         stage="cluster",
         kind="labels",
         version=VERSIONS["cluster"],
-        config=fields_of(config),
+        config=_cluster_fields(config),
         inputs={"embeddings": embeddings, "neighbors": neighbors, "reduced": reduced},
         identity=library_versions("hdbscan", "scikit-learn", "numba"),
         seed=seed if isinstance(config, KMeansCluster) else None,
+    )
+
+
+def _cluster_fields(config: GraphCluster | HdbscanCluster | KMeansCluster) -> dict[str, Any]:
+    """Return the fields of a section; with "auto" the wish is among them, the size that is chosen is not."""
+    if isinstance(config, KMeansCluster):
+        return fields_of(config)
+    fields = fields_of(config, leave_out={"topics", "about"})
+    if config.min_cluster_size != "auto":
+        return fields
+    return fields | (
+        {"topics": config.topics or "medium"} if config.about is None else {"about": config.about}
     )
 
 

@@ -60,7 +60,7 @@ def test_planted_columns_are_found(tmp_path: Path, ending: str) -> None:
         "createdAt",
         "Category",
     )
-    assert (guess.n_rows, guess.min_cluster_size, guess.name) == (N, 5, "My-reviews-2024")
+    assert (guess.n_rows, guess.name) == (N, "My-reviews-2024")
     assert guess.reasons[1].startswith(
         "text: column 'Review Text', because its name fits and its texts have "
     )
@@ -181,10 +181,12 @@ def test_a_folder_of_texts(tmp_path: Path) -> None:
     assert "id: the file's path in the folder" in guess.reasons
 
 
-def test_size_follows_the_square_root(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    pl.DataFrame({"text": [prose(i, 3) for i in range(10_000)]}).write_parquet(path)
-    assert guess_config(path).min_cluster_size == 20
+def test_the_smallest_topic_is_chosen_by_the_run(tmp_path: Path) -> None:
+    path, config = tmp_path / "a.parquet", tmp_path / "a.toml"
+    pl.DataFrame({"text": [prose(i, 3) for i in range(20)]}).write_parquet(path)
+    config.write_text(render_config(guess_config(path)))
+    cluster = load_config(config).cluster
+    assert (cluster.min_cluster_size, cluster.topics, cluster.about) == ("auto", None, None)
 
 
 @pytest.mark.parametrize("content", ["n,m\n1,2\n3,4\n", "text\n"])

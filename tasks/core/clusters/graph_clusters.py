@@ -82,7 +82,11 @@ class Surroundings:
 
 
 def graph_clusters(
-    points: FloatArray, indices: IndexArray, distances: FloatArray, density: Density
+    points: FloatArray,
+    indices: IndexArray,
+    distances: FloatArray,
+    density: Density,
+    n_replicates: int = N_REPLICATES,
 ) -> Clustering:
     """Return the clusters of points, numbered by decreasing size, with the stability of each point.
 
@@ -94,19 +98,21 @@ def graph_clusters(
         Nearest neighbours of each point, itself first, and Euclidean distances.
     density : Density
         What decides about cores.
+    n_replicates : int
+        Fits that measure the stability; none, and no stability, if 0.
 
     Returns
     -------
     Clustering
         The probability is the margin of the nearest centre before the second (a simplified silhouette); the outlier
         score is above .5 for points that are too far from all centres. The stability of a point is the share of
-        N_REPLICATES fits, each without a DROPPED share of the points, in which it is in the same topic, or in none.
+        `n_replicates` fits, each without a DROPPED share of the points, in which it is in the same topic, or in none.
 
     Notes
     -----
     Nothing is drawn at random but the points that the replicates leave out, by their order: equal points in an equal
     order have the same clusters, bit for bit, on any number of threads.
-    O(n k log(n k) + n n_topics dim) time for each of the 1 + N_REPLICATES fits.
+    O(n k log(n k) + n n_topics dim) time for each of the 1 + n_replicates fits.
     """
     graph = Graph(indices, *reachability(indices, distances, density.min_samples))
     sparse = core_distances(distances, density.min_cluster_size)
@@ -117,7 +123,7 @@ def graph_clusters(
         labels,
         np.where(labels >= 0, _margins(points, found), 0.0).astype(np.float32),
         (1.0 / (1.0 + np.exp(-np.clip(found.beyond, -50.0, 50.0)))).astype(np.float32),
-        _stability(points, graph, density, sparse, labels),
+        _stability(points, graph, density, sparse, labels, n_replicates) if n_replicates else None,
     )
 
 
@@ -207,17 +213,22 @@ def _in_ranges(values: FloatArray) -> NDArray[np.float64]:
 
 
 def _stability(
-    points: FloatArray, graph: Graph, density: Density, sparse: FloatArray, labels: LabelArray
+    points: FloatArray,
+    graph: Graph,
+    density: Density,
+    sparse: FloatArray,
+    labels: LabelArray,
+    n_replicates: int,
 ) -> FloatArray:
     """Return the share (n,) of the replicates in which each point is in the same topic, or in none, as in `labels`."""
     agreed = np.zeros(len(points), np.int64)
     fewer = density.of_share(1.0 - DROPPED)
-    for replicate in range(N_REPLICATES):
+    for replicate in range(n_replicates):
         kept = np.random.default_rng(replicate).random(len(points)) >= DROPPED
         cores = _cores(graph, kept, fewer) if kept.sum() > 1 else labels
         found = _surroundings(points, sparse, cores, fewer.min_cluster_size)
         agreed += _as_named_in(labels, found.labels) == labels
-    return (agreed / N_REPLICATES).astype(np.float32)
+    return (agreed / n_replicates).astype(np.float32)
 
 
 def _as_named_in(labels: LabelArray, found: LabelArray) -> LabelArray:

@@ -77,9 +77,7 @@ def flat_clusters(
     density-based cluster selection (2020), for epsilon. With `max_share` 1 the results are those of hdbscan 0.8.44,
     except where distances tie.
     """
-    edges = tree[np.lexsort((tree[:, 1], tree[:, 0], tree[:, 2]))]
-    merges, sizes = _merged(edges[:, 0].astype(np.int64), edges[:, 1].astype(np.int64))
-    condensed = _condensed(merges, sizes, np.ascontiguousarray(edges[:, 2]), min_cluster_size)
+    condensed = _condensed(*merges_of(tree), min_cluster_size)
     most = int(max_share * condensed.size[0])
     chosen = _lasting(condensed, most) if selection == "eom" else _leaves(condensed)
     if epsilon > 0.0:
@@ -91,6 +89,13 @@ def flat_clusters(
     strengths = np.where(labels >= 0, _share(np.minimum(condensed.density, ends), ends), 0.0)
     densest = below[condensed.cluster]
     return labels, strengths, _share(densest - condensed.density, densest)
+
+
+def merges_of(tree: Reals) -> tuple[Indices, Indices, Reals]:
+    """Return the merges (n - 1, 2) of a spanning tree, shortest edge first, node sizes (2 n - 1,), lengths (n - 1,)."""
+    edges = tree[np.lexsort((tree[:, 1], tree[:, 0], tree[:, 2]))]
+    merges, sizes = _merged(edges[:, 0].astype(np.int64), edges[:, 1].astype(np.int64))
+    return merges, sizes, np.ascontiguousarray(edges[:, 2])
 
 
 def _share(part: Reals, whole: Reals) -> Reals:
