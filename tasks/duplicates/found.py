@@ -52,9 +52,16 @@ class Found:
 
     @property
     def crowd(self) -> Crowd:
-        """The documents of which duplicates may be missing."""
-        pairs = self.pairs.at_least(self.threshold) if self.are_nearest else self.pairs
-        return Crowd.of(pairs, self.max_partners, self.compare, self.threshold)
+        """The documents of which duplicates may be missing.
+
+        A document of a crowd whose stored pairs are all less similar than duplicates has none that is missing: its most
+        similar pairs were stored.
+        """
+        similar = self.pairs.at_least(self.threshold)
+        crowd = Crowd.of(
+            similar if self.are_nearest else self.pairs, self.max_partners, self.compare, self.threshold
+        )
+        return replace(crowd, rows=crowd.rows[np.isin(crowd.rows, similar.rows)])
 
     def told_apart(self, first: RowArray, pairs: Pairs) -> Found:
         """Return the result with another first document of some: no duplicates, although their vectors are equal."""

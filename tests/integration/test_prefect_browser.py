@@ -123,7 +123,7 @@ def test_the_form_that_starts_a_run(browser: Any, prefect_server: PrefectServer,
         "graph", "hdbscan", "kmeans", "diffusion", "parallel_umap", "umap", "pca", "sentence-transformers", "static",
         "precomputed",
     ]  # fmt: skip
-    described = ["Smallest topic, in documents. [2 to 10000000]", "Where the documents come from"]
+    described = ["Smallest topic, in documents; or auto", "[2 to 10000000]", "Where the documents come from"]
     shown = read(browser, page, [*sections, *tabs, *described], "form")
     for definition in schema["definitions"].values():  # those of other tabs are not on the page
         for field in definition["properties"].values():

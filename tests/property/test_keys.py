@@ -125,8 +125,8 @@ def grouped(config: AnyDeduplicate, documents: str) -> Recipe:
     return duplicates.deduplicate(config, documents, pairs)
 
 
-BESIDE_ANOTHER = {"keep_column"}
-"""Fields that have a value only beside a certain one of another field; compared below."""
+BESIDE_ANOTHER = {"keep_column", "topics", "about"}
+"""Fields that have a value only beside a certain one of another field; compared below, and in test_sizes.py."""
 
 CHOSEN_BY = {"threshold", "jaccard_threshold"}
 """Fields that choose among the pairs that were found: of the key of the duplicates, not of that of the pairs."""
