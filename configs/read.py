@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.paths import absolute_paths
-from topicflow.configs.sections.secrets import HIDDEN, holds_credentials, shown
+from topicflow.configs.secrets import HIDDEN, holds_credentials, shown
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 

@@ -13,9 +13,9 @@ from topicflow.configs.flows.names import FLOWS
 from topicflow.configs.flows.serving import RetentionConfig, ServeConfig
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.read import apply_override, load_config, parse_config
+from topicflow.configs.secrets import PATTERN, holds_credentials
 from topicflow.configs.sections.base import Section
 from topicflow.configs.sections.load import LoadConfig
-from topicflow.configs.sections.secrets import PATTERN, holds_credentials
 
 PASSWORD = "hunter2-swordfish"
 SECRET = [
