@@ -16,7 +16,8 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
-from topicflow.tasks.report.report import METRICS, pack, shorten, take_texts
+from topicflow.tasks.report.figures import METRICS
+from topicflow.tasks.report.points import pack, shorten, take_texts
 from topicflow.tasks.report.report_page import RUN_PLACE, data_block, policy, read_part
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.sweeps import recipes

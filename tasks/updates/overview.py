@@ -20,7 +20,8 @@ from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
-from topicflow.tasks.report.report import pack, report_blocks
+from topicflow.tasks.report.points import pack
+from topicflow.tasks.report.report import report_blocks
 from topicflow.tasks.report.report_page import build_page
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, canonical_json, digest
 from topicflow.tasks.topics.evaluate import PART_ROWS, known_classes, measure, read_keywords

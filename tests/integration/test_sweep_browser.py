@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from topicflow.tasks.report.report import pack
+from topicflow.tasks.report.points import pack
 from topicflow.tasks.report.report_page import finish_report
 from topicflow.tasks.sweeps.page import LABELS, build_page, rule_of
 

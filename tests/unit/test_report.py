@@ -25,21 +25,11 @@ from topicflow.tasks.duplicates.deduplicate import WAYS
 from topicflow.tasks.duplicates.report_duplicates import COUNTS
 from topicflow.tasks.errors import ArtifactError
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.report import report as report_module
-from topicflow.tasks.report.report import (
-    MAX_BINS,
-    MAX_SIMILAR,
-    METRICS,
-    Shown,
-    metric_entries,
-    point_block,
-    report,
-    sample_rows,
-    shorten,
-    take_texts,
-    topic_similarity,
-    topics_over_time,
-)
+from topicflow.tasks.report import points
+from topicflow.tasks.report.figures import MAX_SIMILAR, METRICS, metric_entries, topic_similarity
+from topicflow.tasks.report.over_time import MAX_BINS, topics_over_time
+from topicflow.tasks.report.points import point_block, sample_rows, shorten, take_texts
+from topicflow.tasks.report.report import Shown, report
 from topicflow.tasks.report.report_page import (
     PACKAGE_FILES,
     RUN_PLACE,
@@ -198,7 +188,7 @@ def test_texts_come_in_the_order_of_the_rows() -> None:
 def test_texts_are_taken_from_all_parts_and_none_if_none_are_wanted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(report_module, "PART_ROWS", 7)
+    monkeypatch.setattr(points, "PART_ROWS", 7)
     frame = pl.LazyFrame(
         {"doc_id": range(100), "text": [f"t{i}" for i in range(100)], "label": ["a", None] * 50}
     )
