@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from topicflow.configs.sections.base import IsPath
+from topicflow.configs.fields.base import IsPath
 
 WORK_FOLDER = "TOPICFLOW_WORK_FOLDER"
 """Environment variable: the folder that relative paths of a config without a file are relative to."""

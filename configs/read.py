@@ -17,9 +17,9 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from topicflow.configs.fields.secrets import HIDDEN, holds_credentials, shown
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.paths import absolute_paths
-from topicflow.configs.secrets import HIDDEN, holds_credentials, shown
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from topicflow.configs.sections.base import Section
+from topicflow.configs.fields.base import Section
 from topicflow.configs.sections.runtime import RuntimeConfig
 
 

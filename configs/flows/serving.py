@@ -7,8 +7,8 @@ from zoneinfo import available_timezones
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from topicflow.configs.fields.base import IsPath, Section
 from topicflow.configs.flows.base import RunName
-from topicflow.configs.sections.base import IsPath, Section
 
 
 def _known_zone(value: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from topicflow.configs.sections.base import IsPath, Section
+from topicflow.configs.fields.base import IsPath, Section
 
 
 class LabelsConfig(Section):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
-from topicflow.configs.sections.base import AnyOf, IsPath, Section, method_or
+from topicflow.configs.fields.base import AnyOf, IsPath, Section, method_or
 
 TopicShare = Annotated[
     float,

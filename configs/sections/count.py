@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator, model_validator
 
-from topicflow.configs.sections.base import Section
+from topicflow.configs.fields.base import Section
 
 
 class CountConfig(Section):

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, Tag, model_validator
 
-from topicflow.configs.sections.base import AnyOf, IsPath, Section, method_or
-from topicflow.configs.sections.server import HOW_A_SERVER_IS_ASKED, ServerSection
+from topicflow.configs.fields.base import AnyOf, IsPath, Section, method_or
+from topicflow.configs.fields.server import HOW_A_SERVER_IS_ASKED, ServerSection
 
 
 class SentenceTransformersEmbed(Section):

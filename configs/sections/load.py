@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from topicflow.configs.sections.base import IsPath, Section
+from topicflow.configs.fields.base import IsPath, Section
 
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 """Pattern of the names of environment variables."""

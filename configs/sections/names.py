@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from topicflow.configs.sections.server import HOW_A_SERVER_IS_ASKED, ServerSection
+from topicflow.configs.fields.server import HOW_A_SERVER_IS_ASKED, ServerSection
 
 
 class NamesConfig(ServerSection):

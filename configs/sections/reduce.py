@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, Tag
 
-from topicflow.configs.sections.base import AnyOf, Section, method_or
+from topicflow.configs.fields.base import AnyOf, Section, method_or
 
 
 class DiffusionReduce(Section):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from topicflow.configs.sections.base import IsPath, Section
+from topicflow.configs.fields.base import IsPath, Section
 
 
 class RuntimeConfig(Section):

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from topicflow.configs.sections.base import Section
+from topicflow.configs.fields.base import Section
 
 Value = bool | int | float | str
 """A value of a key in a config."""

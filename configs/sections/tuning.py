@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, Tag, field_validator
 
-from topicflow.configs.sections.base import AnyOf, IsPath, Section, method_or
+from topicflow.configs.fields.base import AnyOf, IsPath, Section, method_or
 
 
 class ClassExamples(Section):

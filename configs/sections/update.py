@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from topicflow.configs.sections.base import Section
+from topicflow.configs.fields.base import Section
 
 
 class NewDocumentsConfig(Section):

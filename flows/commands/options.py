@@ -10,10 +10,10 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from topicflow.configs.fields.base import Section
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.paths import in_work_folder
 from topicflow.configs.read import load_config, parse_config
-from topicflow.configs.sections.base import Section
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.errors import ConfigError
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from topicflow.configs.sections.server import ServerSection
+from topicflow.configs.fields.server import ServerSection
 from topicflow.tasks.errors import ConfigError
 
 

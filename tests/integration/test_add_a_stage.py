@@ -106,27 +106,27 @@ def test_the_new_stage_is_computed_then_cached(
     for _ in range(2):
         record = json.loads(run_in(copy, *command, cwd=tmp_path, **prefect_server.environment))
         states.append({stage["stage"]: stage["state"] for stage in record["stages"]})
-    assert list(states[0])[6:9] == ["count", "measure", "label"]
-    assert (states[0]["measure"], set(states[1].values())) == ("computed", {"cached"})
+    assert list(states[0])[6:9] == ["count", "lengths", "label"]
+    assert (states[0]["lengths"], set(states[1].values())) == ("computed", {"cached"})
     assert (tmp_path / "runs/trial/latest/lengths.parquet").exists()
 
-    changed = ("topicflow.flows.commands.cli", "plan", config, "--set", "measure.unit=characters")
+    changed = ("topicflow.flows.commands.cli", "plan", config, "--set", "lengths.unit=characters")
     planned = run_in(copy, *changed, cwd=tmp_path)
-    assert "measure    compute  config changed: unit words -> characters" in planned.splitlines()
+    assert "lengths    compute  config changed: unit words -> characters" in planned.splitlines()
     assert planned.count("compute  ") == 1
 
 
 def test_the_guard_asks_for_a_record_and_the_new_test_passes(copy: Path) -> None:
     run_in(copy, "tests.record_stage_code")
     recorded = json.loads((copy / "tests/unit/stage_code.json").read_text())
-    assert recorded["measure"]["version"] == 1
+    assert recorded["lengths"]["version"] == 1
     own = json.loads((ROOT / "tests/unit/stage_code.json").read_text())
     assert {stage for stage in own if recorded[stage] != own[stage]} == set()
-    tests = ("tests/unit/test_measure.py", "tests/unit/test_structure.py")
-    said = run_in(copy, "pytest", "-p", "no:cacheprovider", "-k", "measure", "-v", *tests)
-    assert said.count("test_measure.py::") == 2
+    tests = ("tests/unit/test_lengths.py", "tests/unit/test_structure.py")
+    said = run_in(copy, "pytest", "-p", "no:cacheprovider", "-k", "lengths", "-v", *tests)
+    assert said.count("test_lengths.py::") == 2
     passed = [line for line in said.splitlines() if "PASSED" in line]
-    for test in ("test_imports_go_down[tasks.topics.measure-", "has_a_new_version[measure]"):
+    for test in ("test_imports_go_down[tasks.topics.lengths-", "has_a_new_version[lengths]"):
         assert any(test in line for line in passed)
 
 

@@ -9,12 +9,12 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from tests.commands import Outcome
+from topicflow.configs.fields.base import Section
+from topicflow.configs.fields.secrets import PATTERN, holds_credentials
 from topicflow.configs.flows.names import FLOWS
 from topicflow.configs.flows.serving import RetentionConfig, ServeConfig
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.read import apply_override, load_config, parse_config
-from topicflow.configs.secrets import PATTERN, holds_credentials
-from topicflow.configs.sections.base import Section
 from topicflow.configs.sections.load import LoadConfig
 
 PASSWORD = "hunter2-swordfish"

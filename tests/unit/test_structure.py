@@ -51,6 +51,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("configs",),
     ("configs.flows",),
     ("configs.sections",),
+    ("configs.fields",),
 )
 """Every folder of the product, from the top down: a file imports from its own folder and from lower levels."""
 

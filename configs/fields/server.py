@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from topicflow.configs.sections.base import Section, without_credentials
+from topicflow.configs.fields.base import Section, without_credentials
 
 
 class ServerSection(Section):

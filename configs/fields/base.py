@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Discriminator, GetJsonSchemaHandler, field_validator
 from pydantic_core import CoreSchema
 
-from topicflow.configs.secrets import PATTERN, holds_credentials
+from topicflow.configs.fields.secrets import PATTERN, holds_credentials
 
 
 @dataclass(frozen=True)
