@@ -48,10 +48,8 @@ def losses(
     if n_empty := source.get("n_empty"):
         rows = source.get("empty_rows", [])
         shown = ", ".join(f"{row:,}" for row in rows) + (", …" if n_empty > len(rows) else "")
-        found.append(
-            f"{_of(n_empty, source.get('n_input_rows'), 'row')} without text: left out"
-            f"{f' (row {shown}, counted from 0)' if rows else ''}."
-        )
+        which = f" ({'row' if n_empty == 1 else 'rows'} {shown}, counted from 0)" if rows else ""
+        found.append(f"{_of(n_empty, source.get('n_input_rows'), 'row')} without text: left out{which}.")
     if n_cleaned := source.get("n_cleaned_away"):
         found.append(f"{_of(n_cleaned, n_empty, 'row')} of these had text only before load.clean removed it.")
     if n_dates := source.get("n_implausible_dates"):

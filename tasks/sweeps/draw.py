@@ -92,7 +92,9 @@ def figures_of(
     rows = drawn_rows(corpus.embeddings.rows, draw)
     labels, points = np.asarray(store.array(made[2], "labels")), store.array(made[1], "reduced")
     counts, words = read_counts(store, corpus.counts)
-    topic_words = weigh_words(counts[rows], words, labels, config.label)
+    drawn = counts[rows]
+    there = np.unique(drawn.indices)  # some words are only in documents that were not drawn
+    topic_words = weigh_words(drawn[:, there], [words[column] for column in there], labels, config.label)
     keywords = [[word for word, _ in topic] for topic in topic_words.candidates(config.label.top_n_words)]
     classes = read_classes(store, corpus.documents)
     texts = drawn_texts(store, corpus.documents, rows)

@@ -143,7 +143,7 @@ def test_some_texts_are_null_or_blank(topicflow: Topicflow, tmp_path: Path) -> N
     rows = table(30).with_columns(text=pl.Series([*texts(27), None, "", " \n"]))
     outcome = topicflow("run", write_table(tmp_path, rows), "--json")
     assert outcome.code == 0
-    assert outcome.errors == ["note: 3 of 30 rows without text: left out."]
+    assert outcome.errors == ["note: 3 of 30 rows without text: left out (rows 27, 28, 29, counted from 0)."]
     source = outcome.record["source"]
     assert (source["n_input_rows"], source["n_empty"], source["n_documents"]) == (30, 3, 27)
 
@@ -288,7 +288,7 @@ def test_an_error_that_nobody_foresaw_names_its_log(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("first line\nsecond line")
 
-    monkeypatch.setattr("topicflow.tasks.topics.cluster.cluster_points", broken)
+    monkeypatch.setattr("topicflow.tasks.topics.cluster.settle_topics", broken)
     outcome = topicflow("run", write_corpus(tmp_path, corpus))
     assert_refused(outcome, 1, "ZeroDivisionError: first line (not foreseen", "run.log")
     log = Path(outcome.errors[0].partition("the traceback is in ")[2].rstrip(")"))

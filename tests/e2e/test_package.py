@@ -155,6 +155,7 @@ def test_every_command_runs_beside_hostile_modules(folder: Path, prefect_server:
     assert not any("imported" in outcome.err for outcome in ended.values())
 
 
+@pytest.mark.slow
 def test_serve_runs_beside_hostile_modules(folder: Path, prefect_server: PrefectServer) -> None:
     (folder / "serve.toml").write_text('[[schedules]]\nname = "often"\nconfig = "config.toml"\nevery_s = 2\n')
     with (folder / "said").open("w") as said:

@@ -151,6 +151,7 @@ def test_a_kill_loses_only_the_current_part(
     assert contents(config.parent / "store") == contents(config.parent / "alone")
 
 
+@pytest.mark.slow
 def test_two_workers_make_the_artifacts_of_threads_bit_for_bit(
     config: Path, cluster: Cluster, topicflow: Topicflow, made: list[str]
 ) -> None:

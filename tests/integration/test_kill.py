@@ -26,7 +26,17 @@ def commands(
         yield process
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.flow for case in CASES])
+SLICE = {"topic_model", "train_classifier", "build_index"}
+"""Flows in the suite; all of them are in `make test-slow`."""
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.flow, marks=[] if case.flow in SLICE else pytest.mark.slow)
+        for case in CASES
+    ],
+)
 def test_a_slice_of_the_campaign(case: KillCase, commands: ForkedCommands, tmp_path: Path) -> None:
     found = Campaign(case, tmp_path, commands).try_kill(seed=0, number=0)
     assert found.faults == {}, found.moment

@@ -27,7 +27,7 @@ SECTIONS = {
     "index": "",
     "update": '[reduce]\nmethod = "pca"\n[map]\nn_epochs = 5\n[cluster]\nmethod = "kmeans"\nn_clusters = 3\n',
 }
-EMPTY = "3 of 103 rows without text: left out."
+EMPTY = "3 of 103 rows without text: left out (rows 100, 101, 102, counted from 0)."
 CUT = (
     "documents are longer than the 16 tokens that the encoder reads; the rest of them is not in the vectors."
 )

@@ -159,9 +159,9 @@ LAYOUT_SHIFTS = """
 
 
 def least_shift(browser: Any, page: Path) -> float:
-    """Return how much moved in the calmer of two visits: a page that moves does so each time, a cold browser once."""
-    shifts = []
-    for _ in range(2):
+    """Return how much moved in the calmest of four visits: a page that moves does so each time, a busy machine sometimes."""
+    shifts: list[float] = []
+    while len(shifts) < 2 or (min(shifts) >= 0.05 and len(shifts) < 4):
         visit(browser, page)
         shifts.append(float(browser.execute_async_script(LAYOUT_SHIFTS)))
     return min(shifts)

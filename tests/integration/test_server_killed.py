@@ -67,6 +67,7 @@ def assert_published(folder: Path, code: int, lines: list[str]) -> None:
     assert [line for line in lines if "Traceback" in line or "ERROR" in line] == []
 
 
+@pytest.mark.slow
 def test_the_server_of_a_team(config: Path, tmp_path: Path, own_server: PrefectServer) -> None:
     process = started(command("run", config), tmp_path, halting(tmp_path, **own_server.environment))
     code, out, lines = ended(process, tmp_path, killed(own_server))
@@ -79,6 +80,7 @@ def test_the_server_of_a_team(config: Path, tmp_path: Path, own_server: PrefectS
     assert "Prefect's server does not answer" in (tmp_path / "runs/trial/latest/run.log").read_text()
 
 
+@pytest.mark.slow
 def test_the_server_of_a_team_where_the_work_fails_too(
     config: Path, tmp_path: Path, own_server: PrefectServer
 ) -> None:

@@ -104,7 +104,7 @@ def test_flows_without_a_plan_are_one_line(topicflow: Command, tmp_path: Path, f
     assert (outcome.code, outcome.out) == (2, "")
     (line,) = outcome.errors
     assert line.startswith(
-        f"error: --flow {flow}: there are plans of topic_model, deduplicate, build_index; "
+        f"error: --flow {flow}: there are plans of topic_model, deduplicate, build_index, sweep; "
     )
 
 

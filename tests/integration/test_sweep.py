@@ -195,6 +195,7 @@ def is_running(process: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_the_settings_are_fitted_by_the_workers_of_a_cluster(
     swept: Path, tmp_path: Path, topicflow: Run, cluster: Cluster
 ) -> None:

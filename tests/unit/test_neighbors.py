@@ -151,7 +151,7 @@ def test_recall_by_hand() -> None:
 DESCENTS = {"descent": descent_neighbors, "pynndescent": pynndescent_neighbors}
 
 
-@pytest.mark.parametrize("method", DESCENTS)
+@pytest.mark.parametrize("method", ["descent", pytest.param("pynndescent", marks=pytest.mark.slow)])
 def test_descent_finds_nine_of_ten_and_records_what_it_found(method: str) -> None:
     vectors = clumps()
     config = NeighborsConfig(method=method, n_neighbors=10)

@@ -110,7 +110,7 @@ def test_rows_without_text_and_dates_that_are_none_are_named() -> None:
         "n_implausible_dates": 1, "implausible_date": "1970-01-01", "n_documents": 143,
     }  # fmt: skip
     assert losses("topic_model", source, {}) == [
-        "7 of 150 rows without text: left out (row 3, 17, 40, 41, 1,042, …, counted from 0).",
+        "7 of 150 rows without text: left out (rows 3, 17, 40, 41, 1,042, …, counted from 0).",
         "2 of 7 rows of these had text only before load.clean removed it.",
         "1 of 143 dates stand for no date, such as 1970-01-01: left out of the charts.",
     ]
