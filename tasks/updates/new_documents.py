@@ -194,6 +194,7 @@ def _summary(
         "n_new": n_new,
         "n_input_rows": sieve.counts["rows"],
         **{f"n_{name}": sieve.counts[name] for name in ("empty", "known", "early", "later", "late")},
+        "empty_rows": sieve.empty_rows,
         "watermark": sieve.highest,
         "date_orders": sieve.found_orders,
         "clock_went_back": bool(sieve.counts["late"] and sieve.counts["late"] == sieve.n_inside),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.update import NewDocumentsConfig
 from topicflow.tasks.documents.identity import Digests, KnownDocuments, digests_of_ids, digests_of_texts
-from topicflow.tasks.documents.load import Occurrences, times_of
+from topicflow.tasks.documents.load import SHOWN_ROWS, Occurrences, times_of
 from topicflow.tasks.documents.sources import Source
 from topicflow.tasks.documents.texts import is_filled, texts_of
 from topicflow.tasks.documents.timestamps import Order
@@ -52,6 +52,7 @@ class Sieve:
     counts: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("rows", "empty", "known", "early", "later", "late"), 0)
     )
+    empty_rows: list[int] = field(default_factory=list)
     identities: list[Digests] = field(default_factory=list)
     texts: list[Digests] = field(default_factory=list)
     _seen: Occurrences = field(default_factory=Occurrences)
@@ -110,6 +111,8 @@ class Sieve:
             ("empty", ~written), ("known", written & ~unknown), ("early", early), ("later", later), ("late", late),
         ):  # fmt: skip
             self.counts[name] += int(found.sum())
+        self.empty_rows += (self.counts["rows"] + np.flatnonzero(~written)).tolist()
+        del self.empty_rows[SHOWN_ROWS:]
         self.counts["rows"] += rows.height
         self.identities.append(identities[taken])
         self.texts.append(text_digests(texts.filter(taken))[:, 0])

@@ -131,7 +131,7 @@ def test_the_store(topicflow: Topicflow) -> None:
 def test_help_on_the_config(topicflow: Topicflow) -> None:
     said = good(topicflow("config", "explain", "cluster.min"))
     assert "cluster.min_cluster_size: integer 2..10000000 | 'auto' (default: 15)" in said
-    assert "Smallest topic, in documents." in said
+    assert "Smallest topic, in documents; or auto" in said
 
 
 @pytest.mark.skipif(
