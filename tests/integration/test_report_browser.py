@@ -159,7 +159,7 @@ LAYOUT_SHIFTS = """
 
 
 def least_shift(browser: Any, page: Path) -> float:
-    """Return how much moved in the calmest of a few visits: a page that moves does so each time, a machine sometimes."""
+    """Return how much moved in the calmest of some visits: a page that moves does so each time."""
     shifts: list[float] = []
     while len(shifts) < 2 or (min(shifts) >= 0.05 and len(shifts) < 4):
         visit(browser, page)
