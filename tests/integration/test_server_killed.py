@@ -115,6 +115,7 @@ def temporary_server_of(pid: int) -> int:
     raise AssertionError("no server")
 
 
+@pytest.mark.slow
 def test_the_server_of_a_deployed_run(config: Path, tmp_path: Path, own_server: PrefectServer) -> None:
     """The process that a worker starts ends alone; nothing in it keeps asking the server."""
     environment = clean_environment(**own_server.environment)

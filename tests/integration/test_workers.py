@@ -102,6 +102,7 @@ def on_dask(config: Path, address: str, store: str) -> list[object]:
     return ["run", config, "--store", config.parent / store, *engine, "--json"]
 
 
+@pytest.mark.slow
 def test_the_same_artifacts_as_on_threads_bit_for_bit(
     config: Path, cluster: Cluster, topicflow: Callable[..., Outcome], prefect_server: PrefectServer
 ) -> None:

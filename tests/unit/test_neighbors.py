@@ -149,9 +149,10 @@ def test_recall_by_hand() -> None:
 # --- descent; pynndescent takes some seconds to compile ---
 
 DESCENTS = {"descent": descent_neighbors, "pynndescent": pynndescent_neighbors}
+METHODS = ["descent", pytest.param("pynndescent", marks=pytest.mark.slow)]  # it compiles for half a minute
 
 
-@pytest.mark.parametrize("method", ["descent", pytest.param("pynndescent", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("method", METHODS)
 def test_descent_finds_nine_of_ten_and_records_what_it_found(method: str) -> None:
     vectors = clumps()
     config = NeighborsConfig(method=method, n_neighbors=10)
@@ -175,7 +176,7 @@ def test_descent_finds_95_of_100_among_many_cells() -> None:
     assert (distances >= exact_distances - 1e-6).all()
 
 
-@pytest.mark.parametrize("method", DESCENTS)
+@pytest.mark.parametrize("method", METHODS)
 def test_descent_is_the_same_on_one_thread_and_two_and_differs_by_seed(method: str) -> None:
     vectors = sphere(9000, dim=48)  # hard enough that the descent misses some, two blocks of rows
     vectors = vectors if method == "descent" else vectors[:600]
@@ -185,14 +186,14 @@ def test_descent_is_the_same_on_one_thread_and_two_and_differs_by_seed(method: s
     assert (DESCENTS[method](vectors, 10, 2, 2)[0] != two[0]).any()
 
 
-@pytest.mark.parametrize("method", DESCENTS)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("n_copies", [2, 50])
 def test_descent_among_copies(n_copies: int, method: str) -> None:
     vectors = np.repeat(sphere(120 // n_copies), n_copies, axis=0)
     check_graph(*DESCENTS[method](vectors, 10, 1), n=len(vectors), k=10)
 
 
-@pytest.mark.parametrize("method", DESCENTS)
+@pytest.mark.parametrize("method", METHODS)
 def test_descent_among_equal_vectors(method: str) -> None:
     check_graph(*DESCENTS[method](np.repeat(sphere(1), 100, axis=0), 10, 1), n=100, k=10)
 
@@ -215,7 +216,7 @@ def test_a_crowd_of_all_but_equal_vectors_is_cut_into_pieces(monkeypatch: pytest
     assert sum(asked) <= 20_500 * 3 * descent.CELL_ROWS * 8  # uncut, 20,000 x 20,000
 
 
-@pytest.mark.parametrize("method", DESCENTS)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("n", [11, 13, 30])
 def test_descent_with_hardly_more_rows_than_neighbours(n: int, method: str) -> None:
     check_graph(*DESCENTS[method](sphere(n), 10, 1), n=n, k=10)
@@ -266,7 +267,7 @@ def test_cells_hold_each_item_once_and_large_ones_are_cut() -> None:
 # --- the stage ---
 
 
-@pytest.mark.parametrize("method", ["auto", "exact", "descent", "pynndescent"])
+@pytest.mark.parametrize("method", ["auto", "exact", *METHODS])
 @pytest.mark.parametrize("n", [1, 2, 14, 15])
 def test_fewer_documents_than_neighbours(n: int, method: str) -> None:
     graph = find_neighbors(sphere(n), NeighborsConfig(method=method), 1, RUNTIME)
