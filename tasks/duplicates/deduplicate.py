@@ -37,7 +37,7 @@ from topicflow.tasks.core.duplicates.pairs import Pairs, union
 from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.duplicates import recipes
 from topicflow.tasks.duplicates.found import Found, compared, read_found, vectors_of, with_crowds
-from topicflow.tasks.duplicates.recall import measured_recall
+from topicflow.tasks.duplicates.recall import missed_in_sample, recall_of
 from topicflow.tasks.duplicates.similar_vectors import read_plan
 from topicflow.tasks.duplicates.whole_texts import (
     SAME_TO_THE_END,
@@ -350,17 +350,15 @@ def _recall(
     config: VectorMatchConfig,
 ) -> dict[str, Any]:
     """Return how pairs of vectors were searched, and the measured recall of duplicates."""
-    store = context.store
-    meta, plan = store.meta(pairs), read_plan(store.meta(pairs))
+    meta, plan = context.store.meta(pairs), read_plan(context.store.meta(pairs))
+    kept = order[duplicates.kept[order]]
+    missed = missed_in_sample(context, vectors_of(context.store, pairs), found, kept, config.recall_sample)
+    n_found = int((duplicates.way == WAYS.index("embedding")).sum())
     return {
         "search": meta["search"],
         "recall_expected": 1.0 if plan is None else plan.recall(found.threshold),
-        **measured_recall(
-            vectors_of(store, pairs), found.first, duplicates.kept, order, found.threshold,
-            int((duplicates.way == WAYS.index("embedding")).sum()), config.recall_sample, context.seed,
-            context.runtime.n_threads,
-        ),
-    }  # fmt: skip
+        **recall_of(n_found, len(kept), *missed),
+    }
 
 
 # --- the kept documents -------------------------------------------------------------------------------------

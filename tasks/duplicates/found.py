@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -113,11 +114,14 @@ def by_vectors(corpora: TwoCorpora) -> Compare:
 
 def by_words(store: ArtifactStore, corpora: Sequence[tuple[str, str]]) -> Compare:
     """Return the function that compares documents by their phrases; `corpora` are the artifacts of these."""
+    opened = functools.cache(
+        lambda: open_sets(store, tuple(ArtifactRef(*each, "similar_texts") for each in corpora))
+    )  # two corpora are copied into one array, and only crowds need it
 
     def compare(row: int, others: RowArray) -> FloatArray:
         from topicflow.tasks.core.duplicates.shingle_kernels import set_similarities
 
-        _, shingles, ranges = open_sets(store, tuple(ArtifactRef(*each, "similar_texts") for each in corpora))
+        _, shingles, ranges = opened()
         similarities = np.empty(len(others), np.float32)
         set_similarities(shingles, ranges, row, others, similarities)
         return similarities

@@ -13,6 +13,7 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.duplicates.exact_pairs import exact_pairs
 from topicflow.tasks.core.duplicates.hashed_pairs import TwoCorpora, equal_firsts
 from topicflow.tasks.core.vectors.blocks import workers
+from topicflow.tasks.duplicates import found as found_module
 from topicflow.tasks.duplicates.deduplicate import deduplicate, duplicates_of, find_duplicates
 from topicflow.tasks.duplicates.found import Found, by_vectors, with_crowds
 from topicflow.tasks.duplicates.similar_texts import similar_texts
@@ -137,6 +138,16 @@ def test_one_document_of_a_crowd_is_kept(store: ArtifactStore, config: Any) -> N
         assert (figures["recall"], figures["recall_missed"]) == (1.0, 0)
     if "kept_at" in figures:
         assert figures["kept_at"][0]["n_kept"] == 1
+
+
+def test_the_sets_of_a_crowd_are_opened_once(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    real = found_module.open_sets
+    monkeypatch.setattr(found_module, "open_sets", lambda *given: (opened.append(1), real(*given))[1])
+    config = MinhashDeduplicate(method="minhash", jaccard_max_partners=5, jaccard_threshold=0.99)
+    vectors = crowded(400, 0)
+    assert Crowded(store, FORM, vectors).figures(config)["n_kept"] == 400
+    assert opened == [1]
 
 
 def test_the_recall_counts_kept_documents_that_are_duplicates(

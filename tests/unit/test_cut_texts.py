@@ -65,6 +65,7 @@ def test_long_texts_that_begin_alike_and_end_otherwise_are_both_kept(
     assert {name: figures[name] for name in ("n_cut", "max_tokens", "n_apart_by_whole_texts", "n_by_beginning")} == {
         "n_cut": 3, "max_tokens": 32, "n_apart_by_whole_texts": 1, "n_by_beginning": 1,
     }  # fmt: skip
+    assert (figures["recall"], figures["recall_missed"]) == (1.0, 0)  # both are rightly kept
 
 
 def test_texts_of_one_vector_that_were_read_to_the_end_are_duplicates(store: ArtifactStore) -> None:

@@ -79,11 +79,9 @@ def missing_pairs(
     that no earlier one is similar to. Besides the pairs it needs 12 bytes for each row.
     """
     found: list[list[Pairs]] = [[no_pairs()] for _ in crowds]
-    taken = np.zeros(
-        len(first), bool
-    )  # rows with a duplicate in the base corpus, kept rows, and their duplicates
-    taken[:n_base] = True
-    taken |= first < n_base
+    taken = (
+        first < n_base
+    )  # rows with a duplicate in the base corpus; then also kept rows and their duplicates
     across = (pairs.rows[:, 0] < n_base) & (pairs.rows[:, 1] >= n_base)
     taken[pairs.rows[across, 1]] = True
     for crowd, parts in zip(crowds, found, strict=True):
