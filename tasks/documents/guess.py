@@ -34,7 +34,7 @@ from topicflow.tasks.documents.guess_columns import (
 )
 from topicflow.tasks.documents.nested import fields_of
 from topicflow.tasks.documents.sources import Source, open_source
-from topicflow.tasks.documents.texts import is_filled, texts_of
+from topicflow.tasks.documents.texts import EmptyRows, is_filled, shown_rows, texts_of
 from topicflow.tasks.documents.timestamps import FIRST, FoundOrder, Timestamps
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.store.digests import text_digests
@@ -313,27 +313,21 @@ class _Whole:
     dates: FoundOrder | None = None
     implausible: str = ""
     notes: tuple[str, ...] = ()
-    empty_rows: list[int] = field(default_factory=list)
-    n_empty: int = 0
+    empty: EmptyRows = field(default_factory=EmptyRows)
     found: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
 
     @property
     def empty_reasons(self) -> list[str]:
         """A sentence about rows without text, if there are any."""
-        if not self.n_empty:
+        if not self.empty.n:
             return []
-        rows = ", ".join(f"{row:,}" for row in self.empty_rows) + (
-            ", …" if self.n_empty > len(self.empty_rows) else ""
-        )
-        return [f"empty: {self.n_empty:,} of {self.n_rows:,} rows have no text and are left out (row {rows})"]
+        rows = shown_rows(self.empty.n, self.empty.first)
+        return [f"empty: {self.empty.n:,} of {self.n_rows:,} rows have no text and are left out ({rows})"]
 
     def add(self, chunk: pl.DataFrame, config: LoadConfig) -> None:
         """Count what the texts of the next rows contain."""
         texts = texts_of(chunk, config)
-        empty = ~is_filled(texts)
-        numbers = np.flatnonzero(empty.to_numpy()) + self.n_rows
-        self.empty_rows += numbers[: max(0, 5 - len(self.empty_rows))].tolist()
-        self.n_empty += len(numbers)
+        self.empty.add(self.n_rows, (~is_filled(texts)).to_numpy())
         for kind in KINDS:
             self.found[kind] += int(texts.str.contains(FOUND_BY[kind]).sum())
 
@@ -374,7 +368,7 @@ def _times(source: Source, column: str | None) -> Timestamps:
 
 def _cleaning(whole: _Whole) -> tuple[tuple[str, ...], list[str]]:
     """Return what to remove from the texts, and a sentence about each kind that is there."""
-    n_texts = max(1, whole.n_rows - whole.n_empty)
+    n_texts = max(1, whole.n_rows - whole.empty.n)
     shares = {kind: whole.found[kind] / n_texts for kind in KINDS}
     kinds = tuple(kind for kind in KINDS if shares[kind] >= _CLEAN_FROM[kind])
     return kinds, [

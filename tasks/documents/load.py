@@ -31,7 +31,7 @@ from topicflow.tasks.documents.sources import (
     fingerprint,
     open_source,
 )
-from topicflow.tasks.documents.texts import is_filled, join_texts, text_columns, texts_of
+from topicflow.tasks.documents.texts import EmptyRows, is_filled, join_texts, text_columns, texts_of
 from topicflow.tasks.documents.timestamps import Order, Timestamps
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
@@ -41,9 +41,6 @@ from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter, canonical_json
 from topicflow.tasks.store.digests import text_digests
 from topicflow.tasks.store.resources import measured
-
-SHOWN_ROWS = 5
-"""Numbers of the first rows without text that the record keeps."""
 
 PART_ROWS = 20_000
 """Input rows of a part. Constant, because settings in `runtime` must not change an artifact's bytes."""
@@ -230,11 +227,10 @@ class DocumentParts:
     source: Source
     timestamps: Timestamps | None = None
     n_input_rows: int = 0
-    n_empty: int = 0
     n_replaced: int = 0
     n_documents: int = 0
     n_cleaned_away: int = 0
-    empty_rows: list[int] = field(default_factory=list)
+    empty: EmptyRows = field(default_factory=EmptyRows)
     own_columns: tuple[str, ...] = ()
     occurrences: Occurrences = field(default_factory=Occurrences)
     texts: hashlib.blake2b = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
@@ -263,10 +259,10 @@ class DocumentParts:
         numbers = np.arange(self.n_input_rows, self.n_input_rows + rows.height, dtype=np.uint32)
         texts = texts_of(rows, config)
         kept = is_filled(texts)
-        self._note_dropped(rows, numbers, ~kept)
+        self.empty.add(self.n_input_rows, (~kept).to_numpy())
+        self._count_cleaned_away(rows.filter(~kept))
         self.n_input_rows += rows.height
         rows, texts, numbers = rows.filter(kept), texts.filter(kept), numbers[kept.to_numpy()]
-        self.n_empty += len(kept) - rows.height
         self.n_documents += rows.height
         if config.encoding_errors == "replace":
             self.n_replaced += int(texts.str.contains("\ufffd", literal=True).sum())
@@ -278,16 +274,11 @@ class DocumentParts:
         self._digest(documents, own)
         return documents.rechunk(), own.rechunk()
 
-    def _note_dropped(self, rows: pl.DataFrame, numbers: NDArray[np.uint32], dropped: pl.Series) -> None:
-        """Keep the first numbers of the rows that are left out, and how many of them only cleaning emptied."""
-        wanted = SHOWN_ROWS - len(self.empty_rows)
-        self.empty_rows += numbers[dropped.to_numpy()][:wanted].tolist()
-        if self.config.clean and dropped.any():
-            left_out = rows.filter(dropped)
-            before = left_out.select(
-                join_texts(text_columns(self.config), self.config.text_separator)
-            ).to_series()
-            self.n_cleaned_away += int(is_filled(before).sum())
+    def _count_cleaned_away(self, left_out: pl.DataFrame) -> None:
+        """Count the rows that have text, and none after cleaning."""
+        if self.config.clean and left_out.height:
+            joined = join_texts(text_columns(self.config), self.config.text_separator)
+            self.n_cleaned_away += int(is_filled(left_out.select(joined).to_series()).sum())
 
     def _documents(self, rows: pl.DataFrame, texts: pl.Series, numbers: pl.Series) -> pl.DataFrame:
         columns = [numbers, self._ids(rows, texts, numbers).alias("doc_id"), texts.alias("text")]
@@ -331,7 +322,7 @@ class DocumentParts:
         meta = {
             "texts": self.texts.hexdigest(),
             "n_input_rows": self.n_input_rows,
-            "n_empty": self.n_empty,
+            "n_empty": self.empty.n,
             "n_replaced": self.n_replaced,
             "n_documents": self.n_documents,
             "text_column": columns[0] if len(columns) == 1 else "text",
@@ -351,7 +342,7 @@ class DocumentParts:
             "n_implausible_dates": times.n_implausible if times else 0,
             "implausible_date": times.example if times else None,
             "n_cleaned_away": self.n_cleaned_away,
-            "empty_rows": self.empty_rows,
+            "empty_rows": self.empty.first,
             "notes": list(self.source.notes),
         }
         return {name: value for name, value in found.items() if value}
@@ -423,7 +414,7 @@ def _check_whole(writer: ArtifactWriter, parts: DocumentParts) -> None:
     if not writer.rows:
         columns = ", ".join(repr(column) for column in text_columns(parts.config))
         msg = (
-            f"load: {name}: no documents: {parts.n_input_rows:,} rows, {parts.n_empty:,} without text "
+            f"load: {name}: no documents: {parts.n_input_rows:,} rows, {parts.empty.n:,} without text "
             f"in column {columns}; check load.text_column and the input"
         )
         raise DataError(msg)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.cleaning import clean_texts
@@ -33,3 +36,34 @@ def texts_of(rows: pl.DataFrame, config: LoadConfig) -> pl.Series:
 def is_filled(texts: pl.Series) -> pl.Series:
     """Return which texts (n,) are not blank."""
     return (texts.str.strip_chars() != "").fill_null(value=False)
+
+
+SHOWN_ROWS = 5
+"""Numbers of the first rows without text that are kept and shown."""
+
+
+@dataclass
+class EmptyRows:
+    """Counts rows without text in chunks, and keeps the numbers of the first ones.
+
+    Attributes
+    ----------
+    n : int
+        Rows without text.
+    first : list of int
+        Their numbers, at most SHOWN_ROWS.
+    """
+
+    n: int = 0
+    first: list[int] = field(default_factory=list)
+
+    def add(self, start: int, empty: NDArray[np.bool_]) -> None:
+        """Add the rows of a chunk; `start` is the number of its first row."""
+        self.first += (start + np.flatnonzero(empty)[: SHOWN_ROWS - len(self.first)]).tolist()
+        self.n += int(empty.sum())
+
+
+def shown_rows(n: int, first: Sequence[int]) -> str:
+    """Return the numbers of `n` rows, of which the first are known: `rows 3, 17, 40, …`."""
+    numbers = ", ".join(f"{row:,}" for row in first) + (", …" if n > len(first) else "")
+    return f"{'row' if n == 1 else 'rows'} {numbers}"

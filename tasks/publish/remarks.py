@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from topicflow.configs.sections.cluster import ClassesCluster, ClusterConfig, KMeansCluster
+from topicflow.tasks.documents.texts import shown_rows
 from topicflow.tasks.log import LOG
 
 CROWD = 0.5
@@ -47,8 +48,7 @@ def losses(
     found = []
     if n_empty := source.get("n_empty"):
         rows = source.get("empty_rows", [])
-        shown = ", ".join(f"{row:,}" for row in rows) + (", …" if n_empty > len(rows) else "")
-        which = f" ({'row' if n_empty == 1 else 'rows'} {shown}, counted from 0)" if rows else ""
+        which = f" ({shown_rows(n_empty, rows)}, counted from 0)" if rows else ""
         found.append(f"{_of(n_empty, source.get('n_input_rows'), 'row')} without text: left out{which}.")
     if n_cleaned := source.get("n_cleaned_away"):
         found.append(f"{_of(n_cleaned, n_empty, 'row')} of these had text only before load.clean removed it.")

@@ -96,7 +96,7 @@ def _write(
     fresh = sieve(source.chunks)
     first = next(fresh, None)
     if first is None:
-        if sieve.counts["rows"] == sieve.counts["empty"] and state is None:  # the load stage gives the reason
+        if sieve.counts["rows"] == sieve.empty.n and state is None:  # the load stage gives the reason
             return write_documents(store, loading, replace(source, chunks=iter(())))
         return None
     rest = replace(source, chunks=itertools.chain([first], fresh), n_rows=None)
@@ -193,8 +193,9 @@ def _summary(
     return {
         "n_new": n_new,
         "n_input_rows": sieve.counts["rows"],
-        **{f"n_{name}": sieve.counts[name] for name in ("empty", "known", "early", "later", "late")},
-        "empty_rows": sieve.empty_rows,
+        "n_empty": sieve.empty.n,
+        **{f"n_{name}": sieve.counts[name] for name in ("known", "early", "later", "late")},
+        "empty_rows": sieve.empty.first,
         "watermark": sieve.highest,
         "date_orders": sieve.found_orders,
         "clock_went_back": bool(sieve.counts["late"] and sieve.counts["late"] == sieve.n_inside),

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.update import NewDocumentsConfig
 from topicflow.tasks.documents.identity import Digests, KnownDocuments, digests_of_ids, digests_of_texts
-from topicflow.tasks.documents.load import SHOWN_ROWS, Occurrences, times_of
+from topicflow.tasks.documents.load import Occurrences, times_of
 from topicflow.tasks.documents.sources import Source
-from topicflow.tasks.documents.texts import is_filled, texts_of
+from topicflow.tasks.documents.texts import EmptyRows, is_filled, texts_of
 from topicflow.tasks.documents.timestamps import Order
 from topicflow.tasks.store.digests import text_digests
 
@@ -50,9 +50,9 @@ class Sieve:
     watermark: str | None = None
     orders: Mapping[str, Order] = field(default_factory=dict)
     counts: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("rows", "empty", "known", "early", "later", "late"), 0)
+        default_factory=lambda: dict.fromkeys(("rows", "known", "early", "later", "late"), 0)
     )
-    empty_rows: list[int] = field(default_factory=list)
+    empty: EmptyRows = field(default_factory=EmptyRows)
     identities: list[Digests] = field(default_factory=list)
     texts: list[Digests] = field(default_factory=list)
     _seen: Occurrences = field(default_factory=Occurrences)
@@ -108,11 +108,10 @@ class Sieve:
         late = inside & _bounded(marks, self.watermark, "until")
         taken = inside & ~late if self.config.late == "leave" else inside
         for name, found in (
-            ("empty", ~written), ("known", written & ~unknown), ("early", early), ("later", later), ("late", late),
+            ("known", written & ~unknown), ("early", early), ("later", later), ("late", late),
         ):  # fmt: skip
             self.counts[name] += int(found.sum())
-        self.empty_rows += (self.counts["rows"] + np.flatnonzero(~written)).tolist()
-        del self.empty_rows[SHOWN_ROWS:]
+        self.empty.add(self.counts["rows"], ~written)
         self.counts["rows"] += rows.height
         self.identities.append(identities[taken])
         self.texts.append(text_digests(texts.filter(taken))[:, 0])

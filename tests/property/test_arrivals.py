@@ -99,4 +99,4 @@ def test_rows_without_text_are_not_documents() -> None:
     rows = table([1, 2], ["  ", "text"])
     one = sieve(rows, [])
     assert [part["id"].to_list() for part in one(iter([rows]))] == [["d2"]]
-    assert (one.counts["empty"], one.counts["rows"], len(one.identities[0])) == (1, 2, 1)
+    assert (one.empty.n, one.counts["rows"], len(one.identities[0])) == (1, 2, 1)
