@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -24,8 +23,7 @@ from topicflow.tasks.core.words.counts import (
     select_words,
 )
 from topicflow.tasks.core.words.cutting import Rule
-from topicflow.tasks.core.words.inflections import in_shown_forms, shown_forms
-from topicflow.tasks.core.words.vocabulary import Vocabulary
+from topicflow.tasks.core.words.inflections import in_shown_forms
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.parts import discard_all
@@ -70,20 +68,14 @@ def count_texts(
         for block in count_blocks(parts, vocabulary, totals, n_threads or n_cores()):
             spilled.write(block.numbers.tobytes() + block.counts.tobytes() + block.ranges.tobytes())
             sizes.append((len(block.numbers), len(block.ranges)))
-        selection = select_words(spelling(vocabulary), totals, config.min_df, config.max_features)
-        del vocabulary, totals
+        forms = vocabulary.forms
+        spell = in_shown_forms(vocabulary.words, [] if forms is None else [forms])
+        selection = select_words(spell, totals, config.min_df, config.max_features)
+        del vocabulary, totals, spell
         say_if_pairs_were_used("count")
         spilled.seek(0)
         blocks = ((block, selection.columns) for block in _read_back(spilled, sizes))
         save_counts(writer, selection, blocks, n_docs=sum(n_ranges - 1 for _, n_ranges in sizes))
-
-
-def spelling(vocabulary: Vocabulary) -> Callable[[NDArray[np.int64]], pl.Series]:
-    """Return the function from numbers to the words that are shown."""
-    if (forms := vocabulary.forms) is None:
-        return vocabulary.words
-    shown = shown_forms([forms])
-    return lambda numbers: in_shown_forms(vocabulary.words(numbers), shown)
 
 
 def save_counts(

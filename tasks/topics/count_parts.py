@@ -5,7 +5,7 @@ The joined parts equal the result of one process, bit for bit: columns depend on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -16,7 +16,7 @@ from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.vectors.blocks import n_cores
 from topicflow.tasks.core.words.counts import Block, Selection, WordTotals, count_blocks, select_words
-from topicflow.tasks.core.words.inflections import in_shown_forms, shown_forms
+from topicflow.tasks.core.words.inflections import in_shown_forms
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.parts import made_parts
 from topicflow.tasks.execution.word_pairs import say_if_pairs_were_used
@@ -48,25 +48,12 @@ def join_tallies(
     spelled = [store.table(part, "words").collect() for part in parts]
     joined = pl.concat(spelled).group_by("word").sum().sort("word")
     totals = WordTotals(joined["document_frequency"].to_numpy(), joined["total"].to_numpy())
-    selection = select_words(_spelling(store, parts, joined), totals, config.min_df, config.max_features)
+    forms = [store.table(part, "forms").collect() for part in parts] if config.lemmas else []
+    spell = in_shown_forms(joined["word"].gather, forms)
+    selection = select_words(spell, totals, config.min_df, config.max_features)
     columns = joined.select("word", column=selection.columns)
     own = [table.join(columns, on="word", how="left", maintain_order="left")["column"] for table in spelled]
     return selection, zip(_blocks(store, parts), (each.to_numpy() for each in own), strict=True)
-
-
-def _spelling(
-    store: ArtifactStore, parts: list[ArtifactRef], joined: pl.DataFrame
-) -> Callable[[NDArray[np.int64]], pl.Series]:
-    """Return the function from rows of the joined words to the words that are shown."""
-    if not _have_forms(store, parts):
-        return joined["word"].gather
-    shown = shown_forms(store.table(part, "forms").collect() for part in parts)
-    return lambda rows: in_shown_forms(joined["word"].gather(rows), shown)
-
-
-def _have_forms(store: ArtifactStore, parts: list[ArtifactRef]) -> bool:
-    """Return whether the parts count base forms."""
-    return bool(store.manifest(parts[0].kind, parts[0].key)["recipe"]["config"].get("lemmas"))
 
 
 def tally_part(
@@ -93,8 +80,8 @@ def tally_part(
         position[met] = np.arange(len(met))
         counted = {"document_frequency": totals.document_frequency[met], "total": totals.totals[met]}
         writer.save_table("words", pl.DataFrame({"word": vocabulary.words(met), **counted}))
-        if vocabulary.forms is not None:
-            writer.save_table("forms", vocabulary.forms)
+        if (forms := vocabulary.forms) is not None:
+            writer.save_table("forms", forms)
         writer.save_array("numbers", position[np.concatenate([block.numbers for block in blocks])])
         writer.save_array("counts", np.concatenate([block.counts for block in blocks]))
         writer.save_array("ranges", _joined_ranges(blocks))

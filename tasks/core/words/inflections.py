@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 BaseForm = Callable[[str], str]
 """A word -> its base form; the word itself if none is known."""
 
+Spell = Callable[[NDArray[np.int64]], pl.Series]
+"""Numbers (n,) -> their words or phrases (n,)."""
+
 Forms = pl.DataFrame
 """Columns `form`, `base` and `total`: how often each form of a base occurs in the texts."""
 
@@ -80,16 +83,20 @@ class Inflections:
         )
 
 
-def shown_forms(forms: Iterable[Forms]) -> pl.DataFrame:
-    """Return for each `base` the `form` that is shown: the most frequent one, of equals the first by code point."""
-    totals = pl.concat(list(forms)).group_by("form", "base").agg(pl.col("total").sum())
-    return totals.sort(["base", "total", "form"], descending=[False, True, False]).unique(
-        "base", keep="first", maintain_order=True
-    )
+def in_shown_forms(spell: Spell, forms: Sequence[Forms]) -> Spell:
+    """Return the function to words with, for each base form, the form that is shown; `spell` itself without forms.
 
+    Shown is the most frequent form, of equals the first by code point; phrases have the shown forms of their words.
+    """
+    if not forms:
+        return spell
+    totals = pl.concat(forms).group_by("form", "base").agg(pl.col("total").sum())
+    ranked = totals.sort(["base", "total", "form"], descending=[False, True, False])
+    shown = dict(ranked.unique("base", keep="first").select("base", "form").iter_rows())
 
-def in_shown_forms(words: pl.Series, shown: pl.DataFrame) -> pl.Series:
-    """Return words and phrases of base forms with the forms that are shown."""
-    form = dict(shown.select("base", "form").iter_rows())
-    spelled = [" ".join(form.get(word, word) for word in phrase.split(" ")) for phrase in words.to_list()]
-    return pl.Series("word", spelled, dtype=pl.String)
+    def shown_words(numbers: NDArray[np.int64]) -> pl.Series:
+        phrases = spell(numbers).to_list()
+        words = [" ".join(shown.get(word, word) for word in phrase.split(" ")) for phrase in phrases]
+        return pl.Series("word", words, dtype=pl.String)
+
+    return shown_words
