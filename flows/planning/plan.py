@@ -34,7 +34,7 @@ from topicflow.tasks.report import recipes as report_recipes
 from topicflow.tasks.runs.resolve import published_metrics
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, open_store
 from topicflow.tasks.topics import recipes as topics_recipes
-from topicflow.tasks.topics.recipes import map_reduce
+from topicflow.tasks.topics.recipes import CorpusKeys, map_reduce
 
 
 def plan_topic_model(config: TopicModelConfig) -> list[Step]:
@@ -134,44 +134,34 @@ def chain_recipes(
     `duplicates` is the key of the duplicates that were left out of the documents.
     """
     embed, encoder = embed_recipe(store, documents, config.embed, config.runtime)
-    neighbors = topics_recipes.neighbors(config.neighbors, embed.key)
-    reduce = topics_recipes.reduce(config.reduce, embed.key, neighbors.key, config.seed)
-    layout = topics_recipes.reduce(map_reduce(config.map), embed.key, neighbors.key, config.seed)
-    cluster = topics_recipes.cluster(config.cluster, embed.key, neighbors.key, reduce.key, config.seed)
     count = topics_recipes.count(config.count, store.meta(documents)["texts"])
-    label = topics_recipes.label(config.label, documents.key, embed.key, cluster.key, count.key, encoder)
-    measured = {
-        "documents": documents.key,
-        "embeddings": embed.key,
-        "reduced": reduce.key,
-        "labels": cluster.key,
-        "topics": label.key,
-    }
-    evaluate = topics_recipes.evaluate(config.evaluate, measured, config.count, config.seed)
+    corpus = CorpusKeys(documents.key, embed.key, count.key, encoder)
+    fitted = topics_recipes.fit(config, corpus, config.seed)
+    layout = topics_recipes.reduce(map_reduce(config.map), embed.key, fitted["neighbors"].key, config.seed)
     shown = {
         "documents": documents.key,
         "layout": layout.key,
-        "labels": cluster.key,
-        "topics": label.key,
-        "metrics": evaluate.key,
+        "labels": fitted["cluster"].key,
+        "topics": fitted["label"].key,
+        "metrics": fitted["evaluate"].key,
     }
     shown |= {"duplicates": duplicates} if duplicates else {}
-    named = None if config.names is None else naming_recipes.name(config.names, label.key)
+    named = None if config.names is None else naming_recipes.name(config.names, fitted["label"].key)
     shown |= {"names": named.key} if named else {}
     report = report_recipes.report(config.report, config.name, shown)
     chain = {
         "embed": embed,
-        "neighbors": neighbors,
-        "reduce": reduce,
+        "neighbors": fitted["neighbors"],
+        "reduce": fitted["reduce"],
         "map": layout,
-        "cluster": cluster,
+        "cluster": fitted["cluster"],
         "count": count,
-        "label": label,
+        "label": fitted["label"],
         **({"name": named} if named else {}),
-        "evaluate": evaluate,
+        "evaluate": fitted["evaluate"],
         "report": report,
     }
     if config.gates is not None:
         before = published_metrics(Path(config.runtime.runs), config.name)
-        chain["gate"] = publish_recipes.gate(config.gates, {"evaluate": evaluate.key}, before)
+        chain["gate"] = publish_recipes.gate(config.gates, {"evaluate": fitted["evaluate"].key}, before)
     return chain

@@ -9,9 +9,9 @@ from topicflow.flows.planning.plan import document_steps, why_after
 from topicflow.flows.planning.steps import Step, embed_recipe, last_stages, step_of, with_cost
 from topicflow.tasks.store.artifact_store import ArtifactStore, Recipe, open_store
 from topicflow.tasks.sweeps import recipes
-from topicflow.tasks.sweeps.recipes import CorpusKeys
 from topicflow.tasks.sweeps.settings import Grid, grid_of, without_misfits
 from topicflow.tasks.topics import recipes as topics
+from topicflow.tasks.topics.recipes import CorpusKeys
 
 FITTED = ("neighbors", "reduce", "cluster", "label", "evaluate")
 """The stages of a setting; settings that have one in common compute it once."""

@@ -15,11 +15,11 @@ from topicflow.tasks.core.clusters.quality import agreement
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.sweeps import recipes
-from topicflow.tasks.sweeps.recipes import CorpusKeys
 from topicflow.tasks.topics.cluster import cluster
 from topicflow.tasks.topics.evaluate import Measured, evaluate
 from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.topics.neighbors import neighbors
+from topicflow.tasks.topics.recipes import CorpusKeys
 from topicflow.tasks.topics.reduce import reduce
 
 

@@ -6,7 +6,6 @@ The stages and the plan call the same functions. This module imports no numeric 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
@@ -19,56 +18,26 @@ VERSIONS: Mapping[str, int] = {"setting": 1, "sweep": 1, "draw": 1, "confirm": 1
 """Increase a stage's number when equal inputs and config must give a different artifact."""
 
 
-@dataclass(frozen=True)
-class CorpusKeys:
-    """Keys of what all settings share: documents, their embeddings and word counts, and the encoder of words."""
-
-    documents: str
-    embeddings: str
-    counts: str
-    encoder: str
-
-
-def fit(config: TopicModelConfig, corpus: CorpusKeys, seed: int) -> dict[str, Recipe]:
-    """Return the recipe of each stage of a setting, in order: those of a topic model with the same config."""
-    neighbors = topics.neighbors(config.neighbors, corpus.embeddings)
-    reduce = topics.reduce(config.reduce, corpus.embeddings, neighbors.key, seed)
-    cluster = topics.cluster(config.cluster, corpus.embeddings, neighbors.key, reduce.key, seed)
-    label = topics.label(
-        config.label, corpus.documents, corpus.embeddings, cluster.key, corpus.counts, corpus.encoder
-    )
-    measured = {
-        "documents": corpus.documents,
-        "embeddings": corpus.embeddings,
-        "reduced": reduce.key,
-        "labels": cluster.key,
-        "topics": label.key,
-    }
-    evaluate = topics.evaluate(config.evaluate, measured, config.count, seed)
-    return {
-        "neighbors": neighbors,
-        "reduce": reduce,
-        "cluster": cluster,
-        "label": label,
-        "evaluate": evaluate,
-    }
-
-
-def fits_of(config: TopicModelConfig, corpus: CorpusKeys, seed: int, seeds: int) -> list[dict[str, Recipe]]:
+def fits_of(
+    config: TopicModelConfig, corpus: topics.CorpusKeys, seed: int, seeds: int
+) -> list[dict[str, Recipe]]:
     """Return the recipes of a setting with the run's seed, and of its vectors and labels with each further seed.
 
     There are no further ones if the seed decides no label.
     """
-    first = fit(config, corpus, seed)
+    first = topics.fit(config, corpus, seed)
     if first["reduce"].seed is None and first["cluster"].seed is None:
         return [first]
     return [first] + [
-        {name: fit(config, corpus, seed + further)[name] for name in ("neighbors", "reduce", "cluster")}
+        {
+            name: topics.fit(config, corpus, seed + further)[name]
+            for name in ("neighbors", "reduce", "cluster")
+        }
         for further in range(1, seeds)
     ]
 
 
-def setting(config: TopicModelConfig, corpus: CorpusKeys, seed: int, seeds: int) -> Recipe:
+def setting(config: TopicModelConfig, corpus: topics.CorpusKeys, seed: int, seeds: int) -> Recipe:
     """Return the recipe of a setting's result: its figures, and the agreement over seeds."""
     fits = fits_of(config, corpus, seed, seeds)
     inputs = {f"labels-{place}": each["cluster"].key for place, each in enumerate(fits)}
@@ -103,10 +72,12 @@ def draw(embeddings: str, number: int) -> Recipe:
     return Recipe("draw", "embeddings", VERSIONS["draw"], {"draw": number}, {"embeddings": embeddings})
 
 
-def drawn(config: TopicModelConfig, corpus: CorpusKeys, seed: int, number: int) -> Recipe:
+def drawn(config: TopicModelConfig, corpus: topics.CorpusKeys, seed: int, number: int) -> Recipe:
     """Return the recipe of a setting's figures on a draw; all sections that decide them are in it."""
-    own = CorpusKeys(corpus.documents, draw(corpus.embeddings, number).key, corpus.counts, corpus.encoder)
-    made = fit(config, own, seed)
+    own = topics.CorpusKeys(
+        corpus.documents, draw(corpus.embeddings, number).key, corpus.counts, corpus.encoder
+    )
+    made = topics.fit(config, own, seed)
     return Recipe(
         stage="draw",
         kind="draws",

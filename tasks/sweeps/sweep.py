@@ -26,6 +26,7 @@ from topicflow.tasks.sweeps.processes import n_processes_for, outcomes, threads_
 from topicflow.tasks.sweeps.settings import Grid, Setting, grid_of, without_misfits
 from topicflow.tasks.sweeps.units import units_of
 from topicflow.tasks.sweeps.worker import Outcome, common_of
+from topicflow.tasks.topics import recipes as topics
 
 FIGURES = (
     "n_topics", "outlier_share", "largest_topic_share", "median_topic_size", "dbcv", "npmi", "c_v", "diversity",
@@ -151,7 +152,7 @@ def _fitted(
     context: Context, corpus: Corpus, settings: Sequence[Setting], seeds: int
 ) -> Iterator[tuple[int, Outcome]]:
     """Yield the outcome of each setting as it is done, and print a line about it."""
-    made = {each.number: recipes.fit(each.config, corpus.keys, context.seed) for each in settings}
+    made = {each.number: topics.fit(each.config, corpus.keys, context.seed) for each in settings}
     units = units_of(settings, made)
     n_processes = n_processes_for(context, corpus.embeddings, len(units))
     shared = {name: asdict(getattr(corpus, name)) for name in ("documents", "embeddings", "counts")}

@@ -6,8 +6,10 @@ The stage and the plan call the same functions. This module imports no numeric l
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.sections.cluster import ClassesCluster, GraphCluster, HdbscanCluster, KMeansCluster
 from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.evaluate import EvaluateConfig
@@ -178,3 +180,32 @@ def lookup_part(stage: str, version: int, queries: str, cells: str, rows: tuple[
     """Return the recipe of a part of a stage's lookups, of the vectors from one row to another."""
     inputs = {"embeddings": queries, "cells": cells}
     return Recipe(stage, "lookup-parts", version, {"rows": list(rows)}, inputs)
+
+
+@dataclass(frozen=True)
+class CorpusKeys:
+    """Keys of what the stages of a topic model begin with: documents, embeddings, word counts, the encoder of words."""
+
+    documents: str
+    embeddings: str
+    counts: str
+    encoder: str
+
+
+def fit(config: TopicModelConfig, corpus: CorpusKeys, seed: int) -> dict[str, Recipe]:
+    """Return the recipe of each stage from the neighbour graph to the metrics, in order."""
+    graph = neighbors(config.neighbors, corpus.embeddings)
+    reduced = reduce(config.reduce, corpus.embeddings, graph.key, seed)
+    labels = cluster(config.cluster, corpus.embeddings, graph.key, reduced.key, seed)
+    topics = label(
+        config.label, corpus.documents, corpus.embeddings, labels.key, corpus.counts, corpus.encoder
+    )
+    measured = {
+        "documents": corpus.documents,
+        "embeddings": corpus.embeddings,
+        "reduced": reduced.key,
+        "labels": labels.key,
+        "topics": topics.key,
+    }
+    metrics = evaluate(config.evaluate, measured, config.count, seed)
+    return {"neighbors": graph, "reduce": reduced, "cluster": labels, "label": topics, "evaluate": metrics}

@@ -7,7 +7,7 @@ import pytest
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.sections.sweep import SweepSection
 from topicflow.tasks.sweeps import recipes
-from topicflow.tasks.sweeps.recipes import CorpusKeys
+from topicflow.tasks.topics.recipes import CorpusKeys
 
 CORPUS = CorpusKeys("documents", "embeddings", "counts", "encoder")
 DRAWS = {"cluster": {"method": "kmeans"}}
