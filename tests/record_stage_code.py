@@ -57,7 +57,9 @@ STAGE_FILES: dict[str, str] = {
 BESIDE_THE_NUMBERS = ("configs", "tasks.store", "tasks.execution", "tasks.runs", "tasks.errors", "tasks.log")
 """Code that decides no result: values of the config, places of artifacts, workers, messages."""
 
-PAGE = ("report_page.html", "report_page.css", "report_page.js", "report_map.js", "report_charts.js")
+PAGE = (
+    "report_page.html", "report_page.css", "page_elements.js", "report_page.js", "report_map.js", "report_charts.js",
+)  # fmt: skip
 """What the report's page is made of, beside its code."""
 
 SWEEP_PAGE = ("sweep_page.html", "sweep_page.css", "sweep_page.js")

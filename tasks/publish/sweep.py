@@ -18,6 +18,7 @@ from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.report.report_page import finish_report
 from topicflow.tasks.runs.records import RunId, RunRecord
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.sweeps.page import scored_settings
 
 SHOWN_SETTINGS = 200
 """Rows of the table in the Prefect UI."""
@@ -62,14 +63,13 @@ def full_table(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> pl.Da
     made = store.json(stages["sweep"], "stages")
     kinds = {(ref["kind"], ref["key"]) for own in made.values() for ref in own.values()}
     seconds = {each: float(store.manifest(*each)["seconds"]) for each in sorted(kinds)}
-    table = store.table(stages["sweep"], "settings").collect()
-    scores = store.table(stages["confirm"], "scores").collect()
+    table = scored_settings(store, stages["sweep"], stages["confirm"])
     took = [
         sum(seconds[ref["kind"], ref["key"]] for ref in made[str(number)].values())
         for number in table["setting"]
     ]
-    timed = table.with_columns(pl.Series("seconds", took, dtype=pl.Float64).round(2))
-    return timed.join(scores, on="setting", how="left", maintain_order="left")
+    timed = pl.Series("seconds", took, dtype=pl.Float64).round(2)
+    return table.insert_column(table.get_column_index("score"), timed)
 
 
 @task(name="publish", cache_policy=NO_CACHE, persist_result=False)

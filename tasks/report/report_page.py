@@ -19,8 +19,10 @@ from typing import Any
 
 from topicflow.tasks.errors import ArtifactError
 
-PACKAGE_FILES = ("report_page.html", "report_page.css", "report_page.js", "report_map.js", "report_charts.js")
-"""Files next to this one that make up the page."""
+PACKAGE_FILES = (
+    "report_page.html", "report_page.css", "page_elements.js", "report_page.js", "report_map.js", "report_charts.js",
+)  # fmt: skip
+"""Files next to this one that make up the page; page_elements.js is part of a sweep's page, too."""
 
 RUN_PLACE = '<script type="application/json" id="run">null</script>'
 """Position of a run's record. No document can contain it, because data has no unescaped `<`."""
@@ -58,19 +60,27 @@ def build_page(title: str, blocks: Mapping[str, Any]) -> str:
     """
     from plotly.offline import get_plotlyjs
 
-    page, style, first, drawing, charts = (read_part(name) for name in PACKAGE_FILES)
-    plotly, last = get_plotlyjs(), f"{drawing}\n{charts}"
+    page, style, elements, own, drawing, charts = (read_part(name) for name in PACKAGE_FILES)
+    first, plotly, last = f"{elements}\n{own}", get_plotlyjs(), f"{drawing}\n{charts}"
     parts = {
-        "title": html.escape(title.encode("utf-8", "replace").decode()),
         "policy": policy(first, plotly, last, compiles=True),
         "style": style,
-        "data": "\n".join(data_block(name, value) for name, value in blocks.items()),
-        "run": RUN_PLACE,
         "first": first,
         "plotly": plotly,
         "last": last,
     }
-    return _TOKEN.sub(lambda found: parts[found[1]], page)
+    return filled_page(page, title, blocks, parts)
+
+
+def filled_page(page: str, title: str, blocks: Mapping[str, Any], parts: Mapping[str, str]) -> str:
+    """Return a page with its title, its data blocks, the place of the run's record, and other parts by name."""
+    everything = {
+        "title": html.escape(title.encode("utf-8", "replace").decode()),
+        "data": "\n".join(data_block(name, value) for name, value in blocks.items()),
+        "run": RUN_PLACE,
+        **parts,
+    }
+    return _TOKEN.sub(lambda found: everything[found[1]], page)
 
 
 def finish_report(page: str, run: Mapping[str, Any]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -18,7 +16,7 @@ from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.report.figures import METRICS
 from topicflow.tasks.report.points import pack, shorten, take_texts
-from topicflow.tasks.report.report_page import RUN_PLACE, data_block, policy, read_part
+from topicflow.tasks.report.report_page import filled_page, policy, read_part
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.sweeps import recipes
 from topicflow.tasks.sweeps.figures import WEIGHTS
@@ -61,8 +59,6 @@ RULE = (
     "recommended: clear if it is the best on every draw, likely on four of five, otherwise open."
 )
 
-_TOKEN = re.compile(r"<!--@(\w+)-->")
-
 
 @dataclass(frozen=True)
 class Compared:
@@ -90,7 +86,7 @@ def page(context: Context, compared: Compared, name: str) -> ArtifactRef:
 
 def page_blocks(store: ArtifactStore, compared: Compared) -> dict[str, Any]:
     """Return the data of the page by element id."""
-    table = full_scores(store, compared)
+    table = scored_settings(store, compared.sweep, compared.confirmed)
     stages = store.json(compared.sweep, "stages")
     settings = table["setting"].to_list()
     n_docs = compared.documents.rows
@@ -141,10 +137,10 @@ def rule_of(columns: list[str]) -> str:
     return RULE.format(weights=weights)
 
 
-def full_scores(store: ArtifactStore, compared: Compared) -> pl.DataFrame:
+def scored_settings(store: ArtifactStore, swept: ArtifactRef, confirmed: ArtifactRef) -> pl.DataFrame:
     """Return the settings with their figures and scores."""
-    table = store.table(compared.sweep, "settings").collect()
-    scores = store.table(compared.confirmed, "scores").collect()
+    table = store.table(swept, "settings").collect()
+    scores = store.table(confirmed, "scores").collect()
     return table.join(scores, on="setting", how="left", maintain_order="left")
 
 
@@ -157,16 +153,14 @@ def shown_rows(n_docs: int, n_settings: int) -> np.ndarray[Any, np.dtype[np.int6
 
 def build_page(title: str, blocks: Mapping[str, Any]) -> str:
     """Return the page as one HTML text that needs no other file."""
-    body, style, script = (
+    body, style, own = (
         resources.files("topicflow.tasks.sweeps").joinpath(name).read_text(encoding="utf-8").strip()
         for name in PAGE_FILES
     )
+    script = f"{read_part('page_elements.js')}\n{own}"
     parts = {
-        "title": html.escape(title),
         "policy": policy(script),
         "style": f"{read_part('report_page.css')}\n{style}",
-        "data": "\n".join(data_block(name, value) for name, value in blocks.items()),
-        "run": RUN_PLACE,
         "first": script,
     }
-    return _TOKEN.sub(lambda found: parts[found[1]], body)
+    return filled_page(body, title, blocks, parts)

@@ -1,36 +1,10 @@
-"use strict";
 // The page of a sweep: tables, trade-offs and two maps. Text that comes from data is set with textContent, never as HTML.
-
-const byId = (id) => document.getElementById(id);
-const read = (id) => JSON.parse(byId(id).textContent);
-
-function el(tag, options = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(options)) {
-    if (key === "class") node.className = value;
-    else if (key === "text") node.textContent = value;
-    else if (key === "bar") node.style.setProperty("--bar", value);
-    else if (key === "fill") node.style.background = value;
-    else if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else node.setAttribute(key, value);
-  }
-  node.append(...children);
-  return node;
-}
-
-function unpack(packed, Type) {
-  const binary = atob(packed);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  return new Type(bytes.buffer);
-}
 
 const sweep = read("sweep"), packed = read("points"), texts = read("texts"), run = read("run") || {};
 const x = unpack(packed.x, Float32Array), y = unpack(packed.y, Float32Array);
 const rows = sweep.rows, chosen = sweep.recommendation.chosen;
 const bySetting = new Map(rows.map((row) => [row.setting, row]));
 for (const row of rows) row.seconds = (run.setting_seconds || {})[row.setting] ?? null;
-const count = (n) => Number(n).toLocaleString("en");
 const labelOf = (name) => sweep.labels[name] || name;
 const settingName = (row) => sweep.keys.filter((key) => row[key] !== null).map((key) => `${key}=${row[key]}`).join(" ");
 
@@ -121,13 +95,7 @@ for (const row of sweep.effects) byId("effects").tBodies[0].append(el("tr", {}, 
 
 // --- two maps ---
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const PALETTES = {
-  light: ["#2a6db5", "#d9702b", "#2b9566", "#bf3f5d", "#7a5cbb", "#0e93a5", "#a97b12", "#b5539d", "#5c7f2a", "#8c5a42", "#4a5ad6", "#de5b8c"],
-  dark: ["#6aa8ec", "#f2995c", "#57c795", "#f27c93", "#ab95ee", "#43c9da", "#dfb352", "#e08bce", "#9fca60", "#cb9d84", "#919fff", "#ff9abf"],
-};
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const colourAt = (place) => PALETTES[dark.matches ? "dark" : "light"][place % 12];
+const colourAt = (place) => palette()[place % N_COLOURS];
 const reach = (values) => values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
 const [lowX, highX] = reach(x), [lowY, highY] = reach(y);
 const view = { x: (lowX + highX) / 2, y: (lowY + highY) / 2, zoom: 1 };
