@@ -75,7 +75,6 @@ def main() -> None:
     lines: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read, args=[lines], daemon=True).start()
     common = lines.get()["common"]
-    _store_of.append(RuntimeConfig.model_validate(common["runtime"]))
     with remembering():
         while True:
             asked = lines.get()
@@ -87,16 +86,17 @@ def main() -> None:
             answers.flush()
 
 
-_store_of: list[RuntimeConfig] = []
-
-
 def _read(lines: queue.Queue[dict[str, Any]]) -> None:
     """Hand on each line; end the process at the end of the input, with what it was writing."""
+    runtime = None
     for line in sys.stdin:
-        lines.put(json.loads(line))
-    with contextlib.suppress(Exception):
-        for runtime in _store_of:
-            for folder in (open_store(runtime).root / STAGING).glob(f"{process_token()}-*"):
+        asked = json.loads(line)
+        runtime = asked.get("common", {}).get("runtime", runtime)
+        lines.put(asked)
+    if runtime is not None:
+        with contextlib.suppress(Exception):
+            store = open_store(RuntimeConfig.model_validate(runtime))
+            for folder in (store.root / STAGING).glob(f"{process_token()}-*"):
                 shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -190,7 +191,7 @@ def test_half_a_compressed_array_is_named(tmp_path: Path) -> None:
 
 def test_a_missing_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workbook(tmp_path / "a.xlsx")
-    monkeypatch.setitem(__import__("sys").modules, "fastexcel", None)
+    monkeypatch.setitem(sys.modules, "fastexcel", None)
     assert "needs the package 'fastexcel'; install it: pip install 'topicflow[files]'" in refused(
         tmp_path / "a.xlsx"
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 import logging
+import sys
 from typing import Any
 
 import pytest
@@ -84,14 +84,7 @@ def test_named_languages_stay_beside_those_found() -> None:
 
 
 def test_without_the_detector_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *args: Any) -> Any:
-        if name == "py3langid":
-            raise ImportError(name)
-        return real(name, *args)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "py3langid", None)  # as if it were not installed
     with pytest.raises(ConfigError) as error:
         detect_languages(["a text"])
     assert str(error.value) == (
