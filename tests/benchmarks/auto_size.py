@@ -76,7 +76,7 @@ def measure(vectors: Vectors, classes: NDArray[np.int64]) -> dict[str, Any]:
     row["medium"]["seconds_with_the_number"] = timed(points, GraphCluster(min_cluster_size=chosen))[1]
     fit = density_fit(points, GraphCluster(), runtime)
     sizes = [size for size in SIZES if size <= len(vectors) // 4]
-    sweep = {size: figures(fit.estimated(size, 0).labels, classes) for size in sizes}
+    sweep = {size: figures(fit.clusters(size).labels, classes) for size in sizes}
     best = max(sweep, key=lambda size: float(sweep[size]["nmi"]))
     law = max(5, round(LAW * len(vectors) ** 0.5))
     by_law = cluster_points(points, GraphCluster(min_cluster_size=law), 0)
