@@ -78,7 +78,7 @@ def read_run(folder: Path) -> RunRecord | Unreadable | None:
         return Unreadable(path, (error.strerror or str(error)).lower())
     except ValueError as error:
         return Unreadable(path, f"not valid JSON: {error}")
-    if wrong := _wrong_with(record):
+    if wrong := _wrong_with(record) or _of_another_run(record, folder):
         return Unreadable(path, wrong)
     values = {key: value for key, value in record.items() if key not in SEAL}
     if stages := values.get("stages"):
@@ -98,6 +98,13 @@ def _wrong_with(record: Any) -> str | None:  # noqa: ANN401  (any JSON value)
         return f"it has format {form}, this version reads up to {FORMAT}"
     values = {key: value for key, value in record.items() if key not in SEAL}
     return "it changed since it was written" if seal and seal != seal_of(values) else None
+
+
+def _of_another_run(record: Mapping[str, Any], folder: Path) -> str | None:
+    """Return that a whole record lies in the folder of another run; a folder that a person named may hold any."""
+    if not _RUN_ID.fullmatch(folder.name) or record["run_id"] == folder.name:
+        return None
+    return f"it is the record of the run {record['run_id']}"
 
 
 def seal_of(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from topicflow.tasks.errors import ArtifactError
+from topicflow.tasks.errors import ArtifactError, DamagedError
 from topicflow.tasks.log import LOG
 from topicflow.tasks.runs.history import RunRecord, is_published, list_runs
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -153,7 +153,10 @@ def read_state(store: ArtifactStore, key: str) -> TopicState:
     """
     if store.state("states", key) != "hit":
         raise ArtifactError(f"store: {store.name}: states/{key} is {store.state('states', key)}")
-    values: dict[str, Any] = store.json(ArtifactRef("states", key, "publish"), "state")
+    try:
+        values: dict[str, Any] = store.json(ArtifactRef("states", key, "publish"), "state")
+    except DamagedError:  # no command makes a state again, so the store's advice would be wrong
+        raise ArtifactError(f"store: {store.name}: states/{key} is {store.state('states', key)}") from None
     state = TopicState(
         fit=Fit(**values["fit"]),
         batches=tuple(Batch(**batch) for batch in values["batches"]),

@@ -132,3 +132,12 @@ def test_a_record_of_0_1_0_has_the_stages_of_today(tmp_path: Path) -> None:
     assert isinstance(record, dict)
     names = [stage["stage"] for stage in record["stages"]]
     assert names == ["load", "new_documents", "similar_vectors", "embed_again"]
+
+
+def test_a_record_of_another_run_is_not_that_of_the_folder(tmp_path: Path) -> None:
+    one, other = complete(tmp_path, 1).folder(tmp_path), complete(tmp_path, 2).folder(tmp_path)
+    (one / "run.json").write_bytes((other / "run.json").read_bytes())
+    with pytest.raises(ArtifactError, match=f"it is the record of the run {other.name}"):
+        list_runs(tmp_path)
+    one.rename(one.with_name("backup"))  # the name that a person gave: not for us to refuse
+    assert [each["run_id"] for each in list_runs(tmp_path)] == [other.name, other.name]

@@ -284,6 +284,18 @@ def test_damage_of_the_chain_says_from_where_the_same_command_continues(series: 
     assert (record["update"]["previous"], record["update"]["n_new"]) == (first, 65)
 
 
+def test_a_damaged_state_is_not_promised_to_be_made_again(series: Path) -> None:
+    for run in runs_of(series):
+        key = resolve(series / "runs", run)["update"]["state"]
+        path = series / "store/states" / key / "state.json"
+        path.write_bytes(path.read_bytes()[:-2] + b" }")  # the same size, other bytes
+    more = config_of(series, pl.concat([story(), new_topic(5, axis=0, start=180)]))
+    for _ in range(2):
+        with pytest.raises(ArtifactError, match="no run has a complete state") as raised:
+            tell(more)
+        assert "same command" not in str(raised.value)
+
+
 def test_a_clock_that_was_set_back_breaks_no_chain(series: Path) -> None:
     newest, _ = runs_of(series)
     folder = series / "runs" / "story" / newest
