@@ -11,8 +11,8 @@ For each language of sib200 (about 1,000 sentences of seven known classes):
   in at least one.
 - `near_duplicates`: pairs of different sentences that near-duplicates by words take for copies (Jaccard .7, one word a
   shingle), and `changed`: share of sentences with one vowel sign left out that are taken for equal to the sentence.
-- `npmi`: of the ten best keywords of the classes, cut by the code under test: fragments that stand side by side in every
-  text raise it.
+- `npmi`: of the ten best keywords of the classes, cut by the code under test: fragments that stand side by
+  side in every text raise it.
 - `nmi`: of the classes and topics made of the counted words alone (TF-IDF, 50 singular vectors, k-means with as
   many topics as classes, mean of five seeds). Topics of vectors do not depend on words.
 
