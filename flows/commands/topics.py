@@ -166,10 +166,11 @@ def compare(
     """Show what changed between two runs: metrics, config, topics that match, documents that moved."""
     from topicflow.flows.commands.console import print_comparison, print_topic_changes
     from topicflow.tasks.runs.resolve import resolve
+    from topicflow.tasks.runs.run_files import has_file
 
     folder = runs or Path("runs")
     records = resolve(folder, first, published=False), resolve(folder, second, published=False)
-    have_topics = all((Path(record["folder"]) / "topics.parquet").exists() for record in records)
+    have_topics = all(has_file(Path(record["folder"]), "topics.parquet") for record in records)
     if not as_json:
         print_comparison(*records)
         if not have_topics:

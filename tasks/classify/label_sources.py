@@ -81,16 +81,14 @@ def topic_labels(folder: str, config: LabelsConfig) -> pl.DataFrame:
 
     Documents below `min_probability`, and documents that `cluster.max_outlier_share` reassigned, are left out.
     """
-    path = Path(folder) / "documents.parquet"
+    path = whole_file(Path(folder), "documents.parquet")
     if not path.exists():
         msg = f"labels.run: {folder} has no documents.parquet; name a completed run of topic_model"
         raise ConfigError(msg)
     classes = read_table(str(config.topics), ("topic", "class"))
     classes = classes.select(pl.col("topic").cast(pl.Int64, strict=False), label=pl.col("class"))
     classes = classes.filter(pl.col("topic").is_not_null() & pl.col("label").is_not_null())
-    placed = pl.read_parquet(
-        whole_file(path.parent, path.name), columns=["doc_id", "topic", "probability", "reassigned"]
-    )
+    placed = pl.read_parquet(path, columns=["doc_id", "topic", "probability", "reassigned"])
     unknown = set(classes["topic"]) - set(placed["topic"])
     if unknown:
         msg = f"labels.topics: {config.topics}: topic {min(unknown)} is not in {folder} ({len(unknown):,} such rows)"

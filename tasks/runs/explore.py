@@ -52,10 +52,9 @@ def atlas_command(program: str, documents: Path) -> list[str]:
 
 def check_documents(documents: Path) -> None:
     """Raise ConfigError if the atlas cannot draw the file."""
-    if not documents.is_file():
+    if not whole_file(documents.parent, documents.name).is_file():
         msg = f"explore: {documents} does not exist; only a completed run has one"
         raise ConfigError(msg)
-    whole_file(documents.parent, documents.name)
     missing = sorted(set(COLUMNS) - set(pl.read_parquet_schema(documents)))
     if missing:
         msg = f"explore: {documents} lacks the columns {', '.join(missing)}; run the pipeline again to write them"

@@ -50,14 +50,24 @@ def whole_file(folder: Path, name: str) -> Path:
     DamagedError
         If the bytes are not those that were written.
     """
-    files: Mapping[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        files = json.loads((folder / RECORD).read_bytes()).get("files", {})
-    path = folder / name
+    files, path = _recorded(folder), folder / name
     if name in files and (problem := problem_of(path, name, files[name], whole=True)):
         msg = f"runs: {path} is damaged ({problem}); run its config again, or restore the file from a backup"
         raise DamagedError(msg)
     return path
+
+
+def has_file(folder: Path, name: str) -> bool:
+    """Return whether a run's folder has a file, or once had it: reading a lost one is an error, not an absence."""
+    return name in _recorded(folder) or (folder / name).exists()
+
+
+def _recorded(folder: Path) -> Mapping[str, Any]:
+    """Return the record's entries of files; none if the record is older or cannot be read."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        files: Mapping[str, Any] = json.loads((folder / RECORD).read_bytes()).get("files", {})
+        return files
+    return {}
 
 
 def verify_runs(runs: Path) -> Iterator[Finding]:

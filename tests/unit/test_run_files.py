@@ -6,14 +6,16 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
+from topicflow.flows.commands.cli import app
 from topicflow.flows.commands.console import print_run
 from topicflow.tasks.errors import DamagedError
 from topicflow.tasks.runs.records import RunId, run_folder, write_json
-from topicflow.tasks.runs.run_files import verify_runs, whole_file
+from topicflow.tasks.runs.run_files import has_file, verify_runs, whole_file
 from topicflow.tasks.store import files
 
-RECORD = {"name": "trial", "state": "completed", "n_topics": 1, "n_documents": 2, "metrics": {}}
+RECORD = {"name": "trial", "state": "completed", "n_topics": 1, "n_documents": 2, "metrics": {}, "config": ""}
 
 
 @pytest.fixture
@@ -106,3 +108,20 @@ def test_a_record_without_one_of_its_marks_is_not_an_old_record(run: Path, lost:
 
 def test_a_folder_without_runs_has_no_findings(tmp_path: Path) -> None:
     assert list(verify_runs(tmp_path / "none")) == []
+
+
+def test_compare_names_a_table_that_a_run_has_lost(run: Path) -> None:
+    """It once showed the metrics alone, as of runs without topics."""
+    other = write_run(run.parents[1])
+    (run / "topics.parquet").unlink()
+    done = CliRunner().invoke(app, ["compare", str(run), str(other), "--runs", str(run.parents[1])])
+    assert isinstance(done.exception, DamagedError)
+    assert f"runs: {run / 'topics.parquet'} is damaged" in str(done.exception)
+
+
+def test_a_lost_file_is_damage_for_every_reader(run: Path) -> None:
+    (run / "topics.parquet").unlink()
+    assert (has_file(run, "topics.parquet"), has_file(run, "documents.parquet")) == (True, False)
+    with pytest.raises(DamagedError, match=r"topics\.parquet is damaged \(topics\.parquet is gone\)"):
+        whole_file(run, "topics.parquet")
+    assert not whole_file(run, "documents.parquet").exists()
