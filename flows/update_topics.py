@@ -94,10 +94,8 @@ def _after(config: UpdateTopicsConfig, before: Before, error: DamagedError) -> D
     following = Before.of(config).record
     if following is None or before.record is None or following["run_id"] == before.record["run_id"]:
         return error
-    found = str(error).rpartition("; ")[0]
-    return DamagedError(
-        f"{found}; run the same command again to continue from {following['run_id']}, or restore the artifact"
-    )
+    again = f"run the same command again to continue from {following['run_id']}, or restore the artifact"
+    return error.mended_by(again)
 
 
 def _update(config: UpdateTopicsConfig, before: Before) -> RunRecord:

@@ -8,6 +8,8 @@ PipelineError            every error that this package raises on purpose
 └── StageError           a stage cannot produce its result from valid inputs
 """
 
+from __future__ import annotations
+
 
 class PipelineError(Exception):
     """Base of every error raised on purpose; the user sees its text unchanged."""
@@ -26,7 +28,11 @@ class ArtifactError(PipelineError):
 
 
 class DamagedError(ArtifactError):
-    """Bytes of an artifact were read and are not those that were written."""
+    """Bytes of an artifact were read and are not those that were written; what mends it follows the last `;`."""
+
+    def mended_by(self, remedy: str) -> DamagedError:
+        """Return the error for a command that cannot make the artifact again itself."""
+        return DamagedError(f"{str(self).rpartition('; ')[0]}; {remedy}")
 
 
 class StageError(PipelineError):

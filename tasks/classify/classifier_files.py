@@ -8,13 +8,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.runs.run_files import has_file, whole_file
 from topicflow.tasks.store.artifact_store import canonical_json, digest, file_digest
 
 DECIDING = ("classifier.json", "coefficients.npy", "intercepts.npy")
 
 
 def find_classifier(path: str) -> Path:
-    """Return the classifier's folder in `path`, which is a run of train_classifier or the classifier's own folder."""
+    """Return the classifier's folder in `path`, which is a run of train_classifier or the classifier's own folder.
+
+    Raises
+    ------
+    ConfigError
+        If there is no classifier.
+    DamagedError
+        If the run had one and has lost a file of it.
+    """
+    for name in DECIDING:
+        if has_file(Path(path), f"classifier/{name}"):
+            whole_file(Path(path), f"classifier/{name}")
     for folder in (Path(path) / "classifier", Path(path)):
         if all((folder / name).is_file() for name in DECIDING):
             return folder

@@ -22,13 +22,16 @@ from topicflow.configs.sections.embed import (
 )
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.learning.residual import FloatArray, ResidualHead
-from topicflow.tasks.errors import ArtifactError, ConfigError
+from topicflow.tasks.errors import ArtifactError, ConfigError, DamagedError
 from topicflow.tasks.runs.history import RunRecord
 from topicflow.tasks.runs.resolve import resolve
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
 
 KIND = "adapters"
 FLOW = "tune_embeddings"
+
+TUNE_AGAIN = "`topicflow tune` with the adapter's config makes it again"
+"""A run that only reads an adapter cannot make it."""
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 
@@ -75,7 +78,10 @@ def find_adapter(
         return None
     key = _adapter_key(store, config.adapter, runtime)
     ref = ArtifactRef(KIND, key, stage="tune")
-    about = store.json(ref, "adapter")
+    try:
+        about = store.json(ref, "adapter")
+    except DamagedError as error:
+        raise error.mended_by(TUNE_AGAIN) from None
     if about["encoder"] != encoder:
         msg = (
             f"embed: adapter {config.adapter} belongs to {about['model']} (encoder {about['encoder'][:12]}), but the "
@@ -96,7 +102,10 @@ def load_adapter(store: ArtifactStore, ref: ArtifactRef) -> ResidualHead:
     """
     from safetensors.numpy import load_file
 
-    path = store.whole(ref, "adapter.safetensors")
+    try:
+        path = store.whole(ref, "adapter.safetensors")
+    except DamagedError as error:
+        raise error.mended_by(TUNE_AGAIN) from None
     try:
         found = load_file(path)
         return ResidualHead(found["weight"], found["bias"], float(found["gate"][0]))

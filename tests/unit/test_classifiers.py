@@ -24,8 +24,9 @@ from topicflow.tasks.core.learning.heads import Head, fit_head
 from topicflow.tasks.core.learning.splits import draw_batch
 from topicflow.tasks.encoding.encoders import find_encoder, load_body, load_encoder
 from topicflow.tasks.encoding.vector_store import text_digests
-from topicflow.tasks.errors import ArtifactError, ConfigError
+from topicflow.tasks.errors import ArtifactError, ConfigError, DamagedError
 from topicflow.tasks.execution.context import Context
+from topicflow.tasks.runs.records import RunId, run_folder, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.cluster import cluster
 
@@ -329,6 +330,19 @@ def test_a_folder_without_a_classifier(tmp_path: Path) -> None:
         load_classifier(tmp_path)
     with pytest.raises(ConfigError, match=r"cluster\.classifier: .* contains no classifier"):
         classifier_key(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["classifier.json", "coefficients.npy", "intercepts.npy"])
+def test_a_run_that_lost_a_file_of_its_classifier_had_one(tmp_path: Path, name: str) -> None:
+    number = RunId.new("classes")
+    with run_folder(tmp_path, number) as folder:
+        Classifier("probe", NAMES, Head(np.eye(3), np.zeros(3), False), {}).save(folder / "classifier", {})
+        write_json(folder / "run.json", {"run_id": number.run_id, "name": "classes"})
+    run = number.folder(tmp_path)
+    assert len(classifier_key(str(run))) == 32
+    (run / "classifier" / name).unlink()
+    with pytest.raises(DamagedError, match=f"classifier/{name} is damaged"):
+        classifier_key(str(run))
 
 
 # --- classes as a clustering ---

@@ -33,7 +33,7 @@ from topicflow.tasks.encoding.adapters import find_adapter, load_adapter, save_a
 from topicflow.tasks.encoding.embed import embed, embed_texts
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
-from topicflow.tasks.errors import ConfigError, DataError
+from topicflow.tasks.errors import ArtifactError, ConfigError, DataError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.publish.tuning import publish_tuned_run, tuned_encoding
 from topicflow.tasks.runs.records import RunId, record_failure
@@ -269,6 +269,22 @@ def test_precomputed_vectors_take_an_adapter_of_their_width(store: ArtifactStore
     wide = save_documents(store, ["a", "b"], name="wide", v=np.eye(2, 4).tolist())
     with pytest.raises(ConfigError, match="the adapter expects 3 dimensions, found 4"):
         embed.fn(Context(store), wide, config)
+
+
+@pytest.mark.parametrize("name", ["adapter.json", "adapter.safetensors"])
+def test_a_damaged_adapter_names_the_command_that_makes_it(
+    store: ArtifactStore, tmp_path: Path, name: str
+) -> None:
+    """It once promised that the same command makes it again, which a run that reads an adapter does not."""
+    head = ResidualHead(np.eye(4, dtype=np.float32), np.zeros(4, np.float32), 0.5)
+    with store.writing(Recipe("tune", "adapters", 1)) as writer:
+        save_adapter(writer, head, {"encoder": "precomputed", "model": "precomputed vectors"})
+    ref = store.committed(Recipe("tune", "adapters", 1), writer)
+    path = store.path(ref, name)
+    path.write_bytes(path.read_bytes()[:-1] + b" ")
+    named = PrecomputedEmbed(method="precomputed", path=str(tmp_path / "v.npy"), adapter=ref.key)
+    with pytest.raises(ArtifactError, match=r"is damaged .*; `topicflow tune` with the adapter's config"):
+        load_adapter(store, find_adapter(store, named, "precomputed", RuntimeConfig()).ref)
 
 
 def test_words_are_compared_with_topics_in_the_moved_space(line: Line) -> None:
