@@ -6,6 +6,7 @@ from pathlib import Path
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.flows.running.duplicate_stages import kept_documents
+from topicflow.flows.running.edit_stages import edited
 from topicflow.flows.running.frame import recorded_flow
 from topicflow.flows.running.stages import at_work
 from topicflow.tasks.encoding.embed import embed
@@ -57,6 +58,7 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         topics = stages.run(
             label, clustered, config=config.label, counting=config.count, encoding=config.embed
         )
+        labels, topics = edited(stages, config, clustered, topics)
         named = None
         if config.names is not None:
             modelled = Modelled(documents, embeddings, labels, topics)

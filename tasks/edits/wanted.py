@@ -1,0 +1,64 @@
+"""Wanted edits: a config -> the edits that its run applies, in order, each with documents or keywords of its topics.
+
+An edit that names a topic only by its number is completed from the folder of the run that it names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from topicflow.configs.flows.topic_sections import TopicSections
+from topicflow.tasks.edits.edits_file import Edit, NamedTopic, read_edits
+from topicflow.tasks.edits.run_topics import RunTopics
+from topicflow.tasks.errors import ArtifactError, ConfigError
+from topicflow.tasks.runs.resolve import TOPIC_FLOWS, resolve
+
+
+def edits_of(config: TopicSections) -> list[Edit]:
+    """Return the edits of a config's file that are for its series; none without a file.
+
+    Raises
+    ------
+    ConfigError
+        If the file that the config names is not there, cannot be read, or has a wrong edit.
+    """
+    if config.edits.path is None:
+        return []
+    runs = Path(config.runtime.runs)
+    return [
+        completed(edit, runs)
+        for edit in read_edits(Path(config.edits.path))
+        if edit.series in {None, config.name}
+    ]
+
+
+def foreign_edits(config: TopicSections) -> list[Edit]:
+    """Return the edits of a config's file that were made on runs of another series."""
+    if config.edits.path is None:
+        return []
+    return [edit for edit in read_edits(Path(config.edits.path)) if edit.series not in {None, config.name}]
+
+
+def completed(edit: Edit, runs: Path) -> Edit:
+    """Return an edit with documents and keywords of the topics of which it has only the number.
+
+    If the run is not there any more, the topic has neither, and the edit will not apply.
+    """
+    if edit.run is None or all(topic.is_described for topic in edit.topics):
+        return edit
+    try:
+        run = RunTopics.of(resolve(runs, edit.run, flow=TOPIC_FLOWS))
+    except (ConfigError, ArtifactError):
+        return edit
+    topics = tuple(
+        topic if topic.is_described or topic.id not in run.ids else run.named(topic.id)
+        for topic in edit.topics
+    )
+    return edit.model_copy(update={"topics": topics})
+
+
+def described_topics(run: RunTopics, numbers: list[int]) -> tuple[NamedTopic, ...]:
+    """Return topics of a run by number, as an edit names them; raise ConfigError if one is not there."""
+    for number in numbers:
+        run.check(number)
+    return tuple(run.named(number) for number in numbers)

@@ -1,0 +1,31 @@
+"""Edits of a run: the artifact of the stage `edit` -> what its record, metrics and remarks say of a person's edits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics.final import EDIT
+
+
+def edit_record(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> dict[str, Any]:
+    """Return what became of each edit, as a run's record has it; empty without edits."""
+    return {"edits": store.meta(stages[EDIT])["edits"]} if EDIT in stages else {}
+
+
+def edit_figures(record: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many edits a run has, and how many of them do not apply; empty without edits."""
+    edits = record.get("edits", [])
+    n_left = sum(not edit["applied"] for edit in edits)
+    return {"n_edits": len(edits), "n_edits_not_applied": n_left} if edits else {}
+
+
+def edit_remarks(record: Mapping[str, Any]) -> list[str]:
+    """Return a remark for each edit that does not apply, or not to everything that it names; the file keeps them."""
+    return [
+        f"Edit {number} ({edit['edit']}) {'is applied in part' if edit['applied'] else 'is not applied'}: "
+        f"{edit['problem']}. It stays in the file."
+        for number, edit in enumerate(record.get("edits", []), 1)
+        if edit["problem"]
+    ]
