@@ -1,21 +1,30 @@
-"""Edit stages: apply a person's edits to topics, and describe the edited topics; nothing runs without edits."""
+"""Edit stages: apply a person's edits to topics and describe the edited ones; no stage runs without edits."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from topicflow.configs.flows.topic_sections import TopicSections
+from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.flows.running.stages import Stages
 from topicflow.tasks.edits.edit import Editable, edit
-from topicflow.tasks.edits.wanted import edits_of, foreign_edits
+from topicflow.tasks.edits.edits_file import Edit
+from topicflow.tasks.edits.wanted import digest_of, foreign_edits
 from topicflow.tasks.log import LOG
-from topicflow.tasks.store.artifact_store import ArtifactRef
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics.count import count
 from topicflow.tasks.topics.final import LABEL_EDITED
 from topicflow.tasks.topics.label import Clustered, label
+from topicflow.tasks.updates.assign import assign, cells
+from topicflow.tasks.updates.drift import drift
+from topicflow.tasks.updates.match_topics import match
+from topicflow.tasks.updates.topic_state import Batch, Fit, TopicState, documents_of
+from topicflow.tasks.updates.update_steps import all_names
 
 
 def edited(
-    stages: Stages, config: TopicSections, clustered: Clustered, topics: ArtifactRef
+    stages: Stages, config: TopicSections, clustered: Clustered, topics: ArtifactRef, edits: Sequence[Edit]
 ) -> tuple[ArtifactRef, ArtifactRef]:
     """Return the labels and the topics that all later stages take: those of `cluster` and `label`, or the edited ones.
 
@@ -24,13 +33,14 @@ def edited(
     stages : Stages
         The run's stages.
     config : TopicSections
-        The config, whose section `edits` names the file.
+        The config.
     clustered : Clustered
         What the topics were made from.
     topics : ArtifactRef
         The topics before any edit.
+    edits : sequence of Edit
+        The edits of the run.
     """
-    edits = edits_of(config)
     if foreign := foreign_edits(config):
         series = ", ".join(sorted({str(each.series) for each in foreign}))
         LOG.info("edits: %s edits of %s are not for %s", f"{len(foreign):,}", series, config.name)
@@ -42,3 +52,79 @@ def edited(
     return labels, stages.run_as(
         LABEL_EDITED, label, again, config=config.label, counting=config.count, encoding=config.embed
     )
+
+
+def finished_fit(
+    stages: Stages,
+    config: UpdateTopicsConfig,
+    state: TopicState | None,
+    fit: Fit,
+    documents: ArtifactRef,
+    edits: Sequence[Edit],
+) -> tuple[Fit, ArtifactRef]:
+    """Return a fit with the edits on its topics and the cells for new documents, and the lineage of its topics.
+
+    Parameters
+    ----------
+    stages, config
+        The run's stages and its config.
+    state : TopicState or None
+        The last state, to whose topics the fit's are matched.
+    fit : Fit
+        A fit whose labels and topics have no edits yet; its cells are not read.
+    documents : ArtifactRef
+        The documents of the fit.
+    edits : sequence of Edit
+        The edits of the run.
+    """
+    store = stages.context.store
+    vectors, graph = _ref(store, "embeddings", fit.embeddings), _ref(store, "neighbors", fit.neighbors)
+    clustered = Clustered(
+        documents, vectors, _ref(store, "labels", fit.labels), _ref(store, "counts", fit.counts)
+    )
+    labels, topics = edited(stages, config, clustered, _ref(store, "topics", fit.topics), edits)
+    index = stages.run(cells, embeddings=vectors, neighbors=graph, labels=labels, topics=topics)
+    lineage = stages.run(match, state=state, labels=labels, topics=topics, config=config.match)
+    made = replace(
+        fit, labels=labels.key, topics=topics.key, cells=index.key, edits=digest_of(edits),
+        unedited=(fit.labels, fit.topics) if edits else (),
+    )  # fmt: skip
+    return made, lineage
+
+
+def with_other_edits(
+    stages: Stages,
+    config: UpdateTopicsConfig,
+    state: TopicState,
+    edits: Sequence[Edit],
+    names: Mapping[int, str],
+) -> TopicState:
+    """Return the state with other edits on the topics of its fit; documents since the fit are assigned again.
+
+    Nothing is fitted: the edits are applied to the fit's topics without edits.
+    """
+    labels, topics = state.fit.without_edits()
+    base = replace(state.fit, labels=labels.key, topics=topics.key)
+    fit, lineage = finished_fit(stages, config, state, base, documents_of(state.batches[0]), edits)
+    batches, drifted = [replace(state.batches[0], labels=fit.labels)], None
+    place = len(state.updates) - state.n_since_fit - 1
+    for batch in state.batches[1:]:
+        vectors = ArtifactRef("embeddings", batch.embeddings, "embed")
+        assigned = stages.run_as("assign_again", assign, embeddings=vectors, fit=fit)
+        counts = stages.run_as("count_again", count, documents=documents_of(batch), config=config.count)
+        then = replace(state, fit=fit, updates=state.updates[: place + len(batches)], drift=drifted)
+        drifted = stages.run_as(
+            "drift_again", drift, state=then, labels=assigned, counts=counts, config=config.drift
+        ).key
+        batches.append(Batch(batch.documents, batch.embeddings, assigned.key, assigned.key))
+    traced = stages.context.store.json(lineage, "matching")
+    changed = replace(
+        state, fit=fit, batches=tuple(batches), ids=tuple(traced["ids"]), next_id=traced["next_id"], drift=drifted,
+        lineages=(*state.lineages, (state.number + 1, lineage.key)),
+    )  # fmt: skip
+    return replace(changed, names=all_names(stages.context.store, changed, names))
+
+
+def _ref(store: ArtifactStore, kind: str, key: str) -> ArtifactRef:
+    """Return the reference of an artifact with its number of rows."""
+    return ArtifactRef(kind, key, kind, rows=int(store.manifest(kind, key)["rows"]))

@@ -120,6 +120,7 @@ def described(shape: Shape, labels: NDArray[np.int32], outcomes: Sequence[Outcom
         "edits": [
             {
                 "edit": str(outcome.edit),
+                "asked": outcome.edit.model_dump(mode="json", exclude_unset=True),
                 "applied": outcome.is_applied,
                 "topics": [numbers[topic] for topic in outcome.topics if topic in numbers],
                 "problem": outcome.problem,

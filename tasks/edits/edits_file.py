@@ -48,13 +48,18 @@ MAX_NAME = 200
 """Characters of a name."""
 
 
+def is_name(text: str) -> bool:
+    """Return whether a text, in one line, can be a topic's name."""
+    name = " ".join(text.split())
+    return bool(name) and len(name) <= MAX_NAME and name.isprintable()
+
+
 def checked_name(text: str) -> str:
     """Return a name in one line without spaces around it; raise ValueError if it is empty, too long, or unprintable."""
-    name = " ".join(text.split())
-    if not name or len(name) > MAX_NAME or not name.isprintable():
+    if not is_name(text):
         msg = f"a name has 1 to {MAX_NAME} characters and no control characters"
         raise ValueError(msg)
-    return name
+    return " ".join(text.split())
 
 
 def _texts(value: Any) -> Any:  # noqa: ANN401  (whatever a person wrote)
@@ -83,7 +88,7 @@ class NamedTopic(Section):
 
     @property
     def is_described(self) -> bool:
-        """Whether it says more than a number, which means something only in the run of the edit."""
+        """Whether it has more than a number, which means something only in the run of the edit."""
         return bool(self.keywords or self.documents)
 
     def __str__(self) -> str:
@@ -103,6 +108,8 @@ class Edit(Section):
     name: Annotated[str, AfterValidator(checked_name)] | None = None
     to: Literal["outliers", "next"] = "outliers"
     into: int | None = Field(default=None, ge=2, le=100)
+    line: int | None = None
+    """The topic's number in topic_names.toml, if the edit stands for a line of it; never in a file of edits."""
 
     @model_validator(mode="after")
     def _keys_fit_the_action(self) -> Self:
@@ -138,8 +145,10 @@ class Edit(Section):
     @property
     def digest(self) -> str:
         """The digest of everything that decides what the edit does: not of numbers, which change from run to run."""
-        values = self.model_dump(mode="json", exclude={"run": True, "topics": {"__all__": {"id"}}})
-        return digest(canonical_json(values))
+        values = self.model_dump(
+            mode="json", exclude={"run": True, "line": True, "topics": {"__all__": {"id"}}}
+        )
+        return digest(canonical_json(values), size=8)
 
     def __str__(self) -> str:
         """Return the edit as a person types it."""
@@ -147,7 +156,13 @@ class Edit(Section):
         if self.action == "move":
             more = f" and {len(self.documents) - 1:,} more" if len(self.documents) > 1 else ""
             return f"move {self.documents[0]}{more} {topics}"
-        end = f' "{self.name}"' if self.action == "rename" else f" --into {self.into}" if self.into else ""
+        end = (
+            f" {_value(self.name)}"
+            if self.action == "rename"
+            else f" --into {self.into}"
+            if self.into
+            else ""
+        )
         return f"{self.action} {topics}{end}" + (" --to next" if self.to == "next" else "")
 
 
@@ -203,11 +218,26 @@ def with_edit(text: str, edit: Edit, source: str) -> str:
     ConfigError
         If the file is not a list of tables [[edit]].
     """
-    values = edit.model_dump(mode="json", exclude_unset=True)
-    values["topics"] = [topic.model_dump(mode="json", exclude_unset=True) for topic in edit.topics]
-    block = tomli_w.dumps({"edit": [values]})
+    block = _block(edit)
     joined = f"{text.rstrip()}\n\n{block}" if text.strip() else block
     return _checked(joined, [*parse_edits(text, source), edit], source)
+
+
+def _block(edit: Edit) -> str:
+    """Return an edit as a table of TOML, with a line for each topic."""
+    values = edit.model_dump(mode="json", exclude_unset=True)
+    topics = [each.model_dump(mode="json", exclude_unset=True) for each in edit.topics]
+    lines = [f"{key} = {_value(value)}" for key, value in values.items() if key != "topics"]
+    rows = [", ".join(f"{key} = {_value(value)}" for key, value in topic.items()) for topic in topics]
+    listed = "\n".join(f"    {{ {row} }}," for row in rows)
+    return "\n".join(["[[edit]]", *lines, f"topics = [\n{listed}\n]", ""])
+
+
+def _value(value: Any) -> str:  # noqa: ANN401  (a text, a number, or a list of texts)
+    """Return a value as TOML writes it, in one line."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")
 
 
 def without_edit(text: str, number: int, source: str) -> str:

@@ -82,6 +82,8 @@ class Shape:
         their topics whose centroid is nearest to their mean, with at least MIN_COSINE; if too few of them are there, or
         none is near enough, the one with at least MIN_KEYWORDS of the named keywords.
         """
+        if not named.is_described:
+            return "the run whose number it is has no such topic, or is not there any more"
         present = sum(document in self.rows for document in named.documents)
         if present >= min(MIN_PRESENT, len(named.documents)) > 0:
             found = self._by_documents(self.rows_of(named.documents))

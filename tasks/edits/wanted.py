@@ -5,31 +5,38 @@ An edit that names a topic only by its number is completed from the folder of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.tasks.edits.edits_file import Edit, NamedTopic, read_edits
+from topicflow.tasks.edits.names_file import edits_of_names
 from topicflow.tasks.edits.run_topics import RunTopics
 from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.runs.resolve import TOPIC_FLOWS, resolve
+from topicflow.tasks.store.artifacts import canonical_json, digest
 
 
 def edits_of(config: TopicSections) -> list[Edit]:
-    """Return the edits of a config's file that are for its series; none without a file.
+    """Return the edits of a config's file that are for its series, and then the names in a topic model's series.
+
+    None without a file. In a series of updates the update itself reads the names, whose ids are permanent there.
 
     Raises
     ------
     ConfigError
         If the file that the config names is not there, cannot be read, or has a wrong edit.
     """
-    if config.edits.path is None:
-        return []
     runs = Path(config.runtime.runs)
-    return [
-        completed(edit, runs)
-        for edit in read_edits(Path(config.edits.path))
-        if edit.series in {None, config.name}
-    ]
+    edits = [] if config.edits.path is None else read_edits(Path(config.edits.path))
+    own = [completed(edit, runs) for edit in edits if edit.series in {None, config.name}]
+    names = edits_of_names(runs / config.name) if config.flow == "topic_model" else []
+    return [*own, *names]
+
+
+def digest_of(edits: Sequence[Edit]) -> str:
+    """Return the digest of edits in order; empty for none."""
+    return digest(canonical_json([each.digest for each in edits])) if edits else ""
 
 
 def foreign_edits(config: TopicSections) -> list[Edit]:

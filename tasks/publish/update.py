@@ -17,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
+from topicflow.tasks.publish.edits import edit_figures, edit_record, edit_remarks
 from topicflow.tasks.publish.folder import write_run_folder
 from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
@@ -31,6 +32,7 @@ from topicflow.tasks.publish.topic_folder import (
 from topicflow.tasks.publish.topic_model import show_topics
 from topicflow.tasks.runs.records import RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics.final import EDIT
 from topicflow.tasks.updates.overview import lasting, read_batches, sized_topics
 from topicflow.tasks.updates.topic_state import TopicState, batch_stages, save_state
 
@@ -140,7 +142,7 @@ def lasting_topics(
             pl.col("topic").alias("model_topic"),
             pl.Series("topic", state.ids, pl.Int32),
             pl.Series("name", [name.name for name in names]),
-            pl.Series("named_by", [name.by for name in names]),
+            pl.Series("named_by", ["person" if name.by == "edit" else name.by for name in names]),
             pl.format("{}#{}", pl.lit(centroids), "centroid").alias("centroid"),
         )
         .drop("representative_rows")
@@ -183,11 +185,14 @@ def _record(
     if chosen:
         metrics["min_cluster_size"] = chosen["size_choice"]["min_cluster_size"]
     choice = chosen.get("size_choice") if last.refit else None  # an update keeps it: nothing new to say
+    edits = edits_of_fit(store, outcome.state)
     return {
         **described,
         **chosen,
-        "metrics": described["metrics"] | metrics,
+        **edits,
+        "metrics": described["metrics"] | metrics | edit_figures(edits),
         "remarks": described["remarks"]
+        + edit_remarks(edits)
         + remarks(metrics, config.cluster, graph.get("copies"), choice)
         + (naming_remarks(store.meta(stages["name"])) if "name" in stages else []),
         "update": {
@@ -204,6 +209,13 @@ def _record(
         "drift": outcome.drift,
         "lineage": store.meta(stages["match"]) if "match" in stages else None,
     }
+
+
+def edits_of_fit(store: ArtifactStore, state: TopicState) -> dict[str, Any]:
+    """Return what became of each edit of the state's fit; empty without edits."""
+    return edit_record(
+        store, {EDIT: ArtifactRef("labels", state.fit.labels, EDIT)} if state.fit.edits else {}
+    )
 
 
 def history(state: TopicState, topics: NDArray[np.int32]) -> dict[str, Any]:
