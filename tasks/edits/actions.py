@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.core.clusters.assign import best_topics
-from topicflow.tasks.core.clusters.clustering import kmeans_clusters
+from topicflow.tasks.core.clusters.clustering import kmeans_clusters, number_by_size
 from topicflow.tasks.edits.edits_file import Edit, NamedTopic
 from topicflow.tasks.edits.shape import Shape
 
@@ -124,7 +124,7 @@ def _split(shape: Shape, edit: Edit, splitting: Splitting) -> Outcome:
         return Outcome(edit, (), short)
     counts = np.bincount(copies.ravel(), minlength=len(vectors))
     found = kmeans_clusters(vectors, edit.into, splitting.seed, counts, splitting.n_threads)
-    parts = found.labels[copies.ravel()]
+    parts = number_by_size(found.labels[copies.ravel()])
     numbers = [topic, *(max(shape.keywords, default=-1) + 1 + i for i in range(edit.into - 1))]
     shape.labels[rows] = np.array(numbers, np.int32)[parts]
     shape.keywords |= dict.fromkeys(numbers, shape.keywords.get(topic, ()))

@@ -42,7 +42,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 MAY_HAVE: Mapping[str, tuple[str, ...]] = {"delete": ("to",), "pin": ("name",)}
 """Keys that only these actions may have, beside those that they must have."""
 
-_HEADER = re.compile(r"^\s*\[\[\s*edit\s*\]\]", re.MULTILINE)
+_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*edit[ \t]*\]\]", re.MULTILINE)
 
 MAX_NAME = 200
 """Characters of a name."""
