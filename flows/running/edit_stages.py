@@ -43,7 +43,7 @@ def edited(
     """
     if foreign := foreign_edits(config):
         series = ", ".join(sorted({str(each.series) for each in foreign}))
-        LOG.info("edits: %s edits of %s are not for %s", f"{len(foreign):,}", series, config.name)
+        LOG.info("edits: %s in the file for another series (%s), not applied", f"{len(foreign):,}", series)
     if not edits:
         return clustered.labels, topics
     editable = Editable(clustered.documents, clustered.embeddings, clustered.labels, topics)
@@ -103,26 +103,29 @@ def with_other_edits(
 
     Nothing is fitted: the edits are applied to the fit's topics without edits.
     """
-    labels, topics = state.fit.without_edits()
+    store, (labels, topics) = stages.context.store, state.fit.without_edits()
     base = replace(state.fit, labels=labels.key, topics=topics.key)
     fit, lineage = finished_fit(stages, config, state, base, documents_of(state.batches[0]), edits)
     batches, drifted = [replace(state.batches[0], labels=fit.labels)], None
     place = len(state.updates) - state.n_since_fit - 1
     for batch in state.batches[1:]:
-        vectors = ArtifactRef("embeddings", batch.embeddings, "embed")
+        vectors, documents = (
+            _ref(store, "embeddings", batch.embeddings),
+            _ref(store, "documents", batch.documents),
+        )
         assigned = stages.run_as("assign_again", assign, embeddings=vectors, fit=fit)
-        counts = stages.run_as("count_again", count, documents=documents_of(batch), config=config.count)
+        counts = stages.run_as("count_again", count, documents=documents, config=config.count)
         then = replace(state, fit=fit, updates=state.updates[: place + len(batches)], drift=drifted)
         drifted = stages.run_as(
             "drift_again", drift, state=then, labels=assigned, counts=counts, config=config.drift
         ).key
         batches.append(Batch(batch.documents, batch.embeddings, assigned.key, assigned.key))
-    traced = stages.context.store.json(lineage, "matching")
+    traced = store.json(lineage, "matching")
     changed = replace(
         state, fit=fit, batches=tuple(batches), ids=tuple(traced["ids"]), next_id=traced["next_id"], drift=drifted,
         lineages=(*state.lineages, (state.number + 1, lineage.key)),
     )  # fmt: skip
-    return replace(changed, names=all_names(stages.context.store, changed, names))
+    return replace(changed, names=all_names(store, changed, names))
 
 
 def _ref(store: ArtifactStore, kind: str, key: str) -> ArtifactRef:

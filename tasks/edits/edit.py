@@ -1,6 +1,6 @@
 """Edit: labels (n_docs,), topics, embeddings and a person's edits -> labels (n_docs,) of the edited topics.
 
-labels: the same files as of the stage `cluster`, so that every later stage takes either. The meta data also have
+labels: the files that the stage `cluster` writes, so that every later stage takes either. The meta data also have
 `names` (n_topics,), the name of each topic or None if it is made of its keywords, `named_by_person`, the topics whose
 name a person gave, and `edits`, what became of each edit.
 """
