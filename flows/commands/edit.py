@@ -188,9 +188,23 @@ def _list(config: TopicSections, edits: Sequence[Edit], *, as_json: bool) -> Non
     if as_json:
         print_json([each.model_dump(mode="json") for each in edits])
         return
+    from topicflow.tasks.edits.wanted import completed
+
     if not edits:
         print("no edits")
+    problems = last_problems(config)
     for number, each in enumerate(edits, 1):
         of_other = f" (for {each.series})" if each.series not in {None, config.name} else ""
         words = "; ".join(", ".join(topic.keywords[:4]) for topic in each.topics)
         print(f"{number:>3}  {each}{of_other}  [{words}]")
+        if problem := problems.get(completed(each, Path(config.runtime.runs)).digest):
+            print(f"     in the last run: {problem}")
+
+
+def last_problems(config: TopicSections) -> dict[str, str]:
+    """Return why edits did not apply in the published run of a config, by the edit's digest."""
+    from topicflow.tasks.edits.wanted import problems_of
+    from topicflow.tasks.runs.resolve import latest_run
+
+    record = latest_run(Path(config.runtime.runs) / config.name)
+    return {} if record is None else problems_of(record)

@@ -13,6 +13,7 @@ from topicflow.tasks.edits.edits_file import Edit, NamedTopic, read_edits
 from topicflow.tasks.edits.names_file import edits_of_names
 from topicflow.tasks.edits.run_topics import RunTopics
 from topicflow.tasks.errors import ArtifactError, ConfigError
+from topicflow.tasks.runs.history import RunRecord
 from topicflow.tasks.runs.resolve import TOPIC_FLOWS, resolve
 from topicflow.tasks.store.artifacts import canonical_json, digest
 
@@ -62,6 +63,16 @@ def completed(edit: Edit, runs: Path) -> Edit:
         for topic in edit.topics
     )
     return edit.model_copy(update={"topics": topics})
+
+
+def problems_of(record: RunRecord) -> dict[str, str]:
+    """Return why edits did not apply in a run, or not to all that they name, by the edit's digest."""
+    found = {}
+    for each in record.get("edits", []):
+        asked = {key: value for key, value in each["asked"].items() if key != "line"}
+        if each["problem"]:
+            found[Edit.model_validate(asked).digest] = str(each["problem"])
+    return found
 
 
 def described_topics(run: RunTopics, numbers: list[int]) -> tuple[NamedTopic, ...]:

@@ -21,6 +21,15 @@ def edit_figures(record: Mapping[str, Any]) -> dict[str, int]:
     return {"n_edits": len(edits), "n_edits_not_applied": n_left} if edits else {}
 
 
+def without_advice(metrics: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics for remarks: a topic that a person made large needs no advice on settings."""
+    return {
+        name: value
+        for name, value in metrics.items()
+        if name != "largest_topic_share" or "edits" not in record
+    }
+
+
 def edit_remarks(record: Mapping[str, Any]) -> list[str]:
     """Return a remark for each edit that does not apply, or not to everything that it names; the file keeps them."""
     return [

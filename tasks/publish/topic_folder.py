@@ -18,7 +18,7 @@ from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEm
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.encoding.encoders import find_encoder
-from topicflow.tasks.publish.edits import edit_figures, edit_record, edit_remarks
+from topicflow.tasks.publish.edits import edit_figures, edit_record, edit_remarks, without_advice
 from topicflow.tasks.publish.folder import write_run_folder
 from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
@@ -215,7 +215,7 @@ def _record(
         "metrics": described["metrics"] | metrics | edit_figures(edits),
         "remarks": described["remarks"]
         + edit_remarks(edits)
-        + remarks(metrics, config.cluster, graph.get("copies"), choice)
+        + remarks(without_advice(metrics, edits), config.cluster, graph.get("copies"), choice)
         + (naming_remarks(store.meta(stages["name"])) if "name" in stages else []),
         "graph": graph,
     }

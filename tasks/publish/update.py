@@ -17,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
-from topicflow.tasks.publish.edits import edit_figures, edit_record, edit_remarks
+from topicflow.tasks.publish.edits import edit_figures, edit_record, edit_remarks, without_advice
 from topicflow.tasks.publish.folder import write_run_folder
 from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
@@ -193,7 +193,7 @@ def _record(
         "metrics": described["metrics"] | metrics | edit_figures(edits),
         "remarks": described["remarks"]
         + edit_remarks(edits)
-        + remarks(metrics, config.cluster, graph.get("copies"), choice)
+        + remarks(without_advice(metrics, edits), config.cluster, graph.get("copies"), choice)
         + (naming_remarks(store.meta(stages["name"])) if "name" in stages else []),
         "update": {
             "number": last.number,

@@ -139,6 +139,9 @@ def test_a_later_fit_with_other_numbers_finds_the_topics_again(trial: Trial) -> 
         "no topic has its keywords (mast, sail). It stays in the file."
     )
     assert trial.edits.read_text() == text
+    *_, last, why = trial.edit("list").out.splitlines()
+    assert last == "  3  pin (mast, sail)  [mast, sail]"
+    assert why.startswith("     in the last run: topic (mast, sail) is not found: ")
     topics = trial.table()
     named = topics.filter(pl.col("name") == "Pets")
     assert {"cat", "dog"} <= set(named["keywords"][0][:6])
