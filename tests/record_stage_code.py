@@ -26,6 +26,7 @@ STAGE_FILES: dict[str, str] = {
     "count": "topics/count",
     "label": "topics/label",
     "edit": "edits/edit",
+    "move": "edits/move",
     "name": "naming/name",
     "evaluate": "topics/evaluate",
     "report": "report/report",

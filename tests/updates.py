@@ -122,7 +122,7 @@ TASKS = (
     "neighbors", "overview", "publish_update", "reduce",
 )  # fmt: skip
 
-SHAPING_TASKS = ("assign", "cells", "count", "drift", "edit", "label", "match")
+SHAPING_TASKS = ("assign", "cells", "count", "drift", "edit", "label", "match", "move")
 """Tasks of `flows.running.edit_stages`."""
 
 

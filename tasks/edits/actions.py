@@ -134,12 +134,12 @@ def _split(shape: Shape, edit: Edit, splitting: Splitting) -> Outcome:
 
 def _move(shape: Shape, edit: Edit, _: Splitting) -> Outcome:
     """Give documents to a topic, with certainty."""
-    absent = [document for document in edit.documents if document not in shape.rows]
+    absent = [each for each in edit.documents if each not in shape.rows and each not in shape.later]
     problem = f"document {absent[0]} is not there" if absent else ""
     if len(absent) > 1:
         problem = f"{len(absent):,} of {len(edit.documents):,} documents are not there: {absent[0]}, …"
     rows = shape.rows_of(edit.documents)
-    if not len(rows):
+    if len(absent) == len(edit.documents):
         return Outcome(edit, (), problem)
     topics, unknown = _found(shape, edit)
     if not topics:

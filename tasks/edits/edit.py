@@ -46,8 +46,21 @@ class Editable:
 
 
 @task(name="edit", cache_policy=NO_CACHE, persist_result=False)
-def edit(context: Context, editable: Editable, edits: Sequence[Edit]) -> ArtifactRef:
+def edit(
+    context: Context, editable: Editable, edits: Sequence[Edit], later: Sequence[str] = ()
+) -> ArtifactRef:
     """Return the artifact of the edited labels, computing it on a miss.
+
+    Parameters
+    ----------
+    context : Context
+        Store, seed and threads.
+    editable : Editable
+        What the edits are applied to.
+    edits : sequence of Edit
+        The edits, in order.
+    later : sequence of str
+        Moved documents that are not among these, as they came after the fit; the stage `move` moves them.
 
     Notes
     -----
@@ -55,12 +68,13 @@ def edit(context: Context, editable: Editable, edits: Sequence[Edit]) -> Artifac
     by their centroid.
     """
     store = context.store
-    recipe = recipes.edit(edits, editable.keys, context.seed)
+    recipe = recipes.edit(edits, editable.keys, context.seed, later)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
         before = {name: np.asarray(store.array(editable.labels, name)) for name in ARRAYS}
         shape = read_shape(store, editable, named_documents(edits))
+        shape.later = frozenset(later)
         outcomes = apply_edits(shape, edits, Splitting(context.seed, context.runtime.n_threads))
         labels = number_by_size(shape.labels)
         writer.save_array("labels", labels)

@@ -46,6 +46,8 @@ class Shape:
         Names that topics have whatever their keywords are: those of a classifier's classes, and a person's.
     by_person : set of int
         Topics whose name a person gave.
+    later : frozenset of str
+        Moved documents that came after the fit.
     """
 
     embeddings: FloatArray
@@ -56,6 +58,7 @@ class Shape:
     rows: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     by_person: set[int] = field(default_factory=set)
+    later: frozenset[str] = frozenset()
 
     def topics(self) -> list[int]:
         """Return the working numbers of all topics."""

@@ -97,6 +97,24 @@ def test_a_refit_finds_the_edited_topics_again(series: Series) -> None:
     assert series.tell(n=180, seed=7)["state"] == "unchanged"
 
 
+def test_documents_that_came_after_the_fit_can_be_moved(series: Series) -> None:
+    first = series.tell()
+    a, b = series.topic_of(first, 0), series.topic_of(first, 1)
+    second = series.tell(n=180)
+    new = documents_of(series.folder, second)[N_FIRST:].filter(pl.col("topic") == a)
+    old = documents_of(series.folder, second)[:N_FIRST].filter(pl.col("topic") == a)
+    series.edit("move", new["doc_id"][0], old["doc_id"][0], b)
+    third = series.tell(n=180)
+    assert third["edits"][0]["problem"] == ""
+    changed = documents_of(series.folder, third)
+    moved = changed.filter(pl.col("doc_id").is_in([new["doc_id"][0], old["doc_id"][0]]))
+    assert moved.select("topic", "probability").rows() == 2 * [(b, 1.0)]
+    before = documents_of(series.folder, second)
+    same = changed.join(before, on="doc_id").filter(pl.col("topic") == pl.col("topic_right"))
+    assert same.height == 178
+    assert series.tell(n=180)["state"] == "unchanged"
+
+
 def test_names_beside_the_runs_hold_without_new_documents(series: Series) -> None:
     first = series.tell()
     number = series.topic_of(first, 0)
