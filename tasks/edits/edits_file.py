@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from topicflow.configs.fields.base import Section
 from topicflow.configs.read import parse_config
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.store.artifacts import canonical_json, digest
@@ -74,7 +73,13 @@ def _texts(value: Any) -> Any:  # noqa: ANN401  (whatever a person wrote)
 Ids = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 
 
-class NamedTopic(Section):
+class _Table(BaseModel):
+    """Base of the tables of a file: frozen; unknown keys are errors. Ids and keywords may be any text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class NamedTopic(_Table):
     """A topic as an edit names it: its number in the run of the edit, its first keywords, some of its documents."""
 
     id: int | None = Field(default=None, ge=0)
@@ -98,7 +103,7 @@ class NamedTopic(Section):
         return "(" + ", ".join((self.keywords or self.documents)[:2]) + ")"
 
 
-class Edit(Section):
+class Edit(_Table):
     """One change of topics, as a person asked for it."""
 
     action: Literal["merge", "rename", "delete", "split", "move", "pin"]

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 N_DOCUMENTS = 12
 """Documents by which an edit names a topic: those with the highest probability.
 
-Of 64 topics in four other fits of 20 Newsgroups (four fifths of the documents, other sizes, other methods) they find 60,
-56 of them as the topic with most of the old one's documents. Twenty find no more; documents of all probabilities find 52.
+Of 64 topics in four other fits of 20 Newsgroups (four fifths of the documents, other sizes, other methods) they find
+60, 56 of them as the topic with most of the old one's documents. Twenty documents find no more topics, and documents
+of all probabilities find 52.
 """
 
 N_KEYWORDS = 8
@@ -33,6 +34,8 @@ class RunTopics:
     run: str
     folder: Path
     topics: pl.DataFrame
+    fitted: int | None = None
+    """Number of the last update that fitted topics, in a series of updates: later documents were only assigned."""
 
     @classmethod
     def of(cls, record: RunRecord) -> RunTopics:
@@ -42,7 +45,10 @@ class RunTopics:
         folder = Path(record["folder"])
         columns = ["topic", "size", "name", "keywords"]
         table = pl.read_parquet(whole_file(folder, "topics.parquet"), columns=columns)
-        return cls(f"{record['name']}/{record['run_id']}", folder, table)
+        updates = record.get("updates", {})
+        pairs = zip(updates.get("numbers", []), updates.get("refit", []), strict=True)
+        fitted = max((number for number, refit in pairs if refit), default=None)
+        return cls(f"{record['name']}/{record['run_id']}", folder, table, fitted)
 
     @property
     def ids(self) -> list[int]:
@@ -73,15 +79,15 @@ class RunTopics:
         )
 
     def _central(self, number: int) -> tuple[str, ...]:
-        """Return the ids of a topic's documents with the highest probability, reassigned ones last."""
+        """Return the ids of a topic's documents with the highest probability; assigned and reassigned ones last."""
         import polars as pl
 
         documents = pl.scan_parquet(self.folder / "documents.parquet")
-        order = ["reassigned", "probability", "doc_id"]
+        later = pl.lit(value=False) if self.fitted is None else pl.col("update") > self.fitted
         found = (
             documents.filter(pl.col("topic") == number)
-            .select("doc_id", "reassigned", "probability")
-            .sort(order, descending=[False, True, False])
+            .select("doc_id", "reassigned", "probability", later.alias("later"))
+            .sort("later", "reassigned", "probability", "doc_id", descending=[False, False, True, False])
             .head(N_DOCUMENTS)
             .collect()
         )

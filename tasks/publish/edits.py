@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
+from topicflow.configs.flows.topic_sections import TopicSections
+from topicflow.configs.sections.edits import EDITS_FILE, EditsConfig
+from topicflow.tasks.edits.edits_file import Edit, with_edit
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.final import EDIT
+
+SectionsT = TypeVar("SectionsT", bound=TopicSections)
 
 
 def edit_record(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> dict[str, Any]:
     """Return what became of each edit, as a run's record has it; empty without edits."""
     return {"edits": store.meta(stages[EDIT])["edits"]} if EDIT in stages else {}
+
+
+def without_path(config: SectionsT) -> SectionsT:
+    """Return the config of a run as its folder has it: the edits that were applied stand beside it in a file."""
+    return config.model_copy(update={"edits": EditsConfig()})
+
+
+def write_edits(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write the edits that a run applied into its folder, where its config finds them; no file without edits."""
+    text = ""
+    for each in record.get("edits", []):
+        asked = {key: value for key, value in each["asked"].items() if key != "line"}
+        text = with_edit(text, Edit.model_validate(asked), EDITS_FILE)
+    if text:
+        (folder / EDITS_FILE).write_text(text, encoding="utf-8")
 
 
 def edit_figures(record: Mapping[str, Any]) -> dict[str, int]:

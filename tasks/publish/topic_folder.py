@@ -18,7 +18,14 @@ from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEm
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.encoding.encoders import find_encoder
-from topicflow.tasks.publish.edits import edit_figures, edit_record, edit_remarks, without_advice
+from topicflow.tasks.publish.edits import (
+    edit_figures,
+    edit_record,
+    edit_remarks,
+    without_advice,
+    without_path,
+    write_edits,
+)
 from topicflow.tasks.publish.folder import write_run_folder
 from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
@@ -63,6 +70,7 @@ def publish_run(
         record["n_documents"] = placed.height
         record["n_topics"] = topics.height
         write_metrics(folder, record)
+        write_edits(folder, record)
         write_report(folder, store, stages["report"], record)
         shutil.copytree(store.whole(final_topics(stages), "model"), folder / "model")
         if "name" in stages:
@@ -202,7 +210,7 @@ def _record(
     metrics = store.json(stages["evaluate"], "metrics")
     if "deduplicate" in stages:
         metrics["n_duplicates"] = store.meta(stages["deduplicate"])["n_duplicates"]
-    described, graph = describe_run(store, config, stages, run), store.meta(stages["neighbors"])
+    described, graph = describe_run(store, without_path(config), stages, run), store.meta(stages["neighbors"])
     chosen = size_record(store, stages["cluster"])
     choice = chosen.get("size_choice")
     if choice is not None:

@@ -17,7 +17,14 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
-from topicflow.tasks.publish.edits import edit_figures, edit_record, edit_remarks, without_advice
+from topicflow.tasks.publish.edits import (
+    edit_figures,
+    edit_record,
+    edit_remarks,
+    without_advice,
+    without_path,
+    write_edits,
+)
 from topicflow.tasks.publish.folder import write_run_folder
 from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
@@ -78,6 +85,7 @@ def publish_update(
     with write_run_folder(config, run, record) as folder:
         _write_tables(folder, store, config, outcome, labels)
         write_metrics(folder, record)
+        write_edits(folder, record)
         write_report(folder, store, stages["overview"], record)
         _write_model(folder / "model", store, config, outcome, labels)
     show_topics(record, config, run)
@@ -179,7 +187,7 @@ def _record(
     run: RunId,
 ) -> RunRecord:
     last, metrics = outcome.state.updates[-1], store.json(stages["overview"], "metrics")
-    described = describe_run(store, config, stages, run)
+    described = describe_run(store, without_path(config), stages, run)
     graph = store.meta(stages["neighbors"]) if "neighbors" in stages else {}
     chosen = size_record(store, ArtifactRef("labels", outcome.state.fit.labels, "cluster"))
     if chosen:

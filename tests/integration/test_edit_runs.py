@@ -93,6 +93,8 @@ def test_topics_are_shaped_by_commands(trial: Trial, corpus: Corpus) -> None:
         (f"merge {drinks} {colours}", True), (f"rename {pets} {json.dumps(NAME)}", True),
     ]  # fmt: skip
     everywhere(trial, record, before, {drinks, colours})
+    copied = trial.command("run", trial.folder / "runs/trial/latest/config.toml", "--json").record
+    assert keys(copied) == keys(record)  # a run's folder has the edits that its config found
 
     for _ in range(2):
         assert trial.edit("undo", 1).code == 0
