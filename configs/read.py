@@ -19,7 +19,9 @@ from pydantic_core import ErrorDetails
 
 from topicflow.configs.fields.secrets import HIDDEN, holds_credentials, shown
 from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.paths import absolute_paths
+from topicflow.configs.sections.edits import with_file_beside
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
@@ -50,7 +52,8 @@ def load_config(
 
     Notes
     -----
-    Paths in the file, and those of overrides, are relative to the file's folder; they come back absolute.
+    Paths in the file, and those of overrides, are relative to the file's folder; they come back absolute. A file of
+    edits beside the config belongs to it.
     """
     if holds_credentials(str(path)):
         msg = "CONFIG: expected the path of a TOML file without credentials"
@@ -69,7 +72,10 @@ def load_config(
         raise ValueError(msg) from None
     for override in overrides:
         apply_override(values, override, model)
-    return absolute_paths(parse_config(values, model, source=str(path)), path.parent)
+    config = absolute_paths(parse_config(values, model, source=str(path)), path.parent)
+    if isinstance(config, TopicSections):
+        config = config.model_copy(update={"edits": with_file_beside(config.edits, path.parent)})
+    return config
 
 
 def parse_config(values: Mapping[str, Any], model: type[ConfigT], source: str) -> ConfigT:

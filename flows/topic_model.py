@@ -6,8 +6,10 @@ from pathlib import Path
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.flows.running.duplicate_stages import kept_documents
+from topicflow.flows.running.edit_stages import edited
 from topicflow.flows.running.frame import recorded_flow
 from topicflow.flows.running.stages import at_work
+from topicflow.tasks.edits.wanted import edits_of
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.naming.evidence import Modelled
 from topicflow.tasks.naming.name import name
@@ -57,6 +59,7 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         topics = stages.run(
             label, clustered, config=config.label, counting=config.count, encoding=config.embed
         )
+        labels, topics = edited(stages, config, clustered, topics, edits_of(config))
         named = None
         if config.names is not None:
             modelled = Modelled(documents, embeddings, labels, topics)

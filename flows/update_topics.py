@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.flows.running.current import current_id
+from topicflow.flows.running.edit_stages import finished_fit, with_other_edits
 from topicflow.flows.running.frame import recorded_flow
 from topicflow.flows.running.stages import Stages, at_work
+from topicflow.tasks.edits.edits_file import Edit
+from topicflow.tasks.edits.names_file import read_names
+from topicflow.tasks.edits.wanted import digest_of, edits_of
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.errors import DamagedError
 from topicflow.tasks.log import LOG
@@ -24,13 +28,11 @@ from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.recipes import map_reduce
 from topicflow.tasks.topics.reduce import reduce
-from topicflow.tasks.updates.assign import assign, cells
+from topicflow.tasks.updates.assign import assign
 from topicflow.tasks.updates.drift import drift
-from topicflow.tasks.updates.match_topics import match
 from topicflow.tasks.updates.merge_batches import merge_batches
 from topicflow.tasks.updates.new_documents import arrived_documents, new_documents
 from topicflow.tasks.updates.overview import overview
-from topicflow.tasks.updates.topic_names import read_names
 from topicflow.tasks.updates.topic_state import Batch, Fit, TopicState, documents_of, last_published
 from topicflow.tasks.updates.update_steps import (
     extended,
@@ -38,6 +40,7 @@ from topicflow.tasks.updates.update_steps import (
     fitted,
     refitted,
     to_be_named,
+    unchanged_documents,
     why_refit,
     with_model_names,
 )
@@ -47,19 +50,20 @@ draw = reduce.with_options(name="map")
 
 @dataclass(frozen=True)
 class Before:
-    """What an update continues: the last published run, its state of the topics, and names that a person gave."""
+    """What an update continues: the last published run, its state of the topics; and a person's names and edits."""
 
     record: RunRecord | None
     state: TopicState | None
     names: Mapping[int, str]
+    edits: Sequence[Edit] = ()
 
     @classmethod
     def of(cls, config: UpdateTopicsConfig) -> Before:
-        """Return what the next update of a config continues; only names before the first run."""
+        """Return what the next update of a config continues; only names and edits before the first run."""
         runs = Path(config.runtime.runs)
-        names = read_names(runs / config.name)
+        names, edits = read_names(runs / config.name), edits_of(config)
         last = last_published(open_store(config.runtime), runs, config.name)
-        return cls(None, None, names) if last is None else cls(*last, names)
+        return cls(None, None, names, edits) if last is None else cls(*last, names, edits)
 
 
 @recorded_flow
@@ -105,9 +109,12 @@ def _update(config: UpdateTopicsConfig, before: Before) -> RunRecord:
         arrivals = stages.run(
             new_documents, state=before.state, loading=config.load, config=config.new_documents
         )
-        if not arrivals.rows and last is not None:
+        if arrivals.rows or last is None:
+            outcome = _assign_or_fit(stages, config, before, arrivals)
+        elif (changed := _shaped(stages, config, before)) is not None:
+            outcome = Outcome(changed, None, "", str(last["run_id"]))
+        else:
             return nothing_new(stages, config, last, arrivals)
-        outcome = _assign_or_fit(stages, config, before, arrivals)
         state = _named(stages, config, outcome.state)
         outcome = replace(outcome, state=state)
         page = stages.run(
@@ -135,6 +142,22 @@ def nothing_new(
     return {**last, "run_id": run_id, "state": "unchanged", "latest": last["run_id"], "source": found}
 
 
+def _shaped(stages: Stages, config: UpdateTopicsConfig, before: Before) -> TopicState | None:
+    """Return the state of the same documents with a person's edits and names of today; None if they are as before."""
+    assert before.state is not None
+    state = _with_edits(stages, config, before, before.state)
+    named = unchanged_documents(stages.context.store, state, before.names)
+    same = state is before.state and named.names == before.state.names
+    return None if same else named
+
+
+def _with_edits(stages: Stages, config: UpdateTopicsConfig, before: Before, state: TopicState) -> TopicState:
+    """Return the state with the edits of today on the topics of its fit; the state itself if it has them."""
+    if digest_of(before.edits) == state.fit.edits or fit_settings(config) != state.fit.settings:
+        return state
+    return with_other_edits(stages, config, state, before.edits, before.names)
+
+
 def _assign_or_fit(
     stages: Stages, config: UpdateTopicsConfig, before: Before, arrivals: ArtifactRef
 ) -> Outcome:
@@ -148,14 +171,15 @@ def _assign_or_fit(
         return Outcome(state, None, "first run", previous)
     reason, found, assigned = why_refit(store, before.state, vectors, fit_settings(config)), None, None
     if not reason.startswith("the encoder"):
-        assigned = stages.run(assign, embeddings=vectors, fit=before.state.fit)
+        last = _with_edits(stages, config, before, before.state)
+        assigned = stages.run(assign, embeddings=vectors, fit=last.fit)
         counts = stages.run(count, documents=documents, config=config.count)
-        drifted = stages.run(drift, state=before.state, labels=assigned, counts=counts, config=config.drift)
+        drifted = stages.run(drift, state=last, labels=assigned, counts=counts, config=config.drift)
         found = store.meta(drifted)
         reason = reason or ("; ".join(found["over"]) or "refit_after" if found["refit"] else "")
     if assigned is not None and not reason:
         batch = Batch(documents.key, vectors.key, assigned.key, assigned.key)
-        state = extended(store, before.state, batch, arrivals, drifted, before.names)
+        state = extended(store, last, batch, arrivals, drifted, before.names)
         return Outcome(state, found, "", previous)
     LOG.info("topics are refitted: %s", reason)
     everything = stages.run(merge_batches, batches=[*map(documents_of, before.state.batches), documents])
@@ -189,12 +213,11 @@ def _fit(
     counts = stages.run(count, documents=documents, config=config.count)
     clustered = Clustered(documents, vectors, labels, counts)
     topics = stages.run(label, clustered, config=config.label, counting=config.count, encoding=config.embed)
-    index = stages.run(cells, embeddings=vectors, neighbors=graph, labels=labels, topics=topics)
-    lineage = stages.run(match, state=before.state, labels=labels, topics=topics, config=config.match)
-    fit = Fit(
+    plain = Fit(
         embeddings=vectors.key, neighbors=graph.key, labels=labels.key, layout=layout.key, counts=counts.key,
-        topics=topics.key, cells=index.key, settings=fit_settings(config),
+        topics=topics.key, cells="", settings=fit_settings(config),
     )  # fmt: skip
-    batch = Batch(documents.key, vectors.key, labels.key, layout.key)
+    fit, lineage = finished_fit(stages, config, before.state, plain, documents, before.edits)
+    batch = Batch(documents.key, vectors.key, fit.labels, layout.key)
     store = stages.context.store
     return refitted(store, before.state, fit, batch, arrivals, lineage, before.names)

@@ -25,6 +25,8 @@ STAGE_FILES: dict[str, str] = {
     "cluster": "topics/cluster",
     "count": "topics/count",
     "label": "topics/label",
+    "edit": "edits/edit",
+    "move": "edits/move",
     "name": "naming/name",
     "evaluate": "topics/evaluate",
     "report": "report/report",

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.sections.cluster import ClusterConfig, GraphCluster
 from topicflow.configs.sections.count import CountConfig
+from topicflow.configs.sections.edits import EditsConfig
 from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed
 from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.configs.sections.label import LabelConfig
@@ -33,6 +34,7 @@ class TopicSections(FlowConfig):
     cluster: ClusterConfig = Field(default_factory=GraphCluster)
     count: CountConfig = Field(default_factory=CountConfig)
     label: LabelConfig = Field(default_factory=LabelConfig)
+    edits: EditsConfig = Field(default_factory=EditsConfig)
     names: NamesConfig | None = Field(
         default=None,
         description="Names of topics by a language model. Without this section topics are named by their keywords and "

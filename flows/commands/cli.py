@@ -16,6 +16,7 @@ from topicflow.flows.commands import (
     classify,
     config,
     duplicates,
+    edit,
     search,
     serve,
     store,
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.add_typer(topics.app)
 app.add_typer(classify.app)
 app.add_typer(duplicates.app)
+app.add_typer(edit.app)
 app.add_typer(sweep.app)
 app.add_typer(serve.app)
 app.add_typer(update.app)

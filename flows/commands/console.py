@@ -133,6 +133,8 @@ def _print_assigned(record: RunRecord) -> None:
     """Print how many documents an update added, how, and what happened to the topics."""
     update, born = record["update"], record["lineage"]
     how = f"refitted ({update['reason']})" if update["refit"] else "assigned to the topics of the last fit"
+    if not update["n_new"]:
+        how = "the edits and names of topics changed"
     print(f"update {update['number']}: {update['n_new']:,} new documents, {how}")
     if born and update["previous"]:
         print("topics: " + ", ".join(f"{born[event]:,} {event}" for event in EVENTS if born[event]))

@@ -16,6 +16,7 @@ from topicflow.configs.sections.deduplicate import (
     EmbeddingDeduplicate,
     MinhashDeduplicate,
 )
+from topicflow.flows.planning.edits_plan import with_edits
 from topicflow.flows.planning.stages import stages_of
 from topicflow.flows.planning.steps import (
     Step,
@@ -34,6 +35,7 @@ from topicflow.tasks.report import recipes as report_recipes
 from topicflow.tasks.runs.resolve import published_metrics
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, open_store
 from topicflow.tasks.topics import recipes as topics_recipes
+from topicflow.tasks.topics.final import EDIT, LABEL_EDITED, final_labels, final_topics
 from topicflow.tasks.topics.recipes import CorpusKeys, map_reduce
 
 
@@ -137,16 +139,17 @@ def chain_recipes(
     count = topics_recipes.count(config.count, store.meta(documents)["texts"])
     corpus = CorpusKeys(documents.key, embed.key, count.key, encoder)
     fitted = topics_recipes.fit(config, corpus, config.seed)
+    fitted = with_edits(config, corpus, fitted)
     layout = topics_recipes.reduce(map_reduce(config.map), embed.key, fitted["neighbors"].key, config.seed)
     shown = {
         "documents": documents.key,
         "layout": layout.key,
-        "labels": fitted["cluster"].key,
-        "topics": fitted["label"].key,
+        "labels": final_labels(fitted).key,
+        "topics": final_topics(fitted).key,
         "metrics": fitted["evaluate"].key,
     }
     shown |= {"duplicates": duplicates} if duplicates else {}
-    named = None if config.names is None else naming_recipes.name(config.names, fitted["label"].key)
+    named = None if config.names is None else naming_recipes.name(config.names, final_topics(fitted).key)
     shown |= {"names": named.key} if named else {}
     report = report_recipes.report(config.report, config.name, shown)
     chain = {
@@ -157,6 +160,7 @@ def chain_recipes(
         "cluster": fitted["cluster"],
         "count": count,
         "label": fitted["label"],
+        **{stage: fitted[stage] for stage in (EDIT, LABEL_EDITED) if stage in fitted},
         **({"name": named} if named else {}),
         "evaluate": fitted["evaluate"],
         "report": report,

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.tasks.duplicates.recipes import searches
+from topicflow.tasks.edits.wanted import edits_of
+from topicflow.tasks.topics.final import EDIT, LABEL_EDITED
 
 STAGES = ("load", "embed", "neighbors", "reduce", "map", "cluster", "count", "label", "evaluate", "report")
 """The steps of a topic model, in order; `map` is the reduce stage in two dimensions."""
 
 
 def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
-    """Return the steps of a topic model; with `deduplicate` the later steps use only kept documents."""
+    """Return the steps of a topic model; with `deduplicate` the later steps use only kept documents.
+
+    Raises
+    ------
+    ConfigError
+        If the file of edits is wrong.
+    """
     section = config.deduplicate
     found = () if section is None else (*searches(section), "deduplicate", "keep")
     made = ["load", *found, *STAGES[1:], *(() if config.gates is None else ("gate",))]
     if config.names is not None:
         made.insert(made.index("label") + 1, "name")
+    if edits_of(config):
+        made[made.index("label") + 1 : made.index("label") + 1] = [EDIT, LABEL_EDITED]
     return tuple(made)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from topicflow.configs.sections.names import NamesConfig
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics.final import final_labels, final_topics
 
 if TYPE_CHECKING:
     from topicflow.tasks.naming.questions import TopicQuestion
@@ -71,14 +72,16 @@ def naming_cost(
     found : dict
         The artifact of each stage of the plan, None for those to be computed.
     """
-    embeddings, labels, topics = (found.get(stage) for stage in ("embed", "cluster", "label"))
+    embeddings, labels, topics = found.get("embed"), final_labels(found), final_topics(found)
     documents = found.get("keep", found.get("load"))
     if documents is None or embeddings is None or labels is None or topics is None:
         return NamingCost(config.url)
-    from topicflow.tasks.naming.evidence import Modelled, gather_evidence
+    from topicflow.tasks.naming.evidence import Modelled, gather_evidence, person_names
     from topicflow.tasks.naming.questions import TopicQuestion
 
-    evidence = gather_evidence(store, Modelled(documents, embeddings, labels, topics), config)
+    modelled, taken = Modelled(documents, embeddings, labels, topics), person_names(store, topics)
+    wanted = [topic for topic in range(topics.rows) if topic not in taken] if taken else None
+    evidence = gather_evidence(store, modelled, config, wanted)
     return cost_of(store, [TopicQuestion((each,), config) for each in evidence], config.url)
 
 

@@ -96,6 +96,15 @@ def gather_evidence(
     ]
 
 
+def person_names(store: ArtifactStore, topics: ArtifactRef) -> dict[int, str]:
+    """Return the names that a person gave, by topic: no language model is asked about these topics."""
+    table = store.table(topics, "topics")
+    if "named_by" not in table.collect_schema():
+        return {}
+    named = table.filter(pl.col("named_by") == "person").sort("topic").select("topic", "name")
+    return dict(named.collect().iter_rows())
+
+
 def _documents(
     store: ArtifactStore,
     modelled: Modelled,

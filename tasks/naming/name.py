@@ -1,7 +1,7 @@
 """Name: topics -> the same table with names by a language model: one question a topic, then one a group of alike names.
 
-names: `topics.parquet`, the topics' table with `name`, `named_by` (`model` or `keywords`, `kept` for topics that were
-not to be named) and `name_note`. The meta data list the answers, which are artifacts of their own.
+names: `topics.parquet`, the topics' table with `name`, `named_by` (`model`, `keywords` or `person`, `kept` for other
+topics that were not to be named) and `name_note`. The meta data list the answers, which are artifacts of their own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from topicflow.tasks.naming.alike import MAX_GROUP, alike_groups, distinct, same
 from topicflow.tasks.naming.asking import Namer, Outcome
 from topicflow.tasks.naming.budget import CallBudget
 from topicflow.tasks.naming.cost import cost_of
-from topicflow.tasks.naming.evidence import Evidence, Modelled, gather_evidence
+from topicflow.tasks.naming.evidence import Evidence, Modelled, gather_evidence, person_names
 from topicflow.tasks.naming.questions import GroupQuestion, TopicQuestion
 from topicflow.tasks.store.artifact_store import ArtifactRef
 
@@ -73,6 +73,9 @@ def name(
     if found := store.find(recipe):
         return cached(found)
     started = time.perf_counter()
+    persons = person_names(store, modelled.topics)
+    if wanted.topics is None and persons:
+        wanted = Wanted(tuple(i for i in range(modelled.topics.rows) if i not in persons), persons)
     evidence = gather_evidence(store, modelled, config, wanted.topics)
     naming = _Naming(Namer(store, config, CallBudget(config)), evidence, encoding, context.runtime, wanted)
     naming.ask()
@@ -162,6 +165,8 @@ class _Naming:
         keywords = {each.topic: each.keywords for each in self.evidence}
         names = distinct(self.names, keywords, [*taken.values(), *others.values()])
         by = dict.fromkeys(taken, "kept") | dict.fromkeys(names, "model")
+        if "named_by" in table.columns:
+            by |= dict.fromkeys(table.filter(pl.col("named_by") == "person")["topic"].to_list(), "person")
         called = taken | others | names
         topics = table["topic"].to_list()
         own = table["name"].to_list()

@@ -18,6 +18,14 @@ from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEm
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.encoding.encoders import find_encoder
+from topicflow.tasks.publish.edits import (
+    edit_figures,
+    edit_record,
+    edit_remarks,
+    without_advice,
+    without_path,
+    write_edits,
+)
 from topicflow.tasks.publish.folder import write_run_folder
 from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
@@ -25,6 +33,7 @@ from topicflow.tasks.report.report_page import finish_report
 from topicflow.tasks.runs.records import METRICS, RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.evaluate import read_stability
+from topicflow.tasks.topics.final import final_labels, final_topics
 
 
 def publish_run(
@@ -52,7 +61,7 @@ def publish_run(
     with write_run_folder(config, run, record) as folder:
         documents = documents_table(store, stages, config.load)
         documents.sink_parquet(folder / "documents.parquet")
-        is_stable = read_stability(store, stages["cluster"]) is not None
+        is_stable = read_stability(store, final_labels(stages)) is not None
         columns = ["topic", *(["stability"] if is_stable else [])]
         placed = pl.read_parquet(folder / "documents.parquet", columns=columns)
         topics = topics_table(store, stages, placed)
@@ -61,8 +70,9 @@ def publish_run(
         record["n_documents"] = placed.height
         record["n_topics"] = topics.height
         write_metrics(folder, record)
+        write_edits(folder, record)
         write_report(folder, store, stages["report"], record)
-        shutil.copytree(store.whole(stages["label"], "model"), folder / "model")
+        shutil.copytree(store.whole(final_topics(stages), "model"), folder / "model")
         if "name" in stages:
             name_topics(folder / "model", topics["name"].to_list())
         name_encoder(folder / "model", config.embed, config.runtime.device)
@@ -103,8 +113,8 @@ def topics_table(
 
     `placed` has the topic of each document, and its stability if that was measured; a topic's is the mean.
     """
-    centroids = store.address(stages["label"], "centroids.npy")
-    topics = store.table(stages.get("name", stages["label"]), "topics").collect()
+    centroids = store.address(final_topics(stages), "centroids.npy")
+    topics = store.table(stages.get("name", final_topics(stages)), "topics").collect()
     if "stability" in placed.columns:
         means = placed.group_by("topic").agg(pl.col("stability").mean())
         topics = topics.join(means, on="topic", how="left", maintain_order="left")
@@ -134,7 +144,7 @@ def documents_table(
     The table is lazy: writing it streams, so that memory never holds all texts. Only documents that were split into
     passages are joined in memory.
     """
-    documents, labels = documents_of(stages), stages["cluster"]
+    documents, labels = documents_of(stages), final_labels(stages)
     layout = store.array(stages["map"], "reduced", whole=True)
     table = store.table(documents, "documents")
     placed = pl.DataFrame(
@@ -200,17 +210,20 @@ def _record(
     metrics = store.json(stages["evaluate"], "metrics")
     if "deduplicate" in stages:
         metrics["n_duplicates"] = store.meta(stages["deduplicate"])["n_duplicates"]
-    described, graph = describe_run(store, config, stages, run), store.meta(stages["neighbors"])
+    described, graph = describe_run(store, without_path(config), stages, run), store.meta(stages["neighbors"])
     chosen = size_record(store, stages["cluster"])
     choice = chosen.get("size_choice")
     if choice is not None:
         metrics["min_cluster_size"] = choice["min_cluster_size"]
+    edits = edit_record(store, stages)
     return {
         **described,
         **chosen,
-        "metrics": described["metrics"] | metrics,
+        **edits,
+        "metrics": described["metrics"] | metrics | edit_figures(edits),
         "remarks": described["remarks"]
-        + remarks(metrics, config.cluster, graph.get("copies"), choice)
+        + edit_remarks(edits)
+        + remarks(without_advice(metrics, edits), config.cluster, graph.get("copies"), choice)
         + (naming_remarks(store.meta(stages["name"])) if "name" in stages else []),
         "graph": graph,
     }

@@ -17,6 +17,14 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
+from topicflow.tasks.publish.edits import (
+    edit_figures,
+    edit_record,
+    edit_remarks,
+    without_advice,
+    without_path,
+    write_edits,
+)
 from topicflow.tasks.publish.folder import write_run_folder
 from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
@@ -31,6 +39,7 @@ from topicflow.tasks.publish.topic_folder import (
 from topicflow.tasks.publish.topic_model import show_topics
 from topicflow.tasks.runs.records import RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics.final import EDIT
 from topicflow.tasks.updates.overview import lasting, read_batches, sized_topics
 from topicflow.tasks.updates.topic_state import TopicState, batch_stages, save_state
 
@@ -76,6 +85,7 @@ def publish_update(
     with write_run_folder(config, run, record) as folder:
         _write_tables(folder, store, config, outcome, labels)
         write_metrics(folder, record)
+        write_edits(folder, record)
         write_report(folder, store, stages["overview"], record)
         _write_model(folder / "model", store, config, outcome, labels)
     show_topics(record, config, run)
@@ -140,7 +150,7 @@ def lasting_topics(
             pl.col("topic").alias("model_topic"),
             pl.Series("topic", state.ids, pl.Int32),
             pl.Series("name", [name.name for name in names]),
-            pl.Series("named_by", [name.by for name in names]),
+            pl.Series("named_by", ["person" if name.by == "edit" else name.by for name in names]),
             pl.format("{}#{}", pl.lit(centroids), "centroid").alias("centroid"),
         )
         .drop("representative_rows")
@@ -177,18 +187,21 @@ def _record(
     run: RunId,
 ) -> RunRecord:
     last, metrics = outcome.state.updates[-1], store.json(stages["overview"], "metrics")
-    described = describe_run(store, config, stages, run)
+    described = describe_run(store, without_path(config), stages, run)
     graph = store.meta(stages["neighbors"]) if "neighbors" in stages else {}
     chosen = size_record(store, ArtifactRef("labels", outcome.state.fit.labels, "cluster"))
     if chosen:
         metrics["min_cluster_size"] = chosen["size_choice"]["min_cluster_size"]
     choice = chosen.get("size_choice") if last.refit else None  # an update keeps it: nothing new to say
+    edits = edits_of_fit(store, outcome.state)
     return {
         **described,
         **chosen,
-        "metrics": described["metrics"] | metrics,
+        **edits,
+        "metrics": described["metrics"] | metrics | edit_figures(edits),
         "remarks": described["remarks"]
-        + remarks(metrics, config.cluster, graph.get("copies"), choice)
+        + edit_remarks(edits)
+        + remarks(without_advice(metrics, edits), config.cluster, graph.get("copies"), choice)
         + (naming_remarks(store.meta(stages["name"])) if "name" in stages else []),
         "update": {
             "number": last.number,
@@ -204,6 +217,13 @@ def _record(
         "drift": outcome.drift,
         "lineage": store.meta(stages["match"]) if "match" in stages else None,
     }
+
+
+def edits_of_fit(store: ArtifactStore, state: TopicState) -> dict[str, Any]:
+    """Return what became of each edit of the state's fit; empty without edits."""
+    return edit_record(
+        store, {EDIT: ArtifactRef("labels", state.fit.labels, EDIT)} if state.fit.edits else {}
+    )
 
 
 def history(state: TopicState, topics: NDArray[np.int32]) -> dict[str, Any]:

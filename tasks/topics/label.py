@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -219,6 +220,21 @@ def topics_table(
     )
 
 
+def with_given_names(topics: pl.DataFrame, of_labels: Mapping[str, Any]) -> pl.DataFrame:
+    """Return the topics with the names that the labels' meta data give: those of classes, and those of a person.
+
+    A topic whose name there is None keeps the one that is made of its keywords. If a person gave names, the column
+    `named_by` says whose names they are.
+    """
+    if given := of_labels.get("names"):
+        names = [own if name is None else name for name, own in zip(given, topics["name"], strict=True)]
+        topics = topics.with_columns(pl.Series("name", names, dtype=pl.String))
+    if persons := of_labels.get("named_by_person"):
+        by = pl.when(pl.col("topic").is_in(persons)).then(pl.lit("person")).otherwise(pl.lit("keywords"))
+        topics = topics.with_columns(by.alias("named_by"))
+    return topics
+
+
 @dataclass(frozen=True)
 class Clustered:
     """The artifacts that topics are made from."""
@@ -270,8 +286,7 @@ def label(
         rows = representative_rows(store, documents, closest, config.n_representative)
         doc_ids = store.table(documents, "documents").select("doc_id").collect()["doc_id"]
         described = topics_table(keywords, topics, rows, doc_ids, config)
-        if names := store.meta(labels).get("names"):  # a classifier's classes
-            described = described.with_columns(pl.Series("name", names, dtype=pl.String))
+        described = with_given_names(described, store.meta(labels))
         writer.save_table("topics", described)
         writer.save_array("centroids", centroids)
         save_model(

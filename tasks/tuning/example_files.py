@@ -22,6 +22,7 @@ from topicflow.tasks.runs.history import RunRecord
 from topicflow.tasks.runs.resolve import resolve
 from topicflow.tasks.runs.run_files import whole_file
 from topicflow.tasks.store.artifact_store import canonical_json, digest, file_digest
+from topicflow.tasks.topics.final import final_labels
 
 AnyExamples = ClassExamples | TopicExamples | PairExamples | TripletExamples
 
@@ -68,7 +69,7 @@ def source_digest(config: AnyExamples, runtime: RuntimeConfig) -> str:
     if isinstance(config, TopicExamples):
         record = _topic_run(config, runtime)
         keys = {stage["stage"]: stage["key"] for stage in record["stages"]}
-        return digest(canonical_json({"documents": keys["load"], "labels": keys["cluster"]}))
+        return digest(canonical_json({"documents": keys["load"], "labels": final_labels(keys)}))
     if config.path is None:
         return "label_column"
     try:

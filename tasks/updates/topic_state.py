@@ -41,11 +41,20 @@ class Fit:
     cells: str
     settings: str
     """Digest of the config of the fit: another config needs another fit."""
+    edits: str = ""
+    """Digest of the edits that a person made to its topics; empty without edits."""
+    unedited: tuple[str, ...] = ()
+    """Keys of the labels and of the topics before these edits; empty without edits."""
+
+    def without_edits(self) -> tuple[ArtifactRef, ArtifactRef]:
+        """Return the labels and the topics before any edit."""
+        labels, topics = self.unedited or (self.labels, self.topics)
+        return ArtifactRef("labels", labels, "cluster"), ArtifactRef("topics", topics, "label")
 
 
 @dataclass(frozen=True)
 class Name:
-    """A topic's name and its origin: `keywords`, `model` (a language model) or `person`."""
+    """A topic's name and its origin: `keywords`, `model` (a language model), `person`, or `edit` (of a person)."""
 
     name: str
     by: str = "keywords"
@@ -106,6 +115,7 @@ class TopicState:
         named += [("arrivals", key) for key in self.arrivals]
         named += [("lineages", key) for _, key in self.lineages]
         named += [("drifts", self.drift)] if self.drift else []
+        named += [*zip(("labels", "topics"), fit.unedited, strict=False)]
         return [list(pair) for pair in dict.fromkeys(named)]
 
 
@@ -132,6 +142,10 @@ def batch_stages(batch: Batch) -> dict[str, ArtifactRef]:
 def save_state(store: ArtifactStore, state: TopicState) -> ArtifactRef:
     """Return the state's artifact, written if it does not exist."""
     values = {name: value for name, value in asdict(state).items() if name != "key"}
+    if not state.fit.edits:  # the key of a state without edits is what it was before there were any
+        values["fit"] = {
+            name: value for name, value in values["fit"].items() if name not in {"edits", "unedited"}
+        }
     values["names"] = {str(number): vars(name) for number, name in state.names.items()}
     recipe = recipes.state(values)
     if found := store.find(recipe):
@@ -158,7 +172,7 @@ def read_state(store: ArtifactStore, key: str) -> TopicState:
     except DamagedError:  # no command makes a state again, so the store's advice would be wrong
         raise ArtifactError(f"store: {store.name}: states/{key} is {store.state('states', key)}") from None
     state = TopicState(
-        fit=Fit(**values["fit"]),
+        fit=Fit(**{**values["fit"], "unedited": tuple(values["fit"].get("unedited", ()))}),
         batches=tuple(Batch(**batch) for batch in values["batches"]),
         arrivals=tuple(values["arrivals"]),
         ids=tuple(values["ids"]),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.tasks.naming.evidence import Modelled
 from topicflow.tasks.naming.name import Wanted
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, canonical_json, digest
-from topicflow.tasks.updates.topic_names import name_topics
+from topicflow.tasks.topics.final import EDIT
+from topicflow.tasks.updates.topic_names import GivenNames, name_topics
 from topicflow.tasks.updates.topic_state import Batch, Fit, Name, TopicState, Update, documents_of
 
 FITTED_BY = ("seed", "embed", "neighbors", "reduce", "map", "cluster", "count", "label")
@@ -43,9 +44,31 @@ def extended(
     return replace(
         _with_arrivals(store, state, arrivals, refit=False),
         batches=(*state.batches, batch),
-        names=name_topics(state.ids, keyword_names(store, state.fit), state.names, given),
+        names=all_names(store, state, given),
         drift=drifted.key,
     )
+
+
+def all_names(store: ArtifactStore, state: TopicState, given: Mapping[int, str]) -> dict[int, Name]:
+    """Return the names of all topics so far: those of edits, those of a person's file, earlier ones, and keywords."""
+    return name_topics(
+        state.ids, keyword_names(store, state.fit), state.names,
+        GivenNames(given, names_of_edits(store, state.fit, state.ids)),
+    )  # fmt: skip
+
+
+def names_of_edits(store: ArtifactStore, fit: Fit, ids: Sequence[int]) -> dict[int, str]:
+    """Return the names that edits give the topics of a fit, by lasting id."""
+    if not fit.edits:
+        return {}
+    made = store.meta(ArtifactRef("labels", fit.labels, EDIT))
+    return {ids[topic]: made["names"][topic] for topic in made["named_by_person"]}
+
+
+def unchanged_documents(store: ArtifactStore, state: TopicState, given: Mapping[int, str]) -> TopicState:
+    """Return the state after an update that brought no documents, but other edits or names."""
+    link = Update(state.number + 1, state.watermark, 0, 0, refit=False)
+    return replace(state, updates=(*state.updates, link), names=all_names(store, state, given))
 
 
 def refitted(
@@ -60,7 +83,10 @@ def refitted(
     """Return the state of a new fit, with one batch of all documents."""
     traced = store.json(lineage, "matching")
     ids = tuple(traced["ids"])
-    names = name_topics(ids, keyword_names(store, fit), state.names if state else {}, given)
+    names = name_topics(
+        ids, keyword_names(store, fit), state.names if state else {},
+        GivenNames(given, names_of_edits(store, fit, ids)),
+    )  # fmt: skip
     before = state or TopicState(fit, (batch,), (), ids, names, traced["next_id"], None, {}, ())
     told = _with_arrivals(store, before, arrivals, refit=True)
     return replace(

@@ -10,12 +10,13 @@ import pytest
 
 from tests.fakes import save
 from topicflow.configs.sections.gates import GatesConfig
+from topicflow.tasks.edits.names_file import read_names
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.publish import announce
 from topicflow.tasks.publish.gate import check_gates, failed_gates, gate
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
-from topicflow.tasks.updates.topic_names import name_topics, read_names
+from topicflow.tasks.updates.topic_names import GivenNames, name_topics
 from topicflow.tasks.updates.topic_state import Name
 
 METRICS = {"outlier_share": 0.4, "npmi": 0.1, "diversity": 0.8, "n_topics": 12}
@@ -131,11 +132,11 @@ def test_a_variable_that_is_not_set_is_reported(
 
 
 def test_a_given_name_survives_and_can_be_given_back() -> None:
-    first = name_topics([0, 1], ["a", "b"], {}, {1: "Mine"})
+    first = name_topics([0, 1], ["a", "b"], {}, GivenNames({1: "Mine"}))
     assert first == {0: Name("a"), 1: Name("Mine", "person")}
-    later = name_topics([1, 2], ["b2", "a"], first, {})  # 0 died; the name a is not used again
+    later = name_topics([1, 2], ["b2", "a"], first, GivenNames())  # 0 died; the name a is not used again
     assert later == {0: Name("a"), 1: Name("Mine", "person"), 2: Name("a (2)")}
-    assert name_topics([1, 2], ["b2", "a"], later, {1: ""})[1] == Name("b2")
+    assert name_topics([1, 2], ["b2", "a"], later, GivenNames({1: ""}))[1] == Name("b2")
 
 
 def test_names_are_read_from_the_series_folder(tmp_path: Path) -> None:

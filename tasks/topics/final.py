@@ -1,0 +1,24 @@
+"""Final topics: what the stages of a topic model made -> the labels and topics that its results have.
+
+They are those of the stages `cluster` and `label`; with edits those of `edit` and `label_edited`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+EDIT, LABEL_EDITED = "edit", "label_edited"
+"""Names of the stages that edits add: the topic of each document after all edits, and what `label` makes from these."""
+
+Made = TypeVar("Made")
+
+
+def final_labels(made: Mapping[str, Made]) -> Made:
+    """Return what is made of the documents' topics, by stage: after edits if there are any."""
+    return made[EDIT] if EDIT in made else made["cluster"]
+
+
+def final_topics(made: Mapping[str, Made]) -> Made:
+    """Return what is made of the topics' keywords and centroids, by stage: after edits if there are any."""
+    return made[LABEL_EDITED] if LABEL_EDITED in made else made["label"]
