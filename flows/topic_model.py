@@ -11,6 +11,7 @@ from topicflow.flows.running.frame import recorded_flow
 from topicflow.flows.running.stages import at_work
 from topicflow.tasks.edits.wanted import edits_of
 from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.given.given import Findable, given
 from topicflow.tasks.naming.evidence import Modelled
 from topicflow.tasks.naming.name import name
 from topicflow.tasks.publish.gate import gate
@@ -54,6 +55,11 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         labels = stages.run(
             cluster, embeddings=embeddings, neighbors=graph, reduced=reduced, config=config.cluster
         )
+        if config.topics is not None:
+            findable = Findable(documents, embeddings, labels)
+            labels = stages.run(
+                given, findable, config=config.topics, clustering=config.cluster, encoding=config.embed
+            )
         counts = stages.run(count, documents=documents, config=config.count)
         clustered = Clustered(documents, embeddings, labels, counts)
         topics = stages.run(

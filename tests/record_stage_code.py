@@ -25,6 +25,7 @@ STAGE_FILES: dict[str, str] = {
     "cluster": "topics/cluster",
     "count": "topics/count",
     "label": "topics/label",
+    "given": "given/given",
     "edit": "edits/edit",
     "move": "edits/move",
     "name": "naming/name",

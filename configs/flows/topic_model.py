@@ -10,6 +10,7 @@ from topicflow.configs.sections.deduplicate import DeduplicateSection, check_kee
 from topicflow.configs.sections.gates import GatesConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.sweep import SweepSection
+from topicflow.configs.sections.topics import TopicsConfig
 
 
 class TopicModelConfig(TopicSections):
@@ -18,6 +19,9 @@ class TopicModelConfig(TopicSections):
     model_config = ConfigDict(title="topic_model")
 
     name: RunName = "topics"
+    topics: TopicsConfig | None = Field(
+        default=None, description="Topics that are given beforehand (none without this section)."
+    )
     deduplicate: DeduplicateSection | None = Field(
         default=None,
         description="Use only one document of each group of near-duplicates (off without this section).",
@@ -30,6 +34,19 @@ class TopicModelConfig(TopicSections):
         default=None, description="What `topicflow sweep` varies; a topic model does not read this section."
     )
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
+
+    @model_validator(mode="after")
+    def _given_topics_need_an_encoder(self) -> TopicModelConfig:
+        if self.topics is None:
+            return self
+        if self.embed.method in {"precomputed", "images"}:
+            msg = f"topics: given topics are embedded as texts; embed.method={self.embed.method!r} cannot embed texts"
+            raise ValueError(msg)
+        if self.cluster.method == "classes":
+            raise ValueError(
+                "topics: cluster.method='classes' has the topics of its classes; remove [topics]"
+            )
+        return self
 
     @model_validator(mode="after")
     def _newest_needs_times(self) -> TopicModelConfig:

@@ -16,7 +16,7 @@ from topicflow.configs.sections.deduplicate import (
     EmbeddingDeduplicate,
     MinhashDeduplicate,
 )
-from topicflow.flows.planning.edits_plan import with_edits
+from topicflow.flows.planning.other_topics import with_edits, with_given
 from topicflow.flows.planning.stages import stages_of
 from topicflow.flows.planning.steps import (
     Step,
@@ -35,7 +35,7 @@ from topicflow.tasks.report import recipes as report_recipes
 from topicflow.tasks.runs.resolve import published_metrics
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, open_store
 from topicflow.tasks.topics import recipes as topics_recipes
-from topicflow.tasks.topics.final import EDIT, LABEL_EDITED, final_labels, final_topics
+from topicflow.tasks.topics.final import EDIT, GIVEN, LABEL_EDITED, final_labels, final_topics
 from topicflow.tasks.topics.recipes import CorpusKeys, map_reduce
 
 
@@ -139,7 +139,7 @@ def chain_recipes(
     count = topics_recipes.count(config.count, store.meta(documents)["texts"])
     corpus = CorpusKeys(documents.key, embed.key, count.key, encoder)
     fitted = topics_recipes.fit(config, corpus, config.seed)
-    fitted = with_edits(config, corpus, fitted)
+    fitted = with_edits(config, corpus, with_given(config, corpus, fitted))
     layout = topics_recipes.reduce(map_reduce(config.map), embed.key, fitted["neighbors"].key, config.seed)
     shown = {
         "documents": documents.key,
@@ -158,6 +158,7 @@ def chain_recipes(
         "reduce": fitted["reduce"],
         "map": layout,
         "cluster": fitted["cluster"],
+        **({GIVEN: fitted[GIVEN]} if GIVEN in fitted else {}),
         "count": count,
         "label": fitted["label"],
         **{stage: fitted[stage] for stage in (EDIT, LABEL_EDITED) if stage in fitted},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.tasks.duplicates.recipes import searches
 from topicflow.tasks.edits.wanted import edits_of
-from topicflow.tasks.topics.final import EDIT, LABEL_EDITED
+from topicflow.tasks.topics.final import EDIT, GIVEN, LABEL_EDITED
 
 STAGES = ("load", "embed", "neighbors", "reduce", "map", "cluster", "count", "label", "evaluate", "report")
 """The steps of a topic model, in order; `map` is the reduce stage in two dimensions."""
@@ -24,6 +24,8 @@ def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
     made = ["load", *found, *STAGES[1:], *(() if config.gates is None else ("gate",))]
     if config.names is not None:
         made.insert(made.index("label") + 1, "name")
+    if config.topics is not None:
+        made.insert(made.index("cluster") + 1, GIVEN)
     if edits_of(config):
         made[made.index("label") + 1 : made.index("label") + 1] = [EDIT, LABEL_EDITED]
     return tuple(made)

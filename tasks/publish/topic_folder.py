@@ -27,6 +27,7 @@ from topicflow.tasks.publish.edits import (
     write_edits,
 )
 from topicflow.tasks.publish.folder import write_run_folder
+from topicflow.tasks.publish.given import given_figures, given_record, given_remarks
 from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.report.report_page import finish_report
@@ -216,12 +217,15 @@ def _record(
     if choice is not None:
         metrics["min_cluster_size"] = choice["min_cluster_size"]
     edits = edit_record(store, stages)
+    given, of_given = given_record(store, stages), given_figures(store, stages)
     return {
         **described,
         **chosen,
         **edits,
-        "metrics": described["metrics"] | metrics | edit_figures(edits),
+        **given,
+        "metrics": described["metrics"] | metrics | edit_figures(edits) | of_given,
         "remarks": described["remarks"]
+        + given_remarks(given, of_given)
         + edit_remarks(edits)
         + remarks(without_advice(metrics, edits), config.cluster, graph.get("copies"), choice)
         + (naming_remarks(store.meta(stages["name"])) if "name" in stages else []),

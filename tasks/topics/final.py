@@ -1,6 +1,7 @@
 """Final topics: what the stages of a topic model made -> the labels and topics that its results have.
 
-They are those of the stages `cluster` and `label`; with edits those of `edit` and `label_edited`.
+They are those of the stages `cluster` and `label`; with given topics those of `given` and `label`, and with edits those
+of `edit` and `label_edited`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,20 @@ from typing import TypeVar
 EDIT, LABEL_EDITED = "edit", "label_edited"
 """Names of the stages that edits add: the topic of each document after all edits, and what `label` makes from these."""
 
+GIVEN = "given"
+"""Name of the stage that given topics add: the given or found topic of each document."""
+
 Made = TypeVar("Made")
 
 
 def final_labels(made: Mapping[str, Made]) -> Made:
-    """Return what is made of the documents' topics, by stage: after edits if there are any."""
-    return made[EDIT] if EDIT in made else made["cluster"]
+    """Return what is made of the documents' topics, by stage: after given topics and edits if there are any."""
+    return made[EDIT] if EDIT in made else labels_before_edits(made)
+
+
+def labels_before_edits(made: Mapping[str, Made]) -> Made:
+    """Return what is made of the documents' topics, by stage: after given topics if there are any."""
+    return made[GIVEN] if GIVEN in made else made["cluster"]
 
 
 def final_topics(made: Mapping[str, Made]) -> Made:

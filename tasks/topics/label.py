@@ -79,7 +79,9 @@ class TopicWords:
         ]
 
 
-def weigh_words(counts: csr_matrix, words: list[str], labels: LabelArray, config: LabelConfig) -> TopicWords:
+def weigh_words(
+    counts: csr_matrix, words: list[str], labels: LabelArray, config: LabelConfig, n_topics: int = 0
+) -> TopicWords:
     """Return the c-TF-IDF of the topics; the values equal BERTopic's.
 
     Parameters
@@ -92,13 +94,15 @@ def weigh_words(counts: csr_matrix, words: list[str], labels: LabelArray, config
         Topic of each document, -1 for none; noise is a separate class, as in BERTopic.
     config : LabelConfig
         Weighting.
+    n_topics : int
+        Number of topics if the last ones have no documents.
 
     Notes
     -----
     O(non-zero counts), for topics of any size.
     """
     first = int(min(labels.min(initial=0), 0))
-    classes, present = topic_counts(counts, labels, first)
+    classes, present = topic_counts(counts, labels, first, n_topics)
     if 0 in classes.shape:
         empty = classes.astype(np.float64)
         return TopicWords(empty, empty, words, np.empty(0), first)
@@ -269,8 +273,9 @@ def label(
         return cached(found)
     with store.writing(recipe) as writer:
         vectors, topics = store.array(embeddings, "embeddings"), np.asarray(store.array(labels, "labels"))
-        topic_words = weigh_words(*read_counts(store, counts), topics, config)
-        everything = topic_centroids(vectors, topics, first=topic_words.first)
+        n_topics = len(store.meta(labels).get("names") or ())  # a given topic may have no documents
+        topic_words = weigh_words(*read_counts(store, counts), topics, config, n_topics)
+        everything = topic_centroids(vectors, topics, topic_words.first, n_topics)
         centroids = everything[-topic_words.first :]
         keywords = topic_words.candidates(config.top_n_words)
         if (

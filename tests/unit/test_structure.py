@@ -34,7 +34,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("tasks.publish",),
     ("tasks.updates", "tasks.search", "tasks.tuning", "tasks.sweeps"),
     ("tasks.search.filters",),
-    ("tasks.naming", "tasks.edits"),
+    ("tasks.naming", "tasks.edits", "tasks.given"),
     ("tasks.topics", "tasks.report"),
     ("tasks.duplicates", "tasks.classify"),
     ("tasks.encoding",),

@@ -15,7 +15,9 @@ SAME_TEXT = 1e-3
 """Added to distances before they are inverted: a neighbour at distance 0 has a thousand votes, one at .2 has five."""
 
 
-def topic_centroids(embeddings: FloatArray, labels: LabelArray, first: int = 0) -> FloatArray:
+def topic_centroids(
+    embeddings: FloatArray, labels: LabelArray, first: int = 0, n_topics: int = 0
+) -> FloatArray:
     """Return the mean embedding (n_topics, dim) float32 of each topic from `first` (0, or -1 for noise too).
 
     Parameters
@@ -26,15 +28,17 @@ def topic_centroids(embeddings: FloatArray, labels: LabelArray, first: int = 0) 
         Topic of each row, -1 for none.
     first : int
         The lowest label that gets a row.
+    n_topics : int
+        Number of topics; fewer than there are labels count for as many as these. A topic without documents is zero.
     """
-    n_topics = int(labels.max(initial=first - 1)) + 1 - first
-    sums = np.zeros((n_topics, embeddings.shape[1]), np.float64)
+    n_rows = max(int(labels.max(initial=first - 1)) + 1, n_topics) - first
+    sums = np.zeros((n_rows, embeddings.shape[1]), np.float64)
     for start in range(0, len(labels), CHUNK_ROWS):
         part = labels[start : start + CHUNK_ROWS] - first
         rows = np.flatnonzero(part >= 0)
-        members = csr_matrix((np.ones(len(rows)), (part[rows], rows)), shape=(n_topics, len(part)))
+        members = csr_matrix((np.ones(len(rows)), (part[rows], rows)), shape=(n_rows, len(part)))
         sums += members @ np.asarray(embeddings[start : start + CHUNK_ROWS], dtype=np.float64)
-    sizes = np.bincount(labels[labels >= first] - first, minlength=n_topics)[:, None]
+    sizes = np.bincount(labels[labels >= first] - first, minlength=n_rows)[:, None]
     return (sums / np.maximum(sizes, 1)).astype(np.float32)
 
 

@@ -175,7 +175,9 @@ def place_words(
         row += n_docs
 
 
-def topic_counts(counts: csr_matrix, labels: NDArray[np.int32], first: int) -> tuple[csr_matrix, csr_matrix]:
+def topic_counts(
+    counts: csr_matrix, labels: NDArray[np.int32], first: int, n_topics: int = 0
+) -> tuple[csr_matrix, csr_matrix]:
     """Return how often, and in how many documents, each word occurs in each topic from label `first`.
 
     Parameters
@@ -186,6 +188,8 @@ def topic_counts(counts: csr_matrix, labels: NDArray[np.int32], first: int) -> t
         Topic of each document.
     first : int
         Label of row 0: 0, or -1 to count noise too.
+    n_topics : int
+        Number of topics; fewer than there are labels count for as many as these.
 
     Returns
     -------
@@ -198,13 +202,13 @@ def topic_counts(counts: csr_matrix, labels: NDArray[np.int32], first: int) -> t
     """
     from topicflow.tasks.core.words import topic_sums as joins
 
-    n_topics = int(labels.max(initial=first - 1)) + 1 - first
+    n_rows = max(int(labels.max(initial=first - 1)) + 1, n_topics) - first
     rows = np.argsort(labels, kind="stable")
-    bounds = np.searchsorted(labels[rows], np.arange(first, first + n_topics + 1))
+    bounds = np.searchsorted(labels[rows], np.arange(first, first + n_rows + 1))
     sums, numbers, columns, ranges = joins.join_rows(
         counts.data, counts.indices, counts.indptr, rows[: bounds[-1]], bounds, counts.shape[1]
     )
-    shape = (n_topics, counts.shape[1])
+    shape = (n_rows, counts.shape[1])
     occurrences = csr_matrix((sums, columns, ranges), shape=shape)
     return occurrences, csr_matrix((numbers, occurrences.indices, occurrences.indptr), shape=shape)
 

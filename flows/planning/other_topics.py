@@ -1,0 +1,67 @@
+"""Plan of given topics and of edits: the recipes of a topic model -> those of the model with other topics."""
+
+from __future__ import annotations
+
+from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.tasks.edits.recipes import edit
+from topicflow.tasks.edits.wanted import edits_of
+from topicflow.tasks.given import recipes as given_recipes
+from topicflow.tasks.store.artifact_store import Recipe
+from topicflow.tasks.topics import recipes
+from topicflow.tasks.topics.final import EDIT, GIVEN, LABEL_EDITED, labels_before_edits
+from topicflow.tasks.topics.recipes import CorpusKeys
+
+
+def with_edits(config: TopicModelConfig, corpus: CorpusKeys, fitted: dict[str, Recipe]) -> dict[str, Recipe]:
+    """Return the recipes of `topics.recipes.fit` with those of edits before the metrics; as they are without edits.
+
+    Raises
+    ------
+    ConfigError
+        If the file of edits is wrong.
+    """
+    if not (edits := edits_of(config)):
+        return fitted
+    inputs = {
+        "documents": corpus.documents,
+        "embeddings": corpus.embeddings,
+        "labels": labels_before_edits(fitted).key,
+        "topics": fitted["label"].key,
+    }
+    labels = edit(edits, inputs, config.seed)
+    other = _described(config, corpus, fitted, labels)
+    return {**fitted, EDIT: labels, LABEL_EDITED: other["label"], "evaluate": other["evaluate"]}
+
+
+def with_given(config: TopicModelConfig, corpus: CorpusKeys, fitted: dict[str, Recipe]) -> dict[str, Recipe]:
+    """Return the recipes of `topics.recipes.fit` with given topics; as they are without any.
+
+    Raises
+    ------
+    ConfigError
+        If the file of topics is wrong.
+    """
+    if config.topics is None:
+        return fitted
+    inputs = {
+        "documents": corpus.documents,
+        "embeddings": corpus.embeddings,
+        "labels": fitted["cluster"].key,
+    }
+    smallest = given_recipes.smallest_of(config.cluster)
+    labels = given_recipes.given(config.topics, inputs, corpus.encoder, smallest)
+    return {**fitted, GIVEN: labels, **_described(config, corpus, fitted, labels)}
+
+
+def _described(
+    config: TopicModelConfig, corpus: CorpusKeys, fitted: dict[str, Recipe], labels: Recipe
+) -> dict[str, Recipe]:
+    """Return the recipes of the keywords and metrics of other topics of the same documents."""
+    topics = recipes.label(
+        config.label, corpus.documents, corpus.embeddings, labels.key, corpus.counts, corpus.encoder
+    )
+    measured = {**fitted["evaluate"].inputs, "labels": labels.key, "topics": topics.key}
+    return {
+        "label": topics,
+        "evaluate": recipes.evaluate(config.evaluate, measured, config.count, config.seed),
+    }

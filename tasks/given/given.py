@@ -1,0 +1,210 @@
+"""Given: embeddings (n_docs, dim), clusters (n_docs,) and given topics -> labels (n_docs,) of given and found topics.
+
+labels: the files that the stage `cluster` writes, without `stability`, so that every later stage takes either. Given
+topics come first, in their order; found ones follow by decreasing size. The meta data also have `names`, a name for
+each given topic and None for found ones, `given`, a row for each given topic, and `given_figures`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from topicflow.configs.sections.cluster import ClusterConfig, GraphCluster, HdbscanCluster
+from topicflow.configs.sections.embed import (
+    ApiEmbed,
+    EmbedConfig,
+    ImagesEmbed,
+    PrecomputedEmbed,
+    SentenceTransformersEmbed,
+    StaticEmbed,
+)
+from topicflow.configs.sections.topics import TopicsConfig
+from topicflow.tasks.core.clusters.clustering import LabelArray, number_by_size
+from topicflow.tasks.core.clusters.given import Given, Placed, fit_given, nearest_names, place
+from topicflow.tasks.encoding.embed import embed_texts
+from topicflow.tasks.encoding.encoders import find_encoder
+from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.execution.context import Context
+from topicflow.tasks.execution.states import cached
+from topicflow.tasks.given import recipes
+from topicflow.tasks.given.topics_file import GivenTopic, given_topics
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+
+TextEmbed = SentenceTransformersEmbed | StaticEmbed | ApiEmbed
+
+
+@dataclass(frozen=True)
+class Findable:
+    """What given topics are looked for in; the fields are the recipe's inputs."""
+
+    documents: ArtifactRef
+    embeddings: ArtifactRef
+    labels: ArtifactRef
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The keys of the recipe's inputs."""
+        return {role: ref.key for role, ref in vars(self).items()}
+
+
+@task(name="given", cache_policy=NO_CACHE, persist_result=False)
+def given(
+    context: Context,
+    findable: Findable,
+    config: TopicsConfig,
+    clustering: ClusterConfig,
+    encoding: EmbedConfig,
+) -> ArtifactRef:
+    """Return the artifact of the labels, computing it on a miss; `encoding` has embedded the documents."""
+    if isinstance(encoding, PrecomputedEmbed | ImagesEmbed):
+        raise ConfigError(f"topics: embed.method={encoding.method!r} cannot embed the topics' names")
+    store = context.store
+    encoder = find_encoder(encoding, context.runtime.device, store).key
+    recipe = recipes.given(config, findable.keys, encoder, recipes.smallest_of(clustering))
+    if found := store.find(recipe):
+        return cached(found)
+    topics = given_topics(config)
+    with store.writing(recipe) as writer:
+        embeddings = store.array(findable.embeddings, "embeddings")
+        names = topic_vectors(store, topics, encoding, context)
+        fitted = fit_given(embeddings, names, config.threshold)
+        placed = place(embeddings, fitted)
+        clusters = np.asarray(store.array(findable.labels, "labels"))
+        before = store.meta(findable.labels)
+        labels = combined(placed.topics, clusters, len(topics), smallest(clustering, before))
+        own = labels >= len(topics)
+        of_clusters = np.asarray(store.array(findable.labels, "probabilities"))
+        probabilities = np.where(own, of_clusters, np.where(labels >= 0, placed.nearness, 0.0))
+        scores = np.where(
+            own, np.asarray(store.array(findable.labels, "outlier_scores")), 1.0 - placed.nearness
+        )
+        reassigned = own & np.asarray(store.array(findable.labels, "reassigned"))
+        writer.save_array("labels", labels)
+        writer.save_array("probabilities", probabilities.astype(np.float32))
+        writer.save_array("outlier_scores", scores.astype(np.float32))
+        writer.save_array("reassigned", reassigned)
+        writer.rows = len(labels)
+        n_topics = max(len(topics), int(labels.max(initial=-1)) + 1)
+        writer.meta = {
+            **before,
+            "n_topics": n_topics,
+            "outlier_share": float((labels < 0).mean()),
+            "names": [*(topic.name for topic in topics), *[None] * (n_topics - len(topics))],
+            "named_by_person": list(range(len(topics))),
+            "given": described(topics, placed, fitted),
+            "given_figures": figures(
+                store, findable.documents, topics, placed, nearest_names(embeddings, names)
+            ),
+        }
+    return store.committed(recipe, writer)
+
+
+def topic_vectors(
+    store: ArtifactStore, topics: tuple[GivenTopic, ...], encoding: TextEmbed, context: Context
+) -> NDArray[np.float32]:
+    """Return the unit vector (n_topics, dim) of each topic: the mean of the vectors of its texts."""
+    texts = [text for topic in topics for text in topic.texts]
+    vectors = embed_texts(store, pl.Series(texts, dtype=pl.String), encoding, context.runtime)
+    starts = np.cumsum([0, *(len(topic.texts) for topic in topics)])[:-1]
+    sums = np.add.reduceat(vectors, starts, axis=0)
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    return np.asarray(sums / np.maximum(lengths, 1e-12), np.float32)
+
+
+def smallest(config: ClusterConfig, of_clusters: dict[str, Any]) -> int:
+    """Return the smallest topic of the clusters, in documents: that of the config, or what the stage chose."""
+    if not isinstance(config, GraphCluster | HdbscanCluster):
+        return 2
+    if config.min_cluster_size != "auto":
+        return config.min_cluster_size
+    return int(of_clusters.get("size_choice", {}).get("min_cluster_size", 2))
+
+
+def combined(given: LabelArray, clusters: LabelArray, n_given: int, least: int) -> LabelArray:
+    """Return the given topic of each document (n,), or its cluster's number from `n_given` on, or -1.
+
+    A cluster of which fewer than `least` documents are left is no topic any more: these documents are outliers.
+    """
+    left = np.where(given >= 0, -1, clusters)
+    sizes = np.bincount(left[left >= 0], minlength=int(clusters.max(initial=-1)) + 1)
+    lasts = np.append(sizes >= max(1, least), False)
+    found = number_by_size(np.where(lasts[left], left, -1).astype(np.int32))
+    return np.where(given >= 0, given, np.where(found >= 0, found + n_given, -1)).astype(np.int32)
+
+
+def described(topics: tuple[GivenTopic, ...], placed: Placed, fitted: Given) -> list[dict[str, Any]]:
+    """Return a row for each given topic: its name, its documents, and the similarities that decided."""
+    sizes = np.bincount(placed.topics[placed.topics >= 0], minlength=len(topics))
+    return [
+        {
+            "topic": number,
+            "name": topic.name,
+            "size": int(sizes[number]),
+            "threshold": round(float(fitted.threshold[number]), 3),
+            "usual_similarity": round(float(fitted.usual[number]), 3),
+            "own_similarity": round(float(fitted.own[number]), 3),
+            "name_similarity": round(float(fitted.to_name[number]), 3),
+        }
+        for number, topic in enumerate(topics)
+    ]
+
+
+def figures(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    topics: tuple[GivenTopic, ...],
+    placed: Placed,
+    nearest: LabelArray,
+) -> dict[str, float | int]:
+    """Return how many documents are in given topics, beside the nearest name as the baseline.
+
+    With a column of classes whose names are those of the topics: the share of these documents that are in the topic of
+    their class, by topics and by nearest names; of the documents in topics that have a class, the share of that class;
+    and of the documents of other classes, the share that is in no topic.
+    """
+    inside = placed.topics >= 0
+    found: dict[str, float | int] = {
+        "given_share": float(inside.mean()),
+        "given_empty": len(topics) - len(np.unique(placed.topics[inside])),
+    }
+    if inside.any():
+        found["given_as_nearest"] = float((placed.topics == nearest)[inside].mean())
+    wanted = wanted_topics(store, documents, topics)
+    if wanted is None or not (wanted >= 0).any():
+        return found
+    known = wanted >= 0
+    found["given_accuracy"] = float((placed.topics == wanted)[known].mean())
+    found["nearest_accuracy"] = float((nearest == wanted)[known].mean())
+    named = inside & np.isin(placed.topics, wanted[known])  # other topics may be right without a class
+    if named.any():
+        found["given_precision"] = float((placed.topics == wanted)[named].mean())
+    if not known.all():
+        found["given_left_out"] = float((~inside)[~known].mean())
+    return found
+
+
+def wanted_topics(
+    store: ArtifactStore, documents: ArtifactRef, topics: tuple[GivenTopic, ...]
+) -> LabelArray | None:
+    """Return the topic (n,) with the name of each document's class, -1 if there is none; None without classes."""
+    table = store.table(documents, "documents")
+    if "label" not in table.collect_schema():
+        return None
+    numbers = {plain(topic.name): number for number, topic in enumerate(topics)}
+    classes = table.select(pl.col("label").cast(pl.String).fill_null("")).collect()["label"]
+    of_class = {each: numbers.get(plain(each), -1) for each in classes.unique()}
+    wanted: LabelArray = classes.replace_strict(of_class, return_dtype=pl.Int32).to_numpy()
+    return wanted
+
+
+def plain(name: str) -> str:
+    """Return a name in the form in which names of topics and classes are compared."""
+    return re.sub(r"[\W_]+", " ", name).strip().casefold()

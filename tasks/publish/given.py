@@ -1,0 +1,45 @@
+"""Given topics of a run: the artifact of the stage `given` -> what its record, metrics and remarks say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics.final import GIVEN
+
+SHOWN_NAMES = 5
+"""Names of topics without documents that a remark lists."""
+
+
+def given_record(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> dict[str, Any]:
+    """Return the given topics with their sizes and thresholds, as a run's record has them; empty without any."""
+    return {"given_topics": store.meta(stages[GIVEN])["given"]} if GIVEN in stages else {}
+
+
+def given_figures(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> dict[str, float | int]:
+    """Return the figures of the given topics and of the nearest names, for a run's metrics; empty without any."""
+    return dict(store.meta(stages[GIVEN])["given_figures"]) if GIVEN in stages else {}
+
+
+def given_remarks(record: Mapping[str, Any], figures: Mapping[str, float | int]) -> list[str]:
+    """Return a sentence on the documents in given topics, one on topics without any, and one on known classes."""
+    if not (rows := record.get("given_topics")):
+        return []
+    said = [f"{figures['given_share']:.0%} of the documents are in the {len(rows):,} given topics."]
+    if empty := [row["name"] for row in rows if not row["size"]]:
+        said.append(
+            f"{len(empty):,} given {'topic has' if len(empty) == 1 else 'topics have'} no documents: {_named(empty)}."
+        )
+    if "given_precision" in figures:
+        said.append(
+            f"Documents of a class with the name of a topic: {figures['given_accuracy']:.0%} are in it, and "
+            f"{figures['given_precision']:.0%} of the documents in such topics are of that class. By the nearest "
+            f"name alone it is {figures['nearest_accuracy']:.0%}."
+        )
+    return said
+
+
+def _named(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:SHOWN_NAMES])
+    return shown if len(names) <= SHOWN_NAMES else f"{shown} and {len(names) - SHOWN_NAMES:,} more"
