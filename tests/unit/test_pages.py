@@ -15,6 +15,7 @@ from tests.pages import ROOT, Block, Shown, anchors, blocks, commands, links, mi
 from topicflow.configs.flows.names import FLOWS
 from topicflow.configs.flows.serving import ServeConfig
 from topicflow.configs.read import parse_config
+from topicflow.tasks.edits.edits_file import parse_edits
 
 PAGES = pages()
 BLOCKS = [block for page in PAGES for block in blocks(page)]
@@ -118,6 +119,11 @@ def test_toml_is_valid_in_the_config_of_some_flow(block: Block) -> None:
     values = tomllib.loads(block.text)
     if block.file is not None and block.file.endswith("topic_names.toml"):
         assert set(values) == {"names"}  # no config: the e2e tests read it
+        return
+    if block.file is not None and block.file.endswith("topics_edits.toml"):
+        assert (
+            len(parse_edits(block.text, block.place)) == len(values["edit"]) > 0
+        )  # no config: a file of edits
         return
     found = list(problems(values))
     assert "" in found, "\n".join(found)
