@@ -95,10 +95,15 @@ def finished_fit(
     )
     labels, topics = edited(stages, config, clustered, _ref(store, "topics", fit.topics), edits, later)
     index = stages.run(cells, embeddings=vectors, neighbors=graph, labels=labels, topics=topics)
-    lineage = stages.run(match, state=state, labels=labels, topics=topics, config=config.match)
+    had_edits = state is not None and state.fit.edits and state.fit.without_edits()[0] == clustered.labels
+    unedited = clustered.labels if edits or had_edits else None
+    lineage = stages.run(
+        match, state=state, labels=labels, topics=topics, config=config.match, unedited=unedited
+    )
+    ids = store.json(lineage, "matching").get("unedited_ids", ())
     made = replace(
         fit, labels=labels.key, topics=topics.key, cells=index.key, edits=digest_of(edits),
-        unedited=(fit.labels, fit.topics) if edits else (),
+        unedited=(fit.labels, fit.topics) if edits else (), unedited_ids=tuple(ids) if edits else (),
     )  # fmt: skip
     return made, lineage
 

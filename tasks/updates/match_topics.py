@@ -6,8 +6,9 @@ both topics; `matching.json` with `ids` (n_topics,), the lasting id of each topi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -29,6 +30,7 @@ from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.updates import recipes
+from topicflow.tasks.updates.edited_ids import ids_by_documents, unedited_ids
 from topicflow.tasks.updates.topic_state import TopicState
 
 SCHEMA = {
@@ -57,6 +59,7 @@ def trace_topics(
     next_id: int,
     min_share: float,
     totals: NDArray[np.int64] | None = None,
+    known: Mapping[int, int] | None = None,
 ) -> Lineage:
     """Return the lineage from a matching and the old topics' lasting ids; new topics get ids that were never used.
 
@@ -72,12 +75,15 @@ def trace_topics(
         See `topic_events`.
     totals : ndarray of shape (n_topics,), int64, optional
         Documents of each new topic, including new documents; those of the matching if None.
+    known : mapping of int to int, optional
+        Lasting ids of new topics that continue no old one, but have an id from before an edit.
     """
+    known = known or {}
     totals = matching.new_sizes if totals is None else totals
     ids = []
-    for old in matching.old_of.tolist():
-        ids.append(old_ids[old] if old >= 0 else next_id)
-        next_id += old < 0
+    for new, old in enumerate(matching.old_of.tolist()):
+        ids.append(old_ids[old] if old >= 0 else known.get(new, next_id))
+        next_id += old < 0 and new not in known
     rows = []
     for event in topic_events(matching, min_share, totals):
         with_new, with_old = event.event != DIED, event.event != BORN
@@ -109,8 +115,9 @@ def match(
     labels: ArtifactRef,
     topics: ArtifactRef,
     config: MatchConfig,
+    unedited: ArtifactRef | None = None,
 ) -> ArtifactRef:
-    """Return the lineage of a new fit on all documents, matched on a miss.
+    """Return the lineage of a new fit on all documents, or of other edits on the last fit, matched on a miss.
 
     Parameters
     ----------
@@ -122,6 +129,8 @@ def match(
         Artifacts of the new fit; its documents are those of the last fit, in order, and then later ones.
     config : MatchConfig
         Weights and thresholds.
+    unedited : ArtifactRef, optional
+        The labels before edits, if the topics have edits or had some.
 
     Notes
     -----
@@ -130,34 +139,85 @@ def match(
     """
     store = context.store
     inputs = {"labels": labels.key, "topics": topics.key, "state": state.key if state else ""}
-    recipe = recipes.lineage(config, inputs)
+    recipe = recipes.lineage(config, inputs | ({"unedited": unedited.key} if unedited else {}))
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
-        lineage = _trace(store, state, labels, topics, config) if state else first_lineage(topics.rows)
+        lineage = (
+            _trace(store, _before(state, unedited), labels, topics, config)
+            if state
+            else first_lineage(topics.rows)
+        )
         writer.save_table("lineage", lineage.table)
-        writer.save_json("matching", {"ids": lineage.ids, "next_id": lineage.next_id})
+        told = {"ids": lineage.ids, "next_id": lineage.next_id}
+        if unedited is not None and unedited.key != labels.key:
+            told |= _ids_without_edits(store, state, labels, unedited, lineage)
+        writer.save_json("matching", told)
         writer.rows = lineage.table.height
         writer.meta = count_events(lineage.table)
     return store.committed(recipe, writer)
 
 
+@dataclass(frozen=True)
+class _Before:
+    """The topics to which new ones are matched, with their lasting ids, and others whose ids may come back."""
+
+    labels: ArtifactRef
+    topics: ArtifactRef
+    ids: Sequence[int]
+    next_id: int
+    others: tuple[ArtifactRef, Sequence[int]] | None = None
+
+
+def _before(state: TopicState, unedited: ArtifactRef | None) -> _Before:
+    """Return what the topics are matched to: the last ones, or, if nothing is fitted again, those without edits."""
+    fit = state.fit
+    last = ArtifactRef("labels", fit.labels, "cluster")
+    labels, topics = fit.without_edits()
+    if unedited is None or labels.key != unedited.key:
+        return _Before(last, ArtifactRef("topics", fit.topics, "label"), state.ids, state.next_id)
+    return _Before(labels, topics, state.ids_without_edits, state.next_id, (last, state.ids))
+
+
 def _trace(
-    store: ArtifactStore,
-    state: TopicState,
-    labels: ArtifactRef,
-    topics: ArtifactRef,
-    config: MatchConfig,
+    store: ArtifactStore, last: _Before, labels: ArtifactRef, topics: ArtifactRef, config: MatchConfig
 ) -> Lineage:
     new = np.asarray(store.array(labels, "labels"))
-    before = np.asarray(store.array(ArtifactRef("labels", state.fit.labels, "cluster"), "labels"))
-    then, now = (
-        np.asarray(store.array(ref, "centroids"))
-        for ref in (ArtifactRef("topics", state.fit.topics, "label"), topics)
-    )
+    before = np.asarray(store.array(last.labels, "labels"))
+    then, now = (np.asarray(store.array(ref, "centroids")) for ref in (last.topics, topics))
     matching = match_topics(before, new[: len(before)], then, now, config.weight, config.min_similarity)
     totals = np.bincount(new[new >= 0], minlength=len(now))
-    return trace_topics(matching, state.ids, state.next_id, config.min_share, totals)
+    known: dict[int, int] = {}
+    if last.others is not None:
+        continued = matching.old_of >= 0
+        taken = {*last.ids}
+        old = np.asarray(store.array(last.others[0], "labels"))
+        wanted = np.flatnonzero(~continued).tolist()
+        known = ids_by_documents(new[: len(old)], old, last.others[1], wanted, taken)
+    return trace_topics(matching, last.ids, last.next_id, config.min_share, totals, known)
+
+
+def _ids_without_edits(
+    store: ArtifactStore,
+    state: TopicState | None,
+    labels: ArtifactRef,
+    unedited: ArtifactRef,
+    lineage: Lineage,
+) -> dict[str, Any]:
+    """Return the lasting ids of a fit's topics without its edits, and the next free id; unknown topics get new ids."""
+    if state is not None and state.fit.without_edits()[0].key == unedited.key:
+        return {"unedited_ids": list(state.ids_without_edits)}
+    before = None
+    if state is not None:
+        old = np.asarray(store.array(state.fit.without_edits()[0], "labels"))
+        before = (old, state.ids_without_edits)
+    plain, edited = (np.asarray(store.array(ref, "labels")) for ref in (unedited, labels))
+    known = unedited_ids(plain, edited, lineage.ids, before)
+    ids, next_id = [], lineage.next_id
+    for topic in range(int(plain.max(initial=-1)) + 1):
+        ids.append(known.get(topic, next_id))
+        next_id += topic not in known
+    return {"unedited_ids": ids, "next_id": next_id}
 
 
 def count_events(lineage: pl.DataFrame) -> dict[str, int]:

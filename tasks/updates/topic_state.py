@@ -45,6 +45,8 @@ class Fit:
     """Digest of the edits that a person made to its topics; empty without edits."""
     unedited: tuple[str, ...] = ()
     """Keys of the labels and of the topics before these edits; empty without edits."""
+    unedited_ids: tuple[int, ...] = ()
+    """Lasting ids of the topics before these edits; empty without edits."""
 
     def without_edits(self) -> tuple[ArtifactRef, ArtifactRef]:
         """Return the labels and the topics before any edit."""
@@ -102,6 +104,11 @@ class TopicState:
         return next(i for i, update in enumerate(reversed(self.updates)) if update.refit)
 
     @property
+    def ids_without_edits(self) -> tuple[int, ...]:
+        """The lasting ids of the fit's topics as they are without edits."""
+        return self.fit.unedited_ids if self.fit.edits else self.ids
+
+    @property
     def refers_to(self) -> list[list[str]]:
         """Kind and key of every artifact on which the state depends."""
         fit = self.fit
@@ -144,7 +151,9 @@ def save_state(store: ArtifactStore, state: TopicState) -> ArtifactRef:
     values = {name: value for name, value in asdict(state).items() if name != "key"}
     if not state.fit.edits:  # the key of a state without edits is what it was before there were any
         values["fit"] = {
-            name: value for name, value in values["fit"].items() if name not in {"edits", "unedited"}
+            name: value
+            for name, value in values["fit"].items()
+            if name not in {"edits", "unedited", "unedited_ids"}
         }
     values["names"] = {str(number): vars(name) for number, name in state.names.items()}
     recipe = recipes.state(values)
@@ -172,7 +181,10 @@ def read_state(store: ArtifactStore, key: str) -> TopicState:
     except DamagedError:  # no command makes a state again, so the store's advice would be wrong
         raise ArtifactError(f"store: {store.name}: states/{key} is {store.state('states', key)}") from None
     state = TopicState(
-        fit=Fit(**{**values["fit"], "unedited": tuple(values["fit"].get("unedited", ()))}),
+        fit=Fit(
+            **values["fit"]
+            | {name: tuple(values["fit"].get(name, ())) for name in ("unedited", "unedited_ids")}
+        ),
         batches=tuple(Batch(**batch) for batch in values["batches"]),
         arrivals=tuple(values["arrivals"]),
         ids=tuple(values["ids"]),

@@ -10,8 +10,11 @@ import polars as pl
 import pytest
 
 from tests.chat_server import ChatServer
-from tests.commands import Outcome, write_corpus
+from tests.commands import QUICK_STAGES, Outcome, write_corpus, write_table
+from tests.direct_runs import run_directly
 from tests.fakes import Corpus
+from tests.updates import N_FIRST, config_of, story
+from topicflow.configs.read import dump_config
 
 Command = Callable[..., Outcome]
 
@@ -46,6 +49,14 @@ class Trial:
         """Return the number of the topic whose first six keywords have a word."""
         table = self.table()
         return int(table.filter(pl.col("keywords").list.head(6).list.contains(word))["topic"].item())
+
+
+@pytest.fixture
+def topicflow(run_here: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command line in this process, whose runs need no Prefect; the page on edits is tested with it."""
+    monkeypatch.setattr("topicflow.flows.running.start.server_is_configured", lambda: False)
+    monkeypatch.setattr("topicflow.flows.running.start.start_flow", run_directly)
+    return run_here
 
 
 @pytest.fixture
@@ -220,6 +231,55 @@ def test_edits_of_another_series_in_the_same_folder_stay_away(trial: Trial) -> N
     record = json.loads((trial.folder / "runs/other/latest/run.json").read_text())
     assert keys(record)["label"] == keys(first)["label"]
     assert "edit" not in keys(record)
+
+
+def test_a_series_of_updates_is_edited_by_the_ids_of_its_topics(topicflow: Command, tmp_path: Path) -> None:
+    config = tmp_path / "update.toml"
+    config.write_text(dump_config(config_of(tmp_path, story()[:N_FIRST])))
+    assert topicflow("update", config).code == 0
+    topics = tmp_path / "runs/story/latest/topics.parquet"
+    sizes = dict(pl.read_parquet(topics).select("topic", "size").iter_rows())
+    edited = topicflow("edit", config, "merge", 0, 2)
+    assert edited.out.splitlines()[-1].endswith(f"topics_edits.toml; now: topicflow update {config}")
+    said = topicflow("update", config)
+    assert said.code == 0, said.err
+    assert "update 2: 0 new documents, the edits and names of topics changed\n" in said.out
+    table = pl.read_parquet(topics)
+    assert sorted(table["size"].to_list()) == sorted([sizes[0] + sizes[2], sizes[1]])
+    assert topicflow("update", config).out.startswith("nothing new; ")
+
+
+def test_a_person_deletes_every_topic_and_new_documents_have_none(topicflow: Command, tmp_path: Path) -> None:
+    config = tmp_path / "update.toml"
+    config.write_text(dump_config(config_of(tmp_path, story()[:N_FIRST])))
+    topicflow("update", config)
+    topicflow("edit", config, "delete", 0, 1, 2)
+    config.write_text(dump_config(config_of(tmp_path, story())))
+    said = topicflow("update", config)
+    assert said.code == 0, said.err
+    assert pl.read_parquet(tmp_path / "runs/story/latest/documents.parquet")["topic"].unique().to_list() == [
+        -1
+    ]
+
+
+def test_a_document_in_passages_moves_as_a_whole(
+    topicflow: Command, tmp_path: Path, corpus: Corpus, tiny: Path
+) -> None:
+    texts = [f"{one} {other}" for one, other in zip(corpus.texts[:60], corpus.texts[60:120], strict=True)]
+    split = "[load.split]\nmax_words = 10\noverlap_words = 0"
+    stages = QUICK_STAGES.replace('method = "precomputed"\ncolumn = "vector"', f'model = "{tiny}"')
+    config = write_table(tmp_path, pl.DataFrame({"text": texts}), f"{split}\n{stages}")
+    first = topicflow("run", config)
+    assert first.code == 0, first.err
+    documents = tmp_path / "runs/trial/latest/documents.parquet"
+    before = pl.read_parquet(documents)
+    wanted = before.filter(pl.col("topic") == 0)["doc_id"][0]
+    moved = topicflow("edit", config, "move", wanted, 1)
+    assert moved.code == 0, moved.err
+    assert topicflow("run", config).code == 0
+    changed = pl.read_parquet(documents).join(before, on="doc_id", suffix="_before")
+    target = changed.filter(pl.col("topic_before") == 1)["topic"].mode()[0]
+    assert changed.filter(pl.col("doc_id") == wanted).select("topic", "probability").row(0) == (target, 1.0)
 
 
 WRONG = (

@@ -260,7 +260,7 @@ def test_every_method_has_its_own_key(stage: str) -> None:
 
 
 def test_every_section_of_a_topic_model_is_walked() -> None:
-    elsewhere = {"gates", "sweep"}  # in test_update_keys.py and test_sweep_keys.py
+    elsewhere = {"gates", "sweep", "edits"}  # in test_update_keys.py, test_sweep_keys.py and test_edits.py
     assert set(TopicModelConfig.model_fields) - {"name", "seed", "runtime"} - elsewhere <= set(SECTIONS)
 
 

@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.fakes import save, save_documents
+from topicflow.tasks.core.clusters.clustering import number_by_size
 from topicflow.tasks.edits.actions import Outcome, Splitting, apply_edits, named_documents
-from topicflow.tasks.edits.edit import Editable, edit
+from topicflow.tasks.edits.edit import Editable, described, edit
 from topicflow.tasks.edits.edits_file import (
     Edit,
     parse_edits,
@@ -180,6 +183,39 @@ def test_a_merge_without_one_of_its_topics_says_so() -> None:
     )
     (alone,) = applied(shaped, asked("merge", topic(0), gone))
     assert not alone.is_applied
+
+
+SOME_TOPICS = st.integers(0, 2).map(topic)
+SOME_EDITS = st.lists(
+    st.one_of(
+        st.tuples(SOME_TOPICS, SOME_TOPICS).map(lambda two: asked("merge", *two)),
+        st.tuples(SOME_TOPICS, st.sampled_from(["outliers", "next"])).map(
+            lambda how: asked("delete", how[0], to=how[1])
+        ),
+        SOME_TOPICS.map(lambda one: asked("rename", one, name=f"N{one['id']}")),
+        SOME_TOPICS.map(lambda one: asked("pin", one, name=f"P{one['id']}")),
+        st.tuples(SOME_TOPICS, st.integers(0, 9)).map(
+            lambda move: asked("move", move[0], documents=[f"d{move[1]}"])
+        ),
+    ),
+    max_size=6,
+)
+
+
+@given(SOME_EDITS)
+@settings(max_examples=60, deadline=None)
+def test_any_edits_leave_topics_that_later_stages_can_take(edits: list[Edit]) -> None:
+    shaped = shape()
+    outcomes = applied(shaped, *edits)
+    labels = number_by_size(shaped.labels)
+    told = described(shaped, labels, outcomes)
+    n_topics = int(labels.max()) + 1
+    assert sorted(set(labels.tolist()) - {-1}) == list(range(n_topics))
+    assert len(told["names"]) == n_topics
+    assert set(told["named_by_person"]) <= {number for number, name in enumerate(told["names"]) if name}
+    assert all(bool(each.problem) or each.is_applied for each in outcomes)
+    assert ((shaped.probabilities >= 0) & (shaped.probabilities <= 1)).all()
+    assert {topic for each in told["edits"] for topic in each["topics"]} <= set(range(n_topics))
 
 
 # --- finding topics ---

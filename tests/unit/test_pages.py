@@ -15,6 +15,7 @@ from tests.pages import ROOT, Block, Shown, anchors, blocks, commands, links, mi
 from topicflow.configs.flows.names import FLOWS
 from topicflow.configs.flows.serving import ServeConfig
 from topicflow.configs.read import parse_config
+from topicflow.tasks.edits.edits_file import parse_edits
 from topicflow.tasks.given.topics_file import GivenTopic
 
 PAGES = pages()
@@ -122,6 +123,10 @@ def test_toml_is_valid_in_the_config_of_some_flow(block: Block) -> None:
         return
     if block.file == "topics.toml":
         assert [GivenTopic.model_validate(each) for each in values["topic"]]
+        return
+    if block.file is not None and block.file.endswith("topics_edits.toml"):
+        edits = parse_edits(block.text, block.place)
+        assert len(edits) == len(values["edit"]) > 0  # no config: a file of edits
         return
     found = list(problems(values))
     assert "" in found, "\n".join(found)

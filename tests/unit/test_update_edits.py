@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -11,6 +12,7 @@ from topicflow.flows.commands.edit import made_edit
 from topicflow.tasks.edits.edits_file import with_edit, without_edit
 from topicflow.tasks.edits.run_topics import RunTopics
 from topicflow.tasks.runs.resolve import latest_run
+from topicflow.tasks.updates.edited_ids import ids_by_documents, unedited_ids
 
 
 class Series:
@@ -74,8 +76,7 @@ def test_edits_hold_without_new_documents_with_them_and_through_a_refit(series: 
     undone = series.tell(n=180)
     assert undone["update"]["n_new"] == 0
     assert series.topics(undone).height == 3
-    assert len({series.topic_of(undone, truth) for truth in range(3)}) == 3
-    assert series.topic_of(undone, 2) == c
+    assert [series.topic_of(undone, truth) for truth in range(3)] == [a, b, c]  # the id that ended is back
     later = documents_of(series.folder, undone)[N_FIRST:]
     agree = later.filter(pl.col("topic") >= 0).group_by("truth").agg(pl.col("topic").n_unique())
     assert agree["topic"].to_list() == [1, 1, 1]
@@ -123,6 +124,46 @@ def test_names_beside_the_runs_hold_without_new_documents(series: Series) -> Non
     assert second["update"]["n_new"] == 0
     assert series.topics(second).filter(pl.col("topic") == number)["name"].item() == "Pets"
     assert series.tell()["state"] == "unchanged"
+
+
+def test_ids_come_back_after_a_refit_too(series: Series) -> None:
+    first = series.tell()
+    a, b, c = (series.topic_of(first, truth) for truth in range(3))
+    series.edit("merge", a, b)
+    refit = series.tell(n=180, seed=7)
+    assert refit["update"]["refit"]
+    merged = series.topic_of(refit, 0)
+    assert merged == series.topic_of(refit, 1) in {a, b}
+    series.edits.write_text("")
+    undone = series.tell(n=180, seed=7)
+    assert not undone["update"]["refit"]
+    assert {series.topic_of(undone, truth) for truth in range(3)} == {a, b, c}
+    assert series.topic_of(undone, 2) == c
+
+
+def test_parts_of_a_split_keep_their_ids_when_other_edits_are_added(series: Series) -> None:
+    first = series.tell()
+    a, b = series.topic_of(first, 0), series.topic_of(first, 1)
+    series.edit("split", a, into=2)
+    split = series.tell()
+    parts = set(series.topics(split)["topic"])
+    assert parts == {0, 1, 2, 3}
+    series.edit("rename", b, "Drinks")
+    renamed = series.tell()
+    both = documents_of(series.folder, split).join(documents_of(series.folder, renamed), on="doc_id")
+    assert both.filter(pl.col("topic") != pl.col("topic_right")).height == 0
+    series.edits.write_text("")
+    assert set(series.topics(series.tell())["topic"]) == {0, 1, 2}
+
+
+def test_an_id_goes_to_the_topic_with_at_least_half_of_its_documents() -> None:
+    old, new = np.array([0, 0, 0, 1, 1, -1, 2, 2]), np.array([5, 5, 6, 6, 7, 7, 7, 8])
+    found = ids_by_documents(new, old, [10, 11, 12], [5, 6, 7, 8], [12])
+    assert found == {5: 10}  # 10 is used for 6 then, 7 has a third of each, and 12 is another topic's
+    assert ids_by_documents(new, old, [10, 11, 12], [6, 5], []) == {6: 10}
+    plain, merged = np.array([0, 0, 1, 2, 3]), np.array([0, 0, 0, -1, -1])  # the last document is new
+    assert unedited_ids(plain, merged, [4], None) == {0: 4}
+    assert unedited_ids(plain, merged, [4], (np.array([0, 0, 1, 2]), [4, 9, 6])) == {0: 4, 1: 9, 2: 6}
 
 
 def test_a_name_of_an_edit_is_gone_with_it(series: Series) -> None:
