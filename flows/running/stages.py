@@ -19,7 +19,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 
 from topicflow.configs.flows.base import FlowConfig
-from topicflow.flows.running.current import current_id
+from topicflow.flows.running.current import check_not_stopped, current_id
 from topicflow.flows.running.interrupt import end_soon
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.memory import naming_memory
@@ -66,6 +66,7 @@ class Stages:
         **named: Inputs.kwargs,
     ) -> ArtifactRef:
         """Return a stage's artifact as `run` does, under another name than the task's."""
+        check_not_stopped()
         if stage.name == READING:
             stage = stage.with_options(retries=self.context.runtime.retries)
         self.made[name] = finished(name, stage.submit(self.context, *inputs, **named))

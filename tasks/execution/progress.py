@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -28,11 +29,15 @@ _bars: Bars | None = None
 """The bars on the screen while `display` is active; one process has one terminal."""
 
 
+shows_bars: ContextVar[bool] = ContextVar("shows_bars", default=True)
+"""Whether `display` may show bars; a call from Python shows them only if it is asked to."""
+
+
 @contextlib.contextmanager
 def display() -> Iterator[None]:
     """Show bars on standard error during the block if standard error is a terminal."""
     global _bars  # noqa: PLW0603  (one terminal, one display)
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or not shows_bars.get():
         yield
         return
     from rich.console import Console
