@@ -147,8 +147,9 @@ def show(
     if as_json:
         print_json(record)
         return
-    from topicflow.flows.commands.console import print_remarks, print_run, print_stages
+    from topicflow.flows.commands.console import print_head, print_remarks, print_run, print_stages
 
+    print_head(record)
     print_stages(record)
     print_run(record, runs or Path("runs"))
     print_remarks(record)

@@ -25,11 +25,12 @@ from topicflow.tasks.documents.texts import is_filled
 from topicflow.tasks.encoding.adapters import apply_adapter, find_adapter
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.errors import ConfigError, DataError
-from topicflow.tasks.results.tables import NO_TOPIC, called, topic_names, with_topic_names
+from topicflow.tasks.results.tables import called, topic_names
 from topicflow.tasks.results.vectors import fit_of, store_of
 from topicflow.tasks.runs.history import RunRecord, flow_of
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.fitted_sample import N_NEAREST, sample_of
+from topicflow.tasks.topics.named import NO_TOPIC, with_topic_names
 from topicflow.tasks.topics.nearest_fitted import fitted_vectors
 from topicflow.tasks.updates.assign import fitted_results, voted
 from topicflow.tasks.updates.overview import lasting

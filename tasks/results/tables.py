@@ -9,9 +9,7 @@ import polars as pl
 from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.runs.history import RunRecord, flow_of
 from topicflow.tasks.runs.run_files import whole_file
-
-NO_TOPIC = "no topic"
-"""Name of the topic -1."""
+from topicflow.tasks.topics.named import with_topic_names
 
 FIRST = ("documents", "topics")
 """Tables that come before the others, which are in the order of their names."""
@@ -59,19 +57,8 @@ def read_table(record: RunRecord, name: str) -> pl.LazyFrame:
 
 
 def topic_names(record: RunRecord) -> pl.DataFrame:
-    """Return number (topic) and name (topic_name) of each topic of a run."""
-    return read_table(record, "topics").select("topic", pl.col("name").alias("topic_name")).collect()
-
-
-def with_topic_names(documents: pl.LazyFrame, names: pl.DataFrame) -> pl.LazyFrame:
-    """Return documents with the column `topic_name` after `topic`."""
-    old, new = names["topic"], names["topic_name"]
-    named = pl.col("topic").replace_strict(old, new, default=NO_TOPIC, return_dtype=pl.String)
-    columns = documents.collect_schema().names()
-    after = columns.index("topic") + 1
-    return documents.with_columns(named.alias("topic_name")).select(
-        [*columns[:after], "topic_name", *columns[after:]]
-    )
+    """Return number (topic) and name (name) of each topic of a run."""
+    return read_table(record, "topics").select("topic", "name").collect()
 
 
 def check_topic(record: RunRecord, topic: int) -> None:
