@@ -12,6 +12,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ from topicflow.configs.paths import absolute_paths, in_work_folder
 from topicflow.configs.read import parse_config, read_values, set_value
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.flows.python.frames import TEXT, frame_of, is_texts, write_once
+from topicflow.tasks.documents.docstrings import is_docstrings
 from topicflow.tasks.documents.guess import guess_config, render_config
 from topicflow.tasks.errors import ConfigError, DataError
 
@@ -120,20 +122,36 @@ def _values_of(
 def _guessed(path: str, columns: Columns) -> dict[str, Any]:
     """Return what `topicflow init` would write for a file, without guesses that the caller's columns contradict."""
     try:
-        values = tomllib.loads(render_config(guess_config(path)))
+        values = tomllib.loads(_init(path))
     except DataError:
         if columns.text is None:
             raise
         return {"load": {"path": path, "text_column": columns.text}}
     load = values["load"]
-    texts = [columns.text] if isinstance(columns.text, str) else columns.text or ()
-    taken = {*texts, columns.id, columns.time, columns.label}
-    for key in ("id_column", "timestamp_column", "label_column"):
-        if load.get(key) in taken:
+    texts = (columns.text,) if isinstance(columns.text, str) else columns.text or ()
+    mine = {"id_column": columns.id, "timestamp_column": columns.time, "label_column": columns.label}
+    for key in [key for key in mine if key in load]:
+        others = {*texts, *(column for name, column in mine.items() if name != key)}
+        if load[key] in others:
             del load[key]
-    if "timestamp_column" not in load or columns.time is not None:
-        load.pop("date_order", None)
+    if load.get("timestamp_column") != (columns.time or load.get("timestamp_column")):
+        load.pop("date_order", None)  # it is that of another column
     return values
+
+
+def _init(path: str) -> str:
+    """Return the config that `topicflow init` would write; it reads all rows, so a process remembers it."""
+    if is_docstrings(path):  # packages do not change while a process runs
+        return _init_once(path, 0, 0)
+    file = Path(path)
+    if file.is_file():
+        return _init_once(path, file.stat().st_size, file.stat().st_mtime_ns)
+    return render_config(guess_config(path))
+
+
+@lru_cache(maxsize=32)
+def _init_once(path: str, size: int, mtime_ns: int) -> str:  # noqa: ARG001  (size and time are the cache's key)
+    return render_config(guess_config(path))
 
 
 def _flat(keys: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

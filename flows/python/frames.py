@@ -6,6 +6,7 @@ store; nothing refers to a file after its documents are loaded, so a person may 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import uuid
 from collections.abc import Mapping, Sequence
@@ -44,7 +45,8 @@ def frame_of(data: Any) -> pl.DataFrame:  # noqa: ANN401  (frames of several lib
         return pl.DataFrame([_column_of_pandas(str(name), column) for name, column in data.items()])
     if (texts := _texts(data)) is not None:
         return pl.DataFrame({TEXT: pl.Series(texts, dtype=pl.String)})
-    if isinstance(data, Mapping) or hasattr(data, "__arrow_c_stream__"):
+    is_table = isinstance(data, Mapping) or hasattr(data, "__arrow_c_stream__")
+    if is_table and not isinstance(data, pl.Series):
         return pl.DataFrame(data)
     msg = f"{type(data).__name__}: expected a file, a polars, pandas or arrow table, or a list of texts"
     raise DataError(msg)
@@ -71,7 +73,8 @@ def write_once(table: pl.DataFrame, runtime: RuntimeConfig) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         table.write_parquet(staging)
         path = folder / f"{file_digest(staging)}.parquet"
-        staging.replace(path)
+        if not path.exists():
+            staging.replace(path)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         msg = f"{folder} cannot be written ({reason}); free space, or choose another store"
@@ -81,7 +84,8 @@ def write_once(table: pl.DataFrame, runtime: RuntimeConfig) -> Path:
         msg = f"the table cannot be written to Parquet ({kinds or error}); leave these columns out"
         raise DataError(msg) from None
     finally:
-        staging.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            staging.unlink()
     return path
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from errno import ENOENT
 from pathlib import Path
 
 import polars as pl
@@ -87,6 +89,8 @@ def write_table(table: pl.LazyFrame, path: Path, *, force: bool = False) -> tupl
         msg = f"{path}: expected a file that ends in {', '.join(FORMATS)}"
         raise ConfigError(msg)
     _refuse_existing([path], force=force)
+    if not path.absolute().parent.is_dir():
+        raise _unwritable(path, FileNotFoundError(ENOENT, os.strerror(ENOENT)))
     staging = path.with_name(f".{uuid.uuid4().hex}{path.suffix.lower()}")
     lines: list[str] = []
     try:
@@ -145,5 +149,5 @@ def _refuse_existing(files: Sequence[Path], *, force: bool) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> ArtifactError:
-    reason = (error.strerror or str(error)).lower()
+    reason = (error.strerror or str(error).partition(" (os error")[0]).lower()
     return ArtifactError(f"{path} cannot be written ({reason}); choose another --output")

@@ -83,7 +83,7 @@ def write_workbook(path: Path, tables: Mapping[str, pl.LazyFrame]) -> list[str]:
     -----
     About 100,000 cells a second.
     """
-    import xlsxwriter
+    import xlsxwriter.exceptions
 
     staging = path.with_name(f".{path.name}.staging")
     options = {"constant_memory": True, "default_date_format": "yyyy-mm-dd"}
@@ -97,6 +97,8 @@ def write_workbook(path: Path, tables: Mapping[str, pl.LazyFrame]) -> list[str]:
                 sheet = workbook.add_worksheet(name[:31])
                 lines += _Sheet(sheet, Losses(name), marked, moment, head).fill(flat(table)).lines
         staging.replace(path)
+    except xlsxwriter.exceptions.FileCreateError as error:
+        raise OSError(str(error)) from None
     finally:
         staging.unlink(missing_ok=True)
     return lines
