@@ -1,7 +1,7 @@
 """Quiet: a run from Python: nothing on the screen unless it is asked for, errors as exceptions, one server a process.
 
 The flow runs in a thread of its own: a notebook has an event loop in its main thread, which Prefect must not find, and
-control-C then returns at once. The stage that computes ends in the background and is kept; no further stage begins.
+control-C then returns at once. The stage that computes ends at its next chunk, which is kept; no further stage begins.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from topicflow.configs.flows.base import FlowConfig
-from topicflow.flows.running.current import current_run
 from topicflow.flows.running.log import RunLog, quiet_run_log
 from topicflow.flows.running.modules import SAFE_PATH, trust_no_folder
 from topicflow.flows.running.server import kept_server
 from topicflow.flows.running.start import start_flow
 from topicflow.tasks.execution.progress import shows_bars
+from topicflow.tasks.execution.stopping import ask_to_stop, begin_again
 from topicflow.tasks.runs.records import RunRecord
 
 Start = Callable[..., RunRecord]
@@ -51,13 +51,12 @@ def run_quietly(config: FlowConfig, *, verbose: bool = False, start: Start = sta
     with (
         _trusting_no_folder(),
         quiet_run_log(config, on_screen=verbose) as log,
-        current_run(config) as current,
         _bars(shown=verbose),
     ):
         try:
             record = _in_a_thread(lambda: _started(start, config, log))
         except KeyboardInterrupt:
-            current.is_stopped = True
+            ask_to_stop()
             raise
         log.keep(Path(config.runtime.runs) / record["name"] / record["run_id"])
     return record
@@ -66,6 +65,7 @@ def run_quietly(config: FlowConfig, *, verbose: bool = False, start: Start = sta
 def _started(start: Start, config: FlowConfig, log: RunLog) -> RunRecord:
     """Return the record of a run; it begins when the run before it in this process has ended."""
     with _one_run_at_a_time:
+        begin_again()
         return start(config, log, kept_server)
 
 

@@ -11,21 +11,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from topicflow.configs.flows.base import FlowConfig
-from topicflow.tasks.errors import StageError
 from topicflow.tasks.runs.records import RunId, RunRecord
 
 
 @dataclass
 class CurrentRun:
-    """A run and its outcome, if there is one: the record that the flow returned, or the error that ended it.
-
-    `is_stopped` is set from another thread: the stage that computes ends, and no further stage begins.
-    """
+    """A run and its outcome, if there is one: the record that the flow returned, or the error that ended it."""
 
     run: RunId
     record: RunRecord | None = None
     error: Exception | None = None
-    is_stopped: bool = False
 
 
 _current: ContextVar[CurrentRun | None] = ContextVar("current_run", default=None)
@@ -50,11 +45,3 @@ def current_id() -> RunId:
     found = _current.get()
     assert found is not None, "no run was begun"
     return found.run
-
-
-def check_not_stopped() -> None:
-    """Raise StageError if the current run was stopped."""
-    found = _current.get()
-    if found is not None and found.is_stopped:
-        msg = f"{found.run.name}/{found.run.run_id}: stopped; the same call continues from here"
-        raise StageError(msg)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from topicflow.tasks.execution.reporting import report
+from topicflow.tasks.execution.stopping import check_not_stopped
 from topicflow.tasks.log import LOG
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ class Progress:
         self.reach(self.done + n)
 
     def reach(self, done: int) -> None:
-        """Set the number of finished units; it never decreases."""
+        """Set the number of finished units; it never decreases. Raise StageError if the run was asked to stop."""
+        check_not_stopped(self.stage)
         self.done = max(self.done, min(done, self.total))
         now = time.monotonic()
         if self._bars is not None and self._shown is not None:

@@ -16,8 +16,9 @@ import topicflow as tf
 from tests.commands import Outcome, PrefectServer, clean_environment, write_corpus
 from tests.fakes import Corpus
 from topicflow.flows.running import server as servers
-from topicflow.flows.running.current import CurrentRun, check_not_stopped, current_run
 from topicflow.flows.running.server import kept_server
+from topicflow.tasks.execution.progress import track
+from topicflow.tasks.execution.stopping import ask_to_stop, begin_again
 
 QUICK: dict[str, Any] = {
     "embed": {"method": "precomputed", "column": "vector"},
@@ -223,15 +224,15 @@ def test_a_run_whose_store_is_gone_says_so(run: tf.Run, tmp_path: Path) -> None:
     assert gone.topics.height == 3  # the folder has it
 
 
-def test_a_stopped_run_begins_no_further_stage(home: Path) -> None:
-    from topicflow.configs.flows.topic_model import TopicModelConfig
-
-    with current_run(TopicModelConfig(load={"path": "a.csv"})) as current:
-        check_not_stopped()
-        assert isinstance(current, CurrentRun)
-        current.is_stopped = True
-        with pytest.raises(tf.StageError, match=r"^topics/\S+: stopped; the same call continues from here$"):
-            check_not_stopped()
+def test_a_stopped_run_ends_at_the_next_chunk_and_begins_no_further_stage() -> None:
+    with track("embed", 10, "texts") as progress:
+        progress.advance(1)
+        ask_to_stop()
+        with pytest.raises(tf.StageError, match=r"^embed: stopped; the same call continues from here$"):
+            progress.advance(1)
+        begin_again()
+        progress.advance(1)
+        assert progress.done == 2
 
 
 # --- without a server of the user's ---
