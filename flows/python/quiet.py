@@ -20,11 +20,14 @@ from topicflow.flows.running.modules import SAFE_PATH, trust_no_folder
 from topicflow.flows.running.server import kept_server
 from topicflow.flows.running.start import start_flow
 from topicflow.tasks.execution.progress import shows_bars
-from topicflow.tasks.execution.stopping import ask_to_stop, begin_again
+from topicflow.tasks.execution.stopping import ask_to_stop, begin_again, check_not_stopped
 from topicflow.tasks.runs.records import RunRecord
 
 Start = Callable[..., RunRecord]
 """Starts a run, given config, log and server, as `flows.running.start.start_flow` does."""
+
+POLL_S = 0.1
+"""Seconds between two looks at the thread of a run: control-C is noticed after them."""
 
 _one_run_at_a_time = threading.Lock()
 
@@ -53,19 +56,23 @@ def run_quietly(config: FlowConfig, *, verbose: bool = False, start: Start = sta
         quiet_run_log(config, on_screen=verbose) as log,
         _bars(shown=verbose),
     ):
+        given_up = threading.Event()
         try:
-            record = _in_a_thread(lambda: _started(start, config, log))
+            record = _in_a_thread(lambda: _started(start, config, log, given_up))
         except KeyboardInterrupt:
+            given_up.set()
             ask_to_stop()
             raise
         log.keep(Path(config.runtime.runs) / record["name"] / record["run_id"])
     return record
 
 
-def _started(start: Start, config: FlowConfig, log: RunLog) -> RunRecord:
+def _started(start: Start, config: FlowConfig, log: RunLog, given_up: threading.Event) -> RunRecord:
     """Return the record of a run; it begins when the run before it in this process has ended."""
     with _one_run_at_a_time:
-        begin_again()
+        if not given_up.is_set():  # the caller may have stopped while it waited
+            begin_again()
+        check_not_stopped(config.name)
         return start(config, log, kept_server)
 
 
@@ -82,7 +89,10 @@ def _in_a_thread(work: Callable[[], RunRecord]) -> RunRecord:
     context = contextvars.copy_context()
     thread = threading.Thread(target=lambda: context.run(body), name="topicflow", daemon=True)
     thread.start()
-    thread.join()
+    while (
+        thread.is_alive()
+    ):  # polars restarts system calls after control-C, so that a wait without an end goes on
+        thread.join(POLL_S)
     if "error" in done:
         raise done["error"]
     record: RunRecord = done["record"]
