@@ -99,6 +99,9 @@ def test_topics_over_time_count_the_documents_of_each_step(run: tf.Run) -> None:
     figure = run.over_time()
     assert [line.name for line in figure.data] == run.topics["name"].to_list()
     assert [sum(line.y) for line in figure.data] == run.topics["size"].to_list()
+    assert [line.name for line in run.over_time(topics=[2, 0]).data] == [
+        run.topics["name"][t] for t in (2, 0)
+    ]
     (line,) = run.over_time(topics=[1]).data
     own = run.documents.filter(pl.col("topic") == 1)["seen"].value_counts().sort("seen")
     assert [n for n in line.y if n] == own["count"].to_list()
@@ -198,6 +201,20 @@ def test_the_other_flows_return_their_results(home: Path, corpus: Corpus) -> Non
     assert [sum(line.y) for line in first.over_time().data] == first.topics["size"].to_list()
     with pytest.raises(tf.ConfigError, match=r"no table kept .*; it has documents, topics, lineage$"):
         first.table("kept")
+
+
+def test_a_run_takes_what_a_sweep_recommends(home: Path, run: tf.Run, corpus: Corpus) -> None:
+    table = corpus_table(corpus)
+    vary = {"cluster.n_clusters": [2, 3]}
+    fast = {"seeds": 1, "draws": 0, "finalists": 1}
+    swept = tf.sweep(table, text="review", time="seen", name="planted", vary=vary, sweep=fast, **QUICK)
+    assert swept.table("sweep").height == 2
+    n_clusters = swept.recommended["cluster"]["n_clusters"]
+    assert n_clusters in {2, 3}
+    taken = tf.run(table, text="review", time="seen", name="planted", **QUICK | swept.recommended)
+    assert taken.topics.height == n_clusters
+    with pytest.raises(tf.ConfigError, match=r"a run of topic_model recommends nothing$"):
+        _ = run.recommended
 
 
 def test_errors_are_the_lines_of_the_command_line(run: tf.Run, home: Path) -> None:
