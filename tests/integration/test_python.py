@@ -196,6 +196,8 @@ def test_the_other_flows_return_their_results(home: Path, corpus: Corpus) -> Non
     same = tf.update(table, time="seen", **told)
     assert (first.state, same.state, same.id) == ("completed", "unchanged", first.id)
     assert first.embeddings.shape == (132, 16)
+    names = dict(first.topics.select("topic", "name").iter_rows()) | {-1: "no topic"}
+    assert first.documents["topic_name"].to_list() == [names[topic] for topic in first.documents["topic"]]
     ids = first.assign(first.embeddings)["topic"]
     assert (ids == first.documents["topic"]).mean() > 0.9
     assert [sum(line.y) for line in first.over_time().data] == first.topics["size"].to_list()
