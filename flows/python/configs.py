@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,12 @@ ConfigT = TypeVar("ConfigT", bound=FlowConfig)
 WITH_TOPICS = (TopicModelConfig, UpdateTopicsConfig, SweepConfig)
 """Configs that take the sections and the name of a topic model; the others take only how to read the documents."""
 
+PARAMETERS = ("text", "id", "time", "label", "store", "runs", "verbose", "against", "vary")
+"""Parameters of the calls that are no keys of a config."""
+
+LOADING = {"text_column": "text", "id_column": "id", "timestamp_column": "time", "label_column": "label"}
+"""Keys of the section `load`, and the parameters that set them."""
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -49,10 +56,7 @@ class Columns:
     @property
     def keys(self) -> dict[str, Any]:
         """The keys of the section `load`."""
-        found = {
-            "text_column": self.text, "id_column": self.id, "timestamp_column": self.time,
-            "label_column": self.label,
-        }  # fmt: skip
+        found = {key: getattr(self, parameter) for key, parameter in LOADING.items()}
         return {key: value for key, value in found.items() if value is not None}
 
 
@@ -81,6 +85,7 @@ def read_config(
     DataError
         If the documents cannot be read.
     """
+    _check_keywords(call, keys, model)
     given = {key: value for key, value in keys.items() if key not in {"store", "runs"}}
     places = {
         f"runtime.{key}": _from_here(keys[key]) for key in ("store", "runs") if keys.get(key) is not None
@@ -99,6 +104,17 @@ def read_config(
         return in_work_folder(absolute_paths(parse_config(values, model, said), folder))
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+def _check_keywords(call: str, keys: Mapping[str, Any], model: type[FlowConfig]) -> None:
+    """Raise ConfigError for a keyword that is no key of the config and resembles a parameter of the call."""
+    for key in keys.keys() - model.model_fields.keys():
+        if "." in key or key in PARAMETERS:
+            continue
+        near = LOADING.get(key) or next(iter(difflib.get_close_matches(key, PARAMETERS, n=1)), None)
+        if near is not None:
+            msg = f"{call}: unknown keyword {key}; did you mean {near}?"
+            raise ConfigError(msg)
 
 
 def _values_of(
@@ -123,9 +139,10 @@ def _guessed(path: str, columns: Columns) -> dict[str, Any]:
     """Return what `topicflow init` would write for a file, without guesses that the caller's columns contradict."""
     try:
         values = tomllib.loads(_init(path))
-    except DataError:
+    except DataError as error:
         if columns.text is None:
-            raise
+            msg = f"{error}; text= names the column of the texts"
+            raise DataError(msg) from None
         return {"load": {"path": path, "text_column": columns.text}}
     load = values["load"]
     texts = (columns.text,) if isinstance(columns.text, str) else columns.text or ()

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import polars as pl
 
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.tasks.errors import ArtifactError, DataError
+from topicflow.tasks.errors import ArtifactError, DataError, first_line
 from topicflow.tasks.store.artifact_store import file_digest, local_folder
 
 TEXT = "text"
@@ -37,19 +37,27 @@ def frame_of(data: Any) -> pl.DataFrame:  # noqa: ANN401  (frames of several lib
     DataError
         If the data is none of these.
     """
-    if isinstance(data, pl.DataFrame):
-        return data
-    if isinstance(data, pl.LazyFrame):
-        return data.collect()
+    try:
+        found = _frame_of(data)
+    except pl.exceptions.PolarsError as error:
+        msg = f"{type(data).__name__}: not a table of documents: {first_line(error)}"
+        raise DataError(msg) from None
+    if found is None:
+        msg = f"{type(data).__name__}: expected a file, a polars, pandas or arrow table, or a list of texts"
+        raise DataError(msg)
+    return found
+
+
+def _frame_of(data: Any) -> pl.DataFrame | None:  # noqa: ANN401  (frames of several libraries)
+    """Return a table as a polars frame, None if the data is no table."""
+    if isinstance(data, pl.DataFrame | pl.LazyFrame):
+        return data.lazy().collect()
     if _is_pandas(data, "DataFrame"):
         return pl.DataFrame([_column_of_pandas(str(name), column) for name, column in data.items()])
     if (texts := _texts(data)) is not None:
         return pl.DataFrame({TEXT: pl.Series(texts, dtype=pl.String)})
     is_table = isinstance(data, Mapping) or hasattr(data, "__arrow_c_stream__")
-    if is_table and not isinstance(data, pl.Series):
-        return pl.DataFrame(data)
-    msg = f"{type(data).__name__}: expected a file, a polars, pandas or arrow table, or a list of texts"
-    raise DataError(msg)
+    return pl.DataFrame(data) if is_table and not isinstance(data, pl.Series) else None
 
 
 def is_texts(data: Any) -> bool:  # noqa: ANN401  (whatever the caller has)

@@ -82,6 +82,16 @@ def test_anything_else_is_refused_in_one_line(other: object) -> None:
         frame_of(other)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [pd.DataFrame([["a", "b"]], columns=["x", "x"]), {"a": ["x", "y"], "b": ["z"]}],
+    ids=["twice", "ragged"],
+)
+def test_a_table_that_is_none_is_refused_in_one_line(odd: object) -> None:
+    with pytest.raises(DataError, match="not a table of documents: could not create a new DataFrame"):
+        frame_of(odd)
+
+
 def test_the_same_content_has_one_file(tmp_path: Path) -> None:
     runtime = RuntimeConfig(store=str(tmp_path / "store"))
     table = pl.DataFrame(ROWS)

@@ -113,6 +113,8 @@ def test_other_flows_take_how_documents_are_read_and_their_own_name() -> None:
         ({"cluster": {"min_cluster_sze": 3}}, "run: unknown key 'cluster.min_cluster_sze'; did you mean "),
         ({"clustr": {"x": 1}}, "run: unknown key 'clustr'; did you mean 'cluster'?"),
         ({"name": {"a": 1}}, "run: name is a value, not a section"),
+        ({"txt": "body"}, "run: unknown keyword txt; did you mean text?"),
+        ({"text_column": "body"}, "run: unknown keyword text_column; did you mean text?"),
         ({"seed": -1}, "run: seed: input should be greater than or equal to 0, found -1"),
         ({"load": {"path": None}}, "run: load: set either path or query"),
         ({"load.path.x": 1}, "run: path is a value, not a section"),
@@ -130,6 +132,8 @@ def test_what_is_not_there_is_one_line() -> None:
         read("nowhere.toml")
     with pytest.raises(DataError, match=r"nowhere\.csv: no such file"):
         read("nowhere.csv")
+    with pytest.raises(DataError, match=r"no column contains text .*; text= names the column of the texts$"):
+        read(pl.DataFrame({"n": [1, 2]}))
 
 
 def test_an_empty_section_turns_a_section_on() -> None:
