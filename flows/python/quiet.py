@@ -91,7 +91,7 @@ def _in_a_thread(work: Callable[[], RunRecord]) -> RunRecord:
     thread.start()
     while (
         thread.is_alive()
-    ):  # polars restarts system calls after control-C, so that a wait without an end goes on
+    ):  # polars restarts system calls after control-C (its #21739): a wait without an end goes on
         thread.join(POLL_S)
     if "error" in done:
         raise done["error"]
