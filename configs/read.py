@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,11 +55,22 @@ def load_config(
     Paths in the file, and those of overrides, are relative to the file's folder; they come back absolute. A file of
     edits beside the config belongs to it.
     """
+    values = read_values(path)
+    for override in overrides:
+        apply_override(values, override, model)
+    config = absolute_paths(parse_config(values, model, source=str(path)), path.parent)
+    if isinstance(config, TopicSections):
+        config = config.model_copy(update={"edits": with_file_beside(config.edits, path.parent)})
+    return config
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Return the values of a TOML file; raise ValueError, one line, if it is missing or not TOML."""
     if holds_credentials(str(path)):
         msg = "CONFIG: expected the path of a TOML file without credentials"
         raise ValueError(msg)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         msg = f"{path}: no such config file" if isinstance(error, FileNotFoundError) else f"{path}: {reason}"
@@ -70,12 +81,6 @@ def load_config(
     except tomllib.TOMLDecodeError as error:
         msg = f"{path}: not valid TOML: {error}"
         raise ValueError(msg) from None
-    for override in overrides:
-        apply_override(values, override, model)
-    config = absolute_paths(parse_config(values, model, source=str(path)), path.parent)
-    if isinstance(config, TopicSections):
-        config = config.model_copy(update={"edits": with_file_beside(config.edits, path.parent)})
-    return config
 
 
 def parse_config(values: Mapping[str, Any], model: type[ConfigT], source: str) -> ConfigT:
@@ -98,15 +103,33 @@ def apply_override(values: dict[str, Any], override: str, model: type[BaseModel]
     if not equals or not key.strip():
         msg = f"--set {said}: expected key=value, such as cluster.min_cluster_size=50"
         raise ValueError(msg)
-    parts = key.strip().split(".")
+    set_value(values, key.strip().split("."), _toml_value(raw), model, f"--set {said}")
+
+
+def set_value(
+    values: dict[str, Any],
+    parts: Sequence[str],
+    value: Any,  # noqa: ANN401  (a TOML value has any type)
+    model: type[BaseModel],
+    said: str,
+) -> None:
+    """Set the value of a key, given by its parts, in `values` in place; `said` begins a message.
+
+    Another `method` has other fields, as in `apply_override`.
+
+    Raises
+    ------
+    ValueError
+        If a part of the key is a value and not a section.
+    """
     section = values
     for part in parts[:-1]:
         section = section.setdefault(part, {})
         if not isinstance(section, dict):
-            msg = f"--set {said}: {part} is a value, not a section"
+            msg = f"{said}: {part} is a value, not a section"
             raise ValueError(msg)
-    section[parts[-1]] = value = _toml_value(raw)
-    if parts[-1] == "method" and (known := _fields_of_method(parts[:-1], str(value), model)):
+    section[parts[-1]] = value
+    if parts[-1] == "method" and (known := _fields_of_method(list(parts[:-1]), str(value), model)):
         for foreign in section.keys() - known:
             del section[foreign]
 

@@ -14,6 +14,10 @@ from __future__ import annotations
 class PipelineError(Exception):
     """Base of every error raised on purpose; the user sees its text unchanged."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return the one line that a notebook shows in place of a traceback; IPython asks for it."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ConfigError(PipelineError):
     """The config file, an override or a command-line argument is wrong."""

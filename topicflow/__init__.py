@@ -3,9 +3,11 @@
 The folders `configs`, `deployments`, `flows` and `tasks` of the repository are this package's; links beside this file
 put them into it. What users import is here, and is loaded when it is first used:
 
-    import topicflow
+    import topicflow as tf
 
-    index = topicflow.SearchIndex.open("runs/search/latest")
+    run = tf.run("reviews.csv")
+    run.topics
+    index = tf.SearchIndex.open("runs/search/latest")
 """
 
 from __future__ import annotations
@@ -15,11 +17,26 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from topicflow.flows.python.calls import classify, dedup, index, open_run, run, sweep, update
+    from topicflow.flows.python.result import Run
+    from topicflow.tasks.errors import ArtifactError, ConfigError, DataError, PipelineError, StageError
     from topicflow.tasks.search.index import SearchIndex
 
-__all__ = ["SearchIndex", "__version__"]
+__all__ = [
+    "ArtifactError", "ConfigError", "DataError", "PipelineError", "Run", "SearchIndex", "StageError", "__version__",
+    "classify", "dedup", "index", "open_run", "run", "sweep", "update",
+]  # fmt: skip
 
-_PLACES = {"SearchIndex": "topicflow.tasks.search.index"}
+_PLACES = {
+    "SearchIndex": "topicflow.tasks.search.index",
+    "Run": "topicflow.flows.python.result",
+    **dict.fromkeys(
+        ("ArtifactError", "ConfigError", "DataError", "PipelineError", "StageError"), "topicflow.tasks.errors"
+    ),
+    **dict.fromkeys(
+        ("classify", "dedup", "index", "open_run", "run", "sweep", "update"), "topicflow.flows.python.calls"
+    ),
+}
 """Where each public name lives; importing this package imports none of them."""
 
 

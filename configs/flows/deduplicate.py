@@ -46,3 +46,9 @@ class DeduplicateConfig(FlowConfig):
             )
             raise ValueError(msg)
         return self
+
+
+def with_against(config: DeduplicateConfig, path: str) -> DeduplicateConfig:
+    """Return the config with another corpus, at an absolute path, that is read as the documents are."""
+    changes = {"path": path, "query": None, "connection_env": None}
+    return config.model_copy(update={"against": config.load.model_copy(update=changes)})

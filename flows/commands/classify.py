@@ -34,7 +34,7 @@ def classify(
     )
 
     def show_more(_record: dict[str, Any], folder: Path) -> None:
-        from topicflow.flows.commands.console_classes import print_suggestions
+        from topicflow.flows.screen.classes import print_suggestions
 
         if suggest is not None:
             print_suggestions(folder / "suggestions.csv")

@@ -15,6 +15,7 @@ import typer
 from topicflow.flows.commands import (
     classify,
     config,
+    documents,
     duplicates,
     edit,
     search,
@@ -37,6 +38,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(topics.app)
+app.add_typer(documents.app)
 app.add_typer(classify.app)
 app.add_typer(duplicates.app)
 app.add_typer(edit.app)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from topicflow.configs.flows.deduplicate import DeduplicateConfig
+from topicflow.configs.flows.deduplicate import DeduplicateConfig, with_against
 from topicflow.flows.commands.grouped import grouped
 from topicflow.flows.commands.options import FlowOptions
 from topicflow.flows.commands.run_and_show import run_and_show
@@ -31,6 +31,5 @@ def dedup(
     """Find near-duplicates and keep one of each, computing only what the store lacks."""
     config = options.read(DeduplicateConfig)
     if against is not None:
-        path = {"path": str(against.absolute()), "query": None, "connection_env": None}
-        config = config.model_copy(update={"against": config.load.model_copy(update=path)})
+        config = with_against(config, str(against.absolute()))
     run_and_show(options, config)

@@ -14,7 +14,7 @@ from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.configs.sections.edits import EDITS_FILE
 from topicflow.flows.commands.grouped import grouped
 from topicflow.flows.commands.options import FlowOptions, print_json
-from topicflow.flows.commands.terminal import near
+from topicflow.flows.screen.terminal import near
 from topicflow.tasks.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ def run_and_show(
     if options.as_json:
         print_json(record)
         return record
-    from topicflow.flows.commands.console import print_run
+    from topicflow.flows.screen.runs import print_run
 
     runs = Path(config.runtime.runs)
     print_run(record, runs)

@@ -21,7 +21,7 @@ app = typer.Typer(help="Look at, verify and clean the store of artifacts.", no_a
 @app.command("ls")
 def store_ls(store: StoreDir = None, as_json: AsJson = False) -> None:
     """List the artifacts with their sizes."""
-    from topicflow.flows.commands.console import human_bytes
+    from topicflow.flows.screen.runs import human_bytes
     from topicflow.tasks.runs.retention import list_artifacts
 
     artifacts = list_artifacts(open_store(store))
@@ -147,7 +147,7 @@ def store_gc(
 ) -> None:
     """Delete runs beyond the policy, artifacts that no run refers to, and what killed runs left behind."""
     from topicflow.configs.flows.serving import RetentionConfig
-    from topicflow.flows.commands.console import human_bytes
+    from topicflow.flows.screen.runs import human_bytes
     from topicflow.tasks.runs.retention import clean
 
     retention = RetentionConfig(**vars(policy))

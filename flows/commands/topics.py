@@ -127,7 +127,7 @@ def list_runs(
     if as_json:
         print_json([{k: v for k, v in record.items() if k not in {"stages", "config"}} for record in records])
         return
-    from topicflow.flows.commands.console import print_runs
+    from topicflow.flows.screen.runs import print_runs
 
     print_runs(records)
 
@@ -147,8 +147,9 @@ def show(
     if as_json:
         print_json(record)
         return
-    from topicflow.flows.commands.console import print_remarks, print_run, print_stages
+    from topicflow.flows.screen.runs import print_head, print_remarks, print_run, print_stages
 
+    print_head(record)
     print_stages(record)
     print_run(record, runs or Path("runs"))
     print_remarks(record)
@@ -164,7 +165,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Show what changed between two runs: metrics, config, topics that match, documents that moved."""
-    from topicflow.flows.commands.console import print_comparison, print_topic_changes
+    from topicflow.flows.screen.runs import print_comparison, print_topic_changes
     from topicflow.tasks.runs.resolve import resolve
     from topicflow.tasks.runs.run_files import has_file
 

@@ -31,8 +31,8 @@ def update(
     if backfill is None:
         run_and_show(options, config)
         return
-    from topicflow.flows.commands.console import print_run
     from topicflow.flows.planning.backfill import due_periods
+    from topicflow.flows.screen.runs import print_run
 
     records = []
     for period in due_periods(config, backfill):

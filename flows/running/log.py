@@ -29,8 +29,8 @@ class _Screen(logging.Handler):
 class RunLog:
     """The log file of a run that has no folder yet."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, on_screen: bool = True) -> None:
+        self.path, self._on_screen = path, on_screen
         self._screen, self._file = _Screen(), logging.FileHandler(path, encoding="utf-8")
         self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
 
@@ -38,7 +38,8 @@ class RunLog:
         """Start to record our lines and Python's warnings."""
         LOG.setLevel(logging.INFO)
         LOG.propagate = False
-        LOG.addHandler(self._screen)
+        if self._on_screen:
+            LOG.addHandler(self._screen)
         for logger in (LOG, DETAILS):
             logger.addHandler(self._file)
         logging.captureWarnings(capture=True)
@@ -67,10 +68,10 @@ class RunLog:
 
 
 @contextlib.contextmanager
-def quiet_run_log(config: FlowConfig) -> Iterator[RunLog]:
+def quiet_run_log(config: FlowConfig, *, on_screen: bool = True) -> Iterator[RunLog]:
     """Yield the log of a run that is about to start; a failed run leaves its record, log and traceback.
 
-    The run's id is made here, once. A refused run leaves nothing.
+    The run's id is made here, once. A refused run leaves nothing. Without `on_screen` our lines are only in the log.
 
     Raises
     ------
@@ -78,7 +79,7 @@ def quiet_run_log(config: FlowConfig) -> Iterator[RunLog]:
         Whatever failed, as one line.
     """
     with tempfile.TemporaryDirectory(prefix="topicflow-") as folder, current_run(config) as current:
-        log = RunLog(Path(folder) / "run.log")
+        log = RunLog(Path(folder) / "run.log", on_screen=on_screen)
         log.open()
         try:
             yield log

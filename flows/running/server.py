@@ -1,5 +1,7 @@
 """Temporary server: Prefect's API for one run if no server is configured; it ends with the run.
 
+A Python session keeps one for all of its runs, because a start takes seconds; that server ends with the process.
+
 Prefect can start a temporary server too. This one starts while the stages are imported, writes nothing to the terminal,
 says why it did not start (Prefect's own never gives up on a database that it cannot read), and also ends if the run is
 killed: it waits for the end of its standard input.
@@ -7,6 +9,7 @@ killed: it waits for the end of its standard input.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
@@ -19,7 +22,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 
-from topicflow.flows.running.modules import in_empty_folder
+from topicflow.flows.running.modules import SAFE_PATH, in_empty_folder
 from topicflow.tasks.errors import StageError
 
 SERVER_SETTINGS = {
@@ -29,6 +32,8 @@ SERVER_SETTINGS = {
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",  # takes 2 to 3 s; a server that is started later does it
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",  # one run needs no automations
 }
+
+ONLY_ERRORS = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR"}
 
 START_S = 120.0
 """Seconds until the server must answer; the first start on a PREFECT_HOME makes its database (10 to 30 s)."""
@@ -50,7 +55,7 @@ class TemporaryServer:
                 stdout=self._output,
                 stderr=subprocess.STDOUT,
                 pass_fds=[listening.fileno()],
-                env={**SERVER_SETTINGS, **os.environ, "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR"},
+                env={**SERVER_SETTINGS, SAFE_PATH: "1", **os.environ, **ONLY_ERRORS},
                 start_new_session=True,  # Ctrl-C must reach only the run, which ends the server after its last report
             )
 
@@ -72,6 +77,11 @@ class TemporaryServer:
                 "a server and name it in PREFECT_API_URL"
             )
             raise StageError(msg) from None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process has not ended."""
+        return self._process.poll() is None
 
     def stop(self) -> None:
         """End the server and wait for it."""
@@ -96,6 +106,20 @@ def temporary_server() -> Iterator[TemporaryServer]:
         yield server
     finally:
         server.stop()
+
+
+@contextlib.contextmanager
+def kept_server() -> Iterator[TemporaryServer]:
+    """Yield the server that this process keeps until it ends; start it if there is none, or if it has ended."""
+    server = _kept.get(os.getpid())  # a forked child cannot end its parent's server
+    if server is None or not server.is_running:
+        _kept[os.getpid()] = server = TemporaryServer()
+        atexit.register(server.stop)
+    yield server
+
+
+_kept: dict[int, TemporaryServer] = {}
+"""The server of this process, by the process's id."""
 
 
 def _reason(output: str) -> str:

@@ -24,6 +24,7 @@ from topicflow.flows.running.interrupt import end_soon
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.memory import naming_memory
 from topicflow.tasks.execution.progress import display, say, waiting
+from topicflow.tasks.execution.stopping import check_not_stopped
 from topicflow.tasks.execution.workers import started
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.store.artifact_store import ArtifactRef, local_folder, open_store
@@ -66,6 +67,7 @@ class Stages:
         **named: Inputs.kwargs,
     ) -> ArtifactRef:
         """Return a stage's artifact as `run` does, under another name than the task's."""
+        check_not_stopped(name)
         if stage.name == READING:
             stage = stage.with_options(retries=self.context.runtime.retries)
         self.made[name] = finished(name, stage.submit(self.context, *inputs, **named))

@@ -24,7 +24,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ from topicflow.flows.planning.plan import plan_topic_model
 from topicflow.flows.running.current import CurrentRun, current_run
 from topicflow.flows.running.log import RunLog
 from topicflow.flows.running.modules import SETTINGS_FILES
-from topicflow.flows.running.server import temporary_server
+from topicflow.flows.running.server import TemporaryServer, temporary_server
 from topicflow.tasks.errors import PipelineError, StageError, first_line
 from topicflow.tasks.execution.memory import check_address_space
 from topicflow.tasks.execution.progress import display, say, waiting
@@ -48,6 +48,9 @@ from topicflow.tasks.store.in_use import in_use
 if TYPE_CHECKING:
     from prefect import Flow
 
+Server = Callable[[], contextlib.AbstractContextManager[TemporaryServer]]
+"""Gives a server for one run."""
+
 QUIET_PREFECT = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the run log has everything
     "PREFECT_LOGGING_EXTRA_LOGGERS": "topicflow",  # the UI shows our lines
@@ -57,8 +60,12 @@ QUIET_PREFECT = {
 """Settings of a run from the command line; the user's environment has precedence."""
 
 
-def start_topic_model(config: TopicModelConfig, log: RunLog | None = None) -> RunRecord:
+def start_topic_model(
+    config: TopicModelConfig, log: RunLog | None = None, server: Server = temporary_server
+) -> RunRecord:
     """Return the record of a run of a topic model; without Prefect if no server is configured and all is a hit.
+
+    The parameters are those of `start_flow`.
 
     Raises
     ------
@@ -70,11 +77,20 @@ def start_topic_model(config: TopicModelConfig, log: RunLog | None = None) -> Ru
         found = {step.stage: step.found for step in steps if step.found is not None}
         if len(found) == len(steps) and _passed(config, found):
             return _publish(config, found)
-    return start_flow(config, log)
+    return start_flow(config, log, server)
 
 
-def start_flow(config: FlowConfig, log: RunLog | None = None) -> RunRecord:
+def start_flow(config: FlowConfig, log: RunLog | None = None, server: Server = temporary_server) -> RunRecord:
     """Return the record of a run of a config's flow, with the configured server or a temporary one.
+
+    Parameters
+    ----------
+    config : FlowConfig
+        The resolved config.
+    log : RunLog, optional
+        Gets the messages of the libraries.
+    server : callable
+        Gives the server if none is configured: a temporary one, or the one that this process keeps.
 
     Raises
     ------
@@ -89,7 +105,7 @@ def start_flow(config: FlowConfig, log: RunLog | None = None) -> RunRecord:
             with server_errors_in_one_line():
                 current.record = _flow(config.flow, log)(config)
         else:
-            current.record = _run_with_temporary_server(config, log)
+            current.record = _run_with_own_server(config, log, server)
     assert current.record is not None
     return current.record
 
@@ -158,9 +174,9 @@ def _flow(name: str, log: RunLog | None) -> Flow[[FlowConfig], RunRecord]:
     return found
 
 
-def _run_with_temporary_server(config: FlowConfig, log: RunLog | None) -> RunRecord:
+def _run_with_own_server(config: FlowConfig, log: RunLog | None, start_server: Server) -> RunRecord:
     """Return the record of a run; its stages are imported while the server starts."""
-    with temporary_server() as server:
+    with start_server() as server:
         from prefect.events.worker import EventsWorker
         from prefect.logging.handlers import APILogWorker
         from prefect.settings import PREFECT_API_URL, temporary_settings

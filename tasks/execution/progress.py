@@ -6,10 +6,12 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from topicflow.tasks.execution.reporting import report
+from topicflow.tasks.execution.stopping import check_not_stopped
 from topicflow.tasks.log import LOG
 
 if TYPE_CHECKING:
@@ -28,11 +30,15 @@ _bars: Bars | None = None
 """The bars on the screen while `display` is active; one process has one terminal."""
 
 
+shows_bars: ContextVar[bool] = ContextVar("shows_bars", default=True)
+"""Whether `display` may show bars; a call from Python shows them only if it is asked to."""
+
+
 @contextlib.contextmanager
 def display() -> Iterator[None]:
     """Show bars on standard error during the block if standard error is a terminal."""
     global _bars  # noqa: PLW0603  (one terminal, one display)
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or not shows_bars.get():
         yield
         return
     from rich.console import Console
@@ -104,7 +110,8 @@ class Progress:
         self.reach(self.done + n)
 
     def reach(self, done: int) -> None:
-        """Set the number of finished units; it never decreases."""
+        """Set the number of finished units; it never decreases. Raise StageError if the run was asked to stop."""
+        check_not_stopped(self.stage)
         self.done = max(self.done, min(done, self.total))
         now = time.monotonic()
         if self._bars is not None and self._shown is not None:

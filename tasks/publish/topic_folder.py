@@ -35,6 +35,7 @@ from topicflow.tasks.runs.records import METRICS, RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.evaluate import read_stability
 from topicflow.tasks.topics.final import final_labels, final_topics
+from topicflow.tasks.topics.named import with_topic_names
 
 
 def publish_run(
@@ -60,7 +61,10 @@ def publish_run(
     """
     record = _record(store, config, stages, run)
     with write_run_folder(config, run, record) as folder:
-        documents = documents_table(store, stages, config.load)
+        names = (
+            store.table(stages.get("name", final_topics(stages)), "topics").select("topic", "name").collect()
+        )
+        documents = documents_table(store, stages, config.load, names)
         documents.sink_parquet(folder / "documents.parquet")
         is_stable = read_stability(store, final_labels(stages)) is not None
         columns = ["topic", *(["stability"] if is_stable else [])]
@@ -80,7 +84,7 @@ def publish_run(
     return record
 
 
-PLACED = ("topic", "probability", "outlier_score", "reassigned", "stability", "x", "y")
+PLACED = ("topic", "topic_name", "probability", "outlier_score", "reassigned", "stability", "x", "y")
 """Columns of documents.parquet that the run adds; `stability` only if clusters were found in a graph."""
 
 
@@ -114,12 +118,11 @@ def topics_table(
 
     `placed` has the topic of each document, and its stability if that was measured; a topic's is the mean.
     """
-    centroids = store.address(final_topics(stages), "centroids.npy")
     topics = store.table(stages.get("name", final_topics(stages)), "topics").collect()
     if "stability" in placed.columns:
         means = placed.group_by("topic").agg(pl.col("stability").mean())
         topics = topics.join(means, on="topic", how="left", maintain_order="left")
-    topics = topics.with_columns(pl.format("{}#{}", pl.lit(centroids), "centroid").alias("centroid"))
+    topics = topics.drop("centroid")  # a row of an array in the store
     if not store.meta(documents_of(stages))["has_passages"]:
         return topics.drop("representative_rows")
     sizes = placed.group_by("topic").agg(pl.len().cast(pl.UInt32).alias("size"))
@@ -138,12 +141,12 @@ def topics_table(
 
 
 def documents_table(
-    store: ArtifactStore, stages: Mapping[str, ArtifactRef], loading: LoadConfig
+    store: ArtifactStore, stages: Mapping[str, ArtifactRef], loading: LoadConfig, names: pl.DataFrame
 ) -> pl.LazyFrame:
     """Return one row a document: id, topic, probability, outlier score, place on the map, the input's own columns.
 
-    The table is lazy: writing it streams, so that memory never holds all texts. Only documents that were split into
-    passages are joined in memory.
+    `names` has the number (topic) and the name (name) of each topic of the labels. The table is lazy: writing it
+    streams, so that memory never holds all texts. Only documents that were split into passages are joined in memory.
     """
     documents, labels = documents_of(stages), final_labels(stages)
     layout = store.array(stages["map"], "reduced", whole=True)
@@ -162,13 +165,14 @@ def documents_table(
         placed.insert_column(placed.columns.index("x"), pl.Series("stability", stability))
     own = store.table(documents, "columns")
     if not store.meta(documents)["has_passages"]:
-        beside = pl.concat([table.select("doc_id"), placed.lazy()], how="horizontal")
-        return with_own_columns(beside, table.select("text"), own)
+        beside = pl.concat([table.select("doc_id"), with_topic_names(placed.lazy(), names)], how="horizontal")
+        return with_own_columns(beside, table.select("text"), own, loading)
     passages, columns = table.collect(), own.collect()
     joined = join_passages(passages.select(pl.col("parent").alias("doc_id")).hstack(placed))
     first = passages.with_row_index("at").group_by("parent", maintain_order=True).first()["at"]
     texts = _whole_texts(passages[first], columns[first], loading)
-    return with_own_columns(joined.lazy(), texts.lazy(), columns[first].lazy())
+    named = with_topic_names(joined.lazy(), names)
+    return with_own_columns(named, texts.lazy(), columns[first].lazy(), loading)
 
 
 def join_passages(passages: pl.DataFrame) -> pl.DataFrame:
@@ -244,12 +248,21 @@ def _whole_texts(passages: pl.DataFrame, own: pl.DataFrame, loading: LoadConfig)
     return own.select(joined.alias("text"))
 
 
-def with_own_columns(placed: pl.LazyFrame, texts: pl.LazyFrame, own: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the table with the input's own columns beside it; a column whose name is taken ends in `_input`."""
+def with_own_columns(
+    placed: pl.LazyFrame, texts: pl.LazyFrame, own: pl.LazyFrame, loading: LoadConfig | None = None
+) -> pl.LazyFrame:
+    """Return the table with the input's own columns beside it; a column whose name is taken ends in `_input`.
+
+    A column of the same values as `text` or `doc_id` is left out if it has that name, or if `loading` reads the texts
+    or the ids from it.
+    """
     theirs = own.collect_schema().names()
     named = own.rename({name: f"{_OWN}{name}" for name in theirs})
     table = pl.concat([placed, texts, named], how="horizontal")
-    kept = [name for name in theirs if not (name in {"text", "doc_id"} and _repeats(table, name))]
+    same = {"text": "text", "doc_id": "doc_id"}
+    if loading is not None:
+        same |= {str(loading.text_column): "text", str(loading.id_column): "doc_id"}
+    kept = [name for name in theirs if not (name in same and _repeats(table, name, same[name]))]
     names = [*placed.collect_schema().names(), *texts.collect_schema().names()]
     columns = [pl.col(name) for name in names]
     for own_name in kept:
@@ -265,12 +278,12 @@ _OWN = "own\0"
 """Prefix of the input's own columns while both tables are joined; no column of a file has it."""
 
 
-def _repeats(table: pl.LazyFrame, name: str) -> bool:
-    """Return whether the input's own column `name` has the same values as the table's."""
+def _repeats(table: pl.LazyFrame, name: str, other: str) -> bool:
+    """Return whether the input's own column `name` has the same values as the table's column `other`."""
     schema = table.collect_schema()
-    if schema[name] != schema[f"{_OWN}{name}"]:
+    if schema[other] != schema[f"{_OWN}{name}"]:
         return False
-    same = pl.col(name).eq_missing(pl.col(f"{_OWN}{name}")).all()
+    same = pl.col(other).eq_missing(pl.col(f"{_OWN}{name}")).all()
     return bool(table.select(same).collect(engine="streaming").item())
 
 

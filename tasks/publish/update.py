@@ -104,12 +104,14 @@ def all_documents(store: ArtifactStore, config: UpdateTopicsConfig, state: Topic
     The table is lazy: writing it streams, batch by batch. A column is null in the batches that do not have it.
     """
     ids, numbers, start, tables = np.asarray(state.ids, np.int32), update_numbers(state), 0, []
+    fitted = [(number, state.names[lasting_id].name) for number, lasting_id in enumerate(state.ids)]
+    names = pl.DataFrame(fitted, schema={"topic": pl.Int32, "name": pl.String}, orient="row")
     for batch in state.batches:
         stages = batch_stages(batch)
         labels = np.asarray(store.array(stages["cluster"], "labels", whole=True))
         topics = pl.Series("topic", lasting(labels, ids))
         came = pl.Series("update", numbers[start : start + len(labels)])
-        table = documents_table(store, stages, config.load)
+        table = documents_table(store, stages, config.load, names)
         tables.append(table.with_columns(topics, came))
         start += len(labels)
     return pl.concat(tables, how="diagonal_relaxed")
@@ -142,7 +144,6 @@ def lasting_topics(
     store: ArtifactStore, state: TopicState, topics: ArtifactRef, labels: NDArray[np.int32]
 ) -> pl.DataFrame:
     """Return one row a topic, largest first, by lasting id and name; `model_topic` is its number in the model."""
-    centroids = store.address(topics, "centroids.npy")
     names = [state.names[number] for number in state.ids]
     return (
         sized_topics(store, topics, labels)
@@ -151,9 +152,8 @@ def lasting_topics(
             pl.Series("topic", state.ids, pl.Int32),
             pl.Series("name", [name.name for name in names]),
             pl.Series("named_by", ["person" if name.by == "edit" else name.by for name in names]),
-            pl.format("{}#{}", pl.lit(centroids), "centroid").alias("centroid"),
         )
-        .drop("representative_rows")
+        .drop("representative_rows", "centroid")
         .sort("size", "topic", descending=[True, False])
     )
 

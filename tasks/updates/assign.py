@@ -65,8 +65,8 @@ def assign(context: Context, embeddings: ArtifactRef, fit: Fit) -> ArtifactRef:
         vectors, index = _ref("embeddings", fit.embeddings), _ref("cells", fit.cells)
         fitted = Fitted(vectors, sample, index, "assign", recipes.VERSIONS["assign"])
         parts = look_up(store, embeddings, fitted, context.runtime)
-        clustering, layout = _fitted_results(store, fit, sample)
-        told = [_told(*found, clustering, layout) for found in read_lookups(store, parts)]
+        clustering, layout = fitted_results(store, fit, sample)
+        told = [voted(*found, clustering, layout) for found in read_lookups(store, parts)]
         labels, probabilities, scores, places = (np.concatenate(each) for each in zip(*told, strict=True))
         writer.save_array("labels", labels)
         writer.save_array("probabilities", probabilities)
@@ -83,7 +83,7 @@ def assign(context: Context, embeddings: ArtifactRef, fit: Fit) -> ArtifactRef:
     return store.committed(recipe, writer)
 
 
-def _fitted_results(
+def fitted_results(
     store: ArtifactStore, fit: Fit, sample: ArtifactRef | None
 ) -> tuple[Clustering, NDArray[np.float32]]:
     """Return the clustering (n_fitted,) and the places (n_fitted, 2) of the fitted documents."""
@@ -93,7 +93,7 @@ def _fitted_results(
     return Clustering(*own), np.asarray(store.array(_ref("reduced", fit.layout), "reduced"))[rows]
 
 
-def _told(
+def voted(
     nearest: NDArray[np.int32],
     distances: NDArray[np.float32],
     clustering: Clustering,

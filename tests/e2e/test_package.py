@@ -141,6 +141,8 @@ def commands(folder: Path) -> Iterator[list[str]]:
     yield ["runs"]
     yield ["show", "trial"]
     yield ["compare", "trial", "update-run"]
+    yield ["documents", "trial", "--topic", "0", "-o", "documents.xlsx"]
+    yield ["export", "trial", "-o", "exported"]
     yield ["store", "ls"]
     yield ["store", "verify"]
     yield ["store", "gc", "--dry-run"]

@@ -31,7 +31,7 @@ def _in_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_error() -> None:
     lines = [
         "embed      computed        180 rows      7.8 s",
-        "embed      180 of 1,800 documents, 6 a second",
+        "embed      180 of 1,800 documents, 6 per second",
     ]
     assert Outcome(0, "", "\n".join([*lines, "embed failed"])).errors == ["embed failed"]
 

@@ -16,6 +16,7 @@ from topicflow.configs.read import load_config
 from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.embed import PrecomputedEmbed
 from topicflow.configs.sections.label import LabelConfig
+from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.errors import ArtifactError
 from topicflow.tasks.execution.context import Context
@@ -127,11 +128,15 @@ def test_the_folder_contains_the_documented_files(published: Published) -> None:
 def test_documents_have_their_topic_and_their_own_columns(published: Published) -> None:
     table = pl.read_parquet(published.run() / "documents.parquet")
     assert table.columns == [
-        "doc_id", "topic", "probability", "outlier_score", "reassigned", "x", "y", "text", "package",
+        "doc_id", "topic", "topic_name", "probability", "outlier_score", "reassigned", "x", "y", "text", "package",
     ]  # fmt: skip
     corpus = published.corpus
     assert table["doc_id"].to_list() == [f"d{i}" for i in range(132)]
     assert table["topic"].to_list() == corpus.truth.tolist()
+    topics = pl.read_parquet(published.run() / "topics.parquet")
+    names = dict(topics.select("topic", "name").iter_rows()) | {-1: "no topic"}
+    assert len(set(names.values())) == 4
+    assert table["topic_name"].to_list() == [names[topic] for topic in corpus.truth.tolist()]
     assert table["reassigned"].to_list() == (corpus.truth == 2).tolist()
     assert table["text"].to_list() == corpus.texts
     assert table["package"].to_list() == [f"p{t}" for t in corpus.truth]
@@ -140,14 +145,13 @@ def test_documents_have_their_topic_and_their_own_columns(published: Published) 
     assert table["outlier_score"].unique().to_list() == [0.25]
 
 
-def test_topics_are_written_twice_and_name_their_centroids(published: Published) -> None:
+def test_topics_are_written_twice_without_places_of_the_store(published: Published) -> None:
     folder = published.run()
     table, flat = pl.read_parquet(folder / "topics.parquet"), pl.read_csv(folder / "topics.csv")
     assert table["topic"].to_list() == flat["topic"].to_list() == [0, 1, 2]
     assert flat["keywords"].to_list() == [", ".join(words) for words in table["keywords"]]
-    file, _, row = table["centroid"][2].partition("#")
-    expected = published.corpus.embeddings[published.corpus.truth == 2].mean(axis=0)
-    np.testing.assert_allclose(np.load(file)[int(row)], expected, atol=1e-6)
+    assert "centroid" not in table.columns
+    assert str(published.store.root) not in (folder / "topics.csv").read_text()
 
 
 def test_the_record_lists_each_stage(published: Published) -> None:
@@ -168,7 +172,7 @@ def test_own_columns_whose_names_are_taken_get_another(store: ArtifactStore, cor
     n = len(corpus.texts)
     own = {"topic": ["mine"] * n, "topic_input": ["too"] * n, "x": [9] * n, "doc_id": [7] * n}
     table = pl.read_parquet(Published(store, corpus, **own).run() / "documents.parquet")
-    assert table.columns[8:] == ["topic_input_input", "topic_input", "x_input", "doc_id_input"]
+    assert table.columns[9:] == ["topic_input_input", "topic_input", "x_input", "doc_id_input"]
     assert table["topic"].to_list() == corpus.truth.tolist()
     assert table["topic_input_input"].to_list() == ["mine"] * n
     assert table["topic_input"].to_list() == ["too"] * n
@@ -179,15 +183,33 @@ def test_ids_from_the_input_are_not_repeated(store: ArtifactStore, corpus: Corpu
     ids = [f"d{i}" for i in range(len(corpus.texts))]
     table = pl.read_parquet(Published(store, corpus, doc_id=ids).run() / "documents.parquet")
     assert table.columns == [
-        "doc_id",
-        "topic",
-        "probability",
-        "outlier_score",
-        "reassigned",
-        "x",
-        "y",
+        "doc_id", "topic", "topic_name", "probability", "outlier_score", "reassigned", "x", "y", "text",
+    ]  # fmt: skip
+
+
+def test_columns_that_ids_and_texts_are_read_from_are_not_repeated(
+    store: ArtifactStore, corpus: Corpus
+) -> None:
+    ids = [f"d{i}" for i in range(len(corpus.texts))]
+    made = Published(store, corpus, key=ids, review=corpus.texts, other=corpus.texts)
+    reading = {"path": "a.csv", "id_column": "key", "text_column": "review"}
+    made.config = made.config.model_copy(update={"load": LoadConfig.model_validate(reading)})
+    assert pl.read_parquet(made.run() / "documents.parquet").columns[-2:] == ["text", "other"]
+    changed = made.config.load.model_copy(update={"text_column": ("review", "other"), "id_column": None})
+    made.config = made.config.model_copy(update={"load": changed})
+    assert pl.read_parquet(made.run() / "documents.parquet").columns[-4:] == [
         "text",
+        "key",
+        "review",
+        "other",
     ]
+
+
+def test_an_own_column_named_topic_name_is_kept(store: ArtifactStore, corpus: Corpus) -> None:
+    n = len(corpus.texts)
+    table = pl.read_parquet(Published(store, corpus, topic_name=["mine"] * n).run() / "documents.parquet")
+    assert table["topic_name_input"].to_list() == ["mine"] * n
+    assert "mine" not in table["topic_name"].to_list()
 
 
 def test_a_run_that_cannot_be_written_leaves_latest_where_it_was(published: Published) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from topicflow.flows.commands.console import print_runs
+from topicflow.flows.screen.runs import print_head, print_runs, print_stages
 
 RUN = {"name": "a", "run_id": "1", "flow": "update_topics", "state": "completed", "seconds": 12.34}
 
@@ -33,12 +33,34 @@ def test_a_failed_run_has_no_counts(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, state="failed", flow="topic_model") == "a/1 topic_model failed 0 of 0 12.3"
 
 
+def test_the_reason_of_a_failure_is_below_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = {**RUN, "run_id": "2", "state": "failed", "error": "load: a.csv: no such file"}
+    print_runs([RUN, failed])
+    assert capsys.readouterr().out.splitlines()[-1] == "a/2 failed: load: a.csv: no such file"
+
+
+def test_show_has_whole_ids_and_keys(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("topicflow.flows.screen.runs.terminal", lambda: Console(width=90))
+    key = "37cb0440c9a6edca7e6a9fcbf6f74012"
+    stage = {"stage": "cluster", "state": "cached", "seconds": 0.0, "peak_rss_bytes": None, "rows": 180}
+    run = {**RUN, "run_id": "20261128-220636-dc1d8af0", "created": "2026-11-28T22:06:36+00:00"}
+    print_head(run)
+    print_stages({**run, "stages": [{**stage, "kind": "embeddings", "key": key}]})
+    said = capsys.readouterr().out
+    assert said.splitlines()[0] == (
+        "a/20261128-220636-dc1d8af0  update_topics  completed  2026-11-28T22:06:36+00:00  12.3 s"
+    )
+    assert f"embeddings/{key}" in said
+
+
 @pytest.mark.parametrize("width", [80, 100, 105, 110, 120])
 def test_a_run_id_is_never_cut(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     console = Console(width=width, highlight=False)
-    monkeypatch.setattr("topicflow.flows.commands.console.terminal", lambda: console)
+    monkeypatch.setattr("topicflow.flows.screen.runs.terminal", lambda: console)
     run = {**RUN, "name": "reviews", "run_id": "20261128-220636-dc1d8af0", "n_documents": 1_234_567}
     print_runs([run, {**run, "state": "failed"}])
     assert capsys.readouterr().out.count("reviews/20261128-220636-dc1d8af0") == 2

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from topicflow.flows.commands.cli import app
-from topicflow.flows.commands.console import print_run
+from topicflow.flows.screen.runs import print_run
 from topicflow.tasks.errors import DamagedError
 from topicflow.tasks.runs.records import RunId, run_folder, write_json
 from topicflow.tasks.runs.run_files import has_file, verify_runs, whole_file

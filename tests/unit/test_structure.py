@@ -27,11 +27,12 @@ FILES = source_files()
 
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("deployments",),
-    ("flows.commands",),
+    ("flows.commands", "flows.python"),
+    ("flows.screen",),
     ("flows",),
     ("flows.running",),
     ("flows.planning",),
-    ("tasks.publish",),
+    ("tasks.publish", "tasks.results"),
     ("tasks.updates", "tasks.search", "tasks.tuning", "tasks.sweeps"),
     ("tasks.search.filters",),
     ("tasks.naming", "tasks.edits", "tasks.given"),

@@ -8,7 +8,7 @@ import polars as pl
 from rich.table import Table
 from rich.text import Text
 
-from topicflow.flows.commands.terminal import near, terminal
+from topicflow.flows.screen.terminal import near, terminal
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.runs.run_files import whole_file
 

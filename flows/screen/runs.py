@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from topicflow.flows.commands.terminal import near, terminal
+from topicflow.flows.screen.terminal import near, terminal
+from topicflow.tasks.errors import first_line
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.runs.run_files import whole_file
 
@@ -50,12 +51,12 @@ def print_run(record: RunRecord, runs: Path) -> None:
         console.print(f"{record['name']}/{record['run_id']} failed: {record['error']}", markup=False)
         return
     if record.get("flow") == "train_classifier":
-        from topicflow.flows.commands.console_classes import print_classifier
+        from topicflow.flows.screen.classes import print_classifier
 
         print_classifier(record, folder)
         return
     if record.get("flow") == "sweep":
-        from topicflow.flows.commands.console_sweeps import print_sweep
+        from topicflow.flows.screen.sweeps import print_sweep
 
         print_sweep(record, folder)
         return
@@ -173,10 +174,11 @@ def print_stages(record: RunRecord) -> None:
     """Print what each stage of a run took; nothing for a run that failed."""
     if not record.get("stages"):
         return
-    table = Table("stage", "state", "seconds", "peak memory", "rows", "artifact")
+    table = Table("stage", "state", "seconds", "peak memory", "rows")
+    table.add_column("artifact", no_wrap=True)  # `store ls` and the folders of the store have the whole key
     for stage in record.get("stages", []):
         peak = human_bytes(stage["peak_rss_bytes"]) if stage["peak_rss_bytes"] else ""
-        artifact = f"{stage['kind']}/{stage['key'][:12]}"
+        artifact = f"{stage['kind']}/{stage['key']}"
         table.add_row(
             stage["stage"], stage["state"], f"{stage['seconds']:.1f}", peak, f"{stage['rows']:,}", artifact
         )
@@ -207,6 +209,17 @@ def print_runs(records: Sequence[RunRecord]) -> None:
             f"{record['seconds']:.1f}",
         )
     terminal().print(table)
+    for record in records:
+        if record.get("error"):
+            print(f"{record['name']}/{record['run_id']} failed: {first_line(record['error'])}")
+
+
+def print_head(record: RunRecord) -> None:
+    """Print which run is shown: its name and whole id, its flow, its state, when it began, and its seconds."""
+    print(
+        f"{record['name']}/{record['run_id']}  {record.get('flow', 'topic_model')}  {record['state']}  "
+        f"{record.get('created', '')}  {record.get('seconds', 0.0):.1f} s"
+    )
 
 
 def _gate(record: RunRecord) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from topicflow.flows.commands.terminal import near, terminal
+from topicflow.flows.screen.terminal import near, terminal
 from topicflow.tasks.documents.spreadsheet_csv import read_csv
 from topicflow.tasks.runs.records import RunRecord
 
