@@ -35,6 +35,7 @@ from topicflow.tasks.runs.resolve import published_metrics
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, open_store
 from topicflow.tasks.topics import recipes as topics_recipes
 from topicflow.tasks.topics.recipes import CorpusKeys, map_reduce
+from topicflow.tasks.tree import recipes as tree_recipes
 
 
 def plan_topic_model(config: TopicModelConfig) -> list[Step]:
@@ -148,6 +149,17 @@ def chain_recipes(
     shown |= {"duplicates": duplicates} if duplicates else {}
     named = None if config.names is None else naming_recipes.name(config.names, fitted["label"].key)
     shown |= {"names": named.key} if named else {}
+    grown = None
+    if config.tree is not None:
+        grouped = {
+            "embeddings": embed.key,
+            "neighbors": fitted["neighbors"].key,
+            "labels": fitted["cluster"].key,
+            "counts": count.key,
+            "topics": fitted["label"].key,
+        }
+        grown = tree_recipes.tree(config.tree, config.label, grouped)
+        shown |= {"tree": grown.key}
     report = report_recipes.report(config.report, config.name, shown)
     chain = {
         "embed": embed,
@@ -158,6 +170,7 @@ def chain_recipes(
         "count": count,
         "label": fitted["label"],
         **({"name": named} if named else {}),
+        **({"tree": grown} if grown else {}),
         "evaluate": fitted["evaluate"],
         "report": report,
     }

@@ -16,4 +16,6 @@ def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
     made = ["load", *found, *STAGES[1:], *(() if config.gates is None else ("gate",))]
     if config.names is not None:
         made.insert(made.index("label") + 1, "name")
+    if config.tree is not None:
+        made.insert(made.index("evaluate"), "tree")
     return tuple(made)
