@@ -45,6 +45,7 @@ STAGE_FILES: dict[str, str] = {
     "drift": "updates/drift",
     "merge_batches": "updates/merge_batches",
     "match": "updates/match_topics",
+    "match_tree": "updates/match_tree",
     "overview": "updates/overview",
     "gate": "publish/gate",
     "setting": "sweeps/fit",

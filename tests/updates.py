@@ -118,7 +118,7 @@ class Done:
 TASKS = (
     "new_documents", "assign", "cells", "cluster", "count", "draw", "drift", "embed", "gate", "merge_batches", "label",
     "match", "name",
-    "neighbors", "overview", "publish_update", "reduce",
+    "neighbors", "overview", "publish_update", "reduce", "tree", "match_tree",
 )  # fmt: skip
 
 

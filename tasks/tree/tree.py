@@ -6,7 +6,7 @@ trees: `nodes.parquet`, one row a node: first the topics, then the groups; `hier
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -81,8 +81,9 @@ def tree(context: Context, grouped: Grouped, config: TreeConfig, labelling: Labe
         topics = store.table(grouped.topics, "topics").sort("topic").collect()
         dendrogram = merged_topics(store, grouped, topics["size"].to_numpy(), context.runtime.n_threads)
         counts = [] if dendrogram is None else layer_counts(dendrogram.distances, config.about)
-        read = *read_counts(store, grouped.counts), np.asarray(store.array(grouped.labels, "labels"))
-        keywords_of = partial(group_keywords, *read, config=labelling)
+        labels = np.asarray(store.array(grouped.labels, "labels"))
+        word_counts = read_counts(store, replace(grouped.counts, rows=len(labels)))
+        keywords_of = partial(group_keywords, *word_counts, labels, config=labelling)
         table = nodes_table(topics, dendrogram, counts, keywords_of, labelling.n_name_words)
         writer.save_table("nodes", table)
         if config.hierarchical_topics:
