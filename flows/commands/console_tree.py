@@ -20,8 +20,8 @@ N_WORDS = 5
 """Keywords beside a name that is not made of them."""
 
 
-def tree_of(record: RunRecord) -> pl.DataFrame:
-    """Return the tree of a run.
+def tree_of(record: RunRecord, layer: int = 0) -> pl.DataFrame:
+    """Return the tree of a run, from the root down to a layer.
 
     Raises
     ------
@@ -35,13 +35,12 @@ def tree_of(record: RunRecord) -> pl.DataFrame:
             "run it again"
         )
         raise ConfigError(msg)
-    return pl.read_parquet(whole_file(folder, TREE))
+    return pl.read_parquet(whole_file(folder, TREE)).filter(pl.col("layer") >= layer)
 
 
 def print_tree(record: RunRecord, found: pl.DataFrame) -> None:
     """Print the tree of a run: id, name, documents and keywords of each node."""
-    n_topics = found["topic"].count()
-    title = f"{n_topics:,} topics of {record['name']}/{record['run_id']}"
+    title = f"{record['n_topics']:,} topics of {record['name']}/{record['run_id']}"
     whole = Tree(Text(title), guide_style="dim")
     branches: dict[str | None, Tree] = {None: whole}
     for row in found.iter_rows(named=True):

@@ -140,6 +140,12 @@ def show(
         bool,
         typer.Option("--tree", help="Show the groups of topics instead; the run needs a section [tree]."),
     ] = False,
+    layer: Annotated[
+        int,
+        typer.Option(
+            "--layer", min=0, help="With --tree: leave out the layers below this one; topics are 0."
+        ),
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Show a run's topics, metrics and stages."""
@@ -151,7 +157,7 @@ def show(
     if tree:
         from topicflow.flows.commands.console_tree import print_tree, tree_of
 
-        found = tree_of(record)
+        found = tree_of(record, layer)
         if as_json:
             print_json(found.to_dicts())
         else:

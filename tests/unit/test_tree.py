@@ -221,6 +221,8 @@ def test_show_prints_the_tree(done: tuple[Path, dict[str, Any]]) -> None:
     assert lines[1].startswith("└── g0  ")
     assert lines[1].endswith("  120 documents, 6 topics")
     assert [line.index("──") for line in lines[1:]] == [1, 5, 9, 9, 5, 9, 9, 5, 9, 9]
+    code, printed = shown_by(done[0], "--tree", "--layer", "1")
+    assert printed.splitlines() == [line for line in lines if "topics" in line]
     code, printed = shown_by(done[0], "--tree", "--json")
     assert [row["layer"] for row in json.loads(printed)] == [2, 1, 0, 0, 1, 0, 0, 1, 0, 0]
 
