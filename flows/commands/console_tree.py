@@ -13,6 +13,7 @@ from topicflow.flows.commands.terminal import terminal
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.runs.run_files import whole_file
+from topicflow.tasks.tree.shown_tree import down_to
 
 TREE = "topics_tree.parquet"
 
@@ -35,7 +36,7 @@ def tree_of(record: RunRecord, layer: int = 0) -> pl.DataFrame:
             "run it again"
         )
         raise ConfigError(msg)
-    return pl.read_parquet(whole_file(folder, TREE)).filter(pl.col("layer") >= layer)
+    return down_to(pl.read_parquet(whole_file(folder, TREE)), layer)
 
 
 def print_tree(record: RunRecord, found: pl.DataFrame) -> None:

@@ -142,9 +142,7 @@ def show(
     ] = False,
     layer: Annotated[
         int,
-        typer.Option(
-            "--layer", min=0, help="With --tree: leave out the layers below this one; topics are 0."
-        ),
+        typer.Option("--layer", min=0, help="With --tree: leave out what is below this layer; topics are 0."),
     ] = 0,
     as_json: AsJson = False,
 ) -> None:

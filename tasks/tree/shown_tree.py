@@ -12,6 +12,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "node": pl.String,
     "parent": pl.String,
     "layer": pl.Int32,
+    "parent_layer": pl.Int32,
     "topic": pl.Int32,
     "topics": pl.List(pl.Int32),
     "size": pl.UInt32,
@@ -20,7 +21,16 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "weights": pl.List(pl.Float32),
     "distance": pl.Float32,
 }
-"""Columns of topics_tree.parquet. The node of a topic has the topic's id, that of a group has a `g` before its id."""
+"""Columns of topics_tree.parquet. The node of a topic has the topic's id, that of a group has a `g` before its id.
+
+A node belongs to all layers from its own up to that of its parent, without it: a topic that is unlike the others stands
+alone in several layers.
+"""
+
+
+def down_to(shown: pl.DataFrame, layer: int) -> pl.DataFrame:
+    """Return the nodes of a shown tree from the root down to a layer."""
+    return shown.filter(pl.col("parent_layer").is_null() | (pl.col("parent_layer") > layer))
 
 
 def shown_tree(
@@ -42,6 +52,7 @@ def shown_tree(
     The size of a group is the sum of the sizes of its topics.
     """
     number = "model_topic" if "model_topic" in topics.columns else "topic"
+    layers = dict(nodes.filter(pl.col("group").is_not_null()).select("group", "layer").iter_rows())
     own = {row[number]: row for row in topics.select({number, "topic", "size", "name"}).iter_rows(named=True)}
     rows: dict[str, dict[str, Any]] = {}
     below: dict[str | None, list[str]] = defaultdict(list)
@@ -53,6 +64,7 @@ def shown_tree(
             **{name: each[name] for name in ("layer", "keywords", "weights", "distance")},
             "node": str(shown["topic"]) if is_topic else node_id(each["group"], group_ids),
             "parent": None if each["parent"] is None else node_id(each["parent"], group_ids),
+            "parent_layer": layers.get(each["parent"]),
             "topic": shown["topic"],
             "topics": sorted(topic["topic"] for topic in inside),
             "size": sum(topic["size"] for topic in inside),

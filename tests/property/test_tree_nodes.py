@@ -13,7 +13,7 @@ from topicflow.configs.sections.label import LabelConfig
 from topicflow.tasks.core.clusters.linkage import average_linkage, layer_counts
 from topicflow.tasks.tree.group_words import Keywords, group_keywords
 from topicflow.tasks.tree.layers import tree_nodes
-from topicflow.tasks.tree.shown_tree import shown_tree
+from topicflow.tasks.tree.shown_tree import down_to, shown_tree
 from topicflow.tasks.tree.tree import nodes_table
 
 QUICK = settings(max_examples=40, deadline=None)
@@ -70,6 +70,10 @@ def test_each_topic_has_one_path_to_the_root(sizes: list[int], seed: int, about:
         assert len(children) >= 2
         assert all(child["layer"] < row["layer"] for child in children)
         assert sorted(topic for child in children for topic in child["topics"]) == row["topics"]
+    for layer in range(found["layer"].max() + 1):  # the nodes of a layer have each topic once
+        inside = found.filter(pl.col("layer") <= layer, pl.col("parent_layer").fill_null(99) > layer)
+        assert sorted(inside["topics"].explode().to_list()) == list(range(len(sizes)))
+        assert set(down_to(found, layer)["node"]) >= set(inside["node"])
     leaves = found.filter(pl.col("topic").is_not_null())
     assert sorted(leaves["topic"]) == list(range(len(sizes)))
     assert len(set(found["name"])) == found.height
