@@ -72,7 +72,7 @@ function markTree() {
 }
 
 function drawTree() {
-  if (!nodes.size) return;
+  if (nodes.size < 2) return; // without topics there is no tree, and one topic is none
   byId("tree-section").hidden = false;
   byId("tree-link").hidden = false;
   const layers = Math.max(...[...nodes.values()].map((node) => node.layer));

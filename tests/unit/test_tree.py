@@ -208,6 +208,28 @@ def test_the_folder_of_a_run_has_its_tree(done: tuple[Path, dict[str, Any]]) -> 
     assert not (folder / "hierarchical_topics.parquet").exists()
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"neighbors": {"fit_limit": 100}},  # the tree is made from a sample of the documents
+        {"cluster": {"method": "graph", "min_cluster_size": 10}, "reduce": {"method": "diffusion"}},
+    ],
+    ids=["sample", "graph"],
+)
+def test_planted_groups_are_found_in_other_ways(tmp_path: Path, changes: dict[str, Any]) -> None:
+    record = run(config_for(tmp_path, **changes))
+    folder = tmp_path / "runs" / "grouped" / record["run_id"]
+    found = pl.read_parquet(folder / "topics_tree.parquet")
+    documents = pl.read_parquet(folder / "documents.parquet")
+    truth = dict(documents.group_by("topic").agg(pl.col("truth").mode().first() // 2).iter_rows())
+    groups = found.filter(pl.col("layer") == 1)
+    assert groups.height == 3
+    assert all(len({truth[topic] for topic in topics}) == 1 for topics in groups["topics"])
+    sizes = dict(documents.filter(pl.col("topic") >= 0).group_by("topic").len().iter_rows())
+    for topics, size in found.select("topics", "size").iter_rows():
+        assert size == sum(sizes[topic] for topic in topics)
+
+
 def shown_by(folder: Path, *words: str) -> tuple[int, str]:
     done = CliRunner().invoke(app, ["show", "grouped", "--runs", str(folder / "runs"), *words])
     return done.exit_code, done.output if done.exception is None else f"{done.output}{done.exception}"
