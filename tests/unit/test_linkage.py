@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import linkage
+from threadpoolctl import threadpool_limits
 
 from topicflow.tasks.core.clusters.linkage import (
     COARSEST,
@@ -27,7 +28,7 @@ def test_topics_of_one_document_merge_as_in_scipy(n: int) -> None:
     vectors = unit(np.random.default_rng(n).normal(size=(n, 8)))
     found = average_linkage(vectors, np.ones(n, np.int64))
     expected = linkage(vectors, "average", metric="cosine")
-    np.testing.assert_allclose(found.distances, expected[:, 2], atol=1e-12)
+    np.testing.assert_allclose(found.distances, expected[:, 2], atol=1e-8)
     assert found.merges.tolist() == np.sort(expected[:, :2]).astype(int).tolist()
 
 
@@ -91,6 +92,16 @@ def test_layers_grow_coarser_and_one_has_about_the_wished_number(n: int, about: 
     else:
         assert any(about / TOLERANCE <= count <= about * TOLERANCE for count in counts[1:])
     assert all(ratio > 1.0 for ratio in ratios)
+
+
+def test_the_merges_do_not_depend_on_the_number_of_threads() -> None:
+    means, sizes = unit(np.random.default_rng(5).normal(size=(600, 64))), np.arange(1, 601)
+    found = []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads):
+            found.append(average_linkage(means, sizes))
+    assert found[0].merges.tolist() == found[1].merges.tolist()
+    assert found[0].distances.tolist() == found[1].distances.tolist()
 
 
 def test_equal_topics_merge_without_a_distance() -> None:

@@ -23,6 +23,9 @@ FINEST, COARSEST = 1.5, 3.0
 TOLERANCE = 1.25
 """Maximum factor between a wished number of groups and the number that a layer has."""
 
+DIGITS = 9
+"""Digits of a distance: the last bits of a product may depend on the number of threads."""
+
 CLOSEST = 0.01
 """Distances below this one are equal: ratios of tiny distances say nothing."""
 
@@ -96,7 +99,7 @@ def average_linkage(means: Reals, sizes: NDArray[np.integer]) -> Dendrogram:
     ----------
     Müllner: Modern hierarchical, agglomerative clustering algorithms (arXiv:1109.2378), section 3.2.
     """
-    distances = 1.0 - means @ means.T
+    distances = np.round(1.0 - means @ means.T, DIGITS)
     np.fill_diagonal(distances, np.inf)
     weights = np.maximum(sizes, 1).astype(np.float64)
     n = len(means)
