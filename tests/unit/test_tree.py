@@ -30,6 +30,7 @@ from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.tree.shown_tree import shown_tree
 from topicflow.tasks.tree.tree import Grouped, tree
+from topicflow.tasks.updates.topic_state import read_state
 
 WORDS = ("cat", "dog", "tea", "milk", "red", "blue")
 SHARED = ("animal", "drink", "colour")
@@ -299,11 +300,17 @@ def test_groups_keep_their_ids_over_updates_and_refits(tmp_path: Path) -> None:
 
 
 def test_a_tree_that_is_added_or_changed_needs_no_refit(tmp_path: Path) -> None:
-    calm = {"drift": {"on_drift": "warn"}}
-    tell(config_of(tmp_path, story()[:100], **calm))
+    calm, store = {"drift": {"on_drift": "warn"}}, ArtifactStore(tmp_path / "store")
+    first = tell(config_of(tmp_path, story()[:100], **calm))
+    state = ArtifactRef("states", first["update"]["state"], "publish")
+    assert "tree" not in store.json(state, "state")  # its key is that of a state before there were trees
     second = tell(config_of(tmp_path, story()[:140], tree={}, **calm))
     assert not second["update"]["refit"]
     assert {"g0", "0", "1", "2"} == tree_in(tmp_path, second).keys()
+    kept = read_state(store, second["update"]["state"])
+    assert kept.tree is not None
+    assert (kept.tree.ids, kept.tree.next_id) == ((0,), 1)
+    assert ["trees", kept.tree.key] in kept.refers_to
     third = tell(config_of(tmp_path, story(), tree={"about": 2}, **calm))
     assert not third["update"]["refit"]
     assert {"g0", "g1", "0", "1", "2"} == tree_in(tmp_path, third).keys()
