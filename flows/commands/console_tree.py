@@ -56,6 +56,6 @@ def _line(row: dict[str, Any]) -> Text:
     inside = f", {len(row['topics']):,} topics" if row["topic"] is None else ""
     line.append(f"  {row['size']:,} documents{inside}", style="dim")
     words = row["keywords"][:N_WORDS]
-    if words and not row["name"].startswith(words[0]):
+    if words and row["name"].partition(", ")[0] not in row["keywords"]:
         line.append(f"  ({', '.join(words)})", style="dim")
     return line

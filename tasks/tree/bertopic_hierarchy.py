@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 from scipy.sparse import csr_matrix
 
+from topicflow.configs.sections.label import LabelConfig
 from topicflow.tasks.core.clusters.linkage import Dendrogram
-from topicflow.tasks.tree.group_words import Keywords
+from topicflow.tasks.tree.group_words import TopicCounts
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "Parent_ID": pl.String,
@@ -29,7 +30,8 @@ NAME_WORDS = 5
 def hierarchical_topics(
     keywords: Sequence[Sequence[str]],
     dendrogram: Dendrogram | None,
-    keywords_of: Callable[[csr_matrix], Keywords],
+    word_counts: TopicCounts,
+    labelling: LabelConfig,
 ) -> pl.DataFrame:
     """Return one row a merge, the last one first; `to_pandas()` of it fits BERTopic's `get_topic_tree`.
 
@@ -39,8 +41,10 @@ def hierarchical_topics(
         Keywords of each topic.
     dendrogram : Dendrogram or None
         The merges; None without topics.
-    keywords_of : callable
-        Returns the keywords of groups from their members (n_groups, n_topics).
+    word_counts : TopicCounts
+        How often each word occurs in each topic.
+    labelling : LabelConfig
+        Weighting and number of keywords.
 
     Notes
     -----
@@ -60,7 +64,7 @@ def hierarchical_topics(
     ranges = np.cumsum([0, *map(len, merged)])
     members = csr_matrix((np.ones(ranges[-1], np.int64), np.concatenate(merged), ranges), (len(merged), n))
     words = [list(each) for each in keywords]
-    words += [[word for word, _ in each] for each in keywords_of(members)]
+    words += [[word for word, _ in each] for each in word_counts.keywords(members, labelling)]
     names = ["_".join(each[:NAME_WORDS]) for each in words]
     rows = [
         (str(n + at), names[n + at], merged[at], str(left), names[left], str(right), names[right], distance)

@@ -5,9 +5,8 @@ trees: `nodes.parquet`, one row a node: first the topics, then the groups; `hier
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +14,6 @@ import polars as pl
 from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from scipy.sparse import csr_matrix
 
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.reduce import DiffusionReduce
@@ -36,7 +34,7 @@ from topicflow.tasks.topics.fitted_sample import read_sample
 from topicflow.tasks.topics.reduce import diffused
 from topicflow.tasks.tree import recipes
 from topicflow.tasks.tree.bertopic_hierarchy import hierarchical_topics
-from topicflow.tasks.tree.group_words import Keywords, group_keywords
+from topicflow.tasks.tree.group_words import TopicCounts
 from topicflow.tasks.tree.layers import nearest_layer, tree_nodes
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -82,13 +80,12 @@ def tree(context: Context, grouped: Grouped, config: TreeConfig, labelling: Labe
         dendrogram = merged_topics(store, grouped, topics["size"].to_numpy(), context.runtime.n_threads)
         counts = [] if dendrogram is None else layer_counts(dendrogram.distances, config.about)
         labels = np.asarray(store.array(grouped.labels, "labels"))
-        word_counts = read_counts(store, replace(grouped.counts, rows=len(labels)))
-        keywords_of = partial(group_keywords, *word_counts, labels, config=labelling)
-        table = nodes_table(topics, dendrogram, counts, keywords_of, labelling.n_name_words)
+        word_counts = TopicCounts.of(*read_counts(store, replace(grouped.counts, rows=len(labels))), labels)
+        table = nodes_table(topics, dendrogram, counts, word_counts, labelling)
         writer.save_table("nodes", table)
         if config.hierarchical_topics:
-            keywords = topics["keywords"].to_list()
-            writer.save_table("hierarchical", hierarchical_topics(keywords, dendrogram, keywords_of))
+            merged = hierarchical_topics(topics["keywords"].to_list(), dendrogram, word_counts, labelling)
+            writer.save_table("hierarchical", merged)
         writer.rows = table.height
         writer.meta = {
             "figures": figures(topics.height, counts, config.about),
@@ -124,8 +121,8 @@ def nodes_table(
     topics: pl.DataFrame,
     dendrogram: Dendrogram | None,
     counts: Sequence[int],
-    keywords_of: Callable[[csr_matrix], Keywords],
-    n_name_words: int,
+    word_counts: TopicCounts,
+    labelling: LabelConfig,
 ) -> pl.DataFrame:
     """Return one row a node of the tree, first the topics by number, then the groups, the root first.
 
@@ -137,10 +134,10 @@ def nodes_table(
         The merges of the topics; None without topics.
     counts : sequence of int
         Number of groups of each layer, the finest one first.
-    keywords_of : callable
-        Returns the keywords of groups from their members (n_groups, n_topics).
-    n_name_words : int
-        Keywords in the name of a group.
+    word_counts : TopicCounts
+        How often each word occurs in each topic.
+    labelling : LabelConfig
+        Weighting and number of keywords, and how many of them are a name.
     """
     if dendrogram is None:
         return pl.DataFrame(schema=SCHEMA)
@@ -148,9 +145,10 @@ def nodes_table(
     nodes = tree_nodes(dendrogram, counts, sizes)
     n_groups = len(nodes.parents) - n
     groups = nodes.members[n:]
-    found = keywords_of(groups)
+    found = word_counts.keywords(groups, labelling)
     words = [[word for word, _ in each] for each in found]
-    names = distinct_names([*topics["keywords"].to_list(), *words], n_name_words)[n:]
+    telling = word_counts.name_words(groups, found)
+    names = distinct_names([*topics["keywords"].to_list(), *telling], labelling.n_name_words)[n:]
     bounds = groups.indptr.tolist()
     return pl.DataFrame(
         {

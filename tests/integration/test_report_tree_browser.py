@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from scipy.sparse import csr_matrix
 
 from tests.integration.test_report_browser import (
     CHROMIUM,
@@ -25,12 +26,14 @@ from tests.integration.test_report_browser import (
     visit,
     wait_for,
 )
+from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.report import ReportConfig
 from topicflow.tasks.core.clusters.linkage import Dendrogram
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.report.report import Shown, report
 from topicflow.tasks.report.report_page import finish_report
 from topicflow.tasks.store.artifact_store import ArtifactStore
+from topicflow.tasks.tree.group_words import TopicCounts
 from topicflow.tasks.tree.tree import nodes_table
 
 pytestmark = [
@@ -50,10 +53,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     merges = np.array([[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10, 11], [12, 13]])
     dendrogram = Dendrogram(merges, np.array([0.1, 0.1, 0.1, 0.1, 0.5, 0.5, 0.9]))
     topics = content["topics"]["topics"].with_columns(pl.col("topic").cast(pl.Int32))
-    words = [[HOSTILE_WORD, f"word{k}"] for k in range(7)]
-    nodes = nodes_table(
-        topics, dendrogram, [4, 2], lambda m: [[(w, 1.0) for w in words[k]] for k in range(m.shape[0])], 4
-    )
+    counts = csr_matrix(np.tile([3, 1], (N_TOPICS, 1)))
+    words = TopicCounts(counts, counts, topics["size"].to_numpy(), [HOSTILE_WORD, "word"])
+    nodes = nodes_table(topics, dendrogram, [4, 2], words, LabelConfig())
     refs = {kind: save(store, kind, made, N) for kind, made in content.items()}
     refs["tree"] = save(store, "tree", {"nodes": nodes}, N)
     made = report.fn(Context(store), Shown(**refs), config=ReportConfig(), name="Planted")

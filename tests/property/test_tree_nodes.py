@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.tasks.core.clusters.linkage import average_linkage, layer_counts
-from topicflow.tasks.tree.group_words import Keywords, group_keywords
+from topicflow.tasks.tree.group_words import TopicCounts
 from topicflow.tasks.tree.layers import tree_nodes
 from topicflow.tasks.tree.shown_tree import down_to, shown_tree
 from topicflow.tasks.tree.tree import nodes_table
@@ -33,8 +33,10 @@ def topics_of(sizes: list[int]) -> pl.DataFrame:
     )
 
 
-def wordless(members: csr_matrix) -> Keywords:
-    return [[] for _ in range(members.shape[0])]
+def wordless(sizes: list[int]) -> TopicCounts:
+    """Return the counts of topics whose documents have no words."""
+    empty = csr_matrix((len(sizes), 0), dtype=np.int64)
+    return TopicCounts(empty, empty, np.array(sizes), [])
 
 
 def shown(sizes: list[int], seed: int, about: int | None) -> pl.DataFrame:
@@ -42,7 +44,9 @@ def shown(sizes: list[int], seed: int, about: int | None) -> pl.DataFrame:
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     dendrogram = average_linkage(means, np.array(sizes))
     topics = topics_of(sizes)
-    nodes = nodes_table(topics, dendrogram, layer_counts(dendrogram.distances, about), wordless, 4)
+    nodes = nodes_table(
+        topics, dendrogram, layer_counts(dendrogram.distances, about), wordless(sizes), LabelConfig()
+    )
     return shown_tree(nodes, topics)
 
 
@@ -150,7 +154,10 @@ def test_keywords_are_those_of_all_documents_of_a_group(config: LabelConfig, see
     members = csr_matrix(
         np.array([[topic in group for topic in range(n_topics)] for group in groups], np.int64)
     )
-    found = group_keywords(csr_matrix(counts[:, kept]), words, labels, members, config)
+    summed = TopicCounts.of(csr_matrix(counts[:, kept]), words, labels)
+    found = summed.keywords(members, config)
+    named = summed.name_words(members, found)
+    assert [sorted(each) for each in named] == [sorted(word for word, _ in each) for each in found]
     for group, keywords in zip(groups, found, strict=True):
         expected = counted_by_hand(texts, labels, group, config, len(words))
         given_weights = dict(keywords)

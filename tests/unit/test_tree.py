@@ -8,6 +8,7 @@ from unittest import mock
 import numpy as np
 import polars as pl
 import pytest
+from scipy.sparse import csr_matrix
 from typer.testing import CliRunner
 
 import topicflow.flows.topic_model as line
@@ -28,6 +29,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.topics.neighbors import neighbors
+from topicflow.tasks.tree.group_words import TopicCounts
 from topicflow.tasks.tree.shown_tree import shown_tree
 from topicflow.tasks.tree.tree import Grouped, tree
 from topicflow.tasks.updates.topic_state import read_state
@@ -88,6 +90,15 @@ def test_planted_groups_are_found_with_the_words_of_their_documents(store: Artif
     for topics, keywords in groups.select("topics", "keywords").rows()[1:]:
         assert set(keywords[:3]) == {SHARED[topics[0] // 2], WORDS[topics[0]], WORDS[topics[1]]}
     assert store.meta(made)["figures"] == {"tree_layers": 3, "tree_layer": 1, "tree_layer_groups": 3}
+
+
+def test_a_group_is_named_by_words_that_it_uses_more_often_than_all_documents() -> None:
+    """`said` is the most frequent word of each topic; of the group's 20 words 5 are `cat`, of all 40 only these."""
+    classes = csr_matrix([[6, 3, 1, 0], [6, 2, 2, 0], [6, 0, 2, 2], [6, 0, 2, 2]])
+    counts = TopicCounts(classes, classes, np.array([9, 9, 9, 9]), ["said", "cat", "now", "tea"])
+    keywords = [[("said", 4.0), ("cat", 3.0), ("now", 2.0)], [("said", 4.0), ("now", 2.0), ("tea", 1.0)]]
+    members = csr_matrix([[1, 1, 0, 0], [0, 0, 1, 1]])
+    assert counts.name_words(members, keywords) == [["cat", "said", "now"], ["tea", "said", "now"]]
 
 
 @pytest.mark.parametrize(("n_topics", "layers"), [(0, 0), (1, 1), (2, 2)])
