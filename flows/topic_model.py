@@ -26,6 +26,7 @@ from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.recipes import map_reduce
 from topicflow.tasks.topics.reduce import reduce
+from topicflow.tasks.tree.tree import Grouped, tree
 
 draw = reduce.with_options(name="map")
 
@@ -70,9 +71,15 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         if config.names is not None:
             modelled = Modelled(documents, embeddings, labels, topics)
             named = stages.run(name, modelled, config=config.names, encoding=config.embed)
+        grown = None
+        if config.tree is not None:
+            grouped = Grouped(embeddings, graph, labels, counts, topics)
+            grown = stages.run(tree, grouped, config=config.tree, labelling=config.label)
         measured = Measured(documents, embeddings, reduced, labels, topics)
         metrics = stages.run(evaluate, measured, config=config.evaluate, counting=config.count)
-        shown = Shown(documents, layout, labels, topics, metrics, corpus.loaded, corpus.duplicates, named)
+        shown = Shown(
+            documents, layout, labels, topics, metrics, corpus.loaded, corpus.duplicates, named, grown
+        )
         stages.run(report, shown, config=config.report, name=config.name)
         if config.gates is not None:
             before = published_metrics(Path(config.runtime.runs), config.name)

@@ -28,8 +28,10 @@ from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.recipes import map_reduce
 from topicflow.tasks.topics.reduce import reduce
+from topicflow.tasks.tree.tree import tree
 from topicflow.tasks.updates.assign import assign
 from topicflow.tasks.updates.drift import drift
+from topicflow.tasks.updates.match_tree import match_tree
 from topicflow.tasks.updates.merge_batches import merge_batches
 from topicflow.tasks.updates.new_documents import arrived_documents, new_documents
 from topicflow.tasks.updates.overview import overview
@@ -38,11 +40,13 @@ from topicflow.tasks.updates.update_steps import (
     extended,
     fit_settings,
     fitted,
+    grouped,
     refitted,
     to_be_named,
     unchanged_documents,
     why_refit,
     with_model_names,
+    with_tree,
 )
 
 draw = reduce.with_options(name="map")
@@ -115,11 +119,11 @@ def _update(config: UpdateTopicsConfig, before: Before) -> RunRecord:
             outcome = Outcome(changed, None, "", str(last["run_id"]))
         else:
             return nothing_new(stages, config, last, arrivals)
-        state = _named(stages, config, outcome.state)
+        state = _grown(stages, config, before.state, _named(stages, config, outcome.state))
         outcome = replace(outcome, state=state)
         page = stages.run(
             overview, config=config, batches=state.batches, topics=outcome.topics, ids=state.ids,
-            names=state.names,
+            names=state.names, tree=state.tree,
         )  # fmt: skip
         measured = last["metrics"] if last else None
         stages.run(gate, measured=page, before=measured, config=config.gates)
@@ -194,6 +198,20 @@ def _named(stages: Stages, config: UpdateTopicsConfig, state: TopicState) -> Top
         return state
     named = stages.run(name, fitted(state), config=config.names, encoding=config.embed, wanted=wanted)
     return with_model_names(stages.context.store, state, named)
+
+
+def _grown(
+    stages: Stages, config: UpdateTopicsConfig, before: TopicState | None, state: TopicState
+) -> TopicState:
+    """Return the state with the tree of its fit, whose groups keep their ids, if the config has [tree]."""
+    if config.tree is None:
+        return replace(state, tree=None)
+    grown = stages.run(tree, grouped(state), config=config.tree, labelling=config.label)
+    if state.tree is not None and state.tree.key == grown.key:
+        return state
+    labels = grouped(state).labels
+    ids = stages.run(match_tree, state=before, labels=labels, tree=grown, config=config.match)
+    return with_tree(stages.context.store, state, grown, ids)
 
 
 def _fit(

@@ -29,6 +29,7 @@ STAGE_FILES: dict[str, str] = {
     "edit": "edits/edit",
     "move": "edits/move",
     "name": "naming/name",
+    "tree": "tree/tree",
     "evaluate": "topics/evaluate",
     "report": "report/report",
     "similar_vectors": "duplicates/similar_vectors",
@@ -47,6 +48,7 @@ STAGE_FILES: dict[str, str] = {
     "drift": "updates/drift",
     "merge_batches": "updates/merge_batches",
     "match": "updates/match_topics",
+    "match_tree": "updates/match_tree",
     "overview": "updates/overview",
     "gate": "publish/gate",
     "setting": "sweeps/fit",
@@ -61,7 +63,8 @@ BESIDE_THE_NUMBERS = ("configs", "tasks.store", "tasks.execution", "tasks.runs",
 """Code that decides no result: values of the config, places of artifacts, workers, messages."""
 
 PAGE = (
-    "report_page.html", "report_page.css", "page_elements.js", "report_page.js", "report_map.js", "report_charts.js",
+    "report_page.html", "report_page.css", "report_tree.css", "page_elements.js", "report_page.js", "report_tree.js",
+    "report_map.js", "report_charts.js",
 )  # fmt: skip
 """What the report's page is made of, beside its code."""
 

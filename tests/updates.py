@@ -119,7 +119,7 @@ class Done:
 TASKS = (
     "new_documents", "assign", "cluster", "count", "draw", "drift", "embed", "gate", "merge_batches", "label",
     "name",
-    "neighbors", "overview", "publish_update", "reduce",
+    "neighbors", "overview", "publish_update", "reduce", "tree", "match_tree",
 )  # fmt: skip
 
 SHAPING_TASKS = ("assign", "cells", "count", "drift", "edit", "label", "match", "move")

@@ -15,7 +15,7 @@ SUFFIX = "-sweep"
 class SweepConfig(TopicModelConfig):
     """A sweep: the config of a topic model, and the section `sweep` with the keys to vary.
 
-    The sections `names`, `report` and `gates` are not used: a sweep names no topics and publishes no model.
+    The sections `names`, `tree`, `report` and `gates` are not used: a sweep names no topics and publishes no model.
     """
 
     model_config = ConfigDict(title="sweep")

@@ -18,6 +18,7 @@ from topicflow.configs.sections.names import NamesConfig
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import DiffusionReduce, MapConfig, ReduceConfig
 from topicflow.configs.sections.report import ReportConfig
+from topicflow.configs.sections.tree import TreeConfig
 
 GRAPH_REDUCTIONS = ("diffusion", "none")
 """Values of reduce.method with directions, whose neighbours `cluster.method = "graph"` needs."""
@@ -39,6 +40,10 @@ class TopicSections(FlowConfig):
         default=None,
         description="Names of topics by a language model. Without this section topics are named by their keywords and "
         "nothing is sent.",
+    )
+    tree: TreeConfig | None = Field(
+        default=None,
+        description="A tree of topics: similar topics in groups, in layers (off without this section).",
     )
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)

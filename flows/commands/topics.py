@@ -136,6 +136,14 @@ def list_runs(
 def show(
     wanted: RunName = None,
     runs: RunsDir = None,
+    tree: Annotated[
+        bool,
+        typer.Option("--tree", help="Show the groups of topics instead; the run needs a section [tree]."),
+    ] = False,
+    layer: Annotated[
+        int,
+        typer.Option("--layer", min=0, help="With --tree: leave out what is below this layer; topics are 0."),
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Show a run's topics, metrics and stages."""
@@ -144,6 +152,15 @@ def show(
     record = resolve(runs or Path("runs"), wanted, published=False)
     for newer in newer_runs(record) if wanted == record["name"] else []:
         print(f"note: a newer run, {newer}", file=sys.stderr)
+    if tree:
+        from topicflow.flows.screen.tree import print_tree, tree_of
+
+        found = tree_of(record, layer)
+        if as_json:
+            print_json(found.to_dicts())
+        else:
+            print_tree(record, found)
+        return
     if as_json:
         print_json(record)
         return

@@ -37,6 +37,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Rec
 from topicflow.tasks.topics import recipes as topics_recipes
 from topicflow.tasks.topics.final import EDIT, GIVEN, LABEL_EDITED, final_labels, final_topics
 from topicflow.tasks.topics.recipes import CorpusKeys, map_reduce
+from topicflow.tasks.tree import recipes as tree_recipes
 
 
 def plan_topic_model(config: TopicModelConfig) -> list[Step]:
@@ -151,6 +152,17 @@ def chain_recipes(
     shown |= {"duplicates": duplicates} if duplicates else {}
     named = None if config.names is None else naming_recipes.name(config.names, final_topics(fitted).key)
     shown |= {"names": named.key} if named else {}
+    grown = None
+    if config.tree is not None:
+        grouped = {
+            "embeddings": embed.key,
+            "neighbors": fitted["neighbors"].key,
+            "labels": final_labels(fitted).key,
+            "counts": count.key,
+            "topics": final_topics(fitted).key,
+        }
+        grown = tree_recipes.tree(config.tree, config.label, grouped)
+        shown |= {"tree": grown.key}
     report = report_recipes.report(config.report, config.name, shown)
     chain = {
         "embed": embed,
@@ -163,6 +175,7 @@ def chain_recipes(
         "label": fitted["label"],
         **{stage: fitted[stage] for stage in (EDIT, LABEL_EDITED) if stage in fitted},
         **({"name": named} if named else {}),
+        **({"tree": grown} if grown else {}),
         "evaluate": fitted["evaluate"],
         "report": report,
     }

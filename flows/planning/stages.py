@@ -28,4 +28,6 @@ def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
         made.insert(made.index("cluster") + 1, GIVEN)
     if edits_of(config):
         made[made.index("label") + 1 : made.index("label") + 1] = [EDIT, LABEL_EDITED]
+    if config.tree is not None:
+        made.insert(made.index("evaluate"), "tree")
     return tuple(made)

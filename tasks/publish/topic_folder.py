@@ -30,6 +30,7 @@ from topicflow.tasks.publish.folder import write_run_folder
 from topicflow.tasks.publish.given import given_figures, given_record, given_remarks
 from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
+from topicflow.tasks.publish.topic_tree import tree_metrics, write_tree
 from topicflow.tasks.report.report_page import finish_report
 from topicflow.tasks.runs.records import METRICS, RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -72,6 +73,8 @@ def publish_run(
         topics = topics_table(store, stages, placed)
         topics.write_parquet(folder / "topics.parquet")
         write_csv(flat_topics(topics), folder / "topics.csv")
+        if "tree" in stages:
+            write_tree(folder, store, stages["tree"], topics)
         record["n_documents"] = placed.height
         record["n_topics"] = topics.height
         write_metrics(folder, record)
@@ -215,6 +218,7 @@ def _record(
     metrics = store.json(stages["evaluate"], "metrics")
     if "deduplicate" in stages:
         metrics["n_duplicates"] = store.meta(stages["deduplicate"])["n_duplicates"]
+    metrics |= tree_metrics(store, stages)
     described, graph = describe_run(store, without_path(config), stages, run), store.meta(stages["neighbors"])
     chosen = size_record(store, stages["cluster"])
     choice = chosen.get("size_choice")

@@ -37,6 +37,7 @@ from topicflow.tasks.publish.topic_folder import (
     write_report,
 )
 from topicflow.tasks.publish.topic_model import show_topics
+from topicflow.tasks.publish.topic_tree import tree_metrics, write_tree
 from topicflow.tasks.runs.records import RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.final import EDIT
@@ -129,6 +130,9 @@ def _write_tables(
     topics = lasting_topics(store, state, outcome.topics, labels)
     topics.write_parquet(folder / "topics.parquet")
     write_csv(flat_topics(topics), folder / "topics.csv")
+    if state.tree is not None:
+        tree = ArtifactRef("trees", state.tree.key, "tree")
+        write_tree(folder, store, tree, topics, state.tree.ids)
     lineages = [
         store.table(ArtifactRef("lineages", key, "match"), "lineage").select(
             pl.lit(number, pl.Int32).alias("update"), pl.all()
@@ -187,6 +191,7 @@ def _record(
     run: RunId,
 ) -> RunRecord:
     last, metrics = outcome.state.updates[-1], store.json(stages["overview"], "metrics")
+    metrics |= tree_metrics(store, stages)
     described = describe_run(store, without_path(config), stages, run)
     graph = store.meta(stages["neighbors"]) if "neighbors" in stages else {}
     chosen = size_record(store, ArtifactRef("labels", outcome.state.fit.labels, "cluster"))

@@ -32,6 +32,7 @@ from topicflow.tasks.report.points import (
     take_texts,
 )
 from topicflow.tasks.report.report_page import build_page
+from topicflow.tasks.report.tree_block import with_tree
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
@@ -141,6 +142,8 @@ class Shown:
     """The duplicates among the documents `loaded`."""
     names: ArtifactRef | None = None
     """The table of topics with the names of a language model."""
+    tree: ArtifactRef | None = None
+    """The groups of topics."""
 
     @property
     def keys(self) -> dict[str, str]:
@@ -157,17 +160,20 @@ def report(context: Context, shown: Shown, config: ReportConfig, name: str) -> A
         return cached(found)
     with store.writing(recipe) as writer:
         title = config.title or name
+        topics = store.table(shown.names or shown.topics, "topics").collect()
         blocks = report_blocks(
             store.table(shown.documents, "documents"),
             store.array(shown.layout, "reduced"),
             {array: store.array(labels, array) for array in ("labels", "probabilities", "reassigned")},
-            store.table(shown.names or shown.topics, "topics").collect(),
+            topics,
             store.array(shown.topics, "centroids"),
             store.json(shown.metrics, "metrics"),
             config,
             title,
             _duplicates(store, shown.loaded, shown.duplicates, config.max_text),
         )
+        nodes = None if shown.tree is None else store.table(shown.tree, "nodes").collect()
+        blocks = with_tree(blocks, nodes, topics)
         writer.path("report.html").write_text(build_page(title, blocks), encoding="utf-8")
         writer.rows = blocks["summary"]["n_points"]
         writer.meta = {"n_points": writer.rows}

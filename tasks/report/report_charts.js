@@ -34,7 +34,7 @@ async function drawSizes() {
   const note = topics.length > MAX_SIZES ? `The largest ${MAX_SIZES} of ${count(topics.length)}.` : "Documents in each topic, largest first.";
   byId("size-note").textContent = note;
   const chart = byId("size-chart");
-  const faded = shown.map((topic) => (state.topic === null || state.topic === topic.topic ? 1 : 0.3));
+  const faded = shown.map((topic) => (isShown(topic.topic) ? 1 : 0.3));
   const ids = shown.map((topic) => String(topic.topic));
   await Plotly.react(chart, [{
     type: "bar", x: ids, y: shown.map((topic) => topic.size), hoverinfo: "none",

@@ -99,7 +99,7 @@ function placeNames() {
   const { width, height } = layer.getBoundingClientRect();
   const { xaxis, yaxis } = map._fullLayout || map.layout; // the full layout is up to date during a drag
   const [[x0, x1], [y0, y1]] = [xaxis.range, yaxis.range];
-  const wanted = bySize().filter((topic) => topic.middle && (state.topic === null || topic.topic === state.topic));
+  const wanted = bySize().filter((topic) => topic.middle && isShown(topic.topic));
   const taken = [];
   const placed = [];
   for (const topic of wanted.slice(0, 400)) {

@@ -70,7 +70,7 @@ const nameOf = (topic) => (topicOf.has(topic) ? topicOf.get(topic).name : "No to
 
 // --- state: selection and search; every part of the page is drawn from it ---
 
-const state = { topic: null, query: "", colour: "topic", outliers: true, names: true };
+const state = { topic: null, group: null, query: "", colour: "topic", outliers: true, names: true };
 const listeners = [];
 const onChange = (listener) => listeners.push(listener);
 function change(changes) {
@@ -78,23 +78,26 @@ function change(changes) {
   state.matches = findMatches();
   listeners.forEach((listener) => listener());
 }
-const select = (topic) => change({ topic: state.topic === topic ? null : topic });
+const select = (topic) => change({ topic: state.topic === topic ? null : topic, group: null });
 
 const wordsOf = (query) => fold(query).split(/\s+/).filter(Boolean);
 
-// 1 for each point that matches topic and query; null if there is no selection.
+// 1 for each point that matches the topic or the group, and the query; null if there is no selection.
 function findMatches() {
   const words = wordsOf(state.query);
-  if (state.topic === null && !words.length) return null;
+  if (state.topic === null && !state.group && !words.length) return null;
   const matches = new Uint8Array(points.n);
   const lower = words.length ? foldedTexts() : null;
   for (let i = 0; i < points.n; i++) {
-    if (state.topic !== null && points.topic[i] !== state.topic) continue;
+    if (!isShown(points.topic[i])) continue;
     if (lower && !words.every((word) => lower[i].includes(word))) continue;
     matches[i] = 1;
   }
   return matches;
 }
+
+// Whether a topic is selected, alone or in a group; all are if nothing is.
+const isShown = (topic) => (state.group ? state.group.topics.has(topic) : state.topic === null || state.topic === topic);
 
 // --- tooltip ---
 
@@ -232,6 +235,7 @@ function drawPanel() {
   const panel = byId("panel");
   if (words.length) panel.replaceChildren(foundDocuments(words));
   else if (state.topic !== null && topicOf.has(state.topic)) panel.replaceChildren(topicDetail(topicOf.get(state.topic)));
+  else if (state.group) panel.replaceChildren(groupDetail(nodes.get(state.group.node)));
   else if (state.colour === "label") panel.replaceChildren(labelLegend());
   else panel.replaceChildren(el("ul", { class: "topic-list" }, ...bySize().map((topic) => topicButton(topic.topic, topic.size))));
   panel.scrollTop = 0;
@@ -246,7 +250,7 @@ function statusText(words) {
   if (!state.matches) return topics.length ? `${plural(topics.length, "topic")}; select one to see only its documents` : "No topics were found";
   const n = state.matches.reduce((sum, value) => sum + value, 0);
   if (!words.length) return `${plural(n, "document")}${where}`;
-  const within = state.topic === null ? "" : " in this topic";
+  const within = state.topic !== null ? " in this topic" : state.group ? " in this group" : "";
   return `${count(n)} of ${plural(points.n, "document")}${where} ${n === 1 ? "matches" : "match"}${within}${n > MAX_FOUND ? `; the first ${MAX_FOUND} are shown` : ""}`;
 }
 
@@ -328,7 +332,8 @@ function showOnMap(topic) {
 
 function markChosen() {
   for (const row of document.querySelectorAll("#topic-table tr.topic")) {
-    row.classList.toggle("chosen", Number(row.dataset.topic) === state.topic);
+    const topic = Number(row.dataset.topic);
+    row.classList.toggle("chosen", state.group ? state.group.topics.has(topic) : topic === state.topic);
   }
 }
 
@@ -454,7 +459,7 @@ function wireControls() {
 function clearAll() {
   byId("query").value = "";
   hideTip();
-  if (state.matches) change({ topic: null, query: "" });
+  if (state.matches) change({ topic: null, group: null, query: "" });
 }
 
 function drawNotes() {

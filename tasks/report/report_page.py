@@ -20,7 +20,8 @@ from typing import Any
 from topicflow.tasks.errors import ArtifactError
 
 PACKAGE_FILES = (
-    "report_page.html", "report_page.css", "page_elements.js", "report_page.js", "report_map.js", "report_charts.js",
+    "report_page.html", "report_page.css", "report_tree.css", "page_elements.js", "report_page.js", "report_tree.js",
+    "report_map.js", "report_charts.js",
 )  # fmt: skip
 """Files next to this one that make up the page; page_elements.js is part of a sweep's page, too."""
 
@@ -60,11 +61,11 @@ def build_page(title: str, blocks: Mapping[str, Any]) -> str:
     """
     from plotly.offline import get_plotlyjs
 
-    page, style, elements, own, drawing, charts = (read_part(name) for name in PACKAGE_FILES)
-    first, plotly, last = f"{elements}\n{own}", get_plotlyjs(), f"{drawing}\n{charts}"
+    page, style, tree_style, elements, own, tree, drawing, charts = map(read_part, PACKAGE_FILES)
+    first, plotly, last = f"{elements}\n{own}\n{tree}", get_plotlyjs(), f"{drawing}\n{charts}"
     parts = {
         "policy": policy(first, plotly, last, compiles=True),
-        "style": style,
+        "style": f"{style}\n{tree_style}",
         "first": first,
         "plotly": plotly,
         "last": last,

@@ -23,10 +23,11 @@ from topicflow.tasks.execution.states import cached
 from topicflow.tasks.report.points import pack
 from topicflow.tasks.report.report import report_blocks
 from topicflow.tasks.report.report_page import build_page
+from topicflow.tasks.report.tree_block import with_tree
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, canonical_json, digest
 from topicflow.tasks.topics.evaluate import PART_ROWS, known_classes, measure, read_keywords
 from topicflow.tasks.updates import recipes
-from topicflow.tasks.updates.topic_state import Batch, Name, batch_stages, documents_of
+from topicflow.tasks.updates.topic_state import Batch, Name, TreeState, batch_stages, documents_of
 
 
 def read_batches(store: ArtifactStore, batches: Sequence[Batch], stage: str, name: str) -> NDArray[Any]:
@@ -72,6 +73,7 @@ def overview(
     topics: ArtifactRef,
     ids: Sequence[int],
     names: Mapping[int, Name],
+    tree: TreeState | None = None,
 ) -> ArtifactRef:
     """Return metrics and page of all documents so far, computed on a miss.
 
@@ -84,6 +86,8 @@ def overview(
     keys = digest(canonical_json([vars(batch) for batch in batches]))
     named = digest(canonical_json([[number, vars(names[number])] for number in ids]))
     inputs = {"batches": keys, "topics": topics.key}
+    if tree is not None:
+        inputs |= {"tree": tree.key, "groups": digest(canonical_json(list(tree.ids)))}
     recipe = recipes.overview(config.evaluate, config.count, config.report, config.name, inputs, named)
     if found := store.find(recipe):
         return cached(found)
@@ -105,11 +109,33 @@ def overview(
         blocks = report_blocks(
             documents, layout, {"labels": labels, **arrays}, told, centroids, metrics, config.report, title
         )
-        page = build_page(title, renumber(blocks, np.asarray(ids, np.int32), names))
+        blocks = renumber(blocks, np.asarray(ids, np.int32), names)
+        page = build_page(title, _with_tree(store, blocks, tree, told, ids, names))
         writer.save_json("metrics", metrics)
         writer.path("report.html").write_text(page, encoding="utf-8")
         writer.rows = len(labels)
     return store.committed(recipe, writer)
+
+
+def _with_tree(
+    store: ArtifactStore,
+    blocks: Mapping[str, Any],
+    tree: TreeState | None,
+    told: pl.DataFrame,
+    ids: Sequence[int],
+    names: Mapping[int, Name],
+) -> dict[str, Any]:
+    """Return the report's blocks with the tree, by lasting ids of topics and groups."""
+    shown = told.select(
+        pl.col("topic").alias("model_topic"),
+        pl.Series("topic", ids, pl.Int32),
+        "size",
+        pl.Series("name", [names[number].name for number in ids], pl.String),
+    )
+    if tree is None:
+        return with_tree(blocks, None, shown)
+    nodes = store.table(ArtifactRef("trees", tree.key, "tree"), "nodes").collect()
+    return with_tree(blocks, nodes, shown, tree.ids)
 
 
 def sized_topics(store: ArtifactStore, topics: ArtifactRef, labels: NDArray[np.int32]) -> pl.DataFrame:

@@ -25,7 +25,8 @@ VERSIONS: Mapping[str, int] = {
     "drift": 1,
     "merge_batches": 1,
     "match": 1,
-    "overview": 4,
+    "match_tree": 1,
+    "overview": 5,
 }
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
@@ -74,6 +75,13 @@ def lineage(config: MatchConfig, inputs: Mapping[str, str]) -> Recipe:
         inputs=dict(inputs),
         identity=library_versions("numpy", "scipy"),
     )
+
+
+def group_ids(config: MatchConfig, inputs: Mapping[str, str]) -> Recipe:
+    """Return the recipe of the lasting ids of the groups of a tree."""
+    fields = {"min_similarity": config.min_similarity, "min_share": config.min_share}
+    identity = library_versions("numpy", "scipy")
+    return Recipe("match_tree", "group-ids", VERSIONS["match_tree"], fields, dict(inputs), identity)
 
 
 def overview(

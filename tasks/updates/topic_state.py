@@ -63,6 +63,15 @@ class Name:
 
 
 @dataclass(frozen=True)
+class TreeState:
+    """Key of a fit's tree; `ids[i]` is the lasting id of its group i, and no group has had `next_id` yet."""
+
+    key: str
+    ids: tuple[int, ...]
+    next_id: int
+
+
+@dataclass(frozen=True)
 class Update:
     """One update in the chain: its documents, and whether topics were refitted."""
 
@@ -91,6 +100,7 @@ class TopicState:
     updates: tuple[Update, ...]
     lineages: tuple[tuple[int, str], ...] = ()
     drift: str | None = None
+    tree: TreeState | None = None
     key: str = field(default="", compare=False)
 
     @property
@@ -123,6 +133,7 @@ class TopicState:
         named += [("lineages", key) for _, key in self.lineages]
         named += [("drifts", self.drift)] if self.drift else []
         named += [*zip(("labels", "topics"), fit.unedited, strict=False)]
+        named += [("trees", self.tree.key)] if self.tree else []
         return [list(pair) for pair in dict.fromkeys(named)]
 
 
@@ -155,6 +166,8 @@ def save_state(store: ArtifactStore, state: TopicState) -> ArtifactRef:
             for name, value in values["fit"].items()
             if name not in {"edits", "unedited", "unedited_ids"}
         }
+    if state.tree is None:  # as before there were trees
+        del values["tree"]
     values["names"] = {str(number): vars(name) for number, name in state.names.items()}
     recipe = recipes.state(values)
     if found := store.find(recipe):
@@ -195,11 +208,16 @@ def read_state(store: ArtifactStore, key: str) -> TopicState:
         updates=tuple(Update(**update) for update in values["updates"]),
         lineages=tuple((number, lineage) for number, lineage in values["lineages"]),
         drift=values["drift"],
+        tree=_read_tree(values.get("tree")),
     )
     for kind, own in state.refers_to:
         if (found := store.state(kind, own)) != "hit":
             raise ArtifactError(f"store: {store.name}: {kind}/{own} is {found}")
     return replace(state, key=key)
+
+
+def _read_tree(values: Mapping[str, Any] | None) -> TreeState | None:
+    return None if values is None else TreeState(values["key"], tuple(values["ids"]), values["next_id"])
 
 
 def published_runs(runs: Path, name: str) -> list[RunRecord]:

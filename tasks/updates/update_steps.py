@@ -10,8 +10,17 @@ from topicflow.tasks.naming.evidence import Modelled
 from topicflow.tasks.naming.name import Wanted
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, canonical_json, digest
 from topicflow.tasks.topics.final import EDIT
+from topicflow.tasks.tree.tree import Grouped
 from topicflow.tasks.updates.topic_names import GivenNames, name_topics
-from topicflow.tasks.updates.topic_state import Batch, Fit, Name, TopicState, Update, documents_of
+from topicflow.tasks.updates.topic_state import (
+    Batch,
+    Fit,
+    Name,
+    TopicState,
+    TreeState,
+    Update,
+    documents_of,
+)
 
 FITTED_BY = ("seed", "embed", "neighbors", "reduce", "map", "cluster", "count", "label")
 """Sections that decide a fit: if one of them changes, the next run refits."""
@@ -127,6 +136,24 @@ def with_model_names(store: ArtifactStore, state: TopicState, names: ArtifactRef
     table = store.table(names, "topics").select("topic", "name", "named_by").collect()
     given = {state.ids[topic]: Name(name, "model") for topic, name, by in table.iter_rows() if by == "model"}
     return replace(state, names=dict(sorted({**state.names, **given}.items())))
+
+
+def grouped(state: TopicState) -> Grouped:
+    """Return references to the artifacts from which the tree of the state's fit is made."""
+    fit = state.fit
+    return Grouped(
+        ArtifactRef("embeddings", fit.embeddings, "embed"),
+        ArtifactRef("neighbors", fit.neighbors, "neighbors"),
+        ArtifactRef("labels", fit.labels, "cluster"),
+        ArtifactRef("counts", fit.counts, "count"),
+        ArtifactRef("topics", fit.topics, "label", rows=len(state.ids)),
+    )
+
+
+def with_tree(store: ArtifactStore, state: TopicState, tree: ArtifactRef, ids: ArtifactRef) -> TopicState:
+    """Return the state with a tree whose groups have lasting ids."""
+    found = store.json(ids, "matching")
+    return replace(state, tree=TreeState(tree.key, tuple(found["ids"]), found["next_id"]))
 
 
 def keyword_names(store: ArtifactStore, fit: Fit) -> list[str]:

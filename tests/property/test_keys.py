@@ -52,6 +52,7 @@ from topicflow.configs.sections.reduce import (
 )
 from topicflow.configs.sections.report import ReportConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.tree import TreeConfig
 from topicflow.flows.planning.plan import chain_recipes
 from topicflow.flows.planning.stages import STAGES
 from topicflow.tasks.documents import recipes as documents_recipes
@@ -62,6 +63,7 @@ from topicflow.tasks.report import recipes as report_recipes
 from topicflow.tasks.search import recipes as search_recipes
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 from topicflow.tasks.topics import recipes as topics
+from topicflow.tasks.tree import recipes as tree_recipes
 
 SECTIONS: dict[str, list[BaseModel]] = {
     "load": [
@@ -91,6 +93,7 @@ SECTIONS: dict[str, list[BaseModel]] = {
     "count": [CountConfig()],
     "label": [LabelConfig(), LabelConfig(representation="mmr")],
     "names": [NamesConfig(url="http://localhost/v1", model="m")],
+    "tree": [TreeConfig()],
     "evaluate": [EvaluateConfig()],
     "report": [ReportConfig()],
     "index": [IndexConfig()],
@@ -109,6 +112,7 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "count": lambda c: topics.count(c, "texts"),
     "label": lambda c: topics.label(c, "d", "e", "l", "c", "encoder"),
     "names": lambda c: naming_recipes.name(c, "t"),
+    "tree": lambda c: tree_recipes.tree(c, LabelConfig(), {"topics": "t"}),
     "evaluate": lambda c: topics.evaluate(c, {"topics": "t"}, CountConfig(), 1),
     "report": lambda c: report_recipes.report(c, "name", {"topics": "t"}),
     "index": lambda c: search_recipes.index(c, {"embeddings": "e"}, "space", 1),

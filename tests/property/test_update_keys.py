@@ -109,7 +109,7 @@ def test_only_what_decides_a_fit_causes_another_one() -> None:
         "label": {"top_n_words": 5}, "name": "other", "period": "1d", "load": {"path": "b.csv"},
         "new_documents": {"late": "leave", "watermark": "t"}, "drift": {"max_psi": 9.0}, "match": {"weight": 0.1},
         "evaluate": {"sample": 50}, "report": {"title": "t"}, "gates": {"min_topics": 2}, "runtime": {"store": "s"},
-        "names": {"url": "http://h/v1", "model": "m"}, "edits": {"path": "e.toml"},
+        "names": {"url": "http://h/v1", "model": "m"}, "edits": {"path": "e.toml"}, "tree": {"about": 20},
     }  # fmt: skip
     assert set(changes) == set(UpdateTopicsConfig.model_fields)
     moved = {

@@ -75,19 +75,53 @@ def match_topics(
     ----------
     Crouse: On implementing 2D rectangular assignment algorithms (2016), used by scipy's `linear_sum_assignment`.
     """
-    from scipy.optimize import linear_sum_assignment
-
     shared = shared_documents(old, new, len(old_centroids), len(new_centroids))
     old_sizes = np.bincount(old[old >= 0], minlength=len(old_centroids))
     new_sizes = np.bincount(new[new >= 0], minlength=len(new_centroids))
-    dice = 2.0 * shared / np.maximum(old_sizes[:, None] + new_sizes[None, :], 1)
     comparable = old_centroids.shape[1] == new_centroids.shape[1] > 0
-    similarity = (
-        weight * dice + (1.0 - weight) * _cosines(old_centroids, new_centroids) if comparable else dice
-    )
+    cosines = _cosines(old_centroids, new_centroids) if comparable else None
+    return match_sets(shared, old_sizes, new_sizes, min_similarity, cosines, weight)
+
+
+def match_groups(
+    shared: NDArray[np.int64],
+    sizes: tuple[NDArray[np.int64], NDArray[np.int64]],
+    members: tuple[NDArray[np.int64], NDArray[np.int64]],
+    min_similarity: float,
+) -> Matching:
+    """Return the assignment of new groups of topics to old ones with the largest total similarity.
+
+    Parameters
+    ----------
+    shared : ndarray of shape (n_old, n_new), int64
+        Documents that each pair of topics shares.
+    sizes : pair of ndarray of shape (n_old,) and (n_new,), int64
+        Documents of each old and each new topic.
+    members : pair of ndarray of shape (n_old_groups, n_old) and (n_new_groups, n_new), int64
+        1 for each topic of an old and of a new group. Groups may contain each other.
+    min_similarity : float
+        Pairs that share fewer documents (Dice) do not match.
+    """
+    old, new = members
+    return match_sets(old @ shared @ new.T, old @ sizes[0], new @ sizes[1], min_similarity)
+
+
+def match_sets(
+    shared: NDArray[np.int64],
+    old_sizes: NDArray[np.int64],
+    new_sizes: NDArray[np.int64],
+    min_similarity: float,
+    cosines: NDArray[np.float64] | None = None,
+    weight: float = 1.0,
+) -> Matching:
+    """Return the assignment of new sets of documents to old ones by shared documents and, with `weight`, `cosines`."""
+    from scipy.optimize import linear_sum_assignment
+
+    dice = 2.0 * shared / np.maximum(old_sizes[:, None] + new_sizes[None, :], 1)
+    similarity = dice if cosines is None else weight * dice + (1.0 - weight) * cosines
     rows, columns = linear_sum_assignment(similarity, maximize=True)
     good = similarity[rows, columns] >= min_similarity
-    old_of = np.full(len(new_centroids), -1, np.int64)
+    old_of = np.full(len(new_sizes), -1, np.int64)
     old_of[columns[good]] = rows[good]
     return Matching(shared, old_sizes, new_sizes, similarity, old_of)
 

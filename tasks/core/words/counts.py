@@ -214,7 +214,11 @@ def topic_counts(
 
 
 def weigh_classes(
-    classes: csr_matrix, *, bm25_weighting: bool, reduce_frequent_words: bool
+    classes: csr_matrix,
+    *,
+    bm25_weighting: bool,
+    reduce_frequent_words: bool,
+    among: csr_matrix | None = None,
 ) -> tuple[csr_matrix, NDArray[np.float64]]:
     """Return the c-TF-IDF (n_topics, n_words) float64 of word occurrences by topic, and the idf (n_words,).
 
@@ -226,14 +230,17 @@ def weigh_classes(
         Divide by the word's frequency as in BM25.
     reduce_frequent_words : bool
         Take the square root of the term frequency.
+    among : sparse matrix of shape (n_others, n_words), optional
+        The classes that decide the idf; by default `classes` themselves.
 
     References
     ----------
     Grootendorst (2022), BERTopic, section 3.3; bertopic 0.17.4, ClassTfidfTransformer, which gives the same values.
     """
-    frequency = np.bincount(classes.indices, weights=classes.data, minlength=classes.shape[1])
+    others = classes if among is None else among
+    frequency = np.bincount(others.indices, weights=others.data, minlength=others.shape[1])
+    average = int(np.asarray(others.sum(axis=1)).mean())
     lengths = np.asarray(classes.sum(axis=1)).ravel()
-    average = int(lengths.mean())
     idf = (
         np.log(1 + (average - frequency + 0.5) / (frequency + 0.5))
         if bm25_weighting
@@ -253,6 +260,7 @@ def emphasize(
     sizes: NDArray[np.int64],
     spread: float,
     exclusivity: float,
+    among: csr_matrix | None = None,
 ) -> csr_matrix:
     """Return c-TF-IDF weights (n_topics, n_words), higher for words that are spread over a topic and exclusive to it.
 
@@ -269,6 +277,8 @@ def emphasize(
         Documents of each topic.
     spread, exclusivity : float
         Exponents; with both 0 the weights are returned unchanged.
+    among : sparse matrix of shape (n_others, n_words), optional
+        The classes that contain all occurrences of a word once; by default `classes` themselves.
 
     Notes
     -----
@@ -285,7 +295,8 @@ def emphasize(
     if spread:
         raised *= (present.data / np.repeat(np.maximum(sizes, 1), np.diff(weights.indptr))) ** spread
     if exclusivity:
-        totals = np.bincount(classes.indices, weights=classes.data, minlength=classes.shape[1])
+        others = classes if among is None else among
+        totals = np.bincount(others.indices, weights=others.data, minlength=others.shape[1])
         raised *= (classes.data / totals[classes.indices]) ** exclusivity
     return csr_matrix((raised, weights.indices, weights.indptr), shape=weights.shape)
 
