@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
@@ -11,6 +12,9 @@ from topicflow.flows.running.stages import at_work
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.naming.evidence import Modelled
 from topicflow.tasks.naming.name import name
+from topicflow.tasks.periods.counted import Counted
+from topicflow.tasks.periods.groups import check_columns, groups
+from topicflow.tasks.periods.periods import periods
 from topicflow.tasks.publish.gate import gate
 from topicflow.tasks.publish.topic_model import publish
 from topicflow.tasks.report.report import Shown, report
@@ -45,6 +49,8 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         corpus = kept_documents(stages, config)
         documents = corpus.documents
         check_size(config.cluster, documents.rows)
+        if config.groups is not None:
+            check_columns(stages.context.store, documents, config.groups)
         embeddings = stages.run(embed, documents=documents, config=config.embed)
         graph = stages.run(neighbors, embeddings=embeddings, config=config.neighbors)
         reduced = stages.run(reduce, embeddings=embeddings, neighbors=graph, config=config.reduce)
@@ -64,6 +70,13 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         measured = Measured(documents, embeddings, reduced, labels, topics)
         metrics = stages.run(evaluate, measured, config=config.evaluate, counting=config.count)
         shown = Shown(documents, layout, labels, topics, metrics, corpus.loaded, corpus.duplicates, named)
+        counted = Counted(documents, labels, counts)
+        if config.periods is not None:
+            made = stages.run(periods, counted, config=config.periods, weighting=config.label)
+            shown = replace(shown, periods=made)
+        if config.groups is not None:
+            made = stages.run(groups, counted, config=config.groups, weighting=config.label)
+            shown = replace(shown, groups=made)
         stages.run(report, shown, config=config.report, name=config.name)
         if config.gates is not None:
             before = published_metrics(Path(config.runtime.runs), config.name)

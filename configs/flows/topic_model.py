@@ -8,6 +8,8 @@ from topicflow.configs.flows.base import RunName
 from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.sections.deduplicate import DeduplicateSection, check_keep
 from topicflow.configs.sections.gates import GatesConfig
+from topicflow.configs.sections.groups import GroupsConfig
+from topicflow.configs.sections.periods import PeriodsConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.sweep import SweepSection
 
@@ -22,6 +24,14 @@ class TopicModelConfig(TopicSections):
         default=None,
         description="Use only one document of each group of near-duplicates (off without this section).",
     )
+    periods: PeriodsConfig | None = Field(
+        default=None,
+        description="Words, shares and trends of topics in calendar periods. Without this section the report only "
+        "shows counts over time.",
+    )
+    groups: GroupsConfig | None = Field(
+        default=None, description="Topics by the values of columns (off without this section)."
+    )
     gates: GatesConfig | None = Field(
         default=None,
         description="Limits that a run must pass before `latest` moves to it (off without this section).",
@@ -30,6 +40,24 @@ class TopicModelConfig(TopicSections):
         default=None, description="What `topicflow sweep` varies; a topic model does not read this section."
     )
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
+
+    @model_validator(mode="after")
+    def _periods_need_times(self) -> TopicModelConfig:
+        if self.periods is not None and self.load.timestamp_column is None:
+            msg = "periods needs dates; set load.timestamp_column, or remove [periods]"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _groups_are_kept(self) -> TopicModelConfig:
+        kept, wanted = self.load.columns, () if self.groups is None else self.groups.columns
+        left = [column for column in wanted if kept is not None and column not in kept]
+        if left:
+            msg = (
+                f"groups.columns: {left[0]!r} is not among load.columns; add it there, or remove load.columns"
+            )
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _newest_needs_times(self) -> TopicModelConfig:

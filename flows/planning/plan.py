@@ -29,6 +29,7 @@ from topicflow.flows.planning.steps import (
 )
 from topicflow.tasks.duplicates import recipes as duplicates_recipes
 from topicflow.tasks.naming import recipes as naming_recipes
+from topicflow.tasks.periods import recipes as periods_recipes
 from topicflow.tasks.publish import recipes as publish_recipes
 from topicflow.tasks.report import recipes as report_recipes
 from topicflow.tasks.runs.resolve import published_metrics
@@ -148,6 +149,9 @@ def chain_recipes(
     shown |= {"duplicates": duplicates} if duplicates else {}
     named = None if config.names is None else naming_recipes.name(config.names, fitted["label"].key)
     shown |= {"names": named.key} if named else {}
+    counted = {"documents": documents.key, "labels": fitted["cluster"].key, "counts": count.key}
+    sliced = periods_recipes.chosen(config.periods, config.groups, config.label, counted)
+    shown |= {stage: recipe.key for stage, recipe in sliced.items()}
     report = report_recipes.report(config.report, config.name, shown)
     chain = {
         "embed": embed,
@@ -159,6 +163,7 @@ def chain_recipes(
         "label": fitted["label"],
         **({"name": named} if named else {}),
         "evaluate": fitted["evaluate"],
+        **sliced,
         "report": report,
     }
     if config.gates is not None:

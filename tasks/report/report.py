@@ -32,6 +32,7 @@ from topicflow.tasks.report.points import (
     take_texts,
 )
 from topicflow.tasks.report.report_page import build_page
+from topicflow.tasks.report.slices import group_block, period_blocks
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
@@ -116,6 +117,17 @@ def _timeline(
     return topics_over_time(documents.select("timestamp").collect()["timestamp"], labels, sizes)
 
 
+def add_slices(store: ArtifactStore, blocks: dict[str, Any], shown: Shown) -> None:
+    """Add what topics over time and by group show to the page's blocks; the chart over time has their periods."""
+    if shown.periods is not None:
+        sizes = [entry["size"] for entry in blocks["summary"]["topics"]]
+        found = period_blocks(store, shown.periods, sizes)
+        blocks["summary"]["timeline"] = found["timeline"]
+        blocks["periods"] = found["periods"]
+    if shown.groups is not None:
+        blocks["groups"] = group_block(store, shown.groups)
+
+
 def _duplicates(
     store: ArtifactStore, loaded: ArtifactRef | None, duplicates: ArtifactRef | None, max_text: int
 ) -> dict[str, Any] | None:
@@ -141,6 +153,10 @@ class Shown:
     """The duplicates among the documents `loaded`."""
     names: ArtifactRef | None = None
     """The table of topics with the names of a language model."""
+    periods: ArtifactRef | None = None
+    """The topics over time."""
+    groups: ArtifactRef | None = None
+    """The topics by group."""
 
     @property
     def keys(self) -> dict[str, str]:
@@ -168,6 +184,7 @@ def report(context: Context, shown: Shown, config: ReportConfig, name: str) -> A
             title,
             _duplicates(store, shown.loaded, shown.duplicates, config.max_text),
         )
+        add_slices(store, blocks, shown)
         writer.path("report.html").write_text(build_page(title, blocks), encoding="utf-8")
         writer.rows = blocks["summary"]["n_points"]
         writer.meta = {"n_points": writer.rows}

@@ -24,6 +24,10 @@ PACKAGE_FILES = (
 )  # fmt: skip
 """Files next to this one that make up the page; page_elements.js is part of a sweep's page, too."""
 
+OPTIONAL_PARTS: Mapping[str, str] = {"periods": "Trends", "groups": "Groups"}
+"""Parts of the page that are there only with a data block of the same name, and their names among the links; each has
+the files `report_<part>.html` and `report_<part>.js`. Without them the page is the same, byte for byte."""
+
 RUN_PLACE = '<script type="application/json" id="run">null</script>'
 """Position of a run's record. No document can contain it, because data has no unescaped `<`."""
 
@@ -61,11 +65,15 @@ def build_page(title: str, blocks: Mapping[str, Any]) -> str:
     from plotly.offline import get_plotlyjs
 
     page, style, elements, own, drawing, charts = (read_part(name) for name in PACKAGE_FILES)
-    first, plotly, last = f"{elements}\n{own}", get_plotlyjs(), f"{drawing}\n{charts}"
+    more = [part for part in OPTIONAL_PARTS if part in blocks]
+    scripts = [drawing, charts, *(read_part(f"report_{part}.js") for part in more)]
+    first, plotly, last = f"{elements}\n{own}", get_plotlyjs(), "\n".join(scripts)
     parts = {
         "policy": policy(first, plotly, last, compiles=True),
         "style": style,
         "first": first,
+        "links": "".join(f'\n  <a href="#{part}-section">{OPTIONAL_PARTS[part]}</a>' for part in more),
+        "after_time": "".join(f"\n\n{read_part(f'report_{part}.html')}" for part in more),
         "plotly": plotly,
         "last": last,
     }

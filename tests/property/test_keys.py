@@ -37,11 +37,13 @@ from topicflow.configs.sections.embed import (
     StaticEmbed,
 )
 from topicflow.configs.sections.evaluate import EvaluateConfig
+from topicflow.configs.sections.groups import GroupsConfig
 from topicflow.configs.sections.index import IndexConfig
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.load import LoadConfig, SplitConfig
 from topicflow.configs.sections.names import HOW_NAMES_ARE_ASKED, NamesConfig
 from topicflow.configs.sections.neighbors import NeighborsConfig
+from topicflow.configs.sections.periods import PeriodsConfig
 from topicflow.configs.sections.reduce import (
     DiffusionReduce,
     MapConfig,
@@ -58,6 +60,7 @@ from topicflow.tasks.documents import recipes as documents_recipes
 from topicflow.tasks.duplicates import recipes as duplicates
 from topicflow.tasks.encoding import recipes as encoding_recipes
 from topicflow.tasks.naming import recipes as naming_recipes
+from topicflow.tasks.periods import recipes as periods_recipes
 from topicflow.tasks.report import recipes as report_recipes
 from topicflow.tasks.search import recipes as search_recipes
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
@@ -92,6 +95,8 @@ SECTIONS: dict[str, list[BaseModel]] = {
     "label": [LabelConfig(), LabelConfig(representation="mmr")],
     "names": [NamesConfig(url="http://localhost/v1", model="m")],
     "evaluate": [EvaluateConfig()],
+    "periods": [PeriodsConfig()],
+    "groups": [GroupsConfig(columns=("a",))],
     "report": [ReportConfig()],
     "index": [IndexConfig()],
 }  # fmt: skip
@@ -110,6 +115,8 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "label": lambda c: topics.label(c, "d", "e", "l", "c", "encoder"),
     "names": lambda c: naming_recipes.name(c, "t"),
     "evaluate": lambda c: topics.evaluate(c, {"topics": "t"}, CountConfig(), 1),
+    "periods": lambda c: periods_recipes.periods(c, LabelConfig(), {"labels": "l"}),
+    "groups": lambda c: periods_recipes.groups(c, LabelConfig(), {"labels": "l"}),
     "report": lambda c: report_recipes.report(c, "name", {"topics": "t"}),
     "index": lambda c: search_recipes.index(c, {"embeddings": "e"}, "space", 1),
 }
@@ -161,7 +168,7 @@ def other_values(value: Any) -> Iterator[Any]:
         "http://other/v1",
     )
     yield from (5, 50, 500, 0.5, ("a", "b"), [1, 2], {"max_words": 77, "overlap_words": 7}, None)
-    yield from ("cp1252", ";", "", "excel", ("html",))
+    yield from ("cp1252", ";", "", "excel", ("html",), "month", "Europe/Berlin")
 
 
 def perturbed(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, BaseModel | None]]:
