@@ -20,6 +20,7 @@ from topicflow.tasks.publish.topic_model import publish
 from topicflow.tasks.report.report import Shown, report
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.runs.resolve import published_metrics
+from topicflow.tasks.shares.shares import Divisible, shares
 from topicflow.tasks.topics.cluster import check_size, cluster
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.topics.evaluate import Measured, evaluate
@@ -77,6 +78,10 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         if config.groups is not None:
             made = stages.run(groups, counted, config=config.groups, weighting=config.label)
             shown = replace(shown, groups=made)
+        if config.shares is not None:
+            divisible = Divisible(documents, embeddings, labels, counts, topics)
+            made = stages.run(shares, divisible, config=config.shares)
+            shown = replace(shown, shares=made)
         stages.run(report, shown, config=config.report, name=config.name)
         if config.gates is not None:
             before = published_metrics(Path(config.runtime.runs), config.name)

@@ -8,9 +8,8 @@ from topicflow.configs.flows.base import RunName
 from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.sections.deduplicate import DeduplicateSection, check_keep
 from topicflow.configs.sections.gates import GatesConfig
-from topicflow.configs.sections.groups import GroupsConfig
-from topicflow.configs.sections.periods import PeriodsConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.slices import GroupsConfig, PeriodsConfig, SharesConfig
 from topicflow.configs.sections.sweep import SweepSection
 
 
@@ -31,6 +30,9 @@ class TopicModelConfig(TopicSections):
     )
     groups: GroupsConfig | None = Field(
         default=None, description="Topics by the values of columns (off without this section)."
+    )
+    shares: SharesConfig | None = Field(
+        default=None, description="Several topics of each document (off without this section)."
     )
     gates: GatesConfig | None = Field(
         default=None,

@@ -33,6 +33,7 @@ from topicflow.tasks.periods import recipes as periods_recipes
 from topicflow.tasks.publish import recipes as publish_recipes
 from topicflow.tasks.report import recipes as report_recipes
 from topicflow.tasks.runs.resolve import published_metrics
+from topicflow.tasks.shares import recipes as shares_recipes
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, open_store
 from topicflow.tasks.topics import recipes as topics_recipes
 from topicflow.tasks.topics.recipes import CorpusKeys, map_reduce
@@ -151,6 +152,9 @@ def chain_recipes(
     shown |= {"names": named.key} if named else {}
     counted = {"documents": documents.key, "labels": fitted["cluster"].key, "counts": count.key}
     sliced = periods_recipes.chosen(config.periods, config.groups, config.label, counted)
+    if config.shares is not None:
+        divided = counted | {"embeddings": embed.key, "topics": fitted["label"].key}
+        sliced["shares"] = shares_recipes.shares(config.shares, divided)
     shown |= {stage: recipe.key for stage, recipe in sliced.items()}
     report = report_recipes.report(config.report, config.name, shown)
     chain = {

@@ -16,7 +16,7 @@ def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
     made = ["load", *found, *STAGES[1:], *(() if config.gates is None else ("gate",))]
     if config.names is not None:
         made.insert(made.index("label") + 1, "name")
-    sliced = {"periods": config.periods, "groups": config.groups}
+    sliced = {"periods": config.periods, "groups": config.groups, "shares": config.shares}
     at = made.index("report")
     made[at:at] = [stage for stage, section in sliced.items() if section is not None]
     return tuple(made)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.sections.groups import GroupsConfig
 from topicflow.configs.sections.label import LabelConfig
+from topicflow.configs.sections.slices import GroupsConfig
 from topicflow.tasks.core.statistics.ratios import log_ratios, share_interval
 from topicflow.tasks.core.statistics.trend import discovery_rates
 from topicflow.tasks.documents.columns import require_column

@@ -13,7 +13,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.label import LabelConfig
-from topicflow.configs.sections.periods import PeriodsConfig
+from topicflow.configs.sections.slices import PeriodsConfig
 from topicflow.tasks.core.statistics.trend import discovery_rates, share_trends
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from topicflow.configs.sections.groups import GroupsConfig
 from topicflow.configs.sections.label import LabelConfig
-from topicflow.configs.sections.periods import PeriodsConfig
+from topicflow.configs.sections.slices import GroupsConfig, PeriodsConfig
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 

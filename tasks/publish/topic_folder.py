@@ -21,7 +21,7 @@ from topicflow.tasks.encoding.encoders import find_encoder
 from topicflow.tasks.publish.folder import write_run_folder
 from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
-from topicflow.tasks.publish.slice_tables import write_slices
+from topicflow.tasks.publish.slice_tables import with_shares, write_slices
 from topicflow.tasks.report.report_page import finish_report
 from topicflow.tasks.runs.records import METRICS, RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -151,12 +151,13 @@ def documents_table(
     own = store.table(documents, "columns")
     if not store.meta(documents)["has_passages"]:
         beside = pl.concat([table.select("doc_id"), placed.lazy()], how="horizontal")
+        beside = with_shares(store, stages, beside)
         return with_own_columns(beside, table.select("text"), own)
     passages, columns = table.collect(), own.collect()
     joined = join_passages(passages.select(pl.col("parent").alias("doc_id")).hstack(placed))
     first = passages.with_row_index("at").group_by("parent", maintain_order=True).first()["at"]
     texts = _whole_texts(passages[first], columns[first], loading)
-    return with_own_columns(joined.lazy(), texts.lazy(), columns[first].lazy())
+    return with_own_columns(with_shares(store, stages, joined.lazy()), texts.lazy(), columns[first].lazy())
 
 
 def _record(

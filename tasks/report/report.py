@@ -32,7 +32,8 @@ from topicflow.tasks.report.points import (
     take_texts,
 )
 from topicflow.tasks.report.report_page import build_page
-from topicflow.tasks.report.slices import group_block, period_blocks
+from topicflow.tasks.report.slices import group_block, period_blocks, share_block
+from topicflow.tasks.shares.shares import owners_of
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
@@ -117,8 +118,8 @@ def _timeline(
     return topics_over_time(documents.select("timestamp").collect()["timestamp"], labels, sizes)
 
 
-def add_slices(store: ArtifactStore, blocks: dict[str, Any], shown: Shown) -> None:
-    """Add what topics over time and by group show to the page's blocks; the chart over time has their periods."""
+def add_slices(store: ArtifactStore, blocks: dict[str, Any], shown: Shown, config: ReportConfig) -> None:
+    """Add topics over time, by group and by share to the page's blocks; the chart over time has their periods."""
     if shown.periods is not None:
         sizes = [entry["size"] for entry in blocks["summary"]["topics"]]
         found = period_blocks(store, shown.periods, sizes)
@@ -126,6 +127,11 @@ def add_slices(store: ArtifactStore, blocks: dict[str, Any], shown: Shown) -> No
         blocks["periods"] = found["periods"]
     if shown.groups is not None:
         blocks["groups"] = group_block(store, shown.groups)
+    if shown.shares is not None:
+        labels = np.asarray(store.array(shown.labels, "labels"))
+        owners = owners_of(store, shown.documents, len(labels))
+        rows = sample_rows(labels, config.max_points)
+        blocks["shares"] = share_block(store, shown.shares, owners[rows])
 
 
 def _duplicates(
@@ -157,6 +163,8 @@ class Shown:
     """The topics over time."""
     groups: ArtifactRef | None = None
     """The topics by group."""
+    shares: ArtifactRef | None = None
+    """Several topics of each document."""
 
     @property
     def keys(self) -> dict[str, str]:
@@ -184,7 +192,7 @@ def report(context: Context, shown: Shown, config: ReportConfig, name: str) -> A
             title,
             _duplicates(store, shown.loaded, shown.duplicates, config.max_text),
         )
-        add_slices(store, blocks, shown)
+        add_slices(store, blocks, shown, config)
         writer.path("report.html").write_text(build_page(title, blocks), encoding="utf-8")
         writer.rows = blocks["summary"]["n_points"]
         writer.meta = {"n_points": writer.rows}

@@ -1,4 +1,4 @@
-"""Slices: tables of topics over time and by group -> the data of the page's parts on trends, periods and groups."""
+"""Slices: tables of topics over time, by group and by share -> the data of the page's parts that show them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from topicflow.tasks.report.over_time import MAX_LINES
+from topicflow.tasks.report.points import pack
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 MAX_TOPICS = 60
 """Topics whose words of each period are in the page, the largest ones."""
+
+N_SHARES = 3
+"""Topics of a document in its tooltip."""
+
+MAX_SPOKEN = 20_000
+"""Points whose words are marked by topic; the words of more would make the page too large."""
 
 MAX_ROWS = 40
 """Topics that the page lists for each group, the most certain ones."""
@@ -96,3 +104,30 @@ def _unusual(part: pl.DataFrame) -> list[dict[str, Any]]:
         .select(shown)
         .to_dicts()
     )
+
+
+def share_block(store: ArtifactStore, shares: ArtifactRef, documents: NDArray[np.int64]) -> dict[str, Any]:
+    """Return the block `shares`: topics and percent of each point (n_points, N_SHARES), packed, and words by topic.
+
+    `documents` are the rows of the points in the table of shares.
+    """
+    table = store.table(shares, "shares").collect()[documents]
+    part = pl.col("topic_shares").list.head(N_SHARES)
+    placed = table.select(part.alias("pair"), pl.int_range(pl.len()).alias("point")).explode("pair")
+    placed = placed.drop_nulls("pair").unnest("pair")
+    place = placed.select(pl.int_range(pl.len()).over("point")).to_series().to_numpy()
+    topics = np.full((len(documents), N_SHARES), -1, np.int32)
+    percent = np.zeros((len(documents), N_SHARES), np.uint8)
+    topics[placed["point"].to_numpy(), place] = placed["topic"].to_numpy()
+    percent[placed["point"].to_numpy(), place] = np.rint(100 * placed["share"].to_numpy())
+    block = {"n": N_SHARES, "topics": pack(topics), "percent": pack(percent), "words": [], "spoken": []}
+    if "topic_words" not in table.columns or len(documents) > MAX_SPOKEN:
+        return block
+    lists = pl.col("topic_words").list
+    spoken = table.select(
+        word=lists.eval(pl.element().struct.field("word")),
+        topic=lists.eval(pl.element().struct.field("topic")),
+    )
+    words, numbered = _numbered(spoken["word"])
+    pairs = zip(numbered.to_list(), spoken["topic"].to_list(), strict=True)
+    return block | {"words": words, "spoken": [[*map(list, zip(*pair, strict=True))] for pair in pairs]}

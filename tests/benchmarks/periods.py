@@ -30,9 +30,8 @@ from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
 from tests.fakes import save
 from topicflow.configs.sections.count import CountConfig
-from topicflow.configs.sections.groups import GroupsConfig
 from topicflow.configs.sections.label import LabelConfig
-from topicflow.configs.sections.periods import PeriodsConfig
+from topicflow.configs.sections.slices import GroupsConfig, PeriodsConfig
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.periods.counted import Counted
 from topicflow.tasks.periods.groups import groups

@@ -1,5 +1,6 @@
 """Topics over time and by group in whole runs: plan and run agree, the files, the report in a browser."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,12 @@ every = "month"
 zone = "Europe/Berlin"
 [groups]
 columns = ["product", "truth"]
+[shares]
+words = true
 """
+
+SLICES = ["periods", "groups", "shares", "report"]
+"""The stages that these sections add, and the one that shows them."""
 
 
 def written(folder: Path, corpus: Corpus) -> Path:
@@ -53,15 +59,11 @@ def test_runs_with_periods_and_groups(topicflow: Command, tmp_path: Path, corpus
     config = tmp_path / "sliced.toml"
     config.write_text(plain.read_text() + SECTIONS)
     told = planned(topicflow, config)
-    assert [stage for stage, state in told.items() if state == "compute"] == ["periods", "groups", "report"]
-    assert list(told)[-3:] == ["periods", "groups", "report"]
+    assert [stage for stage, state in told.items() if state == "compute"] == SLICES
+    assert list(told)[-4:] == SLICES
     record = topicflow("run", config, "--json").record
     states = {stage["stage"]: stage["state"] for stage in record["stages"]}
-    assert {stage for stage, state in states.items() if state == "computed"} == {
-        "periods",
-        "groups",
-        "report",
-    }
+    assert [stage for stage, state in states.items() if state == "computed"] == SLICES
     assert list(states) == list(told)
     keys = [{stage["stage"]: stage["key"] for stage in one["stages"]} for one in (before, record)]
     assert {stage for stage in keys[0] if keys[0][stage] != keys[1][stage]} == {"report"}
@@ -84,7 +86,20 @@ def test_runs_with_periods_and_groups(topicflow: Command, tmp_path: Path, corpus
     } == {(value, topic): n for value, topic, n in documents.iter_rows()}
     tea = grouped.filter((pl.col("value") == "<b>tea</b>") & (pl.col("represented") == "over"))
     assert tea["topic"].len() >= 1
+    see_shares(pl.read_parquet(folder / "documents.parquet"))
     see_report(folder / "report.html", tea["topic"].to_list())
+
+
+def see_shares(documents: pl.DataFrame) -> None:
+    """Look at the columns of shares."""
+    assert documents.columns[7:10] == ["topic_shares", "topic_words", "text"]
+    sums = documents["topic_shares"].list.eval(pl.element().struct.field("share").sum()).list.first()
+    assert (sums - 1).abs().max() < 1e-5
+    first = documents["topic_shares"].list.first().struct.field("topic")
+    is_clear = (documents["probability"] >= 0.5) & (documents["topic"] >= 0)
+    assert is_clear.sum() > 20
+    assert (first == documents["topic"]).filter(is_clear).all()
+    assert documents["topic_words"].list.len().max() > 2
 
 
 def test_a_wrong_column_stops_the_run_before_the_vectors(
@@ -125,6 +140,10 @@ def see_report(page: Path, over: list[int]) -> None:
             "return [...document.querySelectorAll('#groups-table tr[data-topic]')].map(r => +r.dataset.topic)"
         )
         assert set(over) <= set(shown)
+        pointed = "const parts = pointTip(arguments[0]); return parts.map(part => part.outerHTML).join('')"
+        tips = [look(pointed, k) for k in range(10)]
+        assert all(re.search(r'class="line".*?\d+ %</span>', tip) for tip in tips)
+        assert any('<mark class="spoken" data-topic="' in tip for tip in tips)
         errors = [line for line in driver.get_log("browser") if line["level"] == "SEVERE"]
         assert errors == []
     finally:

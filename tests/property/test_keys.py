@@ -37,13 +37,11 @@ from topicflow.configs.sections.embed import (
     StaticEmbed,
 )
 from topicflow.configs.sections.evaluate import EvaluateConfig
-from topicflow.configs.sections.groups import GroupsConfig
 from topicflow.configs.sections.index import IndexConfig
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.load import LoadConfig, SplitConfig
 from topicflow.configs.sections.names import HOW_NAMES_ARE_ASKED, NamesConfig
 from topicflow.configs.sections.neighbors import NeighborsConfig
-from topicflow.configs.sections.periods import PeriodsConfig
 from topicflow.configs.sections.reduce import (
     DiffusionReduce,
     MapConfig,
@@ -54,6 +52,7 @@ from topicflow.configs.sections.reduce import (
 )
 from topicflow.configs.sections.report import ReportConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.slices import GroupsConfig, PeriodsConfig, SharesConfig
 from topicflow.flows.planning.plan import chain_recipes
 from topicflow.flows.planning.stages import STAGES
 from topicflow.tasks.documents import recipes as documents_recipes
@@ -63,6 +62,7 @@ from topicflow.tasks.naming import recipes as naming_recipes
 from topicflow.tasks.periods import recipes as periods_recipes
 from topicflow.tasks.report import recipes as report_recipes
 from topicflow.tasks.search import recipes as search_recipes
+from topicflow.tasks.shares import recipes as shares_recipes
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 from topicflow.tasks.topics import recipes as topics
 
@@ -97,6 +97,7 @@ SECTIONS: dict[str, list[BaseModel]] = {
     "evaluate": [EvaluateConfig()],
     "periods": [PeriodsConfig()],
     "groups": [GroupsConfig(columns=("a",))],
+    "shares": [SharesConfig()],
     "report": [ReportConfig()],
     "index": [IndexConfig()],
 }  # fmt: skip
@@ -117,6 +118,7 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "evaluate": lambda c: topics.evaluate(c, {"topics": "t"}, CountConfig(), 1),
     "periods": lambda c: periods_recipes.periods(c, LabelConfig(), {"labels": "l"}),
     "groups": lambda c: periods_recipes.groups(c, LabelConfig(), {"labels": "l"}),
+    "shares": lambda c: shares_recipes.shares(c, {"labels": "l"}),
     "report": lambda c: report_recipes.report(c, "name", {"topics": "t"}),
     "index": lambda c: search_recipes.index(c, {"embeddings": "e"}, "space", 1),
 }

@@ -9,9 +9,8 @@ import pytest
 
 from tests.fakes import save
 from topicflow.configs.flows.topic_model import TopicModelConfig
-from topicflow.configs.sections.groups import GroupsConfig
 from topicflow.configs.sections.label import LabelConfig
-from topicflow.configs.sections.periods import PeriodsConfig
+from topicflow.configs.sections.slices import GroupsConfig, PeriodsConfig
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.periods.counted import Counted, read_units

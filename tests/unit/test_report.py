@@ -305,7 +305,8 @@ def test_the_package_ships_the_files_of_the_page() -> None:
     beside = Path(str(resources.files("topicflow.tasks.report")))
     shipped = {path.name for pattern in patterns for path in beside.glob(pattern)}
     assert set(PACKAGE_FILES) <= shipped
-    assert {f"report_{part}.{kind}" for part in OPTIONAL_PARTS for kind in ("html", "js")} <= shipped
+    assert {f"report_{part}.js" for part in OPTIONAL_PARTS} <= shipped
+    assert {f"report_{part}.html" for part, name in OPTIONAL_PARTS.items() if name} <= shipped
 
 
 def test_parts_of_slices_are_there_only_with_their_data() -> None:

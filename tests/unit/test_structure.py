@@ -36,7 +36,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("tasks.search.filters",),
     ("tasks.naming",),
     ("tasks.report",),
-    ("tasks.periods",),
+    ("tasks.periods", "tasks.shares"),
     ("tasks.topics",),
     ("tasks.duplicates", "tasks.classify"),
     ("tasks.encoding",),
