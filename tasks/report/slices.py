@@ -45,7 +45,7 @@ def period_blocks(store: ArtifactStore, periods: ArtifactRef, sizes: Sequence[in
         "starts": calendar["start"].cast(pl.Datetime("us")).dt.strftime("%Y-%m-%dT%H:%M:%S").to_list(),
         "totals": calendar["n_documents"].to_list(),
         "topics": largest[:MAX_LINES],
-        "counts": [counts[topic] for topic in largest[:MAX_LINES]],
+        "counts": [counts.get(topic, []) for topic in largest[:MAX_LINES]],
         "n_undated": meta["n_undated"],
     }
     called = trends.filter(pl.col("trend") != "none").sort(pl.col("z").abs(), descending=True)
@@ -66,9 +66,10 @@ def period_blocks(store: ArtifactStore, periods: ArtifactRef, sizes: Sequence[in
         "topics": [
             {"topic": topic, "counts": counts[topic], "words": places[(topic,)]["keywords"].to_list()}
             for topic in largest[:MAX_TOPICS]
+            if topic in counts
         ],
     }
-    return {"timeline": timeline if calendar.height > 1 else None, "periods": block}
+    return {"timeline": timeline if calendar.height else None, "periods": block}
 
 
 def _numbered(keywords: pl.Series) -> tuple[list[str], pl.Series]:

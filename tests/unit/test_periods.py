@@ -16,6 +16,7 @@ from topicflow.tasks.execution.context import Context
 from topicflow.tasks.periods.counted import Counted, read_units
 from topicflow.tasks.periods.groups import check_columns, groups
 from topicflow.tasks.periods.periods import periods
+from topicflow.tasks.report.slices import group_block, period_blocks
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 DATES = ["2024-01-10", "2024-01-20", "2024-03-01", "2024-03-31", None, "2024-03-05"]
@@ -179,6 +180,39 @@ def test_a_planted_group_is_over_represented_and_shuffled_ones_are_not(store: Ar
     called = table.filter(pl.col("represented") == "over").select("column", "value", "topic").rows()
     assert ("region", "north", 2) in called
     assert "shuffled" not in {column for column, _, _ in called}
+
+
+def test_without_any_date_there_are_no_periods_and_the_report_says_so(store: ArtifactStore) -> None:
+    counted = saved(store)
+    undated = (
+        store.table(counted.documents, "documents")
+        .collect()
+        .with_columns(timestamp=pl.lit(None, pl.Datetime("us")))
+    )
+    documents = save(store, "documents", {"documents": undated}, {"has_passages": False}, name="undated")
+    made = ran(periods, store, Counted(documents, counted.labels, counted.counts), PeriodsConfig())
+    assert store.table(made, "over_time").collect().height == 0
+    trends = store.table(made, "trends").collect()
+    assert trends.select("topic", "n_documents", "share", "trend").rows() == [
+        (0, 0, 0, "none"),
+        (1, 0, 0, "none"),
+    ]
+    assert trends["q_value"].null_count() == 2
+    blocks = period_blocks(store, made, [4, 1])
+    assert blocks["timeline"] is None
+    assert (blocks["periods"]["topics"], blocks["periods"]["names"]) == ([], [])
+
+
+@pytest.mark.parametrize("values", [[None] * 6, ["", " ", None, "", "", None], ["one"] * 6])
+def test_a_column_without_different_values_compares_nothing(
+    store: ArtifactStore, values: list[str | None]
+) -> None:
+    own = {"country": pl.Series(values, dtype=pl.String)}
+    made = ran(groups, store, saved(store, **own), GroupsConfig(columns=("country",)))
+    table = store.table(made, "groups").collect()
+    assert table["represented"].unique().to_list() in ([], ["none"])
+    assert table["log2_ratio"].null_count() == table.height
+    assert group_block(store, made)[0]["n_values"] == len(set(values) & {"one"})
 
 
 @pytest.mark.parametrize(
