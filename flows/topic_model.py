@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
@@ -14,11 +15,15 @@ from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.given.given import Findable, given
 from topicflow.tasks.naming.evidence import Modelled
 from topicflow.tasks.naming.name import name
+from topicflow.tasks.periods.counted import Counted
+from topicflow.tasks.periods.groups import check_columns, groups
+from topicflow.tasks.periods.periods import periods
 from topicflow.tasks.publish.gate import gate
 from topicflow.tasks.publish.topic_model import publish
 from topicflow.tasks.report.report import Shown, report
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.runs.resolve import published_metrics
+from topicflow.tasks.shares.shares import Divisible, shares
 from topicflow.tasks.topics.cluster import check_size, cluster
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.topics.evaluate import Measured, evaluate
@@ -49,6 +54,8 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         corpus = kept_documents(stages, config)
         documents = corpus.documents
         check_size(config.cluster, documents.rows)
+        if config.groups is not None:
+            check_columns(stages.context.store, documents, config.groups)
         embeddings = stages.run(embed, documents=documents, config=config.embed)
         graph = stages.run(neighbors, embeddings=embeddings, config=config.neighbors)
         reduced = stages.run(reduce, embeddings=embeddings, neighbors=graph, config=config.reduce)
@@ -80,6 +87,17 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         shown = Shown(
             documents, layout, labels, topics, metrics, corpus.loaded, corpus.duplicates, named, grown
         )
+        counted = Counted(documents, labels, counts)
+        if config.periods is not None:
+            made = stages.run(periods, counted, config=config.periods, weighting=config.label)
+            shown = replace(shown, periods=made)
+        if config.groups is not None:
+            made = stages.run(groups, counted, config=config.groups, weighting=config.label)
+            shown = replace(shown, groups=made)
+        if config.shares is not None:
+            divisible = Divisible(documents, embeddings, labels, counts, topics)
+            made = stages.run(shares, divisible, config=config.shares)
+            shown = replace(shown, shares=made)
         stages.run(report, shown, config=config.report, name=config.name)
         if config.gates is not None:
             before = published_metrics(Path(config.runtime.runs), config.name)

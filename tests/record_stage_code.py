@@ -31,6 +31,9 @@ STAGE_FILES: dict[str, str] = {
     "name": "naming/name",
     "tree": "tree/tree",
     "evaluate": "topics/evaluate",
+    "periods": "periods/periods",
+    "groups": "periods/groups",
+    "shares": "shares/shares",
     "report": "report/report",
     "similar_vectors": "duplicates/similar_vectors",
     "similar_texts": "duplicates/similar_texts",
@@ -64,7 +67,8 @@ BESIDE_THE_NUMBERS = ("configs", "tasks.store", "tasks.execution", "tasks.runs",
 
 PAGE = (
     "report_page.html", "report_page.css", "report_tree.css", "page_elements.js", "report_page.js", "report_tree.js",
-    "report_map.js", "report_charts.js",
+    "report_map.js", "report_charts.js", "report_periods.html", "report_periods.js", "report_groups.html",
+    "report_groups.js", "report_shares.js",
 )  # fmt: skip
 """What the report's page is made of, beside its code."""
 

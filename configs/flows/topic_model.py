@@ -9,6 +9,7 @@ from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.sections.deduplicate import DeduplicateSection, check_keep
 from topicflow.configs.sections.gates import GatesConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.slices import GroupsConfig, PeriodsConfig, SharesConfig
 from topicflow.configs.sections.sweep import SweepSection
 from topicflow.configs.sections.topics import TopicsConfig
 
@@ -25,6 +26,17 @@ class TopicModelConfig(TopicSections):
     deduplicate: DeduplicateSection | None = Field(
         default=None,
         description="Use only one document of each group of near-duplicates (off without this section).",
+    )
+    periods: PeriodsConfig | None = Field(
+        default=None,
+        description="Words, shares and trends of topics in calendar periods. Without this section the report only "
+        "shows counts over time.",
+    )
+    groups: GroupsConfig | None = Field(
+        default=None, description="Topics by the values of columns (off without this section)."
+    )
+    shares: SharesConfig | None = Field(
+        default=None, description="Several topics of each document (off without this section)."
     )
     gates: GatesConfig | None = Field(
         default=None,
@@ -46,6 +58,24 @@ class TopicModelConfig(TopicSections):
             raise ValueError(
                 "topics: cluster.method='classes' has the topics of its classes; remove [topics]"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _periods_need_times(self) -> TopicModelConfig:
+        if self.periods is not None and self.load.timestamp_column is None:
+            msg = "periods needs dates; set load.timestamp_column, or remove [periods]"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _groups_are_kept(self) -> TopicModelConfig:
+        kept, wanted = self.load.columns, () if self.groups is None else self.groups.columns
+        left = [column for column in wanted if kept is not None and column not in kept]
+        if left:
+            msg = (
+                f"groups.columns: {left[0]!r} is not among load.columns; add it there, or remove load.columns"
+            )
+            raise ValueError(msg)
         return self
 
     @model_validator(mode="after")

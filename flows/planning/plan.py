@@ -30,9 +30,11 @@ from topicflow.flows.planning.steps import (
 )
 from topicflow.tasks.duplicates import recipes as duplicates_recipes
 from topicflow.tasks.naming import recipes as naming_recipes
+from topicflow.tasks.periods import recipes as periods_recipes
 from topicflow.tasks.publish import recipes as publish_recipes
 from topicflow.tasks.report import recipes as report_recipes
 from topicflow.tasks.runs.resolve import published_metrics
+from topicflow.tasks.shares import recipes as shares_recipes
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, open_store
 from topicflow.tasks.topics import recipes as topics_recipes
 from topicflow.tasks.topics.final import EDIT, GIVEN, LABEL_EDITED, final_labels, final_topics
@@ -163,6 +165,12 @@ def chain_recipes(
         }
         grown = tree_recipes.tree(config.tree, config.label, grouped)
         shown |= {"tree": grown.key}
+    counted = {"documents": documents.key, "labels": final_labels(fitted).key, "counts": count.key}
+    sliced = periods_recipes.chosen(config.periods, config.groups, config.label, counted)
+    if config.shares is not None:
+        divided = counted | {"embeddings": embed.key, "topics": final_topics(fitted).key}
+        sliced["shares"] = shares_recipes.shares(config.shares, divided)
+    shown |= {stage: recipe.key for stage, recipe in sliced.items()}
     report = report_recipes.report(config.report, config.name, shown)
     chain = {
         "embed": embed,
@@ -177,6 +185,7 @@ def chain_recipes(
         **({"name": named} if named else {}),
         **({"tree": grown} if grown else {}),
         "evaluate": fitted["evaluate"],
+        **sliced,
         "report": report,
     }
     if config.gates is not None:

@@ -30,4 +30,7 @@ def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
         made[made.index("label") + 1 : made.index("label") + 1] = [EDIT, LABEL_EDITED]
     if config.tree is not None:
         made.insert(made.index("evaluate"), "tree")
+    sliced = {"periods": config.periods, "groups": config.groups, "shares": config.shares}
+    at = made.index("report")
+    made[at:at] = [stage for stage, section in sliced.items() if section is not None]
     return tuple(made)

@@ -30,6 +30,7 @@ from topicflow.tasks.publish.folder import write_run_folder
 from topicflow.tasks.publish.given import given_figures, given_record, given_remarks
 from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
+from topicflow.tasks.publish.slice_tables import with_shares, write_slices
 from topicflow.tasks.publish.topic_tree import tree_metrics, write_tree
 from topicflow.tasks.report.report_page import finish_report
 from topicflow.tasks.runs.records import METRICS, RunId, RunRecord, write_json
@@ -37,6 +38,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.evaluate import read_stability
 from topicflow.tasks.topics.final import final_labels, final_topics
 from topicflow.tasks.topics.named import with_topic_names
+from topicflow.tasks.topics.passages import join_passages
 
 
 def publish_run(
@@ -77,6 +79,7 @@ def publish_run(
             write_tree(folder, store, stages["tree"], topics)
         record["n_documents"] = placed.height
         record["n_topics"] = topics.height
+        write_slices(folder, store, stages)
         write_metrics(folder, record)
         write_edits(folder, record)
         write_report(folder, store, stages["report"], record)
@@ -85,10 +88,6 @@ def publish_run(
             name_topics(folder / "model", topics["name"].to_list())
         name_encoder(folder / "model", config.embed, config.runtime.device)
     return record
-
-
-PLACED = ("topic", "topic_name", "probability", "outlier_score", "reassigned", "stability", "x", "y")
-"""Columns of documents.parquet that the run adds; `stability` only if clusters were found in a graph."""
 
 
 def write_metrics(folder: Path, record: RunRecord) -> None:
@@ -169,47 +168,14 @@ def documents_table(
     own = store.table(documents, "columns")
     if not store.meta(documents)["has_passages"]:
         beside = pl.concat([table.select("doc_id"), with_topic_names(placed.lazy(), names)], how="horizontal")
+        beside = with_shares(store, stages, beside)
         return with_own_columns(beside, table.select("text"), own, loading)
     passages, columns = table.collect(), own.collect()
     joined = join_passages(passages.select(pl.col("parent").alias("doc_id")).hstack(placed))
     first = passages.with_row_index("at").group_by("parent", maintain_order=True).first()["at"]
     texts = _whole_texts(passages[first], columns[first], loading)
-    named = with_topic_names(joined.lazy(), names)
+    named = with_shares(store, stages, with_topic_names(joined.lazy(), names))
     return with_own_columns(named, texts.lazy(), columns[first].lazy(), loading)
-
-
-def join_passages(passages: pl.DataFrame) -> pl.DataFrame:
-    """Return one row a document from one row a passage (doc_id of the document, topic, probability, …).
-
-    A document has the topic with the largest sum of probabilities over its passages; at equal sums, the topic of most
-    passages; no topic only if no passage has one. Its probability is that sum divided by the number of all its
-    passages, its place the mean of the topic's passages, its outlier score the mean of all passages.
-    """
-    order = passages.group_by("doc_id", maintain_order=True).agg(
-        pl.len().alias("n"), pl.col("outlier_score").mean()
-    )
-    stable = [pl.col("stability").mean()] if "stability" in passages.columns else []
-    best = (
-        passages.with_columns((pl.col("topic") >= 0).alias("real"))
-        .group_by("doc_id", "real", "topic", maintain_order=True)
-        .agg(
-            pl.col("probability").sum(),
-            pl.col("reassigned").any(),
-            *stable,
-            pl.col("x").mean(),
-            pl.col("y").mean(),
-            pl.len().alias("n_own"),
-        )
-        .sort(
-            "real", "probability", "n_own", "topic", descending=[True, True, True, False], maintain_order=True
-        )
-        .group_by("doc_id", maintain_order=True)
-        .first()
-    )
-    joined = order.join(best, on="doc_id", how="left", maintain_order="left")
-    share = (pl.col("probability") / pl.col("n")).alias("probability")
-    columns = [name for name in PLACED if name in joined.columns]
-    return joined.with_columns(share).select("doc_id", *columns)
 
 
 def _record(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from topicflow.tasks.periods.calendar import MEAN_SECONDS, periods_of, span_seconds
 
 MAX_LINES = 10
 """Topics in the chart over time: more than ten lines cannot be followed."""
@@ -15,11 +17,10 @@ MAX_LINES = 10
 MAX_BINS = 60
 """Maximum number of steps on the time axis; the finest unit with at most this many steps is used."""
 
-TIME_STEPS: Mapping[str, int] = {
-    "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "6h": 21_600, "1d": 86_400, "1w": 604_800, "1mo": 2_629_746,
-    "1q": 7_889_238, "1y": 31_556_952, "5y": 157_784_760, "25y": 788_923_800, "100y": 3_155_695_200,
-}  # fmt: skip
-"""Steps of the time axis in the notation of polars, with their mean length in seconds."""
+CHART_STEPS = (
+    "1m", "5m", "15m", "1h", "6h", "1d", "1w", "1mo", "1q", "1y", "5y", "25y", "100y",
+)  # fmt: skip
+"""Steps of a time axis that no section [periods] chose."""
 
 
 def topics_over_time(
@@ -45,43 +46,33 @@ def topics_over_time(
     moments = times.cast(pl.Datetime("us", getattr(times.dtype, "time_zone", None)))
     if getattr(times.dtype, "time_zone", None):
         moments = moments.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    table = pl.DataFrame({"time": moments, "topic": labels}).drop_nulls("time")
-    if table.is_empty() or table["time"].n_unique() < 2:
+    dated = moments.drop_nulls()
+    if dated.n_unique() < 2:
         return None
-    step, bins = _time_axis(table["time"])
+    step = _step_of(dated)
+    starts, numbers = periods_of(moments, step)
+    return counted_timeline(step, starts, numbers, labels, sizes)
+
+
+def counted_timeline(
+    step: str, starts: pl.Series, numbers: NDArray[np.int32], labels: NDArray[np.int32], sizes: Sequence[int]
+) -> dict[str, Any]:
+    """Return the chart's data from the period of each document (n_docs,), -1 without a date."""
     shown = np.argsort(-np.asarray(sizes), kind="stable")[:MAX_LINES].tolist()
-    counted = (
-        table.select(pl.col("time").dt.truncate(step).alias("bin"), "topic").group_by("bin", "topic").len()
-    )
-    counted = counted.join(bins, on="bin")
-    totals = np.zeros(bins.height, np.int64)
-    np.add.at(totals, counted["place"].to_numpy(), counted["len"].to_numpy())
-    counts = np.zeros((len(shown), bins.height), np.int64)
-    for k, topic in enumerate(shown):
-        own = counted.filter(pl.col("topic") == topic)
-        counts[k, own["place"].to_numpy()] = own["len"].to_numpy()
+    dated = numbers >= 0
+    totals = np.bincount(numbers[dated], minlength=len(starts))
+    counts = [np.bincount(numbers[dated & (labels == topic)], minlength=len(starts)) for topic in shown]
     return {
         "step": step,
-        "starts": bins["bin"].dt.strftime("%Y-%m-%dT%H:%M:%S").to_list(),
+        "starts": starts.dt.strftime("%Y-%m-%dT%H:%M:%S").to_list(),
         "totals": totals.tolist(),
         "topics": shown,
-        "counts": counts.tolist(),
-        "n_undated": len(times) - table.height,
+        "counts": [each.tolist() for each in counts],
+        "n_undated": int((~dated).sum()),
     }
 
 
-def _time_axis(times: pl.Series) -> tuple[str, pl.DataFrame]:
-    """Return the finest step with at most about MAX_BINS bins, and the table of all bins with their positions.
-
-    No time becomes a Python datetime here: a wrong year in one document (0, 20240) must not stop a report.
-    """
-    first, last = times.to_physical().min(), times.to_physical().max()
-    assert isinstance(first, int)
-    assert isinstance(last, int)
-    span = (last - first) / 1e6
-    step = next((step for step in TIME_STEPS if span / TIME_STEPS[step] < MAX_BINS), "5000y")
-    ends = pl.DataFrame({"time": times}).select(pl.col("time").dt.truncate(step))
-    bins = ends.select(
-        pl.datetime_range(pl.col("time").min(), pl.col("time").max(), interval=step).alias("bin")
-    )
-    return step, bins.with_row_index("place")
+def _step_of(times: pl.Series) -> str:
+    """Return the finest step of the chart with at most about MAX_BINS steps."""
+    span = span_seconds(times)
+    return next((step for step in CHART_STEPS if span / MEAN_SECONDS[step] < MAX_BINS), "5000y")

@@ -32,7 +32,9 @@ from topicflow.tasks.report.points import (
     take_texts,
 )
 from topicflow.tasks.report.report_page import build_page
+from topicflow.tasks.report.slices import group_block, period_blocks, share_block
 from topicflow.tasks.report.tree_block import with_tree
+from topicflow.tasks.shares.shares import owners_of
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
@@ -117,6 +119,22 @@ def _timeline(
     return topics_over_time(documents.select("timestamp").collect()["timestamp"], labels, sizes)
 
 
+def add_slices(store: ArtifactStore, blocks: dict[str, Any], shown: Shown, config: ReportConfig) -> None:
+    """Add topics over time, by group and by share to the page's blocks; the chart over time has their periods."""
+    if shown.periods is not None:
+        sizes = [entry["size"] for entry in blocks["summary"]["topics"]]
+        found = period_blocks(store, shown.periods, sizes)
+        blocks["summary"]["timeline"] = found["timeline"]
+        blocks["periods"] = found["periods"]
+    if shown.groups is not None:
+        blocks["groups"] = group_block(store, shown.groups)
+    if shown.shares is not None:
+        labels = np.asarray(store.array(shown.labels, "labels"))
+        owners = owners_of(store, shown.documents, len(labels))
+        rows = sample_rows(labels, config.max_points)
+        blocks["shares"] = share_block(store, shown.shares, owners[rows])
+
+
 def _duplicates(
     store: ArtifactStore, loaded: ArtifactRef | None, duplicates: ArtifactRef | None, max_text: int
 ) -> dict[str, Any] | None:
@@ -144,6 +162,12 @@ class Shown:
     """The table of topics with the names of a language model."""
     tree: ArtifactRef | None = None
     """The groups of topics."""
+    periods: ArtifactRef | None = None
+    """The topics over time."""
+    groups: ArtifactRef | None = None
+    """The topics by group."""
+    shares: ArtifactRef | None = None
+    """Several topics of each document."""
 
     @property
     def keys(self) -> dict[str, str]:
@@ -174,6 +198,7 @@ def report(context: Context, shown: Shown, config: ReportConfig, name: str) -> A
         )
         nodes = None if shown.tree is None else store.table(shown.tree, "nodes").collect()
         blocks = with_tree(blocks, nodes, topics)
+        add_slices(store, blocks, shown, config)
         writer.path("report.html").write_text(build_page(title, blocks), encoding="utf-8")
         writer.rows = blocks["summary"]["n_points"]
         writer.meta = {"n_points": writer.rows}

@@ -25,6 +25,11 @@ PACKAGE_FILES = (
 )  # fmt: skip
 """Files next to this one that make up the page; page_elements.js is part of a sweep's page, too."""
 
+OPTIONAL_PARTS: Mapping[str, str | None] = {"periods": "Trends", "groups": "Groups", "shares": None}
+"""Parts of the page that are there only with a data block of the same name, and their names among the links; each has a
+script `report_<part>.js`, and a named one a section `report_<part>.html`. Without them the page is the same, byte for
+byte."""
+
 RUN_PLACE = '<script type="application/json" id="run">null</script>'
 """Position of a run's record. No document can contain it, because data has no unescaped `<`."""
 
@@ -62,11 +67,16 @@ def build_page(title: str, blocks: Mapping[str, Any]) -> str:
     from plotly.offline import get_plotlyjs
 
     page, style, tree_style, elements, own, tree, drawing, charts = map(read_part, PACKAGE_FILES)
-    first, plotly, last = f"{elements}\n{own}\n{tree}", get_plotlyjs(), f"{drawing}\n{charts}"
+    more = [part for part in OPTIONAL_PARTS if part in blocks]
+    named = {part: name for part, name in OPTIONAL_PARTS.items() if part in more and name is not None}
+    scripts = [drawing, charts, *(read_part(f"report_{part}.js") for part in more)]
+    first, plotly, last = f"{elements}\n{own}\n{tree}", get_plotlyjs(), "\n".join(scripts)
     parts = {
         "policy": policy(first, plotly, last, compiles=True),
         "style": f"{style}\n{tree_style}",
         "first": first,
+        "links": "".join(f'\n  <a href="#{part}-section">{name}</a>' for part, name in named.items()),
+        "after_time": "".join(f"\n\n{read_part(f'report_{part}.html')}" for part in named),
         "plotly": plotly,
         "last": last,
     }

@@ -52,6 +52,7 @@ from topicflow.configs.sections.reduce import (
 )
 from topicflow.configs.sections.report import ReportConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.slices import GroupsConfig, PeriodsConfig, SharesConfig
 from topicflow.configs.sections.tree import TreeConfig
 from topicflow.flows.planning.plan import chain_recipes
 from topicflow.flows.planning.stages import STAGES
@@ -59,8 +60,10 @@ from topicflow.tasks.documents import recipes as documents_recipes
 from topicflow.tasks.duplicates import recipes as duplicates
 from topicflow.tasks.encoding import recipes as encoding_recipes
 from topicflow.tasks.naming import recipes as naming_recipes
+from topicflow.tasks.periods import recipes as periods_recipes
 from topicflow.tasks.report import recipes as report_recipes
 from topicflow.tasks.search import recipes as search_recipes
+from topicflow.tasks.shares import recipes as shares_recipes
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 from topicflow.tasks.topics import recipes as topics
 from topicflow.tasks.tree import recipes as tree_recipes
@@ -95,6 +98,9 @@ SECTIONS: dict[str, list[BaseModel]] = {
     "names": [NamesConfig(url="http://localhost/v1", model="m")],
     "tree": [TreeConfig()],
     "evaluate": [EvaluateConfig()],
+    "periods": [PeriodsConfig()],
+    "groups": [GroupsConfig(columns=("a",))],
+    "shares": [SharesConfig()],
     "report": [ReportConfig()],
     "index": [IndexConfig()],
 }  # fmt: skip
@@ -114,6 +120,9 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "names": lambda c: naming_recipes.name(c, "t"),
     "tree": lambda c: tree_recipes.tree(c, LabelConfig(), {"topics": "t"}),
     "evaluate": lambda c: topics.evaluate(c, {"topics": "t"}, CountConfig(), 1),
+    "periods": lambda c: periods_recipes.periods(c, LabelConfig(), {"labels": "l"}),
+    "groups": lambda c: periods_recipes.groups(c, LabelConfig(), {"labels": "l"}),
+    "shares": lambda c: shares_recipes.shares(c, {"labels": "l"}),
     "report": lambda c: report_recipes.report(c, "name", {"topics": "t"}),
     "index": lambda c: search_recipes.index(c, {"embeddings": "e"}, "space", 1),
 }
@@ -165,7 +174,7 @@ def other_values(value: Any) -> Iterator[Any]:
         "http://other/v1",
     )
     yield from (5, 50, 500, 0.5, ("a", "b"), [1, 2], {"max_words": 77, "overlap_words": 7}, None)
-    yield from ("cp1252", ";", "", "excel", ("html",))
+    yield from ("cp1252", ";", "", "excel", ("html",), "month", "Europe/Berlin")
 
 
 def perturbed(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, BaseModel | None]]:

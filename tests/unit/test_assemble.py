@@ -20,13 +20,14 @@ from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.errors import ArtifactError
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.publish.topic_folder import join_passages, publish_run
+from topicflow.tasks.publish.topic_folder import publish_run
 from topicflow.tasks.report.report_page import RUN_PLACE
 from topicflow.tasks.runs.records import RunId, run_folder, write_json
 from topicflow.tasks.runs.resolve import published_metrics, resolve
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.topics.label import Clustered, label
+from topicflow.tasks.topics.passages import join_passages
 
 
 def test_passages_are_joined_by_hand() -> None:

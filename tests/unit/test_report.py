@@ -31,6 +31,7 @@ from topicflow.tasks.report.over_time import MAX_BINS, topics_over_time
 from topicflow.tasks.report.points import point_block, sample_rows, shorten, take_texts
 from topicflow.tasks.report.report import Shown, report
 from topicflow.tasks.report.report_page import (
+    OPTIONAL_PARTS,
     PACKAGE_FILES,
     RUN_PLACE,
     build_page,
@@ -304,6 +305,18 @@ def test_the_package_ships_the_files_of_the_page() -> None:
     beside = Path(str(resources.files("topicflow.tasks.report")))
     shipped = {path.name for pattern in patterns for path in beside.glob(pattern)}
     assert set(PACKAGE_FILES) <= shipped
+    assert {f"report_{part}.js" for part in OPTIONAL_PARTS} <= shipped
+    assert {f"report_{part}.html" for part, name in OPTIONAL_PARTS.items() if name} <= shipped
+
+
+def test_parts_of_slices_are_there_only_with_their_data() -> None:
+    plain, full = build_page("t", {}), build_page("t", {"periods": {}, "groups": []})
+    assert not any(f"{part}-section" in plain for part in OPTIONAL_PARTS)
+    assert [part for part in OPTIONAL_PARTS if f'<section id="{part}-section"' in full] == [
+        "periods",
+        "groups",
+    ]
+    assert '<a href="#groups-section">Groups</a>' in full
 
 
 # --- the stage ---

@@ -1,0 +1,223 @@
+"""Mixtures: a kernel that divides the words of each document among topics, which gives the document's topic shares.
+
+Functions import this module when they run, because numba compiles decorated functions at import.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+N_CANDIDATES = 16
+"""Topics that a document is divided among after the first step: the ones that its words and vector speak for most."""
+
+N_STEPS = 30
+"""Maximum number of steps of the estimate."""
+
+TOLERANCE = 2e-3
+"""The estimate ends when all shares together change by less than this in a step."""
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _rate(n: float, total: float, own: float, own_total: float, common: float, smoothing: float) -> float:
+    """Return a word's probability in a topic without the document's own words, mixed with that in all documents."""
+    left = total - own_total
+    inside = (n - own) / left if left > 0.0 else 0.0
+    return (1.0 - smoothing) * inside + smoothing * common
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _first_step(
+    columns: NDArray[np.int32],
+    weights: NDArray[np.float64],
+    owns: NDArray[np.int32],
+    assigned: int,
+    prior: NDArray[np.float32],
+    topic_counts: NDArray[np.int64],
+    topic_numbers: NDArray[np.int32],
+    topic_ranges: NDArray[np.int64],
+    totals: NDArray[np.float64],
+    common: NDArray[np.float64],
+    smoothing: float,
+    strength: float,
+) -> NDArray[np.float64]:
+    """Return the weight of every topic (n_topics,) after one step from equal shares, with that of the prior."""
+    own_total = owns.sum()
+    n_topics = len(prior)
+    scores = np.zeros(n_topics)
+    rest = 0.0
+    for at in range(len(columns)):
+        column = columns[at]
+        low, high = topic_ranges[column], topic_ranges[column + 1]
+        whole = smoothing * common[column]
+        for place in range(low, high):
+            topic = topic_numbers[place]
+            is_own = topic == assigned
+            value = _rate(
+                topic_counts[place], totals[topic], owns[at] if is_own else 0.0,
+                own_total if is_own else 0.0, 0.0, smoothing,
+            )  # fmt: skip
+            whole += value / n_topics
+        if whole <= 0.0:
+            continue
+        rest += weights[at] * smoothing * common[column] / whole
+        for place in range(low, high):
+            topic = topic_numbers[place]
+            is_own = topic == assigned
+            value = _rate(
+                topic_counts[place], totals[topic], owns[at] if is_own else 0.0,
+                own_total if is_own else 0.0, 0.0, smoothing,
+            )  # fmt: skip
+            scores[topic] += weights[at] * value / n_topics / whole
+    for topic in range(n_topics):
+        scores[topic] += rest / n_topics + strength * prior[topic]
+    return scores
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _rates(
+    columns: NDArray[np.int32],
+    owns: NDArray[np.int32],
+    assigned: int,
+    chosen: NDArray[np.int64],
+    topic_counts: NDArray[np.int64],
+    topic_numbers: NDArray[np.int32],
+    topic_ranges: NDArray[np.int64],
+    totals: NDArray[np.float64],
+    common: NDArray[np.float64],
+    smoothing: float,
+) -> NDArray[np.float64]:
+    """Return the probability of each word in each chosen topic, (n_words, n_chosen)."""
+    own_total = owns.sum()
+    rates = np.empty((len(columns), len(chosen)))
+    for at in range(len(columns)):
+        low, high = topic_ranges[columns[at]], topic_ranges[columns[at] + 1]
+        numbers = topic_numbers[low:high]
+        for k in range(len(chosen)):
+            topic = chosen[k]
+            place = np.searchsorted(numbers, topic)
+            is_there = place < len(numbers) and numbers[place] == topic
+            is_own = topic == assigned
+            rates[at, k] = _rate(
+                topic_counts[low + place] if is_there else 0.0, totals[topic], owns[at] if is_own else 0.0,
+                own_total if is_own else 0.0, common[columns[at]], smoothing,
+            )  # fmt: skip
+    return rates
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _estimate(
+    rates: NDArray[np.float64], weights: NDArray[np.float64], start: NDArray[np.float64], worth: float
+) -> NDArray[np.float64]:
+    """Return the shares (n_chosen,) that explain the words best, from rates (n_words, n_chosen) and the prior."""
+    n_words, n_chosen = rates.shape
+    # all alike: from the prior, a topic that only words speak for would need many steps to grow
+    share = np.full(n_chosen, 1.0 / n_chosen)
+    for _ in range(N_STEPS):
+        gained = np.zeros(n_chosen)
+        for at in range(n_words):
+            whole = 0.0
+            for k in range(n_chosen):
+                whole += share[k] * rates[at, k]
+            if whole > 0.0:
+                factor = weights[at] / whole
+                for k in range(n_chosen):
+                    gained[k] += factor * rates[at, k]
+        found = share * gained + worth * start
+        found /= max(found.sum(), 1e-300)
+        change = np.abs(found - share).sum()
+        share = found
+        if change < TOLERANCE:
+            break
+    return share
+
+
+@njit(cache=True, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
+def mix_topics(
+    data: NDArray[np.int32],
+    indices: NDArray[np.int32],
+    indptr: NDArray[np.int64],
+    assigned: NDArray[np.int32],
+    prior: NDArray[np.float32],
+    topic_counts: NDArray[np.int64],
+    topic_numbers: NDArray[np.int32],
+    topic_ranges: NDArray[np.int64],
+    totals: NDArray[np.float64],
+    common: NDArray[np.float64],
+    smoothing: float,
+    strength: float,
+) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int32], NDArray[np.float32]]:
+    """Return each document's candidates and their shares, and the topic of each word with its weight.
+
+    Parameters
+    ----------
+    data, indices, indptr : ndarray
+        Word counts of the documents (n_docs, n_words).
+    assigned : ndarray of shape (n_docs,), int32
+        Topic of each document, whose counts contain the document; -1 for none.
+    prior : ndarray of shape (n_docs, n_topics), float32
+        What the vector of each document says; rows have the sum 1.
+    topic_counts, topic_numbers, topic_ranges : ndarray
+        The topics of word w are `topic_numbers[topic_ranges[w]:topic_ranges[w + 1]]`, ascending, with its occurrences.
+    totals : ndarray of shape (n_topics,), float64
+        Occurrences of all words in each topic.
+    common : ndarray of shape (n_words,), float64
+        Probability of each word in all documents.
+    smoothing : float
+        Part of a word's probability that all topics share.
+    strength : float
+        Weight of the prior beside all words of the document.
+
+    Returns
+    -------
+    topics, shares : ndarray of shape (n_docs, n_candidates)
+        Ascending topics; shares have the sum 1.
+    word_topics, word_weights : ndarray of shape (n_entries,)
+        For each entry of the counts the topic to which most of it belongs, and how many bits it speaks for that topic:
+        that part, times the binary logarithm of how much more frequent the word is there than in all documents.
+
+    Notes
+    -----
+    Expectation-maximization for the mixture of known topics with a Dirichlet prior: each step divides a word among
+    topics by share times probability, and a topic's new share is its part of all words. A word that a document repeats
+    counts logarithmically. The document's own words are taken out of its topic's, or rare words would only repeat the
+    assignment. O(entries (topics of a word + N_STEPS N_CANDIDATES)) time on all cores; documents are independent.
+
+    References
+    ----------
+    Hofmann (1999), Probabilistic latent semantic indexing, section 3.3 (folding in); Zhai and Lafferty (2001), A study
+    of smoothing methods for language models, for the fixed part.
+    """
+    n_docs, n_topics = prior.shape
+    n_kept = min(N_CANDIDATES, n_topics)
+    topics, shares = np.zeros((n_docs, n_kept), np.int32), np.zeros((n_docs, n_kept))
+    first = indptr[0]
+    word_topics = np.zeros(indptr[n_docs] - first, np.int32)
+    word_weights = np.zeros(indptr[n_docs] - first, np.float32)
+    for doc in prange(n_docs):
+        low, high = indptr[doc], indptr[doc + 1]
+        columns, owns = indices[low:high], data[low:high]
+        weights = np.log2(1.0 + owns)
+        worth = strength * max(weights.sum(), 1.0)
+        scores = _first_step(
+            columns, weights, owns, assigned[doc], prior[doc], topic_counts, topic_numbers, topic_ranges,
+            totals, common, smoothing, worth,
+        )  # fmt: skip
+        chosen = np.sort(np.argsort(-scores)[:n_kept])
+        rates = _rates(
+            columns, owns, assigned[doc], chosen, topic_counts, topic_numbers, topic_ranges, totals, common,
+            smoothing,
+        )  # fmt: skip
+        start = prior[doc][chosen].astype(np.float64)
+        start /= max(start.sum(), 1e-300)
+        share = _estimate(rates, weights, start, worth)
+        for at in range(len(columns)):
+            parts = share * rates[at]
+            best = np.argmax(parts)
+            lift = rates[at, best] / max(common[columns[at]], 1e-300)
+            word_topics[low - first + at] = chosen[best]
+            part = parts[best] / max(parts.sum(), 1e-300)
+            word_weights[low - first + at] = part * max(np.log2(max(lift, 1e-9)), 0.0)
+        topics[doc], shares[doc] = chosen, share
+    return topics, shares, word_topics, word_weights
