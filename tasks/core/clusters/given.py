@@ -25,8 +25,7 @@ SHARPNESS = 0.03
 """Difference of similarities by which the weight of a document falls to 1/e."""
 
 NEAREST = 20
-"""Documents whose mean similarity says how similar the nearest are; half of it is taken off, as some names are near to
-everything."""
+"""Documents whose mean similarity is that of a topic's own documents before it has any."""
 
 FITTED = 50_000
 """Documents that move the vectors; of more, those with the smallest hashes, so that their order does not matter."""
@@ -46,8 +45,6 @@ class Given:
         Unit vectors of the topics.
     usual, own : ndarray of shape (k,), float32
         Similarity of the median document, and of the documents of the topic.
-    nearest : ndarray of shape (k,), float32
-        Similarity of the NEAREST documents.
     threshold : ndarray of shape (k,), float32
         Smallest similarity of a document of the topic.
     to_name : ndarray of shape (k,), float32
@@ -58,7 +55,6 @@ class Given:
     vectors: FloatArray
     usual: FloatArray
     own: FloatArray
-    nearest: FloatArray
     threshold: FloatArray
     to_name: FloatArray
 
@@ -105,7 +101,7 @@ def place(embeddings: FloatArray, given: Given) -> Placed:
     """Return the given topic of each document (n, dim), by blocks of BLOCK_ROWS."""
     topics, nearness = np.full(len(embeddings), -1, np.int32), np.zeros(len(embeddings), np.float32)
     for rows, similarity in _similarities(embeddings, given.mean, given.vectors):
-        best, own = _best(similarity, given)
+        best, own = _best(similarity)
         span = np.maximum(given.own - given.usual, 1e-6)[best]
         nearness[rows] = np.clip((own - given.usual[best]) / span, 0.0, 1.0)
         topics[rows] = np.where(own >= given.threshold[best], best, -1)
@@ -131,7 +127,7 @@ def _measured(
         mean_of_own = (weights * similarity).sum(axis=0) / np.maximum(weights.sum(axis=0), 1e-9)
         own = np.where(_is_enough(weights)[:, 0], mean_of_own, nearest)
     threshold = usual + np.float32(share) * (own - usual)
-    return Given(mean, vectors, usual, own, nearest, threshold, np.ones(len(vectors), np.float32))
+    return Given(mean, vectors, usual, own, threshold, np.ones(len(vectors), np.float32))
 
 
 def _is_enough(weights: FloatArray) -> NDArray[np.bool_]:
@@ -139,17 +135,17 @@ def _is_enough(weights: FloatArray) -> NDArray[np.bool_]:
     return np.asarray(weights.sum(axis=0)[:, None] > 1.0)
 
 
-def _best(similarity: FloatArray, given: Given) -> tuple[NDArray[np.int64], FloatArray]:
+def _best(similarity: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
     """Return the nearest topic of each row and the similarity to it, rounded: a sum's last bits decide nothing."""
-    best = np.round(similarity - given.nearest / 2, 5).argmax(axis=1)
-    return best, np.round(similarity[np.arange(len(best)), best], 5)
+    rounded = np.round(similarity, 5)
+    best = rounded.argmax(axis=1)
+    return best, rounded[np.arange(len(best)), best]
 
 
 def _weights(similarity: FloatArray, given: Given) -> FloatArray:
     """Return how much each document (n, k) moves each topic; documents below the threshold move none."""
-    best, own = _best(similarity, given)
-    shifted = similarity - given.nearest / 2
-    weights = np.exp((shifted - shifted.max(axis=1, keepdims=True)) / SHARPNESS)
+    best, own = _best(similarity)
+    weights = np.exp((similarity - similarity.max(axis=1, keepdims=True)) / SHARPNESS)
     weights *= (own >= given.threshold[best])[:, None] / weights.sum(axis=1, keepdims=True)
     return np.asarray(weights, np.float32)
 
