@@ -21,7 +21,7 @@ from topicflow.configs.fields.secrets import HIDDEN, holds_credentials, shown
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.paths import absolute_paths
-from topicflow.configs.sections.edits import with_file_beside
+from topicflow.configs.sections.shaping import with_file_beside
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 

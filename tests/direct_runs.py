@@ -16,7 +16,9 @@ TASKS = (
 """Tasks of a topic model, besides those of `duplicate_stages` and `edit_stages`."""
 
 
-def run_directly(config: TopicModelConfig | UpdateTopicsConfig, _log: object = None) -> dict[str, Any]:
+def run_directly(
+    config: TopicModelConfig | UpdateTopicsConfig, _log: object = None, _server: object = None
+) -> dict[str, Any]:
     """Return the record of a run of a topic model or of an update, whose stages are plain calls."""
     if isinstance(config, UpdateTopicsConfig):
         return tell(config)

@@ -9,9 +9,9 @@ from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.sections.deduplicate import DeduplicateSection, check_keep
 from topicflow.configs.sections.gates import GatesConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.shaping import TopicsConfig
 from topicflow.configs.sections.slices import GroupsConfig, PeriodsConfig, SharesConfig
 from topicflow.configs.sections.sweep import SweepSection
-from topicflow.configs.sections.topics import TopicsConfig
 
 
 class TopicModelConfig(TopicSections):

@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.sections.cluster import ClusterConfig, GraphCluster
 from topicflow.configs.sections.count import CountConfig
-from topicflow.configs.sections.edits import EditsConfig
 from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed
 from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.configs.sections.label import LabelConfig
@@ -18,7 +17,7 @@ from topicflow.configs.sections.names import NamesConfig
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import DiffusionReduce, MapConfig, ReduceConfig
 from topicflow.configs.sections.report import ReportConfig
-from topicflow.configs.sections.tree import TreeConfig
+from topicflow.configs.sections.shaping import EditsConfig, TreeConfig
 
 GRAPH_REDUCTIONS = ("diffusion", "none")
 """Values of reduce.method with directions, whose neighbours `cluster.method = "graph"` needs."""

@@ -11,7 +11,7 @@ import typer
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
-from topicflow.configs.sections.edits import EDITS_FILE
+from topicflow.configs.sections.shaping import EDITS_FILE
 from topicflow.flows.commands.grouped import grouped
 from topicflow.flows.commands.options import FlowOptions, print_json
 from topicflow.flows.screen.terminal import near

@@ -177,7 +177,12 @@ def _local_dask(runtime: RuntimeConfig) -> Any:  # noqa: ANN401  (distributed ha
 
     def worker(number: int) -> dict[str, Any]:
         gpu = {"CUDA_VISIBLE_DEVICES": str(number % n_gpus)} if n_gpus else {}
-        options = {"nthreads": 1, "memory_limit": 0, "env": {**shares, **gpu}, "silence_logs": logging.ERROR}
+        options = {
+            "nthreads": 1,
+            "memory_limit": 0,
+            "env": {**shares, **gpu},
+            "silence_logs": logging.CRITICAL,
+        }
         return {"cls": Nanny, "options": options}
 
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}

@@ -26,7 +26,7 @@ from topicflow.configs.sections.embed import (
     SentenceTransformersEmbed,
     StaticEmbed,
 )
-from topicflow.configs.sections.topics import TopicsConfig
+from topicflow.configs.sections.shaping import TopicsConfig
 from topicflow.tasks.core.clusters.clustering import LabelArray, number_by_size
 from topicflow.tasks.core.clusters.given import Given, Placed, fit_given, nearest_names, place
 from topicflow.tasks.encoding.embed import embed_texts

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from topicflow.configs.sections.cluster import ClusterConfig, GraphCluster, HdbscanCluster
-from topicflow.configs.sections.topics import TopicsConfig
+from topicflow.configs.sections.shaping import TopicsConfig
 from topicflow.tasks.given.topics_file import given_topics
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import library_versions

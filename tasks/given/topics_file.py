@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from topicflow.configs.sections.topics import TopicsConfig
+from topicflow.configs.sections.shaping import TopicsConfig
+from topicflow.tasks.documents.spreadsheet_csv import read_csv
 from topicflow.tasks.errors import ConfigError
 
 COLUMNS = ("name", "description")
@@ -86,11 +87,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
     import polars as pl
 
     try:
-        table = (
-            pl.read_parquet(path)
-            if path.suffix.lower() in {".parquet", ".pq"}
-            else pl.read_csv(path, infer_schema=False)
-        )
+        table = pl.read_parquet(path) if path.suffix.lower() in {".parquet", ".pq"} else read_csv(path)
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"topics.path: {path} cannot be read: {reason}") from None

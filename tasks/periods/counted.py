@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from topicflow.tasks.documents.passages import join_passages
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
-from topicflow.tasks.topics.passages import join_passages
 
 IntArray = NDArray[np.int32]
 

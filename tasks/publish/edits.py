@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from topicflow.configs.flows.topic_sections import TopicSections
-from topicflow.configs.sections.edits import EDITS_FILE, EditsConfig
+from topicflow.configs.sections.shaping import EDITS_FILE, EditsConfig
 from topicflow.tasks.edits.edits_file import Edit, with_edit
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.final import EDIT

@@ -16,6 +16,7 @@ import polars as pl
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed
 from topicflow.configs.sections.load import LoadConfig
+from topicflow.tasks.documents.passages import join_passages
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.encoding.encoders import find_encoder
 from topicflow.tasks.publish.edits import (
@@ -38,7 +39,6 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.evaluate import read_stability
 from topicflow.tasks.topics.final import final_labels, final_topics
 from topicflow.tasks.topics.named import with_topic_names
-from topicflow.tasks.topics.passages import join_passages
 
 
 def publish_run(

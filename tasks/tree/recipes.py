@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from topicflow.configs.sections.label import LabelConfig
-from topicflow.configs.sections.tree import TreeConfig
+from topicflow.configs.sections.shaping import TreeConfig
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 

@@ -17,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.reduce import DiffusionReduce
-from topicflow.configs.sections.tree import TreeConfig
+from topicflow.configs.sections.shaping import TreeConfig
 from topicflow.tasks.core.clusters.linkage import (
     Dendrogram,
     average_linkage,

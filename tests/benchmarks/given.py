@@ -26,7 +26,7 @@ from tests.benchmarks.corpora import result
 from tests.benchmarks.peer import machine
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.configs.sections.topics import TopicsConfig
+from topicflow.configs.sections.shaping import TopicsConfig
 from topicflow.tasks.core.clusters.given import fit_given, nearest_names, place
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed, text_parts

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.commands import command, run_apart, write_corpus
 from tests.fakes import Corpus
 from tests.halting import halting, started
@@ -28,6 +30,7 @@ def named(record: Any, stages: set[str] | None = None) -> set[str]:
     return {f"{s['kind']}/{s['key']}" for s in record["stages"] if stages is None or s["stage"] in stages}
 
 
+@pytest.mark.slow
 def test_a_long_run_keeps_its_artifacts(tmp_path: Path, corpus: Corpus) -> None:
     config, home = write_corpus(tmp_path, corpus), str(tmp_path / "home")
     earlier = run_apart("run", config, "--json", cwd=tmp_path, PREFECT_HOME=home)

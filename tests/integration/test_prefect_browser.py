@@ -207,6 +207,7 @@ def submit(browser: Any) -> Any:
     raise AssertionError("the button stays covered")
 
 
+@pytest.mark.slow
 def test_a_person_changes_a_value_runs_and_reads(
     browser: Any, prefect_server: PrefectServer, prefilled: Any, worker: None, tmp_path: Path
 ) -> None:

@@ -194,6 +194,7 @@ def processes_with(variable: str, path: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_without_a_server_one_is_started_serves_and_ends_too(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -92,7 +92,7 @@ def test_runs_with_periods_and_groups(topicflow: Command, tmp_path: Path, corpus
 
 def see_shares(documents: pl.DataFrame) -> None:
     """Look at the columns of shares."""
-    assert documents.columns[7:10] == ["topic_shares", "topic_words", "text"]
+    assert documents.columns[8:11] == ["topic_shares", "topic_words", "text"]
     sums = documents["topic_shares"].list.eval(pl.element().struct.field("share").sum()).list.first()
     assert (sums - 1).abs().max() < 1e-5
     first = documents["topic_shares"].list.first().struct.field("topic")

@@ -93,7 +93,7 @@ def test_without_a_server_a_run_that_a_gate_holds_back_also_starts_one(
     for bound in (3, 3, 2):  # the second is asked with the figures of the first before it
         assert topicflow("run", config, "--set", f"gates.max_topics={bound}").code == 0
     monkeypatch.setattr(start, "server_is_configured", lambda: False)
-    monkeypatch.setattr(start, "start_flow", lambda config, _log: started.append(config) or {})
+    monkeypatch.setattr(start, "start_flow", lambda config, *_: started.append(config) or {})
     passes, fails = (load_config(config, [f"gates.max_topics={bound}"]) for bound in (3, 2))
     assert start.start_topic_model(passes)["published"]
     assert start.start_topic_model(fails) == {}

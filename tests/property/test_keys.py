@@ -52,13 +52,14 @@ from topicflow.configs.sections.reduce import (
 )
 from topicflow.configs.sections.report import ReportConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.shaping import TopicsConfig, TreeConfig
 from topicflow.configs.sections.slices import GroupsConfig, PeriodsConfig, SharesConfig
-from topicflow.configs.sections.tree import TreeConfig
 from topicflow.flows.planning.plan import chain_recipes
 from topicflow.flows.planning.stages import STAGES
 from topicflow.tasks.documents import recipes as documents_recipes
 from topicflow.tasks.duplicates import recipes as duplicates
 from topicflow.tasks.encoding import recipes as encoding_recipes
+from topicflow.tasks.given import recipes as given_recipes
 from topicflow.tasks.naming import recipes as naming_recipes
 from topicflow.tasks.periods import recipes as periods_recipes
 from topicflow.tasks.report import recipes as report_recipes
@@ -96,6 +97,7 @@ SECTIONS: dict[str, list[BaseModel]] = {
     "count": [CountConfig()],
     "label": [LabelConfig(), LabelConfig(representation="mmr")],
     "names": [NamesConfig(url="http://localhost/v1", model="m")],
+    "topics": [TopicsConfig(names=("a", "b"))],
     "tree": [TreeConfig()],
     "evaluate": [EvaluateConfig()],
     "periods": [PeriodsConfig()],
@@ -118,6 +120,7 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "count": lambda c: topics.count(c, "texts"),
     "label": lambda c: topics.label(c, "d", "e", "l", "c", "encoder"),
     "names": lambda c: naming_recipes.name(c, "t"),
+    "topics": lambda c: given_recipes.given(c, {"labels": "l"}, "encoder", 10),
     "tree": lambda c: tree_recipes.tree(c, LabelConfig(), {"topics": "t"}),
     "evaluate": lambda c: topics.evaluate(c, {"topics": "t"}, CountConfig(), 1),
     "periods": lambda c: periods_recipes.periods(c, LabelConfig(), {"labels": "l"}),
@@ -204,7 +207,7 @@ CASES = [
     for stage, configs in SECTIONS.items()
     for config in configs
     for field, changed in perturbed(config)
-    if not (stage in {"load", "embed", "index"} and field in BY_CONTENT)
+    if not (stage in {"load", "embed", "index", "topics"} and field in BY_CONTENT)
     if not (isinstance(config, ApiEmbed) and field in HOW_ASKED)
     if not (isinstance(config, NamesConfig) and field in HOW_NAMES_ARE_ASKED)
     if not (stage in {"similar_vectors", "similar_texts"} and field in CHOSEN_BY)

@@ -18,6 +18,7 @@ from topicflow.configs.sections.embed import PrecomputedEmbed
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.tasks.documents.passages import join_passages
 from topicflow.tasks.errors import ArtifactError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.publish.topic_folder import publish_run
@@ -27,7 +28,6 @@ from topicflow.tasks.runs.resolve import published_metrics, resolve
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.topics.label import Clustered, label
-from topicflow.tasks.topics.passages import join_passages
 
 
 def test_passages_are_joined_by_hand() -> None:

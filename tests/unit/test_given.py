@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes import save
 from topicflow.configs.sections.cluster import GraphCluster, KMeansCluster
-from topicflow.configs.sections.topics import TopicsConfig
+from topicflow.configs.sections.shaping import TopicsConfig
 from topicflow.tasks.core.clusters import given as core
 from topicflow.tasks.core.clusters.given import fit_given, nearest_names, place
 from topicflow.tasks.errors import ConfigError

@@ -19,7 +19,7 @@ from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.embed import PrecomputedEmbed
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.neighbors import NeighborsConfig
-from topicflow.configs.sections.tree import TreeConfig
+from topicflow.configs.sections.shaping import TreeConfig
 from topicflow.flows.commands.topics import app
 from topicflow.flows.planning.plan import plan_topic_model
 from topicflow.flows.running import duplicate_stages

@@ -1,7 +1,8 @@
-"""Section `topics`: topics that are given beforehand, by name."""
+"""Sections `topics`, `edits` and `tree`: topics that are given, changed by hand, and put into groups."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -39,3 +40,41 @@ class TopicsConfig(Section):
         if repeated := sorted({name for name in self.names if self.names.count(name) > 1}):
             raise ValueError(f"names: {repeated[0]!r} is there twice; topics need different names")
         return self
+
+
+EDITS_FILE = "topics_edits.toml"
+"""Name of the file beside a config that is read if the section names none."""
+
+
+class EditsConfig(Section):
+    """Topics that a person merged, renamed, deleted, split or pinned, and documents that a person moved."""
+
+    path: Annotated[str | None, IsPath()] = Field(
+        default=None,
+        min_length=1,
+        description="File of the edits, which `topicflow edit` writes. If not set: topics_edits.toml beside the "
+        "config, if there is one.",
+    )
+
+
+def with_file_beside(config: EditsConfig, folder: Path) -> EditsConfig:
+    """Return the section with the file beside a config in `folder`, if the section names none and the file exists."""
+    beside = folder.absolute() / EDITS_FILE
+    return config if config.path is not None or not beside.is_file() else EditsConfig(path=str(beside))
+
+
+class TreeConfig(Section):
+    """A tree of topics: topics are its leaves, and groups of similar topics are the layers above them."""
+
+    about: int | None = Field(
+        default=None,
+        ge=2,
+        le=100_000,
+        description="One layer has about this many groups, at most a quarter more or fewer; the metrics name it. "
+        "If not set, every layer is chosen from the data.",
+    )
+    hierarchical_topics: bool = Field(
+        default=False,
+        description="Also write hierarchical_topics.parquet: every merge of two groups, in the shape of BERTopic's "
+        "hierarchical_topics.",
+    )
