@@ -25,6 +25,9 @@ from topicflow.configs.sections.shaping import with_file_beside
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
+MAX_SHOWN = 3
+"""Keys of other sections with the name of an unknown key that an error lists; a name in more of them says little."""
+
 _TYPE_TAGS = {"str", "tuple[str, ...]", "function-after", "number", "auto"}
 """Names that pydantic puts into an error's location for the types of a union; no config key has these names."""
 
@@ -73,14 +76,22 @@ def read_values(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        msg = f"{path}: no such config file" if isinstance(error, FileNotFoundError) else f"{path}: {reason}"
+        is_lost = isinstance(error, FileNotFoundError)
+        msg = f"{path}: no such config file" if is_lost else f"{path}: {reason}{_no_config(path)}"
         raise ValueError(msg) from None
     except UnicodeDecodeError as error:
-        msg = f"{path}: not UTF-8 text ({error.reason} at byte {error.start})"
+        msg = f"{path}: not UTF-8 text ({error.reason} at byte {error.start}){_no_config(path)}"
         raise ValueError(msg) from None
     except tomllib.TOMLDecodeError as error:
-        msg = f"{path}: not valid TOML: {error}"
+        msg = f"{path}: not valid TOML: {error}{_no_config(path)}"
         raise ValueError(msg) from None
+
+
+def _no_config(path: Path) -> str:
+    """Return what to do with a file, or a folder, that is not named as a config."""
+    if path.suffix.lower() == ".toml":
+        return ""
+    return f"; if it holds documents, `topicflow init {path}` writes a config for them"
 
 
 def parse_config(values: Mapping[str, Any], model: type[ConfigT], source: str) -> ConfigT:
@@ -201,6 +212,9 @@ def _hint(section: list[str], name: str, known: list[str], model: type[BaseModel
     if methods := _methods_with(section, model):
         named = " or ".join(f'{section[0]}.method = "{method}"' for method in methods)
         return f" for this method; it needs {named}"
+    elsewhere = dict.fromkeys(key for key, *_ in explain(model) if key.rpartition(".")[2] == name)
+    if 0 < len(elsewhere) <= MAX_SHOWN:
+        return f"; did you mean {' or '.join(elsewhere)}?"
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(known)}"
 

@@ -35,6 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
 app.add_typer(topics.app)
@@ -49,6 +50,16 @@ app.add_typer(search.app)
 app.add_typer(tuning.app)
 app.add_typer(store.app, name="store")
 app.add_typer(config.app, name="config")
+
+
+@app.command("help")
+def show_help(
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[COMMAND]", help="The command; all commands if none.")
+    ] = None,
+) -> None:
+    """Show this help, or that of a command."""
+    app([*(command or ()), "--help"], prog_name="topicflow")
 
 
 def main() -> None:

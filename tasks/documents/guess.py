@@ -58,6 +58,10 @@ _SHOWN = {
     "signatures": "signatures",
 }
 
+FEW_ROWS = 30
+FEW = "; topics need dozens of documents, expect none"
+"""What is said of a file with fewer rows."""
+
 _FEWEST_LINES = 5
 """Minimum number of lines of a text file that is read line by line."""
 
@@ -171,7 +175,7 @@ def _guess(path: str, keys: dict[str, Any]) -> Guess:
     clean, clean_reasons = _cleaning(whole)
     keys = {**keys, **opened.keys, **({"clean": clean} if clean else {})}
     reasons = (
-        f"rows: {whole.n_rows:,}, {opened.n_columns:,} columns",
+        f"rows: {whole.n_rows:,}, {opened.n_columns:,} columns{FEW if whole.n_rows < FEW_ROWS else ''}",
         *_reading_reasons(keys, whole.notes),
         text_reason,
         *whole.empty_reasons,

@@ -39,6 +39,8 @@ def overridden(*overrides: str, **sections: Any) -> dict[str, Any]:
     ("sections", "line"),
     [
         ({"clutser": {}}, "unknown key 'clutser'; did you mean 'cluster'?"),
+        ({"min_cluster_size": 5}, "unknown key 'min_cluster_size'; did you mean cluster.min_cluster_size?"),
+        ({"cluster": {"ngram_range": [1, 2]}}, "unknown key 'cluster.ngram_range'; did you mean count.ngram_range?"),
         (
             {"neighbors": {"k": 3}},
             "unknown key 'neighbors.k'; known here: n_neighbors, method, fit_limit",
@@ -430,3 +432,15 @@ def test_sections_keep_their_names_of_0_1_0() -> None:
             TuneEmbeddingsConfig,
             "c.toml",
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("data.csv", b"text\na cat"), ("data.parquet", b"PAR1\xff\xfe"), ("texts", None)]
+)
+def test_documents_in_place_of_a_config_say_what_to_do(
+    tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    path = tmp_path / name
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"; if it holds documents, `topicflow init {path}` writes a config"):
+        load_config(path)

@@ -227,3 +227,13 @@ def test_hostile_file_names_render_as_toml(tmp_path: Path) -> None:
     path = tmp_path / 'a "b"\n[c] #.parquet'
     pl.DataFrame({'te"xt.\n': [prose(i) for i in range(20)]}).write_parquet(path)
     assert guessed(path).name == "a-b-c"
+
+
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [(3, "rows: 3, 1 columns; topics need dozens of documents, expect none"), (30, "rows: 30, 1 columns")],
+)
+def test_a_few_rows_are_not_promised_to_make_topics(tmp_path: Path, n: int, said: str) -> None:
+    path = tmp_path / "a.csv"
+    pl.DataFrame({"text": [f"the battery of phone {i} lasts long" for i in range(n)]}).write_csv(path)
+    assert guess_config(path).reasons[0] == said
