@@ -77,8 +77,7 @@ def without_labels(work: Path, corpus: str, vary: Sequence[str]) -> dict[str, An
     config.write_text(lines.replace('"primary_cat"', json.dumps(known.label_column)), encoding="utf-8")
     words = [word for each in vary for word in ("--vary", each)]
     timed(work, "sweep", config, *words, "--set", "sweep.finalists=1")
-    (found,) = (work / "sweep" / "runs" / "arxiv-sweep").glob("*/sweep.parquet")
-    table = pl.read_parquet(found)
+    table = pl.read_parquet(work / "sweep" / "runs" / "arxiv-sweep" / "latest" / "sweep.parquet")
     row: dict[str, Any] = {"settings": table.height, "best_nmi": round(float(table["nmi"].max()), 3)}  # type: ignore[arg-type]
     fits = eligible(table)
     for name, left_out in (("score", ["nmi"]), ("without_detail", ["nmi", "detail"])):
