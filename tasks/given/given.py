@@ -28,7 +28,7 @@ from topicflow.configs.sections.embed import (
 )
 from topicflow.configs.sections.shaping import TopicsConfig
 from topicflow.tasks.core.clusters.clustering import LabelArray, number_by_size
-from topicflow.tasks.core.clusters.given import Given, Placed, fit_given, nearest_names, place
+from topicflow.tasks.core.clusters.given import Given, Placed, directions, fit_given, nearest_names, place
 from topicflow.tasks.encoding.embed import embed_texts
 from topicflow.tasks.encoding.encoders import find_encoder
 from topicflow.tasks.errors import ConfigError
@@ -115,8 +115,7 @@ def topic_vectors(
     vectors = embed_texts(store, pl.Series(texts, dtype=pl.String), encoding, context.runtime)
     starts = np.cumsum([0, *(len(topic.texts) for topic in topics)])[:-1]
     sums = np.add.reduceat(vectors, starts, axis=0)
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    return np.asarray(sums / np.maximum(lengths, 1e-12), np.float32)
+    return directions(sums)
 
 
 def smallest(config: ClusterConfig, of_clusters: dict[str, Any]) -> int:

@@ -6,7 +6,6 @@ The stages and the plan call the same functions. This module imports no numeric 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.slices import GroupsConfig, PeriodsConfig
@@ -22,26 +21,12 @@ WEIGHTING = ("spread", "exclusivity", "reduce_frequent_words", "bm25_weighting")
 
 def periods(config: PeriodsConfig, weighting: LabelConfig, inputs: Mapping[str, str]) -> Recipe:
     """Return the recipe of the topics over time; `inputs` are the documents, their labels and their word counts."""
-    return Recipe(
-        stage="periods",
-        kind="periods",
-        version=VERSIONS["periods"],
-        config=fields_of(config) | _weighting(weighting),
-        inputs=dict(inputs),
-        identity=library_versions("numpy", "scipy"),
-    )
+    return _sliced("periods", config, weighting, inputs)
 
 
 def groups(config: GroupsConfig, weighting: LabelConfig, inputs: Mapping[str, str]) -> Recipe:
     """Return the recipe of the topics by group; `inputs` are as for the periods."""
-    return Recipe(
-        stage="groups",
-        kind="groups",
-        version=VERSIONS["groups"],
-        config=fields_of(config) | _weighting(weighting),
-        inputs=dict(inputs),
-        identity=library_versions("numpy", "scipy"),
-    )
+    return _sliced("groups", config, weighting, inputs)
 
 
 def chosen(
@@ -59,5 +44,14 @@ def chosen(
     return found
 
 
-def _weighting(config: LabelConfig) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in WEIGHTING}
+def _sliced(
+    stage: str, config: PeriodsConfig | GroupsConfig, weighting: LabelConfig, inputs: Mapping[str, str]
+) -> Recipe:
+    return Recipe(
+        stage=stage,
+        kind=stage,
+        version=VERSIONS[stage],
+        config=fields_of(config) | {name: getattr(weighting, name) for name in WEIGHTING},
+        inputs=dict(inputs),
+        identity=library_versions("numpy", "scipy"),
+    )

@@ -86,13 +86,15 @@ def fit_given(embeddings: FloatArray, names: FloatArray, share: float) -> Given:
     """
     rows = np.asarray(embeddings[_fitted_rows(embeddings)], np.float32)
     mean = rows.mean(axis=0)
-    points, start = _directions(rows - mean), _directions(names - mean)
-    given = _measured(points @ start.T, start, mean, None, share)
+    points, start = directions(rows - mean), directions(names - mean)
+    similarity = points @ start.T
+    given = _measured(similarity, start, mean, None, share)
     for _ in range(N_ROUNDS):
-        weights = _weights(points @ given.vectors.T, given)
-        moved = np.where(_is_enough(weights), _directions(weights.T @ points), start)
-        vectors = _directions(np.asarray(OWN * start + (1 - OWN) * moved, np.float32))
-        given = _measured(points @ vectors.T, vectors, mean, weights, share)
+        weights = _weights(similarity, given)
+        moved = np.where(_is_enough(weights), directions(weights.T @ points), start)
+        vectors = directions(np.asarray(OWN * start + (1 - OWN) * moved, np.float32))
+        similarity = points @ vectors.T
+        given = _measured(similarity, vectors, mean, weights, share)
         given = replace(given, to_name=(start * moved).sum(axis=1))
     return given
 
@@ -120,12 +122,14 @@ def _measured(
     similarity: FloatArray, vectors: FloatArray, mean: FloatArray, weights: FloatArray | None, share: float
 ) -> Given:
     """Return the topics with these vectors; without enough documents of its own a topic takes the nearest for them."""
-    n = min(NEAREST, max(1, len(similarity) // 10))
-    nearest = np.partition(similarity, len(similarity) - n, axis=0)[-n:].mean(axis=0)
-    usual, own = np.median(similarity, axis=0), nearest
+    usual, own = np.median(similarity, axis=0), np.zeros(len(vectors), np.float32)
+    lack = np.ones(len(vectors), bool)
     if weights is not None:
-        mean_of_own = (weights * similarity).sum(axis=0) / np.maximum(weights.sum(axis=0), 1e-9)
-        own = np.where(_is_enough(weights)[:, 0], mean_of_own, nearest)
+        own = (weights * similarity).sum(axis=0) / np.maximum(weights.sum(axis=0), 1e-9)
+        lack = ~_is_enough(weights)[:, 0]
+    if lack.any():
+        n = min(NEAREST, max(1, len(similarity) // 10))
+        own[lack] = np.partition(similarity[:, lack], len(similarity) - n, axis=0)[-n:].mean(axis=0)
     threshold = usual + np.float32(share) * (own - usual)
     return Given(mean, vectors, usual, own, threshold, np.ones(len(vectors), np.float32))
 
@@ -155,10 +159,10 @@ def _similarities(
 ) -> Iterator[tuple[slice, FloatArray]]:
     for start in range(0, len(embeddings), BLOCK_ROWS):
         rows = slice(start, min(start + BLOCK_ROWS, len(embeddings)))
-        yield rows, _directions(np.asarray(embeddings[rows], np.float32) - mean) @ vectors.T
+        yield rows, directions(np.asarray(embeddings[rows], np.float32) - mean) @ vectors.T
 
 
-def _directions(vectors: FloatArray) -> FloatArray:
+def directions(vectors: FloatArray) -> FloatArray:
     """Return vectors of length one; zeros stay."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)

@@ -45,7 +45,7 @@ def _first_step(
     """Return the weight of every topic (n_topics,) after one step from equal shares, with that of the prior."""
     own_total = owns.sum()
     n_topics = len(prior)
-    scores = np.zeros(n_topics)
+    scores, values = np.zeros(n_topics), np.empty(n_topics)
     rest = 0.0
     for at in range(len(columns)):
         column = columns[at]
@@ -58,18 +58,14 @@ def _first_step(
                 topic_counts[place], totals[topic], owns[at] if is_own else 0.0,
                 own_total if is_own else 0.0, 0.0, smoothing,
             )  # fmt: skip
+            values[topic] = value
             whole += value / n_topics
         if whole <= 0.0:
             continue
         rest += weights[at] * smoothing * common[column] / whole
         for place in range(low, high):
             topic = topic_numbers[place]
-            is_own = topic == assigned
-            value = _rate(
-                topic_counts[place], totals[topic], owns[at] if is_own else 0.0,
-                own_total if is_own else 0.0, 0.0, smoothing,
-            )  # fmt: skip
-            scores[topic] += weights[at] * value / n_topics / whole
+            scores[topic] += weights[at] * values[topic] / n_topics / whole
     for topic in range(n_topics):
         scores[topic] += rest / n_topics + strength * prior[topic]
     return scores
