@@ -27,6 +27,8 @@ def given_remarks(record: Mapping[str, Any], figures: Mapping[str, float | int])
     if not (rows := record.get("given_topics")):
         return []
     said = [f"{figures['given_share']:.0%} of the documents are in the {len(rows):,} given topics."]
+    if "given_as_nearest" in figures:
+        said[0] += f" Of these, {figures['given_as_nearest']:.0%} have the nearest name, too."
     if empty := [row["name"] for row in rows if not row["size"]]:
         said.append(
             f"{len(empty):,} given {'topic has' if len(empty) == 1 else 'topics have'} no documents: {_named(empty)}."

@@ -20,18 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
 
-from tests.benchmarks.corpora import Corpus, result
+from tests.benchmarks.corpora import Corpus, distinct_vectors
 from tests.benchmarks.labellings import Labels, Vectors
 from tests.benchmarks.peer import machine
 from topicflow.configs.sections.cluster import GraphCluster
-from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import DiffusionReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.clusters.clustering import Clustering
-from topicflow.tasks.documents.load import load
-from topicflow.tasks.encoding.embed import embed
-from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactStore
 from topicflow.tasks.topics.cluster import cluster_points, sized_clusters
 from topicflow.tasks.topics.density_fits import density_fit
@@ -115,14 +111,11 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, required=True)
     args = parser.parse_args()
     store, rows = ArtifactStore(args.store), []
-    context = Context(store, 0, RuntimeConfig())
     for name in args.corpora:
-        documents = result(load.fn(context, CORPORA[name].load_config(args.scratch)))
-        encoded = result(embed.fn(context, documents, SentenceTransformersEmbed(precision="int8")))
-        vectors, classes = np.asarray(store.array(encoded, "embeddings")), read_classes(store, documents)
+        documents, vectors, firsts = distinct_vectors(CORPORA[name], store, args.scratch)
+        classes = read_classes(store, documents)
         assert classes is not None
-        firsts = np.sort(np.unique(vectors, axis=0, return_index=True)[1])  # copies are one point
-        rows.append({"corpus": name, **measure(np.ascontiguousarray(vectors[firsts]), classes[firsts])})
+        rows.append({"corpus": name, **measure(vectors, classes[firsts])})
     print(json.dumps({"benchmark": "auto_size", **machine(), "rows": rows}, indent=2))
 
 

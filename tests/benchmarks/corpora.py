@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.load import LoadConfig
@@ -75,6 +76,18 @@ def embedded(name: str, store: ArtifactStore, scratch: Path) -> tuple[ArtifactRe
     return documents, result(
         embed.fn(Context(store, runtime=runtime), documents, SentenceTransformersEmbed())
     )
+
+
+def distinct_vectors(
+    corpus: Corpus, store: ArtifactStore, scratch: Path
+) -> tuple[ArtifactRef, NDArray[np.float32], NDArray[np.int64]]:
+    """Return documents, vectors in 8-bit integers with copies as one, and the row of each vector."""
+    context = Context(store, 0, RuntimeConfig())
+    documents = result(load.fn(context, corpus.load_config(scratch)))
+    encoded = result(embed.fn(context, documents, SentenceTransformersEmbed(precision="int8")))
+    vectors = np.asarray(store.array(encoded, "embeddings"))
+    firsts = np.sort(np.unique(vectors, axis=0, return_index=True)[1])
+    return documents, np.ascontiguousarray(vectors[firsts]), firsts
 
 
 def reddit_titles(scratch: Path, n_rows: int) -> Path:

@@ -34,7 +34,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from tests.benchmarks.auto_size import CORPORA as LABELLED
-from tests.benchmarks.corpora import Corpus, result
+from tests.benchmarks.corpora import Corpus, distinct_vectors, result
 from tests.benchmarks.labellings import Labels, Vectors, default_labels, stage_labels
 from tests.benchmarks.peer import machine
 from topicflow.configs.sections.cluster import GraphCluster
@@ -45,8 +45,7 @@ from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.reduce import DiffusionReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.clusters.clustering import number_by_size
-from topicflow.tasks.documents.load import load
-from topicflow.tasks.encoding.embed import embed, text_parts
+from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactStore
@@ -280,20 +279,17 @@ def means(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def read(corpus: Corpus, store: ArtifactStore, scratch: Path) -> Given:
     """Return what the methods get of a corpus; equal texts once."""
-    context = Context(store, 0, RuntimeConfig())
-    documents = result(load.fn(context, corpus.load_config(scratch)))
-    encoded = result(embed.fn(context, documents, SentenceTransformersEmbed(precision="int8")))
-    counted = result(count.fn(context, documents, CountConfig()))
-    vectors, classes = np.asarray(store.array(encoded, "embeddings")), read_classes(store, documents)
+    documents, vectors, firsts = distinct_vectors(corpus, store, scratch)
+    counted = result(count.fn(Context(store, 0, RuntimeConfig()), documents, CountConfig()))
+    classes = read_classes(store, documents)
     assert classes is not None
-    firsts = np.sort(np.unique(vectors, axis=0, return_index=True)[1])
     texts = [text for part in text_parts(store, documents) for text in part]
     counts, words = read_counts(store, counted)
     counts = counts[firsts]
     left = np.flatnonzero(counts.getnnz(axis=0))
     return Given(
         [texts[row] for row in firsts],
-        np.ascontiguousarray(vectors[firsts]),
+        vectors,
         classes[firsts],
         counts[:, left],
         [words[column] for column in left],

@@ -34,19 +34,15 @@ from scipy.cluster.hierarchy import linkage
 from sklearn.metrics import normalized_mutual_info_score
 
 from tests.benchmarks.auto_size import CORPORA
-from tests.benchmarks.corpora import DATA, result
+from tests.benchmarks.corpora import DATA, distinct_vectors
 from tests.benchmarks.peer import machine
 from topicflow.configs.sections.cluster import GraphCluster
-from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import DiffusionReduce, ParallelUmapReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.clusters.clustering import kmeans_clusters
 from topicflow.tasks.core.clusters.hierarchy import merges_of
 from topicflow.tasks.core.clusters.linkage import Dendrogram, average_linkage, layer_counts, topic_means
-from topicflow.tasks.documents.load import load
-from topicflow.tasks.encoding.embed import embed
-from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactStore
 from topicflow.tasks.topics.cluster import sized_clusters
 from topicflow.tasks.topics.density_fits import density_fit
@@ -200,22 +196,17 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, required=True)
     args = parser.parse_args()
     store, rows = ArtifactStore(args.store), []
-    context = Context(store, 0, RuntimeConfig())
     for name in args.corpora:
-        documents = result(load.fn(context, CORPORA[name].load_config(args.scratch)))
-        encoded = result(embed.fn(context, documents, SentenceTransformersEmbed(precision="int8")))
-        vectors = np.asarray(store.array(encoded, "embeddings"))
+        documents, vectors, firsts = distinct_vectors(CORPORA[name], store, args.scratch)
         fine = (
             store.table(documents, "documents")
             .select(pl.col("label").cast(pl.String))
             .collect()["label"]
             .to_list()
         )
-        firsts = np.sort(np.unique(vectors, axis=0, return_index=True)[1])  # copies are one point
-        vectors = np.ascontiguousarray(vectors[firsts])
         both = (coarse_labels(name, fine), fine)
         classes = tuple(np.unique(np.array(each)[firsts], return_inverse=True)[1] for each in both)
-        graph = find_neighbors(vectors, NeighborsConfig(), 0, context.runtime)
+        graph = find_neighbors(vectors, NeighborsConfig(), 0, RuntimeConfig())
         rows += [
             {"corpus": name, **measure(vectors, graph, (classes[0], classes[1]), method)}
             for method in METHODS

@@ -117,8 +117,9 @@ def test_figures_by_hand(store: ArtifactStore) -> None:
 def test_remarks_by_hand() -> None:
     rows = [{"name": "a", "size": 5}, {"name": "b", "size": 0}]
     assert given_remarks({}, {}) == []
-    assert given_remarks({"given_topics": rows}, {"given_share": 0.25}) == [
-        "25% of the documents are in the 2 given topics.", "1 given topic has no documents: 'b'."
+    assert given_remarks({"given_topics": rows}, {"given_share": 0.25, "given_as_nearest": 0.8}) == [
+        "25% of the documents are in the 2 given topics. Of these, 80% have the nearest name, too.",
+        "1 given topic has no documents: 'b'.",
     ]  # fmt: skip
 
 
