@@ -58,11 +58,15 @@ def embeddings_of(record: RunRecord) -> NDArray[np.float32]:
 
 def present(store: ArtifactStore, record: RunRecord, stage: str, name: str) -> NDArray[Any]:
     """Return an array of a stage of a run; raise ArtifactError, one line, if it was deleted."""
-    ref = stage_of(record, stage)
+    return store.array(_there(store, record, stage_of(record, stage)), name)
+
+
+def _there(store: ArtifactStore, record: RunRecord, ref: ArtifactRef) -> ArtifactRef:
+    """Return an artifact of a run; raise ArtifactError, one line, if it was deleted."""
     if (state := store.state(ref.kind, ref.key)) != "hit":
         msg = f"{called(record)}: {ref.kind}/{ref.key} is {state} in {store.name}; run its config again to make it"
         raise ArtifactError(msg)
-    return store.array(ref, name)
+    return ref
 
 
 def fit_of(store: ArtifactStore, record: RunRecord) -> tuple[Fit, NDArray[np.int32] | None]:
@@ -74,12 +78,7 @@ def fit_of(store: ArtifactStore, record: RunRecord) -> tuple[Fit, NDArray[np.int
         "embeddings": "embed", "neighbors": "neighbors", "labels": final_labels(names), "layout": "map",
         "counts": "count", "topics": final_topics(names),
     }  # fmt: skip
-    for stage in keys.values():
-        ref = stage_of(record, stage)
-        if (found := store.state(ref.kind, ref.key)) != "hit":
-            msg = f"{called(record)}: {ref.kind}/{ref.key} is {found} in {store.name}; run its config again to make it"
-            raise ArtifactError(msg)
-    own = {name: stage_of(record, stage).key for name, stage in keys.items()}
+    own = {name: _there(store, record, stage_of(record, stage)).key for name, stage in keys.items()}
     return Fit(
         own["embeddings"], own["neighbors"], own["labels"], own["layout"], own["counts"], own["topics"],
         cells="", settings="",
@@ -96,10 +95,7 @@ def times_of(record: RunRecord) -> pl.DataFrame | None:
         refs = [stage_of(record, "keep" if "keep" in stages else "load")]
     tables = []
     for ref in refs:
-        if (found := store.state(ref.kind, ref.key)) != "hit":
-            msg = f"{called(record)}: {ref.kind}/{ref.key} is {found} in {store.name}; run its config again to make it"
-            raise ArtifactError(msg)
-        table = store.table(ref, "documents")
+        table = store.table(_there(store, record, ref), "documents")
         names = table.collect_schema().names()
         if "timestamp" in names:
             whole = "parent" if "parent" in names else "doc_id"
