@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import ConfigDict, Field
 
 from topicflow.configs.flows.base import FlowConfig, RunName
-from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed
+from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed, for_task
 from topicflow.configs.sections.index import IndexConfig
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
@@ -18,6 +20,8 @@ class BuildIndexConfig(FlowConfig):
 
     name: RunName = "search"
     load: LoadConfig
-    embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)
+    embed: Annotated[EmbedConfig, for_task("document")] = Field(
+        default_factory=lambda: SentenceTransformersEmbed(task="document")
+    )
     index: IndexConfig = Field(default_factory=IndexConfig)
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import ConfigDict, Field, model_validator
 
 from topicflow.configs.flows.base import FlowConfig, RunName
 from topicflow.configs.sections.deduplicate import DeduplicateSection, EmbeddingDeduplicate, check_keep
-from topicflow.configs.sections.embed import EmbedConfig, PrecomputedEmbed, SentenceTransformersEmbed
+from topicflow.configs.sections.embed import (
+    EmbedConfig,
+    PrecomputedEmbed,
+    SentenceTransformersEmbed,
+    for_task,
+)
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 
@@ -24,7 +31,9 @@ class DeduplicateConfig(FlowConfig):
         "documents that are in the training set, new documents that are known already). Duplicates inside the other "
         "corpus are not searched.",
     )
-    embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)
+    embed: Annotated[EmbedConfig, for_task("clustering")] = Field(
+        default_factory=lambda: SentenceTransformersEmbed(task="clustering")
+    )
     deduplicate: DeduplicateSection = Field(default_factory=EmbeddingDeduplicate)
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.sections.cluster import ClusterConfig, GraphCluster
 from topicflow.configs.sections.count import CountConfig
-from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed
+from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed, for_task
 from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.load import LoadConfig
@@ -27,7 +27,9 @@ class TopicSections(FlowConfig):
     """All sections from loading documents to the report of their topics."""
 
     load: LoadConfig
-    embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)
+    embed: Annotated[EmbedConfig, for_task("clustering")] = Field(
+        default_factory=lambda: SentenceTransformersEmbed(task="clustering")
+    )
     neighbors: NeighborsConfig = Field(default_factory=NeighborsConfig)
     reduce: ReduceConfig = Field(default_factory=DiffusionReduce)
     map: MapConfig = Field(default_factory=MapConfig)

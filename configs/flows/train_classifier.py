@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import ConfigDict, Field, model_validator
 
 from topicflow.configs.flows.base import FlowConfig, RunName
@@ -12,7 +14,7 @@ from topicflow.configs.sections.classify import (
     PredictConfig,
     SetFitConfig,
 )
-from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed
+from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed, for_task
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 
@@ -24,7 +26,9 @@ class TrainClassifierConfig(FlowConfig):
 
     name: RunName = "classes"
     load: LoadConfig
-    embed: EmbedConfig = Field(default_factory=SentenceTransformersEmbed)
+    embed: Annotated[EmbedConfig, for_task("classification")] = Field(
+        default_factory=lambda: SentenceTransformersEmbed(task="classification")
+    )
     labels: LabelsConfig = Field(default_factory=LabelsConfig)
     head: HeadConfig = Field(default_factory=HeadConfig)
     setfit: SetFitConfig = Field(default_factory=SetFitConfig)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from topicflow.configs.flows.base import FlowConfig, RunName
-from topicflow.configs.sections.embed import SentenceTransformersEmbed, TextEmbedConfig
+from topicflow.configs.sections.embed import SentenceTransformersEmbed, TextEmbedConfig, for_task
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.tuning import (
@@ -28,7 +30,9 @@ class TuneEmbeddingsConfig(FlowConfig):
     load: LoadConfig
     examples: ExamplesConfig = Field(default_factory=ClassExamples)
     split: SplitExamples = Field(default_factory=SplitExamples)
-    embed: TextEmbedConfig = Field(default_factory=SentenceTransformersEmbed)
+    embed: Annotated[TextEmbedConfig, for_task("clustering")] = Field(
+        default_factory=lambda: SentenceTransformersEmbed(task="clustering")
+    )
     tune: TuneConfig = Field(default_factory=AdapterTune)
     measure: MeasureConfig = Field(
         default_factory=MeasureConfig,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, Tag, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, Tag, model_validator
 
 from topicflow.configs.fields.base import AnyOf, IsPath, Section, method_or
 from topicflow.configs.fields.server import HOW_A_SERVER_IS_ASKED, ServerSection
+
+Task = Literal["clustering", "classification", "document", "query", "none"]
 
 
 class SentenceTransformersEmbed(Section):
@@ -24,9 +26,22 @@ class SentenceTransformersEmbed(Section):
         "paraphrase-multilingual-mpnet-base-v2), a local folder, or a name on the Hugging Face hub.",
     )
     revision: str | None = Field(default=None, description="Revision on the hub: a commit, tag or branch.")
+    task: Task | None = Field(
+        default=None,
+        description="What the vectors are for: the model's own prompt of that name is put before each document. If "
+        "not set: clustering for topics, duplicates and tuning, classification for classifiers, document for indexes. "
+        "A model without such a prompt uses its prompt for documents; none uses no prompt.",
+    )
     prompt: str | None = Field(
         default=None,
-        description="Text put before each document, for instruction models. If not set: the model's own.",
+        description="Text put before each document, for instruction models. If not set: the model's own, by `task`.",
+    )
+    dim: int | None = Field(
+        default=None,
+        ge=2,
+        le=65_536,
+        description="Number of dimensions that are kept of each vector before it is scaled to unit length. If not set: "
+        "the model's own. For models that are trained for it (Matryoshka).",
     )
     max_seq_length: int | None = Field(
         default=None, ge=8, le=131072, description="Longest input, in tokens. If not set: the model's own."
@@ -175,6 +190,17 @@ class ImagesEmbed(Section):
         default=False,
         description="Also read files outside `root`, to which absolute paths, `..` and links may lead.",
     )
+
+
+def for_task(task: Task) -> AfterValidator:
+    """Return the validator with which a flow sets `embed.task` if the user has set neither a task nor a prompt."""
+
+    def with_task(embed: object) -> object:
+        if isinstance(embed, SentenceTransformersEmbed) and embed.task is None and embed.prompt is None:
+            return embed.model_copy(update={"task": task})
+        return embed
+
+    return AfterValidator(with_task)
 
 
 TextEmbedConfig = Annotated[

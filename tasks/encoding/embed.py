@@ -46,6 +46,7 @@ from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.progress import Progress, track
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.execution.workers import on_cluster
+from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
 
 _VECTOR_ROWS = 65_536
@@ -179,6 +180,8 @@ def embed(
     )
     if found := store.find(recipe):
         return cached(found)
+    for note in files.notes:
+        LOG.info("embed: %s.", note)
     with store.writing(recipe) as writer:
         with track("embed", documents.rows, unit="documents") as progress:
             n_embedded = _embed_all(store, documents, files, config, runtime, progress)
@@ -195,6 +198,7 @@ def embed(
             "n_cut": n_cut,
             "max_tokens": files.max_tokens,
             "chunks": chunks,
+            **({"notes": list(files.notes)} if files.notes else {}),
             **_named(adapter),
             **({"beside": files.beside} if files.beside else {}),
             **_asked(files, config, runtime, n_embedded),

@@ -5,10 +5,8 @@ Finding and identifying a model imports no torch, so that a plan answers quickly
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +29,14 @@ from topicflow.tasks.encoding.api.probes import identify
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
 from topicflow.tasks.encoding.hub import from_hub
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder, int8_identity
+from topicflow.tasks.encoding.model_settings import (
+    ModelSettings,
+    base_model,
+    prompt_of,
+    read_max_tokens,
+    read_settings,
+    settings_notes,
+)
 from topicflow.tasks.encoding.pooling import read_pooling
 from topicflow.tasks.encoding.static_encoder import StaticEncoder, static_identity
 from topicflow.tasks.encoding.tokenizer import TextTokens
@@ -86,6 +92,14 @@ class EncoderFiles:
     device: str
     max_tokens: int | None
     key: str
+    prompt: str | None = None
+    """Text put before each document; None for the model's own prompt for documents."""
+    dim: int | None = None
+    """Number of dimensions that are kept of each vector; None for all."""
+    graph_key: str | None = None
+    """The key of an int8 model's graph, which does not depend on `dim`."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about the model."""
     beside: tuple[tuple[str, str], ...] = ()
     """Kinds and keys of the artifacts that identify the model; `gc` keeps them together with its vectors."""
 
@@ -124,22 +138,30 @@ def find_encoder(
         return _find_api(config, store, keep=keep)
     device, precision = _arithmetic(config.precision, device)
     folder, revision = _locate(config)
+    settings = read_settings(folder)
+    prompt = prompt_of(config, settings)
     identity: dict[str, Any] = {
         "files": _folder_digest(folder),
-        "prompt": config.prompt,
+        "prompt": prompt,
         "max_seq_length": config.max_seq_length,
         "precision": precision,
     }
     if precision == "int8":
         identity["int8"] = int8_identity(folder)
+    graph_key = digest(canonical_json(identity))
+    dims = [found for found in (config.dim, settings.truncate_dim) if found]
     return EncoderFiles(
         config.model,
         folder,
         revision,
         precision,
         device,
-        config.max_seq_length or _max_seq_length(folder),
-        key=digest(canonical_json(identity)),
+        config.max_seq_length or read_max_tokens(folder),
+        key=graph_key if config.dim is None else digest(canonical_json({**identity, "dim": config.dim})),
+        prompt=prompt,
+        dim=min(dims, default=None),
+        graph_key=graph_key,
+        notes=tuple(settings_notes(config, settings)),
     )
 
 
@@ -225,19 +247,6 @@ def _packaged() -> Path | None:
     return folder
 
 
-def _max_seq_length(folder: Path) -> int | None:
-    """Return the longest input in tokens that the model's own files state."""
-    for name, field in (
-        ("sentence_bert_config.json", "max_seq_length"),
-        ("tokenizer_config.json", "model_max_length"),
-    ):
-        with contextlib.suppress(OSError, ValueError):
-            found = json.loads((folder / name).read_bytes()).get(field)
-            if isinstance(found, int) and found < 10**6:  # tokenizers write 10**30 for "no limit"
-                return found
-    return None
-
-
 def _folder_digest(folder: Path) -> str:
     """Return a digest over the model's files that decide its numbers."""
     suffixes = {".json", ".safetensors", ".txt", ".model"}
@@ -245,7 +254,12 @@ def _folder_digest(folder: Path) -> str:
     if not any(path.name == "modules.json" or path.suffix == ".safetensors" for path in paths):
         msg = f"embed: {folder} contains no sentence-transformers model (no modules.json, no .safetensors)"
         raise ConfigError(msg)
-    return digest(canonical_json({path.relative_to(folder).as_posix(): _sha256(path) for path in paths}))
+    found = {path.relative_to(folder).as_posix(): _sha256(path) for path in paths}
+    if base := base_model(folder):  # its weights are not in the folder of a LoRA adapter
+        name, revision = base
+        here = Path(name) if Path(name).is_dir() else from_hub(name, name, revision, PACKAGED)
+        found["base"] = _folder_digest(here)
+    return digest(canonical_json(found))
 
 
 @lru_cache(maxsize=64)
@@ -298,8 +312,9 @@ def encoder_of(
         device=files.device,
         tokens=_tokens(model, files, config),
         pooling=read_pooling(files.folder),
+        dim=files.dim,
         max_tokens=files.max_tokens,
-        prompt=config.prompt,
+        prompt=files.prompt,
     )
 
 
@@ -326,7 +341,11 @@ def _load_int8(files: EncoderFiles, config: SentenceTransformersEmbed, n_threads
             raise ConfigError(msg)
         return model, tokens
 
-    return Int8Encoder(files.folder, files.key, load_exact, n_threads)
+    encoder = Int8Encoder(
+        files.folder, files.key, load_exact, n_threads, dim=files.dim, graph_key=files.graph_key
+    )
+    _check_dim(config, encoder.dim, files)
+    return encoder
 
 
 def load_model(
@@ -350,6 +369,12 @@ def load_model(
             local_files_only=True,
             model_kwargs={"dtype": getattr(torch, files.precision)},
         )
+    except ImportError as error:
+        library = "peft" if "peft" in str(error) else str(error).splitlines()[0]
+        msg = f"embed: {files.name} needs {library}, which is not installed; pip install 'topicflow[lora]'"
+        raise ConfigError(
+            msg if library == "peft" else f"embed: {files.name} cannot be loaded: {library}"
+        ) from error
     except (OSError, ValueError, KeyError) as error:
         msg = f"embed: {files.folder} cannot be loaded as a sentence-transformers model: {str(error).splitlines()[0]}"
         raise ConfigError(msg) from error
@@ -359,12 +384,23 @@ def load_model(
             msg = f"embed.max_seq_length={config.max_seq_length} exceeds the {most} tokens that {files.name} can read"
             raise ConfigError(msg)
         model.max_seq_length = config.max_seq_length
+    _check_dim(config, int(model.get_embedding_dimension() or config.dim or 0), files)
     return model.eval()
 
 
+def _check_dim(config: SentenceTransformersEmbed, dim: int, files: EncoderFiles) -> None:
+    """Raise ConfigError if the config keeps more dimensions than a model's vectors (dim,) have."""
+    if config.dim is not None and config.dim > dim:
+        msg = f"embed.dim={config.dim} exceeds the {dim} dimensions of {files.name}; lower it or remove it"
+        raise ConfigError(msg)
+
+
 def document_prompt(model: SentenceTransformer, config: SentenceTransformersEmbed) -> str:
-    """Return the text put before a document: the config's prompt, or the model's own as chosen by `encode_document`."""
-    if config.prompt is not None:
-        return config.prompt
-    names = ("document", "passage", "corpus", model.default_prompt_name)
-    return next((model.prompts[name] for name in names if name in model.prompts), "")
+    """Return the text put before a document: the config's prompt, the model's for the task, or its own for documents.
+
+    The last is chosen as by `encode_document`.
+    """
+    own = {name: text for name, text in model.prompts.items() if text}
+    settings = ModelSettings(own, model.default_prompt_name)
+    prompt = prompt_of(config, settings)
+    return settings.document_prompt() if prompt is None else prompt

@@ -100,6 +100,8 @@ class SentenceTransformersEncoder:
         Its tokenizer, prompt and longest input; None if it has no fast tokenizer for texts.
     pooling : Pooling
         Its pooling.
+    dim : int or None
+        Number of dimensions that are kept of each vector; all of the model's if None.
     max_tokens : int or None
         Longest input by its files or the config; the rest of a text is cut.
     prompt : str or None
@@ -117,12 +119,13 @@ class SentenceTransformersEncoder:
         device: str,
         tokens: TextTokens | None,
         pooling: Pooling,
+        dim: int | None = None,
         max_tokens: int | None = None,
         prompt: str | None = None,
     ) -> None:
         self.key = key
         self.max_tokens = max_tokens
-        self.dim = int(model.get_embedding_dimension() or 0)
+        self.dim = min(own for own in (model.get_embedding_dimension(), dim) if own)
         self._model, self._name, self._device, self._prompt = model, name, device, prompt
         self._tokens, self._pooling = tokens, pooling
         self._batch_tokens = BATCH_TOKENS[device]
@@ -153,27 +156,29 @@ class SentenceTransformersEncoder:
                 "try embed.precision='float32'"
             )
             raise DataError(msg)
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.maximum(norms, np.finfo(np.float32).tiny), n_tokens
+        return self._unit(vectors), n_tokens
 
     def encode_queries(
         self, texts: Sequence[str], prompt: str | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Return vectors and lengths of queries from the model's `encode_query`; `prompt` replaces the model's own.
 
-        A model with separate layers for queries uses them.
+        A model with separate layers for queries uses them. A batch has queries of one length, so that a query's vector
+        does not depend on the others: with a tokenizer that fills batches on the left it would, to a cosine of .55.
         """
-        encode = getattr(self._model, "encode_query", self._model.encode)
-        options: dict[str, Any] = {"prompt": prompt} if prompt is not None else {}
-        with any_shape():
-            found = encode(list(texts), show_progress_bar=False, convert_to_numpy=True, **options)
-        vectors = np.asarray(found, dtype=np.float32)
         prefix = self._model.prompts.get("query", "") if prompt is None else prompt
-        n_tokens = np.array([len((prefix + text).split()) + 2 for text in texts], np.int32)
-        if self._tokens is not None:
-            n_tokens = replace(self._tokens, prefix=prefix)(texts)[1]
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.maximum(norms, np.finfo(np.float32).tiny), n_tokens
+        tokens = None if self._tokens is None else replace(self._tokens, prefix=prefix)
+        encode = getattr(self._model, "encode_query", self._model.encode)
+        with any_shape():
+            vectors, n_tokens = self._encode_by_model(texts, tokens, encode, prompt)
+        return self._unit(vectors), n_tokens
+
+    def _unit(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return vectors of the model (n, at least dim), cut to the encoder's dimensions and at unit length."""
+        kept = vectors[:, : self.dim]
+        norms = np.linalg.norm(kept, axis=1, keepdims=True)
+        unit: NDArray[np.float32] = kept / np.maximum(norms, np.finfo(np.float32).tiny)
+        return unit
 
     # --- our own loop ---
 
@@ -188,7 +193,8 @@ class SentenceTransformersEncoder:
             return False
         try:
             with any_shape():
-                ours, theirs = self._encode_direct(PROBES)[0], self._encode_by_model(PROBES)[0]
+                theirs = self._encode_by_model(PROBES)[0]
+                ours = self._encode_direct(PROBES)[0][:, : theirs.shape[1]]
         except (
             TypeError,
             ValueError,
@@ -221,7 +227,9 @@ class SentenceTransformersEncoder:
                 n_tokens.append(block.n_tokens)
             vectors = np.empty((len(texts), self.dim), np.float32)
             if pooled:
-                vectors[np.concatenate(rows)] = torch.cat(pooled).float().cpu().numpy()
+                found = torch.cat(pooled).float().cpu().numpy()
+                vectors = np.empty(found.shape, np.float32)
+                vectors[np.concatenate(rows)] = found
         return vectors, np.concatenate([np.empty(0, np.int32), *n_tokens])
 
     def _run_block(self, block: TokenBlock, pooled: list[torch.Tensor]) -> None:
@@ -245,6 +253,8 @@ class SentenceTransformersEncoder:
         hidden = self._model[0].auto_model(input_ids=ids).last_hidden_state
         if self._pooling.mode == "cls":
             vectors = hidden[:, 0]
+        elif self._pooling.mode == "lasttoken":
+            vectors = hidden[:, -1]
         else:
             length = torch.full((), ids.shape[1], dtype=torch.float32, device=ids.device)
             vectors = (hidden.sum(1, dtype=torch.float32) / length).to(hidden.dtype)
@@ -252,31 +262,52 @@ class SentenceTransformersEncoder:
 
     # --- the model's own `encode` ---
 
-    def _encode_by_model(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Return vectors and lengths from sentence-transformers, which tokenises the texts again."""
+    def _encode_by_model(
+        self,
+        texts: Sequence[str],
+        tokens: TextTokens | None = None,
+        encode: Callable[..., Any] | None = None,
+        prompt: str | None = None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Return vectors and lengths from sentence-transformers, which tokenises the texts again.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            The texts.
+        tokens : TextTokens, optional
+            Counts the tokens; default: the tokenizer for documents.
+        encode : callable, optional
+            The model's method; default: its method for documents, with the config's prompt.
+        prompt : str, optional
+            Prompt in place of the model's own.
+        """
+        if encode is None:
+            tokens, prompt = self._tokens, self._prompt
+            encode = getattr(self._model, "encode_document", self._model.encode)
         n_tokens = (
             np.array([len(text.split()) + 2 for text in texts], np.int32)
-            if self._tokens is None
-            else self._tokens(texts)[1]
+            if tokens is None
+            else tokens(texts)[1]
         )
         lengths = np.clip(n_tokens, 1, self.max_tokens or np.iinfo(np.int32).max)
         order = np.argsort(-lengths, kind="stable")
-        vectors = np.empty((len(texts), self.dim), np.float32)
+        vectors = np.empty((len(texts), int(self._model.get_embedding_dimension() or self.dim)), np.float32)
+        options: dict[str, Any] = {"prompt": prompt} if prompt is not None else {}
 
         def run(start: int, end: int, repeats: int) -> None:
             batch = order[start:end]
-            vectors[batch] = self._encode_texts([texts[i] for i in batch] * repeats)[: len(batch)]
+            found = encode(
+                [texts[i] for i in batch] * repeats,
+                batch_size=len(batch) * repeats,
+                show_progress_bar=False,
+                convert_to_numpy=True,
+                **options,
+            )
+            vectors[batch] = np.asarray(found, dtype=np.float32)[: len(batch)]
 
         self._in_batches(lengths[order], run)
         return vectors, n_tokens
-
-    def _encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
-        encode = getattr(self._model, "encode_document", self._model.encode)
-        options: dict[str, Any] = {"prompt": self._prompt} if self._prompt is not None else {}
-        vectors = encode(
-            texts, batch_size=len(texts), show_progress_bar=False, convert_to_numpy=True, **options
-        )
-        return np.asarray(vectors, dtype=np.float32)
 
     # --- batches ---
 

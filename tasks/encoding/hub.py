@@ -72,7 +72,8 @@ def missing_file(folder: Path) -> str:
     """
     modules = _modules(folder)
     is_transformer = any(not each["path"] and each["type"].endswith("Transformer") for each in modules)
-    if (is_transformer or not modules) and not (folder / "config.json").exists():
+    configs = ("config.json", "adapter_config.json")  # the second for a LoRA adapter of another model
+    if (is_transformer or not modules) and not any((folder / name).exists() for name in configs):
         return "config.json"
     for index in sorted(folder.rglob("*.safetensors.index.json")):
         for name in sorted(set(json.loads(index.read_bytes())["weight_map"].values())):

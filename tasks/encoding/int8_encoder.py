@@ -8,11 +8,8 @@ text's vector is the same, bit for bit, in any batch and on any number of thread
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version as package_version
@@ -23,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.encoding.encoder_cache import kept
-from topicflow.tasks.encoding.pooling import PLAIN, read_pooling, read_query_prompt
+from topicflow.tasks.encoding.int8_graph import compiled, convert, openvino, require_openvino
+from topicflow.tasks.encoding.model_settings import read_settings
+from topicflow.tasks.encoding.pooling import PLAIN, POOLED_ALONE, read_pooling
 from topicflow.tasks.encoding.tokenizer import LengthBatches, TextTokens, token_matrix
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.store.artifact_store import ArtifactWriter, Recipe
@@ -93,32 +92,6 @@ RANDOM_LENGTHS = (4, 8, 16, 32, 64, 128)
 few texts lack. Texts alone gave a minimum cosine of .90, both together .99."""
 
 
-def openvino() -> Any:  # noqa: ANN401  (OpenVINO has no annotations)
-    """Return the OpenVINO module, imported without its telemetry.
-
-    Raises
-    ------
-    ConfigError
-        If it is not installed.
-    """
-    require_openvino()
-    telemetry = "openvino_telemetry"
-    if telemetry not in sys.modules:
-        sys.modules[telemetry] = None  # type: ignore[assignment]  # it reports every import; a stub replaces it
-    import openvino as module
-    import openvino.opset13
-
-    return module
-
-
-def require_openvino() -> str:
-    """Return OpenVINO's version; raise ConfigError if it is not installed."""
-    if importlib.util.find_spec("openvino") is None:
-        msg = "embed: precision='int8' needs OpenVINO; pip install 'topicflow[int8]'"
-        raise ConfigError(msg)
-    return package_version("openvino")
-
-
 def int8_identity(folder: Path) -> dict[str, Any]:
     """Check that the model can be quantised; return what decides the integers in addition to the weights.
 
@@ -130,15 +103,17 @@ def int8_identity(folder: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If the model is not a transformer with mean or [CLS] pooling and optional normalisation, or OpenVINO is missing.
+        If the model is not a transformer, a pooling of `POOLED_ALONE` and optional normalisation, or OpenVINO is
+        missing.
     """
     pooling_mode(folder)
     libraries = {"openvino": require_openvino(), "transformers": package_version("transformers")}
-    return {"recipe": RECIPE, **libraries}
+    cut = read_settings(folder).truncate_dim
+    return {"recipe": RECIPE, **libraries, **({} if cut is None else {"truncate_dim": cut})}
 
 
 def pooling_mode(folder: Path) -> str:
-    """Return the model's pooling, `mean` or `cls`; raise ConfigError for any other model."""
+    """Return the model's pooling, one of `POOLED_ALONE`; raise ConfigError for any other model."""
     pooling = read_pooling(folder)
     if pooling.modules not in PLAIN:
         msg = (
@@ -147,7 +122,8 @@ def pooling_mode(folder: Path) -> str:
         )
         raise ConfigError(msg)
     if not pooling.is_plain:
-        msg = f"embed: precision='int8' needs mean or cls pooling; {folder.name} has {pooling.mode}; use 'float32'"
+        ways = ", ".join(POOLED_ALONE)
+        msg = f"embed: precision='int8' needs a pooling of {ways}; {folder.name} has {pooling.mode}; use 'float32'"
         raise ConfigError(msg)
     return pooling.mode
 
@@ -160,11 +136,15 @@ class Int8Encoder:
     folder : Path
         The model.
     key : str
-        The encoder's key, under which the graph is stored.
+        The encoder's key.
     load_model : callable
         Loads the float32 model on the CPU, and its tokenizer; called if the graph does not exist yet.
     n_threads : int or None
         CPU threads; default all cores.
+    dim : int or None
+        Number of dimensions that are kept of each vector; all if None.
+    graph_key : str or None
+        The key under which the graph is stored, if it is not the encoder's.
     cache : Path or None
         Folder of the graphs; default `encoder_cache()`.
 
@@ -187,12 +167,15 @@ class Int8Encoder:
         key: str,
         load_model: Callable[[], tuple[SentenceTransformer, TextTokens]],
         n_threads: int | None = None,
+        *,
+        dim: int | None = None,
+        graph_key: str | None = None,
         cache: Path | None = None,
     ) -> None:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
         self.key, self._folder = key, folder
         mode = pooling_mode(folder)
-        identity = {"encoder": key, **{name: package_version(name) for name in CONVERTERS}}
+        identity = {"encoder": graph_key or key, **{name: package_version(name) for name in CONVERTERS}}
         recipe = Recipe("embed", "int8", RECIPE, identity=identity)
 
         def make(writer: ArtifactWriter) -> None:
@@ -201,7 +184,8 @@ class Int8Encoder:
         made = kept(recipe, make, cache)
         about = json.loads((made / "encoder.json").read_bytes())
         self.max_tokens: int | None = about["max_tokens"]
-        self.dim: int = about["dim"]
+        self._width: int = about["dim"]
+        self.dim = min(self._width, dim or self._width)
         self.cosine: float = about["cosine"]
         self._tokens = TextTokens(_tokenizer(made / "tokenizer.json"), about["prefix"], self.max_tokens)
         self._request = compiled(openvino().Core().read_model(made / "graph.xml"), n_threads)
@@ -220,17 +204,17 @@ class Int8Encoder:
         self, texts: Sequence[str], prompt: str | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Return vectors and lengths of queries, with `prompt` or the model's own query prompt."""
-        prefix = read_query_prompt(self._folder) if prompt is None else prompt
+        prefix = read_settings(self._folder).prompts.get("query", "") if prompt is None else prompt
         return self._encode(replace(self._tokens, prefix=prefix), texts)
 
     def _encode(
         self, tokens: TextTokens, texts: Sequence[str]
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         ids, n_tokens = tokens(texts)
-        vectors = np.empty((len(texts), self.dim), np.float32)
+        vectors = np.empty((len(texts), self._width), np.float32)
         for rows in LengthBatches(np.fromiter(map(len, ids), np.int64, len(ids)), BATCH_TOKENS):
             vectors[rows] = self._request(token_matrix(ids, rows))
-        return _unit(vectors), n_tokens
+        return _unit(vectors[:, : self.dim]), n_tokens
 
 
 def save_integers(
@@ -241,10 +225,11 @@ def save_integers(
     Raises
     ------
     ConfigError
-        If the integers give other vectors than the model (mean cosine below `LEAST_COSINE`).
+        If the model cannot be converted, or the integers give other vectors than the model (mean cosine below
+        `LEAST_COSINE`).
     """
-    graph = convert(model, mode)
     samples = calibration_ids(tokens, model[0].auto_model.get_input_embeddings().num_embeddings)
+    graph = convert(model, mode, samples)
     exact = _infer_all(compiled(graph, n_threads), samples)
     quantize(graph, samples)
     cosine = float((exact * _infer_all(compiled(graph, n_threads), samples)).sum(axis=1).mean())
@@ -272,49 +257,6 @@ def _tokenizer(path: Path) -> Any:  # noqa: ANN401
     from tokenizers import Tokenizer
 
     return Tokenizer.from_file(str(path))
-
-
-def convert(model: SentenceTransformer, mode: str) -> Any:  # noqa: ANN401
-    """Return the OpenVINO graph ids (n, length) int64 -> vectors (n, dim) float32 of a model, pooled by `mode`."""
-    import torch
-
-    openvino()
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
-    class Pooled(torch.nn.Module):
-        """The transformer and its pooling, without a mask, because all texts have one length."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.transformer = model[0].auto_model
-
-        def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-            hidden: torch.Tensor = self.transformer(input_ids=input_ids).last_hidden_state
-            return hidden.mean(1) if mode == "mean" else hidden[:, 0]
-
-    example = torch.full((2, 8), 5)
-    frontend = FrontEndManager().load_by_framework("pytorch")
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # the tracer warns about branches that texts of one length do not take
-        decoder = TorchScriptPythonDecoder(Pooled().eval(), example_input={"input_ids": example})
-        return frontend.convert(frontend.load(decoder))
-
-
-def compiled(graph: Any, n_threads: int | None) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:  # noqa: ANN401
-    """Return the function ids (n, length) -> vectors (n, dim) that runs a graph on the CPU."""
-    options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    if n_threads:
-        options["INFERENCE_NUM_THREADS"] = n_threads
-    request = openvino().Core().compile_model(graph, "CPU", options).create_infer_request()
-
-    def run(ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = request.infer([ids], share_outputs=True)[0]
-        return found
-
-    return run
 
 
 def _infer_all(

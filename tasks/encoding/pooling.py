@@ -1,6 +1,6 @@
 """Pooling: the files of a sentence-transformers model -> how it makes one vector from the vectors of a text's tokens.
 
-A model of a transformer, mean or first-token pooling, and optional normalisation needs nothing else of
+A model of a transformer, mean, first- or last-token pooling, and optional normalisation needs nothing else of
 sentence-transformers: our own loop or another runtime can run it.
 """
 
@@ -10,6 +10,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+POOLED_ALONE = ("mean", "cls", "lasttoken")
+"""Poolings that need no more than the vectors of one text's tokens."""
 
 PLAIN = (("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize"))
 
@@ -23,7 +26,7 @@ class Pooling:
     modules : tuple of str
         Kinds of the modules in order; empty without a modules.json.
     mode : str
-        `mean`, `cls`, another mode's name, `several`, `… without the prompt`, or empty for other modules.
+        `mean`, `cls`, `lasttoken`, another mode's name, `several`, `… without the prompt`, or empty for other modules.
     """
 
     modules: tuple[str, ...]
@@ -31,8 +34,8 @@ class Pooling:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the model is a transformer, mean or first-token pooling, and optional normalisation."""
-        return self.modules in PLAIN and self.mode in {"mean", "cls"}
+        """Whether the model is a transformer, a pooling of `POOLED_ALONE`, and optional normalisation."""
+        return self.modules in PLAIN and self.mode in POOLED_ALONE
 
     @property
     def normalizes(self) -> bool:
@@ -56,12 +59,6 @@ def read_pooling(folder: Path) -> Pooling:
     if pooling.get("include_prompt") is False:
         mode = f"{mode} without the prompt"
     return Pooling(modules, mode)
-
-
-def read_query_prompt(folder: Path) -> str:
-    """Return the query prompt of a folder's model, as chosen by `encode_query`; empty if there is none."""
-    prompts = _read_json(folder / "config_sentence_transformers.json", {}).get("prompts") or {}
-    return str(prompts.get("query", ""))
 
 
 def _read_json(path: Path, default: Any) -> Any:  # noqa: ANN401  (JSON)

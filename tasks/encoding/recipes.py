@@ -35,9 +35,11 @@ def embed(
     For precomputed vectors `texts` is the documents' key and `encoder` the digest of the vectors, which replaces their
     path. Versions of torch and similar libraries are left out: a stored vector of a text stays valid.
     """
-    left_out = {"path", "root", "allow_outside_root", "adapter"} | (
-        HOW_ASKED if isinstance(config, ApiEmbed) else set()
-    )
+    left_out = {"path", "root", "allow_outside_root", "adapter"}
+    if isinstance(config, ApiEmbed):
+        left_out |= HOW_ASKED
+    if isinstance(config, SentenceTransformersEmbed):
+        left_out |= {"task", "dim"}  # the encoder's key has the prompt and the dimensions
     return Recipe(
         stage="embed",
         kind="embeddings",

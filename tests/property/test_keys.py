@@ -150,6 +150,9 @@ CHOSEN_BY = {"threshold", "jaccard_threshold"}
 BY_CONTENT = {"path", "connection_env", "query", "root", "allow_outside_root", "topics", "adapter", "run"}
 """Fields that say where the input is: its content is part of the key."""
 
+OF_THE_ENCODER = {"task", "dim"}
+"""Fields of sentence-transformers that the encoder's key contains (test_model_settings.py, test_architectures.py)."""
+
 
 def other_values(value: Any) -> Iterator[Any]:
     """Yield values of the kinds in a config; the model says which are valid."""
@@ -208,6 +211,7 @@ CASES = [
     for config in configs
     for field, changed in perturbed(config)
     if not (stage in {"load", "embed", "index", "topics"} and field in BY_CONTENT)
+    if not (isinstance(config, SentenceTransformersEmbed) and field in OF_THE_ENCODER)
     if not (isinstance(config, ApiEmbed) and field in HOW_ASKED)
     if not (isinstance(config, NamesConfig) and field in HOW_NAMES_ARE_ASKED)
     if not (stage in {"similar_vectors", "similar_texts"} and field in CHOSEN_BY)

@@ -14,6 +14,7 @@ import pytest
 from tests.fakes import change_json, tiny_model
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.encoding import int8_encoder as quantized
+from topicflow.tasks.encoding import int8_graph
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder, pooling_mode
 from topicflow.tasks.errors import ConfigError
@@ -226,7 +227,8 @@ def test_a_model_that_pools_otherwise_is_one_line(
     shutil.copytree(tiny, folder)
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
     with pytest.raises(
-        ConfigError, match=rf"int8' needs mean or cls pooling; other has {found}; use 'float32'$"
+        ConfigError,
+        match=rf"int8' needs a pooling of mean, cls, lasttoken; other has {found}; use 'float32'$",
     ):
         load(folder)
 
@@ -237,7 +239,7 @@ def test_pooling_is_read_in_the_old_and_the_new_form(tiny: Path) -> None:
 
 
 def test_without_openvino_the_message_names_the_extra(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantized.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(int8_graph.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(
         ConfigError, match=r"^embed: precision='int8' needs OpenVINO; pip install 'topicflow\[int8\]'$"
     ):
@@ -262,9 +264,10 @@ def test_the_key_depends_on_the_recipe_and_the_versions(tiny: Path, monkeypatch:
     version = quantized.package_version
     for name in ("openvino", "transformers"):
         with monkeypatch.context() as patch:
-            patch.setattr(
-                quantized, "package_version", lambda of, new=name: "0" if of == new else version(of)
-            )
+            for module in (quantized, int8_graph):
+                patch.setattr(
+                    module, "package_version", lambda of, new=name: "0" if of == new else version(of)
+                )
             keys.append(find_encoder(config).key)
     assert len(set(keys)) == 5
     assert find_encoder(config).key == keys[0]
