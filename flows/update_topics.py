@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
+from topicflow.flows.planning.update_plan import has_other_slices
 from topicflow.flows.running.current import current_id
 from topicflow.flows.running.edit_stages import finished_fit, with_other_edits
 from topicflow.flows.running.frame import recorded_flow
-from topicflow.flows.running.slice_stages import check_groups, has_other_slices, sliced
+from topicflow.flows.running.slice_stages import check_groups, sliced
 from topicflow.flows.running.stages import Stages, at_work
 from topicflow.tasks.edits.edits_file import Edit
 from topicflow.tasks.edits.names_file import read_names
@@ -38,10 +39,10 @@ from topicflow.tasks.updates.match_tree import match_tree
 from topicflow.tasks.updates.merge_batches import merge_batches
 from topicflow.tasks.updates.new_documents import arrived_documents, new_documents
 from topicflow.tasks.updates.overview import overview
+from topicflow.tasks.updates.recipes import fit_settings
 from topicflow.tasks.updates.topic_state import Batch, Fit, TopicState, documents_of, last_published
 from topicflow.tasks.updates.update_steps import (
     extended,
-    fit_settings,
     fitted,
     grouped,
     refitted,

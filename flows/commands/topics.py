@@ -50,7 +50,11 @@ def run(
 def plan(
     options: FlowOptions,
     flow: Annotated[
-        str, typer.Option("--flow", help="Which flow's config: topic_model, deduplicate, build_index, sweep.")
+        str,
+        typer.Option(
+            "--flow",
+            help="Which flow's config: topic_model, update_topics, deduplicate, build_index, sweep.",
+        ),
     ] = "topic_model",
     vary: Vary = None,
 ) -> None:

@@ -5,27 +5,21 @@ Word counts and shares are kept batch by batch; an update computes those of new 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 
 import polars as pl
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
-from topicflow.configs.read import dump_config
 from topicflow.configs.sections.count import CountConfig
 from topicflow.flows.running.stages import Stages
 from topicflow.tasks.periods.groups import check_columns, groups
 from topicflow.tasks.periods.periods import periods
-from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.shares.shares import shares
 from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.updates.sliced import batch_counting, counted_batches, counts_key, divisible, shares_key
 from topicflow.tasks.updates.topic_state import Batch, TopicState, documents_of
-
-SLICES = ("periods", "groups", "shares")
-"""Sections whose tables an update writes over all documents."""
 
 
 def sliced(
@@ -56,12 +50,6 @@ def check_groups(
     documents = [*map(documents_of, batches), arrived]
     columns = [stages.context.store.table(each, "columns") for each in documents]
     check_columns(pl.concat(columns, how="diagonal_relaxed"), config.groups)
-
-
-def has_other_slices(config: UpdateTopicsConfig, last: RunRecord) -> bool:
-    """Return whether the config of the last run had other sections `periods`, `groups` or `shares`."""
-    before, now = (tomllib.loads(text) for text in (last["config"], dump_config(config)))
-    return any(before.get(section) != now.get(section) for section in SLICES)
 
 
 def _with_counts(stages: Stages, config: CountConfig, state: TopicState) -> TopicState:

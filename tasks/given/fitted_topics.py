@@ -11,7 +11,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Art
 
 
 def save_fitted(writer: ArtifactWriter, fitted: Given) -> None:
-    """Save where given topics are, beside the labels."""
+    """Save the vectors and thresholds of given topics beside the labels."""
     for field in fields(Given):
         writer.save_array(_name(field.name), getattr(fitted, field.name))
 

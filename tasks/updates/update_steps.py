@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from topicflow.configs.flows.update_topics import UpdateTopicsConfig
-from topicflow.tasks.given.recipes import given_fields
 from topicflow.tasks.naming.evidence import Modelled
 from topicflow.tasks.naming.name import Wanted
-from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, canonical_json, digest
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.final import EDIT
 from topicflow.tasks.tree.tree import Grouped
 from topicflow.tasks.updates.given_topics import names_of_given
@@ -23,17 +21,6 @@ from topicflow.tasks.updates.topic_state import (
     Update,
     documents_of,
 )
-
-FITTED_BY = ("seed", "embed", "neighbors", "reduce", "map", "cluster", "count", "label")
-"""Sections that decide a fit, beside `topics`: if one of them changes, the next run refits."""
-
-
-def fit_settings(config: UpdateTopicsConfig) -> str:
-    """Return the digest of all sections that decide a fit; of given topics their content counts, not their file."""
-    values = config.model_dump(mode="json", include=set(FITTED_BY))
-    if config.topics is not None:
-        values["topics"] = given_fields(config.topics)
-    return digest(canonical_json(values))
 
 
 def why_refit(store: ArtifactStore, state: TopicState, vectors: ArtifactRef, settings: str) -> str:

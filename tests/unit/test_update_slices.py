@@ -18,6 +18,7 @@ from scipy.sparse import csr_matrix
 from tests.updates import N_FIRST, Direct, config_of, documents_of, new_topic, story, tell
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.flows.planning.update_plan import plan_update
 from topicflow.tasks.core.words.joined_counts import join_counts
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
@@ -164,6 +165,34 @@ def test_gc_keeps_counts_and_shares_of_all_batches(series: Path) -> None:
     assert record["update"]["number"] == 4
     rows = {stage["stage"]: stage["rows"] for stage in record["stages"]}
     assert (rows["shares"], rows["count_batch"]) == (5, 5)
+
+
+def planned(chosen: UpdateTopicsConfig) -> dict[str, str]:
+    return {step.stage: "hit" if step.is_hit else step.reason for step in plan_update(chosen)}
+
+
+def test_the_plan_says_what_is_computed_and_for_which_documents(series: Path) -> None:
+    assert planned(config(series, 170))["load"] == "looks for documents that no run has seen"
+    tell(config(series, 170))
+    assert planned(config(series, 170)) == {"load": "hit"}
+    other = planned(config(series, 170, periods={"every": "hour"}))
+    assert list(other) == ["load", "shares", "periods", "groups", "overview", "gate"]
+
+    chosen = config(series, 180)
+    told = planned(chosen)
+    assert told["shares"] == "new documents only; the shares of 170 documents are kept"
+    assert told["periods"] == "all documents; the words of 170 documents are counted already"
+    record = tell(chosen)
+    assert set(told) == {stage["stage"] for stage in record["stages"]} - {"count_batch", "state"}
+    other_shares = planned(config(series, 180, shares={"top": 2}))
+    assert other_shares["shares"].startswith("all documents")
+    refit = planned(config(series, 180, seed=5))
+    assert "the config that fits is another one" in refit["cluster"]
+    more = pl.concat([story(), new_topic(5, axis=0, start=180)])
+    again = tell(config_of(series, more, **SECTIONS, seed=5))
+    assert set(refit) == {stage["stage"] for stage in again["stages"]} - {"count_batch", "state"}
+    begin = planned(config(series, 180, name="other"))
+    assert set(begin.values()) == {"first run"}
 
 
 WORDS = st.lists(st.sampled_from(["a", "b", "ä", "東京", "zz", "Z"]), max_size=6)
