@@ -69,7 +69,8 @@ def edit(
         _list(config, parse_edits(text_of(path), str(path)), as_json=options.as_json)
         return
     if action == "undo":
-        number, gone = _number(action, words[0] if len(words) == 1 else ""), []
+        number = _number(action, words[0] if len(words) == 1 else "")
+        gone: list[Edit] = []
 
         def without(text: str) -> str:
             left = without_edit(text, number, str(path))
