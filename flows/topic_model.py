@@ -55,7 +55,7 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         documents = corpus.documents
         check_size(config.cluster, documents.rows)
         if config.groups is not None:
-            check_columns(stages.context.store, documents, config.groups)
+            check_columns(stages.context.store.table(documents, "columns"), config.groups)
         embeddings = stages.run(embed, documents=documents, config=config.embed)
         graph = stages.run(neighbors, embeddings=embeddings, config=config.neighbors)
         reduced = stages.run(reduce, embeddings=embeddings, neighbors=graph, config=config.reduce)

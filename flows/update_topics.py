@@ -7,15 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
+from topicflow.flows.planning.update_plan import has_other_slices
 from topicflow.flows.running.current import current_id
 from topicflow.flows.running.edit_stages import finished_fit, with_other_edits
 from topicflow.flows.running.frame import recorded_flow
+from topicflow.flows.running.slice_stages import check_groups, sliced
 from topicflow.flows.running.stages import Stages, at_work
 from topicflow.tasks.edits.edits_file import Edit
 from topicflow.tasks.edits.names_file import read_names
 from topicflow.tasks.edits.wanted import digest_of, edits_of
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.errors import DamagedError
+from topicflow.tasks.given.fitted_topics import has_fitted
+from topicflow.tasks.given.given import Findable, given
 from topicflow.tasks.log import LOG
 from topicflow.tasks.naming.name import name
 from topicflow.tasks.publish.gate import gate
@@ -35,10 +39,10 @@ from topicflow.tasks.updates.match_tree import match_tree
 from topicflow.tasks.updates.merge_batches import merge_batches
 from topicflow.tasks.updates.new_documents import arrived_documents, new_documents
 from topicflow.tasks.updates.overview import overview
+from topicflow.tasks.updates.recipes import fit_settings
 from topicflow.tasks.updates.topic_state import Batch, Fit, TopicState, documents_of, last_published
 from topicflow.tasks.updates.update_steps import (
     extended,
-    fit_settings,
     fitted,
     grouped,
     refitted,
@@ -120,10 +124,11 @@ def _update(config: UpdateTopicsConfig, before: Before) -> RunRecord:
         else:
             return nothing_new(stages, config, last, arrivals)
         state = _grown(stages, config, before.state, _named(stages, config, outcome.state))
+        state, slices = sliced(stages, config, state)
         outcome = replace(outcome, state=state)
         page = stages.run(
             overview, config=config, batches=state.batches, topics=outcome.topics, ids=state.ids,
-            names=state.names, tree=state.tree,
+            names=state.names, tree=state.tree, slices=slices,
         )  # fmt: skip
         measured = last["metrics"] if last else None
         stages.run(gate, measured=page, before=measured, config=config.gates)
@@ -147,12 +152,13 @@ def nothing_new(
 
 
 def _shaped(stages: Stages, config: UpdateTopicsConfig, before: Before) -> TopicState | None:
-    """Return the state of the same documents with a person's edits and names of today; None if they are as before."""
+    """Return the state of the same documents with the edits, names and slices of today; None if they are as before."""
     assert before.state is not None
+    assert before.record is not None
     state = _with_edits(stages, config, before, before.state)
     named = unchanged_documents(stages.context.store, state, before.names)
     same = state is before.state and named.names == before.state.names
-    return None if same else named
+    return None if same and not has_other_slices(config, before.record) else named
 
 
 def _with_edits(stages: Stages, config: UpdateTopicsConfig, before: Before, state: TopicState) -> TopicState:
@@ -169,6 +175,7 @@ def _assign_or_fit(
     store = stages.context.store
     previous = None if before.record is None else str(before.record["run_id"])
     documents = arrived_documents(store, arrivals)
+    check_groups(stages, config, before.state, documents)
     vectors = stages.run(embed, documents=documents, config=config.embed)
     if before.state is None:
         state = _fit(stages, config, before, arrivals, documents, vectors)
@@ -228,12 +235,19 @@ def _fit(
     reduced = stages.run(reduce, embeddings=vectors, neighbors=graph, config=config.reduce)
     layout = stages.run(draw, embeddings=vectors, neighbors=graph, config=map_reduce(config.map))
     labels = stages.run(cluster, embeddings=vectors, neighbors=graph, reduced=reduced, config=config.cluster)
+    clusters = ""
+    if config.topics is not None:
+        findable, found = Findable(documents, vectors, labels), labels
+        labels = stages.run(
+            given, findable, config=config.topics, clustering=config.cluster, encoding=config.embed
+        )
+        clusters = found.key if has_fitted(stages.context.store, labels) else ""
     counts = stages.run(count, documents=documents, config=config.count)
     clustered = Clustered(documents, vectors, labels, counts)
     topics = stages.run(label, clustered, config=config.label, counting=config.count, encoding=config.embed)
     plain = Fit(
         embeddings=vectors.key, neighbors=graph.key, labels=labels.key, layout=layout.key, counts=counts.key,
-        topics=topics.key, cells="", settings=fit_settings(config),
+        topics=topics.key, cells="", settings=fit_settings(config), clusters=clusters,
     )  # fmt: skip
     fit, lineage = finished_fit(stages, config, before.state, plain, documents, before.edits)
     batch = Batch(documents.key, vectors.key, fit.labels, layout.key)

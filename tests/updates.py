@@ -12,7 +12,7 @@ import polars as pl
 import topicflow.flows.update_topics as line
 from tests.fakes import TOPIC_WORDS, Corpus, planted_corpus
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
-from topicflow.flows.running import edit_stages
+from topicflow.flows.running import edit_stages, slice_stages
 
 N_FIRST = 120
 """Documents of the first day's run."""
@@ -118,18 +118,27 @@ class Done:
 
 TASKS = (
     "new_documents", "assign", "cluster", "count", "draw", "drift", "embed", "gate", "merge_batches", "label",
-    "name",
+    "given", "name",
     "neighbors", "overview", "publish_update", "reduce", "tree", "match_tree",
 )  # fmt: skip
 
 SHAPING_TASKS = ("assign", "cells", "count", "drift", "edit", "label", "match", "move")
 """Tasks of `flows.running.edit_stages`."""
 
+SLICE_TASKS = ("count", "groups", "periods", "shares")
+"""Tasks of `flows.running.slice_stages`."""
+
 
 def tell(config: UpdateTopicsConfig, events: list[Any] | None = None) -> dict[str, Any]:
     """Return the record of a run of the flow's line without Prefect; what would be its events is put into `events`."""
     direct = {name: Direct(getattr(line, name)) for name in TASKS}
     shaping = {name: Direct(getattr(edit_stages, name)) for name in SHAPING_TASKS}
+    slicing = {name: Direct(getattr(slice_stages, name)) for name in SLICE_TASKS}
     emit = mock.patch("topicflow.tasks.publish.announce.emit", (events if events is not None else []).append)
-    with mock.patch.multiple(line, **direct), mock.patch.multiple(edit_stages, **shaping), emit:
+    with (
+        mock.patch.multiple(line, **direct),
+        mock.patch.multiple(edit_stages, **shaping),
+        mock.patch.multiple(slice_stages, **slicing),
+        emit,
+    ):
         return line.update_topics.fn(config)

@@ -16,6 +16,7 @@ class SweepConfig(TopicModelConfig):
     """A sweep: the config of a topic model, and the section `sweep` with the keys to vary.
 
     The sections `names`, `tree`, `report` and `gates` are not used: a sweep names no topics and publishes no model.
+    Given topics and edits come after the clusters that a sweep compares, so it leaves them out and says so.
     """
 
     model_config = ConfigDict(title="sweep")
@@ -33,3 +34,8 @@ class SweepConfig(TopicModelConfig):
 def sweep_name(name: str) -> str:
     """Return the name of the series of sweeps that belongs to a topic model's name."""
     return name if name.endswith(SUFFIX) else f"{name[: 100 - len(SUFFIX)]}{SUFFIX}"
+
+
+def model_name(name: str) -> str:
+    """Return the name of the topic model to which a series of sweeps belongs."""
+    return name.removesuffix(SUFFIX)

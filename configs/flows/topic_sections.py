@@ -17,7 +17,8 @@ from topicflow.configs.sections.names import NamesConfig
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import DiffusionReduce, MapConfig, ReduceConfig
 from topicflow.configs.sections.report import ReportConfig
-from topicflow.configs.sections.shaping import EditsConfig, TreeConfig
+from topicflow.configs.sections.shaping import EditsConfig, TopicsConfig, TreeConfig
+from topicflow.configs.sections.slices import GroupsConfig, PeriodsConfig, SharesConfig
 
 GRAPH_REDUCTIONS = ("diffusion", "none")
 """Values of reduce.method with directions, whose neighbours `cluster.method = "graph"` needs."""
@@ -27,6 +28,9 @@ class TopicSections(FlowConfig):
     """All sections from loading documents to the report of their topics."""
 
     load: LoadConfig
+    topics: TopicsConfig | None = Field(
+        default=None, description="Topics that are given beforehand (none without this section)."
+    )
     embed: Annotated[EmbedConfig, for_task("clustering")] = Field(
         default_factory=lambda: SentenceTransformersEmbed(task="clustering")
     )
@@ -45,6 +49,17 @@ class TopicSections(FlowConfig):
     tree: TreeConfig | None = Field(
         default=None,
         description="A tree of topics: similar topics in groups, in layers (off without this section).",
+    )
+    periods: PeriodsConfig | None = Field(
+        default=None,
+        description="Words, shares and trends of topics in calendar periods. Without this section the report only "
+        "shows counts over time.",
+    )
+    groups: GroupsConfig | None = Field(
+        default=None, description="Topics by the values of columns (off without this section)."
+    )
+    shares: SharesConfig | None = Field(
+        default=None, description="Several topics of each document (off without this section)."
     )
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
@@ -85,6 +100,37 @@ class TopicSections(FlowConfig):
             msg = (
                 f"label.representation={self.label.representation!r} embeds words and needs an encoder; "
                 f"embed.method={self.embed.method!r} has none: use 'ctfidf'"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _given_topics_need_an_encoder(self) -> Self:
+        if self.topics is None:
+            return self
+        if self.embed.method in {"precomputed", "images"}:
+            msg = f"topics: given topics are embedded as texts; embed.method={self.embed.method!r} cannot embed texts"
+            raise ValueError(msg)
+        if self.cluster.method == "classes":
+            raise ValueError(
+                "topics: cluster.method='classes' has the topics of its classes; remove [topics]"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _periods_need_times(self) -> Self:
+        if self.periods is not None and self.load.timestamp_column is None:
+            msg = "periods needs dates; set load.timestamp_column, or remove [periods]"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _groups_are_kept(self) -> Self:
+        kept, wanted = self.load.columns, () if self.groups is None else self.groups.columns
+        left = [column for column in wanted if kept is not None and column not in kept]
+        if left:
+            msg = (
+                f"groups.columns: {left[0]!r} is not among load.columns; add it there, or remove load.columns"
             )
             raise ValueError(msg)
         return self

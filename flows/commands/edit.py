@@ -57,26 +57,32 @@ def edit(
     into: Annotated[int | None, typer.Option("--into", help="split: number of parts.")] = None,
 ) -> None:
     """Change topics by hand: merge, rename, delete, split or pin topics, move documents; every later run applies it."""
-    from topicflow.tasks.edits.edits_file import parse_edits, with_edit, without_edit, write_text
+    from topicflow.tasks.edits.change_file import change_file, text_of
+    from topicflow.tasks.edits.edits_file import parse_edits, with_edit, without_edit
 
     if action not in USAGE:
         raise ConfigError(f"edit: no action {action!r}; there are {', '.join(USAGE)}")
     config = read_either(options)
     path = Path(config.edits.path or options.config.absolute().parent / EDITS_FILE)
-    text = text_of(path)
     words = rest or []
     if action == "list":
-        _list(config, parse_edits(text, str(path)), as_json=options.as_json)
+        _list(config, parse_edits(text_of(path), str(path)), as_json=options.as_json)
         return
     if action == "undo":
         number = _number(action, words[0] if len(words) == 1 else "")
-        gone = parse_edits(text, str(path))[number - 1 : number] if number > 0 else []
-        write_text(path, without_edit(text, number, str(path)))
+        gone: list[Edit] = []
+
+        def without(text: str) -> str:
+            left = without_edit(text, number, str(path))
+            gone[:] = parse_edits(text, str(path))[number - 1 : number]
+            return left
+
+        change_file(path, without)
         said = f"undone: {gone[0]}"
     else:
         run = last_run(config)
         made = made_edit(run, action, words, to, into)
-        write_text(path, with_edit(text, made, str(path)))
+        change_file(path, lambda text: with_edit(text, made, str(path)))
         said = f"{made}\n{_shown(run, made)}"
     if options.as_json:
         print_json([each.model_dump(mode="json") for each in parse_edits(text_of(path), str(path))])
@@ -118,16 +124,6 @@ def last_run(config: TopicSections) -> RunTopics:
     from topicflow.tasks.runs.resolve import resolve
 
     return RunTopics.of(resolve(Path(config.runtime.runs), f"{config.name}/latest", flow=config.flow))
-
-
-def text_of(path: Path) -> str:
-    """Return the text of a file; empty if there is none."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}") from None
 
 
 def made_edit(run: RunTopics, action: str, words: Sequence[str], to: str | None, into: int | None) -> Edit:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from topicflow.configs.flows.names import FLOWS
+from topicflow.configs.flows.sweep import SweepConfig
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.flows.commands.grouped import grouped
@@ -50,12 +51,17 @@ def run(
 def plan(
     options: FlowOptions,
     flow: Annotated[
-        str, typer.Option("--flow", help="Which flow's config: topic_model, deduplicate, build_index, sweep.")
+        str,
+        typer.Option(
+            "--flow",
+            help="Which flow's config: topic_model, update_topics, deduplicate, build_index, sweep.",
+        ),
     ] = "topic_model",
     vary: Vary = None,
 ) -> None:
     """Print which stages a run would compute, which are there already, and why."""
     from topicflow.flows.planning.side_plans import PLANS
+    from topicflow.tasks.sweeps.left_out import left_out
 
     if flow not in PLANS:
         msg = f"--flow {flow}: there are plans of {', '.join(PLANS)}; a run says what it finds, and computes the rest"
@@ -63,7 +69,11 @@ def plan(
     if vary and flow != "sweep":
         msg = f"--vary: a plan of {flow} has no settings; give --flow sweep"
         raise ConfigError(msg)
-    steps = PLANS[flow](options.read(FLOWS[flow], varied(vary)))
+    config = options.read(FLOWS[flow], varied(vary))
+    steps = PLANS[flow](config)
+    if isinstance(config, SweepConfig):
+        for remark in left_out(config):
+            print(f"note: {remark}", file=sys.stderr)
     if options.as_json:
         print_json([step.as_dict() for step in steps])
         return

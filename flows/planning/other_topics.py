@@ -28,7 +28,7 @@ def with_edits(config: TopicModelConfig, corpus: CorpusKeys, fitted: dict[str, R
         "labels": labels_before_edits(fitted).key,
         "topics": fitted["label"].key,
     }
-    labels = edit(edits, inputs, config.seed)
+    labels = edit(edits, inputs, config.seed, has_given=GIVEN in fitted)
     other = _described(config, corpus, fitted, labels)
     return {**fitted, EDIT: labels, LABEL_EDITED: other["label"], "evaluate": other["evaluate"]}
 

@@ -19,6 +19,7 @@ from topicflow.flows.planning.steps import (
     with_cost,
 )
 from topicflow.flows.planning.sweep_plan import plan_sweep
+from topicflow.flows.planning.update_plan import plan_update
 from topicflow.tasks.duplicates.recipes import searches
 from topicflow.tasks.runs.resolve import latest_run
 from topicflow.tasks.store.artifact_store import open_store
@@ -88,5 +89,6 @@ PLANS: Mapping[str, Callable[[Any], list[Step]]] = {
     "deduplicate": plan_deduplicate,
     "build_index": plan_index,
     "sweep": plan_sweep,
+    "update_topics": plan_update,
 }
 """The other flows have no plan: their recipes depend on results of earlier stages (drift, a comparison, an adapter)."""

@@ -2,7 +2,8 @@
 
 labels: the files that the stage `cluster` writes, so that every later stage takes either. The meta data also have
 `names` (n_topics,), the name of each topic or None if it is made of its keywords, `named_by_person`, the topics whose
-name a person gave, and `edits`, what became of each edit.
+name a person gave, and `edits`, what became of each edit; with given topics `given_now`, the number of each or None.
+Given topics that are left come first, in their order, also those without documents; others follow by decreasing size.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.tasks.core.clusters.clustering import number_by_size
+from topicflow.tasks.core.clusters.clustering import LabelArray, number_by_size
 from topicflow.tasks.edits import recipes
 from topicflow.tasks.edits.actions import Outcome, Splitting, apply_edits, named_documents
 from topicflow.tasks.edits.edits_file import Edit
@@ -68,7 +69,8 @@ def edit(
     by their centroid.
     """
     store = context.store
-    recipe = recipes.edit(edits, editable.keys, context.seed, later)
+    n_given = len(store.meta(editable.labels).get("given", ()))
+    recipe = recipes.edit(edits, editable.keys, context.seed, later, has_given=n_given > 0)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
@@ -76,7 +78,8 @@ def edit(
         shape = read_shape(store, editable, named_documents(edits))
         shape.later = frozenset(later)
         outcomes = apply_edits(shape, edits, Splitting(context.seed, context.runtime.n_threads))
-        labels = number_by_size(shape.labels)
+        numbers = final_numbers(before["labels"], shape.labels, n_given)
+        labels = np.append(numbers, -1)[shape.labels].astype(np.int32)
         writer.save_array("labels", labels)
         writer.save_array("probabilities", shape.probabilities)
         writer.save_array("outlier_scores", before["outlier_scores"])
@@ -86,9 +89,10 @@ def edit(
         writer.rows = len(labels)
         writer.meta = {
             **store.meta(editable.labels),
-            "n_topics": int(labels.max(initial=-1)) + 1,
+            "n_topics": int(numbers.max(initial=-1)) + 1,
             "outlier_share": float((labels < 0).mean()),
-            **described(shape, labels, outcomes),
+            **described(shape, numbers, outcomes),
+            **({"given_now": [_known(number) for number in numbers[:n_given].tolist()]} if n_given else {}),
         }
     return store.committed(recipe, writer)
 
@@ -106,6 +110,7 @@ def read_shape(store: ArtifactStore, editable: Editable, documents: Sequence[str
         keywords=keywords,
         rows=rows_of(store, editable.documents, documents),
         names={topic: name for topic, name in enumerate(names) if name is not None},
+        by_person=set(store.meta(editable.labels).get("named_by_person", ())),
     )
 
 
@@ -120,25 +125,49 @@ def rows_of(
     return {document: np.array(rows, np.int64) for document, rows in grouped.iter_rows()}
 
 
-def described(shape: Shape, labels: NDArray[np.int32], outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Return what the artifact says of names and edits, with the numbers of `labels` instead of the working numbers."""
-    working, first = np.unique(shape.labels, return_index=True)
-    numbers = {int(topic): int(labels[row]) for topic, row in zip(working, first, strict=True) if topic >= 0}
-    names: list[str | None] = [None] * len(numbers)
+def final_numbers(before: LabelArray, edited: LabelArray, n_given: int = 0) -> NDArray[np.int32]:
+    """Return the number of each working topic after all edits, -1 if it has no documents any more.
+
+    Parameters
+    ----------
+    before : ndarray of shape (n_docs,), int32
+        Topics before any edit.
+    edited : ndarray of shape (n_docs,), int32
+        Working numbers after all edits.
+    n_given : int
+        Number of given topics, which come first in `before`. No edit finds one without documents, so it stays.
+    """
+    numbers = np.full(max(int(edited.max(initial=-1)) + 1, n_given), -1, np.int32)
+    held, had = (np.bincount(each[each >= 0], minlength=n_given) for each in (edited, before))
+    first = np.flatnonzero((held[:n_given] > 0) | (had[:n_given] == 0))
+    numbers[first] = np.arange(len(first))
+    rest = np.flatnonzero(edited >= n_given)
+    numbers[edited[rest]] = number_by_size(edited[rest]) + len(first)
+    return numbers
+
+
+def described(shape: Shape, numbers: NDArray[np.int32], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return what the artifact says of names and edits, with final `numbers` instead of the working numbers."""
+    final = {topic: number for topic, number in enumerate(numbers.tolist()) if number >= 0}
+    names: list[str | None] = [None] * len(final)
     for topic, name in shape.names.items():
-        if topic in numbers:
-            names[numbers[topic]] = name
+        if topic in final:
+            names[final[topic]] = name
     return {
         "names": names,
-        "named_by_person": sorted(numbers[topic] for topic in shape.by_person if topic in numbers),
+        "named_by_person": sorted(final[topic] for topic in shape.by_person if topic in final),
         "edits": [
             {
                 "edit": str(outcome.edit),
                 "asked": outcome.edit.model_dump(mode="json", exclude_unset=True),
                 "applied": outcome.is_applied,
-                "topics": [numbers[topic] for topic in outcome.topics if topic in numbers],
+                "topics": [final[topic] for topic in outcome.topics if topic in final],
                 "problem": outcome.problem,
             }
             for outcome in outcomes
         ],
     }
+
+
+def _known(number: int) -> int | None:
+    return None if number < 0 else number

@@ -18,10 +18,17 @@ VERSIONS: Mapping[str, int] = {"edit": 1, "move": 1}
 """Increase a stage's number when equal inputs and config must give a different artifact."""
 
 
-def edit(edits: Sequence[Edit], inputs: Mapping[str, str], seed: int, later: Sequence[str] = ()) -> Recipe:
+def edit(
+    edits: Sequence[Edit],
+    inputs: Mapping[str, str],
+    seed: int,
+    later: Sequence[str] = (),
+    *,
+    has_given: bool = False,
+) -> Recipe:
     """Return the recipe of the topic of each document after all edits; only a split depends on the seed.
 
-    `later` are moved documents that came after the fit.
+    `later` are moved documents that came after the fit; `has_given` says whether there are given topics.
     """
     splits = any(each.action == "split" for each in edits)
     return Recipe(
@@ -31,7 +38,8 @@ def edit(edits: Sequence[Edit], inputs: Mapping[str, str], seed: int, later: Seq
         config={f"edit {number}": f"{each} [{each.digest}]" for number, each in enumerate(edits, 1)},
         inputs=dict(inputs),
         identity=library_versions("numpy", *(("scikit-learn",) if splits else ()))
-        | ({"later": digest(canonical_json(sorted(later)))} if later else {}),
+        | ({"later": digest(canonical_json(sorted(later)))} if later else {})
+        | ({"given": "first"} if has_given else {}),
         seed=seed if splits else None,
     )
 

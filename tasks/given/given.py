@@ -2,7 +2,8 @@
 
 labels: the files that the stage `cluster` writes, without `stability`, so that every later stage takes either. Given
 topics come first, in their order; found ones follow by decreasing size. The meta data also have `names`, a name for
-each given topic and None for found ones, `given`, a row for each given topic, and `given_figures`.
+each given topic and None for found ones, `given`, a row for each given topic, and `given_figures`. Further arrays
+(`given_vectors.npy`, …) say where the given topics are, so that later documents can be compared with them.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.given import recipes
+from topicflow.tasks.given.fitted_topics import save_fitted
 from topicflow.tasks.given.topics_file import GivenTopic, given_topics
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
@@ -91,6 +93,7 @@ def given(
         writer.save_array("probabilities", probabilities.astype(np.float32))
         writer.save_array("outlier_scores", scores.astype(np.float32))
         writer.save_array("reassigned", reassigned)
+        save_fitted(writer, fitted)
         writer.rows = len(labels)
         n_topics = max(len(topics), int(labels.max(initial=-1)) + 1)
         writer.meta = {

@@ -6,6 +6,7 @@ The stage and the plan call the same functions. This module imports no numeric l
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from topicflow.configs.sections.cluster import ClusterConfig, GraphCluster, HdbscanCluster
 from topicflow.configs.sections.shaping import TopicsConfig
@@ -13,7 +14,7 @@ from topicflow.tasks.given.topics_file import given_topics
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import library_versions
 
-VERSIONS: Mapping[str, int] = {"given": 1}
+VERSIONS: Mapping[str, int] = {"given": 2}
 """Increase a stage's number when equal inputs and config must give a different artifact."""
 
 
@@ -22,15 +23,20 @@ def given(config: TopicsConfig, inputs: Mapping[str, str], encoder: str, smalles
 
     `smallest` is the smallest topic of the clusters; a cluster of which fewer documents are left is dissolved.
     """
-    topics = [topic.model_dump(mode="json", exclude_defaults=True) for topic in given_topics(config)]
     return Recipe(
         stage="given",
         kind="labels",
         version=VERSIONS["given"],
-        config={"topics": topics, "threshold": config.threshold, "smallest": smallest},
+        config={**given_fields(config), "smallest": smallest},
         inputs=dict(inputs),
         identity={"encoder": encoder, **library_versions("numpy")},
     )
+
+
+def given_fields(config: TopicsConfig) -> dict[str, Any]:
+    """Return the given topics and the settings of a section as JSON values; a file's topics count, not its path."""
+    topics = [topic.model_dump(mode="json", exclude_defaults=True) for topic in given_topics(config)]
+    return {"topics": topics, "threshold": config.threshold}
 
 
 def smallest_of(config: ClusterConfig) -> int | str:

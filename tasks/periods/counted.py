@@ -1,26 +1,30 @@
 """Counted: documents, labels and word counts -> what topics over time and by group count: documents, and their words.
 
 Words are those of passages if documents were split, because topics were found in passages; documents count once, in
-the topic that documents.parquet gives them.
+the topic that documents.parquet gives them. In a series of updates the documents of all batches count together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
+from topicflow.tasks.core.words.joined_counts import JoinedCounts, join_counts
 from topicflow.tasks.documents.passages import join_passages
-from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, canonical_json, digest
+from topicflow.tasks.topics.count import read_counts
 
 IntArray = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Counted:
-    """The artifacts that are counted; the fields are the recipes' inputs."""
+    """The artifacts that are counted; their keys are the recipes' inputs."""
 
     documents: ArtifactRef
     labels: ArtifactRef
@@ -30,6 +34,83 @@ class Counted:
     def keys(self) -> dict[str, str]:
         """The keys of the recipe's inputs."""
         return {role: ref.key for role, ref in vars(self).items()}
+
+    @property
+    def parts(self) -> Sequence[Counted]:
+        """What is counted together: only itself."""
+        return (self,)
+
+    def words(self, store: ArtifactStore) -> tuple[csr_matrix, list[str]]:
+        """Return the counts (n_rows, n_words) and the words."""
+        return read_counts(store, self.counts)
+
+
+@dataclass(frozen=True)
+class CountedBatches:
+    """Batches of documents that are counted together; their labels are numbers of the same topics.
+
+    Attributes
+    ----------
+    parts : tuple of Counted
+        The batches in order, with the counts of all of their words.
+    min_df : int
+        Minimum number of documents, in all batches, that contain a word.
+    max_features : int or None
+        Keep only this many words, the most frequent ones in all batches.
+    """
+
+    parts: tuple[Counted, ...]
+    min_df: int = 1
+    max_features: int | None = None
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The keys of the recipe's inputs; those of the only part if there is no other and it has all words."""
+        chosen = {"words": f"{self.min_df} {self.max_features}"} if self.chooses_words else {}
+        if len(self.parts) == 1:
+            return self.parts[0].keys | chosen
+        keys = [part.keys for part in self.parts]
+        return {role: digest(canonical_json([each[role] for each in keys])) for role in keys[0]} | chosen
+
+    @property
+    def chooses_words(self) -> bool:
+        """Whether words are left out that all batches together have too rarely."""
+        return self.min_df > 1 or self.max_features is not None
+
+    def words(self, store: ArtifactStore) -> tuple[csr_matrix, list[str]]:
+        """Return the counts (n_rows, n_words) and the words of all batches, as one count of all texts has them.
+
+        Notes
+        -----
+        No text is read. Memory is 8 bytes for each entry of the counts.
+        """
+        if len(self.parts) == 1 and not self.chooses_words:
+            return self.parts[0].words(store)
+        joined: JoinedCounts = join_counts(
+            (part.words(store) for part in self.parts), self.min_df, self.max_features
+        )
+        return joined
+
+
+AnyCounted = Counted | CountedBatches
+
+
+def read_times(store: ArtifactStore, counted: AnyCounted) -> pl.Series:
+    """Return the time of each row; null in a batch that was read without times."""
+    tables = [store.table(part.documents, "documents") for part in counted.parts]
+    times = [
+        table.select(
+            pl.col("timestamp") if "timestamp" in table.collect_schema() else pl.lit(None, pl.Datetime("us"))
+        )
+        for table in tables
+    ]
+    return pl.concat(pl.collect_all(times)).to_series()
+
+
+def own_columns(store: ArtifactStore, counted: AnyCounted) -> pl.LazyFrame:
+    """Return the input's own columns of all rows; a column is null in a batch that lacks it."""
+    columns = [store.table(part.documents, "columns") for part in counted.parts]
+    return columns[0] if len(columns) == 1 else pl.concat(columns, how="diagonal_relaxed")
 
 
 @dataclass(frozen=True)
@@ -67,16 +148,17 @@ class Units:
         return np.bincount(codes, minlength=n_rows * n_slices).reshape(n_rows, n_slices)
 
 
-def read_units(store: ArtifactStore, counted: Counted) -> Units:
-    """Return the documents of a run with their topics."""
-    labels = np.asarray(store.array(counted.labels, "labels"))
+def read_units(store: ArtifactStore, counted: AnyCounted) -> Units:
+    """Return the documents of a run with their topics; only a run of one part can have passages."""
+    labels = np.concatenate([np.asarray(store.array(part.labels, "labels")) for part in counted.parts])
     n_topics = int(labels.max(initial=-1)) + 1
-    if not store.meta(counted.documents)["has_passages"]:
+    first_part = counted.parts[0]
+    if not store.meta(first_part.documents)["has_passages"]:
         return Units(labels, np.arange(len(labels)), labels, n_topics)
-    rows = store.table(counted.documents, "documents").select(doc_id="parent").collect()
+    rows = store.table(first_part.documents, "documents").select(doc_id="parent").collect()
     placed = rows.with_columns(
         pl.Series("topic", labels),
-        pl.Series("probability", np.asarray(store.array(counted.labels, "probabilities"))),
+        pl.Series("probability", np.asarray(store.array(first_part.labels, "probabilities"))),
         outlier_score=pl.lit(0.0),
         reassigned=pl.lit(value=False),
         x=pl.lit(0.0),

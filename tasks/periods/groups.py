@@ -22,15 +22,17 @@ from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.periods import recipes
-from topicflow.tasks.periods.counted import Counted, Units, read_units
+from topicflow.tasks.periods.counted import AnyCounted, Units, own_columns, read_units
 from topicflow.tasks.periods.words import SliceWords, Slicing, words_of_slices
-from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
-from topicflow.tasks.topics.count import read_counts
+from topicflow.tasks.store.artifact_store import ArtifactRef
 
 
-def check_columns(store: ArtifactStore, documents: ArtifactRef, config: GroupsConfig) -> None:
-    """Raise DataError if documents lack a column of the groups, or if its values are lists or records."""
-    schema = store.table(documents, "columns").collect_schema()
+def check_columns(columns: pl.LazyFrame, config: GroupsConfig) -> None:
+    """Raise DataError if documents lack a column of the groups, or if its values are lists or records.
+
+    `columns` are the input's own columns.
+    """
+    schema = columns.collect_schema()
     for column in config.columns:
         require_column("groups", column, schema.names(), "groups.columns")
         dtype = schema[column]
@@ -122,16 +124,18 @@ def group_table(units: Units, groups: Groups, words: SliceWords, config: GroupsC
 
 
 @task(name="groups", cache_policy=NO_CACHE, persist_result=False)
-def groups(context: Context, counted: Counted, config: GroupsConfig, weighting: LabelConfig) -> ArtifactRef:
+def groups(
+    context: Context, counted: AnyCounted, config: GroupsConfig, weighting: LabelConfig
+) -> ArtifactRef:
     """Return the artifact of the topics by group, computing it on a miss; `weighting` ranks words."""
     store = context.store
     recipe = recipes.groups(config, weighting, counted.keys)
     if found := store.find(recipe):
         return cached(found)
-    check_columns(store, counted.documents, config)
+    check_columns(own_columns(store, counted), config)
     with store.writing(recipe) as writer:
-        units, own = read_units(store, counted), store.table(counted.documents, "columns")
-        counts, words = read_counts(store, counted.counts)
+        units, own = read_units(store, counted), own_columns(store, counted)
+        counts, words = counted.words(store)
         tables: list[pl.DataFrame] = []
         for column in config.columns:
             found_groups = groups_of(own.select(column).collect()[column], units.first, config.max_values)

@@ -19,10 +19,9 @@ from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.periods import recipes
 from topicflow.tasks.periods.calendar import Calendar, calendar_of
-from topicflow.tasks.periods.counted import Counted, Units, read_units
+from topicflow.tasks.periods.counted import AnyCounted, Units, read_times, read_units
 from topicflow.tasks.periods.words import SliceWords, Slicing, words_of_slices
 from topicflow.tasks.store.artifact_store import ArtifactRef
-from topicflow.tasks.topics.count import read_counts
 
 
 def over_time_table(units: Units, calendar: Calendar, words: SliceWords) -> pl.DataFrame:
@@ -93,14 +92,16 @@ def trends_table(counts: NDArray[np.int64], totals: NDArray[np.int64], level: fl
 
 
 @task(name="periods", cache_policy=NO_CACHE, persist_result=False)
-def periods(context: Context, counted: Counted, config: PeriodsConfig, weighting: LabelConfig) -> ArtifactRef:
+def periods(
+    context: Context, counted: AnyCounted, config: PeriodsConfig, weighting: LabelConfig
+) -> ArtifactRef:
     """Return the artifact of the topics over time, computing it on a miss; `weighting` ranks words."""
     store = context.store
     recipe = recipes.periods(config, weighting, counted.keys)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
-        times = store.table(counted.documents, "documents").select("timestamp").collect()["timestamp"]
+        times = read_times(store, counted)
         calendar, units = calendar_of(times, config.every, config.zone), read_units(store, counted)
         slicing = Slicing(
             calendar.numbers,
@@ -109,7 +110,7 @@ def periods(context: Context, counted: Counted, config: PeriodsConfig, weighting
             config.global_tuning,
             config.evolution_tuning,
         )
-        counts, words = read_counts(store, counted.counts)
+        counts, words = counted.words(store)
         spoken = words_of_slices(counts, words, units.labels, slicing, weighting)
         table = over_time_table(units, calendar, spoken)
         dated = calendar.numbers[units.first]

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.final import GIVEN
+from topicflow.tasks.updates.given_topics import given_numbers
+from topicflow.tasks.updates.topic_state import TopicState
 
 SHOWN_NAMES = 5
 """Names of topics without documents that a remark lists."""
@@ -20,6 +25,40 @@ def given_record(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> dic
 def given_figures(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> dict[str, float | int]:
     """Return the figures of the given topics and of the nearest names, for a run's metrics; empty without any."""
     return dict(store.meta(stages[GIVEN])["given_figures"]) if GIVEN in stages else {}
+
+
+def given_record_of_series(
+    store: ArtifactStore, state: TopicState, labels: NDArray[np.int32]
+) -> dict[str, Any]:
+    """Return the given topics of a series by lasting id, with their sizes today and the thresholds of the fit.
+
+    `labels` (n_docs,) are those of all documents, in the fit's numbers. A topic that edits took away has no id.
+    """
+    if not state.fit.clusters:
+        return {}
+    numbers = given_numbers(store, ArtifactRef("labels", state.fit.labels, "cluster"))
+    rows = []
+    for row in store.meta(state.fit.without_edits()[0])["given"]:
+        number = numbers.get(row["name"])
+        found = {"topic": None, "size": 0}
+        if number is not None:
+            found = {"topic": state.ids[number], "size": int((labels == number).sum())}
+        rows.append({**row, **found})
+    return {"given_topics": rows}
+
+
+def given_figures_of_series(
+    store: ArtifactStore,
+    stages: Mapping[str, ArtifactRef],
+    record: Mapping[str, Any],
+    n_documents: int,
+) -> dict[str, float | int]:
+    """Return the figures of given topics over all documents, and those of the fit if the run has fitted."""
+    if not (rows := record.get("given_topics")):
+        return {}
+    held = sum(row["size"] for row in rows)
+    today = {"given_share": held / n_documents, "given_empty": sum(not row["size"] for row in rows)}
+    return given_figures(store, stages) | today
 
 
 def given_remarks(record: Mapping[str, Any], figures: Mapping[str, float | int]) -> list[str]:

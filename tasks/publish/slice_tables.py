@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.updates.sliced import lasting_topics_of
 
 TABLES = (
     ("periods", "over_time", "topics_over_time.parquet"),
@@ -17,11 +20,21 @@ TABLES = (
 """Stage, table of its artifact, and file."""
 
 
-def write_slices(folder: Path, store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> None:
-    """Write the tables of the stages `periods` and `groups`, if the run has them."""
+def write_slices(
+    folder: Path,
+    store: ArtifactStore,
+    stages: Mapping[str, ArtifactRef],
+    ids: NDArray[np.int32] | None = None,
+) -> None:
+    """Write the tables of the stages `periods` and `groups`, if the run has them.
+
+    `ids` has the lasting id of each topic, in a series of updates.
+    """
     for stage, table, name in TABLES:
         if stage in stages:
-            store.table(stages[stage], table).sink_parquet(folder / name)
+            found = store.table(stages[stage], table)
+            shown = found if ids is None else lasting_topics_of(found, ids)
+            shown.sink_parquet(folder / name)
 
 
 def with_shares(

@@ -18,6 +18,7 @@ from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.report.report_page import finish_report
 from topicflow.tasks.runs.records import RunId, RunRecord
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.sweeps.left_out import left_out
 from topicflow.tasks.sweeps.page import scored_settings
 
 SHOWN_SETTINGS = 200
@@ -35,6 +36,7 @@ def publish_sweep_run(
         **described,
         "n_documents": stages["embed"].rows,
         "metrics": described["metrics"] | _figures(table, skipped, found["chosen"]),
+        "remarks": described["remarks"] + left_out(config),
         "recommendation": found,
         "skipped": skipped,
     }
@@ -42,6 +44,7 @@ def publish_sweep_run(
         table.write_parquet(folder / "sweep.parquet")
         seconds = dict(zip(map(str, table["setting"]), table["seconds"], strict=True))
         shown = {"run_id": run.run_id, "created": record["created"], "setting_seconds": seconds}
+        shown["left_out"] = left_out(config)
         text = store.whole(stages["page"], "sweep.html").read_text(encoding="utf-8")
         (folder / "sweep.html").write_text(finish_report(text, shown), encoding="utf-8")
     return record

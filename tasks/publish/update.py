@@ -26,8 +26,14 @@ from topicflow.tasks.publish.edits import (
     write_edits,
 )
 from topicflow.tasks.publish.folder import write_run_folder
+from topicflow.tasks.publish.given import (
+    given_figures_of_series,
+    given_record_of_series,
+    given_remarks,
+)
 from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
+from topicflow.tasks.publish.slice_tables import write_slices
 from topicflow.tasks.publish.topic_folder import (
     documents_table,
     flat_topics,
@@ -42,6 +48,7 @@ from topicflow.tasks.runs.records import RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.final import EDIT
 from topicflow.tasks.updates.overview import lasting, read_batches, sized_topics
+from topicflow.tasks.updates.sliced import lasting_topics_of
 from topicflow.tasks.updates.topic_state import TopicState, batch_stages, save_state
 
 
@@ -80,11 +87,12 @@ def publish_update(
     state = outcome.state
     kept = save_state(store, state)
     labels = read_batches(store, state.batches, "cluster", "labels")
-    record = _record(store, config, {**stages, "state": kept}, outcome, run)
+    record = _record(store, config, {**stages, "state": kept}, outcome, run, labels)
     record["n_documents"], record["n_topics"] = len(labels), len(state.ids)
     record["updates"] = history(state, lasting(labels, np.asarray(state.ids, np.int32)))
     with write_run_folder(config, run, record) as folder:
         _write_tables(folder, store, config, outcome, labels)
+        write_slices(folder, store, stages, ids=np.asarray(state.ids, np.int32))
         write_metrics(folder, record)
         write_edits(folder, record)
         write_report(folder, store, stages["overview"], record)
@@ -108,13 +116,11 @@ def all_documents(store: ArtifactStore, config: UpdateTopicsConfig, state: Topic
     fitted = [(number, state.names[lasting_id].name) for number, lasting_id in enumerate(state.ids)]
     names = pl.DataFrame(fitted, schema={"topic": pl.Int32, "name": pl.String}, orient="row")
     for batch in state.batches:
-        stages = batch_stages(batch)
-        labels = np.asarray(store.array(stages["cluster"], "labels", whole=True))
-        topics = pl.Series("topic", lasting(labels, ids))
-        came = pl.Series("update", numbers[start : start + len(labels)])
-        table = documents_table(store, stages, config.load, names)
-        tables.append(table.with_columns(topics, came))
-        start += len(labels)
+        table = documents_table(store, batch_stages(batch), config.load, names)
+        n_documents = int(store.manifest("documents", batch.documents)["rows"])
+        came = pl.Series("update", numbers[start : start + n_documents])
+        tables.append(lasting_topics_of(table, ids).with_columns(came))
+        start += n_documents
     return pl.concat(tables, how="diagonal_relaxed")
 
 
@@ -155,7 +161,7 @@ def lasting_topics(
             pl.col("topic").alias("model_topic"),
             pl.Series("topic", state.ids, pl.Int32),
             pl.Series("name", [name.name for name in names]),
-            pl.Series("named_by", ["person" if name.by == "edit" else name.by for name in names]),
+            pl.Series("named_by", ["person" if name.by in {"edit", "given"} else name.by for name in names]),
         )
         .drop("representative_rows", "centroid")
         .sort("size", "topic", descending=[True, False])
@@ -189,6 +195,7 @@ def _record(
     stages: Mapping[str, ArtifactRef],
     outcome: Outcome,
     run: RunId,
+    labels: NDArray[np.int32],
 ) -> RunRecord:
     last, metrics = outcome.state.updates[-1], store.json(stages["overview"], "metrics")
     metrics |= tree_metrics(store, stages)
@@ -199,12 +206,16 @@ def _record(
         metrics["min_cluster_size"] = chosen["size_choice"]["min_cluster_size"]
     choice = chosen.get("size_choice") if last.refit else None  # an update keeps it: nothing new to say
     edits = edits_of_fit(store, outcome.state)
+    given = given_record_of_series(store, outcome.state, labels)
+    of_given = given_figures_of_series(store, stages, given, len(labels))
     return {
         **described,
         **chosen,
         **edits,
-        "metrics": described["metrics"] | metrics | edit_figures(edits),
+        **given,
+        "metrics": described["metrics"] | metrics | edit_figures(edits) | of_given,
         "remarks": described["remarks"]
+        + given_remarks(given, of_given)
         + edit_remarks(edits)
         + remarks(without_advice(metrics, edits), config.cluster, graph.get("copies"), choice)
         + (naming_remarks(store.meta(stages["name"])) if "name" in stages else []),

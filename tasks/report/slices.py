@@ -112,17 +112,22 @@ def share_block(store: ArtifactStore, shares: ArtifactRef, documents: NDArray[np
 
     `documents` are the rows of the points in the table of shares.
     """
-    table = store.table(shares, "shares").collect()[documents]
+    return block_of_shares(store.table(shares, "shares").collect()[documents])
+
+
+def block_of_shares(table: pl.DataFrame) -> dict[str, Any]:
+    """Return the block `shares` of points with these rows in the table of shares."""
+    n_points = table.height
     part = pl.col("topic_shares").list.head(N_SHARES)
     placed = table.select(part.alias("pair"), pl.int_range(pl.len()).alias("point")).explode("pair")
     placed = placed.drop_nulls("pair").unnest("pair")
     place = placed.select(pl.int_range(pl.len()).over("point")).to_series().to_numpy()
-    topics = np.full((len(documents), N_SHARES), -1, np.int32)
-    percent = np.zeros((len(documents), N_SHARES), np.uint8)
+    topics = np.full((n_points, N_SHARES), -1, np.int32)
+    percent = np.zeros((n_points, N_SHARES), np.uint8)
     topics[placed["point"].to_numpy(), place] = placed["topic"].to_numpy()
     percent[placed["point"].to_numpy(), place] = np.rint(100 * placed["share"].to_numpy())
     block = {"n": N_SHARES, "topics": pack(topics), "percent": pack(percent), "words": [], "spoken": []}
-    if "topic_words" not in table.columns or len(documents) > MAX_SPOKEN:
+    if "topic_words" not in table.columns or n_points > MAX_SPOKEN:
         return block
     lists = pl.col("topic_words").list
     spoken = table.select(

@@ -93,12 +93,15 @@ class Rows:
         Topic of each row, whose words contain the row's; -1 for none.
     probabilities : ndarray of shape (n_rows,), float32
         How sure the assignment is, from 0 to 1.
+    are_counted : bool
+        Whether the topics' words contain those of the rows. They do not if the rows came after the fit.
     """
 
     counts: csr_matrix
     vectors: NDArray[np.float32]
     labels: NDArray[np.int32]
     probabilities: NDArray[np.float32]
+    are_counted: bool = True
 
 
 @dataclass(frozen=True)
@@ -130,13 +133,14 @@ def divide(rows: Rows, model: TopicModelWords, vector_weight: float) -> Divided:
         low = rows.counts.indptr[part.start]
         ranges = np.asarray(rows.counts.indptr[part.start : part.stop + 1]).astype(np.int64)
         entries = slice(int(low), int(ranges[-1]))
+        own = np.asarray(rows.labels[part])
+        inside = own if rows.are_counted else np.full_like(own, -1)
         topics, shares, *words = mix_topics(
             np.asarray(rows.counts.data[entries]), np.asarray(rows.counts.indices[entries]), ranges - low,
-            np.asarray(rows.labels[part]), model.prior(np.asarray(rows.vectors[part])),
+            inside, model.prior(np.asarray(rows.vectors[part])),
             model.by_word.data.astype(np.int64), model.by_word.indices,
             model.by_word.indptr.astype(np.int64), model.totals, model.common, SMOOTHING, vector_weight,
         )  # fmt: skip
-        own = np.asarray(rows.labels[part])
         is_clear = (own >= 0) & (np.asarray(rows.probabilities[part]) >= CLEAR)
         lead = np.where(is_clear, _missing(topics, shares, own), 0.0)
         topics = np.column_stack([topics, np.maximum(own, 0)]).astype(np.int32)

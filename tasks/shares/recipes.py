@@ -16,7 +16,10 @@ VERSIONS: Mapping[str, int] = {"shares": 1}
 
 
 def shares(config: SharesConfig, inputs: Mapping[str, str]) -> Recipe:
-    """Return the recipe of the shares; `inputs` are the documents, embeddings, labels, counts and topics."""
+    """Return the recipe of the shares; `inputs` are the documents, embeddings, labels, counts and topics.
+
+    For documents that came after the fit of their topics, the labels and counts of the fit are inputs too.
+    """
     return Recipe(
         stage="shares",
         kind="shares",

@@ -1,5 +1,8 @@
 """Shares: documents, vectors, labels, counts and topics -> several topics of each document with their shares.
 
+Documents that came after the fit of their topics are divided by the words of the fit, so that the shares of earlier
+documents stay as they are.
+
 `shares.parquet`: one row a document, `topic_shares` (topic, share), largest first, and, if asked for, `topic_words`
 (word, topic, weight).
 """
@@ -13,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from scipy.sparse import csr_matrix
 
 from topicflow.configs.sections.slices import SharesConfig
 from topicflow.tasks.execution.context import Context
@@ -36,8 +40,16 @@ WORD = pl.Struct({"word": pl.String, "topic": pl.Int32, "weight": pl.Float32})
 
 
 @dataclass(frozen=True)
+class FittedWords:
+    """The documents from whose words the topics are known: the labels and the counts of a fit."""
+
+    labels: ArtifactRef
+    counts: ArtifactRef
+
+
+@dataclass(frozen=True)
 class Divisible:
-    """The artifacts that shares are made from; the fields are the recipe's inputs."""
+    """The artifacts that shares are made from; their keys are the recipe's inputs."""
 
     documents: ArtifactRef
     embeddings: ArtifactRef
@@ -45,10 +57,15 @@ class Divisible:
     counts: ArtifactRef
     topics: ArtifactRef
 
+    fitted: FittedWords | None = None
+    """The fit of the topics, if the documents came after it."""
+
     @property
     def keys(self) -> dict[str, str]:
         """The keys of the recipe's inputs."""
-        return {role: ref.key for role, ref in vars(self).items()}
+        own = {role: ref.key for role, ref in vars(self).items() if role != "fitted"}
+        of_fit = {} if self.fitted is None else vars(self.fitted)
+        return own | {f"fitted_{role}": ref.key for role, ref in of_fit.items()}
 
 
 def share_lists(divided: Divided, owners: NDArray[np.int64], n_owners: int, top: int) -> pl.Series:
@@ -116,18 +133,10 @@ def shares(context: Context, divisible: Divisible, config: SharesConfig) -> Arti
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
-        counts, words = read_counts(store, divisible.counts)
-        labels = np.asarray(store.array(divisible.labels, "labels"))
-        owners = owners_of(store, divisible.documents, len(labels))
+        rows, model, words = _read(store, divisible)
+        owners = owners_of(store, divisible.documents, len(rows.labels))
         n_owners = int(owners.max(initial=-1)) + 1
-        rows = Rows(
-            counts,
-            store.array(divisible.embeddings, "embeddings"),
-            labels,
-            np.asarray(store.array(divisible.labels, "probabilities")),
-        )
-        centroids = np.asarray(store.array(divisible.topics, "centroids"))
-        divided = _divided(rows, centroids, config)
+        divided = _divided(rows, model, config)
         table = share_lists(divided, owners, n_owners, config.top).to_frame()
         if config.words:
             table = table.with_columns(word_lists(divided, rows, words, owners, n_owners))
@@ -136,16 +145,47 @@ def shares(context: Context, divisible: Divisible, config: SharesConfig) -> Arti
     return store.committed(recipe, writer)
 
 
-def _divided(rows: Rows, centroids: NDArray[np.float32], config: SharesConfig) -> Divided:
+def _read(store: ArtifactStore, divisible: Divisible) -> tuple[Rows, TopicModelWords | None, list[str]]:
+    """Return the rows, what the topics are made of (None without any topic), and the words of both."""
+    own = read_counts(store, divisible.counts)
+    labels = np.asarray(store.array(divisible.labels, "labels"))
+    centroids = np.asarray(store.array(divisible.topics, "centroids"))
+    if (fitted := divisible.fitted) is None:
+        (counts, words), (known, of_known) = own, (own[0], labels)
+    else:
+        known, words = read_counts(store, fitted.counts)
+        of_known = np.asarray(store.array(fitted.labels, "labels"))
+        counts = with_columns(*own, words)
+    rows = Rows(
+        counts,
+        store.array(divisible.embeddings, "embeddings"),
+        labels,
+        np.asarray(store.array(divisible.labels, "probabilities")),
+        are_counted=fitted is None,
+    )
+    return rows, TopicModelWords.of(known, of_known, centroids) if len(centroids) else None, words
+
+
+def with_columns(counts: csr_matrix, words: list[str], wanted: list[str]) -> csr_matrix:
+    """Return counts (n_rows, n_wanted) of the wanted words; those of all other words are left out."""
+    places = {word: column for column, word in enumerate(wanted)}
+    columns = np.array([places.get(word, -1) for word in words], np.int32)[np.asarray(counts.indices)]
+    kept = columns >= 0
+    before = np.concatenate([[0], np.cumsum(kept)])
+    parts = (np.asarray(counts.data)[kept], columns[kept], before[np.asarray(counts.indptr)])
+    return csr_matrix(parts, shape=(counts.shape[0], len(wanted)))
+
+
+def _divided(rows: Rows, model: TopicModelWords | None, config: SharesConfig) -> Divided:
     """Return the shares of all rows; empty ones without any topic."""
     n = len(rows.labels)
-    if not len(centroids):
+    if model is None:
         entries = len(rows.counts.data)
         none = np.zeros((n, 0))
         return Divided(
             none.astype(np.int32), none, np.zeros(entries, np.int32), np.zeros(entries, np.float32)
         )
-    return divide(rows, TopicModelWords.of(rows.counts, rows.labels, centroids), config.vector_weight)
+    return divide(rows, model, config.vector_weight)
 
 
 def owners_of(store: ArtifactStore, documents: ArtifactRef, n_rows: int) -> NDArray[np.int64]:

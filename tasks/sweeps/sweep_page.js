@@ -17,7 +17,7 @@ function shown(name, value) {
 
 // --- head ---
 
-byId("byline").textContent = [run.run_id, `${count(sweep.n_documents)} documents`].filter(Boolean).join(" · ");
+byId("byline").textContent = [run.run_id, `${count(sweep.n_documents)} documents`, ...(run.left_out || [])].filter(Boolean).join(" · ");
 byId("verdict").textContent = sweep.recommendation.sentence;
 for (const [term, value] of [["Settings", rows.length], ["On the Pareto front", rows.filter((row) => row.pareto).length], ["Skipped", sweep.skipped.length], ["Draws that test the choice", chosen ? chosen.n_draws : 0]])
   byId("figures").append(el("div", {}, el("dt", { text: term }), el("dd", { text: count(value) })));

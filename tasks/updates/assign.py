@@ -1,7 +1,7 @@
 """Assign: new embeddings (n, dim) and a fit -> labels (n,) int32 in the fit's numbers, places (n, 2), distances (n,).
 
 The rule is the one that a fit uses for documents outside its sample (`tasks.topics.fitted_sample`): the vote of the
-nearest fitted documents.
+nearest fitted documents. Documents near enough to a given topic belong to it instead.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.fitted_sample import FittedSample, sample_of
 from topicflow.tasks.topics.nearest_fitted import Fitted, fitted_vectors, look_up, read_lookups, save_cells
 from topicflow.tasks.updates import recipes
+from topicflow.tasks.updates.given_topics import votes_of_clusters, with_given_topics
 from topicflow.tasks.updates.topic_state import Fit
 
 
@@ -57,7 +58,9 @@ def cells(
 def assign(context: Context, embeddings: ArtifactRef, fit: Fit) -> ArtifactRef:
     """Return the labels of new documents in a fit, with their places and distances, computed on a miss."""
     store = context.store
-    recipe = recipes.assign({"embeddings": embeddings.key, "cells": fit.cells, "layout": fit.layout})
+    inputs = {"embeddings": embeddings.key, "cells": fit.cells, "layout": fit.layout}
+    inputs |= {"given": fit.without_edits()[0].key, "clusters": fit.clusters} if fit.clusters else {}
+    recipe = recipes.assign(inputs)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
@@ -67,10 +70,14 @@ def assign(context: Context, embeddings: ArtifactRef, fit: Fit) -> ArtifactRef:
         parts = look_up(store, embeddings, fitted, context.runtime)
         clustering, layout = fitted_results(store, fit, sample)
         told = [voted(*found, clustering, layout) for found in read_lookups(store, parts)]
-        labels, probabilities, scores, places = (np.concatenate(each) for each in zip(*told, strict=True))
+        *votes, places = (np.concatenate(each) for each in zip(*told, strict=True))
+        assigned = Clustering(*votes)
+        if fit.clusters:
+            assigned = with_given_topics(store, fit, embeddings, assigned)
+        labels = assigned.labels
         writer.save_array("labels", labels)
-        writer.save_array("probabilities", probabilities)
-        writer.save_array("outlier_scores", scores)
+        writer.save_array("probabilities", assigned.probabilities)
+        writer.save_array("outlier_scores", assigned.outlier_scores)
         writer.save_array("reassigned", np.zeros(len(labels), bool))
         writer.save_array("reduced", places)
         centroids = store.array(_ref("topics", fit.topics), "centroids")
@@ -89,8 +96,11 @@ def fitted_results(
     """Return the clustering (n_fitted,) and the places (n_fitted, 2) of the fitted documents."""
     rows = slice(None) if sample is None else store.array(sample, "rows")
     names = ("labels", "probabilities", "outlier_scores")
-    own = (np.asarray(store.array(_ref("labels", fit.labels), name))[rows] for name in names)
-    return Clustering(*own), np.asarray(store.array(_ref("reduced", fit.layout), "reduced"))[rows]
+    whole = Clustering(*(np.asarray(store.array(_ref("labels", fit.labels), name)) for name in names))
+    if fit.clusters:
+        whole = votes_of_clusters(store, fit, whole)
+    fitted = Clustering(*(getattr(whole, name)[rows] for name in names))
+    return fitted, np.asarray(store.array(_ref("reduced", fit.layout), "reduced"))[rows]
 
 
 def voted(

@@ -31,6 +31,7 @@ from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.updates import recipes
 from topicflow.tasks.updates.edited_ids import ids_by_documents, unedited_ids
+from topicflow.tasks.updates.given_topics import given_numbers, same_given
 from topicflow.tasks.updates.topic_state import TopicState
 
 SCHEMA = {
@@ -185,7 +186,10 @@ def _trace(
     new = np.asarray(store.array(labels, "labels"))
     before = np.asarray(store.array(last.labels, "labels"))
     then, now = (np.asarray(store.array(ref, "centroids")) for ref in (last.topics, topics))
-    matching = match_topics(before, new[: len(before)], then, now, config.weight, config.min_similarity)
+    matching = match_topics(
+        before, new[: len(before)], then, now, config.weight, config.min_similarity,
+        same_given(store, last.labels, labels),
+    )  # fmt: skip
     totals = np.bincount(new[new >= 0], minlength=len(now))
     known: dict[int, int] = {}
     if last.others is not None:
@@ -213,8 +217,10 @@ def _ids_without_edits(
         before = (old, state.ids_without_edits)
     plain, edited = (np.asarray(store.array(ref, "labels")) for ref in (unedited, labels))
     known = unedited_ids(plain, edited, lineage.ids, before)
+    here, given = given_numbers(store, labels), given_numbers(store, unedited)
+    known |= {given[name]: lineage.ids[number] for name, number in here.items()}
     ids, next_id = [], lineage.next_id
-    for topic in range(int(plain.max(initial=-1)) + 1):
+    for topic in range(max(int(plain.max(initial=-1)) + 1, len(given))):
         ids.append(known.get(topic, next_id))
         next_id += topic not in known
     return {"unedited_ids": ids, "next_id": next_id}

@@ -17,16 +17,19 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
+from topicflow.configs.sections.report import ReportConfig
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
-from topicflow.tasks.report.points import pack
+from topicflow.tasks.report.points import pack, sample_rows
 from topicflow.tasks.report.report import report_blocks
 from topicflow.tasks.report.report_page import build_page
+from topicflow.tasks.report.slices import block_of_shares, group_block, period_blocks
 from topicflow.tasks.report.tree_block import with_tree
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, canonical_json, digest
 from topicflow.tasks.topics.evaluate import PART_ROWS, known_classes, measure, read_keywords
 from topicflow.tasks.updates import recipes
+from topicflow.tasks.updates.sliced import renumbered_rows
 from topicflow.tasks.updates.topic_state import Batch, Name, TreeState, batch_stages, documents_of
 
 
@@ -55,9 +58,58 @@ def renumber(blocks: Mapping[str, Any], ids: NDArray[np.int32], names: Mapping[i
     for part in ("similarity", "timeline"):
         if summary[part] is not None:
             summary[part] = {**summary[part], "topics": [int(ids[t]) for t in summary[part]["topics"]]}
-    numbers = np.frombuffer(base64.b64decode(points["topic"]), "<i4")
-    points["topic"] = pack(lasting(numbers, ids))
-    return {**blocks, "summary": summary, "points": points}
+    points["topic"] = _renumbered(points["topic"], ids)
+    return {**blocks, "summary": summary, "points": points, **_renumbered_slices(blocks, ids)}
+
+
+def _renumbered(packed: str, ids: NDArray[np.int32]) -> str:
+    """Return packed numbers of topics as lasting ids."""
+    return pack(lasting(np.frombuffer(base64.b64decode(packed), "<i4"), ids))
+
+
+def _renumbered_slices(blocks: Mapping[str, Any], ids: NDArray[np.int32]) -> dict[str, Any]:
+    """Return the blocks of topics over time, by group and by share, as far as there are any, with lasting ids."""
+    found: dict[str, Any] = {}
+    if "periods" in blocks:
+        own = blocks["periods"]
+        parts = {part: renumbered_rows(own[part], ids) for part in ("trends", "topics")}
+        found["periods"] = {**own, **parts}
+    if "groups" in blocks:
+        found["groups"] = [
+            {
+                **column,
+                "values": [
+                    {**value, "topics": renumbered_rows(value["topics"], ids)} for value in column["values"]
+                ],
+            }
+            for column in blocks["groups"]
+        ]
+    if "shares" in blocks:
+        own = blocks["shares"]
+        spoken = [[[word, int(ids[topic])] for word, topic in pairs] for pairs in own["spoken"]]
+        found["shares"] = {**own, "topics": _renumbered(own["topics"], ids), "spoken": spoken}
+    return found
+
+
+def add_slices(
+    store: ArtifactStore,
+    blocks: dict[str, Any],
+    slices: Mapping[str, ArtifactRef],
+    batches: Sequence[Batch],
+    config: ReportConfig,
+) -> None:
+    """Add topics over time, by group and by share to a report's blocks, in numbers of the fit."""
+    if "periods" in slices:
+        sizes = [entry["size"] for entry in blocks["summary"]["topics"]]
+        found = period_blocks(store, slices["periods"], sizes)
+        blocks["summary"]["timeline"] = found["timeline"]
+        blocks["periods"] = found["periods"]
+    if "groups" in slices:
+        blocks["groups"] = group_block(store, slices["groups"])
+    if batches[-1].shares:
+        rows = sample_rows(read_batches(store, batches, "cluster", "labels"), config.max_points)
+        tables = [store.table(batch_stages(batch)["shares"], "shares") for batch in batches]
+        blocks["shares"] = block_of_shares(pl.concat(tables).collect()[rows])
 
 
 def lasting(labels: NDArray[np.int32], ids: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -74,8 +126,11 @@ def overview(
     ids: Sequence[int],
     names: Mapping[int, Name],
     tree: TreeState | None = None,
+    slices: Mapping[str, ArtifactRef] | None = None,
 ) -> ArtifactRef:
     """Return metrics and page of all documents so far, computed on a miss.
+
+    `slices` are the artifacts of the stages `periods` and `groups`; the shares are those of the batches.
 
     Notes
     -----
@@ -83,11 +138,15 @@ def overview(
     whose size is limited by `report.max_points`. The time grows with all documents, not only with the new ones.
     """
     store = context.store
-    keys = digest(canonical_json([vars(batch) for batch in batches]))
+    basic = ("documents", "embeddings", "labels", "layout")
+    keys = digest(canonical_json([{name: getattr(batch, name) for name in basic} for batch in batches]))
     named = digest(canonical_json([[number, vars(names[number])] for number in ids]))
     inputs = {"batches": keys, "topics": topics.key}
     if tree is not None:
         inputs |= {"tree": tree.key, "groups": digest(canonical_json(list(tree.ids)))}
+    inputs |= {stage: ref.key for stage, ref in (slices or {}).items()}
+    if batches[-1].shares:
+        inputs |= {"shares": digest(canonical_json([batch.shares for batch in batches]))}
     recipe = recipes.overview(config.evaluate, config.count, config.report, config.name, inputs, named)
     if found := store.find(recipe):
         return cached(found)
@@ -109,6 +168,7 @@ def overview(
         blocks = report_blocks(
             documents, layout, {"labels": labels, **arrays}, told, centroids, metrics, config.report, title
         )
+        add_slices(store, blocks, slices or {}, batches, config.report)
         blocks = renumber(blocks, np.asarray(ids, np.int32), names)
         page = build_page(title, _with_tree(store, blocks, tree, told, ids, names))
         writer.save_json("metrics", metrics)

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.report import ReportConfig
 from topicflow.configs.sections.update import DriftConfig, MatchConfig, NewDocumentsConfig
 from topicflow.tasks.documents import recipes as documents
+from topicflow.tasks.given.recipes import given_fields
 from topicflow.tasks.report import recipes as report
-from topicflow.tasks.store.artifacts import Recipe
+from topicflow.tasks.store.artifacts import Recipe, canonical_json, digest
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 from topicflow.tasks.topics import recipes as topics
 
@@ -111,3 +113,15 @@ def overview(
 def state(values: Mapping[str, Any]) -> Recipe:
     """Return the recipe of a state, which is the state's content."""
     return Recipe("publish", "states", 1, dict(values))
+
+
+FITTED_BY = ("seed", "embed", "neighbors", "reduce", "map", "cluster", "count", "label")
+"""Sections that decide a fit, beside `topics`: if one of them changes, the next run refits."""
+
+
+def fit_settings(config: UpdateTopicsConfig) -> str:
+    """Return the digest of all sections that decide a fit; of given topics their content counts, not their file."""
+    values = config.model_dump(mode="json", include=set(FITTED_BY))
+    if config.topics is not None:
+        values["topics"] = given_fields(config.topics)
+    return digest(canonical_json(values))

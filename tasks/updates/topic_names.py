@@ -18,10 +18,19 @@ from topicflow.tasks.updates.topic_state import Name
 
 @dataclass(frozen=True)
 class GivenNames:
-    """Names that a person gave, by topic id: in topic_names.toml (an empty one removes a name), and by edits."""
+    """Names that a person gave, by topic id.
+
+    Attributes
+    ----------
+    in_file : mapping of int to str
+        Those in topic_names.toml; an empty one removes a name.
+    by_edits, in_config : mapping of int to str
+        Those of edits, and those of given topics.
+    """
 
     in_file: Mapping[int, str] = field(default_factory=dict)
     by_edits: Mapping[int, str] = field(default_factory=dict)
+    in_config: Mapping[int, str] = field(default_factory=dict)
 
 
 def name_topics(
@@ -38,14 +47,19 @@ def name_topics(
     before : mapping of int to Name
         Names so far, also of topics that died.
     given : GivenNames
-        Names that a person gave. A name in the file stays until it is changed there; one of an edit is gone with the
-        edit.
+        Names that a person gave. A name in the file stays until it is changed there; one of an edit or of a given topic
+        is gone with it.
     """
     own = dict(zip(ids, keywords, strict=True))
     names = {
         number: name
         for number, name in before.items()
-        if name.by != "edit" and not (name.by == "person" and given.in_file.get(number) == "")
+        if name.by not in {"edit", "given"} and not (name.by == "person" and given.in_file.get(number) == "")
+    }
+    names |= {
+        number: Name(name, "given")
+        for number, name in given.in_config.items()
+        if number not in names or names[number].by != "person"
     }
     names |= {
         number: Name(name, "person")

@@ -26,6 +26,10 @@ class Batch:
     embeddings: str
     labels: str
     layout: str
+    counts: str = ""
+    """Key of the counts of all words; empty if no section of the config needs them."""
+    shares: str = ""
+    """Key of the topics of each document; empty without a section `shares`."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Fit:
     """Keys of the labels and of the topics before these edits; empty without edits."""
     unedited_ids: tuple[int, ...] = ()
     """Lasting ids of the topics before these edits; empty without edits."""
+    clusters: str = ""
+    """Key of the labels before given topics, if new documents are compared with these; empty without any."""
 
     def without_edits(self) -> tuple[ArtifactRef, ArtifactRef]:
         """Return the labels and the topics before any edit."""
@@ -56,7 +62,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Name:
-    """A topic's name and its origin: `keywords`, `model` (a language model), `person`, or `edit` (of a person)."""
+    """A topic's name and its origin: `keywords`, `model` (a language model); by a person: `person`, `edit`, `given`."""
 
     name: str
     by: str = "keywords"
@@ -129,10 +135,13 @@ class TopicState:
         for batch in self.batches:
             named += [("documents", batch.documents), ("embeddings", batch.embeddings)]
             named += [("labels", batch.labels), (_layout_kind(batch), batch.layout)]
+            named += [("counts", batch.counts)] if batch.counts else []
+            named += [("shares", batch.shares)] if batch.shares else []
         named += [("arrivals", key) for key in self.arrivals]
         named += [("lineages", key) for _, key in self.lineages]
         named += [("drifts", self.drift)] if self.drift else []
         named += [*zip(("labels", "topics"), fit.unedited, strict=False)]
+        named += [("labels", fit.clusters)] if fit.clusters else []
         named += [("trees", self.tree.key)] if self.tree else []
         return [list(pair) for pair in dict.fromkeys(named)]
 
@@ -149,24 +158,28 @@ def documents_of(batch: Batch) -> ArtifactRef:
 
 def batch_stages(batch: Batch) -> dict[str, ArtifactRef]:
     """Return a batch's artifacts by the stages of a topic model that make such artifacts."""
+    shares = {"shares": ArtifactRef("shares", batch.shares, "shares")} if batch.shares else {}
     return {
         "load": documents_of(batch),
         "embed": ArtifactRef("embeddings", batch.embeddings, "embed"),
         "cluster": ArtifactRef("labels", batch.labels, "cluster"),
         "map": ArtifactRef(_layout_kind(batch), batch.layout, "reduce"),
+        **shares,
     }
 
 
 def save_state(store: ArtifactStore, state: TopicState) -> ArtifactRef:
     """Return the state's artifact, written if it does not exist."""
     values = {name: value for name, value in asdict(state).items() if name != "key"}
-    if not state.fit.edits:  # the key of a state without edits is what it was before there were any
-        values["fit"] = {
-            name: value
-            for name, value in values["fit"].items()
-            if name not in {"edits", "unedited", "unedited_ids"}
-        }
-    if state.tree is None:  # as before there were trees
+    # without a feature, the key of a state is what it was before the feature existed
+    unused: tuple[str, ...] = () if state.fit.edits else ("edits", "unedited", "unedited_ids")
+    unused += () if state.fit.clusters else ("clusters",)
+    values["fit"] = {name: value for name, value in values["fit"].items() if name not in unused}
+    values["batches"] = [
+        {name: value for name, value in batch.items() if value or name not in {"counts", "shares"}}
+        for batch in values["batches"]
+    ]
+    if state.tree is None:
         del values["tree"]
     values["names"] = {str(number): vars(name) for number, name in state.names.items()}
     recipe = recipes.state(values)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.tasks.naming.evidence import Modelled
 from topicflow.tasks.naming.name import Wanted
-from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, canonical_json, digest
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.final import EDIT
 from topicflow.tasks.tree.tree import Grouped
+from topicflow.tasks.updates.given_topics import names_of_given
 from topicflow.tasks.updates.topic_names import GivenNames, name_topics
 from topicflow.tasks.updates.topic_state import (
     Batch,
@@ -21,14 +21,6 @@ from topicflow.tasks.updates.topic_state import (
     Update,
     documents_of,
 )
-
-FITTED_BY = ("seed", "embed", "neighbors", "reduce", "map", "cluster", "count", "label")
-"""Sections that decide a fit: if one of them changes, the next run refits."""
-
-
-def fit_settings(config: UpdateTopicsConfig) -> str:
-    """Return the digest of all sections that decide a fit."""
-    return digest(canonical_json(config.model_dump(mode="json", include=set(FITTED_BY))))
 
 
 def why_refit(store: ArtifactStore, state: TopicState, vectors: ArtifactRef, settings: str) -> str:
@@ -62,7 +54,7 @@ def all_names(store: ArtifactStore, state: TopicState, given: Mapping[int, str])
     """Return the names of all topics so far: those of edits, those of a person's file, earlier ones, and keywords."""
     return name_topics(
         state.ids, keyword_names(store, state.fit), state.names,
-        GivenNames(given, names_of_edits(store, state.fit, state.ids)),
+        _given_names(store, state.fit, state.ids, given),
     )  # fmt: skip
 
 
@@ -72,6 +64,13 @@ def names_of_edits(store: ArtifactStore, fit: Fit, ids: Sequence[int]) -> dict[i
         return {}
     made = store.meta(ArtifactRef("labels", fit.labels, EDIT))
     return {ids[topic]: made["names"][topic] for topic in made["named_by_person"]}
+
+
+def _given_names(
+    store: ArtifactStore, fit: Fit, ids: Sequence[int], in_file: Mapping[int, str]
+) -> GivenNames:
+    """Return the names that a person gave topics: in the names file, by edits, and in the config."""
+    return GivenNames(in_file, names_of_edits(store, fit, ids), names_of_given(store, fit, ids))
 
 
 def unchanged_documents(store: ArtifactStore, state: TopicState, given: Mapping[int, str]) -> TopicState:
@@ -94,7 +93,7 @@ def refitted(
     ids = tuple(traced["ids"])
     names = name_topics(
         ids, keyword_names(store, fit), state.names if state else {},
-        GivenNames(given, names_of_edits(store, fit, ids)),
+        _given_names(store, fit, ids, given),
     )  # fmt: skip
     before = state or TopicState(fit, (batch,), (), ids, names, traced["next_id"], None, {}, ())
     told = _with_arrivals(store, before, arrivals, refit=True)

@@ -98,13 +98,13 @@ def test_an_index(topicflow: Command, tmp_path: Path, corpus: Corpus) -> None:
     assert side.plan("index.updates=rebuild")["index"] != "hit"
 
 
-@pytest.mark.parametrize("flow", ["update_topics", "nothing"])
+@pytest.mark.parametrize("flow", ["tune_embeddings", "nothing"])
 def test_flows_without_a_plan_are_one_line(topicflow: Command, tmp_path: Path, flow: str) -> None:
     outcome = topicflow("plan", tmp_path / "none.toml", "--flow", flow)
     assert (outcome.code, outcome.out) == (2, "")
     (line,) = outcome.errors
     assert line.startswith(
-        f"error: --flow {flow}: there are plans of topic_model, deduplicate, build_index, sweep; "
+        f"error: --flow {flow}: there are plans of topic_model, deduplicate, build_index, sweep, update_topics; "
     )
 
 

@@ -208,6 +208,25 @@ def test_the_settings_are_fitted_by_the_workers_of_a_cluster(
     assert "4 settings to compute; dask" in found.err
 
 
+def test_edits_are_left_out_and_the_plan_the_run_and_the_page_say_so(swept: Path, topicflow: Run) -> None:
+    edits = swept / "topics_edits.toml"
+    edits.write_text('[[edit]]\naction = "rename"\nname = "Pets"\ntopics = [{ keywords = ["cat", "dog"] }]\n')
+    said = "1 edit left out: a sweep compares the clusters that its settings find. "
+    try:
+        words = (swept / "config.toml", "--vary", "cluster.min_cluster_size=5,12")
+        told = topicflow("plan", *words, "--flow", "sweep")
+        assert f"note: {said}" in told.err
+        assert "note" not in told.out
+        outcome = topicflow("sweep", *words, "--json")
+        assert [each for each in outcome.record["remarks"] if each.startswith(said)]
+        page = swept / "runs/trial-sweep" / outcome.record["run_id"] / "sweep.html"
+        assert said in page.read_text()
+        edits.write_text(edits.read_text().replace("action", 'run = "other/1"\naction'))
+        assert "left out" not in topicflow("plan", *words, "--flow", "sweep").err
+    finally:
+        edits.unlink()
+
+
 def test_the_section_of_a_file_is_what_vary_is(swept: Path, topicflow: Run) -> None:
     config = swept / "section.toml"
     section = "[sweep]\nvary = {cluster.min_cluster_size = [5, 12]}\ndraws = 0\n"

@@ -1,6 +1,7 @@
 """Keys of updates: every field of a section changes its stage's key, receivers do not, inputs and seeds do."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from topicflow.configs.sections.update import DriftConfig, MatchConfig, NewDocum
 from topicflow.tasks.publish import recipes as publish_recipes
 from topicflow.tasks.store.artifact_store import Recipe
 from topicflow.tasks.updates import recipes as updates
-from topicflow.tasks.updates.update_steps import FITTED_BY, fit_settings
+from topicflow.tasks.updates.recipes import FITTED_BY, fit_settings
 
 LOAD = LoadConfig(path="a.csv")
 OVERVIEW = (EvaluateConfig(), CountConfig(), ReportConfig(), "name", {"batches": "b"}, "names")
@@ -101,7 +102,7 @@ def test_every_field_of_the_sections_shown_changes_the_overviews_key(section: Ba
         assert both[0] != both[1], field
 
 
-def test_only_what_decides_a_fit_causes_another_one() -> None:
+def test_only_what_decides_a_fit_causes_another_one(tmp_path: Path) -> None:
     base = UpdateTopicsConfig(load={"path": "a.csv"})
     changes: dict[str, Any] = {
         "seed": 1, "embed": {"prompt": "p"}, "neighbors": {"n_neighbors": 9}, "reduce": {"n_components": 32},
@@ -110,11 +111,17 @@ def test_only_what_decides_a_fit_causes_another_one() -> None:
         "new_documents": {"late": "leave", "watermark": "t"}, "drift": {"max_psi": 9.0}, "match": {"weight": 0.1},
         "evaluate": {"sample": 50}, "report": {"title": "t"}, "gates": {"min_topics": 2}, "runtime": {"store": "s"},
         "names": {"url": "http://h/v1", "model": "m"}, "edits": {"path": "e.toml"}, "tree": {"about": 20},
+        "topics": {"names": ["a"]}, "groups": {"columns": ["a"]}, "shares": {"top": 3},
     }  # fmt: skip
-    assert set(changes) == set(UpdateTopicsConfig.model_fields)
+    assert set(changes) | {"periods"} == set(UpdateTopicsConfig.model_fields)  # it needs a column of times
     moved = {
         name
         for name, value in changes.items()
         if fit_settings(UpdateTopicsConfig(**{"load": {"path": "a.csv"}, name: value})) != fit_settings(base)
     }
-    assert moved == set(FITTED_BY)
+    assert moved == {*FITTED_BY, "topics"}
+    files = [tmp_path / name for name in ("one.csv", "other.csv")]
+    for file in files:
+        file.write_text("name\na\n")
+    same = [UpdateTopicsConfig(load={"path": "a.csv"}, topics={"path": str(file)}) for file in files]
+    assert fit_settings(same[0]) == fit_settings(same[1]) != fit_settings(base)  # the content decides

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.fakes import save, save_documents
 from topicflow.tasks.core.clusters.clustering import number_by_size
 from topicflow.tasks.edits.actions import Outcome, Splitting, apply_edits, named_documents
-from topicflow.tasks.edits.edit import Editable, described, edit
+from topicflow.tasks.edits.edit import Editable, described, edit, final_numbers
 from topicflow.tasks.edits.edits_file import (
     Edit,
     parse_edits,
@@ -206,9 +206,12 @@ SOME_EDITS = st.lists(
 @settings(max_examples=60, deadline=None)
 def test_any_edits_leave_topics_that_later_stages_can_take(edits: list[Edit]) -> None:
     shaped = shape()
+    before = shaped.labels.copy()
     outcomes = applied(shaped, *edits)
-    labels = number_by_size(shaped.labels)
-    told = described(shaped, labels, outcomes)
+    numbers = final_numbers(before, shaped.labels)
+    labels = np.append(numbers, -1)[shaped.labels]
+    assert labels.tolist() == number_by_size(shaped.labels).tolist()
+    told = described(shaped, numbers, outcomes)
     n_topics = int(labels.max()) + 1
     assert sorted(set(labels.tolist()) - {-1}) == list(range(n_topics))
     assert len(told["names"]) == n_topics

@@ -9,6 +9,7 @@ from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.read import dump_config, parse_config
 from topicflow.configs.vary import values_of
 from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.sweeps.left_out import left_out
 from topicflow.tasks.sweeps.settings import grid_of, without_misfits
 
 
@@ -156,3 +157,11 @@ def test_one_file_serves_a_sweep_and_a_topic_model() -> None:
     import tomllib
 
     assert parse_config(tomllib.loads(dump_config(sweep)), SweepConfig, "c.toml") == sweep
+
+
+def test_given_topics_are_left_out_in_one_sentence() -> None:
+    vary = {"cluster.min_cluster_size": [5, 10]}
+    assert left_out(config_of(vary)) == []
+    (said,) = left_out(config_of(vary, topics={"names": ["a"]}))
+    assert said.startswith("[topics] left out: a sweep compares the clusters that its settings find.")
+    assert "--from-sweep` applies them" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
 
 CONTINUED, SPLIT, MERGED, BORN, DIED = "continued", "split", "merged", "born", "died"
+
+FIXED = 4.0
+"""Similarity of two topics that continue each other in any case: more than both could have with any other topic."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ def match_topics(
     new_centroids: FloatArray,
     weight: float = 0.7,
     min_similarity: float = 0.45,
+    fixed: Mapping[int, int] | None = None,
 ) -> Matching:
     """Return the assignment of new topics to old ones with the largest total similarity.
 
@@ -65,6 +70,8 @@ def match_topics(
         Weight of the shared documents.
     min_similarity : float
         Pairs below it do not match.
+    fixed : mapping of int to int, optional
+        The old topic that a new topic continues in any case; neither is matched to another one.
 
     Notes
     -----
@@ -80,7 +87,7 @@ def match_topics(
     new_sizes = np.bincount(new[new >= 0], minlength=len(new_centroids))
     comparable = old_centroids.shape[1] == new_centroids.shape[1] > 0
     cosines = _cosines(old_centroids, new_centroids) if comparable else None
-    return match_sets(shared, old_sizes, new_sizes, min_similarity, cosines, weight)
+    return match_sets(shared, old_sizes, new_sizes, min_similarity, cosines, weight, fixed)
 
 
 def match_groups(
@@ -113,14 +120,24 @@ def match_sets(
     min_similarity: float,
     cosines: NDArray[np.float64] | None = None,
     weight: float = 1.0,
+    fixed: Mapping[int, int] | None = None,
 ) -> Matching:
-    """Return the assignment of new sets of documents to old ones by shared documents and, with `weight`, `cosines`."""
+    """Return the assignment of new sets of documents to old ones by shared documents and, with `weight`, `cosines`.
+
+    `fixed` has the old set that a new set continues in any case.
+    """
     from scipy.optimize import linear_sum_assignment
 
     dice = 2.0 * shared / np.maximum(old_sizes[:, None] + new_sizes[None, :], 1)
     similarity = dice if cosines is None else weight * dice + (1.0 - weight) * cosines
-    rows, columns = linear_sum_assignment(similarity, maximize=True)
-    good = similarity[rows, columns] >= min_similarity
+    wanted = similarity
+    if fixed:
+        new, old = np.array(list(fixed), np.int64), np.array(list(fixed.values()), np.int64)
+        wanted = similarity.copy()
+        wanted[old], wanted[:, new] = -1.0, -1.0
+        wanted[old, new] = FIXED
+    rows, columns = linear_sum_assignment(wanted, maximize=True)
+    good = wanted[rows, columns] >= min_similarity
     old_of = np.full(len(new_sizes), -1, np.int64)
     old_of[columns[good]] = rows[good]
     return Matching(shared, old_sizes, new_sizes, similarity, old_of)
