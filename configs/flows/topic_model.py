@@ -21,7 +21,8 @@ class TopicModelConfig(TopicSections):
 
     name: RunName = "topics"
     topics: TopicsConfig | None = Field(
-        default=None, description="Topics that are given beforehand (none without this section)."
+        default=None,
+        description="Topics that are known beforehand, as given topics or as seeds (none without this section).",
     )
     deduplicate: DeduplicateSection | None = Field(
         default=None,

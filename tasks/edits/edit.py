@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.tasks.core.clusters.clustering import number_by_size
+from topicflow.tasks.documents.document_rows import rows_of
 from topicflow.tasks.edits import recipes
 from topicflow.tasks.edits.actions import Outcome, Splitting, apply_edits, named_documents
 from topicflow.tasks.edits.edits_file import Edit
@@ -107,17 +107,6 @@ def read_shape(store: ArtifactStore, editable: Editable, documents: Sequence[str
         rows=rows_of(store, editable.documents, documents),
         names={topic: name for topic, name in enumerate(names) if name is not None},
     )
-
-
-def rows_of(
-    store: ArtifactStore, documents: ArtifactRef, wanted: Sequence[str]
-) -> dict[str, NDArray[np.int64]]:
-    """Return the rows of each wanted document that is there; those of all its passages if documents were split."""
-    name = "parent" if store.meta(documents)["has_passages"] else "doc_id"
-    ids = store.table(documents, "documents").select(pl.col(name).alias("id")).with_row_index("row")
-    found = ids.filter(pl.col("id").is_in(pl.Series(wanted, dtype=pl.String).implode())).collect()
-    grouped = found.group_by("id", maintain_order=True).agg(pl.col("row").cast(pl.Int64).sort())
-    return {document: np.array(rows, np.int64) for document, rows in grouped.iter_rows()}
 
 
 def described(shape: Shape, labels: NDArray[np.int32], outcomes: Sequence[Outcome]) -> dict[str, Any]:
