@@ -7,7 +7,7 @@ name a person gave, and `edits`, what became of each edit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,9 +86,8 @@ def edit(
         writer.rows = len(labels)
         writer.meta = {
             **store.meta(editable.labels),
-            "n_topics": int(labels.max(initial=-1)) + 1,
             "outlier_share": float((labels < 0).mean()),
-            **described(shape, labels, outcomes),
+            **described(shape, labels, outcomes, store.meta(editable.labels).get("given", [])),
         }
     return store.committed(recipe, writer)
 
@@ -97,7 +96,8 @@ def read_shape(store: ArtifactStore, editable: Editable, documents: Sequence[str
     """Return the topics before any edit, and the rows of the named `documents`."""
     table = store.table(editable.topics, "topics").sort("topic").select("topic", "keywords").collect()
     keywords = {topic: tuple(words) for topic, words in table.iter_rows()}
-    names = store.meta(editable.labels).get("names") or []
+    meta = store.meta(editable.labels)
+    names = meta.get("names") or []
     return Shape(
         embeddings=store.array(editable.embeddings, "embeddings"),
         labels=np.array(store.array(editable.labels, "labels")),
@@ -106,18 +106,30 @@ def read_shape(store: ArtifactStore, editable: Editable, documents: Sequence[str
         keywords=keywords,
         rows=rows_of(store, editable.documents, documents),
         names={topic: name for topic, name in enumerate(names) if name is not None},
+        by_person=set(meta.get("named_by_person") or ()),
     )
 
 
-def described(shape: Shape, labels: NDArray[np.int32], outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Return what the artifact says of names and edits, with the numbers of `labels` instead of the working numbers."""
-    working, first = np.unique(shape.labels, return_index=True)
-    numbers = {int(topic): int(labels[row]) for topic, row in zip(working, first, strict=True) if topic >= 0}
+def described(
+    shape: Shape,
+    labels: NDArray[np.int32],
+    outcomes: Sequence[Outcome],
+    given: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Return what the artifact says of topics, names and edits, with the numbers of `labels` for the working numbers.
+
+    `given` is a row for each given topic. One without documents stays as one of the last topics, unless an edit merged,
+    split or deleted it.
+    """
+    numbers = numbers_of(shape, labels)
+    empty = [row["topic"] for row in given if row["topic"] in shape.names and row["topic"] not in numbers]
+    numbers |= {topic: len(numbers) + place for place, topic in enumerate(empty)}
     names: list[str | None] = [None] * len(numbers)
     for topic, name in shape.names.items():
         if topic in numbers:
             names[numbers[topic]] = name
     return {
+        "n_topics": len(numbers),
         "names": names,
         "named_by_person": sorted(numbers[topic] for topic in shape.by_person if topic in numbers),
         "edits": [
@@ -130,4 +142,23 @@ def described(shape: Shape, labels: NDArray[np.int32], outcomes: Sequence[Outcom
             }
             for outcome in outcomes
         ],
+        **({"given": edited_rows(given, numbers, labels)} if given else {}),
     }
+
+
+def numbers_of(shape: Shape, labels: NDArray[np.int32]) -> dict[int, int]:
+    """Return the number in `labels` of each working number that has documents."""
+    working, first = np.unique(shape.labels, return_index=True)
+    return {int(topic): int(labels[row]) for topic, row in zip(working, first, strict=True) if topic >= 0}
+
+
+def edited_rows(
+    given: Sequence[Mapping[str, Any]], numbers: Mapping[int, int], labels: NDArray[np.int32]
+) -> list[dict[str, Any]]:
+    """Return the rows of given topics with their numbers and sizes after the edits, None for topics that are gone."""
+    sizes = np.bincount(labels[labels >= 0], minlength=len(numbers)).tolist()
+    topics = [numbers.get(row["topic"]) for row in given]
+    return [
+        {**row, "topic": topic, "size": None if topic is None else sizes[topic]}
+        for row, topic in zip(given, topics, strict=True)
+    ]

@@ -1,8 +1,9 @@
 """Given: embeddings (n_docs, dim), clusters (n_docs,) and given topics -> labels (n_docs,) of given and found topics.
 
-labels: the files that the stage `cluster` writes, without `stability`, so that every later stage takes either. Given
-topics come first, in their order; found ones follow by decreasing size. The meta data also have `names`, a name for
-each given topic and None for found ones, `given`, a row for each given topic, and `given_figures`.
+labels: the files that the stage `cluster` writes, so that every later stage takes either; `stability` is that of
+`cluster`, and NaN for documents that a given topic or the end of a cluster moved. Given topics come first, in their
+order; found ones follow by decreasing size. The meta data also have `names`, a name for each given topic and None for
+found ones, `given`, a row for each given topic, and `given_figures`.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.cluster import ClusterConfig, GraphCluster, HdbscanCluster
 from topicflow.configs.sections.embed import EmbedConfig
 from topicflow.configs.sections.shaping import ZeroShotTopics
-from topicflow.tasks.core.clusters.clustering import LabelArray, number_by_size
+from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray, number_by_size
 from topicflow.tasks.core.clusters.given import Given, Placed, fit_given, nearest_names, place
 from topicflow.tasks.encoding.encoders import find_encoder
 from topicflow.tasks.execution.context import Context
@@ -27,6 +29,7 @@ from topicflow.tasks.given.classes import wanted_topics
 from topicflow.tasks.given.topic_vectors import text_encoding, topic_vectors
 from topicflow.tasks.given.topics_file import GivenTopic, given_topics
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.topics.evaluate import read_stability
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ def given(
         writer.save_array("probabilities", probabilities.astype(np.float32))
         writer.save_array("outlier_scores", scores.astype(np.float32))
         writer.save_array("reassigned", reassigned)
+        if (stability := read_stability(store, findable.labels)) is not None:
+            writer.save_array("stability", known_stability(stability, own, labels, clusters))
         writer.rows = len(labels)
         n_topics = max(len(topics), int(labels.max(initial=-1)) + 1)
         writer.meta = {
@@ -112,6 +117,17 @@ def combined(given: LabelArray, clusters: LabelArray, n_given: int, least: int) 
     lasts = np.append(sizes >= max(1, least), False)
     found = number_by_size(np.where(lasts[left], left, -1).astype(np.int32))
     return np.where(given >= 0, given, np.where(found >= 0, found + n_given, -1)).astype(np.int32)
+
+
+def known_stability(
+    stability: FloatArray, own: NDArray[np.bool_], labels: LabelArray, clusters: LabelArray
+) -> FloatArray:
+    """Return the stability (n,) of documents that are where their cluster put them, NaN for all others.
+
+    Other fits say how often such a document has its topic, or none; of given topics they say nothing.
+    """
+    as_clustered = own | ((labels < 0) & (clusters < 0))
+    return np.where(as_clustered, stability, np.float32(np.nan)).astype(np.float32)
 
 
 def described(topics: tuple[GivenTopic, ...], placed: Placed, fitted: Given) -> list[dict[str, Any]]:

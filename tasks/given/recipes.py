@@ -14,7 +14,7 @@ from topicflow.tasks.given.topics_file import given_topics
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import library_versions
 
-VERSIONS: Mapping[str, int] = {"given": 1, "pull": 1, "seeds": 1}
+VERSIONS: Mapping[str, int] = {"given": 2, "pull": 1, "seeds": 1}
 """Increase a stage's number when equal inputs and config must give a different artifact."""
 
 

@@ -167,7 +167,7 @@ def documents_table(
         }
     )
     if (stability := read_stability(store, labels)) is not None:
-        placed.insert_column(placed.columns.index("x"), pl.Series("stability", stability))
+        placed.insert_column(placed.columns.index("x"), pl.Series("stability", stability).fill_nan(None))
     own = store.table(documents, "columns")
     if not store.meta(documents)["has_passages"]:
         beside = pl.concat([table.select("doc_id"), with_topic_names(placed.lazy(), names)], how="horizontal")
