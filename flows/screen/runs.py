@@ -101,9 +101,12 @@ def _print_topics(console: Console, record: RunRecord, folder: Path) -> None:
 
 def _print_seeds(console: Console, seeds: Sequence[RunRecord]) -> None:
     """Print in which topics each seed ended; all of it is in seeds.csv."""
-    table = Table("seed", "documents", "ended in (share of its documents)", title_justify="left")
+    table = Table("seed", "documents", "ended in: share of its documents", title_justify="left")
     for seed in seeds[:SHOWN_TOPICS]:
-        topics = [f"{each['topic']} {each['topic_name']} ({each['share']:.0%})" for each in seed["topics"]]
+        topics = [
+            f"{each['topic']} {each['topic_name']} ({each['topic_size']:,} documents): {each['share']:.0%}"
+            for each in seed["topics"]
+        ]
         ended = "; ".join(topics) or ("no topic" if seed["n_documents"] else "no document is near it")
         table.add_row(Text(seed["name"]), f"{seed['n_documents']:,}", Text(ended))
     console.print(table)

@@ -4,7 +4,7 @@ const seedData = read("seeds");
 
 function seedTopic(entry) {
   const button = el("button", { type: "button", title: "Show on the map", onclick: () => showOnMap(entry.topic) }, untrusted(nameOf(entry.topic)));
-  return el("div", { class: "name" }, swatch(colourOf(entry.topic)), button, el("span", { class: "number", text: ` ${percent(entry.share)}` }));
+  return el("div", { class: "name" }, swatch(colourOf(entry.topic)), button, el("span", { class: "number", text: ` ${percent(entry.share)} (topic of ${count(topicOf.get(entry.topic).size)})` }));
 }
 
 function seedRow(seed) {

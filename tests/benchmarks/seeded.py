@@ -6,9 +6,10 @@ Every second class of a corpus is a seed: its name and the three words with the 
 `examples`, also five of its documents, which BERTopic cannot take. Figures are over the documents of seeded classes:
 NMI and purity (outliers as one class, and as wrong), and F1 by BCubed (the mean over documents of precision and recall
 of their topics); `f1_rest` is that of the other classes, `nmi_all` of all documents. Our smallest topic is chosen from
-the data; rows with `same_size` have that of the run without seeds. `words_shown` is the share of seed words among the
-ten keywords of the topic with most of the seed's documents, by `topics.word_weight`. BERTopic runs with its defaults,
-a smallest topic of 10, and its words of seeds as one text.
+the data; rows with `same_size` have that of the run without seeds. `words_shown` is for three less typical words of
+each seeded class (the 11th, 15th and 19th): the share of them among the ten keywords of the topic with most of the
+seed's documents, by `topics.word_weight`. BERTopic runs with its defaults, a smallest topic of 10, and its words of
+seeds as one text.
 """
 
 from __future__ import annotations
@@ -55,10 +56,12 @@ from topicflow.tasks.topics.reduce import diffused
 
 SEEDED = ("banking77", "clinc150", "newsgroups")
 NOTHING = "oos"
-DEFAULTS = SeededTopics(method="seeded", names=("a",))
+_SECTION = SeededTopics(method="seeded", names=("a",))
+DEFAULT = (_SECTION.threshold, _SECTION.strength)
 GRID = [(threshold, strength) for threshold in (0.6, 0.8) for strength in (0.2, 0.35, 0.5)]
 WORD_WEIGHTS = (1.0, 1.5, 2.0, 3.0)
 N_WORDS, N_EXAMPLES = 3, 5
+RARER = slice(10, 19, 4)
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Case:
     classes: NDArray[np.int64]
     wanted: NDArray[np.int64]
     seeds: list[GivenTopic]
+    rarer: list[tuple[str, ...]]
     counts: Any
     words: list[str]
     encoder: Any
@@ -100,11 +104,12 @@ def read_case(store: ArtifactStore, name: str, scratch: Path, encoder: Any) -> C
     counts = counts[firsts]
     weights = weigh_words(counts, words, classes.astype(np.int32), LabelConfig()).scores
     chosen = [known.index(label) for label in [each for each in known if each != NOTHING][::2]]
-    best = top_words(weights, N_WORDS)
-    seeds = [GivenTopic(name=plain(known[c]), words=tuple(words[w] for w in best[c][0])) for c in chosen]
+    best = [[words[w] for w in columns] for columns, _ in top_words(weights, RARER.stop)]
+    seeds = [GivenTopic(name=plain(known[c]), words=tuple(best[c][:N_WORDS])) for c in chosen]
+    rarer = [tuple(best[c][RARER]) for c in chosen]
     numbers = np.full(len(known), -1)
     numbers[chosen] = np.arange(len(chosen))
-    return Case(texts, vectors, classes, numbers[classes], seeds, counts, words, encoder)
+    return Case(texts, vectors, classes, numbers[classes], seeds, rarer, counts, words, encoder)
 
 
 def pulled(case: Case, names: Vectors, threshold: float, strength: float) -> tuple[Vectors, Labels]:
@@ -156,7 +161,7 @@ def bcubed(labels: Labels, classes: NDArray[np.int64]) -> tuple[NDArray[np.float
 def words_shown(case: Case, labels: Labels, seeds: Labels) -> dict[str, float]:
     """Return the share of seed words among the keywords of the seed's topic, by their weight."""
     topic_words = weigh_words(case.counts, case.words, labels, LabelConfig())
-    own, n_topics = [seed.words for seed in case.seeds], int(labels.max()) + 1
+    own, n_topics = case.rarer, int(labels.max()) + 1
     shares, scores = seed_shares(seeds, labels, len(own), n_topics), topic_words.scores[-topic_words.first :]
     main = (shares * np.bincount(labels[labels >= 0])[:, None]).argmax(axis=0)
     found = {}
@@ -192,14 +197,14 @@ def compare(case: Case) -> dict[str, Any]:
     row["unseeded"] = figures(case, plain_labels, time.perf_counter() - started)
     for mode in ("words", "examples"):
         names = case.names(examples=mode == "examples")
-        for threshold, strength in GRID:
+        for threshold, strength in GRID if mode == "words" else [DEFAULT]:
             started = time.perf_counter()
             vectors, seeds = pulled(case, names, threshold, strength)
             labels, chosen, same = clustered(vectors, size)
             seconds, at = time.perf_counter() - started, f"{mode}, threshold {threshold}, strength {strength}"
             row[at] = {"size": chosen, **figures(case, labels, seconds)}
             row[f"{at}, same_size"] = figures(case, same)
-            if (threshold, strength) == (DEFAULTS.threshold, DEFAULTS.strength):
+            if (threshold, strength) == DEFAULT:
                 row[at]["words_shown"] = words_shown(case, labels, seeds)
     for name, seeded in (("bertopic_guided", True), ("bertopic", False)):
         started = time.perf_counter()
