@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.sections.shaping import ZeroShotTopics
 from topicflow.flows.running.duplicate_stages import kept_documents
 from topicflow.flows.running.edit_stages import edited
 from topicflow.flows.running.frame import recorded_flow
+from topicflow.flows.running.seed_stages import ended_seeds, pulled_vectors
 from topicflow.flows.running.stages import at_work
 from topicflow.tasks.edits.wanted import edits_of
 from topicflow.tasks.encoding.embed import embed
@@ -57,19 +59,20 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         if config.groups is not None:
             check_columns(stages.context.store.table(documents, "columns"), config.groups)
         embeddings = stages.run(embed, documents=documents, config=config.embed)
-        graph = stages.run(neighbors, embeddings=embeddings, config=config.neighbors)
-        reduced = stages.run(reduce, embeddings=embeddings, neighbors=graph, config=config.reduce)
-        layout = stages.run(draw, embeddings=embeddings, neighbors=graph, config=map_reduce(config.map))
+        vectors, seeds = pulled_vectors(stages, config, documents, embeddings)
+        graph = stages.run(neighbors, embeddings=vectors, config=config.neighbors)
+        reduced = stages.run(reduce, embeddings=vectors, neighbors=graph, config=config.reduce)
+        layout = stages.run(draw, embeddings=vectors, neighbors=graph, config=map_reduce(config.map))
         labels = stages.run(
-            cluster, embeddings=embeddings, neighbors=graph, reduced=reduced, config=config.cluster
+            cluster, embeddings=vectors, neighbors=graph, reduced=reduced, config=config.cluster
         )
-        if config.topics is not None:
+        if isinstance(config.topics, ZeroShotTopics):
             findable = Findable(documents, embeddings, labels)
             labels = stages.run(
                 given, findable, config=config.topics, clustering=config.cluster, encoding=config.embed
             )
         counts = stages.run(count, documents=documents, config=config.count)
-        clustered = Clustered(documents, embeddings, labels, counts)
+        clustered = Clustered(documents, embeddings, labels, counts, seeds)
         topics = stages.run(
             label, clustered, config=config.label, counting=config.count, encoding=config.embed
         )
@@ -98,6 +101,7 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
             divisible = Divisible(documents, embeddings, labels, counts, topics)
             made = stages.run(shares, divisible, config=config.shares)
             shown = replace(shown, shares=made)
+        shown = replace(shown, seeds=ended_seeds(stages, clustered, labels))
         stages.run(report, shown, config=config.report, name=config.name)
         if config.gates is not None:
             before = published_metrics(Path(config.runtime.runs), config.name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
+from topicflow.configs.sections.shaping import ZeroShotTopics
 from topicflow.flows.planning.update_plan import has_other_slices
 from topicflow.flows.running.current import current_id
 from topicflow.flows.running.edit_stages import finished_fit, with_other_edits
@@ -236,7 +237,7 @@ def _fit(
     layout = stages.run(draw, embeddings=vectors, neighbors=graph, config=map_reduce(config.map))
     labels = stages.run(cluster, embeddings=vectors, neighbors=graph, reduced=reduced, config=config.cluster)
     clusters = ""
-    if config.topics is not None:
+    if isinstance(config.topics, ZeroShotTopics):
         findable, found = Findable(documents, vectors, labels), labels
         labels = stages.run(
             given, findable, config=config.topics, clustering=config.cluster, encoding=config.embed

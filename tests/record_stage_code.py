@@ -26,6 +26,8 @@ STAGE_FILES: dict[str, str] = {
     "count": "topics/count",
     "label": "topics/label",
     "given": "given/given",
+    "pull": "given/pull",
+    "seeds": "given/seeds",
     "edit": "edits/edit",
     "move": "edits/move",
     "name": "naming/name",
@@ -68,7 +70,7 @@ BESIDE_THE_NUMBERS = ("configs", "tasks.store", "tasks.execution", "tasks.runs",
 PAGE = (
     "report_page.html", "report_page.css", "report_tree.css", "page_elements.js", "report_page.js", "report_tree.js",
     "report_map.js", "report_charts.js", "report_periods.html", "report_periods.js", "report_groups.html",
-    "report_groups.js", "report_shares.js",
+    "report_groups.js", "report_shares.js", "report_seeds.html", "report_seeds.js",
 )  # fmt: skip
 """What the report's page is made of, beside its code."""
 

@@ -29,7 +29,8 @@ class TopicSections(FlowConfig):
 
     load: LoadConfig
     topics: TopicsConfig | None = Field(
-        default=None, description="Topics that are given beforehand (none without this section)."
+        default=None,
+        description="Topics that are known beforehand, as given topics or as seeds (none without this section).",
     )
     embed: Annotated[EmbedConfig, for_task("clustering")] = Field(
         default_factory=lambda: SentenceTransformersEmbed(task="clustering")

@@ -9,6 +9,7 @@ from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.sections.embed import PrecomputedEmbed
 from topicflow.configs.sections.gates import GatesConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.shaping import SeededTopics
 from topicflow.configs.sections.update import DriftConfig, MatchConfig, NewDocumentsConfig
 
 DURATION = r"^[1-9][0-9]{0,3}(h|d|w|mo|q|y)$"
@@ -40,5 +41,11 @@ class UpdateTopicsConfig(TopicSections):
             raise ValueError(msg)
         if isinstance(self.embed, PrecomputedEmbed) and self.embed.path is not None:
             msg = "embed.path has the rows of one input; for updates put the vectors into a column (embed.column)"
+            raise ValueError(msg)
+        if isinstance(self.topics, SeededTopics):
+            msg = (
+                "topics.method='seeded': updates fit without seeds so far; use 'zero-shot', or remove [topics] from "
+                "the config of the updates"
+            )
             raise ValueError(msg)
         return self

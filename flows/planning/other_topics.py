@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.sections.shaping import SeededTopics, ZeroShotTopics
 from topicflow.tasks.edits.recipes import edit
 from topicflow.tasks.edits.wanted import edits_of
 from topicflow.tasks.given import recipes as given_recipes
 from topicflow.tasks.store.artifact_store import Recipe
 from topicflow.tasks.topics import recipes
-from topicflow.tasks.topics.final import EDIT, GIVEN, LABEL_EDITED, labels_before_edits
+from topicflow.tasks.topics.final import (
+    EDIT,
+    GIVEN,
+    LABEL_EDITED,
+    PULL,
+    SEEDS,
+    labels_before_edits,
+)
 from topicflow.tasks.topics.recipes import CorpusKeys
 
 
@@ -33,6 +43,33 @@ def with_edits(config: TopicModelConfig, corpus: CorpusKeys, fitted: dict[str, R
     return {**fitted, EDIT: labels, LABEL_EDITED: other["label"], "evaluate": other["evaluate"]}
 
 
+def with_seeds(config: TopicModelConfig, corpus: CorpusKeys) -> tuple[CorpusKeys, dict[str, Recipe]]:
+    """Return the keys of a corpus with its seeds, and the recipe of the stage `pull`; as they are without seeds.
+
+    Raises
+    ------
+    ConfigError
+        If the file of topics is wrong.
+    """
+    if not isinstance(config.topics, SeededTopics):
+        return corpus, {}
+    pulled = given_recipes.pull(config.topics, corpus.documents, corpus.embeddings, corpus.encoder)
+    return replace(corpus, seeds=(pulled.key, config.topics.word_weight)), {PULL: pulled}
+
+
+def ended_seeds(corpus: CorpusKeys, labels: str) -> dict[str, Recipe]:
+    """Return the recipe of the topics in which seeds ended; empty without seeds."""
+    if corpus.seeds is None:
+        return {}
+    inputs = {
+        "documents": corpus.documents,
+        "pulled": corpus.fitted,
+        "labels": labels,
+        "counts": corpus.counts,
+    }
+    return {SEEDS: given_recipes.seeds(inputs)}
+
+
 def with_given(config: TopicModelConfig, corpus: CorpusKeys, fitted: dict[str, Recipe]) -> dict[str, Recipe]:
     """Return the recipes of `topics.recipes.fit` with given topics; as they are without any.
 
@@ -41,7 +78,7 @@ def with_given(config: TopicModelConfig, corpus: CorpusKeys, fitted: dict[str, R
     ConfigError
         If the file of topics is wrong.
     """
-    if config.topics is None:
+    if not isinstance(config.topics, ZeroShotTopics):
         return fitted
     inputs = {
         "documents": corpus.documents,
@@ -57,9 +94,7 @@ def _described(
     config: TopicModelConfig, corpus: CorpusKeys, fitted: dict[str, Recipe], labels: Recipe
 ) -> dict[str, Recipe]:
     """Return the recipes of the keywords and metrics of other topics of the same documents."""
-    topics = recipes.label(
-        config.label, corpus.documents, corpus.embeddings, labels.key, corpus.counts, corpus.encoder
-    )
+    topics = recipes.label_of(config, corpus, labels.key)
     measured = {**fitted["evaluate"].inputs, "labels": labels.key, "topics": topics.key}
     return {
         "label": topics,

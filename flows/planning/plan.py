@@ -16,7 +16,7 @@ from topicflow.configs.sections.deduplicate import (
     EmbeddingDeduplicate,
     MinhashDeduplicate,
 )
-from topicflow.flows.planning.other_topics import with_edits, with_given
+from topicflow.flows.planning.other_topics import ended_seeds, with_edits, with_given, with_seeds
 from topicflow.flows.planning.stages import stages_of
 from topicflow.flows.planning.steps import (
     Step,
@@ -140,10 +140,12 @@ def chain_recipes(
     """
     embed, encoder = embed_recipe(store, documents, config.embed, config.runtime)
     count = topics_recipes.count(config.count, store.meta(documents)["texts"])
-    corpus = CorpusKeys(documents.key, embed.key, count.key, encoder)
+    corpus, pulled = with_seeds(config, CorpusKeys(documents.key, embed.key, count.key, encoder))
     fitted = topics_recipes.fit(config, corpus, config.seed)
     fitted = with_edits(config, corpus, with_given(config, corpus, fitted))
-    layout = topics_recipes.reduce(map_reduce(config.map), embed.key, fitted["neighbors"].key, config.seed)
+    layout = topics_recipes.reduce(
+        map_reduce(config.map), corpus.fitted, fitted["neighbors"].key, config.seed
+    )
     shown = {
         "documents": documents.key,
         "layout": layout.key,
@@ -170,10 +172,12 @@ def chain_recipes(
     if config.shares is not None:
         divided = counted | {"embeddings": embed.key, "topics": final_topics(fitted).key}
         sliced["shares"] = shares_recipes.shares(config.shares, divided)
-    shown |= {stage: recipe.key for stage, recipe in sliced.items()}
+    ended = ended_seeds(corpus, final_labels(fitted).key)
+    shown |= {stage: recipe.key for stage, recipe in (sliced | ended).items()}
     report = report_recipes.report(config.report, config.name, shown)
     chain = {
         "embed": embed,
+        **pulled,
         "neighbors": fitted["neighbors"],
         "reduce": fitted["reduce"],
         "map": layout,
@@ -186,6 +190,7 @@ def chain_recipes(
         **({"tree": grown} if grown else {}),
         "evaluate": fitted["evaluate"],
         **sliced,
+        **ended,
         "report": report,
     }
     if config.gates is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.sections.shaping import SeededTopics, ZeroShotTopics
 from topicflow.tasks.duplicates.recipes import searches
 from topicflow.tasks.edits.wanted import edits_of
-from topicflow.tasks.topics.final import EDIT, GIVEN, LABEL_EDITED
+from topicflow.tasks.topics.final import EDIT, GIVEN, LABEL_EDITED, PULL, SEEDS
 
 STAGES = ("load", "embed", "neighbors", "reduce", "map", "cluster", "count", "label", "evaluate", "report")
 """The steps of a topic model, in order; `map` is the reduce stage in two dimensions."""
@@ -24,8 +25,10 @@ def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
     made = ["load", *found, *STAGES[1:], *(() if config.gates is None else ("gate",))]
     if config.names is not None:
         made.insert(made.index("label") + 1, "name")
-    if config.topics is not None:
+    if isinstance(config.topics, ZeroShotTopics):
         made.insert(made.index("cluster") + 1, GIVEN)
+    if isinstance(config.topics, SeededTopics):
+        made.insert(made.index("neighbors"), PULL)
     if edits_of(config):
         made[made.index("label") + 1 : made.index("label") + 1] = [EDIT, LABEL_EDITED]
     if config.tree is not None:
@@ -33,4 +36,6 @@ def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
     sliced = {"periods": config.periods, "groups": config.groups, "shares": config.shares}
     at = made.index("report")
     made[at:at] = [stage for stage, section in sliced.items() if section is not None]
+    if isinstance(config.topics, SeededTopics):
+        made.insert(made.index("report"), SEEDS)
     return tuple(made)

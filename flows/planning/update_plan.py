@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.configs.read import dump_config
+from topicflow.configs.sections.shaping import ZeroShotTopics
 from topicflow.flows.planning.steps import Step, embed_recipe, step_of, with_cost
 from topicflow.tasks.documents.sources import fingerprint
 from topicflow.tasks.edits.wanted import digest_of, edits_of
@@ -101,7 +102,7 @@ def _embed(config: UpdateTopicsConfig, store: ArtifactStore, arrivals: ArtifactR
 
 def _fitting(config: UpdateTopicsConfig, reason: str) -> list[Step]:
     """Return the steps of a run that fits topics on all documents."""
-    given = [] if config.topics is None else [GIVEN]
+    given = [GIVEN] if isinstance(config.topics, ZeroShotTopics) else []
     edits = [EDIT, LABEL_EDITED] if edits_of(config) else []
     stages = [
         "embed",

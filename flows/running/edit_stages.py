@@ -8,7 +8,8 @@ from dataclasses import replace
 from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.flows.running.stages import Stages
-from topicflow.tasks.edits.edit import Editable, edit, rows_of
+from topicflow.tasks.documents.document_rows import rows_of
+from topicflow.tasks.edits.edit import Editable, edit
 from topicflow.tasks.edits.edits_file import Edit
 from topicflow.tasks.edits.move import move, moves_of
 from topicflow.tasks.edits.wanted import digest_of, foreign_edits

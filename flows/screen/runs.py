@@ -92,9 +92,26 @@ def _print_topics(console: Console, record: RunRecord, folder: Path) -> None:
         console.print(
             f"… and {topics.height - SHOWN_TOPICS:,} more in {near(folder / 'topics.csv')}", markup=False
         )
+    if seeds := record.get("seeds"):
+        _print_seeds(console, seeds)
     known = {name: record["metrics"].get(name) for name in METRICS}
     print("  ".join(f"{name} {_short(value)}" for name, value in known.items() if value is not None))
     print(f"report: {near(folder / 'report.html')}")
+
+
+def _print_seeds(console: Console, seeds: Sequence[RunRecord]) -> None:
+    """Print in which topics each seed ended; all of it is in seeds.csv."""
+    table = Table("seed", "documents", "ended in: share of its documents", title_justify="left")
+    for seed in seeds[:SHOWN_TOPICS]:
+        topics = [
+            f"{each['topic']} {each['topic_name']} ({each['topic_size']:,} documents): {each['share']:.0%}"
+            for each in seed["topics"]
+        ]
+        ended = "; ".join(topics) or ("no topic" if seed["n_documents"] else "no document is near it")
+        table.add_row(Text(seed["name"]), f"{seed['n_documents']:,}", Text(ended))
+    console.print(table)
+    if len(seeds) > SHOWN_TOPICS:
+        print(f"… and {len(seeds) - SHOWN_TOPICS:,} more seeds in seeds.csv")
 
 
 def print_remarks(record: RunRecord) -> None:

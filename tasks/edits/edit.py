@@ -8,17 +8,17 @@ Given topics that are left come first, in their order, also those without docume
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.tasks.core.clusters.clustering import LabelArray, number_by_size
+from topicflow.tasks.documents.document_rows import rows_of
 from topicflow.tasks.edits import recipes
 from topicflow.tasks.edits.actions import Outcome, Splitting, apply_edits, named_documents
 from topicflow.tasks.edits.edits_file import Edit
@@ -89,10 +89,9 @@ def edit(
         writer.rows = len(labels)
         writer.meta = {
             **store.meta(editable.labels),
-            "n_topics": int(numbers.max(initial=-1)) + 1,
             "outlier_share": float((labels < 0).mean()),
             **described(shape, numbers, outcomes),
-            **({"given_now": [_known(number) for number in numbers[:n_given].tolist()]} if n_given else {}),
+            **given_after(store.meta(editable.labels).get("given", []), numbers, labels),
         }
     return store.committed(recipe, writer)
 
@@ -101,7 +100,8 @@ def read_shape(store: ArtifactStore, editable: Editable, documents: Sequence[str
     """Return the topics before any edit, and the rows of the named `documents`."""
     table = store.table(editable.topics, "topics").sort("topic").select("topic", "keywords").collect()
     keywords = {topic: tuple(words) for topic, words in table.iter_rows()}
-    names = store.meta(editable.labels).get("names") or []
+    meta = store.meta(editable.labels)
+    names = meta.get("names") or []
     return Shape(
         embeddings=store.array(editable.embeddings, "embeddings"),
         labels=np.array(store.array(editable.labels, "labels")),
@@ -110,19 +110,8 @@ def read_shape(store: ArtifactStore, editable: Editable, documents: Sequence[str
         keywords=keywords,
         rows=rows_of(store, editable.documents, documents),
         names={topic: name for topic, name in enumerate(names) if name is not None},
-        by_person=set(store.meta(editable.labels).get("named_by_person", ())),
+        by_person=set(meta.get("named_by_person") or ()),
     )
-
-
-def rows_of(
-    store: ArtifactStore, documents: ArtifactRef, wanted: Sequence[str]
-) -> dict[str, NDArray[np.int64]]:
-    """Return the rows of each wanted document that is there; those of all its passages if documents were split."""
-    name = "parent" if store.meta(documents)["has_passages"] else "doc_id"
-    ids = store.table(documents, "documents").select(pl.col(name).alias("id")).with_row_index("row")
-    found = ids.filter(pl.col("id").is_in(pl.Series(wanted, dtype=pl.String).implode())).collect()
-    grouped = found.group_by("id", maintain_order=True).agg(pl.col("row").cast(pl.Int64).sort())
-    return {document: np.array(rows, np.int64) for document, rows in grouped.iter_rows()}
 
 
 def final_numbers(before: LabelArray, edited: LabelArray, n_given: int = 0) -> NDArray[np.int32]:
@@ -154,6 +143,7 @@ def described(shape: Shape, numbers: NDArray[np.int32], outcomes: Sequence[Outco
         if topic in final:
             names[final[topic]] = name
     return {
+        "n_topics": len(final),
         "names": names,
         "named_by_person": sorted(final[topic] for topic in shape.by_person if topic in final),
         "edits": [
@@ -169,5 +159,19 @@ def described(shape: Shape, numbers: NDArray[np.int32], outcomes: Sequence[Outco
     }
 
 
-def _known(number: int) -> int | None:
-    return None if number < 0 else number
+def given_after(
+    given: Sequence[Mapping[str, Any]], numbers: NDArray[np.int32], labels: LabelArray
+) -> dict[str, Any]:
+    """Return the rows of given topics with their numbers and sizes after the edits; empty without given topics.
+
+    Number and size are None for a topic that an edit merged, split or deleted.
+    """
+    if not given:
+        return {}
+    sizes = np.bincount(labels[labels >= 0], minlength=int(numbers.max()) + 1)
+    now = [None if number < 0 else number for number in numbers[: len(given)].tolist()]
+    rows = [
+        {**row, "topic": number, "size": None if number is None else int(sizes[number])}
+        for row, number in zip(given, now, strict=True)
+    ]
+    return {"given": rows, "given_now": now}

@@ -11,8 +11,9 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from topicflow.tasks.documents.document_rows import rows_of
 from topicflow.tasks.edits import recipes
-from topicflow.tasks.edits.edit import ARRAYS, rows_of
+from topicflow.tasks.edits.edit import ARRAYS
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore

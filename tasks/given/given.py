@@ -1,46 +1,37 @@
 """Given: embeddings (n_docs, dim), clusters (n_docs,) and given topics -> labels (n_docs,) of given and found topics.
 
-labels: the files that the stage `cluster` writes, without `stability`, so that every later stage takes either. Given
-topics come first, in their order; found ones follow by decreasing size. The meta data also have `names`, a name for
-each given topic and None for found ones, `given`, a row for each given topic, and `given_figures`. Further arrays
-(`given_vectors.npy`, …) say where the given topics are, so that later documents can be compared with them.
+labels: the files that the stage `cluster` writes, so that every later stage takes either; `stability` is that of
+`cluster`, and NaN for documents that a given topic or the end of a cluster moved. Given topics come first, in their
+order; found ones follow by decreasing size. The meta data also have `names`, a name for each given topic and None for
+found ones, `given`, a row for each given topic, and `given_figures`. Further arrays (`given_vectors.npy`, …) say where
+the given topics are, so that later documents can be compared with them.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.cluster import ClusterConfig, GraphCluster, HdbscanCluster
-from topicflow.configs.sections.embed import (
-    ApiEmbed,
-    EmbedConfig,
-    ImagesEmbed,
-    PrecomputedEmbed,
-    SentenceTransformersEmbed,
-    StaticEmbed,
-)
-from topicflow.configs.sections.shaping import TopicsConfig
-from topicflow.tasks.core.clusters.clustering import LabelArray, number_by_size
-from topicflow.tasks.core.clusters.given import Given, Placed, directions, fit_given, nearest_names, place
-from topicflow.tasks.encoding.embed import embed_texts
+from topicflow.configs.sections.embed import EmbedConfig
+from topicflow.configs.sections.shaping import ZeroShotTopics
+from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray, number_by_size
+from topicflow.tasks.core.clusters.given import Given, Placed, fit_given, nearest_names, place
 from topicflow.tasks.encoding.encoders import find_encoder
-from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.given import recipes
+from topicflow.tasks.given.classes import wanted_topics
 from topicflow.tasks.given.fitted_topics import save_fitted
+from topicflow.tasks.given.topic_vectors import text_encoding, topic_vectors
 from topicflow.tasks.given.topics_file import GivenTopic, given_topics
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
-
-TextEmbed = SentenceTransformersEmbed | StaticEmbed | ApiEmbed
+from topicflow.tasks.topics.evaluate import read_stability
 
 
 @dataclass(frozen=True)
@@ -61,14 +52,12 @@ class Findable:
 def given(
     context: Context,
     findable: Findable,
-    config: TopicsConfig,
+    config: ZeroShotTopics,
     clustering: ClusterConfig,
     encoding: EmbedConfig,
 ) -> ArtifactRef:
     """Return the artifact of the labels, computing it on a miss; `encoding` has embedded the documents."""
-    if isinstance(encoding, PrecomputedEmbed | ImagesEmbed):
-        raise ConfigError(f"topics: embed.method={encoding.method!r} cannot embed the topics' names")
-    store = context.store
+    store, encoding = context.store, text_encoding(encoding)
     encoder = find_encoder(encoding, context.runtime.device, store).key
     recipe = recipes.given(config, findable.keys, encoder, recipes.smallest_of(clustering))
     if found := store.find(recipe):
@@ -76,7 +65,7 @@ def given(
     topics = given_topics(config)
     with store.writing(recipe) as writer:
         embeddings = store.array(findable.embeddings, "embeddings")
-        names = topic_vectors(store, topics, encoding, context)
+        names = topic_vectors(context, findable.documents, findable.embeddings, topics, encoding)
         fitted = fit_given(embeddings, names, config.threshold)
         placed = place(embeddings, fitted)
         clusters = np.asarray(store.array(findable.labels, "labels"))
@@ -94,6 +83,8 @@ def given(
         writer.save_array("outlier_scores", scores.astype(np.float32))
         writer.save_array("reassigned", reassigned)
         save_fitted(writer, fitted)
+        if (stability := read_stability(store, findable.labels)) is not None:
+            writer.save_array("stability", known_stability(stability, own, labels, clusters))
         writer.rows = len(labels)
         n_topics = max(len(topics), int(labels.max(initial=-1)) + 1)
         writer.meta = {
@@ -108,17 +99,6 @@ def given(
             ),
         }
     return store.committed(recipe, writer)
-
-
-def topic_vectors(
-    store: ArtifactStore, topics: tuple[GivenTopic, ...], encoding: TextEmbed, context: Context
-) -> NDArray[np.float32]:
-    """Return the unit vector (n_topics, dim) of each topic: the mean of the vectors of its texts."""
-    texts = [text for topic in topics for text in topic.texts]
-    vectors = embed_texts(store, pl.Series(texts, dtype=pl.String), encoding, context.runtime)
-    starts = np.cumsum([0, *(len(topic.texts) for topic in topics)])[:-1]
-    sums = np.add.reduceat(vectors, starts, axis=0)
-    return directions(sums)
 
 
 def smallest(config: ClusterConfig, of_clusters: dict[str, Any]) -> int:
@@ -140,6 +120,17 @@ def combined(given: LabelArray, clusters: LabelArray, n_given: int, least: int) 
     lasts = np.append(sizes >= max(1, least), False)
     found = number_by_size(np.where(lasts[left], left, -1).astype(np.int32))
     return np.where(given >= 0, given, np.where(found >= 0, found + n_given, -1)).astype(np.int32)
+
+
+def known_stability(
+    stability: FloatArray, own: NDArray[np.bool_], labels: LabelArray, clusters: LabelArray
+) -> FloatArray:
+    """Return the stability (n,) of documents that are where their cluster put them, NaN for all others.
+
+    Other fits say how often such a document has its topic, or none; of given topics they say nothing.
+    """
+    as_clustered = own | ((labels < 0) & (clusters < 0))
+    return np.where(as_clustered, stability, np.float32(np.nan)).astype(np.float32)
 
 
 def described(topics: tuple[GivenTopic, ...], placed: Placed, fitted: Given) -> list[dict[str, Any]]:
@@ -179,7 +170,7 @@ def figures(
     }
     if inside.any():
         found["given_as_nearest"] = float((placed.topics == nearest)[inside].mean())
-    wanted = wanted_topics(store, documents, topics)
+    wanted = wanted_topics(store, documents, [topic.name for topic in topics])
     if wanted is None or not (wanted >= 0).any():
         return found
     known = wanted >= 0
@@ -191,22 +182,3 @@ def figures(
     if not known.all():
         found["given_left_out"] = float((~inside)[~known].mean())
     return found
-
-
-def wanted_topics(
-    store: ArtifactStore, documents: ArtifactRef, topics: tuple[GivenTopic, ...]
-) -> LabelArray | None:
-    """Return the topic (n,) with the name of each document's class, -1 if there is none; None without classes."""
-    table = store.table(documents, "documents")
-    if "label" not in table.collect_schema():
-        return None
-    numbers = {plain(topic.name): number for number, topic in enumerate(topics)}
-    classes = table.select(pl.col("label").cast(pl.String).fill_null("")).collect()["label"]
-    of_class = {each: numbers.get(plain(each), -1) for each in classes.unique()}
-    wanted: LabelArray = classes.replace_strict(of_class, return_dtype=pl.Int32).to_numpy()
-    return wanted
-
-
-def plain(name: str) -> str:
-    """Return a name in the form in which names of topics and classes are compared."""
-    return re.sub(r"[\W_]+", " ", name).strip().casefold()

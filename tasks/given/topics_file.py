@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from topicflow.configs.sections.shaping import TopicsConfig
 from topicflow.tasks.documents.spreadsheet_csv import read_csv
@@ -15,7 +15,14 @@ from topicflow.tasks.errors import ConfigError
 
 COLUMNS = ("name", "description")
 
-Text = Annotated[str, Field(min_length=1, max_length=20_000)]
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("expected a text that is not blank")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=20_000), AfterValidator(_not_blank)]
 
 
 class GivenTopic(BaseModel):
@@ -23,10 +30,13 @@ class GivenTopic(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, Field(min_length=1, max_length=500)]
+    name: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_not_blank)]
     description: str = ""
     words: tuple[Text, ...] = ()
     examples: tuple[Text, ...] = ()
+    """Texts that documents of the topic could have."""
+    documents: tuple[Text, ...] = ()
+    """Ids of documents of the corpus."""
 
     @property
     def texts(self) -> list[str]:

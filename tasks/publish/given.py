@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
-from topicflow.tasks.topics.final import GIVEN
+from topicflow.tasks.topics.final import GIVEN, final_labels
 from topicflow.tasks.updates.given_topics import given_numbers
 from topicflow.tasks.updates.topic_state import TopicState
 
@@ -18,8 +18,11 @@ SHOWN_NAMES = 5
 
 
 def given_record(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> dict[str, Any]:
-    """Return the given topics with their sizes and thresholds, as a run's record has them; empty without any."""
-    return {"given_topics": store.meta(stages[GIVEN])["given"]} if GIVEN in stages else {}
+    """Return the given topics with their sizes and thresholds, as a run's record has them; empty without any.
+
+    Numbers and sizes are those after edits, None for a topic that an edit merged, split or deleted.
+    """
+    return {"given_topics": store.meta(final_labels(stages))["given"]} if GIVEN in stages else {}
 
 
 def given_figures(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> dict[str, float | int]:
@@ -68,7 +71,7 @@ def given_remarks(record: Mapping[str, Any], figures: Mapping[str, float | int])
     said = [f"{figures['given_share']:.0%} of the documents are in the {len(rows):,} given topics."]
     if "given_as_nearest" in figures:
         said[0] += f" Of these, {figures['given_as_nearest']:.0%} have the nearest name, too."
-    if empty := [row["name"] for row in rows if not row["size"]]:
+    if empty := [row["name"] for row in rows if row["size"] == 0]:
         said.append(
             f"{len(empty):,} given {'topic has' if len(empty) == 1 else 'topics have'} no documents: {_named(empty)}."
         )

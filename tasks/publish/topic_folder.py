@@ -31,6 +31,7 @@ from topicflow.tasks.publish.folder import write_run_folder
 from topicflow.tasks.publish.given import given_figures, given_record, given_remarks
 from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
+from topicflow.tasks.publish.seeds import seed_figures, seed_remarks, write_seeds
 from topicflow.tasks.publish.slice_tables import with_shares, write_slices
 from topicflow.tasks.publish.topic_tree import tree_metrics, write_tree
 from topicflow.tasks.report.report_page import finish_report
@@ -79,6 +80,8 @@ def publish_run(
             write_tree(folder, store, stages["tree"], topics)
         record["n_documents"] = placed.height
         record["n_topics"] = topics.height
+        if seeds := write_seeds(folder, store, stages, topics):
+            record["seeds"] = seeds
         write_slices(folder, store, stages)
         write_metrics(folder, record)
         write_edits(folder, record)
@@ -164,7 +167,7 @@ def documents_table(
         }
     )
     if (stability := read_stability(store, labels)) is not None:
-        placed.insert_column(placed.columns.index("x"), pl.Series("stability", stability))
+        placed.insert_column(placed.columns.index("x"), pl.Series("stability", stability).fill_nan(None))
     own = store.table(documents, "columns")
     if not store.meta(documents)["has_passages"]:
         beside = pl.concat([table.select("doc_id"), with_topic_names(placed.lazy(), names)], how="horizontal")
@@ -197,9 +200,14 @@ def _record(
         **chosen,
         **edits,
         **given,
-        "metrics": described["metrics"] | metrics | edit_figures(edits) | of_given,
+        "metrics": described["metrics"]
+        | metrics
+        | edit_figures(edits)
+        | of_given
+        | seed_figures(store, stages),
         "remarks": described["remarks"]
         + given_remarks(given, of_given)
+        + seed_remarks(store, stages)
         + edit_remarks(edits)
         + remarks(without_advice(metrics, edits), config.cluster, graph.get("copies"), choice)
         + (naming_remarks(store.meta(stages["name"])) if "name" in stages else []),

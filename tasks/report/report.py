@@ -32,6 +32,7 @@ from topicflow.tasks.report.points import (
     take_texts,
 )
 from topicflow.tasks.report.report_page import build_page
+from topicflow.tasks.report.seed_block import seed_block
 from topicflow.tasks.report.slices import group_block, period_blocks, share_block
 from topicflow.tasks.report.tree_block import with_tree
 from topicflow.tasks.shares.shares import owners_of
@@ -128,6 +129,8 @@ def add_slices(store: ArtifactStore, blocks: dict[str, Any], shown: Shown, confi
         blocks["periods"] = found["periods"]
     if shown.groups is not None:
         blocks["groups"] = group_block(store, shown.groups)
+    if shown.seeds is not None:
+        blocks["seeds"] = seed_block(store.table(shown.seeds, "seeds").collect())
     if shown.shares is not None:
         labels = np.asarray(store.array(shown.labels, "labels"))
         owners = owners_of(store, shown.documents, len(labels))
@@ -168,6 +171,8 @@ class Shown:
     """The topics by group."""
     shares: ArtifactRef | None = None
     """Several topics of each document."""
+    seeds: ArtifactRef | None = None
+    """The topics in which seeds ended."""
 
     @property
     def keys(self) -> dict[str, str]:

@@ -25,7 +25,12 @@ PACKAGE_FILES = (
 )  # fmt: skip
 """Files next to this one that make up the page; page_elements.js is part of a sweep's page, too."""
 
-OPTIONAL_PARTS: Mapping[str, str | None] = {"periods": "Trends", "groups": "Groups", "shares": None}
+OPTIONAL_PARTS: Mapping[str, str | None] = {
+    "periods": "Trends",
+    "groups": "Groups",
+    "shares": None,
+    "seeds": "Seeds",
+}
 """Parts of the page that are there only with a data block of the same name, and their names among the links; each has a
 script `report_<part>.js`, and a named one a section `report_<part>.html`. Without them the page is the same, byte for
 byte."""

@@ -183,8 +183,9 @@ def evaluate(
             context.seed,
         )
         labels = measured.labels
-        if (stability := read_stability(store, labels)) is not None:
-            metrics["stability"] = round(float(stability.mean()), 9)
+        stability = read_stability(store, labels)
+        if stability is not None and not np.isnan(stability).all():
+            metrics["stability"] = round(float(np.nanmean(stability)), 9)
         metrics["outlier_share_before"] = store.meta(labels)["outlier_share_before"]
         metrics["truncated_share"] = store.meta(measured.embeddings)["truncated_share"]
         metrics["n_empty"] = store.meta(measured.documents)["n_empty"]
@@ -194,7 +195,10 @@ def evaluate(
 
 
 def read_stability(store: ArtifactStore, labels: ArtifactRef) -> NDArray[np.float32] | None:
-    """Return how often each document (n_docs,) has the same topic in other fits, None if it was not measured."""
+    """Return how often each document (n_docs,) has the same topic in other fits, None if it was not measured.
+
+    It is NaN for documents of which it cannot be known, such as those of given topics.
+    """
     if "stability.npy" not in store.manifest(labels.kind, labels.key)["files"]:
         return None
     return np.asarray(store.array(labels, "stability", whole=True))

@@ -15,6 +15,9 @@ EDIT, LABEL_EDITED = "edit", "label_edited"
 GIVEN = "given"
 """Name of the stage that given topics add: the given or found topic of each document."""
 
+PULL, SEEDS = "pull", "seeds"
+"""Names of the stages that seeds add: the vectors that they pulled, and the topics in which they ended."""
+
 Made = TypeVar("Made")
 
 

@@ -6,7 +6,7 @@ The topics are also a BERTopic model: `BERTopic.load` reads the files that are s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from topicflow.tasks.core.clusters.central import closest_rows
 from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
 from topicflow.tasks.core.words.counts import emphasize, top_words, topic_counts, weigh_classes
 from topicflow.tasks.core.words.keywords import closest_words, distinct_names, diverse_words
+from topicflow.tasks.core.words.seed_words import raise_seed_words, seed_shares
 from topicflow.tasks.encoding.adapters import apply_adapter, find_adapter
 from topicflow.tasks.encoding.embed import embed_missing, text_parts
 from topicflow.tasks.encoding.encoders import EncoderFiles, find_encoder, load_encoder
@@ -112,6 +113,20 @@ def weigh_words(
     sizes = np.bincount(labels - first, minlength=classes.shape[0])
     scores = emphasize(weights, classes, present, sizes, config.spread, config.exclusivity)
     return TopicWords(weights, scores, words, idf, first)
+
+
+def with_seed_words(
+    store: ArtifactStore, topic_words: TopicWords, labels: LabelArray, seeds: Seeds
+) -> TopicWords:
+    """Return the words of topics with higher scores of seed words where their seeds have documents."""
+    own = [seed["words"] for seed in store.meta(seeds.pulled)["seeds"]]
+    first, scores = topic_words.first, topic_words.scores
+    shares = seed_shares(
+        np.asarray(store.array(seeds.pulled, "seeds")), labels, len(own), scores.shape[0] + first
+    )
+    shares = np.concatenate([np.zeros((-first, len(own))), shares])
+    raised = raise_seed_words(scores, topic_words.words, own, shares, seeds.word_weight)
+    return replace(topic_words, scores=raised)
 
 
 def choose_keywords(
@@ -240,6 +255,19 @@ def with_given_names(topics: pl.DataFrame, of_labels: Mapping[str, Any]) -> pl.D
 
 
 @dataclass(frozen=True)
+class Seeds:
+    """The artifact with the seed of each document and the words of seeds, and how much their weight is raised."""
+
+    pulled: ArtifactRef
+    word_weight: float
+
+    @property
+    def key(self) -> tuple[str, float]:
+        """What the recipe of topics has of it."""
+        return self.pulled.key, self.word_weight
+
+
+@dataclass(frozen=True)
 class Clustered:
     """The artifacts that topics are made from."""
 
@@ -247,6 +275,8 @@ class Clustered:
     embeddings: ArtifactRef
     labels: ArtifactRef
     counts: ArtifactRef
+    seeds: Seeds | None = None
+    """The seeds, if there are any."""
 
 
 @task(name="label", cache_policy=NO_CACHE, persist_result=False)
@@ -266,8 +296,15 @@ def label(
         if embeds_words and not isinstance(encoding, PrecomputedEmbed | ImagesEmbed)
         else None
     )
+    encoder, seeds = files.key if files else "precomputed", clustered.seeds
     recipe = recipes.label(
-        config, documents.key, embeddings.key, labels.key, counts.key, files.key if files else "precomputed"
+        config,
+        documents.key,
+        embeddings.key,
+        labels.key,
+        counts.key,
+        encoder,
+        seeds.key if seeds else None,
     )
     if found := store.find(recipe):
         return cached(found)
@@ -275,6 +312,8 @@ def label(
         vectors, topics = store.array(embeddings, "embeddings"), np.asarray(store.array(labels, "labels"))
         n_topics = len(store.meta(labels).get("names") or ())  # a given topic may have no documents
         topic_words = weigh_words(*read_counts(store, counts), topics, config, n_topics)
+        if seeds is not None:
+            topic_words = with_seed_words(store, topic_words, topics, seeds)
         everything = topic_centroids(vectors, topics, topic_words.first, n_topics)
         centroids = everything[-topic_words.first :]
         keywords = topic_words.candidates(config.top_n_words)

@@ -144,15 +144,26 @@ def count_part(config: CountConfig, texts: str, rows: tuple[int, int]) -> Recipe
 
 
 def label(
-    config: LabelConfig, documents: str, embeddings: str, labels: str, counts: str, encoder: str
+    config: LabelConfig,
+    documents: str,
+    embeddings: str,
+    labels: str,
+    counts: str,
+    encoder: str,
+    seeds: tuple[str, float] | None = None,
 ) -> Recipe:
-    """Return the recipe of the topics; `encoder` matters only to representations that embed words."""
+    """Return the recipe of the topics; `encoder` matters only to representations that embed words.
+
+    `seeds` is the key of the vectors that seeds pulled, and the weight of the seeds' words, if there are seeds.
+    """
+    of_seeds = {} if seeds is None else {"pulled": seeds[0]}
     recipe = Recipe(
         stage="label",
         kind="topics",
         version=VERSIONS["label"],
-        config=fields_of(config),
-        inputs={"documents": documents, "embeddings": embeddings, "labels": labels, "counts": counts},
+        config=fields_of(config) | ({} if seeds is None else {"word_weight": seeds[1]}),
+        inputs={"documents": documents, "embeddings": embeddings, "labels": labels, "counts": counts}
+        | of_seeds,
         identity=library_versions("bertopic", "scikit-learn"),
     )
     if config.representation == "ctfidf":
@@ -184,22 +195,42 @@ def lookup_part(stage: str, version: int, queries: str, cells: str, rows: tuple[
 
 @dataclass(frozen=True)
 class CorpusKeys:
-    """Keys of what the stages of a topic model begin with: documents, embeddings, word counts, the encoder of words."""
+    """Keys of what the stages of a topic model begin with: documents, embeddings, word counts, the encoder of words.
+
+    `seeds` is the key of the vectors that seeds pulled, and the weight of the seeds' words, if there are seeds.
+    """
 
     documents: str
     embeddings: str
     counts: str
     encoder: str
+    seeds: tuple[str, float] | None = None
+
+    @property
+    def fitted(self) -> str:
+        """Key of the vectors of the neighbour graph, the layout and the clusters."""
+        return self.embeddings if self.seeds is None else self.seeds[0]
+
+
+def label_of(config: TopicModelConfig, corpus: CorpusKeys, labels: str) -> Recipe:
+    """Return the recipe of the topics of a corpus with these labels."""
+    return label(
+        config.label,
+        corpus.documents,
+        corpus.embeddings,
+        labels,
+        corpus.counts,
+        corpus.encoder,
+        corpus.seeds,
+    )
 
 
 def fit(config: TopicModelConfig, corpus: CorpusKeys, seed: int) -> dict[str, Recipe]:
     """Return the recipe of each stage from the neighbour graph to the metrics, in order."""
-    graph = neighbors(config.neighbors, corpus.embeddings)
-    reduced = reduce(config.reduce, corpus.embeddings, graph.key, seed)
-    labels = cluster(config.cluster, corpus.embeddings, graph.key, reduced.key, seed)
-    topics = label(
-        config.label, corpus.documents, corpus.embeddings, labels.key, corpus.counts, corpus.encoder
-    )
+    graph = neighbors(config.neighbors, corpus.fitted)
+    reduced = reduce(config.reduce, corpus.fitted, graph.key, seed)
+    labels = cluster(config.cluster, corpus.fitted, graph.key, reduced.key, seed)
+    topics = label_of(config, corpus, labels.key)
     measured = {
         "documents": corpus.documents,
         "embeddings": corpus.embeddings,

@@ -13,6 +13,7 @@ from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.report import ReportConfig
+from topicflow.configs.sections.shaping import ZeroShotTopics
 from topicflow.configs.sections.update import DriftConfig, MatchConfig, NewDocumentsConfig
 from topicflow.tasks.documents import recipes as documents
 from topicflow.tasks.given.recipes import given_fields
@@ -122,6 +123,6 @@ FITTED_BY = ("seed", "embed", "neighbors", "reduce", "map", "cluster", "count", 
 def fit_settings(config: UpdateTopicsConfig) -> str:
     """Return the digest of all sections that decide a fit; of given topics their content counts, not their file."""
     values = config.model_dump(mode="json", include=set(FITTED_BY))
-    if config.topics is not None:
+    if isinstance(config.topics, ZeroShotTopics):
         values["topics"] = given_fields(config.topics)
     return digest(canonical_json(values))

@@ -26,13 +26,13 @@ from tests.benchmarks.corpora import result
 from tests.benchmarks.peer import machine
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.configs.sections.shaping import TopicsConfig
+from topicflow.configs.sections.shaping import ZeroShotTopics
 from topicflow.tasks.core.clusters.given import fit_given, nearest_names, place
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed, text_parts
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.given.given import plain
+from topicflow.tasks.given.classes import plain
 from topicflow.tasks.store.artifact_store import ArtifactStore
 
 NAMED = ("banking77", "clinc150", "bbc_news", "newsgroups", "agnews")
@@ -92,7 +92,7 @@ def compare(
     wanted = np.array([numbers.get(plain(name), -1) for name in classes], np.int64)
     of_names = np.asarray(encoder.encode(names)[0])
     started = time.perf_counter()
-    share = TopicsConfig(names=tuple(names)).threshold
+    share = ZeroShotTopics(names=tuple(names)).threshold
     ours = place(vectors, fit_given(vectors, of_names, share)).topics.astype(np.int64)
     seconds = time.perf_counter() - started
     order = np.random.default_rng(0).permutation(len(vectors))

@@ -52,7 +52,7 @@ from topicflow.configs.sections.reduce import (
 )
 from topicflow.configs.sections.report import ReportConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.configs.sections.shaping import TopicsConfig, TreeConfig
+from topicflow.configs.sections.shaping import SeededTopics, TreeConfig, ZeroShotTopics
 from topicflow.configs.sections.slices import GroupsConfig, PeriodsConfig, SharesConfig
 from topicflow.flows.planning.plan import chain_recipes
 from topicflow.flows.planning.stages import STAGES
@@ -97,7 +97,8 @@ SECTIONS: dict[str, list[BaseModel]] = {
     "count": [CountConfig()],
     "label": [LabelConfig(), LabelConfig(representation="mmr")],
     "names": [NamesConfig(url="http://localhost/v1", model="m")],
-    "topics": [TopicsConfig(names=("a", "b"))],
+    "topics": [ZeroShotTopics(names=("a", "b"))],
+    "seeded": [SeededTopics(method="seeded", names=("a", "b"))],
     "tree": [TreeConfig()],
     "evaluate": [EvaluateConfig()],
     "periods": [PeriodsConfig()],
@@ -106,6 +107,13 @@ SECTIONS: dict[str, list[BaseModel]] = {
     "report": [ReportConfig()],
     "index": [IndexConfig()],
 }  # fmt: skip
+
+
+def of_seeds(config: SeededTopics) -> Recipe:
+    """Return the recipe of the keywords of a corpus with seeds, which depends on every field of the section."""
+    pulled = given_recipes.pull(config, "d", "e", "encoder")
+    return topics.label(LabelConfig(), "d", "e", "l", "c", "encoder", (pulled.key, config.word_weight))
+
 
 RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "load": lambda c: documents_recipes.load(c, "source"),
@@ -121,6 +129,7 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "label": lambda c: topics.label(c, "d", "e", "l", "c", "encoder"),
     "names": lambda c: naming_recipes.name(c, "t"),
     "topics": lambda c: given_recipes.given(c, {"labels": "l"}, "encoder", 10),
+    "seeded": of_seeds,
     "tree": lambda c: tree_recipes.tree(c, LabelConfig(), {"topics": "t"}),
     "evaluate": lambda c: topics.evaluate(c, {"topics": "t"}, CountConfig(), 1),
     "periods": lambda c: periods_recipes.periods(c, LabelConfig(), {"labels": "l"}),
@@ -210,7 +219,7 @@ CASES = [
     for stage, configs in SECTIONS.items()
     for config in configs
     for field, changed in perturbed(config)
-    if not (stage in {"load", "embed", "index", "topics"} and field in BY_CONTENT)
+    if not (stage in {"load", "embed", "index", "topics", "seeded"} and field in BY_CONTENT)
     if not (isinstance(config, SentenceTransformersEmbed) and field in OF_THE_ENCODER)
     if not (isinstance(config, ApiEmbed) and field in HOW_ASKED)
     if not (isinstance(config, NamesConfig) and field in HOW_NAMES_ARE_ASKED)

@@ -8,11 +8,12 @@ import pytest
 
 from tests.fakes import save
 from topicflow.configs.sections.cluster import GraphCluster, KMeansCluster
-from topicflow.configs.sections.shaping import TopicsConfig
+from topicflow.configs.sections.shaping import ZeroShotTopics
 from topicflow.tasks.core.clusters import given as core
 from topicflow.tasks.core.clusters.given import fit_given, nearest_names, place
 from topicflow.tasks.errors import ConfigError
-from topicflow.tasks.given.given import combined, figures, plain, smallest
+from topicflow.tasks.given.classes import plain
+from topicflow.tasks.given.given import combined, figures, smallest
 from topicflow.tasks.given.topics_file import GivenTopic, given_topics
 from topicflow.tasks.publish.given import given_remarks
 from topicflow.tasks.store.artifact_store import ArtifactStore
@@ -138,14 +139,14 @@ name = "refund"
 
 def test_a_file_says_more_of_a_topic_than_its_name(tmp_path: Path) -> None:
     (tmp_path / "t.toml").write_text(TOML)
-    first, second = given_topics(TopicsConfig(path=str(tmp_path / "t.toml")))
+    first, second = given_topics(ZeroShotTopics(path=str(tmp_path / "t.toml")))
     assert first.texts == ["card arrival: a new card that has not come", "card, post", "where is my card?"]
     assert second.texts == ["refund"]
     table = pl.DataFrame({"name": ["a", "b"], "description": ["x", None], "other": [1, 2]})
     table.write_csv(tmp_path / "t.csv")
     table.write_parquet(tmp_path / "t.parquet")
     for name in ("t.csv", "t.parquet"):
-        assert [each.texts for each in given_topics(TopicsConfig(path=str(tmp_path / name)))] == [
+        assert [each.texts for each in given_topics(ZeroShotTopics(path=str(tmp_path / name)))] == [
             ["a: x"],
             ["b"],
         ]
@@ -170,7 +171,7 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, name: str, content: str | None
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(ConfigError, match=message) as raised:
-        given_topics(TopicsConfig(path=str(tmp_path / name)))
+        given_topics(ZeroShotTopics(path=str(tmp_path / name)))
     assert "\n" not in str(raised.value)
     assert name in str(raised.value)
 
@@ -180,4 +181,4 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, name: str, content: str | None
 )
 def test_names_or_a_file_and_each_name_once(values: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"names or path|is there twice|at least 1 character"):
-        TopicsConfig(**values)
+        ZeroShotTopics(**values)

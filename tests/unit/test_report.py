@@ -38,6 +38,7 @@ from topicflow.tasks.report.report_page import (
     finish_report,
     script_json,
 )
+from topicflow.tasks.report.seed_block import seed_block
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 from topicflow.tasks.topics.evaluate import measure
 
@@ -317,6 +318,19 @@ def test_parts_of_slices_are_there_only_with_their_data() -> None:
         "groups",
     ]
     assert '<a href="#groups-section">Groups</a>' in full
+    seeded = build_page("t", {"seeds": []})
+    assert '<a href="#seeds-section">Seeds</a>' in seeded
+    assert "seedData" not in plain
+
+
+def test_the_block_of_seeds_has_the_topics_in_which_they_ended() -> None:
+    rows = [("a", 9, 2, 6, 6 / 9, True), ("a", 9, -1, 3, 3 / 9, False), ("<b>", 0, None, 0, 0.0, False)]
+    names = ["name", "n_documents", "topic", "n_shared", "share", "ended"]
+    table = pl.DataFrame(rows, names, orient="row").with_columns(seed=pl.Series([0, 0, 1]))
+    assert seed_block(table) == [
+        {"name": "a", "n": 9, "topics": [{"topic": 2, "n_shared": 6, "share": pytest.approx(2 / 3)}]},
+        {"name": "<b>", "n": 0, "topics": []},
+    ]
 
 
 # --- the stage ---
