@@ -10,7 +10,7 @@ of names that are nearest to their own topic.
     keywords     the names of runs without a language model; `first` is the first keyword alone
     alone        the model sees the topic's keywords and documents; names that are alike stay
     contrast     the model sees the keywords of the nearest other topics too, and names that are alike are asked again
-    tree         contrast, with the group that contains the topic; the groups get names too
+    tree         contrast, and the keywords of the group that contains the topic
 
 Without --url llama.cpp's server with SmolLM2-135M is started out of packages. Seconds cover the stage `name` alone.
 With --words no model is asked: recipes of keywords are compared, over all topics, with NPMI and diversity; seconds
@@ -25,7 +25,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,13 @@ from topicflow.configs.sections.names import NamesConfig
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import DiffusionReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.shaping import TreeConfig
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed, embed_texts, text_parts
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.naming.evidence import Modelled
-from topicflow.tasks.naming.name import Wanted, name
+from topicflow.tasks.naming.name import name
+from topicflow.tasks.naming.wanted import Wanted
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.cluster import cluster
 from topicflow.tasks.topics.count import count
@@ -56,6 +58,7 @@ from topicflow.tasks.topics.evaluate import measure
 from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.reduce import reduce
+from topicflow.tasks.tree.tree import Grouped, tree
 
 ENCODER = SentenceTransformersEmbed(precision="int8")
 
@@ -122,10 +125,14 @@ def context_of(store: ArtifactStore) -> Context:
     return Context(store, 42, RuntimeConfig(store=str(store.root)))
 
 
+def counted(store: ArtifactStore, fit: Fitted, counting: CountConfig) -> ArtifactRef:
+    """Return the word counts."""
+    return result(count.fn(context_of(store), fit.documents, counting))
+
+
 def labelled(store: ArtifactStore, fit: Fitted, counting: CountConfig, config: LabelConfig) -> ArtifactRef:
     """Return the topics with keywords."""
-    counts = result(count.fn(context_of(store), fit.documents, counting))
-    clustered = Clustered(fit.documents, fit.embeddings, fit.labels, counts)
+    clustered = Clustered(fit.documents, fit.embeddings, fit.labels, counted(store, fit, counting))
     return result(label.fn(context_of(store), clustered, config, counting, ENCODER))
 
 
@@ -146,8 +153,10 @@ def words(bench: Bench, which: str) -> dict[str, Any]:
     fit, found = bench.fitted(which), {}
     numbers = np.asarray(bench.store.array(fit.labels, "labels"))
     texts = [text for part in text_parts(bench.store, fit.documents) for text in part]
+    folder = bench.scratch / "words"
+    warm = fresh_store(bench.store, folder, fit.documents, fit.embeddings, fit.labels)
+    labelled(warm, fit, *RECIPES["keybert, four words"])
     for recipe, (counting, config) in RECIPES.items():
-        folder = bench.scratch / "words"
         store = fresh_store(bench.store, folder, fit.documents, fit.embeddings, fit.labels)
         started = time.perf_counter(), time.process_time()
         made = labelled(store, fit, counting, config)
@@ -172,7 +181,9 @@ def asked(bench: Bench, which: str, config: NamesConfig) -> dict[str, Any]:
     """Return names and figures of the largest topics of a corpus, by the model and of keywords."""
     fit, store = bench.fitted(which), bench.store
     topics = labelled(store, fit, CountConfig(), LabelConfig())
-    modelled = Modelled(fit.documents, fit.embeddings, fit.labels, topics)
+    plain = Modelled(fit.documents, fit.embeddings, fit.labels, topics)
+    grouped = Grouped(fit.embeddings, fit.graph, fit.labels, counted(store, fit, CountConfig()), topics)
+    grown = result(tree.fn(bench.context, grouped, TreeConfig(), LabelConfig()))
     table = store.table(topics, "topics").sort("topic").collect()
     n = min(bench.n_topics, table.height)
     names = {
@@ -180,10 +191,16 @@ def asked(bench: Bench, which: str, config: NamesConfig) -> dict[str, Any]:
         "first": [own[0] for own in table["keywords"].to_list()[:n]],
     }
     found: dict[str, Any] = {"topics": table.height}
-    sections = {"alone": config.model_copy(update={"n_siblings": 0, "alike": 1.0}), "contrast": config}
-    for variant, section in sections.items():
+    alone = config.model_copy(update={"n_siblings": 0, "alike": 1.0})
+    variants = {
+        "alone": (plain, alone),
+        "contrast": (plain, config),
+        "tree": (replace(plain, tree=grown), config),
+    }
+    for variant, (modelled, section) in variants.items():
         started = time.perf_counter()
-        made = result(name.fn(bench.context, modelled, section, ENCODER, Wanted(tuple(range(n)))))
+        wanted = Wanted(tuple(range(n)), groups=())
+        made = result(name.fn(bench.context, modelled, section, ENCODER, wanted))
         seconds = time.perf_counter() - started
         named = store.table(made, "topics").sort("topic").collect().head(n)
         names[variant] = named["name"].to_list()
