@@ -189,7 +189,9 @@ def test_the_plan_counts_the_calls_for_groups(store: ArtifactStore) -> None:
         assert (naming_cost(store, config, found).n_calls, len(server.bodies)) == (0, 5)
 
 
-def test_a_groups_prompt_beyond_the_context_is_shortened_and_keeps_its_finer_topics(store: ArtifactStore) -> None:
+def test_a_groups_prompt_beyond_the_context_is_shortened_and_keeps_its_finer_topics(
+    store: ArtifactStore,
+) -> None:
     with ChatServer(context=140) as server:
         made = ask_groups(store, server, n_documents=20)
         assert groups_of(store, made)[1] == (*NAMED[1][:2], "the prompt was shortened to the model's context")
