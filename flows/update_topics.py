@@ -124,7 +124,7 @@ def _update(config: UpdateTopicsConfig, before: Before) -> RunRecord:
             outcome = Outcome(changed, None, "", str(last["run_id"]))
         else:
             return nothing_new(stages, config, last, arrivals)
-        state = _grown(stages, config, before.state, _named(stages, config, outcome.state))
+        state = _named(stages, config, _grown(stages, config, before.state, outcome.state))
         state, slices = sliced(stages, config, state)
         outcome = replace(outcome, state=state)
         page = stages.run(
@@ -200,9 +200,9 @@ def _assign_or_fit(
 
 
 def _named(stages: Stages, config: UpdateTopicsConfig, state: TopicState) -> TopicState:
-    """Return the state with names by a language model for topics that have none, if the config has [names]."""
+    """Return the state with names by a language model for topics and groups without one, if there is [names]."""
     wanted = to_be_named(state)
-    if config.names is None or not wanted.topics:
+    if config.names is None or wanted.is_nothing:
         return state
     named = stages.run(name, fitted(state), config=config.names, encoding=config.embed, wanted=wanted)
     return with_model_names(stages.context.store, state, named)

@@ -13,7 +13,7 @@ class NamesConfig(ServerSection):
     """Names of topics by a language model behind a server that speaks OpenAI's `/v1/chat/completions`.
 
     Nothing is sent without this section. For each topic the server gets keywords, the beginnings of some documents, and
-    the keywords of the nearest other topics.
+    the keywords of the nearest other topics. With a section [tree] groups of topics get names, too.
     """
 
     route: ClassVar[str] = "/chat/completions"

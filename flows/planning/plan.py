@@ -154,8 +154,6 @@ def chain_recipes(
         "metrics": fitted["evaluate"].key,
     }
     shown |= {"duplicates": duplicates} if duplicates else {}
-    named = None if config.names is None else naming_recipes.name(config.names, final_topics(fitted).key)
-    shown |= {"names": named.key} if named else {}
     grown = None
     if config.tree is not None:
         grouped = {
@@ -167,6 +165,11 @@ def chain_recipes(
         }
         grown = tree_recipes.tree(config.tree, config.label, grouped)
         shown |= {"tree": grown.key}
+    named = None
+    if config.names is not None:
+        tree = None if grown is None else grown.key
+        named = naming_recipes.name(config.names, final_topics(fitted).key, tree)
+        shown |= {"names": named.key}
     counted = {"documents": documents.key, "labels": final_labels(fitted).key, "counts": count.key}
     sliced = periods_recipes.chosen(config.periods, config.groups, config.label, counted)
     if config.shares is not None:
@@ -186,8 +189,8 @@ def chain_recipes(
         "count": count,
         "label": fitted["label"],
         **{stage: fitted[stage] for stage in (EDIT, LABEL_EDITED) if stage in fitted},
-        **({"name": named} if named else {}),
         **({"tree": grown} if grown else {}),
+        **({"name": named} if named else {}),
         "evaluate": fitted["evaluate"],
         **sliced,
         **ended,

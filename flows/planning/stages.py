@@ -23,8 +23,6 @@ def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
     section = config.deduplicate
     found = () if section is None else (*searches(section), "deduplicate", "keep")
     made = ["load", *found, *STAGES[1:], *(() if config.gates is None else ("gate",))]
-    if config.names is not None:
-        made.insert(made.index("label") + 1, "name")
     if isinstance(config.topics, ZeroShotTopics):
         made.insert(made.index("cluster") + 1, GIVEN)
     if isinstance(config.topics, SeededTopics):
@@ -33,6 +31,8 @@ def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
         made[made.index("label") + 1 : made.index("label") + 1] = [EDIT, LABEL_EDITED]
     if config.tree is not None:
         made.insert(made.index("evaluate"), "tree")
+    if config.names is not None:
+        made.insert(made.index("evaluate"), "name")
     sliced = {"periods": config.periods, "groups": config.groups, "shares": config.shares}
     at = made.index("report")
     made[at:at] = [stage for stage, section in sliced.items() if section is not None]

@@ -117,8 +117,8 @@ def _fitting(config: UpdateTopicsConfig, reason: str) -> list[Step]:
         "cells",
         "match",
     ]
-    stages += ["name"] if config.names is not None else []
     stages += ["tree", "match_tree"] if config.tree is not None else []
+    stages += ["name"] if config.names is not None else []
     stages += [section for section in ("shares", "periods", "groups") if getattr(config, section) is not None]
     return [Step(stage, None, reason) for stage in [*stages, "overview", "gate"]]
 

@@ -120,6 +120,16 @@ class Run:
         return self.table("topics")
 
     @cached_property
+    def tree(self) -> pl.DataFrame:
+        """One row a node of the tree of topics, each group followed by what is inside it; needs a section [tree].
+
+        node String, parent String, layer Int32, parent_layer Int32, topic Int32, topics List(Int32), size UInt32,
+        name String, keywords List(String), weights List(Float32), distance Float32; with a section [names] also
+        named_by and name_note String.
+        """
+        return self.table("topics_tree")
+
+    @cached_property
     def embeddings(self) -> NDArray[np.float32]:
         """The unit vectors (n_documents, dim) float32, in the order of `documents`; read-only, from the store.
 

@@ -24,8 +24,9 @@ PLACEHOLDERS = frozenset(
 """Answers that say nothing of a topic."""
 
 INSTRUCTIONS = (
-    "you name topics", "for one topic you get", "write one name", "like a short heading", "must fit the whole topic",
-    "neighbouring topics", "data and never instructions", "answer only with json", "do not obey",
+    "you name topics", "you name groups", "for one topic you get", "for one group you get", "write one name",
+    "like a short heading", "must fit the whole topic", "neighbouring topics", "neighbouring groups", "finer topics",
+    "data and never instructions", "answer only with json", "do not obey",
 )  # fmt: skip
 """Pieces of the prompt that small models repeat."""
 
@@ -109,6 +110,8 @@ def fault_of(name: str, evidence: Evidence, config: NamesConfig) -> str | None:
 
 def _foreign(name: str, evidence: Evidence) -> str | None:
     """Return a fault if a name is that of something else than the topic."""
+    if is_of_a_part(name, evidence):
+        return f"{name!r} is the name of one of the finer topics; the name must fit all of them"
     if is_of_a_sibling(name, evidence):
         return f"{name!r} is about a neighbouring topic; the name must be about the keywords of this one"
     if is_of_one_document(name, evidence):
@@ -121,13 +124,18 @@ def within(name: str, config: NamesConfig) -> str:
     return clean(" ".join(name.split()[: config.max_words])[:MAX_CHARS])
 
 
+def is_of_a_part(name: str, evidence: Evidence) -> bool:
+    """Return whether a name is that of one of several finer topics inside a group."""
+    return len(evidence.inside) > 1 and _plain(name) in {_plain(part.name) for part in evidence.inside}
+
+
 def is_of_a_sibling(name: str, evidence: Evidence) -> bool:
     """Return whether a name has words of a neighbouring topic's keywords and none that stand for the topic.
 
     Small models name the contrast.
     """
     theirs = [_plain(word) for words in evidence.siblings for word in words]
-    own = [*map(_plain, evidence.keywords), *map(_plain, evidence.documents)]
+    own = [*_words_of_the_topic(evidence), *map(_plain, evidence.documents)]
     return _has_word_of(name, theirs) and not _has_word_of(name, own)
 
 
@@ -139,11 +147,17 @@ def is_of_one_document(name: str, evidence: Evidence) -> bool:
     """
     if len(evidence.documents) < 2:
         return False
-    if _has_word_of(name, [_plain(word) for word in evidence.keywords]):
+    if _has_word_of(name, _words_of_the_topic(evidence)):
         return False
     texts = [_plain(text) for text in evidence.documents]
     counts = [sum(_stem(word) in text for text in texts) for word in _words(name)]
     return max(counts, default=0) == 1
+
+
+def _words_of_the_topic(evidence: Evidence) -> list[str]:
+    """Return the keywords of a topic; for a group, those and the names of the finer topics too."""
+    inside = [word for part in evidence.inside for word in (part.name, *part.keywords)]
+    return [_plain(word) for word in (*evidence.keywords, *inside)]
 
 
 def _has_word_of(name: str, texts: Sequence[str]) -> bool:

@@ -118,8 +118,7 @@ class Namer:
 
     def known(self, question: Question) -> Outcome | None:
         """Return the outcome that the store has of a question; None if it has none."""
-        ref = self.store.find(question.recipe, claim=False)
-        return None if ref is None else _read(self.store, ref, question)
+        return kept_outcome(self.store, question)
 
     def _ask(self, question: Question, done: Callable[[], None]) -> Outcome:
         try:
@@ -135,6 +134,12 @@ class Namer:
             raise
         done()
         return outcome
+
+
+def kept_outcome(store: ArtifactStore, question: Question) -> Outcome | None:
+    """Return the outcome that a store has of a question; None if it has none."""
+    ref = store.find(question.recipe, claim=False)
+    return None if ref is None else _read(store, ref, question)
 
 
 class _Conversation:
@@ -188,7 +193,9 @@ class _Conversation:
     def _note(self) -> str:
         """Return how the prompt of a usable answer differs from the first one."""
         if self._share == WITHOUT_DOCUMENTS:
-            return "named by its keywords alone: earlier answers could not be used"
+            inside = any(each.inside for each in self._question.topics)
+            known = "its keywords and finer topics" if inside else "its keywords"
+            return f"named by {known} alone: earlier answers could not be used"
         return "" if self._share == 1.0 else "the prompt was shortened to the model's context"
 
     def _reply(self, messages: Messages) -> Reply | Refusal:

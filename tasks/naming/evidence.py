@@ -32,30 +32,43 @@ PART_ROWS = 65_536
 
 @dataclass(frozen=True)
 class Modelled:
-    """References to what a topic model made of its documents."""
+    """References to what a topic model made of its documents; `tree` are the groups of its topics."""
 
     documents: ArtifactRef
     embeddings: ArtifactRef
     labels: ArtifactRef
     topics: ArtifactRef
+    tree: ArtifactRef | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A finer topic inside a group of topics: its name, and its best keywords if the name is not made of them."""
+
+    name: str
+    keywords: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a language model is told of one topic.
+    """What a language model is told of one topic, or of one group of topics.
 
     Attributes
     ----------
     topic, size : int
-        Number of the topic, and of its documents.
+        Number of the topic (for a group its place after all topics), and of its documents.
     keywords : tuple of str
         Best first.
     documents : tuple of str
         Beginnings of documents, in one line each.
     siblings : tuple of tuple of str
-        Keywords of the nearest other topics, nearest first.
+        Keywords of the nearest other topics or groups, nearest first.
     name : str
         The name that is made of the keywords.
+    above : tuple of str
+        Keywords of the group that contains the topic; none without a tree.
+    inside : tuple of Part
+        The finer topics inside a group, the largest first; none for a topic.
     """
 
     topic: int
@@ -64,6 +77,8 @@ class Evidence:
     documents: tuple[str, ...]
     siblings: tuple[tuple[str, ...], ...]
     name: str
+    above: tuple[str, ...] = ()
+    inside: tuple[Part, ...] = ()
 
 
 def gather_evidence(
@@ -78,11 +93,11 @@ def gather_evidence(
     topics = store.table(modelled.topics, "topics").sort("topic").collect()
     if topics.is_empty():
         return []
-    centroids = _unit(np.asarray(store.array(modelled.topics, "centroids"), np.float32))
+    centroids = unit_rows(np.asarray(store.array(modelled.topics, "centroids"), np.float32))
     keywords = [tuple(words) for words in topics["keywords"].to_list()]
     chosen = list(range(topics.height)) if wanted is None else sorted(wanted)
     texts = _documents(store, modelled, centroids, config, chosen)
-    near = _nearest_topics(centroids, config.n_siblings)
+    near = nearest_first(centroids, config.n_siblings)
     return [
         Evidence(
             topic=topic,
@@ -124,7 +139,9 @@ def _documents(
     for topic in wanted:
         distinct = {texts[row]: row for row in reversed(nearest[topic].tolist()) if texts[row]}
         own = np.array(sorted(distinct.values(), key=nearest[topic].tolist().index), np.int64)
-        order = _diverse(_unit(np.asarray(vectors[own], np.float32)), centroids[topic], config.n_documents)
+        order = _diverse(
+            unit_rows(np.asarray(vectors[own], np.float32)), centroids[topic], config.n_documents
+        )
         found[topic] = tuple(texts[int(row)] for row in own[order])
     return found
 
@@ -158,8 +175,8 @@ def _cut(text: str, n_chars: int) -> str:
     return f"{whole if len(whole) > n_chars // 2 else begin}…"
 
 
-def _nearest_topics(centroids: NDArray[np.float32], n: int) -> list[list[int]]:
-    """Return the `n` topics nearest to each topic by the cosine of centroids, nearest first."""
+def nearest_first(centroids: NDArray[np.float32], n: int) -> list[list[int]]:
+    """Return the `n` other rows nearest to each unit vector by cosine, nearest first."""
     cosines = centroids @ centroids.T
     np.fill_diagonal(cosines, -np.inf)
     order = np.argsort(-cosines, axis=1, kind="stable")[:, : min(n, len(centroids) - 1)]
@@ -167,6 +184,7 @@ def _nearest_topics(centroids: NDArray[np.float32], n: int) -> list[list[int]]:
     return found
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the vectors with length 1; those of length 0 stay."""
     found: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return found

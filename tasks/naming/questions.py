@@ -1,4 +1,4 @@
-"""Questions: a topic, or a group of topics with alike names -> what is asked, and how an answer is read and checked."""
+"""Questions: a topic, a group, or several with alike names -> what is asked, and how an answer is read and checked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from topicflow.configs.sections.names import NamesConfig
 from topicflow.tasks.naming.answers import fault_of, parse, rescue, within
 from topicflow.tasks.naming.evidence import Evidence
-from topicflow.tasks.naming.prompts import Messages, group_messages, schema_of, shortened, topic_messages
+from topicflow.tasks.naming.prompts import Messages, alike_messages, schema_of, shortened, topic_messages
 from topicflow.tasks.naming.recipes import answer
 from topicflow.tasks.store.artifacts import Recipe
 
@@ -76,7 +76,7 @@ class Question(ABC):
 
 @dataclass(frozen=True)
 class TopicQuestion(Question):
-    """The name of one topic."""
+    """The name of one topic, or of one group of topics."""
 
     def messages(self, share: float = 1.0) -> Messages:
         """Return the messages with about this share of the documents' text."""
@@ -100,8 +100,8 @@ class TopicQuestion(Question):
 
 
 @dataclass(frozen=True)
-class GroupQuestion(Question):
-    """Names that tell the topics of a group apart.
+class AlikeQuestion(Question):
+    """Names that tell topics apart whose names are alike.
 
     Attributes
     ----------
@@ -117,11 +117,11 @@ class GroupQuestion(Question):
     def messages(self, share: float = 1.0) -> Messages:
         """Return the messages with about this share of the documents' text."""
         told = self.topics if share >= 1.0 else tuple(shortened(each, share) for each in self.topics)
-        return group_messages(told, self.names, self.taken, self.config)
+        return alike_messages(told, self.names, self.taken, self.config)
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The fields of the answer: the topics' numbers within the group."""
+        """The fields of the answer: the topics' numbers within the question."""
         return tuple(str(number) for number in range(1, len(self.topics) + 1))
 
     def rescue(self, text: str) -> Names | None:

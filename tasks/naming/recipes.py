@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from topicflow.configs.sections.names import HOW_NAMES_ARE_ASKED, NamesConfig
+from topicflow.tasks.naming.wanted import EVERY, Wanted
 from topicflow.tasks.store.artifacts import Recipe, canonical_json, digest
 from topicflow.tasks.store.recipe_parts import fields_of
 
@@ -21,13 +22,8 @@ ASKED_WITH = ("model", "temperature", "answer_tokens", "reasoning_effort", "trie
 """Fields of the section that decide an answer beside the prompt."""
 
 
-def name(
-    config: NamesConfig,
-    topics: str,
-    wanted: Sequence[int] | None = None,
-    taken: Mapping[int, str] | None = None,
-) -> Recipe:
-    """Return the recipe of the names of topics.
+def name(config: NamesConfig, topics: str, tree: str | None = None, wanted: Wanted = EVERY) -> Recipe:
+    """Return the recipe of the names of topics, and of the groups of their tree if there is one.
 
     Parameters
     ----------
@@ -35,20 +31,24 @@ def name(
         The model, and what it is told.
     topics : str
         Key of the topics, which stand for their documents and vectors.
-    wanted : sequence of int, optional
-        The topics to be named; all if None.
-    taken : mapping of int to str, optional
-        Names that other topics keep.
+    tree : str, optional
+        Key of the tree of these topics.
+    wanted : Wanted
+        The topics and groups to be named, and the names that others keep.
     """
-    identity = {} if wanted is None else {"wanted": _digest(list(wanted))}
-    if taken:
-        identity["taken"] = _digest(sorted(taken.items()))
+    identity = {} if wanted.topics is None else {"wanted": _digest(list(wanted.topics))}
+    if wanted.taken:
+        identity["taken"] = _digest(sorted(wanted.taken.items()))
+    if wanted.groups is not None:
+        identity["wanted_groups"] = _digest(list(wanted.groups))
+    if wanted.taken_by_groups:
+        identity["taken_by_groups"] = _digest(sorted(wanted.taken_by_groups.items()))
     return Recipe(
         stage="name",
         kind="names",
         version=VERSIONS["name"],
         config=fields_of(config, leave_out=HOW_NAMES_ARE_ASKED),
-        inputs={"topics": topics},
+        inputs={"topics": topics} | ({} if tree is None else {"tree": tree}),
         identity=identity,
     )
 

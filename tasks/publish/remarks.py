@@ -172,21 +172,29 @@ def _copied(copies: Mapping[str, Any]) -> list[str]:
 
 def naming_remarks(figures: Mapping[str, Any]) -> list[str]:
     """Return the remarks on names by a language model, from what the stage `name` recorded."""
-    n_topics, n_named, n_waiting = (figures[key] for key in ("n_topics", "n_named", "n_waiting"))
-    if n_waiting:
+    n_topics, n_named = figures["n_topics"], figures["n_named"]
+    n_groups, n_groups_named = figures.get("n_groups", 0), figures.get("n_groups_named", 0)
+    if figures["n_waiting"]:
+        groups = f" and {n_groups_named:,} of {n_groups:,} groups of topics" if n_groups else ""
         remark = (
-            f"{n_named:,} of {n_topics:,} topics are named by the model ({figures['waiting_for']}); "
+            f"{n_named:,} of {n_topics:,} topics{groups} are named by the model ({figures['waiting_for']}); "
             "run again to go on."
         )
         return [remark]
+    found = []
     if n_named < n_topics:
-        left = n_topics - n_named
-        remark = (
-            f"The model gave no usable name for {_of(left, n_topics, 'topic')}: they keep the names that are made of "
-            "their keywords; the column name_note of topics.parquet says why."
-        )
-        return [remark]
-    return []
+        found.append(_unnamed(n_topics - n_named, n_topics, "topic", "topics.parquet"))
+    if n_groups_named < n_groups:
+        found.append(_unnamed(n_groups - n_groups_named, n_groups, "group", "topics_tree.parquet"))
+    return found
+
+
+def _unnamed(left: int, n: int, unit: str, table: str) -> str:
+    """Return the remark on topics or groups without a usable name."""
+    return (
+        f"The model gave no usable name for {_of(left, n, unit)}: they keep the names that are made of their keywords; "
+        f"the column name_note of {table} says why."
+    )
 
 
 def by_beginnings(figures: Mapping[str, Any]) -> list[str]:

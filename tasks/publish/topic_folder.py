@@ -77,7 +77,8 @@ def publish_run(
         topics.write_parquet(folder / "topics.parquet")
         write_csv(flat_topics(topics), folder / "topics.csv")
         if "tree" in stages:
-            write_tree(folder, store, stages["tree"], topics)
+            named = store.table(stages["name"], "groups").collect() if "name" in stages else None
+            write_tree(folder, store, stages["tree"], topics, names=named)
         record["n_documents"] = placed.height
         record["n_topics"] = topics.height
         if seeds := write_seeds(folder, store, stages, topics):

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
-from topicflow.tasks.tree.shown_tree import shown_tree
+from topicflow.tasks.tree.shown_tree import shown_tree, with_group_names
 
 TREE = "topics_tree.parquet"
 MERGES = "hierarchical_topics.parquet"
@@ -20,9 +20,14 @@ def write_tree(
     tree: ArtifactRef,
     topics: pl.DataFrame,
     group_ids: Sequence[int] | None = None,
+    names: pl.DataFrame | None = None,
 ) -> None:
-    """Write the tree of a run into its folder, and every merge if the config wants them; see `shown_tree`."""
+    """Write the tree of a run into its folder, and every merge if the config wants them; see `shown_tree`.
+
+    `names` are those of a language model for groups; see `with_group_names`.
+    """
     nodes = store.table(tree, "nodes").collect()
+    nodes = nodes if names is None else with_group_names(nodes, names)
     shown_tree(nodes, topics, group_ids).write_parquet(folder / TREE)
     if store.meta(tree)["merges"]:
         store.table(tree, "hierarchical").collect().write_parquet(folder / MERGES)

@@ -47,7 +47,7 @@ from topicflow.tasks.publish.topic_tree import tree_metrics, write_tree
 from topicflow.tasks.runs.records import RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.final import EDIT
-from topicflow.tasks.updates.overview import lasting, read_batches, sized_topics
+from topicflow.tasks.updates.overview import group_names, lasting, read_batches, sized_topics
 from topicflow.tasks.updates.sliced import lasting_topics_of
 from topicflow.tasks.updates.topic_state import TopicState, batch_stages, save_state
 
@@ -138,7 +138,7 @@ def _write_tables(
     write_csv(flat_topics(topics), folder / "topics.csv")
     if state.tree is not None:
         tree = ArtifactRef("trees", state.tree.key, "tree")
-        write_tree(folder, store, tree, topics, state.tree.ids)
+        write_tree(folder, store, tree, topics, state.tree.ids, group_names(state.tree))
     lineages = [
         store.table(ArtifactRef("lineages", key, "match"), "lineage").select(
             pl.lit(number, pl.Int32).alias("update"), pl.all()

@@ -37,6 +37,7 @@ from topicflow.tasks.report.slices import group_block, period_blocks, share_bloc
 from topicflow.tasks.report.tree_block import with_tree
 from topicflow.tasks.shares.shares import owners_of
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.tree.shown_tree import with_group_names
 
 
 def report_blocks(
@@ -180,6 +181,18 @@ class Shown:
         return {role: ref.key for role, ref in vars(self).items() if role != "loaded" and ref is not None}
 
 
+def _nodes(store: ArtifactStore, shown: Shown) -> pl.DataFrame | None:
+    """Return the nodes of the tree with the names of a language model if there are any; None without a tree."""
+    if shown.tree is None:
+        return None
+    nodes = store.table(shown.tree, "nodes").collect()
+    return (
+        nodes
+        if shown.names is None
+        else with_group_names(nodes, store.table(shown.names, "groups").collect())
+    )
+
+
 @task(name="report", cache_policy=NO_CACHE, persist_result=False)
 def report(context: Context, shown: Shown, config: ReportConfig, name: str) -> ArtifactRef:
     """Return the report's artifact, building the page on a miss."""
@@ -201,8 +214,7 @@ def report(context: Context, shown: Shown, config: ReportConfig, name: str) -> A
             title,
             _duplicates(store, shown.loaded, shown.duplicates, config.max_text),
         )
-        nodes = None if shown.tree is None else store.table(shown.tree, "nodes").collect()
-        blocks = with_tree(blocks, nodes, topics)
+        blocks = with_tree(blocks, _nodes(store, shown), topics)
         add_slices(store, blocks, shown, config)
         writer.path("report.html").write_text(build_page(title, blocks), encoding="utf-8")
         writer.rows = blocks["summary"]["n_points"]

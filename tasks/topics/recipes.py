@@ -33,7 +33,7 @@ VERSIONS: Mapping[str, int] = {
     "reduce": 7,
     "cluster": 7,
     "count": 2,
-    "label": 2,
+    "label": 3,
     "evaluate": 1,
 }
 """Increase a stage's number when equal inputs and config must give a different artifact."""

@@ -12,7 +12,7 @@ from topicflow.configs.sections.shaping import TreeConfig
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 
-VERSIONS: Mapping[str, int] = {"tree": 1}
+VERSIONS: Mapping[str, int] = {"tree": 2}
 """Increase a stage's number when equal inputs and config must give a different artifact."""
 
 WEIGHTED_BY = (

@@ -28,6 +28,25 @@ alone in several layers.
 """
 
 
+NAMED = ("named_by", "name_note")
+"""Columns of a tree whose groups a language model named: who gave the name, and what was unusual."""
+
+
+def with_group_names(nodes: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
+    """Return the nodes of a tree's artifact with other names of its groups, and the columns NAMED.
+
+    Parameters
+    ----------
+    nodes : pl.DataFrame
+        The nodes.
+    names : pl.DataFrame
+        group, name, named_by and name_note; a group that is not there keeps its name.
+    """
+    named = names.select("group", pl.col("name").alias("given"), *NAMED)
+    joined = nodes.join(named, on="group", how="left", maintain_order="left")
+    return joined.with_columns(pl.coalesce("given", "name").alias("name")).drop("given")
+
+
 def down_to(shown: pl.DataFrame, layer: int) -> pl.DataFrame:
     """Return the nodes of a shown tree from the root down to a layer."""
     return shown.filter(pl.col("parent_layer").is_null() | (pl.col("parent_layer") > layer))
@@ -41,7 +60,7 @@ def shown_tree(
     Parameters
     ----------
     nodes : pl.DataFrame
-        The nodes of a tree's artifact, whose topics have the numbers of the fit.
+        The nodes of a tree's artifact, whose topics have the numbers of the fit; see `with_group_names`, too.
     topics : pl.DataFrame
         topic, size and name of each topic as the run shows it; `model_topic` is its number in the fit if that differs.
     group_ids : sequence of int, optional
@@ -53,12 +72,15 @@ def shown_tree(
     """
     number = "model_topic" if "model_topic" in topics.columns else "topic"
     layers = dict(nodes.filter(pl.col("group").is_not_null()).select("group", "layer").iter_rows())
-    own = {row[number]: row for row in topics.select({number, "topic", "size", "name"}).iter_rows(named=True)}
+    is_named = NAMED[0] in nodes.columns
+    told = [*SCHEMA, *(NAMED if is_named else ())]
+    shown_of = {number, "topic", "size", "name", *(set(NAMED) & set(topics.columns))}
+    own = {row[number]: row for row in topics.select(shown_of).iter_rows(named=True)}
     rows: dict[str, dict[str, Any]] = {}
     below: dict[str | None, list[str]] = defaultdict(list)
     for each in nodes.iter_rows(named=True):
         is_topic = each["topic"] is not None
-        shown = own[each["topic"]] if is_topic else {"topic": None, "name": each["name"]}
+        shown = own[each["topic"]] if is_topic else {**each, "topic": None}
         inside = [own[topic] for topic in each["topics"]]
         row = {
             **{name: each[name] for name in ("layer", "keywords", "weights", "distance")},
@@ -68,7 +90,7 @@ def shown_tree(
             "topic": shown["topic"],
             "topics": sorted(topic["topic"] for topic in inside),
             "size": sum(topic["size"] for topic in inside),
-            "name": shown["name"],
+            **{name: shown.get(name) for name in ("name", *NAMED)},
         }
         rows[row["node"]] = row
         below[row["parent"]].append(row["node"])
@@ -77,7 +99,7 @@ def shown_tree(
         node = waiting.pop()
         found.append(rows[node])
         waiting += _smallest_first(below[node], rows)
-    return pl.DataFrame(found, schema=SCHEMA)
+    return pl.DataFrame(found, schema=SCHEMA | dict.fromkeys(told[len(SCHEMA) :], pl.String))
 
 
 def node_id(group: int, group_ids: Sequence[int] | None) -> str:

@@ -28,6 +28,7 @@ from topicflow.tasks.report.slices import block_of_shares, group_block, period_b
 from topicflow.tasks.report.tree_block import with_tree
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, canonical_json, digest
 from topicflow.tasks.topics.evaluate import PART_ROWS, known_classes, measure, read_keywords
+from topicflow.tasks.tree.shown_tree import with_group_names
 from topicflow.tasks.updates import recipes
 from topicflow.tasks.updates.sliced import renumbered_rows
 from topicflow.tasks.updates.topic_state import Batch, Name, TreeState, batch_stages, documents_of
@@ -144,6 +145,8 @@ def overview(
     inputs = {"batches": keys, "topics": topics.key}
     if tree is not None:
         inputs |= {"tree": tree.key, "groups": digest(canonical_json(list(tree.ids)))}
+        if tree.names:
+            inputs["group_names"] = digest(canonical_json(sorted(tree.names.items())))
     inputs |= {stage: ref.key for stage, ref in (slices or {}).items()}
     if batches[-1].shares:
         inputs |= {"shares": digest(canonical_json([batch.shares for batch in batches]))}
@@ -195,7 +198,21 @@ def _with_tree(
     if tree is None:
         return with_tree(blocks, None, shown)
     nodes = store.table(ArtifactRef("trees", tree.key, "tree"), "nodes").collect()
+    if (given := group_names(tree)) is not None:
+        nodes = with_group_names(nodes, given)
     return with_tree(blocks, nodes, shown, tree.ids)
+
+
+def group_names(tree: TreeState) -> pl.DataFrame | None:
+    """Return the names that a language model gave groups: see `with_group_names`; None without any."""
+    if not tree.names:
+        return None
+    rows = [
+        (group, tree.names.get(number), "model" if number in tree.names else "keywords", None)
+        for group, number in enumerate(tree.ids)
+    ]
+    schema = {"group": pl.Int32, "name": pl.String, "named_by": pl.String, "name_note": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def sized_topics(store: ArtifactStore, topics: ArtifactRef, labels: NDArray[np.int32]) -> pl.DataFrame:

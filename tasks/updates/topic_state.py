@@ -70,11 +70,15 @@ class Name:
 
 @dataclass(frozen=True)
 class TreeState:
-    """Key of a fit's tree; `ids[i]` is the lasting id of its group i, and no group has had `next_id` yet."""
+    """Key of a fit's tree; `ids[i]` is the lasting id of its group i, and no group has had `next_id` yet.
+
+    `names` are those that a language model gave its groups, by lasting id.
+    """
 
     key: str
     ids: tuple[int, ...]
     next_id: int
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,8 @@ def save_state(store: ArtifactStore, state: TopicState) -> ArtifactRef:
     ]
     if state.tree is None:
         del values["tree"]
+    else:
+        values["tree"] = _tree_values(state.tree)
     values["names"] = {str(number): vars(name) for number, name in state.names.items()}
     recipe = recipes.state(values)
     if found := store.find(recipe):
@@ -229,8 +235,18 @@ def read_state(store: ArtifactStore, key: str) -> TopicState:
     return replace(state, key=key)
 
 
+def _tree_values(tree: TreeState) -> dict[str, Any]:
+    """Return a tree as JSON values; one without names as it was before there were any."""
+    names = {str(number): name for number, name in tree.names.items()}
+    values = {"key": tree.key, "ids": list(tree.ids), "next_id": tree.next_id}
+    return values | ({"names": names} if names else {})
+
+
 def _read_tree(values: Mapping[str, Any] | None) -> TreeState | None:
-    return None if values is None else TreeState(values["key"], tuple(values["ids"]), values["next_id"])
+    if values is None:
+        return None
+    names = {int(number): name for number, name in values.get("names", {}).items()}
+    return TreeState(values["key"], tuple(values["ids"]), values["next_id"], names)
 
 
 def published_runs(runs: Path, name: str) -> list[RunRecord]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from topicflow.tasks.naming.evidence import Modelled
-from topicflow.tasks.naming.name import Wanted
+from topicflow.tasks.naming.wanted import Wanted
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.final import EDIT
 from topicflow.tasks.tree.tree import Grouped
@@ -110,13 +110,19 @@ def refitted(
 
 
 def to_be_named(state: TopicState) -> Wanted:
-    """Return the topics that a language model is asked about: those whose name is made of keywords.
+    """Return the topics and groups that a language model is asked about: those whose name is made of keywords.
 
-    A topic that goes on keeps its name, and so does one that a person named.
+    A topic or group that goes on keeps its name, and so does a topic that a person named.
     """
     topics = tuple(i for i, number in enumerate(state.ids) if state.names[number].by == "keywords")
     taken = {i: state.names[number].name for i, number in enumerate(state.ids) if i not in set(topics)}
-    return Wanted(topics, taken)
+    if state.tree is None:
+        return Wanted(topics, taken, ())
+    named = {
+        i: state.tree.names[number] for i, number in enumerate(state.tree.ids) if number in state.tree.names
+    }
+    groups = tuple(i for i in range(len(state.tree.ids)) if i not in named)
+    return Wanted(topics, taken, groups, named)
 
 
 def fitted(state: TopicState) -> Modelled:
@@ -127,14 +133,21 @@ def fitted(state: TopicState) -> Modelled:
         ArtifactRef("embeddings", fit.embeddings, "embed"),
         ArtifactRef("labels", fit.labels, "cluster"),
         ArtifactRef("topics", fit.topics, "label", rows=len(state.ids)),
+        None if state.tree is None else ArtifactRef("trees", state.tree.key, "tree"),
     )
 
 
 def with_model_names(store: ArtifactStore, state: TopicState, names: ArtifactRef) -> TopicState:
-    """Return the state with the names that a language model gave."""
+    """Return the state with the names that a language model gave topics and groups."""
     table = store.table(names, "topics").select("topic", "name", "named_by").collect()
     given = {state.ids[topic]: Name(name, "model") for topic, name, by in table.iter_rows() if by == "model"}
-    return replace(state, names=dict(sorted({**state.names, **given}.items())))
+    named = replace(state, names=dict(sorted({**state.names, **given}.items())))
+    if state.tree is None:
+        return named
+    groups = store.table(names, "groups").select("group", "name", "named_by").collect()
+    ids = state.tree.ids
+    called = {ids[group]: name for group, name, by in groups.iter_rows() if by == "model"}
+    return replace(named, tree=replace(state.tree, names={**state.tree.names, **called}))
 
 
 def grouped(state: TopicState) -> Grouped:
@@ -150,9 +163,11 @@ def grouped(state: TopicState) -> Grouped:
 
 
 def with_tree(store: ArtifactStore, state: TopicState, tree: ArtifactRef, ids: ArtifactRef) -> TopicState:
-    """Return the state with a tree whose groups have lasting ids."""
+    """Return the state with a tree whose groups have lasting ids; a group that goes on keeps a model's name."""
     found = store.json(ids, "matching")
-    return replace(state, tree=TreeState(tree.key, tuple(found["ids"]), found["next_id"]))
+    before = {} if state.tree is None else state.tree.names
+    names = {number: before[number] for number in found["ids"] if number in before}
+    return replace(state, tree=TreeState(tree.key, tuple(found["ids"]), found["next_id"], names))
 
 
 def keyword_names(store: ArtifactStore, fit: Fit) -> list[str]:

@@ -1,83 +1,221 @@
-"""Names by a language model beside names of keywords: how near a name is to its own topic and to the others.
+"""Names of topics, by a language model and of keywords: how near a name is to its own topic and to the others.
 
-    python -m tests.benchmarks.naming [--url URL --model MODEL] [CORPUS ...]
+    python -m tests.benchmarks.naming --store STORE --scratch DIR [--url URL --model MODEL] [--words] [CORPUS ...]
 
-Without --url it starts llama.cpp's server with SmolLM2-135M out of packages. The clock covers the stage `name` alone.
+Each corpus is embedded once, in 8-bit integers, and modelled with the defaults. The ten largest topics get names; the
+other topics, of which some are near to them, are there too. Figures, with the encoder of the documents: `margin`, the
+mean of the cosine of a name to its own topic's centroid less the cosine to the best other topic's; `nearest`, the share
+of names that are nearest to their own topic.
 
-Figures, over the topics of a corpus: the cosine of a name's vector to its topic's centroid less the cosine to the best
-other topic's, and the share of topics whose name is nearest to its own topic. They are computed with the encoder of the
-documents. `alone` has no siblings in the prompt and renames nothing; `contrast` is the default.
+    keywords     the names of runs without a language model; `first` is the first keyword alone
+    alone        the model sees the topic's keywords and documents; names that are alike stay
+    contrast     the model sees the keywords of the nearest other topics too, and names that are alike are asked again
+    tree         contrast, and the keywords of the group that contains the topic
+
+Without --url llama.cpp's server with SmolLM2-135M is started out of packages. Seconds cover the stage `name` alone.
+With --words no model is asked: recipes of keywords are compared, over all topics, with NPMI and diversity; seconds
+cover the stages `count` and `label` in an empty store, with a loaded encoder.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from tests.benchmarks.corpora import CORPORA, Corpus
+from tests.benchmarks.corpora import CORPORA, fresh_store, result
+from tests.benchmarks.peer import machine
 from tests.real_servers import llama_cpp_chat
-from topicflow.configs.sections.cluster import KMeansCluster
+from topicflow.configs.sections.cluster import GraphCluster
 from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
+from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.names import NamesConfig
 from topicflow.configs.sections.neighbors import NeighborsConfig
-from topicflow.configs.sections.reduce import PcaReduce
+from topicflow.configs.sections.reduce import DiffusionReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.configs.sections.shaping import TreeConfig
 from topicflow.tasks.documents.load import load
-from topicflow.tasks.encoding.embed import embed, embed_texts
+from topicflow.tasks.encoding.embed import embed, embed_texts, text_parts
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.naming.evidence import Modelled
 from topicflow.tasks.naming.name import name
+from topicflow.tasks.naming.wanted import Wanted
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.cluster import cluster
 from topicflow.tasks.topics.count import count
+from topicflow.tasks.topics.evaluate import measure
 from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.reduce import reduce
+from topicflow.tasks.tree.tree import Grouped, tree
 
-ENCODER = SentenceTransformersEmbed(max_seq_length=128)
-KINDS = {"newsgroups": "newsgroup posts", "bbc_news": "news articles", "arxiv_20k": "titles of papers"}
-N_ROWS = 600
+ENCODER = SentenceTransformersEmbed(precision="int8")
 
+CLUSTERING = {
+    "bbc_news": GraphCluster(min_cluster_size=10),
+    "newsgroups": GraphCluster(min_cluster_size="auto"),
+    "arxiv_20k": GraphCluster(min_cluster_size="auto", topics="few"),
+}
+"""Sizes that give each corpus some dozens of topics, so that a name must tell a topic from similar ones."""
 
-def ref(found: object) -> ArtifactRef:
-    """Return the reference that a stage returned, or that its state carries."""
-    made: ArtifactRef = getattr(found, "data", found)
-    return made
+KINDS = {"bbc_news": "news articles", "newsgroups": "newsgroup posts", "arxiv_20k": "titles of papers"}
 
-
-def model(store: ArtifactStore, corpus: Corpus, n_topics: int, scratch: Path) -> Modelled:
-    """Return the topics of a sample of a corpus, by k-means, so that their number is given."""
-    runtime, counting = RuntimeConfig(store=str(store.root)), CountConfig()
-    documents = ref(load.fn(Context(store, runtime=runtime), corpus.load_config(scratch)))
-    vectors = ref(embed.fn(Context(store, runtime=runtime), documents, ENCODER))
-    graph = ref(neighbors.fn(Context(store, 42, runtime), vectors, NeighborsConfig()))
-    reducing = PcaReduce(method="pca", n_components=20)
-    reduced = ref(reduce.fn(Context(store, 42, runtime), vectors, graph, reducing))
-    clustering = KMeansCluster(method="kmeans", n_clusters=n_topics)
-    labels = ref(cluster.fn(Context(store, 42, runtime), vectors, graph, reduced, clustering))
-    counts = ref(count.fn(Context(store, runtime=runtime), documents, counting))
-    clustered = Clustered(documents, vectors, labels, counts)
-    topics = label.fn(Context(store, runtime=runtime), clustered, LabelConfig(), counting, ENCODER)
-    return Modelled(documents, vectors, labels, ref(topics))
+RECIPES = {
+    "default": (CountConfig(), LabelConfig()),
+    "phrases": (
+        CountConfig(ngram_range=(1, 3)),
+        LabelConfig(representation="keybert", n_name_words=1),
+    ),
+    "phrases, four words": (CountConfig(ngram_range=(1, 3)), LabelConfig(representation="keybert")),
+    "keybert, four words": (CountConfig(), LabelConfig(representation="keybert")),
+}
+"""Recipes of keywords and their names."""
 
 
-def figures(store: ArtifactStore, modelled: Modelled, names: list[str]) -> tuple[float, float]:
-    """Return the mean margin of names between their own topic and the best other one, and the share that is nearest."""
-    centroids = np.asarray(store.array(modelled.topics, "centroids"), np.float64)
+@dataclass(frozen=True)
+class Fitted:
+    """A corpus with its topics, before any keywords."""
+
+    documents: ArtifactRef
+    embeddings: ArtifactRef
+    graph: ArtifactRef
+    labels: ArtifactRef
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where artifacts are, and how many topics get names."""
+
+    store: ArtifactStore
+    scratch: Path
+    n_topics: int
+
+    @property
+    def context(self) -> Context:
+        """The context of the stages."""
+        return context_of(self.store)
+
+    def fitted(self, which: str) -> Fitted:
+        """Return a corpus with its topics."""
+        documents = result(load.fn(self.context, CORPORA[which].load_config(self.scratch)))
+        vectors = result(embed.fn(self.context, documents, ENCODER))
+        graph = result(neighbors.fn(self.context, vectors, NeighborsConfig()))
+        reduced = result(reduce.fn(self.context, vectors, graph, DiffusionReduce()))
+        return Fitted(
+            documents,
+            vectors,
+            graph,
+            result(cluster.fn(self.context, vectors, graph, reduced, CLUSTERING[which])),
+        )
+
+
+def context_of(store: ArtifactStore) -> Context:
+    """Return the context of stages that write to a store."""
+    return Context(store, 42, RuntimeConfig(store=str(store.root)))
+
+
+def counted(store: ArtifactStore, fit: Fitted, counting: CountConfig) -> ArtifactRef:
+    """Return the word counts."""
+    return result(count.fn(context_of(store), fit.documents, counting))
+
+
+def labelled(store: ArtifactStore, fit: Fitted, counting: CountConfig, config: LabelConfig) -> ArtifactRef:
+    """Return the topics with keywords."""
+    clustered = Clustered(fit.documents, fit.embeddings, fit.labels, counted(store, fit, counting))
+    return result(label.fn(context_of(store), clustered, config, counting, ENCODER))
+
+
+def figures(store: ArtifactStore, topics: ArtifactRef, names: Sequence[str]) -> dict[str, float]:
+    """Return the mean margin of the names of the first topics, and the share that is nearest to its own topic."""
+    centroids = np.asarray(store.array(topics, "centroids"), np.float64)
     centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
-    vectors = embed_texts(store, pl.Series(names), ENCODER, RuntimeConfig(store=str(store.root)))
+    vectors = embed_texts(store, pl.Series(list(names)), ENCODER, RuntimeConfig(store=str(store.root)))
     cosines = vectors @ centroids.T
     own = np.diag(cosines).copy()
     np.fill_diagonal(cosines, -1.0)
-    return float((own - cosines.max(axis=1)).mean()), float((own > cosines.max(axis=1)).mean())
+    best = cosines.max(axis=1)
+    return {"margin": round(float((own - best).mean()), 3), "nearest": round(float((own > best).mean()), 2)}
+
+
+def words(bench: Bench, which: str) -> dict[str, Any]:
+    """Return the figures of each recipe of keywords, over all topics of a corpus."""
+    fit, found = bench.fitted(which), {}
+    numbers = np.asarray(bench.store.array(fit.labels, "labels"))
+    texts = [text for part in text_parts(bench.store, fit.documents) for text in part]
+    folder = bench.scratch / "words"
+    warm = fresh_store(bench.store, folder, fit.documents, fit.embeddings, fit.labels)
+    labelled(warm, fit, *RECIPES["keybert, four words"])
+    for recipe, (counting, config) in RECIPES.items():
+        store = fresh_store(bench.store, folder, fit.documents, fit.embeddings, fit.labels)
+        started = time.perf_counter(), time.process_time()
+        made = labelled(store, fit, counting, config)
+        seconds = time.perf_counter() - started[0], time.process_time() - started[1]
+        table = store.table(made, "topics").sort("topic").collect()
+        keywords = table["keywords"].to_list()
+        metrics = measure([texts], keywords, numbers, None, None, None, EvaluateConfig(), counting, 42)
+        found[recipe] = {
+            "topics": table.height,
+            **figures(store, made, table["name"].to_list()),
+            "npmi": round(float(metrics["npmi"] or 0.0), 3),
+            "diversity": round(float(metrics["diversity"] or 0.0), 3),
+            "seconds": round(seconds[0], 1),
+            "processor_seconds": round(seconds[1], 1),
+            "names": table["name"].to_list()[: bench.n_topics],
+        }
+        shutil.rmtree(folder)
+    return found
+
+
+def asked(bench: Bench, which: str, config: NamesConfig) -> dict[str, Any]:
+    """Return names and figures of the largest topics of a corpus, by the model and of keywords."""
+    fit, store = bench.fitted(which), bench.store
+    topics = labelled(store, fit, CountConfig(), LabelConfig())
+    plain = Modelled(fit.documents, fit.embeddings, fit.labels, topics)
+    grouped = Grouped(fit.embeddings, fit.graph, fit.labels, counted(store, fit, CountConfig()), topics)
+    grown = result(tree.fn(bench.context, grouped, TreeConfig(), LabelConfig()))
+    table = store.table(topics, "topics").sort("topic").collect()
+    n = min(bench.n_topics, table.height)
+    names = {
+        "keywords": table["name"].to_list()[:n],
+        "first": [own[0] for own in table["keywords"].to_list()[:n]],
+    }
+    found: dict[str, Any] = {"topics": table.height}
+    alone = config.model_copy(update={"n_siblings": 0, "alike": 1.0})
+    variants = {
+        "alone": (plain, alone),
+        "contrast": (plain, config),
+        "tree": (replace(plain, tree=grown), config),
+    }
+    for variant, (modelled, section) in variants.items():
+        started = time.perf_counter()
+        wanted = Wanted(tuple(range(n)), groups=())
+        made = result(name.fn(bench.context, modelled, section, ENCODER, wanted))
+        seconds = time.perf_counter() - started
+        named = store.table(made, "topics").sort("topic").collect().head(n)
+        names[variant] = named["name"].to_list()
+        meta = store.meta(made)
+        found[variant] = {
+            "seconds": round(seconds),
+            "calls": meta["n_calls"],
+            "tokens": meta["n_tokens"],
+            "by_model": int((named["named_by"] == "model").sum()),
+            "notes": named["name_note"].to_list(),
+        }
+        print(which, variant, names[variant], flush=True)
+    for variant, each in names.items():
+        found.setdefault(variant, {}).update({**figures(store, topics, each), "names": each})
+    return found
 
 
 @contextlib.contextmanager
@@ -91,46 +229,31 @@ def server(url: str | None) -> Iterator[str]:
 
 
 def main() -> None:
-    """Print names and figures of each corpus."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    """Print the figures of each corpus as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("corpora", nargs="*", default=list(KINDS))
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--url")
     parser.add_argument("--model", default="SmolLM2-135M-Instruct Q4_1")
     parser.add_argument("--topics", type=int, default=10)
-    parser.add_argument("--scratch", type=Path, default=Path("naming-scratch"))
+    parser.add_argument("--words", action="store_true")
     options = parser.parse_args()
-    with server(options.url) as url:
-        config = NamesConfig(
-            url=url, model=options.model, n_documents=3, n_chars=120, n_concurrent=1, timeout_s=900
-        )
-        for which in options.corpora:
-            measure(which, config.model_copy(update={"corpus": KINDS[which]}), options)
-
-
-def measure(which: str, config: NamesConfig, options: argparse.Namespace) -> None:
-    """Print the names and figures of one corpus."""
-    store, own = ArtifactStore(options.scratch / "store"), CORPORA[which]
-    corpus = Corpus(own.name, own.file, own.text_column, own.label_column, N_ROWS)
-    modelled = model(store, corpus, options.topics, options.scratch)
-    table = store.table(modelled.topics, "topics").sort("topic").collect()
-    names = {
-        "keywords": table["name"].to_list(),
-        "one keyword": [words[0] for words in table["keywords"].to_list()],
-    }
-    variants = {"alone": config.model_copy(update={"n_siblings": 0, "alike": 1.0}), "contrast": config}
-    for variant, section in variants.items():
-        started = time.perf_counter()
-        context = Context(store, runtime=RuntimeConfig(store=str(store.root)))
-        made = ref(name.fn(context, modelled, section, ENCODER))
-        seconds, meta = time.perf_counter() - started, store.meta(made)
-        found = store.table(made, "topics").sort("topic").collect()
-        names[variant] = found["name"].to_list()
-        print(f"{which} {variant}: {seconds:.0f} s, {meta}", flush=True)
-        print(found.select("topic", "name", "named_by", "name_note").to_dicts())
-    for variant, each in names.items():
-        margin, share = figures(store, modelled, each)
-        print(f"{which} {variant}: margin {margin:.3f}, nearest to its own topic {share:.0%}")
-    print(pl.DataFrame(names).to_dicts(), flush=True)
+    bench = Bench(ArtifactStore(options.store), options.scratch, options.topics)
+    if options.words:
+        rows = {which: words(bench, which) for which in options.corpora}
+    else:
+        with server(options.url) as url:
+            config = NamesConfig(
+                url=url, model=options.model, n_documents=3, n_chars=120, n_concurrent=1, timeout_s=900
+            )
+            rows = {
+                which: asked(bench, which, config.model_copy(update={"corpus": KINDS[which]}))
+                for which in options.corpora
+            }
+    print(json.dumps({"benchmark": "naming", **machine(), "corpora": rows}, indent=2))
 
 
 if __name__ == "__main__":

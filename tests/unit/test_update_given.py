@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from pydantic import ValidationError
 
 from tests.fakes import TOPIC_WORDS
 from tests.updates import N_FIRST, config_of, documents_of, new_topic, story, tell
@@ -199,6 +200,13 @@ def test_parts_of_a_split_given_topic_share_its_new_documents(series: Series) ->
     assert set(new["topic"].to_list()) <= set(own["topic"].to_list())
     assert own["topic"].n_unique() == 2
     assert "cat dog" not in {name for name, _, _ in series.topics(record).values()}
+
+
+def test_an_update_refuses_seeds(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValidationError, match=r"topics\.method='seeded': updates fit without seeds so far; use 'zero-"
+    ):
+        config_of(tmp_path, story()[:N_FIRST], topics={"method": "seeded", "names": ["a", "b"]})
 
 
 def test_a_fixed_pair_is_matched_without_a_shared_document() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.words.word_forms import without_forms
+
 FloatArray = NDArray[np.float32]
 
 
@@ -64,11 +66,12 @@ def diverse_words(words: FloatArray, relevance: FloatArray, n: int, diversity: f
 def distinct_names(keywords: Sequence[Sequence[str]], n_words: int) -> list[str]:
     """Return a unique name for each topic: its first words, more words if needed, and finally a number.
 
-    A topic without keywords gets the name `topic <number>`.
+    Of several forms of one word the first one counts; see `word_forms`. A topic without keywords gets the name
+    `topic <number>`.
     """
     names: list[str] = []
     taken: set[str] = set()
-    for number, words in enumerate(keywords):
+    for number, words in enumerate(map(without_forms, keywords)):
         options = [", ".join(words[:n]) for n in range(n_words, len(words) + 1)] or [", ".join(words)]
         options = [option for option in options if option]
         fallback = f"{options[-1]} ({number})" if options else f"topic {number}"
