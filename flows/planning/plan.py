@@ -150,6 +150,7 @@ def chain_recipes(
         "labels": final_labels(fitted).key,
         "topics": final_topics(fitted).key,
         "metrics": fitted["evaluate"].key,
+        "embeddings": embed.key,
     }
     shown |= {"duplicates": duplicates} if duplicates else {}
     named = None if config.names is None else naming_recipes.name(config.names, final_topics(fitted).key)

@@ -14,7 +14,7 @@ from topicflow.tasks.store.artifacts import Recipe, canonical_json, digest
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 from topicflow.tasks.topics import recipes as topics
 
-VERSIONS: Mapping[str, int] = {"setting": 1, "sweep": 1, "draw": 1, "confirm": 1, "page": 1}
+VERSIONS: Mapping[str, int] = {"setting": 1, "sweep": 1, "draw": 1, "confirm": 1, "page": 2}
 """Increase a stage's number when equal inputs and config must give a different artifact."""
 
 
