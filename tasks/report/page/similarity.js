@@ -7,13 +7,20 @@ function axisNames(similar, most) {
   return { type: "array", tickvals: similar.topics.map(String), ticktext: similar.topics.map((topic) => plotted(shortName(nameOf(topic), most))) };
 }
 
+const isNarrow = () => innerWidth < 640;
+
+// A line of the chart is as high as its name.
+function sizeSimilarity() {
+  const similar = summary.similarity, narrow = isNarrow();
+  if (similar) byId("similarity-chart").style.height = `${Math.max(narrow ? 280 : 420, similar.topics.length * (narrow ? 11 : 15) + (narrow ? 40 : 190))}px`;
+}
+
 async function drawSimilarity() {
   const similar = summary.similarity;
   if (!similar) return emptyChart("similarity-chart", "Similarity needs at least two topics.");
-  const shown = similar.topics.length, chart = byId("similarity-chart"), narrow = innerWidth < 640;
+  const shown = similar.topics.length, chart = byId("similarity-chart"), narrow = isNarrow();
   byId("similarity-note").textContent = shown < topics.length ? `The largest ${shown} of ${count(topics.length)}, similar topics next to each other.` : "Cosine of the mean embeddings, similar topics next to each other.";
   const room = narrow ? 110 : 200;
-  chart.style.height = `${Math.max(narrow ? 280 : 420, shown * (narrow ? 11 : 15) + (narrow ? 40 : 190))}px`;
   const ids = similar.topics.map(String);
   const low = Math.min(...similar.values.flat());
   const values = similar.values.map((row, i) => row.map((value, j) => (i === j ? null : value)));

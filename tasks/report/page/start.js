@@ -32,7 +32,16 @@ function redrawAll() {
   drawn.forEach((id) => CHARTS[id]());
 }
 
+// Tables above the charts get their height before a reader jumps to a section, or the section would move away.
+function drawTables() {
+  firstDraw("documents-table");
+  firstDraw("by-topic-table");
+}
+const MANY_POINTS = 20000;
+
 async function start() {
+  if (points.n <= MANY_POINTS) drawTables();
+  sizeSimilarity();
   await startMap();
   document.documentElement.dataset.ready = "true";
   performance.mark("interactive");
@@ -46,6 +55,6 @@ async function start() {
   onChange(() => { if (drawn.has("size-chart")) drawSizes(); });
   onChange(() => { if (drawn.has("documents-table")) redrawDocuments(); });
   dark.addEventListener("change", redrawAll);
-  setTimeout(texts, 50);
+  setTimeout(drawTables, 50);
 }
 start();
