@@ -1,21 +1,36 @@
 // An area of the map as a selection: drawn by hand (lasso), or what the map shows now, which needs no pointer.
 
 const MAX_CORNERS = 80; // so that a link stays short
+const MIN_CORNERS = 3;
+const drawing = { corners: null };
 
-function setTool(tool) {
-  mapLayout.dragmode = tool;
-  byId("lasso").setAttribute("aria-pressed", String(tool === "lasso"));
-  return Plotly.relayout(map, { dragmode: tool });
+function lassoOn(on) {
+  byId("lasso").setAttribute("aria-pressed", String(on));
+  byId("lasso-sheet").classList.toggle("on", on);
+  drawing.corners = null;
+  byId("lasso-line").setAttribute("points", "");
 }
 
-async function takeLasso(event) {
-  const area = event?.lassoPoints;
-  if (!area || area.x.length < 3) return;
-  const step = Math.ceil(area.x.length / MAX_CORNERS);
-  const lasso = Array.from(area.x, (x, k) => [x, area.y[k]]).filter((_, k) => k % step === 0);
-  await setTool("pan");
-  await Plotly.relayout(map, { selections: [] });
-  change({ lasso });
+// A place on the sheet as a place on the map.
+function placeOf([x, y]) {
+  const { width, height } = byId("lasso-sheet").getBoundingClientRect();
+  const [[x0, x1], [y0, y1]] = [map.layout.xaxis.range, map.layout.yaxis.range];
+  return [x0 + (x / width) * (x1 - x0), y1 - (y / height) * (y1 - y0)];
+}
+
+function drawLasso(event) {
+  if (!drawing.corners) return;
+  const { left, top } = byId("lasso-sheet").getBoundingClientRect();
+  drawing.corners.push([event.clientX - left, event.clientY - top]);
+  byId("lasso-line").setAttribute("points", drawing.corners.map((corner) => corner.join(",")).join(" "));
+}
+
+function takeLasso() {
+  const corners = drawing.corners || [];
+  lassoOn(false);
+  if (corners.length < MIN_CORNERS) return;
+  const step = Math.ceil(corners.length / MAX_CORNERS);
+  change({ lasso: corners.filter((_, k) => k % step === 0).map(placeOf) });
 }
 
 function takeView() {
@@ -31,7 +46,16 @@ function drawArea() {
 }
 
 function startSelecting() {
-  byId("lasso").addEventListener("click", () => setTool(mapLayout.dragmode === "lasso" ? "pan" : "lasso"));
+  const sheet = byId("lasso-sheet");
+  byId("lasso").addEventListener("click", () => lassoOn(!sheet.classList.contains("on")));
   byId("take-view").addEventListener("click", takeView);
-  map.on("plotly_selected", takeLasso);
+  sheet.addEventListener("pointerdown", (event) => {
+    hideTip();
+    sheet.setPointerCapture(event.pointerId);
+    drawing.corners = [];
+    drawLasso(event);
+  });
+  sheet.addEventListener("pointermove", drawLasso);
+  sheet.addEventListener("pointerup", takeLasso);
+  sheet.addEventListener("pointercancel", () => lassoOn(false));
 }
