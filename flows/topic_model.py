@@ -88,7 +88,16 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         measured = Measured(documents, embeddings, reduced, labels, topics)
         metrics = stages.run(evaluate, measured, config=config.evaluate, counting=config.count)
         shown = Shown(
-            documents, layout, labels, topics, metrics, corpus.loaded, corpus.duplicates, named, grown
+            documents,
+            layout,
+            labels,
+            topics,
+            metrics,
+            embeddings,
+            corpus.loaded,
+            corpus.duplicates,
+            named,
+            grown,
         )
         counted = Counted(documents, labels, counts)
         if config.periods is not None:

@@ -67,12 +67,8 @@ STAGE_FILES: dict[str, str] = {
 BESIDE_THE_NUMBERS = ("configs", "tasks.store", "tasks.execution", "tasks.runs", "tasks.errors", "tasks.log")
 """Code that decides no result: values of the config, places of artifacts, workers, messages."""
 
-PAGE = (
-    "report_page.html", "report_page.css", "report_tree.css", "page_elements.js", "report_page.js", "report_tree.js",
-    "report_map.js", "report_charts.js", "report_periods.html", "report_periods.js", "report_groups.html",
-    "report_groups.js", "report_shares.js", "report_seeds.html", "report_seeds.js",
-)  # fmt: skip
-"""What the report's page is made of, beside its code."""
+PAGE = "tasks/report/page"
+"""Folder of what the report's page is made of, beside its code."""
 
 SWEEP_PAGE = ("sweep_page.html", "sweep_page.css", "sweep_page.js")
 """What the page of a sweep is made of, beside its code and the report's style."""
@@ -105,7 +101,7 @@ def stage_files(stage: str, root: Path = ROOT) -> list[Path]:
     for path in files:  # grows while it is read
         files += [other for other in imported_files(path, root) if other not in files]
     if root / "tasks" / "report" / "report_page.py" in files:
-        files += [root / "tasks" / "report" / name for name in PAGE]
+        files += sorted((root / PAGE).iterdir())
     if files[0].name == "page.py":
         files += [root / "tasks" / "sweeps" / name for name in SWEEP_PAGE]
     return [files[0], *sorted(files[1:])]

@@ -152,6 +152,7 @@ def chain_recipes(
         "labels": final_labels(fitted).key,
         "topics": final_topics(fitted).key,
         "metrics": fitted["evaluate"].key,
+        "embeddings": embed.key,
     }
     shown |= {"duplicates": duplicates} if duplicates else {}
     grown = None

@@ -35,6 +35,7 @@ from topicflow.tasks.publish.seeds import seed_figures, seed_remarks, write_seed
 from topicflow.tasks.publish.slice_tables import with_shares, write_slices
 from topicflow.tasks.publish.topic_tree import tree_metrics, write_tree
 from topicflow.tasks.report.report_page import finish_report
+from topicflow.tasks.runs.changes import changes_since
 from topicflow.tasks.runs.records import METRICS, RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.evaluate import read_stability
@@ -86,8 +87,9 @@ def publish_run(
         write_slices(folder, store, stages)
         write_metrics(folder, record)
         write_edits(folder, record)
-        write_report(folder, store, stages["report"], record)
         shutil.copytree(store.whole(final_topics(stages), "model"), folder / "model")
+        record |= changes_since(Path(config.runtime.runs), record, folder)
+        write_report(folder, store, stages["report"], record)
         if "name" in stages:
             name_topics(folder / "model", topics["name"].to_list())
         name_encoder(folder / "model", config.embed, config.runtime.device)

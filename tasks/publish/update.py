@@ -44,6 +44,7 @@ from topicflow.tasks.publish.topic_folder import (
 )
 from topicflow.tasks.publish.topic_model import show_topics
 from topicflow.tasks.publish.topic_tree import tree_metrics, write_tree
+from topicflow.tasks.runs.changes import changes_since
 from topicflow.tasks.runs.records import RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.final import EDIT
@@ -95,8 +96,9 @@ def publish_update(
         write_slices(folder, store, stages, ids=np.asarray(state.ids, np.int32))
         write_metrics(folder, record)
         write_edits(folder, record)
-        write_report(folder, store, stages["overview"], record)
         _write_model(folder / "model", store, config, outcome, labels)
+        record |= changes_since(Path(config.runtime.runs), record, folder, lasting=True)
+        write_report(folder, store, stages["overview"], record)
     show_topics(record, config, run)
     return record
 

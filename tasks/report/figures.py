@@ -18,6 +18,15 @@ METRICS: Mapping[str, tuple[str, str, str, tuple[float, float] | None]] = {
     "outlier_share": (
         "Outliers", "Share of documents without a topic.", "Up to a third is usual with HDBSCAN.", (0, 1),
     ),
+    "outlier_share_before": (
+        "Outliers before reassigning", "Share of documents that clustering left without a topic.",
+        "The share of outliers after reassigning is what the topics have.", (0, 1),
+    ),
+    "truncated_share": (
+        "Cut by the encoder", "Share of texts that are longer than the encoder reads.",
+        "Near 0, the vectors stand for whole texts.", (0, 1),
+    ),
+    "n_empty": ("Empty rows", "Rows of the input without text; they are left out.", "", None),
     "stability": (
         "Stability", "How often documents keep their topic when a tenth of all documents is left out.",
         "Nearer 1 is better.", (0, 1),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import math
+from bisect import bisect_right
 from typing import Any
 
 import numpy as np
@@ -66,6 +68,8 @@ def _quotas(sizes: NDArray[np.int64], max_points: int) -> NDArray[np.int64]:
 def take_texts(documents: pl.LazyFrame, rows: NDArray[np.int64], max_text: int) -> pl.DataFrame:
     """Return id, cut text, and label and time (if any) of the documents in ascending `rows`.
 
+    `n_chars` and `n_bytes` are those of the whole text.
+
     Notes
     -----
     One pass, part by part; memory is rows × max_text characters and PART_ROWS documents for any corpus.
@@ -74,6 +78,7 @@ def take_texts(documents: pl.LazyFrame, rows: NDArray[np.int64], max_text: int) 
     text = pl.col("text")
     cut = pl.when(text.str.len_chars() > max_text).then(text.str.head(max_text) + "…").otherwise(text)
     columns = [pl.col("doc_id").cast(pl.String), cut.alias("text")]
+    columns += [text.str.len_chars().alias("n_chars"), text.str.len_bytes().alias("n_bytes")]
     columns += [pl.col("label").cast(pl.String)] if "label" in names else []
     columns += [pl.col("timestamp").dt.epoch("ms").alias("time")] if "timestamp" in names else []
     selected = documents.select(columns)
@@ -95,15 +100,23 @@ def shorten(texts: pl.DataFrame, max_text: int, max_bytes: int) -> tuple[pl.Data
     n_chars, n_bytes = texts["text"].str.len_chars().to_numpy(), texts["text"].str.len_bytes().to_numpy()
     if n_bytes.sum() <= max_bytes:
         return texts, max_text
-    width = n_bytes / np.maximum(n_chars, 1)
-    lengths = np.arange(1, max_text + 1)
-    low = int(
-        np.searchsorted([float((width * np.minimum(n_chars, n)).sum()) for n in lengths], max_bytes, "right")
-    )
-    length = max(low, MIN_TEXT)
+    length = max(fitting_length(n_chars, n_bytes, max_text, max_bytes), MIN_TEXT)
     text = pl.col("text")
     cut = pl.when(text.str.len_chars() > length).then(text.str.head(length) + "…").otherwise(text)
     return texts.with_columns(cut), length
+
+
+def fitting_length(n_chars: NDArray[Any], n_bytes: NDArray[Any], max_chars: int, max_bytes: int) -> int:
+    """Return the most characters, up to `max_chars`, at which the cut texts have at most `max_bytes` in total.
+
+    The bytes of a text are assumed to be spread evenly over its characters.
+    """
+    width = n_bytes / np.maximum(n_chars, 1)
+
+    def total(length: int) -> int:
+        return math.ceil(float((width * np.minimum(n_chars, length)).sum()))
+
+    return bisect_right(range(1, max_chars + 1), max_bytes, key=total)
 
 
 def pack(array: NDArray[Any]) -> str:
@@ -117,6 +130,7 @@ def point_block(
     labels: NDArray[np.int32],
     probabilities: NDArray[np.float32],
     reassigned: NDArray[np.bool_],
+    closeness: NDArray[np.int16] | None = None,
 ) -> dict[str, Any]:
     """Return the map's points packed for the page; every argument has one row for each point."""
     block = {
@@ -127,6 +141,8 @@ def point_block(
         "percent": pack(np.clip(np.rint(probabilities * 100), 0, 100).astype(np.uint8)),
         "reassigned": pack(reassigned.astype(np.uint8)),
     }
+    if closeness is not None:
+        block["closeness"] = pack(closeness.astype(np.int16))
     if "label" in texts.columns:
         names = texts["label"].drop_nulls().unique().sort()
         codes = texts["label"].replace_strict(names, np.arange(len(names)), default=-1, return_dtype=pl.Int32)

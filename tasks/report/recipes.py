@@ -11,7 +11,7 @@ from topicflow.configs.sections.report import ReportConfig
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 
-VERSIONS: Mapping[str, int] = {"report": 9}
+VERSIONS: Mapping[str, int] = {"report": 10}
 """Increase a stage's number when equal inputs and config must give a different artifact."""
 
 

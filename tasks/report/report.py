@@ -17,6 +17,8 @@ from topicflow.tasks.duplicates.report_duplicates import duplicate_block
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.report import recipes
+from topicflow.tasks.report.closeness import closeness
+from topicflow.tasks.report.columns import columns_of
 from topicflow.tasks.report.figures import (
     MAX_SIMILAR,
     metric_entries,
@@ -35,47 +37,51 @@ from topicflow.tasks.report.report_page import build_page
 from topicflow.tasks.report.seed_block import seed_block
 from topicflow.tasks.report.slices import group_block, period_blocks, share_block
 from topicflow.tasks.report.tree_block import with_tree
+from topicflow.tasks.report.whole_texts import whole_block
 from topicflow.tasks.shares.shares import owners_of
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.tree.shown_tree import with_group_names
 
 
-def report_blocks(
-    documents: pl.LazyFrame,
-    layout: NDArray[np.float32],
-    arrays: Mapping[str, NDArray[Any]],
-    topics: pl.DataFrame,
-    centroids: NDArray[np.float32],
-    metrics: Mapping[str, float | int | None],
-    config: ReportConfig,
-    title: str,
-    duplicates: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Return the page's data blocks by element id.
+@dataclass(frozen=True)
+class Content:
+    """What the page of a report is made of.
 
-    Parameters
+    Attributes
     ----------
     documents : pl.LazyFrame
         doc_id, text, and label and timestamp if there are any; n_docs rows.
+    columns : pl.LazyFrame
+        The input's own columns; n_docs rows.
     layout : ndarray of shape (n_docs, 2), float32
         Positions on the map.
     arrays : mapping of str to ndarray of shape (n_docs,)
-        labels int32, probabilities float32, reassigned bool.
+        labels int32, probabilities float32, reassigned bool, closeness int16.
     topics : pl.DataFrame
         topic, size, name, keywords, weights, representative_rows.
     centroids : ndarray of shape (n_topics, dim), float32
         Mean embedding of each topic.
     metrics : mapping
         Metrics by name, None if not defined.
-    config : ReportConfig
-        Settings of the report.
-    title : str
-        Title.
     duplicates : mapping or None
         The result of `duplicate_block`, if the run left near-duplicates out.
     """
+
+    documents: pl.LazyFrame
+    columns: pl.LazyFrame
+    layout: NDArray[np.float32]
+    arrays: Mapping[str, NDArray[Any]]
+    topics: pl.DataFrame
+    centroids: NDArray[np.float32]
+    metrics: Mapping[str, float | int | None]
+    duplicates: Mapping[str, Any] | None = None
+
+
+def report_blocks(content: Content, config: ReportConfig, title: str) -> dict[str, Any]:
+    """Return the page's data blocks by element id."""
+    documents, arrays = content.documents, content.arrays
     labels = np.asarray(arrays["labels"])
-    entries = topic_entries(topics, layout, labels, config.n_examples)
+    entries = topic_entries(content.topics, content.layout, labels, config.n_examples)
     sizes = [entry["size"] for entry in entries]
     rows = sample_rows(labels, config.max_points)
     shown = np.array(sorted({row for entry in entries for row in entry["examples"]}), np.int64)
@@ -84,6 +90,8 @@ def report_blocks(
     examples = read[np.searchsorted(needed, shown)]
     texts, length = shorten(read[np.searchsorted(needed, rows)], config.max_text, MAX_TEXT_BYTES)
     del read
+    whole = whole_block(documents, rows, texts, length)
+    columns = columns_of(documents, content.columns, labels, rows, len(entries))
     summary = {
         "title": title,
         "n_documents": len(labels),
@@ -94,23 +102,36 @@ def report_blocks(
         "max_similar": MAX_SIMILAR,
         "topics": entries,
         "examples": dict(zip(map(str, shown.tolist()), examples["text"], strict=True)),
-        "metrics": metric_entries(metrics),
-        "similarity": topic_similarity(centroids, sizes),
+        "example_points": _points_of(shown, rows),
+        "metrics": metric_entries(content.metrics),
+        "similarity": topic_similarity(content.centroids, sizes),
         "timeline": _timeline(documents, labels, sizes),
-        "duplicates": duplicates,
+        "duplicates": content.duplicates,
+        "columns_left_out": columns.left_out,
     }
     points = point_block(
         texts,
-        np.asarray(layout[rows]),
+        np.asarray(content.layout[rows]),
         labels[rows],
         arrays["probabilities"][rows],
         arrays["reassigned"][rows],
+        arrays["closeness"][rows],
     )
     return {
         "summary": summary,
         "points": points,
         "texts": {"ids": texts["doc_id"].to_list(), "texts": texts["text"].to_list()},
+        "columns": columns.by_point,
+        "by_topic": columns.by_topic,
+        "whole": whole,
     }
+
+
+def _points_of(shown: NDArray[np.int64], rows: NDArray[np.int64]) -> dict[str, int]:
+    """Return the point of each shown document that is on the map, by its row."""
+    places = np.minimum(np.searchsorted(rows, shown), max(0, len(rows) - 1))
+    on_map = rows[places] == shown if len(rows) else np.zeros(len(shown), bool)
+    return {str(row): int(place) for row, place in zip(shown[on_map], places[on_map], strict=True)}
 
 
 def _timeline(
@@ -118,7 +139,7 @@ def _timeline(
 ) -> dict[str, Any] | None:
     if "timestamp" not in documents.collect_schema().names():
         return None
-    return topics_over_time(documents.select("timestamp").collect()["timestamp"], labels, sizes)
+    return topics_over_time(documents.select("timestamp").collect()["timestamp"], labels, sizes, None)
 
 
 def add_slices(store: ArtifactStore, blocks: dict[str, Any], shown: Shown, config: ReportConfig) -> None:
@@ -158,6 +179,8 @@ class Shown:
     labels: ArtifactRef
     topics: ArtifactRef
     metrics: ArtifactRef
+    embeddings: ArtifactRef
+    """The vectors of the documents, in which their closeness to a topic's middle is measured."""
     loaded: ArtifactRef | None = None
     """The documents before duplicates were removed."""
     duplicates: ArtifactRef | None = None
@@ -186,34 +209,41 @@ def _nodes(store: ArtifactStore, shown: Shown) -> pl.DataFrame | None:
     if shown.tree is None:
         return None
     nodes = store.table(shown.tree, "nodes").collect()
-    return (
-        nodes
-        if shown.names is None
-        else with_group_names(nodes, store.table(shown.names, "groups").collect())
+    if shown.names is None:
+        return nodes
+    return with_group_names(nodes, store.table(shown.names, "groups").collect())
+
+
+def _content(store: ArtifactStore, shown: Shown, topics: pl.DataFrame, max_text: int) -> Content:
+    """Return what the page of a topic model is made of, lazily where it is large."""
+    names = ("labels", "probabilities", "reassigned")
+    arrays = {name: store.array(shown.labels, name) for name in names}
+    centroids = store.array(shown.topics, "centroids")
+    vectors = store.array(shown.embeddings, "embeddings")
+    arrays["closeness"] = closeness(vectors, np.asarray(arrays["labels"]), centroids)
+    return Content(
+        store.table(shown.documents, "documents"),
+        store.table(shown.documents, "columns"),
+        store.array(shown.layout, "reduced"),
+        arrays,
+        topics,
+        centroids,
+        store.json(shown.metrics, "metrics"),
+        _duplicates(store, shown.loaded, shown.duplicates, max_text),
     )
 
 
 @task(name="report", cache_policy=NO_CACHE, persist_result=False)
 def report(context: Context, shown: Shown, config: ReportConfig, name: str) -> ArtifactRef:
     """Return the report's artifact, building the page on a miss."""
-    store, labels = context.store, shown.labels
+    store = context.store
     recipe = recipes.report(config, name, shown.keys)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
         title = config.title or name
         topics = store.table(shown.names or shown.topics, "topics").collect()
-        blocks = report_blocks(
-            store.table(shown.documents, "documents"),
-            store.array(shown.layout, "reduced"),
-            {array: store.array(labels, array) for array in ("labels", "probabilities", "reassigned")},
-            topics,
-            store.array(shown.topics, "centroids"),
-            store.json(shown.metrics, "metrics"),
-            config,
-            title,
-            _duplicates(store, shown.loaded, shown.duplicates, config.max_text),
-        )
+        blocks = report_blocks(_content(store, shown, topics, config.max_text), config, title)
         blocks = with_tree(blocks, _nodes(store, shown), topics)
         add_slices(store, blocks, shown, config)
         writer.path("report.html").write_text(build_page(title, blocks), encoding="utf-8")

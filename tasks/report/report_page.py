@@ -13,17 +13,36 @@ import html
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import Any
 
 from topicflow.tasks.errors import ArtifactError
 
-PACKAGE_FILES = (
-    "report_page.html", "report_page.css", "report_tree.css", "page_elements.js", "report_page.js", "report_tree.js",
-    "report_map.js", "report_charts.js",
+PAGE_FOLDER = "page"
+"""Folder beside this file with the files of the page."""
+
+STYLES = ("page.css", "tree.css", "tools.css")
+FIRST_SCRIPTS = (
+    "elements.js", "data.js", "state.js", "head.js", "changes.js", "columns.js", "whole_texts.js", "reader.js",
+    "csv.js", "documents.js", "panel.js", "topic_table.js", "by_topic.js", "quality.js", "duplicates.js", "tree.js",
+    "controls.js", "link.js",
 )  # fmt: skip
-"""Files next to this one that make up the page; page_elements.js is part of a sweep's page, too."""
+"""Scripts before Plotly's: what writes texts and tables; elements.js is part of a sweep's page, too."""
+
+LAST_SCRIPTS = (
+    "map.js",
+    "select_on_map.js",
+    "charts.js",
+    "similarity.js",
+    "time.js",
+    "more_charts.js",
+    "start.js",
+)
+"""Scripts that draw with Plotly."""
+
+PACKAGE_FILES = ("page.html", *STYLES, *FIRST_SCRIPTS, *LAST_SCRIPTS)
+"""Files of the folder that make up every page."""
 
 OPTIONAL_PARTS: Mapping[str, str | None] = {
     "periods": "Trends",
@@ -32,8 +51,7 @@ OPTIONAL_PARTS: Mapping[str, str | None] = {
     "seeds": "Seeds",
 }
 """Parts of the page that are there only with a data block of the same name, and their names among the links; each has a
-script `report_<part>.js`, and a named one a section `report_<part>.html`. Without them the page is the same, byte for
-byte."""
+script `<part>.js`, and a named one a section `<part>.html`. Without them the page is the same, byte for byte."""
 
 RUN_PLACE = '<script type="application/json" id="run">null</script>'
 """Position of a run's record. No document can contain it, because data has no unescaped `<`."""
@@ -71,21 +89,20 @@ def build_page(title: str, blocks: Mapping[str, Any]) -> str:
     """
     from plotly.offline import get_plotlyjs
 
-    page, style, tree_style, elements, own, tree, drawing, charts = map(read_part, PACKAGE_FILES)
     more = [part for part in OPTIONAL_PARTS if part in blocks]
     named = {part: name for part, name in OPTIONAL_PARTS.items() if part in more and name is not None}
-    scripts = [drawing, charts, *(read_part(f"report_{part}.js") for part in more)]
-    first, plotly, last = f"{elements}\n{own}\n{tree}", get_plotlyjs(), "\n".join(scripts)
+    scripts = [*LAST_SCRIPTS[:-1], *(f"{part}.js" for part in more), LAST_SCRIPTS[-1]]
+    first, plotly, last = read_parts(FIRST_SCRIPTS), get_plotlyjs(), read_parts(scripts)
     parts = {
         "policy": policy(first, plotly, last, compiles=True),
-        "style": f"{style}\n{tree_style}",
+        "style": read_parts(STYLES),
         "first": first,
         "links": "".join(f'\n  <a href="#{part}-section">{name}</a>' for part, name in named.items()),
-        "after_time": "".join(f"\n\n{read_part(f'report_{part}.html')}" for part in named),
+        "after_time": "".join(f"\n\n{read_part(f'{part}.html')}" for part in named),
         "plotly": plotly,
         "last": last,
     }
-    return filled_page(page, title, blocks, parts)
+    return filled_page(read_part("page.html"), title, blocks, parts)
 
 
 def filled_page(page: str, title: str, blocks: Mapping[str, Any], parts: Mapping[str, str]) -> str:
@@ -154,4 +171,10 @@ def policy(*scripts: str, compiles: bool = False) -> str:
 
 def read_part(name: str) -> str:
     """Return one of the files of the page."""
-    return resources.files("topicflow.tasks.report").joinpath(name).read_text(encoding="utf-8").strip()
+    folder = resources.files("topicflow.tasks.report").joinpath(PAGE_FOLDER)
+    return folder.joinpath(name).read_text(encoding="utf-8").strip()
+
+
+def read_parts(names: Iterable[str]) -> str:
+    """Return files of the page, one after the other."""
+    return "\n".join(read_part(name) for name in names)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from topicflow.tasks.report.over_time import MAX_LINES
+from topicflow.tasks.report.over_time import largest_topics
 from topicflow.tasks.report.points import pack
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
@@ -36,6 +36,7 @@ def period_blocks(store: ArtifactStore, periods: ArtifactRef, sizes: Sequence[in
     trends, meta = store.table(periods, "trends").collect(), store.meta(periods)
     largest = np.argsort(-np.asarray(sizes), kind="stable").tolist()
     largest = [topic for topic in largest if topic < trends.height]
+    drawn = [topic for topic in largest_topics(sizes, calendar.height) if topic < trends.height]
     counts = {
         topic: own["n_documents"].to_list()
         for (topic,), own in over_time.partition_by("topic", as_dict=True, maintain_order=True).items()
@@ -44,8 +45,9 @@ def period_blocks(store: ArtifactStore, periods: ArtifactRef, sizes: Sequence[in
         "step": meta["step"],
         "starts": calendar["start"].cast(pl.Datetime("us")).dt.strftime("%Y-%m-%dT%H:%M:%S").to_list(),
         "totals": calendar["n_documents"].to_list(),
-        "topics": largest[:MAX_LINES],
-        "counts": [counts.get(topic, []) for topic in largest[:MAX_LINES]],
+        "topics": drawn,
+        "counts": [counts.get(topic, []) for topic in drawn],
+        "trends": trends.sort("topic")["trend"].gather(drawn).to_list(),
         "n_undated": meta["n_undated"],
     }
     called = trends.filter(pl.col("trend") != "none").sort(pl.col("z").abs(), descending=True)

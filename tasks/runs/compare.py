@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
-from topicflow.tasks.core.clusters.matching import match_topics
+from topicflow.tasks.core.clusters.matching import Matching, match_topics
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.runs.run_files import whole_file
@@ -48,10 +48,34 @@ class Comparison:
     n_only_second: int
 
 
-def compare_runs(first: RunRecord, second: RunRecord) -> Comparison:
-    """Return what changed between the topics of two runs.
+@dataclass(frozen=True)
+class MatchedRuns:
+    """The topics of two runs matched: both tables of topics, the documents in both runs, and how topics match.
 
-    Topics are matched by the documents that both have, and by their centroids if both runs have the same encoder.
+    Attributes
+    ----------
+    topics : tuple of two pl.DataFrame
+        topics.parquet of each run; topics have the places of their rows in `matching`, `old` and `new`.
+    n_documents : tuple of two int
+        Documents of each run.
+    both : pl.DataFrame
+        doc_id, topic, topic_second of the documents in both runs.
+    old, new : ndarray of shape (n_both,), int32
+        Place of each document's topic in the tables, -1 for none.
+    matching : Matching
+        The first run's topics are the old ones.
+    """
+
+    topics: tuple[pl.DataFrame, pl.DataFrame]
+    n_documents: tuple[int, int]
+    both: pl.DataFrame
+    old: LabelArray
+    new: LabelArray
+    matching: Matching
+
+
+def match_runs(first: RunRecord, second: RunRecord) -> MatchedRuns:
+    """Return the topics of two runs, matched by the documents that both have and, with one encoder, by centroids.
 
     Raises
     ------
@@ -62,7 +86,7 @@ def compare_runs(first: RunRecord, second: RunRecord) -> Comparison:
     -----
     Documents are matched by doc_id; this takes about 40 bytes per document.
     """
-    topics = [_read(record, "topics.parquet") for record in (first, second)]
+    topics = (_read(first, "topics.parquet"), _read(second, "topics.parquet"))
     documents = [_read(record, "documents.parquet", ["doc_id", "topic"]) for record in (first, second)]
     both = documents[0].join(documents[1], on="doc_id", suffix="_second")
     places = [dict(zip(table["topic"], range(table.height), strict=True)) for table in topics]
@@ -73,13 +97,20 @@ def compare_runs(first: RunRecord, second: RunRecord) -> Comparison:
     if first.get("embedding", {}).get("encoder") != second.get("embedding", {}).get("encoder"):
         centroids = [np.empty((table.height, 0), np.float32) for table in topics]
     matching = match_topics(old, new, centroids[0], centroids[1], min_similarity=MIN_SIMILARITY)
+    return MatchedRuns(topics, (documents[0].height, documents[1].height), both, old, new, matching)
+
+
+def compare_runs(first: RunRecord, second: RunRecord) -> Comparison:
+    """Return what changed between the topics of two runs; see `match_runs`."""
+    found = match_runs(first, second)
+    topics, both, matching = found.topics, found.both, found.matching
     pairs = [(int(o), n) for n, o in enumerate(matching.old_of) if o >= 0]
     follows = np.append(
         np.full(topics[0].height, -2, np.int64), -1
     )  # the topic to which a topic's documents should go; noise: -1
     for one, other in pairs:
         follows[one] = other
-    moved = new != follows[old]
+    moved = found.new != follows[found.old]
     return Comparison(
         _matched(topics, pairs, matching.shared, matching.similarity),
         _left(topics[0], {one for one, _ in pairs}),
@@ -90,13 +121,13 @@ def compare_runs(first: RunRecord, second: RunRecord) -> Comparison:
         .sort("n", "first", "second", descending=[True, False, False]),
         both.height,
         int(moved.sum()),
-        documents[0].height - both.height,
-        documents[1].height - both.height,
+        found.n_documents[0] - both.height,
+        found.n_documents[1] - both.height,
     )
 
 
 def _matched(
-    topics: list[pl.DataFrame],
+    topics: tuple[pl.DataFrame, pl.DataFrame],
     pairs: list[tuple[int, int]],
     shared: NDArray[np.int64],
     similarity: NDArray[np.float64],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from topicflow.tasks.runs.run_files import whole_file
 PROGRAM = "embedding-atlas"
 COLUMNS = ("text", "x", "y")
 """Columns of documents.parquet that the atlas draws; it offers the others as filters."""
+
+CATEGORY = "topic_name"
+"""Column that colours the map; runs of older versions do not have it."""
 
 
 def explore_run(run: Mapping[str, Any]) -> None:
@@ -45,9 +49,27 @@ def explore_run(run: Mapping[str, Any]) -> None:
 
 
 def atlas_command(program: str, documents: Path) -> list[str]:
-    """Return the command line that shows `documents` at the run's coordinates, without computing new embeddings."""
+    """Return the command line that shows `documents` at the run's coordinates, without computing new embeddings.
+
+    The names of the topics are the map's colours and a list to filter by, if the documents have them.
+    """
     text, x, y = COLUMNS
-    return [program, str(documents.resolve()), "--text", text, "--x", x, "--y", y]
+    command = [program, str(documents.resolve()), "--text", text, "--x", x, "--y", y]
+    if CATEGORY not in pl.read_parquet_schema(documents):
+        return command
+    return [*command, "--state", json.dumps({"charts": topic_charts()})]
+
+
+def topic_charts() -> dict[str, dict[str, Any]]:
+    """Return the charts with which the atlas starts, as its option --state reads them."""
+    text, x, y = COLUMNS
+    place = {"x": x, "y": y, "text": text, "category": CATEGORY}
+    return {
+        "map": {"type": "embedding", "title": "Topics", "data": place},
+        "topics": {"type": "count-plot", "title": CATEGORY, "data": {"field": CATEGORY}},
+        "filters": {"type": "predicates", "title": "SQL filters"},
+        "table": {"type": "instances", "title": "Documents"},
+    }
 
 
 def check_documents(documents: Path) -> None:

@@ -157,10 +157,10 @@ def build_page(title: str, blocks: Mapping[str, Any]) -> str:
         resources.files("topicflow.tasks.sweeps").joinpath(name).read_text(encoding="utf-8").strip()
         for name in PAGE_FILES
     )
-    script = f"{read_part('page_elements.js')}\n{own}"
+    script = f"{read_part('elements.js')}\n{own}"
     parts = {
         "policy": policy(script),
-        "style": f"{read_part('report_page.css')}\n{style}",
+        "style": f"{read_part('page.css')}\n{style}",
         "first": script,
     }
     return filled_page(body, title, blocks, parts)

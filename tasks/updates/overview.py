@@ -21,8 +21,9 @@ from topicflow.configs.sections.report import ReportConfig
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
+from topicflow.tasks.report.closeness import closeness
 from topicflow.tasks.report.points import pack, sample_rows
-from topicflow.tasks.report.report import report_blocks
+from topicflow.tasks.report.report import Content, report_blocks
 from topicflow.tasks.report.report_page import build_page
 from topicflow.tasks.report.slices import block_of_shares, group_block, period_blocks
 from topicflow.tasks.report.tree_block import with_tree
@@ -155,22 +156,28 @@ def overview(
         return cached(found)
     with store.writing(recipe) as writer:
         labels = read_batches(store, batches, "cluster", "labels")
-        documents = pl.concat(
-            [store.table(documents_of(batch), "documents") for batch in batches], how="diagonal_relaxed"
-        )
+        documents = _tables(store, batches, "documents")
         metrics = measure(
             _texts(store, batches), read_keywords(store, topics), labels, None, None, known_classes(documents),
             config.evaluate, config.count, config.seed,
         )  # fmt: skip
-        layout = read_batches(store, batches, "map", "reduced")
-        arrays = {
-            name: read_batches(store, batches, "cluster", name) for name in ("probabilities", "reassigned")
-        }
         title = config.report.title or config.name
         told, centroids = sized_topics(store, topics, labels), store.array(topics, "centroids")
-        blocks = report_blocks(
-            documents, layout, {"labels": labels, **arrays}, told, centroids, metrics, config.report, title
+        names_of = ("probabilities", "reassigned")
+        arrays = {"labels": labels} | {
+            name: read_batches(store, batches, "cluster", name) for name in names_of
+        }
+        arrays["closeness"] = _closeness(store, batches, centroids)
+        content = Content(
+            documents,
+            _tables(store, batches, "columns"),
+            read_batches(store, batches, "map", "reduced"),
+            arrays,
+            told,
+            centroids,
+            metrics,
         )
+        blocks = report_blocks(content, config.report, title)
         add_slices(store, blocks, slices or {}, batches, config.report)
         blocks = renumber(blocks, np.asarray(ids, np.int32), names)
         page = build_page(title, _with_tree(store, blocks, tree, told, ids, names))
@@ -178,6 +185,23 @@ def overview(
         writer.path("report.html").write_text(page, encoding="utf-8")
         writer.rows = len(labels)
     return store.committed(recipe, writer)
+
+
+def _tables(store: ArtifactStore, batches: Sequence[Batch], name: str) -> pl.LazyFrame:
+    """Return a table of all batches in order; a column is null in the batches that do not have it."""
+    return pl.concat([store.table(documents_of(batch), name) for batch in batches], how="diagonal_relaxed")
+
+
+def _closeness(
+    store: ArtifactStore, batches: Sequence[Batch], centroids: NDArray[np.float32]
+) -> NDArray[np.int16]:
+    """Return how central each document is in its topic, batch by batch, so that memory holds no vectors."""
+    found = []
+    for batch in batches:
+        stages = batch_stages(batch)
+        labels = np.asarray(store.array(stages["cluster"], "labels"))
+        found.append(closeness(store.array(stages["embed"], "embeddings"), labels, centroids))
+    return np.concatenate(found)
 
 
 def _with_tree(

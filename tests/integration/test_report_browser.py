@@ -132,8 +132,13 @@ def planted(n: int, n_topics: int, *, dated: bool = True) -> dict[str, dict[str,
         "npmi": 0.1432, "c_v": 0.61, "diversity": 0.84, "trustworthiness": 0.961, "dbcv": -0.12, "nmi": 0.44,
         "purity": None,
     }  # fmt: skip
+    own = documents.select("doc_id", "text", kind="label").with_columns(
+        stars=pl.Series(1 + (labels + 1) % 5),
+        note=pl.Series(np.where(np.arange(n) % 3 == 0, "=1+1", "'-x<b>")),
+    )
     return {
-        "documents": {"documents": documents},
+        "documents": {"documents": documents, "columns": own},
+        "embeddings": {"embeddings": layout_vectors(layout)},
         "layout": {"reduced": layout.astype(np.float32)},
         "labels": {
             "labels": labels,
@@ -147,6 +152,13 @@ def planted(n: int, n_topics: int, *, dated: bool = True) -> dict[str, dict[str,
         },
         "metrics": {"metrics": metrics},
     }
+
+
+def layout_vectors(layout: np.ndarray) -> np.ndarray:
+    """Return vectors whose directions are those of the places on the map, with 24 dimensions."""
+    wide = np.zeros((len(layout), 24), np.float32)
+    wide[:, :2] = layout
+    return wide
 
 
 LAYOUT_SHIFTS = """
@@ -382,7 +394,7 @@ def test_a_topic_is_chosen_in_the_table_and_shown_alone_on_the_map(browser: Any,
     wait_for(browser, "return document.getElementById('map').data[0].visible === false")
 
 
-def test_hovering_shows_topic_and_text_as_text_and_a_click_chooses(browser: Any, page: Path) -> None:
+def test_hovering_shows_topic_and_text_as_text_and_a_click_reads(browser: Any, page: Path) -> None:
     visit(browser, page)
     moved = hover_point(browser, row=0)
     tip = browser.find_element("id", "tip")
@@ -393,8 +405,8 @@ def test_hovering_shows_topic_and_text_as_text_and_a_click_chooses(browser: Any,
     assert tip.find_element("css selector", ".body").text == HOSTILE[1]
     assert tip.find_element("css selector", ".head .text").text == NAMES[0]
     moved.click().perform()
-    wait_for(browser, "return document.querySelector('#topic-table tr.chosen') !== null")
-    assert browser.find_element("css selector", "#topic-table tr.chosen").get_attribute("data-topic") == "0"
+    wait_for(browser, "return document.getElementById('reader-text').textContent !== ''")
+    assert browser.find_element("id", "reader-text").text == HOSTILE[1]
 
 
 def hover_point(browser: Any, row: int) -> Any:

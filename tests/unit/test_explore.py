@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -26,18 +27,24 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, exit_code: int = 0) -
     return folder / "arguments"
 
 
+PLACES = ["--text", "text", "--x", "x", "--y", "y"]
+
+
 def test_the_command_names_text_and_places(tmp_path: Path) -> None:
+    (tmp_path / "a folder").mkdir()
     documents = tmp_path / "a folder" / "documents.parquet"
-    assert atlas_command("atlas", documents) == [
-        "atlas",
-        str(documents),
-        "--text",
-        "text",
-        "--x",
-        "x",
-        "--y",
-        "y",
-    ]
+    write_run(documents.parent, "text", "x", "y")
+    assert atlas_command("atlas", documents) == ["atlas", str(documents), *PLACES]
+
+
+def test_topic_names_colour_the_map_if_the_run_has_them(tmp_path: Path) -> None:
+    write_run(tmp_path, "text", "x", "y", "topic_name")
+    command = atlas_command("atlas", tmp_path / "documents.parquet")
+    assert command[2:9] == [*PLACES, "--state"]
+    charts = json.loads(command[9])["charts"]
+    place = {"x": "x", "y": "y", "text": "text", "category": "topic_name"}
+    assert (charts["map"]["type"], charts["map"]["data"]) == ("embedding", place)
+    assert charts["topics"]["data"] == {"field": "topic_name"}
 
 
 def test_the_atlas_is_started_on_the_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,7 +226,7 @@ CHANGED = [  # a line of a family's file, and a stage that computes with it, dir
         "new_documents",
     ),
     ("tasks/topics/fitted_sample.py", "import numpy as np\n", "import numpy as np\n\nLATER = 1\n", "assign"),
-    ("tasks/report/report_map.js", "\n", "\n\n", "overview"),
+    ("tasks/report/page/map.js", "\n", "\n\n", "overview"),
 ]
 
 

@@ -18,9 +18,9 @@ def share_interval(counts: IntArray, totals: IntArray, confidence: float) -> tup
     ----------
     Wilson (1927), Probable inference, the law of succession, and statistical inference, JASA 22.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    z = float(norm.ppf((1 + confidence) / 2))
+    z = float(ndtri((1 + confidence) / 2))
     n = np.where(totals > 0, totals, np.nan).astype(float)
     share = counts / n
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)

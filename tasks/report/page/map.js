@@ -20,7 +20,10 @@ const webgl = hasWebGL();
 function traceOf(i) {
   if (state.matches && !state.matches[i]) return state.outliers || points.topic[i] >= 0 ? 0 : -1;
   if (!state.outliers && points.topic[i] < 0) return -1;
-  if (state.colour === "label") return points.label[i] < 0 ? 1 : 2 + (points.label[i] % N_COLOURS);
+  if (state.colour !== null) {
+    const shade = shadeOf(columns[state.colour], i);
+    return shade < 0 ? 1 : 2 + shade;
+  }
   return points.topic[i] < 0 ? 1 : 2 + colourIndex.get(points.topic[i]);
 }
 
@@ -41,7 +44,7 @@ function pointSize() {
 }
 
 function mapTraces() {
-  const colours = [css("--rest"), css("--outlier"), ...palette()];
+  const colours = [css("--rest"), css("--outlier"), ...columnColours(colourColumn())];
   const size = pointSize();
   const dense = points.n > 40000;
   members = groupPoints();
@@ -88,6 +91,7 @@ const CONFIG = { displayModeBar: false, responsive: true, scrollZoom: true, doub
 
 async function drawMap() {
   if (!points.n) return;
+  drawArea();
   await Plotly.react(map, mapTraces(), mapLayout, CONFIG);
 }
 
@@ -163,8 +167,8 @@ function wireMap() {
   });
   map.on("plotly_click", (event) => {
     const { curveNumber, pointNumber } = event.points[0];
-    const topic = points.topic[members[curveNumber]?.[pointNumber]];
-    if (topic >= 0) select(topic);
+    const i = members[curveNumber]?.[pointNumber];
+    if (i !== undefined) openReader(i, state.matches?.[i] ? selectedPoints() : [i]);
   });
   map.on("plotly_relayouting", () => { hideTip(); placeNames(); });
   map.on("plotly_relayout", resize);
@@ -193,5 +197,6 @@ async function startMap() {
   await drawMap();
   placeNames();
   wireMap();
+  startSelecting();
   onChange(drawMap);
 }
