@@ -20,6 +20,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from topicflow.configs.fields.base import Section
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.paths import in_work_folder
+from topicflow.flows.planning.ahead import check_ahead
 from topicflow.flows.running.current import CurrentRun, current_run
 from topicflow.flows.running.log import keep_cancelled, own_log
 from topicflow.tasks.errors import ArtifactError, ConfigError, PipelineError, first_line
@@ -68,6 +69,7 @@ def recorded(function: Callable[[ConfigT], RunRecord]) -> Callable[[ConfigT], Ru
         with current_run(config) as current, own_log(config, current):
             try:
                 check_series(Path(config.runtime.runs), config.name, config.flow)
+                check_ahead(config)
                 with in_use(open_store(config.runtime).backend):
                     current.record = function(config)
             except Exception as error:  # noqa: BLE001  (raised below)

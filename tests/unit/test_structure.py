@@ -39,6 +39,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("tasks.tree", "tasks.periods", "tasks.shares"),
     ("tasks.topics",),
     ("tasks.duplicates", "tasks.classify"),
+    ("tasks.requirements",),
     ("tasks.encoding",),
     ("tasks.encoding.api",),
     ("tasks.servers",),
