@@ -45,6 +45,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("tasks.servers",),
     ("tasks.documents",),
     ("tasks.documents.formats",),
+    ("tasks.doctor",),
     ("tasks.execution", "tasks.runs"),
     ("tasks.store",),
     ("tasks",),
