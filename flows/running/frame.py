@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from prefect import Flow, flow
 from prefect.runtime import flow_run
@@ -19,7 +19,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from topicflow.configs.fields.base import Section
 from topicflow.configs.flows.base import FlowConfig
+from topicflow.configs.flows.config_file import ConfigFile, FileOrFields
 from topicflow.configs.paths import in_work_folder
+from topicflow.configs.read import load_config
 from topicflow.flows.planning.ahead import check_ahead
 from topicflow.flows.running.current import CurrentRun, current_run
 from topicflow.flows.running.log import keep_cancelled, own_log
@@ -62,28 +64,53 @@ def recorded(function: Callable[[ConfigT], RunRecord]) -> Callable[[ConfigT], Ru
     | is refused (ConfigError) | nothing |
     | is published, and then something fails | what was published |
     """
+    signature = inspect.signature(function, eval_str=True)
+    model = signature.parameters["config"].annotation
 
     @functools.wraps(function)
-    def run(config: ConfigT) -> RunRecord:
-        config = placed(config)
-        with current_run(config) as current, own_log(config, current):
-            try:
-                check_series(Path(config.runtime.runs), config.name, config.flow)
-                check_ahead(config)
-                with in_use(open_store(config.runtime).backend):
-                    current.record = function(config)
-            except Exception as error:  # noqa: BLE001  (raised below)
-                _end_badly(config, current, error)
-            except BaseException:  # Ctrl-C, or Prefect's signal that cancels a run
-                keep_cancelled(config, current)
-                raise
-            _tell_in_time(current)
-            if current.record is None:
-                raise current.error or AssertionError(f"{config.flow} returned no record")
-            return _held(current.record) if flow_run.id else current.record
+    def run(config: ConfigT | ConfigFile) -> RunRecord:
+        record: RunRecord = _recorded(function, _resolved(config, model))
+        return record
 
-    vars(run)["__signature__"] = inspect.signature(function, eval_str=True)  # Prefect reads the form from it
+    either = signature.parameters["config"].replace(annotation=Annotated[ConfigFile | model, FileOrFields()])
+    vars(run)["__signature__"] = signature.replace(parameters=[either])  # Prefect reads the form from it
     return run
+
+
+def _recorded(function: Callable[[ConfigT], RunRecord], config: ConfigT) -> Any:  # noqa: ANN401  (or its state)
+    """Return the record of a run of a resolved config; to Prefect its state, if gates hold the run back."""
+    with current_run(config) as current, own_log(config, current):
+        try:
+            check_series(Path(config.runtime.runs), config.name, config.flow)
+            check_ahead(config)
+            with in_use(open_store(config.runtime).backend):
+                current.record = function(config)
+        except Exception as error:  # noqa: BLE001  (raised below)
+            _end_badly(config, current, error)
+        except BaseException:  # Ctrl-C, or Prefect's signal that cancels a run
+            keep_cancelled(config, current)
+            raise
+        _tell_in_time(current)
+        if current.record is None:
+            raise current.error or AssertionError(f"{config.flow} returned no record")
+        return _held(current.record) if flow_run.id else current.record
+
+
+def _resolved(config: ConfigT | ConfigFile, model: type[ConfigT]) -> ConfigT:
+    """Return a config with absolute paths, reading it from the file that a person named in Prefect's form.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or is wrong, or if a path is relative and the folder of this process is deleted.
+    """
+    if not isinstance(config, ConfigFile):
+        return placed(config)
+    named = placed(config)
+    try:
+        return placed(load_config(Path(named.file), named.set, model))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def placed(config: SectionT) -> SectionT:

@@ -85,7 +85,9 @@ def serve(config: ServeConfig, folder: Path) -> None:
         with server_errors_in_one_line():
             names = asyncio.run(_register(runner, config, schedules))
         say_line("serving; Ctrl-C or SIGTERM stops")
-        _run_until(stopped, runner, Watch(names, since))
+        watch = Watch(names, since)
+        watch.pass_over_the_past()
+        _run_until(stopped, runner, watch)
     say_line("stopped; active runs continue from their finished stages when they are run again")
 
 
