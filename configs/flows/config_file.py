@@ -43,8 +43,7 @@ class FileOrFields:
     ) -> dict[str, Any]:
         json_schema = handler(schema)
         file, fields = json_schema["anyOf"]
-        shown = {**json_schema, "anyOf": [file, {**fields, "title": "All fields"}]}
         has_no_file: dict[str, Any] = {
             "properties": {"file": {"not": {}}}
         }  # Prefect removes every `required` before it validates
-        return {**shown, "if": has_no_file, "then": fields, "else": file}
+        return {**json_schema, "if": has_no_file, "then": fields, "else": file}

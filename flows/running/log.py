@@ -37,7 +37,7 @@ class RunLog:
     def open(self) -> None:
         """Start to record our lines and Python's warnings."""
         LOG.setLevel(logging.INFO)
-        LOG.propagate = False
+        self._propagated, LOG.propagate = LOG.propagate, False
         if self._on_screen:
             LOG.addHandler(self._screen)
         for logger in (LOG, DETAILS):
@@ -58,6 +58,7 @@ class RunLog:
         for name in (LOG.name, DETAILS.name, "py.warnings", None):
             logging.getLogger(name).removeHandler(self._file)
         LOG.removeHandler(self._screen)
+        LOG.propagate = self._propagated
         logging.captureWarnings(capture=False)
         self._file.close()
 

@@ -123,9 +123,9 @@ def test_the_form_that_starts_a_run(browser: Any, prefect_server: PrefectServer,
         "precomputed",
     ]  # fmt: skip
     described = ["Smallest topic, in documents; or auto", "[2 to 10000000]", "Where the documents come from"]
-    shown = read(browser, page, ["Config file on the server", "All fields", "The TOML file"], "form-file")
+    shown = read(browser, page, ["Config file on the server", "The TOML file"], "form-file")
     assert "File\n" in shown  # the one field of the tab that is needed: no (Optional)
-    browser.find_element("xpath", "//*[normalize-space(text())='All fields']").click()
+    browser.find_element("xpath", "//button[normalize-space()='topic_model']").click()
     shown = wait_for(browser, [*sections, *tabs, *described], "form")
     for definition in schema["definitions"].values():  # those of other tabs are not on the page
         for field in definition["properties"].values():
@@ -273,10 +273,11 @@ def test_a_person_names_a_config_file_and_sees_why_the_run_is_held(
     field = browser.find_element("xpath", "//div[contains(@class, 'schema-form')]//textarea")
     field.send_keys(str(config))
     submit(browser)
-    wait_for(browser, ["Submitted"], "file-submitted", gone="Submit\n")
+    wait_for(browser, ["Upcoming"], "file-submitted", gone="Submit\n")
     asked = {"deployments": {"id": {"any_": [deployment["id"]]}}}
     for _ in range(600):
-        (run,) = prefect_server.ask("flow_runs/filter", asked)
+        runs = prefect_server.ask("flow_runs/filter", asked)
+        (run,) = [each for each in runs if each["parameters"]["config"].get("file") == str(config)]
         if run["state"]["type"] in {"COMPLETED", "FAILED", "CRASHED"}:
             break
         time.sleep(0.2)
