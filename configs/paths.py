@@ -77,7 +77,7 @@ def work_folder() -> Path:
     if "PREFECT__FLOW_RUN_ID" in os.environ and here.is_relative_to(Path(tempfile.gettempdir()).resolve()):
         msg = (
             f"this run works in {here}, a temporary folder that its worker deletes; give absolute paths for "
-            f"runtime.store, runtime.runs and load.path, or name a folder in the work pool's variable {WORK_FOLDER}"
+            f"the store, the runs and the input, or name a folder in the work pool's variable {WORK_FOLDER}"
         )
         raise ValueError(msg)
     return here

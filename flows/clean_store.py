@@ -9,6 +9,7 @@ from prefect import flow
 
 from topicflow.configs.flows.serving import RetentionConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.flows.running.frame import placed
 from topicflow.tasks.log import LOG
 from topicflow.tasks.runs.retention import clean
 from topicflow.tasks.store.artifact_store import open_store
@@ -25,9 +26,12 @@ def clean_store(config: RetentionConfig) -> dict[str, Any]:
 
     Raises
     ------
+    ConfigError
+        When a path is relative, and this process works in a folder that is deleted.
     PipelineError
         When the store cannot be read.
     """
+    config = placed(config)
     cleaned = clean(
         open_store(RuntimeConfig(store=config.store)), [Path(runs) for runs in config.runs], config
     )

@@ -23,10 +23,11 @@ from topicflow.tasks.periods.periods import periods
 from topicflow.tasks.publish.gate import gate
 from topicflow.tasks.publish.topic_model import publish
 from topicflow.tasks.report.report import Shown, report
+from topicflow.tasks.requirements.sizes import check_size
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.runs.resolve import published_metrics
 from topicflow.tasks.shares.shares import Divisible, shares
-from topicflow.tasks.topics.cluster import check_size, cluster
+from topicflow.tasks.topics.cluster import cluster
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.topics.evaluate import Measured, evaluate
 from topicflow.tasks.topics.label import Clustered, label

@@ -25,9 +25,10 @@ from topicflow.tasks.log import LOG
 from topicflow.tasks.naming.name import name
 from topicflow.tasks.publish.gate import gate
 from topicflow.tasks.publish.update import Outcome, publish_update
+from topicflow.tasks.requirements.sizes import check_size
 from topicflow.tasks.runs.records import RunRecord, point_latest
 from topicflow.tasks.store.artifact_store import ArtifactRef, open_store
-from topicflow.tasks.topics.cluster import check_size, cluster
+from topicflow.tasks.topics.cluster import cluster
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.topics.neighbors import neighbors
@@ -177,6 +178,8 @@ def _assign_or_fit(
     previous = None if before.record is None else str(before.record["run_id"])
     documents = arrived_documents(store, arrivals)
     check_groups(stages, config, before.state, documents)
+    if before.state is None:
+        check_size(config.cluster, documents.rows)
     vectors = stages.run(embed, documents=documents, config=config.embed)
     if before.state is None:
         state = _fit(stages, config, before, arrivals, documents, vectors)

@@ -85,10 +85,11 @@ class AnyOf:
 
 
 def _without_bounds(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a variant's title, description, type and fields without bounds; the value of `method` stays fixed."""
-    kept = {
-        key: schema[key] for key in schema.keys() - {"minimum", "maximum", "required", "additionalProperties"}
-    }
+    """Return a variant's title, description, type and fields without bounds; the value of `method` stays fixed.
+
+    What is required stays, because the form writes "(Optional)" beside everything else.
+    """
+    kept = {key: schema[key] for key in schema.keys() - {"minimum", "maximum", "additionalProperties"}}
     if "anyOf" in schema:
         kept["anyOf"] = [_without_bounds(variant) for variant in schema["anyOf"]]
     if "properties" in schema:

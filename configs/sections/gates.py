@@ -42,8 +42,9 @@ class GatesConfig(Section):
     webhook_env: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="Name of the environment variable with the URL to which a run that fails its gates is reported "
-        "(POST, JSON). The URL itself is never written to a config or a record.",
+        description="Name of the environment variable with the URL that gets a message (POST, JSON) about a run that "
+        "fails its gates after one that passed, and about the first that passes again. The URL itself is never "
+        "written to a config or a record.",
     )
     webhook_block: str | None = Field(
         default=None,

@@ -44,7 +44,8 @@ class LoadConfig(Section):
 
     path: Annotated[str | None, IsPath()] = Field(
         default=None,
-        description="A file (Parquet, CSV, JSON, Excel, Arrow, SQLite, DuckDB, mailbox, Posts.xml, WARC), a folder of "
+        description="Needed unless `query` is set: a file (Parquet, "
+        "CSV, JSON, Excel, Arrow, SQLite, DuckDB, mailbox, Posts.xml, WARC), a folder of "
         ".txt or .eml files, a glob of any of these, an hf:// or s3:// path, or docstrings://package,package for the "
         "docstrings of installed Python packages.",
     )

@@ -15,6 +15,7 @@ import typer
 from topicflow.flows.commands import (
     classify,
     config,
+    doctor,
     documents,
     duplicates,
     edit,
@@ -45,6 +46,7 @@ app.add_typer(duplicates.app)
 app.add_typer(edit.app)
 app.add_typer(sweep.app)
 app.add_typer(serve.app)
+app.add_typer(doctor.app)
 app.add_typer(update.app)
 app.add_typer(search.app)
 app.add_typer(tuning.app)

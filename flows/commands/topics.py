@@ -59,7 +59,8 @@ def plan(
     ] = "topic_model",
     vary: Vary = None,
 ) -> None:
-    """Print which stages a run would compute, which are there already, and why."""
+    """Print which stages a run would compute, which are there already, and why; and what would fail (exit code 2)."""
+    from topicflow.flows.planning.ahead import planned
     from topicflow.flows.planning.side_plans import PLANS
     from topicflow.tasks.sweeps.left_out import left_out
 
@@ -70,13 +71,14 @@ def plan(
         msg = f"--vary: a plan of {flow} has no settings; give --flow sweep"
         raise ConfigError(msg)
     config = options.read(FLOWS[flow], varied(vary))
-    steps = PLANS[flow](config)
+    steps, problems = planned(config)
     if isinstance(config, SweepConfig):
         for remark in left_out(config):
             print(f"note: {remark}", file=sys.stderr)
     if options.as_json:
-        print_json([step.as_dict() for step in steps])
-        return
+        failing = {each.stage: {"would_fail": each.message} for each in reversed(problems)}
+        print_json([{**step.as_dict(), **failing.get(step.stage, {})} for step in steps])
+        raise typer.Exit(2 if problems else 0)
     width = max(10, *(len(step.stage) for step in steps))
     for stage, group in itertools.groupby(steps, key=lambda step: step.stage):
         same = list(group)  # a sweep has many artifacts of a stage
@@ -90,6 +92,9 @@ def plan(
         print(f"{stage:<{width}} {state}")
     n_hits = sum(step.is_hit for step in steps)
     print(f"{n_hits} of {len(steps)} stages are there; {len(steps) - n_hits} would be computed")
+    for problem in problems:
+        print(f"would fail: {problem.message}")
+    raise typer.Exit(2 if problems else 0)
 
 
 @app.command()

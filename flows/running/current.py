@@ -6,9 +6,10 @@ The command line makes the id before Prefect is imported; a deployed run makes i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.tasks.runs.records import RunId, RunRecord
@@ -21,6 +22,8 @@ class CurrentRun:
     run: RunId
     record: RunRecord | None = None
     error: Exception | None = None
+    keep_log: Callable[[Path], None] | None = None
+    """Copies the log into the run's folder; None as long as nobody keeps a log of the run."""
 
 
 _current: ContextVar[CurrentRun | None] = ContextVar("current_run", default=None)

@@ -9,16 +9,22 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from prefect import Flow, flow
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from topicflow.configs.fields.base import Section
 from topicflow.configs.flows.base import FlowConfig
+from topicflow.configs.flows.config_file import ConfigFile, FileOrFields
 from topicflow.configs.paths import in_work_folder
+from topicflow.configs.read import load_config
+from topicflow.flows.planning.ahead import check_ahead
 from topicflow.flows.running.current import CurrentRun, current_run
+from topicflow.flows.running.log import keep_cancelled, own_log
 from topicflow.tasks.errors import ArtifactError, ConfigError, PipelineError, first_line
 from topicflow.tasks.execution.reporting import server_is_there
 from topicflow.tasks.log import LOG
@@ -29,6 +35,10 @@ from topicflow.tasks.store.artifact_store import open_store
 from topicflow.tasks.store.in_use import in_use
 
 ConfigT = TypeVar("ConfigT", bound=FlowConfig)
+SectionT = TypeVar("SectionT", bound=Section)
+
+HELD = "Held"
+"""Name of the state of a flow run that completed and that its gates hold back."""
 
 
 def recorded_flow(function: Callable[[ConfigT], RunRecord]) -> Flow[[ConfigT], RunRecord]:
@@ -48,31 +58,81 @@ def recorded(function: Callable[[ConfigT], RunRecord]) -> Callable[[ConfigT], Ru
     | the work | leaves |
     |---|---|
     | succeeds | the folder that it published, and its record |
+    | is held back by its gates | the same; its state in Prefect is named `Held` and says why |
     | fails | a record with the error, and its true start and seconds |
+    | is cancelled | a record that says so |
     | is refused (ConfigError) | nothing |
     | is published, and then something fails | what was published |
     """
+    signature = inspect.signature(function, eval_str=True)
+    model = signature.parameters["config"].annotation
 
     @functools.wraps(function)
-    def run(config: ConfigT) -> RunRecord:
-        try:
-            config = in_work_folder(config)
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
-        with current_run(config) as current:
-            try:
-                check_series(Path(config.runtime.runs), config.name, config.flow)
-                with in_use(open_store(config.runtime).backend):
-                    current.record = function(config)
-            except Exception as error:  # noqa: BLE001  (raised below)
-                _end_badly(config, current, error)
-            _tell_in_time(current)
-            if current.record is None:
-                raise current.error or AssertionError(f"{config.flow} returned no record")
-            return current.record
+    def run(config: ConfigT | ConfigFile) -> RunRecord:
+        record: RunRecord = _recorded(function, _resolved(config, model))
+        return record
 
-    vars(run)["__signature__"] = inspect.signature(function, eval_str=True)  # Prefect reads the form from it
+    either = signature.parameters["config"].replace(annotation=Annotated[ConfigFile | model, FileOrFields()])
+    vars(run)["__signature__"] = signature.replace(parameters=[either])  # Prefect reads the form from it
     return run
+
+
+def _recorded(function: Callable[[ConfigT], RunRecord], config: ConfigT) -> Any:  # noqa: ANN401  (or its state)
+    """Return the record of a run of a resolved config; to Prefect its state, if gates hold the run back."""
+    with current_run(config) as current, own_log(config, current):
+        try:
+            check_series(Path(config.runtime.runs), config.name, config.flow)
+            check_ahead(config)
+            with in_use(open_store(config.runtime).backend):
+                current.record = function(config)
+        except Exception as error:  # noqa: BLE001  (raised below)
+            _end_badly(config, current, error)
+        except BaseException:  # Ctrl-C, or Prefect's signal that cancels a run
+            keep_cancelled(config, current)
+            raise
+        _tell_in_time(current)
+        if current.record is None:
+            raise current.error or AssertionError(f"{config.flow} returned no record")
+        return _held(current.record) if flow_run.id else current.record
+
+
+def _resolved(config: ConfigT | ConfigFile, model: type[ConfigT]) -> ConfigT:
+    """Return a config with absolute paths, reading it from the file that a person named in Prefect's form.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or is wrong, or if a path is relative and the folder of this process is deleted.
+    """
+    if not isinstance(config, ConfigFile):
+        return placed(config)
+    named = placed(config)
+    try:
+        return placed(load_config(Path(named.file), named.set, model))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def placed(config: SectionT) -> SectionT:
+    """Return a config with all its paths absolute.
+
+    Raises
+    ------
+    ConfigError
+        If a path is relative, and the folder of this process is deleted when the run ends.
+    """
+    try:
+        return in_work_folder(config)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _held(record: RunRecord) -> Any:  # noqa: ANN401  (Prefect takes a state for its data)
+    """Return the state of a run that its gates hold back: Prefect's pages, its automations and `serve` show it."""
+    if record.get("published") is not False:  # nothing was new
+        return record
+    message = f"not published: {'; '.join(record['gates']['failed'])}"
+    return Completed(name=HELD, message=message, data=record)
 
 
 def _end_badly(config: FlowConfig, current: CurrentRun, error: Exception) -> None:

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from topicflow.configs.flows.base import FlowConfig
-from topicflow.flows.running.current import current_run
+from topicflow.flows.running.current import CurrentRun, current_run
 from topicflow.tasks.errors import ArtifactError, ConfigError, PipelineError, StageError, first_line
 from topicflow.tasks.execution.memory import memory_failure, out_of_memory
 from topicflow.tasks.log import DETAILS, LOG
-from topicflow.tasks.runs.records import RunId, record_failure
+from topicflow.tasks.runs.records import CANCELLED, RunId, record_failure
 
 
 class _Screen(logging.Handler):
@@ -37,7 +37,7 @@ class RunLog:
     def open(self) -> None:
         """Start to record our lines and Python's warnings."""
         LOG.setLevel(logging.INFO)
-        LOG.propagate = False
+        self._propagated, LOG.propagate = LOG.propagate, False
         if self._on_screen:
             LOG.addHandler(self._screen)
         for logger in (LOG, DETAILS):
@@ -58,6 +58,7 @@ class RunLog:
         for name in (LOG.name, DETAILS.name, "py.warnings", None):
             logging.getLogger(name).removeHandler(self._file)
         LOG.removeHandler(self._screen)
+        LOG.propagate = self._propagated
         logging.captureWarnings(capture=False)
         self._file.close()
 
@@ -81,9 +82,13 @@ def quiet_run_log(config: FlowConfig, *, on_screen: bool = True) -> Iterator[Run
     with tempfile.TemporaryDirectory(prefix="topicflow-") as folder, current_run(config) as current:
         log = RunLog(Path(folder) / "run.log", on_screen=on_screen)
         log.open()
+        current.keep_log = log.keep
         try:
             yield log
         except ConfigError:
+            raise
+        except KeyboardInterrupt:
+            keep_cancelled(config, current)
             raise
         except PipelineError as error:
             _keep_failure(log, config, current.run, str(error))
@@ -99,6 +104,67 @@ def quiet_run_log(config: FlowConfig, *, on_screen: bool = True) -> Iterator[Run
             raise StageError(msg) from error
         finally:
             log.close()
+
+
+@contextlib.contextmanager
+def own_log(config: FlowConfig, current: CurrentRun) -> Iterator[None]:
+    """Keep the log of a run that no command started (`serve`, a worker), as `quiet_run_log` does for the others.
+
+    Its lines are on the run's page in Prefect, too.
+    """
+    if current.keep_log is not None:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="topicflow-") as folder:
+        log = RunLog(Path(folder) / "run.log", on_screen=False)
+        log.open()
+        current.keep_log = log.keep
+        try:
+            with lines_in_prefect():
+                yield
+        finally:
+            if current.error is not None:
+                with log.path.open("a", encoding="utf-8") as file:
+                    file.writelines(traceback.format_exception(current.error))
+            log.close()
+            log.keep(current.run.folder(Path(config.runtime.runs)))
+
+
+@contextlib.contextmanager
+def lines_in_prefect() -> Iterator[None]:
+    """Send our lines to the page of the current flow run, unless Prefect's settings do that already.
+
+    The lines of a thread that Prefect does not know go to the same page.
+    """
+    from prefect.logging.handlers import APILogHandler
+    from prefect.runtime import flow_run
+
+    if not flow_run.id or any(isinstance(each, APILogHandler) for each in LOG.handlers):
+        yield
+        return
+    run_id = str(flow_run.id)
+
+    def of_this_run(record: logging.LogRecord) -> bool:
+        record.flow_run_id = run_id
+        return True
+
+    handler = APILogHandler()
+    handler.addFilter(of_this_run)
+    LOG.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+
+
+def keep_cancelled(config: FlowConfig, current: CurrentRun) -> None:
+    """Write the record and the log of a run that a person cancels; if even that fails, nothing is written."""
+    with contextlib.suppress(OSError, ArtifactError):
+        folder = record_failure(
+            config, current.run, "cancelled; the next run continues from its finished stages", CANCELLED
+        )
+        if current.keep_log is not None:
+            current.keep_log(folder)
 
 
 def _keep_failure(log: RunLog, config: FlowConfig, run: RunId, error: str) -> Path:

@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
     from prefect.runner import Runner
 
-SERVED = "served"
-"""Name of the deployment of each flow that has no schedule; people start it in the UI."""
-
 POLL_S = 2.0
 """Seconds between two requests to the server: for runs that are due, and for the states of active runs."""
 
@@ -88,7 +85,9 @@ def serve(config: ServeConfig, folder: Path) -> None:
         with server_errors_in_one_line():
             names = asyncio.run(_register(runner, config, schedules))
         say_line("serving; Ctrl-C or SIGTERM stops")
-        _run_until(stopped, runner, Watch(names, since))
+        watch = Watch(names, since)
+        watch.pass_over_the_past()
+        _run_until(stopped, runner, watch)
     say_line("stopped; active runs continue from their finished stages when they are run again")
 
 
@@ -112,7 +111,9 @@ async def _register(
     runner: Runner, config: ServeConfig, schedules: Iterable[tuple[ScheduleConfig, dict[str, Any]]]
 ) -> dict[UUID, str]:
     """Return the names of the deployments by id after registering each at the server and printing it."""
-    served: list[tuple[str, str, When | None, dict[str, Any]]] = [(name, SERVED, None, {}) for name in FLOWS]
+    served: list[tuple[str, str, When | None, dict[str, Any]]] = [
+        (name, unscheduled(name), None, {}) for name in FLOWS
+    ]
     served += [(schedule.flow, schedule.name, schedule, values) for schedule, values in schedules]
     if config.retention is not None:
         policy = config.retention.policy.model_dump(mode="json", exclude_none=True)
@@ -123,6 +124,11 @@ async def _register(
         names[await runner.aadd_deployment(deployment)] = f"{flow}/{name}"
         say_line(f"{flow}/{name}: {_when(when) if when else 'from the UI'}")
     return names
+
+
+def unscheduled(flow: str) -> str:
+    """Return the name of a flow's deployment without a schedule: the UI lists deployments by their own names."""
+    return f"{flow.replace('_', '-')}-served"
 
 
 def _flow(name: str) -> Flow[..., Any]:
@@ -229,10 +235,9 @@ def _server(port: int) -> Iterator[None]:
     address = f"http://127.0.0.1:{port}"
     _check_free(port)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    settings = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_SERVER_LOGGING_LEVEL": "ERROR"}
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(  # noqa: S603
-            command, env={**settings, **os.environ}, stdout=output, stderr=subprocess.STDOUT,
+            command, env={**_server_settings(address), **os.environ}, stdout=output, stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C must reach only this process, which ends the server after the runs
         )  # fmt: skip
         os.environ["PREFECT_API_URL"] = f"{address}/api"
@@ -245,6 +250,15 @@ def _server(port: int) -> Iterator[None]:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_S)
             process.kill()
+
+
+def _server_settings(address: str) -> dict[str, str]:
+    """Return the settings of the server that `serve` starts; without the first its pages would ask port 4200."""
+    return {
+        "PREFECT_SERVER_UI_API_URL": f"{address}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+    }
 
 
 def _check_free(port: int) -> None:

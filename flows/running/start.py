@@ -40,6 +40,7 @@ from topicflow.tasks.execution.memory import check_address_space
 from topicflow.tasks.execution.progress import display, say, waiting
 from topicflow.tasks.execution.reporting import is_away
 from topicflow.tasks.log import LOG
+from topicflow.tasks.publish.announce import was_held
 from topicflow.tasks.runs.history import check_series
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.store.artifact_store import ArtifactRef, open_store
@@ -75,7 +76,7 @@ def start_topic_model(
     if not server_is_configured():
         steps = plan_topic_model(config)
         found = {step.stage: step.found for step in steps if step.found is not None}
-        if len(found) == len(steps) and _passed(config, found):
+        if len(found) == len(steps) and not _is_announced(config, found):
             return _publish(config, found)
     return start_flow(config, log, server)
 
@@ -193,9 +194,14 @@ def _run_with_own_server(config: FlowConfig, log: RunLog | None, start_server: S
                     APILogWorker.drain_all()
 
 
-def _passed(config: TopicModelConfig, found: Mapping[str, ArtifactRef]) -> bool:
-    """True when no gate holds the run back: a rejection is announced by an event, which needs a server."""
-    return "gate" not in found or not open_store(config.runtime).meta(found["gate"])["failed"]
+def _is_announced(config: TopicModelConfig, found: Mapping[str, ArtifactRef]) -> bool:
+    """True when gates hold the run back, or held back the run before and somebody is informed: that needs a server."""
+    if config.gates is None or "gate" not in found:
+        return False
+    informs = config.gates.webhook_env or config.gates.webhook_block
+    return bool(open_store(config.runtime).meta(found["gate"])["failed"]) or bool(
+        informs and was_held(Path(config.runtime.runs), config.name)
+    )
 
 
 def _publish(config: TopicModelConfig, found: Mapping[str, ArtifactRef]) -> RunRecord:

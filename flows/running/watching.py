@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 CLOCKS_DIFFER = timedelta(minutes=5)
 """How far the server's clock may be ahead of this machine's clock."""
 
+LATE = timedelta(days=30)
+"""How long ago a run may have been due that begins only now: nobody served it when it was."""
+
 LOOKED_AT_AGAIN = timedelta(hours=1)
 """How long a finished run is watched: a person may run it again in the UI."""
 
@@ -28,6 +31,20 @@ class Watch:
     def __init__(self, names: dict[UUID, str], since: datetime) -> None:
         self.names, self.since = names, since
         self.states = dict[UUID, str]()
+
+    def pass_over_the_past(self) -> None:
+        """Print nothing of runs that have ended already, and everything of runs that were due and did not begin."""
+        began, self.since = self.since, self.since - LATE
+        runs = self._runs() or []
+        self.states = {
+            run.id: str(run.state.name)
+            for run in runs
+            if run.state
+            and run.state.is_final()
+            and run.expected_start_time
+            and run.expected_start_time < began
+        }
+        self._move_on(runs)
 
     def look_to_the_end(self, seconds: float) -> None:
         """Look until no run is active any more: a busy server learns late that a run has ended, or answers late."""

@@ -47,8 +47,8 @@ def print_run(record: RunRecord, runs: Path) -> None:
         return
     folder = Path(record.get("folder", runs / record["name"] / record["run_id"]))
     console = terminal()
-    if record.get("state") == "failed":
-        console.print(f"{record['name']}/{record['run_id']} failed: {record['error']}", markup=False)
+    if record.get("error"):
+        console.print(_ended(record, record["error"]), markup=False)
         return
     if record.get("flow") == "train_classifier":
         from topicflow.flows.screen.classes import print_classifier
@@ -228,7 +228,13 @@ def print_runs(records: Sequence[RunRecord]) -> None:
     terminal().print(table)
     for record in records:
         if record.get("error"):
-            print(f"{record['name']}/{record['run_id']} failed: {first_line(record['error'])}")
+            print(_ended(record, first_line(record["error"])))
+
+
+def _ended(record: RunRecord, why: str) -> str:
+    """Return the line of a run that published nothing; the reason of a cancelled one begins with that word."""
+    said = why if why.startswith(record["state"]) else f"{record['state']}: {why}"
+    return f"{record['name']}/{record['run_id']} {said}"
 
 
 def print_head(record: RunRecord) -> None:

@@ -25,13 +25,19 @@ _DUCKDB = "duckdb:///"
 _DRIVER_PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}
 
 
+def unset_connection(variable: str) -> DataError:
+    """Return the error for a database whose URL is in no environment variable."""
+    return DataError(
+        f"load: load.connection_env: the environment variable {variable} is not set; set it to a SQLAlchemy URL"
+    )
+
+
 def read_query(config: LoadConfig, scratch: Path) -> pl.LazyFrame:
     """Return the lazy frame of a query's rows, written to `scratch` first so that all batches get the same types."""
     variable = str(config.connection_env)
     url = os.environ.get(variable)
     if not url:
-        msg = f"load: load.connection_env: the environment variable {variable} is not set; set it to a SQLAlchemy URL"
-        raise DataError(msg)
+        raise unset_connection(variable)
     query = str(config.query)
     if url.startswith(_DUCKDB):
         batches = _duckdb_batches(Path(url.removeprefix(_DUCKDB) or ":memory:"), query, url)

@@ -381,8 +381,7 @@ def load_model(
     if config.max_seq_length:
         most = getattr(getattr(model[0], "config", None), "max_position_embeddings", None)
         if most is not None and config.max_seq_length > most:
-            msg = f"embed.max_seq_length={config.max_seq_length} exceeds the {most} tokens that {files.name} can read"
-            raise ConfigError(msg)
+            raise too_long(config, files, most)
         model.max_seq_length = config.max_seq_length
     _check_dim(config, int(model.get_embedding_dimension() or config.dim or 0), files)
     return model.eval()
@@ -393,6 +392,13 @@ def _check_dim(config: SentenceTransformersEmbed, dim: int, files: EncoderFiles)
     if config.dim is not None and config.dim > dim:
         msg = f"embed.dim={config.dim} exceeds the {dim} dimensions of {files.name}; lower it or remove it"
         raise ConfigError(msg)
+
+
+def too_long(config: SentenceTransformersEmbed, files: EncoderFiles, most: int) -> ConfigError:
+    """Return the error for a longest text that is longer than what the model has places for."""
+    return ConfigError(
+        f"embed.max_seq_length={config.max_seq_length} exceeds the {most} tokens that {files.name} can read"
+    )
 
 
 def document_prompt(model: SentenceTransformer, config: SentenceTransformersEmbed) -> str:

@@ -183,12 +183,18 @@ def encode_images(model: SentenceTransformer, paths: Sequence[Path], name: str) 
     return units
 
 
+def missing_pillow() -> ConfigError:
+    """Return the error for images without the package that reads them."""
+    return ConfigError(
+        "embed: method='images' needs pillow to read image files; pip install 'topicflow[images]'"
+    )
+
+
 def _open(path: Path) -> Any:  # noqa: ANN401  (an image of PIL)
     try:
         from PIL import Image, UnidentifiedImageError
     except ModuleNotFoundError:
-        msg = "embed: method='images' needs pillow to read image files; pip install 'topicflow[images]'"
-        raise ConfigError(msg) from None
+        raise missing_pillow() from None
     try:
         with Image.open(path) as image:
             return image.convert("RGB")

@@ -26,6 +26,9 @@ _SEND_EVERY_S = 2.0
 _LINE_EVERY_S = 15.0
 """Seconds between two log lines if there is no bar."""
 
+_FIRST_LINE_S = 3.0
+"""Seconds to the first of them: the run's page in Prefect and a log show early that a stage is at work."""
+
 _bars: Bars | None = None
 """The bars on the screen while `display` is active; one process has one terminal."""
 
@@ -100,7 +103,8 @@ class Progress:
         self.total = max(1, total)
         self.unit = unit
         self.done = 0
-        self._started = self._sent = self._line = time.monotonic()
+        self._started = self._sent = time.monotonic()
+        self._line = self._started - _LINE_EVERY_S + _FIRST_LINE_S
         self._bars = _bars
         self._shown = _line_of(stage)
         self._artifact: UUID | None = None

@@ -32,6 +32,16 @@ _Chunk = TypeVar("_Chunk")
 _Out = TypeVar("_Out")
 
 
+def check_engine(runtime: RuntimeConfig) -> None:
+    """Raise ConfigError if the engine's package is not installed."""
+    if runtime.engine != "threads" and find_spec(f"prefect_{runtime.engine}") is None:
+        msg = (
+            f"runtime.engine='{runtime.engine}' needs the package prefect-{runtime.engine}; "
+            f"pip install 'topicflow[{runtime.engine}]'"
+        )
+        raise ConfigError(msg)
+
+
 @contextlib.contextmanager
 def started(runtime: RuntimeConfig) -> Iterator[RuntimeConfig]:
     """Yield `runtime` with the address of its cluster; without an address start a cluster on this machine.
@@ -49,12 +59,7 @@ def started(runtime: RuntimeConfig) -> Iterator[RuntimeConfig]:
     if runtime.engine == "threads":
         yield runtime
         return
-    if find_spec(f"prefect_{runtime.engine}") is None:
-        msg = (
-            f"runtime.engine='{runtime.engine}' needs the package prefect-{runtime.engine}; "
-            f"pip install 'topicflow[{runtime.engine}]'"
-        )
-        raise ConfigError(msg)
+    check_engine(runtime)
     with (_dask if runtime.engine == "dask" else _ray)(runtime) as address:
         yield runtime.model_copy(update={"address": address})
 

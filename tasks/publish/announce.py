@@ -1,4 +1,11 @@
-"""Announce: a run that failed its gates -> a Prefect event and a POST to a webhook that say why.
+"""Announce: a run that its gates hold back -> a Prefect event; the webhook gets a POST when the series changes.
+
+| the run before | this run | event | webhook |
+|---|---|---|---|
+| published, or none | held | `topicflow.run.rejected` | held, and why |
+| held | held | `topicflow.run.rejected` | nothing: it was told |
+| held | published | `topicflow.run.accepted` | published again |
+| published, or none | published | nothing | nothing |
 
 The webhook's URL may contain a token. It is read from an environment variable or a Prefect Secret block when it is
 needed, and no message has it.
@@ -8,50 +15,102 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from topicflow.configs.sections.gates import GatesConfig
 from topicflow.tasks.execution.reporting import answers
 from topicflow.tasks.log import LOG
-from topicflow.tasks.runs.history import RunRecord, is_published
+from topicflow.tasks.runs.history import RunRecord, Unreadable, each_run, is_completed, is_published
 
-EVENT = "topicflow.run.rejected"
-"""The event's name, for automations."""
+EVENT, ACCEPTED = "topicflow.run.rejected", "topicflow.run.accepted"
+"""The events' names, for automations: a run that is held back, and the first that is published after one."""
 
 TRIES, TIMEOUT_S = 3, 10.0
 """Tries of the webhook, with 1 and 2 seconds between them."""
 
 
-def rejection(record: RunRecord) -> dict[str, Any]:
-    """Return the announcement of a run that failed its gates: JSON values, no text of a document."""
+def was_held(runs: Path, name: str, run_id: str | None = None) -> bool:
+    """Return whether gates held back the last completed run of a name; `run_id` is a run that does not count.
+
+    False if there is no such run, or if a newer record cannot be read.
+    """
+    for found in each_run(runs, name):
+        if isinstance(found, Unreadable):
+            return False
+        if found["run_id"] != run_id and is_completed(found):
+            return not is_published(found)
+    return False
+
+
+def announcement(record: RunRecord, link: str) -> dict[str, Any]:
+    """Return the announcement of a run: JSON values, no text of a document.
+
+    `text` says everything in one line, which chat programs show; `link` leads to the run.
+    """
+    held, host, failed = not is_published(record), socket.gethostname(), record["gates"]["failed"]
+    outcome = (
+        f"not published: {'; '.join(failed)}" if held else "published again: its gates hold nothing back"
+    )
     message = {
-        "event": EVENT,
+        "event": EVENT if held else ACCEPTED,
+        "text": f"topicflow: {record['name']} on {host} is {outcome}. {link}",
+        "link": link,
+        "host": host,
         "name": record["name"],
         "run_id": record["run_id"],
         "flow": record["flow"],
-        "failed": record["gates"]["failed"],
+        "failed": failed,
         "checks": record["gates"]["checks"],
         "n_documents": record["n_documents"],
     }
     return message | ({"n_new": record["update"]["n_new"]} if "update" in record else {})
 
 
-def announce(record: RunRecord, config: GatesConfig | None) -> None:
-    """Announce a run if it failed its gates; a failed delivery is only logged."""
-    if config is None or is_published(record):
+def announce(record: RunRecord, config: GatesConfig | None, runs: Path) -> None:
+    """Announce a run that its gates hold back, and the first one after it that is published.
+
+    A failed delivery is only logged.
+
+    Parameters
+    ----------
+    record : dict
+        The run's record.
+    config : GatesConfig or None
+        The limits, and whom to inform.
+    runs : Path
+        The folder of runs; the run before decides whether anything changed.
+    """
+    if config is None:
         return
-    message = rejection(record)
+    before, now = was_held(runs, record["name"], record["run_id"]), not is_published(record)
+    if not (before or now):
+        return
+    message = announcement(record, link_of(record, runs))
     emit(message)
-    url = webhook_url(config)
+    url = webhook_url(config) if before != now else None
     if url:
         if problem := post(url, message):
             LOG.warning("gate: the message to the webhook was not delivered: %s", problem)
         else:
             LOG.info("gate: the message to the webhook was delivered")
+
+
+def link_of(record: RunRecord, runs: Path) -> str:
+    """Return the address of the run's page if Prefect's UI is known, of its report on this machine otherwise."""
+    from prefect.runtime import flow_run
+    from prefect.settings import PREFECT_UI_URL
+
+    ui = str(PREFECT_UI_URL.value() or "")
+    if flow_run.id and ui:
+        return "/".join((ui.rstrip("/"), "runs/flow-run", str(flow_run.id)))
+    folder = runs / str(record["name"]) / str(record["run_id"])
+    return (folder / "report.html").resolve().as_uri()
 
 
 def webhook_url(config: GatesConfig) -> str | None:
@@ -100,11 +159,11 @@ def post(url: str, message: dict[str, Any]) -> str:
 
 
 def emit(message: dict[str, Any]) -> None:
-    """Emit the Prefect event; automations can react to it."""
+    """Emit the Prefect event that the message names; automations can react to it."""
     from prefect.events import emit_event
 
     resource = {
         "prefect.resource.id": f"topicflow.run.{message['name']}.{message['run_id']}",
         "name": message["name"],
     }
-    emit_event(event=EVENT, resource=resource, payload=message)
+    emit_event(event=message["event"], resource=resource, payload=message)

@@ -3,7 +3,7 @@
 | every run has | from |
 |---|---|
 | metrics.json run.json config.toml, `latest` | `write_run_folder` |
-| the metrics and the config in the Prefect UI; the rejection of a run that its gates hold back | `show_run` |
+| the metrics and the config in the Prefect UI; why its gates hold a run back | `show_run` |
 
 Imports no Prefect: if every stage is a hit, the command line writes the folder itself.
 """
@@ -18,6 +18,7 @@ from typing import Any
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.tasks.execution.reporting import report
 from topicflow.tasks.publish.announce import announce
+from topicflow.tasks.publish.page_text import held_text
 from topicflow.tasks.publish.remarks import say_remarks
 from topicflow.tasks.runs.history import is_published
 from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_record
@@ -71,7 +72,7 @@ def show_run(
         Creates the publisher's own tables and links; it gets the beginning of their keys.
     """
     report("the run's tables", lambda: _leave_artifacts(record, about, show_more))
-    announce(record, getattr(config, "gates", None))
+    announce(record, getattr(config, "gates", None), Path(config.runtime.runs))
 
 
 def _leave_artifacts(record: RunRecord, about: str, show_more: Callable[[str], None] | None) -> None:
@@ -82,6 +83,10 @@ def _leave_artifacts(record: RunRecord, about: str, show_more: Callable[[str], N
         return
     name = "".join(c if c.isalnum() else "-" for c in record["name"].lower()).strip("-")
     show_table(f"{name}-metrics", [_row(*metric) for metric in record["metrics"].items()], about)
+    if record.get("published") is False:
+        create_markdown_artifact(
+            held_text(record), key=f"{name}-held", description="Why this run is not published"
+        )
     if show_more is not None:
         show_more(name)
     create_markdown_artifact(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefect import task
@@ -105,6 +105,7 @@ def gate(context: Context, measured: ArtifactRef, before: Metrics | None, config
     store = context.store
     recipe = recipes.gate(config, {measured.stage: measured.key}, before)
     if found := store.find(recipe):
+        _say(store.meta(found)["failed"])
         return cached(found)
     with store.writing(recipe) as writer:
         checks = check_gates(store.json(measured, "metrics"), before, config)
@@ -112,6 +113,10 @@ def gate(context: Context, measured: ArtifactRef, before: Metrics | None, config
         writer.save_json("verdict", {"checks": checks, "failed": failed})
         writer.rows = len(checks)
         writer.meta = {"failed": failed}
+    _say(failed)
+    return store.committed(recipe, writer)
+
+
+def _say(failed: Sequence[str]) -> None:
     for line in failed:
         LOG.warning("gate: %s; the run is kept and not published", line)
-    return store.committed(recipe, writer)

@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.tasks.publish.folder import show_run, show_table
+from topicflow.tasks.publish.page_text import report_text
 from topicflow.tasks.publish.topic_folder import publish_run
 from topicflow.tasks.runs.records import RunId, RunRecord
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -34,18 +35,18 @@ def publish(
 
 
 def show_topics(record: RunRecord, config: FlowConfig, run: RunId) -> None:
-    """Show the topics, the metrics, the config and a link to the report in the Prefect UI; announce a rejection."""
+    """Show the topics, the metrics, the config and the report's text in the Prefect UI; announce a rejection."""
     folder = run.folder(Path(config.runtime.runs)).resolve()
 
     def show_more(name: str) -> None:
-        from prefect.artifacts import create_link_artifact
+        from prefect.artifacts import create_markdown_artifact
 
         columns = ["topic", "size", "name", "keywords"]
         topics = pl.read_parquet(folder / "topics.parquet", columns=columns).head(SHOWN_TOPICS)
         rows = topics.with_columns(pl.col("keywords").list.join(", ")).to_dicts()
         show_table(f"{name}-topics", rows, f"Topics of {run.name}/{run.run_id}")
-        create_link_artifact(
-            (folder / "report.html").as_uri(), link_text=f"Report of {run.run_id}", key=f"{name}-report"
+        create_markdown_artifact(
+            report_text(record, rows, folder), key=f"{name}-report", description=f"Report of {run.run_id}"
         )
 
     show_run(record, config, "Quality of the topics", show_more)

@@ -24,10 +24,11 @@ METRICS_FILE = "metrics.prom"
 """Name of the file in the folder of runs."""
 
 GAUGES = {
-    "run_success": "1 if the last run of the name completed, 0 if it failed.",
+    "run_success": "1 if the last run of the name completed, 0 if it failed or was cancelled.",
     "run_published": "1 if the last run passed its gates, 0 if one held it back; absent if it has no gates.",
     "run_timestamp_seconds": "When the last run ended, Unix time.",
-    "run_last_success_timestamp_seconds": "When the last run that completed and was not held back ended, Unix time.",
+    "run_last_success_timestamp_seconds": "When the last run that completed and was not held back ended, Unix time; "
+    "0 if there is none.",
     "run_records_unreadable": "Records of the name's newest runs that cannot be read; absent if all can.",
     "run_seconds": "Wall seconds of the last run.",
     "run_documents": "Documents of the last run.",
@@ -78,6 +79,9 @@ def _samples(runs: Path) -> Iterator[Sample]:
             if is_published(found):
                 yield "run_last_success_timestamp_seconds", _labels(found), _ended(found)
                 break
+        else:
+            if last is not None:  # so that an alert on its age fires for a name that was never published
+                yield "run_last_success_timestamp_seconds", _labels(last), 0.0
         if n_unreadable:
             yield "run_records_unreadable", {"name": name}, float(n_unreadable)
 

@@ -28,7 +28,7 @@ from topicflow.tasks.runs.history import LATEST, RECORD, RunRecord
 from topicflow.tasks.runs.prometheus import write_metrics
 from topicflow.tasks.runs.run_files import seal_run
 from topicflow.tasks.store.artifact_store import disk_failure
-from topicflow.tasks.store.durable import fsync, fsync_tree
+from topicflow.tasks.store.durable import fsync, fsync_tree, open_as_folder
 
 __all__ = [
     "RunId", "RunRecord", "library_versions", "point_latest", "record_failure", "run_folder", "write_json",
@@ -36,6 +36,9 @@ __all__ = [
 ]  # fmt: skip
 
 METRICS = "metrics.json"
+
+FAILED, CANCELLED = "failed", "cancelled"
+"""States of runs that published nothing."""
 
 LIBRARIES = (
     "topicflow", "prefect", "bertopic", "umap-learn", "hdbscan", "sentence-transformers", "torch", "polars",
@@ -63,8 +66,8 @@ class RunId:
         return runs / self.name / self.run_id
 
 
-def record_failure(config: FlowConfig, run: RunId, error: str) -> Path:
-    """Write the record of a failed run and return its folder; `latest` does not change.
+def record_failure(config: FlowConfig, run: RunId, error: str, state: str = FAILED) -> Path:
+    """Write the record of a failed or cancelled run and return its folder; `latest` does not change.
 
     If the run's folder exists, the run was published before the failure: its record does not change.
     """
@@ -75,7 +78,7 @@ def record_failure(config: FlowConfig, run: RunId, error: str) -> Path:
         "run_id": run.run_id,
         "name": run.name,
         "flow": config.flow,
-        "state": "failed",
+        "state": state,
         "error": error,
         "created": run.started.isoformat(timespec="seconds"),
         "seconds": (datetime.now(UTC) - run.started).total_seconds(),
@@ -110,6 +113,7 @@ def run_folder(runs: Path, run: RunId) -> Iterator[Path]:
         staging.mkdir(parents=True)
         yield staging
         seal_run(staging)
+        open_as_folder(staging)
         fsync_tree(staging)
         staging.rename(target)
         for folder in (target.parent, runs):

@@ -1,4 +1,4 @@
-"""Durable: flushes written files and folders to the disk, so that they survive a power failure."""
+"""Durable: what was written -> on the disk, so that it survives a power failure, and readable as other files are."""
 
 from __future__ import annotations
 
@@ -13,6 +13,17 @@ def fsync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def open_as_folder(folder: Path) -> None:
+    """Give every file in a folder the permissions that the folder has, as the umask of its writer decided.
+
+    Some libraries write files that only their owner can read (safetensors, and whatever goes through `tempfile`).
+    """
+    mode = folder.stat().st_mode & 0o666
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink() and path.stat().st_mode & 0o666 != mode:
+            path.chmod(path.stat().st_mode & ~0o666 & 0o7777 | mode)
 
 
 def fsync_tree(folder: Path) -> None:

@@ -24,7 +24,7 @@ from typing import IO, Any, TypeVar
 
 from topicflow.tasks.store.access import ABSENT
 from topicflow.tasks.store.artifacts import file_digest
-from topicflow.tasks.store.durable import fsync, fsync_tree
+from topicflow.tasks.store.durable import fsync, fsync_tree, open_as_folder
 from topicflow.tasks.store.manifests import sealed
 from topicflow.tasks.store.process import staging_name
 from topicflow.tasks.store.protocol import Entry, look_at
@@ -133,6 +133,7 @@ class LocalFolder:
     def commit(self, staging: Path, kind: str, key: str, manifest: Mapping[str, Any]) -> None:
         """Write the manifest, flush everything to the disk, and rename the staging folder to its place."""
         (staging / "manifest.json").write_bytes(sealed(manifest))
+        open_as_folder(staging)
         fsync_tree(staging)
         target = self.root / kind / key
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -19,10 +19,11 @@ from topicflow.configs.sections.cluster import ClassesCluster
 from topicflow.tasks.core.clusters import quality
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.context import Context
+from topicflow.tasks.requirements.sizes import check_size
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.sweeps import recipes
 from topicflow.tasks.sweeps.fit import Corpus, fit_clusters
-from topicflow.tasks.topics.cluster import check_size, scaled_down
+from topicflow.tasks.topics.cluster import scaled_down
 from topicflow.tasks.topics.count import read_counts
 from topicflow.tasks.topics.evaluate import PART_ROWS, measure, read_classes
 from topicflow.tasks.topics.label import weigh_words

@@ -84,7 +84,7 @@ def grid_of(config: SweepConfig) -> Grid:
 
 def without_misfits(grid: Grid, n_docs: int) -> Grid:
     """Return the grid with the settings skipped that need more documents."""
-    from topicflow.tasks.topics.cluster import check_size
+    from topicflow.tasks.requirements.sizes import check_size
 
     settings, skipped = [], list(grid.skipped)
     for setting in grid.settings:

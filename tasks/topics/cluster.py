@@ -19,6 +19,7 @@ from topicflow.tasks.core.clusters.merge import merge_topics
 from topicflow.tasks.errors import StageError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
+from topicflow.tasks.requirements.sizes import check_size
 from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.store.resources import compiled_threads
 from topicflow.tasks.topics import recipes
@@ -28,26 +29,6 @@ from topicflow.tasks.topics.neighbors import distinct_points
 from topicflow.tasks.topics.size_choice import SizeChoice, choose_size
 
 AnyCluster = GraphCluster | HdbscanCluster | KMeansCluster
-
-
-def check_size(config: AnyCluster | ClassesCluster, n_docs: int) -> None:
-    """Raise StageError if there are too few documents for the smallest topic or the number of topics."""
-    if isinstance(config, ClassesCluster):
-        return
-    if isinstance(config, KMeansCluster):
-        if config.n_clusters > n_docs:
-            msg = (
-                f"cluster: n_clusters={config.n_clusters} exceeds n_docs={n_docs}; set it to {n_docs} or less"
-            )
-            raise StageError(msg)
-    elif config.min_cluster_size == "auto":
-        if n_docs < 2:
-            msg = f"cluster: found n_docs={n_docs}; a topic model needs at least two documents"
-            raise StageError(msg)
-    elif config.min_cluster_size > n_docs:
-        ways = f"set it to {n_docs} or less" if n_docs >= 2 else "a topic model needs at least two documents"
-        msg = f"cluster: min_cluster_size={config.min_cluster_size} exceeds n_docs={n_docs}; {ways}"
-        raise StageError(msg)
 
 
 def sized_clusters(

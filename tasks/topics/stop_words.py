@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from topicflow.configs.sections.count import CountConfig
 from topicflow.tasks.errors import ConfigError
@@ -71,13 +72,41 @@ def _list_of(name: str) -> set[str]:
     if name in LISTS:
         return set(LISTS[name].split())
     if name not in codes:
-        known = ", ".join(sorted(codes))
-        msg = f"count.stop_words: no list for {name!r}; available: auto, none, {known}, and their codes"
-        raise ConfigError(msg)
+        raise _no_list(name)
     words = set(get_stop_words(name)) if name in AVAILABLE_LANGUAGES else set()
     if not words or name in _INCOMPLETE:
         words |= set(stopwords(codes[name]))
     return words
+
+
+def check_stop_words(config: CountConfig) -> None:
+    """Check that every language has a list, and that the languages of texts can be found if they are wanted.
+
+    Raises
+    ------
+    ConfigError
+        When a language is unknown, or py3langid is not installed.
+    """
+    known = {*languages().values(), "none", "auto"}
+    for name in map(_full_name, _named(config)):
+        if name not in known:
+            raise _no_list(name)
+    if is_detected(config) and find_spec("py3langid") is None:
+        raise _no_detection()
+
+
+def _no_list(name: str) -> ConfigError:
+    known = ", ".join(sorted({*languages().values()}))
+    return ConfigError(
+        f"count.stop_words: no list for {name!r}; available: auto, none, {known}, and their codes"
+    )
+
+
+def _no_detection() -> ConfigError:
+    return ConfigError(
+        "count.stop_words: 'auto' needs the package py3langid, which is not installed; install it with: "
+        "pip install 'topicflow[words]', or name the languages"
+    )
 
 
 def is_detected(config: CountConfig) -> bool:
@@ -105,11 +134,7 @@ def detect_languages(texts: Sequence[str]) -> list[str]:
     try:
         from py3langid import classify
     except ImportError:
-        msg = (
-            "count.stop_words: 'auto' needs the package py3langid, which is not installed; install it with: "
-            "pip install 'topicflow[words]', or name the languages"
-        )
-        raise ConfigError(msg) from None
+        raise _no_detection() from None
     read = [text[:DETECTED_CHARACTERS] for text in texts[:DETECTED_TEXTS] if text.strip()]
     found = Counter(str(classify(text)[0]) for text in read)
     frequent = [

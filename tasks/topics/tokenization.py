@@ -9,7 +9,7 @@ from topicflow.tasks.core.words.vocabulary import ScannedWords, Vocabulary
 from topicflow.tasks.core.words.word_pattern import nearest_pattern
 from topicflow.tasks.errors import ConfigError, first_line
 from topicflow.tasks.topics.pattern_words import PatternWords, checked_pattern, cut_apart
-from topicflow.tasks.topics.stop_words import stop_words
+from topicflow.tasks.topics.stop_words import check_stop_words, stop_words
 
 
 def left_out(config: CountConfig) -> list[str]:
@@ -66,6 +66,20 @@ def base_form(languages: tuple[str, ...]) -> BaseForm | None:
     except ValueError as error:
         msg = f"count.lemmas: {first_line(error)}; name languages by codes such as en, de, fr"
         raise ConfigError(msg) from None
+
+
+def check_counting(config: CountConfig) -> None:
+    """Check the stop words, the pattern and the languages of a section `count` before there are texts.
+
+    Raises
+    ------
+    ConfigError
+        What the stage `count` would raise.
+    """
+    check_stop_words(config)
+    if config.token_pattern is not None:
+        checked_pattern(config.token_pattern)
+    base_form(config.lemmas)
 
 
 def vocabulary_of(config: CountConfig, rule: Rule | None = None) -> Vocabulary:

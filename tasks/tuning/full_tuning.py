@@ -7,7 +7,6 @@ written, because optimizer states would be pickled; the best weights are kept in
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,9 @@ from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.tuning import FullTune
 from topicflow.tasks.encoding.encoders import find_encoder
-from topicflow.tasks.errors import ConfigError, StageError, first_line
+from topicflow.tasks.errors import StageError, first_line
 from topicflow.tasks.execution.context import Context
+from topicflow.tasks.requirements.trainer import check_trainer
 from topicflow.tasks.tuning.example_set import ExampleSet
 from topicflow.tasks.tuning.examples import TRAINING, VALIDATION
 
@@ -69,9 +69,7 @@ def tune_encoder(
     Minutes for thousands of short texts on a CPU: each text takes the time of three forward passes per epoch. The
     exact result depends on device and threads.
     """
-    if any(importlib.util.find_spec(name) is None for name in ("accelerate", "datasets")):
-        msg = "tune.method='full' needs sentence-transformers' trainer: pip install 'topicflow[full]'"
-        raise ConfigError(msg)
+    check_trainer()
     import torch
 
     if context.runtime.n_threads:

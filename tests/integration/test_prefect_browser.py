@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import pytest
 
@@ -124,7 +123,10 @@ def test_the_form_that_starts_a_run(browser: Any, prefect_server: PrefectServer,
         "precomputed",
     ]  # fmt: skip
     described = ["Smallest topic, in documents; or auto", "[2 to 10000000]", "Where the documents come from"]
-    shown = read(browser, page, [*sections, *tabs, *described], "form")
+    shown = read(browser, page, ["Config file on the server", "The TOML file"], "form-file")
+    assert "File\n" in shown  # the one field of the tab that is needed: no (Optional)
+    browser.find_element("xpath", "//button[normalize-space()='topic_model']").click()
+    shown = wait_for(browser, [*sections, *tabs, *described], "form")
     for definition in schema["definitions"].values():  # those of other tabs are not on the page
         for field in definition["properties"].values():
             variants = field.get("anyOf", [{}])
@@ -252,7 +254,37 @@ def test_a_person_changes_a_value_runs_and_reads(
     by_key = {artifact["key"]: artifact for artifact in left}
     artifact = f"{prefect_server.address}/artifacts/artifact/"
     read(browser, f"{artifact}{by_key['formed-topics']['id']}", ["keywords", "coffee"], "formed-topics")
-    read(browser, f"{artifact}{by_key['formed-report']['id']}", ["Report of"], "formed-report-link")
-    link = browser.find_element("partial link text", "Report of").get_attribute("href")
-    assert Path(unquote(link.removeprefix("file://"))).is_relative_to(tmp_path / "runs/formed")
-    read(browser, link, ["formed", "topics"], "formed-report")
+    head = ["topics in 132 documents", "outlier_share", "coffee", "The whole report with its map is a file"]
+    read(browser, f"{artifact}{by_key['formed-report']['id']}", head, "formed-report")
+    report = Path(str(by_key["formed-report"]["data"]).splitlines()[-2])
+    assert report.is_relative_to(tmp_path / "runs/formed")
+    read(browser, report.as_uri(), ["formed", "topics"], "formed-report-itself")
+
+
+@pytest.mark.slow
+def test_a_person_names_a_config_file_and_sees_why_the_run_is_held(
+    browser: Any, prefect_server: PrefectServer, prefilled: Any, worker: None, tmp_path: Path
+) -> None:
+    config, deployment = prefilled
+    config.write_text(config.read_text() + "[gates]\nmax_topics = 1\n")
+    prefect_server.ask(f"deployments/{deployment['id']}", {"parameters": {}}, "PATCH")
+    page = f"{prefect_server.address}/deployments/deployment/{deployment['id']}/run"
+    read(browser, page, ["Config file on the server", "Submit"], "form-of-a-file")
+    field = browser.find_element("xpath", "//div[contains(@class, 'schema-form')]//textarea")
+    field.send_keys(str(config))
+    submit(browser)
+    wait_for(browser, ["Upcoming"], "file-submitted", gone="Submit\n")
+    asked = {"deployments": {"id": {"any_": [deployment["id"]]}}}
+    for _ in range(600):
+        runs = prefect_server.ask("flow_runs/filter", asked)
+        (run,) = [each for each in runs if each["parameters"]["config"].get("file") == str(config)]
+        if run["state"]["type"] in {"COMPLETED", "FAILED", "CRASHED"}:
+            break
+        time.sleep(0.2)
+    assert (run["state"]["name"], run["name"]) == ("Held", "config"), (tmp_path / "worker.log").read_text()
+    read(
+        browser, f"{prefect_server.address}/runs/flow-run/{run['id']}",
+        ["Held", "cluster    computed", "the run is kept and not published"], "held",
+    )  # fmt: skip
+    open_tab(browser, "Artifacts")
+    wait_for(browser, ["formed-held", "Why this run is not published"], "held-artifacts")

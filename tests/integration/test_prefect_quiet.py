@@ -194,6 +194,12 @@ def test_ctrl_c(
     assert [line.split()[0] for line in lines[:-1]] == STAGES[: len(lines) - 1]
     assert list((tmp_path / "store").glob(".staging/*")) == []
     assert not (tmp_path / "runs/trial/latest").exists()
+    (folder,) = (tmp_path / "runs/trial").iterdir()
+    record = json.loads((folder / "run.json").read_text())
+    assert record["state"] == "cancelled"
+    assert "reduce     computed" in (folder / "run.log").read_text()
+    listed = run_apart("runs", cwd=tmp_path).out.splitlines()[-1]
+    assert listed.endswith(f"{folder.name} cancelled; the next run continues from its finished stages")
 
 
 # --- the command itself -------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from tests.commands import PrefectServer, clean_environment, command, run_apart, write_corpus
 from tests.fakes import Corpus
 from topicflow.configs.flows.names import FLOWS
+from topicflow.flows.running.serving import unscheduled
 
 STUCK = """
 import os, pathlib, time
@@ -124,7 +126,7 @@ def test_schedules_overlaps_a_cancel_and_a_stop(
         assert any(line.startswith(f"topic_model/often {run['name']}: ") for line in lines), run["name"]
     assert lines[: len(FLOWS) + 4] == [
         f"server: {prefect_server.url}",
-        *(f"{flow}/served: from the UI" for flow in FLOWS),
+        *(f"{flow}/{unscheduled(flow)}: from the UI" for flow in FLOWS),
         "topic_model/often: every 5 s, overlapping runs skipped",
         "clean_store/retention: cron 0 5 * * * (UTC), overlapping runs skipped",
         "serving; Ctrl-C or SIGTERM stops",
@@ -157,6 +159,9 @@ def check_a_cancel_and_a_stop(
     wait_for("end of the cancelled run", lambda: not Path(f"/proc/{pid}").exists(), 30)
     assert time.monotonic() - began < 15  # 4 to 7 s on a machine at rest
     wait_for("state", lambda: run["id"] in [found["id"] for found in states("CANCELLED")], 30)
+    (record,) = (json.loads(path.read_text()) for path in folder.glob("runs/trial/*/run.json"))
+    assert (record["state"], record["error"][:10]) == ("cancelled", "cancelled;")
+    assert "load       computed" in (folder / "runs/trial" / record["run_id"] / "run.log").read_text()
     assert list((folder / "store/.staging").iterdir()) == []
     kept = run_apart("store", "verify", "--runs", "none", cwd=folder)
     assert (kept.code, kept.out) == (0, "6 artifacts read, 0 damaged\n")
@@ -206,14 +211,21 @@ def test_without_a_server_one_is_started_serves_and_ends_too(folder: Path) -> No
         wait_for("deployments", lambda: "serving; Ctrl-C or SIGTERM stops" in said(folder) or process.poll())
         assert said(folder)[0] == f"server: {server.address}, started here"
         deployments = {each["name"]: each for each in server.ask("deployments/filter", {})}
-        assert set(deployments) == {"served", "yearly"}
+        assert set(deployments) == {*map(unscheduled, FLOWS), "yearly"}
+        with urllib.request.urlopen(f"{server.address}/ui-settings") as settings:
+            assert json.load(settings)["api_url"] == server.url  # the pages ask this server, not port 4200
         (schedule,) = deployments["yearly"]["schedules"]
         assert (schedule["active"], schedule["schedule"]["cron"]) == (True, "0 5 1 1 *")
 
         run = server.ask(f"deployments/{deployments['yearly']['id']}/create_flow_run", {})
         path = f"flow_runs/{run['id']}"
         wait_for("end of the run", lambda: server.ask(path)["state"]["type"] == "COMPLETED")
-        assert (folder / "runs/trial/latest/report.html").exists()
+        latest = folder / "runs/trial/latest"
+        assert (latest / "report.html").exists()
+        log = (latest / "run.log").read_text()
+        assert "cluster    computed" in log  # as the log of a run from the command line
+        logged = server.ask("logs/filter", {"logs": {"flow_run_id": {"any_": [run["id"]]}}})
+        assert "cluster    computed" in "".join(line["message"] for line in logged)
 
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)

@@ -65,6 +65,14 @@ def test_a_run_that_fails_its_gates_is_kept_and_reported_and_latest_stays(
     assert event["payload"] == told
     assert (told["flow"], told["run_id"], told["failed"]) == ("topic_model", kept.name, [line])
     assert (told["n_documents"], "n_new" in told) == (132, False)
+    flow_run = prefect_server.newest_flow_run("gated")
+    assert told["link"] == f"{prefect_server.address}/runs/flow-run/{flow_run['id']}"
+    assert told["text"] == f"topicflow: gated on {told['host']} is not published: {line}. {told['link']}"
+    state = flow_run["state"]
+    assert (state["type"], state["name"], state["message"]) == ("COMPLETED", "Held", f"not published: {line}")
+    asked = {"artifacts": {"key": {"any_": ["gated-held"]}}}
+    (shown,) = prefect_server.ask("artifacts/filter", asked)
+    assert "n\\_topics 4 after 3 is 0.333" in shown["data"]
     assert "secret-token" not in "".join(
         path.read_text() for path in kept.glob("*.*") if path.suffix != ".parquet"
     )
@@ -74,9 +82,17 @@ def test_a_run_that_fails_its_gates_is_kept_and_reported_and_latest_stays(
         topicflow("show", kept, "--runs", tmp_path / "runs").out.splitlines()[-1] == held.out.splitlines()[-1]
     )
 
-    passed = topicflow("run", config, "--set", "gates.max_topics_change=0.25", "--json").record
+    again = topicflow("run", config, *(word for change in changes for word in ("--set", change)))
+    assert again.errors == [f"gate: {line}; the run is kept and not published"]
+    assert len(webhook[1]) == 1  # nothing changed: nobody is told twice
+
+    hook = "gates.webhook_env=TOPICS_HOOK"
+    passed = topicflow("run", config, "--set", "gates.max_topics_change=0.25", "--set", hook, "--json").record
     assert passed["published"]
+    assert prefect_server.newest_flow_run("gated")["state"]["name"] == "Completed"
     assert [stage["stage"] for stage in passed["stages"] if stage["state"] == "computed"] == ["gate"]
+    assert [each["event"] for each in webhook[1]] == ["topicflow.run.rejected", "topicflow.run.accepted"]
+    assert "published again" in webhook[1][1]["text"]
     assert (tmp_path / "runs/gated/latest").resolve().name == passed["run_id"]
     flow_run = prefect_server.newest_flow_run("gated")
     states = {
@@ -95,6 +111,8 @@ def test_without_a_server_a_run_that_a_gate_holds_back_also_starts_one(
     monkeypatch.setattr(start, "server_is_configured", lambda: False)
     monkeypatch.setattr(start, "start_flow", lambda config, *_: started.append(config) or {})
     passes, fails = (load_config(config, [f"gates.max_topics={bound}"]) for bound in (3, 2))
+    told = load_config(config, ["gates.max_topics=3", "gates.webhook_env=HOOK"])
+    assert start.start_topic_model(told) == {}  # the receiver hears that a run is published again
     assert start.start_topic_model(passes)["published"]
     assert start.start_topic_model(fails) == {}
-    assert started == [fails]
+    assert started == [told, fails]

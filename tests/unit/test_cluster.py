@@ -15,8 +15,9 @@ from topicflow.tasks.core.clusters.clustering import Clustering, number_by_size
 from topicflow.tasks.core.clusters.merge import merge_topics
 from topicflow.tasks.errors import StageError
 from topicflow.tasks.execution.context import Context
+from topicflow.tasks.requirements.sizes import check_size
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
-from topicflow.tasks.topics.cluster import check_size, cluster, cluster_points
+from topicflow.tasks.topics.cluster import cluster, cluster_points
 
 BOTH = ["reference", "fast"]
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.runs import complete
 from topicflow.configs.flows.names import FLOWS
+from topicflow.configs.flows.serving import RetentionConfig
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
@@ -16,6 +18,7 @@ from topicflow.configs.paths import WORK_FOLDER, absolute_paths, in_work_folder
 from topicflow.configs.read import apply_override, dump_config, explain, load_config, parse_config
 from topicflow.configs.sections.cluster import KMeansCluster
 from topicflow.configs.sections.reduce import DiffusionReduce, PcaReduce
+from topicflow.tasks.errors import ConfigError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 LOAD: dict[str, Any] = {"path": "a.csv"}
@@ -407,6 +410,23 @@ def test_a_list_of_paths_and_sections_in_sections_are_placed() -> None:
 def test_the_work_folder_is_the_one_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WORK_FOLDER, str(tmp_path))
     assert in_work_folder(parse()).runtime.store == str(tmp_path / "store")
+
+
+def test_the_cleaning_works_in_the_work_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`serve` starts its processes in an empty folder: `store` and `runs` are those of the folder where it runs."""
+    from topicflow.flows.clean_store import clean_store
+
+    complete(tmp_path / "runs", 1)
+    complete(tmp_path / "runs", 2)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv(WORK_FOLDER, str(tmp_path))
+    assert clean_store.fn(RetentionConfig(keep_runs=1))["n_runs"] == 1
+    monkeypatch.delenv(WORK_FOLDER)
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "some-run")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    with pytest.raises(ConfigError, match="a temporary folder that its worker deletes"):
+        clean_store.fn(RetentionConfig(keep_runs=1))
 
 
 def test_a_folder_that_a_worker_deletes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

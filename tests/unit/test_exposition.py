@@ -1,6 +1,7 @@
 """The metrics of the last runs, read back by Prometheus's own parser."""
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -75,6 +76,23 @@ def test_a_failed_and_a_held_run_leave_the_last_success_where_it_was(tmp_path: P
     found = measured(tmp_path, name="topics")
     assert (found["run_success"], found["run_last_success_timestamp_seconds"]) == (0.0, 1767225610.0)
     assert "run_topics" not in found
+
+
+def test_a_name_that_was_never_published_has_no_success_since_1970(tmp_path: Path) -> None:
+    leave(tmp_path, "01", state="failed")
+    leave(tmp_path, "02", published=False)
+    assert measured(tmp_path, name="topics")["run_last_success_timestamp_seconds"] == 0.0
+    leave(tmp_path, "03")
+    assert measured(tmp_path, name="topics")["run_last_success_timestamp_seconds"] == 1767398410.0
+
+
+def test_the_alerts_of_the_page_ask_for_metrics_that_exist() -> None:
+    page = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+    alerts = re.findall(r"alert: (\w+)\n  expr: .*?topicflow_(\w+)", page)
+    assert dict(alerts) == {
+        "NoTopicsForTwoNights": "run_last_success_timestamp_seconds", "TopicsHeld": "run_published"
+    }  # fmt: skip
+    assert {metric for _, metric in alerts} <= GAUGES.keys()
 
 
 def test_a_gpu_is_measured_if_one_was_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -57,6 +58,23 @@ def test_a_folder_is_on_the_disk_before_it_appears(tmp_path: Path, monkeypatch: 
     synced.clear()
     point_latest(tmp_path / "topics", run_id(1).run_id)
     assert synced == [("topics", True)]
+
+
+def test_every_file_of_a_run_has_the_permissions_that_the_umask_gives(tmp_path: Path) -> None:
+    for umask, mode in ((0o022, 0o644), (0o077, 0o600), (0o002, 0o664)):
+        run = run_id(umask)
+        before = os.umask(umask)
+        try:
+            with run_folder(tmp_path, run) as folder:
+                (folder / "run.json").write_text('{"run_id": "a", "name": "topics"}')
+                (folder / "model").mkdir()
+                with tempfile.NamedTemporaryFile(dir=folder / "model", delete=False) as private:
+                    private.write(b"1")  # as safetensors does, for its owner only
+        finally:
+            os.umask(before)
+        files = [path for path in run.folder(tmp_path).rglob("*") if path.is_file()]
+        assert {path.stat().st_mode & 0o777 for path in files} == {mode}
+        assert len(files) == 2
 
 
 def test_latest_is_a_link_to_the_newest_completed_run(tmp_path: Path) -> None:

@@ -27,9 +27,10 @@ from topicflow.tasks.core.clusters.sizes import (
 from topicflow.tasks.errors import StageError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.publish.remarks import remarks
+from topicflow.tasks.requirements.sizes import check_size
 from topicflow.tasks.store.artifact_store import ArtifactStore
 from topicflow.tasks.topics import recipes
-from topicflow.tasks.topics.cluster import check_size, cluster, cluster_points, sized_clusters
+from topicflow.tasks.topics.cluster import cluster, cluster_points, sized_clusters
 from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.reduce import reduce
 from topicflow.tasks.topics.size_choice import FAR, choose_size

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,17 @@ def test_what_is_written_is_found_and_read_back(store: ArtifactStore) -> None:
     assert store.json(found, "deep/j") == {"x": [1, None]}
     assert store.meta(found) == {"note": "é"}
     assert staged(store) == []
+
+
+def test_the_files_of_an_artifact_have_the_permissions_that_the_umask_gives(store: ArtifactStore) -> None:
+    with (
+        store.writing(RECIPE) as writer,
+        tempfile.NamedTemporaryFile(dir=writer.folder, delete=False) as file,
+    ):
+        file.write(b"1")
+        named = Path(file.name).name
+    folder = store.root / RECIPE.kind / RECIPE.key
+    assert (folder / named).stat().st_mode & 0o666 == folder.stat().st_mode & 0o666
 
 
 def test_arrays_are_mapped_and_read_only(store: ArtifactStore) -> None:

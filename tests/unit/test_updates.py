@@ -72,7 +72,7 @@ def test_the_folder_is_a_topic_models_and_more(begun: tuple[Path, Record, Record
     names = {path.name for path in run.iterdir()}
     assert names == {
         "documents.parquet", "topics.parquet", "topics.csv", "lineage.parquet", "drift.json", "metrics.json",
-        "run.json", "config.toml", "report.html", "model",
+        "run.json", "config.toml", "report.html", "model", "run.log",
     }  # fmt: skip
     topics, documents = pl.read_parquet(run / "topics.parquet"), documents_of(folder, second)
     sizes = dict(documents.filter(pl.col("topic") >= 0).group_by("topic").len().iter_rows())

@@ -1,0 +1,32 @@
+"""Lines of a long stage: the first after seconds, then a few a minute, also on the page of a run that was served."""
+
+import logging
+
+import pytest
+
+from topicflow.tasks.execution import progress
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that a test moves; nothing is sent to Prefect."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress.Progress, "_send_to_prefect", lambda _self: None)
+    return now
+
+
+def test_the_first_line_comes_early_and_the_next_ones_seldom(
+    clock: list[float], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("topicflow"), "propagate", True)
+    caplog.set_level(logging.INFO, "topicflow")
+    with progress.track("embed", 1000, "documents") as running:
+        for second in range(1, 41):
+            clock[0] = 100.0 + second
+            running.advance(10)
+    assert [record.getMessage() for record in caplog.records] == [
+        "embed      30 of 1,000 documents, 10 per second",
+        "embed      180 of 1,000 documents, 10 per second",
+        "embed      330 of 1,000 documents, 10 per second",
+    ]
