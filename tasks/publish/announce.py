@@ -100,9 +100,12 @@ def post(url: str, message: dict[str, Any]) -> str:
 
 
 def emit(message: dict[str, Any]) -> None:
-    """Emit the Prefect event; automations can react to it."""
+    """Emit the Prefect event; automations can react to it. A run without a server has none to emit it to."""
     from prefect.events import emit_event
+    from prefect.settings import PREFECT_API_URL
 
+    if not PREFECT_API_URL.value():
+        return
     resource = {
         "prefect.resource.id": f"topicflow.run.{message['name']}.{message['run_id']}",
         "name": message["name"],
