@@ -178,24 +178,36 @@ def compare(
         str, typer.Argument(metavar="RUN", help="A run's name, id, beginning of an id, or folder.")
     ],
     second: Annotated[str, typer.Argument(metavar="RUN", help="Another run.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write a page (HTML) with all topics and moves."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing page.")] = False,
     runs: RunsDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what changed between two runs: metrics, config, topics that match, documents that moved."""
-    from topicflow.flows.screen.runs import print_comparison, print_topic_changes
+    """Show what changed between two runs: metrics, config, what became of each topic, documents that moved."""
+    from topicflow.flows.screen.comparison import print_comparison, print_topic_changes
     from topicflow.tasks.runs.resolve import resolve
     from topicflow.tasks.runs.run_files import has_file
 
     folder = runs or Path("runs")
     records = resolve(folder, first, published=False), resolve(folder, second, published=False)
     have_topics = all(has_file(Path(record["folder"]), "topics.parquet") for record in records)
-    if not as_json:
+    if not as_json and output is None:
         print_comparison(*records)
         if not have_topics:
             return
     from topicflow.tasks.runs.compare import compare_runs
 
     changes = compare_runs(*records)
+    if output is not None:
+        from topicflow.tasks.runs.compare_page import compare_page, write_page
+
+        write_page(compare_page(*records, changes), output, force=force)
+        print(f"wrote {output}", file=sys.stderr if as_json else sys.stdout)
+        if not as_json:
+            return
     if as_json:
         metrics = [record.get("metrics", {}) for record in records]
         tables = {
