@@ -1,11 +1,9 @@
-"""Commands of topic models: run, plan, init; and of past runs: runs, show, compare, explore."""
+"""Commands of topic models: run, plan; and of past runs: runs, show, compare, explore."""
 
 from __future__ import annotations
 
 import itertools
-import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +11,8 @@ import typer
 
 from topicflow.configs.flows.names import FLOWS
 from topicflow.configs.flows.topic_model import TopicModelConfig
-from topicflow.configs.sections.load import LoadConfig
 from topicflow.flows.commands.grouped import grouped
-from topicflow.flows.commands.options import AsJson, FlowOptions, RunName, RunsDir, checked, print_json
+from topicflow.flows.commands.options import AsJson, FlowOptions, RunName, RunsDir, print_json
 from topicflow.flows.commands.run_and_show import run_and_show
 from topicflow.flows.commands.sweep import Vary, chosen_by_sweep, varied
 from topicflow.tasks.errors import ConfigError
@@ -80,31 +77,6 @@ def plan(
         print(f"{stage:<{width}} {state}")
     n_hits = sum(step.is_hit for step in steps)
     print(f"{n_hits} of {len(steps)} stages are there; {len(steps) - n_hits} would be computed")
-
-
-@app.command()
-def init(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A file, a folder of texts or mails, or a glob in quotes.")
-    ],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the config.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over an existing config.")] = False,
-) -> None:
-    """Read a file and write a config for it that runs without changes; print what was guessed and why."""
-    from topicflow.tasks.documents.guess import config_stem, guess_config, render_config
-
-    checked({"path": str(file)}, LoadConfig, "FILE")
-    guess = guess_config(file)
-    target = output or Path(f"{config_stem(file.name) if file.exists() else guess.name}.toml")
-    if target.exists() and not force:
-        msg = f"{target} exists already; --force writes over it, --output names another"
-        raise ConfigError(msg)
-    if "://" not in guess.path:  # a path in a config is relative to the config's file
-        guess = replace(guess, path=os.path.relpath(file, target.absolute().parent))
-    target.write_text(render_config(guess), encoding="utf-8")
-    for line in guess.reasons:
-        print(line)
-    print(f"\nwrote {target}; now: topicflow run {target}")
 
 
 @app.command("runs")

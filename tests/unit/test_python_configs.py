@@ -15,7 +15,8 @@ from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.paths import in_work_folder
 from topicflow.configs.read import load_config
 from topicflow.flows.python.configs import Columns, read_config
-from topicflow.tasks.documents.guess import guess_config, render_config
+from topicflow.tasks.documents.first_config import render_config
+from topicflow.tasks.documents.guess import guess_config
 from topicflow.tasks.errors import ConfigError, DataError
 
 
