@@ -68,15 +68,15 @@ def plan(
     for stage, group in itertools.groupby(steps, key=lambda step: step.stage):
         same = list(group)  # a sweep has many artifacts of a stage
         missing = [step for step in same if not step.is_hit]
-        state = "hit"
+        state = "cached"
         if missing:
             cost = f"; {missing[0].cost}" if missing[0].cost else ""
             state = f"compute  {missing[0].reason}{cost}"
         if len(same) > 1:
-            state = f"{len(same) - len(missing)} of {len(same)} are there"
+            state = f"{len(same) - len(missing)} of {len(same)} cached"
         print(f"{stage:<{width}} {state}")
     n_hits = sum(step.is_hit for step in steps)
-    print(f"{n_hits} of {len(steps)} stages are there; {len(steps) - n_hits} would be computed")
+    print(f"{n_hits} of {len(steps)} stages are cached; {len(steps) - n_hits} would be computed")
 
 
 @app.command("runs")

@@ -70,18 +70,17 @@ def print_run(record: RunRecord, runs: Path) -> None:
 def _print_topics(console: Console, record: RunRecord, folder: Path) -> None:
     """Print a run's topics, its metrics in one line, and where its report is."""
     topics = pl.read_parquet(whole_file(folder, "topics.parquet"))
-    named = ["name"] if "named_by" in topics.columns else []  # otherwise names are the first keywords
     table = Table(
         "topic",
         "size",
-        *named,
+        "name",
         "keywords",
         title=f"{record['n_topics']:,} topics in {record['n_documents']:,} documents",
         title_justify="left",
     )
-    shown = topics.head(SHOWN_TOPICS).select("topic", "size", "keywords", *named)
-    for topic, size, keywords, *names in shown.iter_rows():
-        table.add_row(str(topic), f"{size:,}", *map(Text, names), Text(", ".join(keywords)))
+    shown = topics.head(SHOWN_TOPICS).select("topic", "size", "name", "keywords")
+    for topic, size, name, keywords in shown.iter_rows():
+        table.add_row(str(topic), f"{size:,}", Text(name), Text(", ".join(_besides(name, keywords))))
     console.print(table)
     if topics.height > SHOWN_TOPICS:
         console.print(
@@ -90,6 +89,12 @@ def _print_topics(console: Console, record: RunRecord, folder: Path) -> None:
     known = {name: record["metrics"].get(name) for name in METRICS}
     print("  ".join(f"{name} {short_figure(value)}" for name, value in known.items() if value is not None))
     print(f"report: {near(folder / 'report.html')}")
+
+
+def _besides(name: str, keywords: Sequence[str]) -> Sequence[str]:
+    """Return the keywords that a name does not begin with: a name may be the first keywords of a topic."""
+    n = next((n for n in range(len(keywords), 0, -1) if name == ", ".join(keywords[:n])), 0)
+    return keywords[n:]
 
 
 def print_remarks(record: RunRecord) -> None:
@@ -187,7 +192,7 @@ def print_runs(records: Sequence[RunRecord]) -> None:
     table.add_column(
         "run", min_width=longest, no_wrap=True
     )  # the id is what other commands take: it is never cut
-    for heading in ("flow", "state", "gate", "documents", "topics", "outliers", "computed", "seconds"):
+    for heading in ("flow", "state", "gate", "documents", "topics", "outliers", "cached", "seconds"):
         table.add_column(heading)
     for record in records:
         metrics, stages = record.get("metrics", {}), record.get("stages", [])
@@ -200,7 +205,7 @@ def print_runs(records: Sequence[RunRecord]) -> None:
             _count(record.get("n_documents")),
             _count(record.get("n_topics")),
             "" if outliers is None else f"{outliers:.1%}",
-            f"{sum(stage['state'] == 'computed' for stage in stages)} of {len(stages)}",
+            f"{sum(stage['state'] == 'cached' for stage in stages)} of {len(stages)}",
             f"{record['seconds']:.1f}",
         )
     terminal().print(table)

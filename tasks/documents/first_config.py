@@ -65,8 +65,8 @@ timezone = "UTC"
 
 
 def series_of(guess: Guess, command: str) -> str:
-    """Return the name of a command's runs: an update continues those of `run`, others have a name of their own."""
-    return guess.name if command in WITH_TOPICS else f"{guess.name}-{command}"
+    """Return the name of a command's runs: each command has runs of its own name."""
+    return guess.name if command == "run" else f"{guess.name}-{command}"
 
 
 def render_config(guess: Guess, command: str = "run") -> str:

@@ -216,7 +216,7 @@ def test_a_topic_that_a_person_named_is_not_asked_about(trial: Trial) -> None:
         assert step["state"] == "compute"
         assert trial.command("run", config).code == 0
         assert len(server.bodies) == 2
-        assert json.loads(trial.command("plan", config, "--json").out)[-1]["state"] == "hit"
+        assert json.loads(trial.command("plan", config, "--json").out)[-1]["state"] == "cached"
     named_by = dict(trial.table().select("name", "named_by").iter_rows())
     assert named_by.pop("Pets") == "person"
     assert set(named_by.values()) == {"model"}

@@ -53,7 +53,7 @@ def test_each_command_reads_its_config(command: str, tmp_path: Path, monkeypatch
     config = load_config(Path(file), (), FLOWS[FLOW_OF[command]])
     learns = command in {"classify", "tune"}
     continues = command in {"run", "update"}
-    assert config.name == ("reviews" if continues else f"reviews-{command}")
+    assert config.name == ("reviews" if command == "run" else f"reviews-{command}")
     assert config.load.label_column == ("product" if learns else None)  # type: ignore[attr-defined]
     assert config.load.id_column == "id"  # type: ignore[attr-defined]
     proposed = '# label_column = "product"  # if these are classes: the run measures against them'
@@ -87,7 +87,7 @@ def test_serve_names_a_config_that_exists(tmp_path: Path, monkeypatch: pytest.Mo
     assert "wrote serve.toml; now: topicflow serve serve.toml" in init("reviews.csv", "--flow", "serve")
     (schedule,) = load_config(Path("serve.toml"), (), ServeConfig).schedules
     assert (schedule.flow, schedule.config) == ("update_topics", "reviews-update.toml")
-    assert load_config(Path("reviews-update.toml"), (), FLOWS["update_topics"]).name == "reviews"
+    assert load_config(Path("reviews-update.toml"), (), FLOWS["update_topics"]).name == "reviews-update"
     again = init("reviews.csv", "--flow", "serve", "--force")
     assert "reviews-update.toml exists and is used as it is" in again
     with pytest.raises(ConfigError, match=r"serve\.toml exists already"):
