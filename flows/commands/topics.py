@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -32,14 +33,36 @@ def run(
             help="Take the setting that a sweep recommends: its id, its name, or latest for the last of this config.",
         ),
     ] = None,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Make a run with --set the latest run of its name.")
+    ] = False,
 ) -> None:
-    """Run a topic model, computing only what the store lacks."""
+    """Run a topic model, computing only what the store lacks.
+
+    A run with other values than those of the config (--set) is a trial: `latest` stays where it is. The first run of a
+    name is no trial, and neither is one with --publish or a name of its own.
+    """
     config = options.read(TopicModelConfig)
     if from_sweep is not None:
         config = chosen_by_sweep(config, from_sweep, options.overrides or ())
+    from topicflow.flows.running.current import trying
     from topicflow.flows.running.start import start_topic_model
 
-    run_and_show(options, config, start=start_topic_model)
+    with trying(() if publish else _tried(config, options.overrides or ())):
+        run_and_show(options, config, start=start_topic_model)
+
+
+def _tried(config: TopicModelConfig, overrides: Sequence[str]) -> list[str]:
+    """Return the values that make a run a trial; none if it has a name of its own, or its name has no runs yet."""
+    from topicflow.tasks.runs.resolve import latest_run
+
+    keys = [each.partition("=")[0].strip() for each in overrides]
+    tried = [
+        each for each, key in zip(overrides, keys, strict=True) if not key.startswith(("runtime.", "gates."))
+    ]
+    if not tried or "name" in keys or latest_run(Path(config.runtime.runs) / config.name) is None:
+        return []
+    return tried
 
 
 @app.command()

@@ -63,7 +63,9 @@ def print_run(record: RunRecord, runs: Path) -> None:
         _print_figures(console, record, folder)
     if "update" in record:
         _print_assigned(record)
-    if not record.get("published", True):
+    if tried := record.get("tried"):
+        print(f"a trial with {', '.join(tried)}: latest does not change; --publish makes it the latest run")
+    elif not record.get("published", True):
         print("not published: " + "; ".join(record["gates"]["failed"]))
 
 
@@ -224,6 +226,8 @@ def print_head(record: RunRecord) -> None:
 
 def _gate(record: RunRecord) -> str:
     """Return whether a run passed its gates, or the first gate that held it back; empty if it has no gates."""
+    if record.get("tried"):
+        return "trial"
     if "published" not in record:
         return ""
     gates = record.get("gates") or record.get("gate")

@@ -42,7 +42,7 @@ def rejection(record: RunRecord) -> dict[str, Any]:
 
 def announce(record: RunRecord, config: GatesConfig | None) -> None:
     """Announce a run if it failed its gates; a failed delivery is only logged."""
-    if config is None or is_published(record):
+    if config is None or is_published(record) or record.get("tried"):
         return
     message = rejection(record)
     emit(message)

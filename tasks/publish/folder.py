@@ -46,6 +46,8 @@ def write_run_folder(config: FlowConfig, run: RunId, record: RunRecord) -> Itera
         When the folder cannot be written.
     """
     runs = Path(config.runtime.runs)
+    if run.tried:
+        record.update(published=False, tried=list(run.tried))
     with run_folder(runs, run) as folder:
         yield folder
         write_record(folder, record)
