@@ -12,7 +12,6 @@ import typer
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.flows.commands.options import checked
 from topicflow.tasks.errors import ConfigError
-from topicflow.tasks.runs.resolve import COMMANDS
 
 if TYPE_CHECKING:
     from topicflow.tasks.documents.guess import Guess
@@ -39,6 +38,8 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Write over an existing config.")] = False,
 ) -> None:
     """Read a file and write a config for it that runs without changes; print what was guessed and why."""
+    from topicflow.tasks.runs.resolve import COMMANDS
+
     command = COMMANDS.get(flow, flow)  # a flow's own name is taken too
     if command not in KNOWN:
         msg = f"--flow {flow}: expected one of {', '.join(KNOWN)}"

@@ -31,7 +31,7 @@ class Trial:
         self.config.write_text(tomli_w.dumps({**values, "embed": {"model": str(model)}}))
 
     def run(self, *more: object) -> Any:
-        outcome = self.command("run", self.config, "--json", *more)
+        outcome = self.command("run", self.config, "--json", "--publish", *more)
         assert outcome.code == 0, outcome.err
         return outcome.record
 

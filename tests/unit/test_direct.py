@@ -1,6 +1,8 @@
 """Direct runs: which runs start no Prefect server, and that a plain call gives what Prefect's task gives."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -100,3 +102,17 @@ def test_an_index_of_embedded_documents_starts_no_server(tmp_path: Path) -> None
         record = start.start_flow(index, None, server)
     assert [stage["state"] for stage in record["stages"]] == ["computed"] * 3
     assert (tmp_path / "runs/search/latest/run.json").exists()
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
+    code = """
+import sys
+def loaded(*names):
+    return sorted(set(names) & set(sys.modules))
+import topicflow.flows.commands.cli
+print(loaded("numpy", "polars", "prefect", "torch"))
+import topicflow.flows.running.start, topicflow.tasks.publish.topic_folder  # a run of hits needs no more
+print(loaded("prefect", "torch", "numba", "scipy", "sklearn", "httpx"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "[]"]

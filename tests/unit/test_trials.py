@@ -1,6 +1,7 @@
 """Trials: a run with --set leaves `latest` where it is, unless it is told to publish."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -9,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.read import load_config
 from topicflow.flows.commands.cli import app
 from topicflow.flows.running import start
 from topicflow.flows.running.current import current_run
@@ -16,6 +18,7 @@ from topicflow.flows.screen.runs import print_runs
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.publish import announce
 from topicflow.tasks.publish.folder import write_run_folder
+from topicflow.tasks.runs.records import RunId
 from topicflow.tasks.runs.resolve import latest_run, resolve
 
 
@@ -108,3 +111,12 @@ def test_a_trial_is_not_announced_as_rejected(config: Path) -> None:
     with mock.patch.object(announce, "emit", sent):
         announce.announce(resolve(Path("runs"), tried), mock.Mock())
     sent.assert_not_called()
+
+
+def test_what_a_gate_holds_back_is_no_trial(config: Path, tmp_path: Path) -> None:
+    run_id = replace(RunId.new("reviews"), tried=("seed=7",))
+    record = {"run_id": run_id.run_id, "name": "reviews", "state": "completed", "created": "2026-01-01T00:00:00+00:00",
+              "published": False, "gates": {"failed": ["n_topics"]}, "metrics": {}, "config": ""}  # fmt: skip
+    with write_run_folder(load_config(config), run_id, record):
+        pass
+    assert "tried" not in record
