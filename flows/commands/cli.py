@@ -19,6 +19,7 @@ from topicflow.flows.commands import (
     documents,
     duplicates,
     edit,
+    init,
     search,
     serve,
     store,
@@ -40,6 +41,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(topics.app)
+app.add_typer(init.app)
 app.add_typer(documents.app)
 app.add_typer(classify.app)
 app.add_typer(duplicates.app)

@@ -62,6 +62,14 @@ def run_flow(config: FlowConfig, start: Callable[..., dict[str, Any]] | None = N
     PipelineError
         When the run fails; the message is one line.
     """
+    from topicflow.tasks.execution.progress import display
+
+    with display("preparing"):  # the imports of a first run take half a minute on a slow machine
+        return _run(config, start)
+
+
+def _run(config: FlowConfig, start: Callable[..., dict[str, Any]] | None) -> dict[str, Any]:
+    """Return the record of a run, as `run_flow`."""
     from topicflow.flows.running.interrupt import ends_on_interrupt
     from topicflow.flows.running.log import quiet_run_log
     from topicflow.flows.running.start import start_flow

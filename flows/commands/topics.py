@@ -1,11 +1,10 @@
-"""Commands of topic models: run, plan, init; and of past runs: runs, show, compare, explore."""
+"""Commands of topic models: run, plan; and of past runs: runs, show, compare, explore."""
 
 from __future__ import annotations
 
 import itertools
-import os
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +13,8 @@ import typer
 from topicflow.configs.flows.names import FLOWS
 from topicflow.configs.flows.sweep import SweepConfig
 from topicflow.configs.flows.topic_model import TopicModelConfig
-from topicflow.configs.sections.load import LoadConfig
 from topicflow.flows.commands.grouped import grouped
-from topicflow.flows.commands.options import AsJson, FlowOptions, RunName, RunsDir, checked, print_json
+from topicflow.flows.commands.options import AsJson, FlowOptions, RunName, RunsDir, print_json
 from topicflow.flows.commands.run_and_show import run_and_show
 from topicflow.flows.commands.sweep import Vary, chosen_by_sweep, varied
 from topicflow.tasks.errors import ConfigError
@@ -36,14 +34,36 @@ def run(
             help="Take the setting that a sweep recommends: its id, its name, or latest for the last of this config.",
         ),
     ] = None,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Make a run with --set the latest run of its name.")
+    ] = False,
 ) -> None:
-    """Run a topic model, computing only what the store lacks."""
+    """Run a topic model, computing only what the store lacks.
+
+    A run with other values than those of the config (--set) is a trial: `latest` stays where it is. The first run of a
+    name is no trial, and neither is one with --publish or a name of its own.
+    """
     config = options.read(TopicModelConfig)
     if from_sweep is not None:
         config = chosen_by_sweep(config, from_sweep, options.overrides or ())
+    from topicflow.flows.running.current import trying
     from topicflow.flows.running.start import start_topic_model
 
-    run_and_show(options, config, start=start_topic_model)
+    with trying(() if publish else _tried(config, options.overrides or ())):
+        run_and_show(options, config, start=start_topic_model)
+
+
+def _tried(config: TopicModelConfig, overrides: Sequence[str]) -> list[str]:
+    """Return the values that make a run a trial; none if it has a name of its own, or its name has no runs yet."""
+    from topicflow.tasks.runs.resolve import latest_run
+
+    keys = [each.partition("=")[0].strip() for each in overrides]
+    tried = [
+        each for each, key in zip(overrides, keys, strict=True) if not key.startswith(("runtime.", "gates."))
+    ]
+    if not tried or "name" in keys or latest_run(Path(config.runtime.runs) / config.name) is None:
+        return []
+    return tried
 
 
 @app.command()
@@ -83,43 +103,18 @@ def plan(
     for stage, group in itertools.groupby(steps, key=lambda step: step.stage):
         same = list(group)  # a sweep has many artifacts of a stage
         missing = [step for step in same if not step.is_hit]
-        state = "hit"
+        state = "cached"
         if missing:
             cost = f"; {missing[0].cost}" if missing[0].cost else ""
             state = f"compute  {missing[0].reason}{cost}"
         if len(same) > 1:
-            state = f"{len(same) - len(missing)} of {len(same)} are there"
+            state = f"{len(same) - len(missing)} of {len(same)} cached"
         print(f"{stage:<{width}} {state}")
     n_hits = sum(step.is_hit for step in steps)
-    print(f"{n_hits} of {len(steps)} stages are there; {len(steps) - n_hits} would be computed")
+    print(f"{n_hits} of {len(steps)} stages are cached; {len(steps) - n_hits} would be computed")
     for problem in problems:
         print(f"would fail: {problem.message}")
     raise typer.Exit(2 if problems else 0)
-
-
-@app.command()
-def init(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A file, a folder of texts or mails, or a glob in quotes.")
-    ],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the config.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over an existing config.")] = False,
-) -> None:
-    """Read a file and write a config for it that runs without changes; print what was guessed and why."""
-    from topicflow.tasks.documents.guess import config_stem, guess_config, render_config
-
-    checked({"path": str(file)}, LoadConfig, "FILE")
-    guess = guess_config(file)
-    target = output or Path(f"{config_stem(file.name) if file.exists() else guess.name}.toml")
-    if target.exists() and not force:
-        msg = f"{target} exists already; --force writes over it, --output names another"
-        raise ConfigError(msg)
-    if "://" not in guess.path:  # a path in a config is relative to the config's file
-        guess = replace(guess, path=os.path.relpath(file, target.absolute().parent))
-    target.write_text(render_config(guess), encoding="utf-8")
-    for line in guess.reasons:
-        print(line)
-    print(f"\nwrote {target}; now: topicflow run {target}")
 
 
 @app.command("runs")
@@ -193,24 +188,36 @@ def compare(
         str, typer.Argument(metavar="RUN", help="A run's name, id, beginning of an id, or folder.")
     ],
     second: Annotated[str, typer.Argument(metavar="RUN", help="Another run.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write a page (HTML) with all topics and moves."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing page.")] = False,
     runs: RunsDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what changed between two runs: metrics, config, topics that match, documents that moved."""
-    from topicflow.flows.screen.runs import print_comparison, print_topic_changes
+    """Show what changed between two runs: metrics, config, what became of each topic, documents that moved."""
+    from topicflow.flows.screen.comparison import print_comparison, print_topic_changes
     from topicflow.tasks.runs.resolve import resolve
     from topicflow.tasks.runs.run_files import has_file
 
     folder = runs or Path("runs")
     records = resolve(folder, first, published=False), resolve(folder, second, published=False)
     have_topics = all(has_file(Path(record["folder"]), "topics.parquet") for record in records)
-    if not as_json:
+    if not as_json and output is None:
         print_comparison(*records)
         if not have_topics:
             return
     from topicflow.tasks.runs.compare import compare_runs
 
     changes = compare_runs(*records)
+    if output is not None:
+        from topicflow.tasks.runs.compare_page import compare_page, write_page
+
+        write_page(compare_page(*records, changes), output, force=force)
+        print(f"wrote {output}", file=sys.stderr if as_json else sys.stdout)
+        if not as_json:
+            return
     if as_json:
         metrics = [record.get("metrics", {}) for record in records]
         tables = {

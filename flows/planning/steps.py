@@ -44,7 +44,7 @@ class Step:
         cost = {} if self.cost is None else {"cost": self.cost.as_dict()}
         return {
             "stage": self.stage,
-            "state": "hit" if self.is_hit else "compute",
+            "state": "cached" if self.is_hit else "compute",
             "reason": self.reason,
             **cost,
         }

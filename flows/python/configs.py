@@ -29,7 +29,8 @@ from topicflow.configs.read import parse_config, read_values, set_value
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.flows.python.frames import TEXT, frame_of, is_texts, write_once
 from topicflow.tasks.documents.docstrings import is_docstrings
-from topicflow.tasks.documents.guess import guess_config, render_config
+from topicflow.tasks.documents.first_config import render_config
+from topicflow.tasks.documents.guess import guess_config
 from topicflow.tasks.errors import ConfigError, DataError
 
 ConfigT = TypeVar("ConfigT", bound=FlowConfig)

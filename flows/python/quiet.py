@@ -1,7 +1,7 @@
 """Quiet: a run from Python: nothing on the screen unless it is asked for, errors as exceptions, one server a process.
 
 The flow runs in a thread of its own: a notebook has an event loop in its main thread, which Prefect must not find, and
-control-C then returns at once. The stage that computes ends at its next chunk, which is kept; no further stage begins.
+control-C then returns at once. The stage that computes ends soon and keeps its finished chunks; no other stage begins.
 """
 
 from __future__ import annotations

@@ -221,7 +221,8 @@ class Run:
             f"{self.record[key]:,} {what}" for key, what in (("n_topics", "topics"), ("n_documents", "documents"))
             if self.record.get(key) is not None
         ]  # fmt: skip
-        held = [] if self.is_published else ["held back by its gates"]
+        trial = bool(self.record.get("tried"))
+        held = [] if self.is_published else ["a trial with --set" if trial else "held back by its gates"]
         return ", ".join([self.flow, self.state, *counts, *held])
 
     def _repr_html_(self) -> str:

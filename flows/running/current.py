@@ -6,9 +6,9 @@ The command line makes the id before Prefect is imported; a deployed run makes i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from topicflow.configs.flows.base import FlowConfig
@@ -29,13 +29,26 @@ class CurrentRun:
 _current: ContextVar[CurrentRun | None] = ContextVar("current_run", default=None)
 
 
+_tried: ContextVar[tuple[str, ...]] = ContextVar("tried", default=())
+
+
+@contextlib.contextmanager
+def trying(values: Sequence[str]) -> Iterator[None]:
+    """Make a run that begins during the block a trial of these values; an ordinary run if there are none."""
+    token = _tried.set(tuple(values))
+    try:
+        yield
+    finally:
+        _tried.reset(token)
+
+
 @contextlib.contextmanager
 def current_run(config: FlowConfig) -> Iterator[CurrentRun]:
     """Yield the current run: the one that the caller began, or one that begins now."""
     if (given := _current.get()) is not None:
         yield given
         return
-    begun = CurrentRun(RunId.new(config.name))
+    begun = CurrentRun(replace(RunId.new(config.name), tried=_tried.get()))
     token = _current.set(begun)
     try:
         yield begun

@@ -129,7 +129,7 @@ def placed(config: SectionT) -> SectionT:
 
 def _held(record: RunRecord) -> Any:  # noqa: ANN401  (Prefect takes a state for its data)
     """Return the state of a run that its gates hold back: Prefect's pages, its automations and `serve` show it."""
-    if record.get("published") is not False:  # nothing was new
+    if record.get("published") is not False or record.get("tried"):  # nothing was new, or a trial with --set
         return record
     message = f"not published: {'; '.join(record['gates']['failed'])}"
     return Completed(name=HELD, message=message, data=record)

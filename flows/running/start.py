@@ -14,8 +14,9 @@ Seconds that a run of ten cached stages takes in addition to its own work, impor
 So:
 
 - A server is configured (environment, Prefect profile, settings file): the run always uses it.
-- No server is configured, and a stage must be computed: a temporary server (`flows.running.server`) on the user's
-  PREFECT_HOME; a server that is started later shows the run.
+- No server is configured, and the run is long (`flows.running.direct`): a temporary server (`flows.running.server`) on
+  the user's PREFECT_HOME; a server that is started later shows the run.
+- No server is configured, and the run continues an earlier one: its stages are plain calls.
 - No server is configured, every stage is a hit, and no gate failed: the folder is written without Prefect.
 """
 
@@ -32,6 +33,7 @@ from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.flows.planning.plan import plan_topic_model
 from topicflow.flows.running.current import CurrentRun, current_run
+from topicflow.flows.running.direct import directly, needs_no_server
 from topicflow.flows.running.log import RunLog
 from topicflow.flows.running.modules import SETTINGS_FILES
 from topicflow.flows.running.server import TemporaryServer, temporary_server
@@ -105,6 +107,9 @@ def start_flow(config: FlowConfig, log: RunLog | None = None, server: Server = t
         if server_is_configured():
             with server_errors_in_one_line():
                 current.record = _flow(config.flow, log)(config)
+        elif needs_no_server(config):
+            with directly():
+                current.record = _flow(config.flow, log).fn(config)
         else:
             current.record = _run_with_own_server(config, log, server)
     assert current.record is not None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 from rich.console import Console
@@ -17,12 +16,8 @@ from topicflow.tasks.errors import first_line
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.runs.run_files import whole_file
 
-if TYPE_CHECKING:
-    from topicflow.tasks.runs.compare import Comparison
-
 SHOWN_TOPICS = 20
 SHOWN_CHARACTERS = 160
-SHOWN_MOVES = 8
 EVENTS = ("continued", "split", "merged", "born", "died")
 METRICS = (
     "n_documents",
@@ -68,25 +63,26 @@ def print_run(record: RunRecord, runs: Path) -> None:
         _print_figures(console, record, folder)
     if "update" in record:
         _print_assigned(record)
-    if not record.get("published", True):
+    if tried := record.get("tried"):
+        print(f"a trial with {', '.join(tried)}: latest does not change; --publish makes it the latest run")
+    elif not record.get("published", True):
         print("not published: " + "; ".join(record["gates"]["failed"]))
 
 
 def _print_topics(console: Console, record: RunRecord, folder: Path) -> None:
     """Print a run's topics, its metrics in one line, and where its report is."""
     topics = pl.read_parquet(whole_file(folder, "topics.parquet"))
-    named = ["name"] if "named_by" in topics.columns else []  # otherwise names are the first keywords
     table = Table(
         "topic",
         "size",
-        *named,
+        "name",
         "keywords",
         title=f"{record['n_topics']:,} topics in {record['n_documents']:,} documents",
         title_justify="left",
     )
-    shown = topics.head(SHOWN_TOPICS).select("topic", "size", "keywords", *named)
-    for topic, size, keywords, *names in shown.iter_rows():
-        table.add_row(str(topic), f"{size:,}", *map(Text, names), Text(", ".join(keywords)))
+    shown = topics.head(SHOWN_TOPICS).select("topic", "size", "name", "keywords")
+    for topic, size, name, keywords in shown.iter_rows():
+        table.add_row(str(topic), f"{size:,}", Text(name), Text(", ".join(_besides(name, keywords))))
     console.print(table)
     if topics.height > SHOWN_TOPICS:
         console.print(
@@ -95,7 +91,7 @@ def _print_topics(console: Console, record: RunRecord, folder: Path) -> None:
     if seeds := record.get("seeds"):
         _print_seeds(console, seeds)
     known = {name: record["metrics"].get(name) for name in METRICS}
-    print("  ".join(f"{name} {_short(value)}" for name, value in known.items() if value is not None))
+    print("  ".join(f"{name} {short_figure(value)}" for name, value in known.items() if value is not None))
     print(f"report: {near(folder / 'report.html')}")
 
 
@@ -112,6 +108,12 @@ def _print_seeds(console: Console, seeds: Sequence[RunRecord]) -> None:
     console.print(table)
     if len(seeds) > SHOWN_TOPICS:
         print(f"… and {len(seeds) - SHOWN_TOPICS:,} more seeds in seeds.csv")
+
+
+def _besides(name: str, keywords: Sequence[str]) -> Sequence[str]:
+    """Return the keywords that a name does not begin with: a name may be the first keywords of a topic."""
+    n = next((n for n in range(len(keywords), 0, -1) if name == ", ".join(keywords[:n])), 0)
+    return keywords[n:]
 
 
 def print_remarks(record: RunRecord) -> None:
@@ -170,7 +172,7 @@ def _print_figures(console: Console, record: RunRecord, folder: Path) -> None:
     for name, value in metrics.items():
         if name.removeprefix("raw_") not in both and name.removeprefix("tuned_") not in both:
             table.add_row(
-                name, _short(value) if isinstance(value, int | float) or value is None else str(value)
+                name, short_figure(value) if isinstance(value, int | float) or value is None else str(value)
             )
     console.print(table)
     print(f"run: {near(folder)}")
@@ -183,7 +185,7 @@ def _print_side_by_side(console: Console, metrics: RunRecord, names: Sequence[st
         raw, tuned = metrics[f"raw_{name}"], metrics[f"tuned_{name}"]
         if raw is not None or tuned is not None:
             gain = "" if raw is None or tuned is None else f"{tuned - raw:+.3f}"
-            table.add_row(name, _short(raw), _short(tuned), gain)
+            table.add_row(name, short_figure(raw), short_figure(tuned), gain)
     console.print(table)
 
 
@@ -209,7 +211,7 @@ def print_runs(records: Sequence[RunRecord]) -> None:
     table.add_column(
         "run", min_width=longest, no_wrap=True
     )  # the id is what other commands take: it is never cut
-    for heading in ("flow", "state", "gate", "documents", "topics", "outliers", "computed", "seconds"):
+    for heading in ("flow", "state", "gate", "documents", "topics", "outliers", "cached", "seconds"):
         table.add_column(heading)
     for record in records:
         metrics, stages = record.get("metrics", {}), record.get("stages", [])
@@ -222,7 +224,7 @@ def print_runs(records: Sequence[RunRecord]) -> None:
             _count(record.get("n_documents")),
             _count(record.get("n_topics")),
             "" if outliers is None else f"{outliers:.1%}",
-            f"{sum(stage['state'] == 'computed' for stage in stages)} of {len(stages)}",
+            f"{sum(stage['state'] == 'cached' for stage in stages)} of {len(stages)}",
             f"{record['seconds']:.1f}",
         )
     terminal().print(table)
@@ -247,6 +249,8 @@ def print_head(record: RunRecord) -> None:
 
 def _gate(record: RunRecord) -> str:
     """Return whether a run passed its gates, or the first gate that held it back; empty if it has no gates."""
+    if record.get("tried"):
+        return "trial"
     if "published" not in record:
         return ""
     gates = record.get("gates") or record.get("gate")
@@ -258,61 +262,6 @@ def _count(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
-def print_comparison(first: RunRecord, second: RunRecord) -> None:
-    """Print the metrics of two runs side by side, and the config lines that differ."""
-    table = Table("", first["run_id"], second["run_id"])
-    names = [
-        *first.get("metrics", {}),
-        *(n for n in second.get("metrics", {}) if n not in first.get("metrics", {})),
-    ]
-    for name in names:
-        table.add_row(
-            name, _short(first.get("metrics", {}).get(name)), _short(second.get("metrics", {}).get(name))
-        )
-    terminal().print(table)
-    before, after = first["config"].splitlines(), second["config"].splitlines()
-    for line in before:
-        if line not in after:
-            print(f"- {line}")
-    for line in after:
-        if line not in before:
-            print(f"+ {line}")
-
-
-def print_topic_changes(changes: Comparison) -> None:
-    """Print which topics of two runs match, which have no counterpart, and which documents moved."""
-    console = terminal()
-    table = Table(
-        "topic", "", "size", "", "shared", "similarity", "name", title="matched topics", title_justify="left"
-    )
-    for row in changes.matched.head(SHOWN_TOPICS).iter_rows(named=True):
-        same = row["name_first"] == row["name_second"]
-        name = row["name_first"] if same else f"{row['name_first']} → {row['name_second']}"
-        table.add_row(
-            str(row["first"]), str(row["second"]), f"{row['size_first']:,}", f"{row['size_second']:,}",
-            f"{row['n_shared']:,}", f"{row['similarity']:.2f}", Text(name),
-        )  # fmt: skip
-    console.print(table)
-    if changes.matched.height > SHOWN_TOPICS:
-        print(f"… and {changes.matched.height - SHOWN_TOPICS:,} more (--json shows all)")
-    for title, topics in (("first", changes.only_first), ("second", changes.only_second)):
-        for topic, size, name in topics.head(SHOWN_MOVES).iter_rows():
-            console.print(f"only in the {title}: {topic} ({size:,}) {name}", markup=False)
-        if topics.height > SHOWN_MOVES:
-            print(f"… and {topics.height - SHOWN_MOVES:,} more only in the {title}")
-    for one, other, n in changes.moves.head(SHOWN_MOVES).iter_rows():
-        print(f"{n:,} documents moved from {_topic(one)} to {_topic(other)}")
-    share = f" ({changes.n_moved / changes.n_shared:.1%})" if changes.n_shared else ""
-    print(
-        f"{changes.n_moved:,} of {changes.n_shared:,} documents of both moved{share}; {changes.n_only_first:,} only in "
-        f"the first, {changes.n_only_second:,} only in the second"
-    )
-
-
-def _topic(number: int) -> str:
-    return "no topic" if number < 0 else f"topic {number}"
-
-
 def human_bytes(n: float) -> str:
     """Return a size as people read it, in powers of 1024."""
     for unit in ("B", "KiB", "MiB", "GiB"):
@@ -322,7 +271,7 @@ def human_bytes(n: float) -> str:
     return f"{n:.1f} TiB"
 
 
-def _short(value: float | None) -> str:
+def short_figure(value: float | None) -> str:
     """Return a metric with three decimals; counts in full."""
     if value is None:
         return ""

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import tomli_w
 
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.cleaning import FOUND_BY, KINDS
@@ -35,7 +34,7 @@ from topicflow.tasks.documents.guess_columns import (
 from topicflow.tasks.documents.nested import fields_of
 from topicflow.tasks.documents.sources import Source, open_source
 from topicflow.tasks.documents.texts import EmptyRows, is_filled, shown_rows, texts_of
-from topicflow.tasks.documents.timestamps import FIRST, FoundOrder, Timestamps
+from topicflow.tasks.documents.timestamps import FoundOrder, Timestamps
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.store.digests import text_digests
 
@@ -61,6 +60,9 @@ _SHOWN = {
 FEW_ROWS = 30
 FEW = "; topics need dozens of documents, expect none"
 """What is said of a file with fewer rows."""
+
+TABLES = {".csv", ".tsv", ".parquet", ".jsonl", ".ndjson"}
+"""Endings of tables that are read together from a folder; a folder of texts or mails is read as it is."""
 
 _FEWEST_LINES = 5
 """Minimum number of lines of a text file that is read line by line."""
@@ -112,6 +114,7 @@ def guess_config(path: str | Path) -> Guess:
         If the file cannot be read or no column contains text.
     """
     keys: dict[str, Any] = {"format": "lines"} if _is_list_of_texts(Path(path).expanduser()) else {}
+    path = _tables_of(Path(path)) or path
     while True:
         try:
             return _guess(str(path), keys)
@@ -122,6 +125,19 @@ def guess_config(path: str | Path) -> Guess:
             keys = {**keys, "encoding": error.likely} if is_new else _replacing(keys)
         except SeveralTablesError as error:
             keys["sheet"] = _best_table(str(path), keys, error.names)
+
+
+def _tables_of(folder: Path) -> str | None:
+    """Return the glob of a folder's tables, all of one kind; None for any other path."""
+    if not folder.expanduser().is_dir():
+        return None
+    files = [
+        each for each in folder.expanduser().iterdir() if each.is_file() and not each.name.startswith(".")
+    ]
+    endings = {each.suffix for each in files}
+    if len(endings) == 1 and endings <= TABLES:
+        return str(folder / f"*{endings.pop()}")
+    return None
 
 
 def _replacing(keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,61 +230,6 @@ def _reading_reasons(keys: Mapping[str, Any], notes: tuple[str, ...]) -> list[st
     if keys.get("encoding_errors") == "replace":
         found.append("encoding: some bytes are not UTF-8; they are replaced by U+FFFD and counted")
     return found
-
-
-def render_config(guess: Guess) -> str:
-    """Return a short commented TOML config that `configs.read.load_config` accepts unchanged."""
-    one_text = len(guess.text_columns) == 1
-    text = _toml(guess.text_columns[0]) if one_text else f"[{', '.join(map(_toml, guess.text_columns))}]"
-    optional = [
-        ("id_column", guess.id_column, "unique ids"),
-        ("timestamp_column", guess.timestamp_column, "for topics over time"),
-        ("label_column", guess.label_column, "known classes; the run measures against them"),
-    ]
-    lines = [
-        "# Written by `topicflow init`; every key: `topicflow config explain`",
-        *(f"# {reason}" for reason in guess.reasons),
-        "",
-        f"name = {_toml(guess.name)}",
-        "",
-        "[load]",
-        f"path = {_toml(guess.path)}",
-        f"text_column = {text}",
-        *(f"{key} = {_toml(column)}  # {why}" for key, column, why in optional if column is not None),
-        *([] if guess.dates is None else [_date_order_line(guess.dates)]),
-        *(_key_line(key, value) for key, value in guess.keys.items()),
-        *(
-            ["", "# [load.split]  # split long texts into passages", "# max_words = 180"]
-            if guess.is_long
-            else []
-        ),
-        "",
-        "[cluster]",
-        'min_cluster_size = "auto"  # smallest topic, in documents; the run says what it chose',
-        '# topics = "medium"  # or "few", "many"; or about = 30 instead',
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _date_order_line(dates: FoundOrder) -> str:
-    """Return the line that sets the order of dates, so that a growing file is always read in the same way."""
-    other = "" if dates.is_sure else f'; "dmy" if {dates.example} has the day first'
-    return f'date_order = "{dates.order}"  # {FIRST[dates.order]}{other}'
-
-
-def _key_line(key: str, value: Any) -> str:  # noqa: ANN401  (a literal of LoadConfig)
-    why = {
-        "clean": "remove this from the texts; the column keeps it",
-        "header": "rows of the header; the first names the columns",
-        "skip_rows": "lines above the header",
-    }.get(key)
-    shown = f"[{', '.join(map(_toml, value))}]" if isinstance(value, tuple) else _toml(value)
-    return f"{key} = {shown}" + (f"  # {why}" if why else "")
-
-
-def _toml(value: str | int) -> str:
-    """Return a value as TOML on one line, for any characters."""
-    return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")
 
 
 def config_stem(file: str) -> str:

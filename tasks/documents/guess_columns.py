@@ -237,7 +237,7 @@ def guess_label(head: pl.DataFrame, columns: list[str]) -> tuple[str | None, str
     why = "its name fits and " if named else ""
     return (
         column,
-        f"label: column {column!r}, because {why}it has {n_values:,} values in {len(head):,} rows",
+        f"label: column {column!r} may have classes, because {why}it has {n_values:,} values in {len(head):,} rows",
     )
 
 

@@ -5,7 +5,7 @@ If the encoder cuts some texts, `cut` (n_docs,) bool marks them: their vectors r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,6 +55,9 @@ _VECTOR_ROWS = 65_536
 CHUNK_TEXTS = {"cpu": 1024, "mps": 4096, "cuda": 131_072}
 """Texts embedded between two commits: a few seconds of work, which is all that a killed run loses."""
 
+PIECE_TEXTS = 128
+"""Texts of a chunk on a CPU that are encoded between two messages to a person."""
+
 PART_TEXTS = {"cpu": 65_536, "mps": 65_536, "cuda": 524_288}
 """Documents sorted by length at a time. A batch of a GPU contains many texts of one length."""
 
@@ -85,19 +88,33 @@ def embed_missing(
     if isinstance(encoder, ApiEncoder):
         _embed_by_server(texts.gather(missing), digests[missing], vectors, encoder, on_done)
         return len(missing)
+    piece_texts = PIECE_TEXTS if chunk_texts <= CHUNK_TEXTS["cpu"] else chunk_texts
     with ThreadPoolExecutor(1, "commit") as commits:
         last: Future[None] | None = None
         for start in range(0, len(missing), chunk_texts):
             rows = missing[start : start + chunk_texts]
-            found, n_tokens = encoder.encode(texts.gather(rows).to_list())
+            found, n_tokens = _encode(encoder, texts.gather(rows).to_list(), piece_texts, on_done)
             if last is not None:
                 last.result()
-                on_done(chunk_texts)
             last = commits.submit(vectors.add, digests[rows], found, n_tokens)
         if last is not None:
             last.result()
-            on_done(len(rows))
     return len(missing)
+
+
+def _encode(
+    encoder: Encoder, texts: Sequence[str], size: int, on_done: Callable[[int], None]
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Return the vectors and lengths of a chunk; `on_done` is called with the number of texts of each piece of `size`.
+
+    A person sees the first piece after a second or two. A text's vector does not depend on the piece.
+    """
+    pieces = [texts[start : start + size] for start in range(0, len(texts), size)]
+    found = []
+    for piece in pieces:
+        found.append(encoder.encode(piece))
+        on_done(len(piece))
+    return np.concatenate([each for each, _ in found]), np.concatenate([each for _, each in found])
 
 
 def _embed_by_server(

@@ -26,6 +26,8 @@ from topicflow.configs.sections.embed import (
 from topicflow.tasks.encoding.api.encoder import ApiEncoder
 from topicflow.tasks.encoding.api.probes import VERSION as PROBES_VERSION
 from topicflow.tasks.encoding.api.probes import identify
+from topicflow.tasks.encoding.bert import read_shape
+from topicflow.tasks.encoding.bert_encoder import BertEncoder, is_the_same
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
 from topicflow.tasks.encoding.hub import from_hub
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder, int8_identity
@@ -291,7 +293,32 @@ def load_encoder(
         return StaticEncoder(files.folder, files.key, config.dim, load_exact)
     if files.precision == "int8":
         return _load_int8(files, config, n_threads)
-    return encoder_of(load_model(files, config, n_threads), files, config)
+    return _load_bert(files, config, n_threads) or encoder_of(
+        load_model(files, config, n_threads), files, config
+    )
+
+
+def _load_bert(
+    files: EncoderFiles, config: SentenceTransformersEmbed, n_threads: int | None
+) -> BertEncoder | None:
+    """Return the encoder that needs no transformers if it gives the same vectors for this model, otherwise None."""
+    shape = read_shape(files.folder) if (files.device, files.precision) == ("cpu", "float32") else None
+    if shape is None or (config.max_seq_length or 0) > shape.most_tokens:
+        return None
+    found = BertEncoder(
+        files.folder,
+        shape,
+        key=files.key,
+        name=files.name,
+        prompt=config.prompt or "",
+        max_tokens=files.max_tokens,
+        n_threads=n_threads,
+    )
+    known = files.revision == f"sha256:{PACKAGED_SHA256}"  # a test compares them for this model
+    same = known or is_the_same(
+        found, lambda: encoder_of(load_model(files, config, n_threads), files, config)
+    )
+    return found if same else None
 
 
 def load_body(

@@ -250,7 +250,7 @@ class SentenceTransformersEncoder:
 
         if ids.shape[1] == 0:  # an empty text and a tokenizer without marks
             return torch.zeros((len(ids), self.dim), device=ids.device)
-        hidden = self._model[0].auto_model(input_ids=ids).last_hidden_state
+        hidden = self._last_layer(ids)
         if self._pooling.mode == "cls":
             vectors = hidden[:, 0]
         elif self._pooling.mode == "lasttoken":
@@ -259,6 +259,11 @@ class SentenceTransformersEncoder:
             length = torch.full((), ids.shape[1], dtype=torch.float32, device=ids.device)
             vectors = (hidden.sum(1, dtype=torch.float32) / length).to(hidden.dtype)
         return torch.nn.functional.normalize(vectors, dim=-1) if self._pooling.normalizes else vectors
+
+    def _last_layer(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the last layer (n, length, dim) of the transformer for ids (n, length)."""
+        found: torch.Tensor = self._model[0].auto_model(input_ids=ids).last_hidden_state
+        return found
 
     # --- the model's own `encode` ---
 

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from topicflow.tasks.execution.compiled import COMPILING, is_compiled
 from topicflow.tasks.execution.reporting import report
 from topicflow.tasks.execution.stopping import check_not_stopped
 from topicflow.tasks.log import LOG
@@ -37,11 +38,18 @@ shows_bars: ContextVar[bool] = ContextVar("shows_bars", default=True)
 """Whether `display` may show bars; a call from Python shows them only if it is asked to."""
 
 
+_beginning: TaskID | None = None
+"""The line that is shown until the first stage begins."""
+
+
 @contextlib.contextmanager
-def display() -> Iterator[None]:
-    """Show bars on standard error during the block if standard error is a terminal."""
-    global _bars  # noqa: PLW0603  (one terminal, one display)
-    if not sys.stderr.isatty() or not shows_bars.get():
+def display(beginning: str = "") -> Iterator[None]:
+    """Show bars on standard error during the block if standard error is a terminal.
+
+    A display inside another one adds nothing. `beginning` is a line that is shown until something else is.
+    """
+    global _bars, _beginning  # noqa: PLW0603  (one terminal, one display)
+    if _bars is not None or not sys.stderr.isatty() or not shows_bars.get():
         yield
         return
     from rich.console import Console
@@ -59,23 +67,30 @@ def display() -> Iterator[None]:
         BarColumn(bar_width=30),
         TimeElapsedColumn(),
         TextColumn("{task.fields[amount]}"),
+        TextColumn("{task.fields[left]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         _bars = bars
+        _beginning = bars.add_task(beginning, total=None, amount="", left="") if beginning else None
         try:
             yield
         finally:
-            _bars = None
+            _bars = _beginning = None
 
 
 @contextlib.contextmanager
 def waiting(stage: str) -> Iterator[None]:
-    """Show during the block that a stage is running."""
+    """Show during the block that a stage is running, and that it compiles if it may do so."""
+    global _beginning  # noqa: PLW0603  (one terminal, one display)
     bars = _bars
     if bars is None:
         yield
         return
-    shown = bars.add_task(stage, total=None, amount="")
+    if _beginning is not None:
+        bars.remove_task(_beginning)
+        _beginning = None
+    amount = "" if is_compiled(stage) else COMPILING
+    shown = bars.add_task(stage, total=None, amount=amount, left="")
     try:
         yield
     finally:
@@ -108,6 +123,22 @@ class Progress:
         self._bars = _bars
         self._shown = _line_of(stage)
         self._artifact: UUID | None = None
+        if self._bars is not None and self._shown is not None:
+            self._show()
+
+    def left(self) -> str:
+        """Return an estimate of the time until the end by the mean speed; empty before the first unit."""
+        if not 0 < self.done < self.total:
+            return ""
+        seconds = (time.monotonic() - self._started) * (self.total - self.done) / self.done
+        return f"about {duration(seconds)} left"
+
+    def _show(self) -> None:
+        """Update the bar."""
+        assert self._bars is not None
+        assert self._shown is not None
+        amount = f"{self.done:,} of {self.total:,} {self.unit}"
+        self._bars.update(self._shown, completed=self.done, total=self.total, amount=amount, left=self.left())
 
     def advance(self, n: int) -> None:
         """Add `n` units."""
@@ -119,18 +150,18 @@ class Progress:
         self.done = max(self.done, min(done, self.total))
         now = time.monotonic()
         if self._bars is not None and self._shown is not None:
-            amount = f"{self.done:,} of {self.total:,} {self.unit}"
-            self._bars.update(self._shown, completed=self.done, total=self.total, amount=amount)
+            self._show()
         elif self.lines and now - self._line >= _LINE_EVERY_S:
             self._line = now
             rate = self.done / (now - self._started)
             LOG.info(
-                "%-9s  %s of %s %s, %.0f per second",
+                "%-9s  %s of %s %s, %.0f per second%s",
                 self.stage,
                 f"{self.done:,}",
                 f"{self.total:,}",
                 self.unit,
                 rate,
+                f", {left}" if (left := self.left()) else "",
             )
         if now - self._sent >= _SEND_EVERY_S:
             self._sent = now
@@ -139,7 +170,7 @@ class Progress:
     def close(self) -> None:
         """Remove the amount and send the end to Prefect."""
         if self._bars is not None and self._shown is not None:
-            self._bars.update(self._shown, amount="")
+            self._bars.update(self._shown, amount="", left="")
         if self._artifact is not None:
             self._send_to_prefect()
 
@@ -161,6 +192,13 @@ class Progress:
             self._artifact = made if isinstance(made, UUID) else None
         else:
             update_progress_artifact(self._artifact, percent)
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people say it: 40 s, 3 min, 2 h."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def artifact_key(stage: str) -> str:

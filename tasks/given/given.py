@@ -31,7 +31,7 @@ from topicflow.tasks.given.fitted_topics import save_fitted
 from topicflow.tasks.given.topic_vectors import text_encoding, topic_vectors
 from topicflow.tasks.given.topics_file import GivenTopic, given_topics
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
-from topicflow.tasks.topics.evaluate import read_stability
+from topicflow.tasks.topics.final import read_stability
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def was_held(runs: Path, name: str, run_id: str | None = None) -> bool:
     for found in each_run(runs, name):
         if isinstance(found, Unreadable):
             return False
-        if found["run_id"] != run_id and is_completed(found):
+        if found["run_id"] != run_id and is_completed(found) and not found.get("tried"):
             return not is_published(found)
     return False
 
@@ -86,7 +86,7 @@ def announce(record: RunRecord, config: GatesConfig | None, runs: Path) -> None:
     runs : Path
         The folder of runs; the run before decides whether anything changed.
     """
-    if config is None:
+    if config is None or record.get("tried"):
         return
     before, now = was_held(runs, record["name"], record["run_id"]), not is_published(record)
     if not (before or now):
@@ -159,9 +159,12 @@ def post(url: str, message: dict[str, Any]) -> str:
 
 
 def emit(message: dict[str, Any]) -> None:
-    """Emit the Prefect event that the message names; automations can react to it."""
+    """Emit the Prefect event that the message names, for automations; a run without a server has none to emit it to."""
     from prefect.events import emit_event
+    from prefect.settings import PREFECT_API_URL
 
+    if not PREFECT_API_URL.value():
+        return
     resource = {
         "prefect.resource.id": f"topicflow.run.{message['name']}.{message['run_id']}",
         "name": message["name"],

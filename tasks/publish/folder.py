@@ -47,6 +47,8 @@ def write_run_folder(config: FlowConfig, run: RunId, record: RunRecord) -> Itera
         When the folder cannot be written.
     """
     runs = Path(config.runtime.runs)
+    if run.tried and is_published(record):  # what a gate holds back is no trial
+        record.update(published=False, tried=list(run.tried))
     with run_folder(runs, run) as folder:
         yield folder
         write_record(folder, record)

@@ -38,8 +38,7 @@ from topicflow.tasks.report.report_page import finish_report
 from topicflow.tasks.runs.changes import changes_since
 from topicflow.tasks.runs.records import METRICS, RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
-from topicflow.tasks.topics.evaluate import read_stability
-from topicflow.tasks.topics.final import final_labels, final_topics
+from topicflow.tasks.topics.final import final_labels, final_topics, read_stability
 from topicflow.tasks.topics.named import with_topic_names
 
 

@@ -1,22 +1,40 @@
-"""Compare: the folders of two runs -> which of their topics are the same, and which documents moved."""
+"""Compare: the folders of two runs -> what became of each topic, in the words of lineage, and which documents moved."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
-from topicflow.tasks.core.clusters.matching import Matching, match_topics
+from topicflow.tasks.core.clusters.matching import (
+    BORN,
+    CONTINUED,
+    DIED,
+    MERGED,
+    SPLIT,
+    Event,
+    Matching,
+    match_topics,
+    topic_events,
+)
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.runs.run_files import whole_file
 
 MIN_SIMILARITY = 0.3
 """Minimum similarity of two topics that are shown as one; lower than in updates, as a person judges the result."""
+
+GROWN, SHRUNK = "grown", "shrunk"
+CHANGED = 1.2
+"""A continued topic has grown if it has at least this many times its documents, and shrunk in the other direction."""
+
+EVENTS = (CONTINUED, GROWN, SHRUNK, SPLIT, MERGED, BORN, DIED)
 
 
 @dataclass(frozen=True)
@@ -27,8 +45,11 @@ class Comparison:
     ----------
     matched : pl.DataFrame
         first, second (topic numbers), name_first, name_second, size_first, size_second, n_shared, similarity.
+    events : pl.DataFrame
+        event (one of `EVENTS`), first, second, name_first, name_second, size_first, size_second, n_shared: what became
+        of every topic, by event; a topic that is split from another, or merged into another, has both.
     only_first, only_second : pl.DataFrame
-        topic, size, name of topics without a counterpart.
+        topic, size, name of topics that died and that were born: no topic of the other run has half of them.
     moves : pl.DataFrame
         first, second, n: documents by their topic in the first and in the second run, if these do not match; largest n
         first. -1 means no topic. A topic without a counterpart matches none of the other run's topics.
@@ -39,6 +60,7 @@ class Comparison:
     """
 
     matched: pl.DataFrame
+    events: pl.DataFrame
     only_first: pl.DataFrame
     only_second: pl.DataFrame
     moves: pl.DataFrame
@@ -111,10 +133,12 @@ def compare_runs(first: RunRecord, second: RunRecord) -> Comparison:
     for one, other in pairs:
         follows[one] = other
     moved = found.new != follows[found.old]
+    events = topic_events(matching)
     return Comparison(
         _matched(topics, pairs, matching.shared, matching.similarity),
-        _left(topics[0], {one for one, _ in pairs}),
-        _left(topics[1], {other for _, other in pairs}),
+        _events(topics, events),
+        _left(topics[0], [each.old for each in events if each.event == DIED]),
+        _left(topics[1], [each.new for each in events if each.event == BORN]),
         both.filter(moved)
         .group_by(pl.col("topic").alias("first"), pl.col("topic_second").alias("second"))
         .agg(pl.len().alias("n"))
@@ -156,9 +180,37 @@ def _matched(
     return table.sort("size_first", "first", descending=[True, False])
 
 
-def _left(topics: pl.DataFrame, matched: set[int]) -> pl.DataFrame:
-    rows = [row for row in range(topics.height) if row not in matched]
-    return topics[rows].select("topic", "size", "name")
+def _events(topics: Sequence[pl.DataFrame], events: Sequence[Event]) -> pl.DataFrame:
+    """Return what became of every topic, in the order of `EVENTS`, the largest first."""
+    rows = []
+    for each in events:
+        absent: dict[str, Any] = {"topic": None, "name": None, "size": None}
+        old, new = (
+            absent if row < 0 else table.row(row, named=True)
+            for table, row in zip(topics, (each.old, each.new), strict=True)
+        )
+        event = each.event if each.event != CONTINUED else _change(old["size"], new["size"])
+        rows.append(
+            (event, *(side[key] for key in ("topic", "name", "size") for side in (old, new)), each.n_shared)
+        )
+    schema: dict[str, pl.DataType | type[pl.DataType]] = {
+        "event": pl.Enum(EVENTS), "first": pl.Int64, "second": pl.Int64, "name_first": pl.String,
+        "name_second": pl.String, "size_first": pl.Int64, "size_second": pl.Int64, "n_shared": pl.Int64,
+    }  # fmt: skip
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    largest = pl.max_horizontal("size_first", "size_second")
+    return table.sort("event", largest, "first", "second", descending=[False, True, False, False])
+
+
+def _change(before: int, after: int) -> str:
+    """Return whether a continued topic has grown, shrunk or neither."""
+    if after >= CHANGED * before:
+        return GROWN
+    return SHRUNK if before >= CHANGED * after else CONTINUED
+
+
+def _left(topics: pl.DataFrame, rows: list[int]) -> pl.DataFrame:
+    return topics[sorted(rows)].select("topic", "size", "name")
 
 
 def _places(topics: pl.Series, places: dict[int, int]) -> LabelArray:

@@ -71,7 +71,7 @@ def _samples(runs: Path) -> Iterator[Sample]:
             if isinstance(found, Unreadable):
                 n_unreadable += 1
                 continue
-            if "created" not in found:
+            if "created" not in found or found.get("tried"):  # a trial with --set is no run of a schedule
                 continue
             if last is None:
                 last = found

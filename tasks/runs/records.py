@@ -53,6 +53,8 @@ class RunId:
     name: str
     run_id: str
     started: datetime
+    tried: tuple[str, ...] = ()
+    """The values of a trial (key=value), which does not move `latest`; empty for other runs."""
 
     @classmethod
     def new(cls, name: str) -> RunId:

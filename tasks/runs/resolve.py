@@ -197,6 +197,8 @@ def _why_not(record: RunRecord) -> str:
     if not is_completed(record):
         error = record.get("error")
         return f"{record.get('state')} ({error})" if error else f"is {record.get('state')}"
+    if record.get("tried"):
+        return "is a trial with --set"
     if not is_published(record):
         return "was held back by its gates"
     return "completed"

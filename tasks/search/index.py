@@ -31,7 +31,6 @@ from topicflow.tasks.search.arguments import (
     optional_text,
     whole_number,
 )
-from topicflow.tasks.search.grow import grow
 from topicflow.tasks.search.index_files import IndexFiles
 from topicflow.tasks.search.locate import locate_index
 from topicflow.tasks.search.open_index import OpenIndex
@@ -276,6 +275,8 @@ class SearchIndex:
         ArtifactError
             If another process has changed the index meanwhile.
         """
+        from topicflow.tasks.search.grow import grow  # it imports Prefect, which a search does not need
+
         self._become(*grow(self._open, documents, vectors, ()))
 
     def remove(self, doc_ids: Iterable[str]) -> None:
@@ -288,6 +289,8 @@ class SearchIndex:
         ArtifactError
             If another process has changed the index meanwhile.
         """
+        from topicflow.tasks.search.grow import grow
+
         rows = [self._open.row_of(doc_id) for doc_id in list_of_ids("remove", doc_ids)]
         if rows:
             self._become(*grow(self._open, None, None, rows))

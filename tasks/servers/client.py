@@ -6,14 +6,15 @@ import logging
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
-
-import httpx
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from topicflow.tasks.errors import ConfigError, StageError
 from topicflow.tasks.servers.endpoint import Endpoint
 from topicflow.tasks.servers.pace import Pace
 from topicflow.tasks.servers.refusals import Refusal, UnreadableAnswerError, read_refusal
+
+if TYPE_CHECKING:
+    import httpx
 
 CONNECT_S = 10.0
 """Seconds that a server has to accept a connection."""
@@ -73,6 +74,8 @@ class ServerClient:
     """
 
     def __init__(self, endpoint: Endpoint, route: str, n_connections: int = 1) -> None:
+        import httpx  # it takes a tenth of a second, which a plan has no need of
+
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it reports every request
         self.endpoint = endpoint
         self.pace = Pace(endpoint.requests_per_minute, endpoint.section)
@@ -126,6 +129,8 @@ class ServerClient:
 
     def _send(self, request: Request[AnswerT]) -> AnswerT | Refusal:
         """Return the answer to one request, or why there is none."""
+        import httpx
+
         try:
             response = self._http.post(self._url, json=request.body())
         except httpx.TimeoutException:

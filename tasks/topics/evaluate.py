@@ -22,6 +22,7 @@ from topicflow.tasks.execution.memo import remembered
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, digest
 from topicflow.tasks.topics import recipes
+from topicflow.tasks.topics.final import read_stability
 
 PART_ROWS = 16_384
 """Documents tokenised at a time."""
@@ -192,16 +193,6 @@ def evaluate(
         writer.rows = measured.documents.rows
         writer.save_json("metrics", metrics)
     return store.committed(recipe, writer)
-
-
-def read_stability(store: ArtifactStore, labels: ArtifactRef) -> NDArray[np.float32] | None:
-    """Return how often each document (n_docs,) has the same topic in other fits, None if it was not measured.
-
-    It is NaN for documents of which it cannot be known, such as those of given topics.
-    """
-    if "stability.npy" not in store.manifest(labels.kind, labels.key)["files"]:
-        return None
-    return np.asarray(store.array(labels, "stability", whole=True))
 
 
 def read_keywords(store: ArtifactStore, topics: ArtifactRef) -> list[list[str]]:

@@ -9,6 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+
 EDIT, LABEL_EDITED = "edit", "label_edited"
 """Names of the stages that edits add: the topic of each document after all edits, and what `label` makes from these."""
 
@@ -34,3 +39,13 @@ def labels_before_edits(made: Mapping[str, Made]) -> Made:
 def final_topics(made: Mapping[str, Made]) -> Made:
     """Return what is made of the topics' keywords and centroids, by stage: after edits if there are any."""
     return made[LABEL_EDITED] if LABEL_EDITED in made else made["label"]
+
+
+def read_stability(store: ArtifactStore, labels: ArtifactRef) -> NDArray[np.float32] | None:
+    """Return how often each document (n_docs,) has the same topic in other fits, None if it was not measured.
+
+    It is NaN for documents of which it cannot be known, such as those of given topics.
+    """
+    if "stability.npy" not in store.manifest(labels.kind, labels.key)["files"]:
+        return None
+    return np.asarray(store.array(labels, "stability", whole=True))

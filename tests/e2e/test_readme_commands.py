@@ -57,7 +57,7 @@ def test_init(topicflow: Topicflow, folder: Path) -> None:
 def test_first_run(topicflow: Topicflow, folder: Path) -> None:
     planned = good(topicflow("plan", "reviews.toml"))
     assert planned.splitlines()[0].split() == ["load", "compute", "first", "run"]
-    assert planned.splitlines()[-1] == "0 of 10 stages are there; 10 would be computed"
+    assert planned.splitlines()[-1] == "0 of 10 stages are cached; 10 would be computed"
     # a planted corpus is small: a few passes of the layouts and small topics are enough
     changes = ["reduce.steps=4", "map.n_epochs=5", "cluster.min_cluster_size=10"]
     shown = good(
@@ -78,7 +78,7 @@ def test_first_run(topicflow: Topicflow, folder: Path) -> None:
 def test_the_config_of_a_run_gives_the_same_artifacts(topicflow: Topicflow, folder: Path) -> None:
     config = folder / "runs/reviews/latest/config.toml"
     assert (
-        good(topicflow("plan", config)).splitlines()[-1] == "10 of 10 stages are there; 0 would be computed"
+        good(topicflow("plan", config)).splitlines()[-1] == "10 of 10 stages are cached; 0 would be computed"
     )
     record = topicflow("run", config, "--json").record
     assert {stage["state"] for stage in record["stages"]} == {"cached"}
@@ -89,7 +89,7 @@ def test_one_value_changed(topicflow: Topicflow, folder: Path) -> None:
     planned = good(topicflow("plan", config, "--set", "cluster.min_cluster_size=12"))
     states = {line.split()[0]: line.split()[1] for line in planned.splitlines()[:-1]}
     kept = ["load", "embed", "neighbors", "reduce", "map", "count"]
-    assert [stage for stage, state in states.items() if state == "hit"] == kept
+    assert [stage for stage, state in states.items() if state == "cached"] == kept
     assert "config changed: min_cluster_size 10 -> 12" in planned
     record = topicflow("run", config, "--set", "cluster.min_cluster_size=12", "--json").record
     assert [stage["stage"] for stage in record["stages"] if stage["state"] == "cached"] == kept

@@ -30,7 +30,7 @@ class Trial:
         self.edits = folder / "topics_edits.toml"
 
     def run(self, *more: object) -> Any:
-        outcome = self.command("run", self.config, "--json", *more)
+        outcome = self.command("run", self.config, "--json", "--publish", *more)
         assert outcome.code == 0, outcome.err
         return outcome.record
 
@@ -144,7 +144,7 @@ def test_a_later_fit_with_other_numbers_finds_the_topics_again(trial: Trial) -> 
     with trial.edits.open("a") as file:  # by hand, and for topics that are not there
         file.write('\n[[edit]]\naction = "pin"\nname = "Ships"\ntopics = [{keywords = ["mast", "sail"]}]\n')
     text = trial.edits.read_text()
-    outcome = trial.command("run", trial.config, "--set", "cluster.n_clusters=5")
+    outcome = trial.command("run", trial.config, "--publish", "--set", "cluster.n_clusters=5")
     assert outcome.code == 0, outcome.err
     (note,) = (line for line in outcome.errors if "Edit 3" in line)
     assert note == (
@@ -216,7 +216,7 @@ def test_a_topic_that_a_person_named_is_not_asked_about(trial: Trial) -> None:
         assert step["state"] == "compute"
         assert trial.command("run", config).code == 0
         assert len(server.bodies) == 2
-        assert json.loads(trial.command("plan", config, "--json").out)[-1]["state"] == "hit"
+        assert json.loads(trial.command("plan", config, "--json").out)[-1]["state"] == "cached"
     named_by = dict(trial.table().select("name", "named_by").iter_rows())
     assert named_by.pop("Pets") == "person"
     assert set(named_by.values()) == {"model"}

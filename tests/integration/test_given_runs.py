@@ -32,7 +32,7 @@ class Trial:
         self.config.write_text(tomli_w.dumps({**values, "embed": {"model": str(model)}}))
 
     def run(self, *more: object) -> Any:
-        outcome = self.command("run", self.config, "--json", *more)
+        outcome = self.command("run", self.config, "--json", "--publish", *more)
         assert outcome.code == 0, outcome.err
         return outcome.record
 
@@ -57,7 +57,7 @@ def test_given_topics_come_first_and_the_rest_is_found(
     page = (tmp_path / "runs/trial/latest/report.html").read_text()
     assert "<b>nothing" not in page
     steps = json.loads(topicflow("plan", trial.config, "--json", "--set", f"topics.names={GIVEN}").out)
-    assert {step["state"] for step in steps} == {"hit"}
+    assert {step["state"] for step in steps} == {"cached"}
     assert {step["stage"] for step in steps} == {stage["stage"] for stage in record["stages"]}
     other = trial.run("--set", f"topics.names={GIVEN}", "--set", "topics.threshold=0.1")
     computed = [stage["stage"] for stage in other["stages"] if stage["state"] != "cached"]

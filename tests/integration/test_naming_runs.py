@@ -85,7 +85,7 @@ def test_a_budget_and_a_server_that_is_away_are_lines(
     with ChatServer() as server:
         config = tmp_path / "named.toml"
         config.write_text(plain.read_text() + f'[names]\nurl = "{server.url}"\nmodel = "m"\n')
-        part = topicflow("run", config, "--set", "names.max_calls=2")
+        part = topicflow("run", config, "--publish", "--set", "names.max_calls=2")
         assert part.code == 0
         sent, *said = part.errors
         assert sent.startswith(
@@ -98,7 +98,7 @@ def test_a_budget_and_a_server_that_is_away_are_lines(
             )
         ]
         assert sorted(named_by(tmp_path / "runs/trial/latest").values()) == ["keywords", "model", "model"]
-    away = topicflow("run", config, "--set", "names.retries=0")
+    away = topicflow("run", config, "--publish", "--set", "names.retries=0")
     assert away.code == 1
     line = away.errors[-1]
     assert "names: http://127.0.0.1" in line

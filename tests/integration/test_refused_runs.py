@@ -99,7 +99,7 @@ def test_unreadable_records_are_reported_and_the_others_listed(
 ) -> None:
     runs = tmp_path / "runs"
     first = topicflow("run", config, "--json").record["run_id"]
-    second = topicflow("run", config, "--json", "--set", "cluster.n_clusters=2").record["run_id"]
+    second = topicflow("run", config, "--json", "--publish", "--set", "cluster.n_clusters=2").record["run_id"]
     path = runs / "trial" / second / "run.json"
     path.write_bytes(path.read_bytes()[:200])
     listed = topicflow("runs", "--runs", runs)

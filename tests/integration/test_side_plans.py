@@ -41,7 +41,7 @@ runs = "{folder / "runs"}"
         """Return the plan for each stage: hit, or the reason why it would be computed."""
         words = [word for change in changes for word in ("--set", change)]
         told = self.topicflow("plan", self.config, "--flow", self.flow, "--json", *words).record
-        return {step["stage"]: "hit" if step["state"] == "hit" else step["reason"] for step in told}
+        return {step["stage"]: "hit" if step["state"] == "cached" else step["reason"] for step in told}
 
     def run(self, *changes: str) -> dict[str, str]:
         """Return the state of each stage of a run, after comparing it with the plan."""
@@ -115,5 +115,5 @@ def test_a_plan_of_a_topic_model_is_printed_as_before(
     lines = topicflow("plan", side.config).out.splitlines()
     assert (lines[0], lines[-1]) == (
         "load       compute  first run",
-        "0 of 10 stages are there; 10 would be computed",
+        "0 of 10 stages are cached; 10 would be computed",
     )

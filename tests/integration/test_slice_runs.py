@@ -67,7 +67,7 @@ def test_runs_with_periods_and_groups(topicflow: Command, tmp_path: Path, corpus
     assert list(states) == list(told)
     keys = [{stage["stage"]: stage["key"] for stage in one["stages"]} for one in (before, record)]
     assert {stage for stage in keys[0] if keys[0][stage] != keys[1][stage]} == {"report"}
-    assert set(planned(topicflow, config).values()) == {"hit"}
+    assert set(planned(topicflow, config).values()) == {"cached"}
     changed = planned(topicflow, config, "--set", "periods.words=3")
     assert [stage for stage, state in changed.items() if state == "compute"] == ["periods", "report"]
 

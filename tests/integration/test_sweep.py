@@ -59,7 +59,7 @@ def settings_of(record: dict[str, Any], folder: Path) -> pl.DataFrame:
 def test_a_sweep_from_its_grid_to_a_run_with_its_choice(swept: Path, topicflow: Run) -> None:
     config = swept / "config.toml"
     planned = topicflow("plan", config, "--flow", "sweep", *VARY).out.splitlines()
-    assert planned[-1] == "0 of 28 stages are there; 28 would be computed"
+    assert planned[-1] == "0 of 28 stages are cached; 28 would be computed"
     first = topicflow("sweep", config, *VARY, "--json")
     assert first.code == 0, first.err
     record = first.record
@@ -92,7 +92,7 @@ def test_a_sweep_from_its_grid_to_a_run_with_its_choice(swept: Path, topicflow: 
     )
     assert again["recommendation"] == record["recommendation"]
     replanned = topicflow("plan", config, "--flow", "sweep", *VARY).out.splitlines()
-    assert replanned[-1].endswith(" stages are there; 0 would be computed")
+    assert replanned[-1].endswith(" stages are cached; 0 would be computed")
     taken = topicflow("run", config, "--from-sweep", "latest", "--json")
     assert taken.code == 0, taken.err
     assert f"from trial-sweep/{again['run_id']}, setting {chosen['setting']}: cluster." in taken.err

@@ -46,7 +46,7 @@ def test_an_adapter_is_tuned_shown_and_named(labelled: Path, topicflow: Callable
     assert tuned.out.splitlines()[-1].startswith('use it: [embed] adapter = "sharper" (or its key, ')
     assert "nmi" in topicflow("show", "sharper", *places).out
     plan = topicflow("plan", config, "--set", "embed.adapter=sharper").out.splitlines()
-    assert [line.split()[1] for line in plan[:-1]].count("hit") == 2  # load and count
+    assert [line.split()[1] for line in plan[:-1]].count("cached") == 2  # load and count
     again = topicflow("tune", labelled / "tune.toml", "--json")
     record = again.record
     assert {stage["state"] for stage in record["stages"]} == {"cached"}

@@ -260,6 +260,7 @@ class SmallDevice:
 
 def on_device(model: SmallDevice, monkeypatch: pytest.MonkeyPatch, tiny: Path) -> SentenceTransformersEncoder:
     monkeypatch.setattr(encoders, "load_model", lambda *_: model)
+    monkeypatch.setattr(encoders, "read_shape", lambda _: None)
     monkeypatch.setitem(BATCH_TOKENS, "cpu", 96)
     return load_encoder(find_encoder(config_of(tiny), "cpu"), config_of(tiny))
 

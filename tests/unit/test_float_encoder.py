@@ -14,7 +14,7 @@ import torch
 from tests.fakes import change_json, tiny_model
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.encoding import float_encoder
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoders import encoder_of, find_encoder, load_model
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder, token_block
 from topicflow.tasks.encoding.tokenizer import TextTokens, ahead
 
@@ -23,9 +23,8 @@ TEXTS = ["ab cd", "a", "", "zz " * 30, "ab cd", "?!", *(f"w{i} x{i * 7}" for i i
 
 def load(folder: Path | str, **values: Any) -> SentenceTransformersEncoder:
     config = SentenceTransformersEmbed(model=str(folder), **values)
-    encoder = load_encoder.__wrapped__(find_encoder(config, "cpu"), config, 1)
-    assert type(encoder) is SentenceTransformersEncoder
-    return encoder
+    files = find_encoder(config, "cpu")
+    return encoder_of(load_model(files, config, 1), files, config)
 
 
 def changed(tiny: Path, folder: Path, pooling: str = "mean", *, normalized: bool = False) -> Path:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from topicflow.configs.read import load_config
 from topicflow.tasks.documents import guess as guess_module
-from topicflow.tasks.documents.guess import Guess, guess_config, render_config
+from topicflow.tasks.documents.first_config import render_config
+from topicflow.tasks.documents.guess import Guess, guess_config
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context

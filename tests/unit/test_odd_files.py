@@ -10,7 +10,8 @@ import pytest
 
 from tests.odd_files import CASES, Case
 from topicflow.configs.read import load_config
-from topicflow.tasks.documents.guess import guess_config, render_config
+from topicflow.tasks.documents.first_config import render_config
+from topicflow.tasks.documents.guess import guess_config
 from topicflow.tasks.documents.load import write_documents
 from topicflow.tasks.documents.sources import open_source
 from topicflow.tasks.store.artifact_store import ArtifactStore

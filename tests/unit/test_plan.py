@@ -247,7 +247,7 @@ config = Path({str(project.folder / "config.json")!r}).read_text()
 steps = plan_topic_model(TopicModelConfig.model_validate_json(config))
 assert all(step.is_hit for step in steps)
 heavy = {{"prefect", "torch", "umap", "hdbscan", "bertopic", "sentence_transformers", "transformers",
-         "sklearn", "scipy", "numba", "plotly", "pynndescent"}}
+         "sklearn", "scipy", "numba", "plotly", "pynndescent", "httpx"}}
 print(sorted(heavy & set(sys.modules)))
 """
     found = subprocess.run(

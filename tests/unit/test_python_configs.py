@@ -15,7 +15,8 @@ from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.paths import in_work_folder
 from topicflow.configs.read import load_config
 from topicflow.flows.python.configs import Columns, read_config
-from topicflow.tasks.documents.guess import guess_config, render_config
+from topicflow.tasks.documents.first_config import render_config
+from topicflow.tasks.documents.guess import guess_config
 from topicflow.tasks.errors import ConfigError, DataError
 
 
@@ -85,9 +86,8 @@ def test_named_columns_replace_the_guesses() -> None:
     found = read("reviews.csv", columns=Columns(text="product", id="title", time="created"))
     assert (found.load.text_column, found.load.id_column) == ("product", "title")
     assert found.load.timestamp_column == "created"
-    assert found.load.label_column is None  # `init` takes product, which is the text here
-    assert read("reviews.csv", load={"label_column": None}).load.label_column is None
-    assert read("reviews.csv").load.label_column == "product"
+    assert read("reviews.csv").load.label_column is None  # `init` only proposes it
+    assert read("reviews.csv", load={"label_column": "product"}).load.label_column == "product"
 
 
 def test_dates_keep_their_order_only_with_their_own_column(folder: Path) -> None:

@@ -1,0 +1,79 @@
+"""Direct: which runs start no Prefect server, and a stage as a plain call.
+
+A temporary server costs a run 5 s. It is started for runs that compute for long: the first run of a corpus, and the
+flows that train. A run that continues an earlier one, with one value changed or some new documents, often takes less.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tomllib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from topicflow.configs.flows.base import FlowConfig
+from topicflow.configs.read import dump_config
+from topicflow.tasks.documents.sources import is_remote
+from topicflow.tasks.execution.workers import on_cluster
+from topicflow.tasks.runs.history import RunRecord, run_folders
+from topicflow.tasks.runs.resolve import latest_run
+
+SHORT_FLOWS = ("topic_model", "update_topics", "build_index", "deduplicate")
+"""Flows that are short once their documents are embedded."""
+
+_direct: ContextVar[bool] = ContextVar("direct", default=False)
+
+
+@contextlib.contextmanager
+def directly() -> Iterator[None]:
+    """Call stages as plain functions during the block."""
+    token = _direct.set(True)
+    try:
+        yield
+    finally:
+        _direct.reset(token)
+
+
+def is_direct() -> bool:
+    """Return whether stages are plain calls."""
+    return _direct.get()
+
+
+def call(function: Callable[..., Any], *inputs: Any, **named: Any) -> Any:  # noqa: ANN401  (a stage's result)
+    """Return the result of a stage's function; for a hit that is the data of its state `Cached`."""
+    found = function(*inputs, **named)
+    return getattr(found, "data", found)
+
+
+def needs_no_server(config: FlowConfig) -> bool:
+    """Return whether a run is short: an earlier run has embedded its documents, or those that it continues.
+
+    Input that is read through a network is tried again by Prefect, a cluster's work is sent by Prefect, and a webhook's
+    address may be kept in Prefect: these runs have a server.
+    """
+    values = config.model_dump()
+    path = (values.get("load") or {}).get("path")
+    block = (values.get("gates") or {}).get("webhook_block")
+    if (
+        config.flow not in SHORT_FLOWS
+        or path is None
+        or is_remote(path)
+        or block
+        or on_cluster(config.runtime)
+    ):
+        return False
+    series = sorted({folder.parent for folder in run_folders(Path(config.runtime.runs))})
+    wanted = tomllib.loads(dump_config(config))
+    return any(_embedded(wanted, latest_run(each)) for each in series)
+
+
+def _embedded(wanted: dict[str, Any], earlier: RunRecord | None) -> bool:
+    """Return whether a run of the same name, or of the same documents, had the same encoder."""
+    if earlier is None or not isinstance(earlier.get("config"), str):
+        return False
+    known = tomllib.loads(earlier["config"])
+    same = earlier["name"] == wanted["name"] or known.get("load", {}).get("path") == wanted["load"]["path"]
+    encoder = known.get("embed", {})  # a record also has the revision that was found
+    return same and all(encoder.get(key) == value for key, value in wanted.get("embed", {}).items())

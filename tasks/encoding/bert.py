@@ -1,0 +1,194 @@
+"""Bert: the files of a plain BERT -> the vectors of token ids, in torch alone for documents, in numpy for a query.
+
+The import of sentence-transformers takes 6 s of processor time, that of torch 1 s. A BERT with plain pooling needs
+nothing else of them: the same operations on the same weights give the same vectors, bit for bit. A query is a few
+tokens, for which numpy is as fast as torch; its vector differs from torch's in the last bits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from topicflow.tasks.encoding.pooling import read_pooling
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS, TOKENIZER = "model.safetensors", "tokenizer.json"
+
+PLAIN: dict[str, tuple[Any, ...]] = {
+    "model_type": ("bert",),
+    "architectures": (["BertModel"],),
+    "hidden_act": ("gelu",),
+    "position_embedding_type": (None, "absolute"),
+    "is_decoder": (None, False),
+    "add_cross_attention": (None, False),
+}
+"""Values of config.json with which a model has exactly the operations of this file."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The numbers of a BERT's config.json that its operations need."""
+
+    n_layers: int
+    n_heads: int
+    epsilon: float
+    dim: int
+    most_tokens: int
+
+
+def read_shape(folder: Path) -> Shape | None:
+    """Return the shape of a folder's model if this file can compute its vectors, otherwise None.
+
+    A model with prompts, lower-casing outside its tokenizer, or other modules than pooling and normalization is left
+    to sentence-transformers.
+    """
+    config = _read_json(folder / "config.json")
+    if any(config.get(key) not in allowed for key, allowed in PLAIN.items()):
+        return None
+    own = _read_json(folder / "config_sentence_transformers.json")
+    has_prompts = own.get("default_prompt_name") or any((own.get("prompts") or {}).values())
+    lowers = _read_json(folder / "sentence_bert_config.json").get("do_lower_case")
+    has_files = all((folder / name).is_file() for name in (WEIGHTS, TOKENIZER))
+    if has_prompts or lowers or not has_files or not read_pooling(folder).is_plain:
+        return None
+    return Shape(
+        config["num_hidden_layers"],
+        config["num_attention_heads"],
+        config["layer_norm_eps"],
+        config["hidden_size"],
+        config["max_position_embeddings"],
+    )
+
+
+Weights = dict[str, NDArray[np.float32]]
+
+
+def read_weights(folder: Path) -> Weights:
+    """Return the weights of a folder's model by name, in float32."""
+    from safetensors.numpy import load_file
+
+    return {name: array.astype(np.float32, copy=False) for name, array in load_file(folder / WEIGHTS).items()}
+
+
+class Bert:
+    """A BERT in torch, in float32 on a CPU."""
+
+    def __init__(self, weights: Weights, shape: Shape) -> None:
+        import torch
+
+        self.shape = shape
+        self._weights = {name: torch.from_numpy(array) for name, array in weights.items()}
+
+    def __call__(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the last layer (n_texts, length, dim) for token ids (n_texts, length) of texts of one length."""
+        import torch
+
+        length = ids.shape[1]
+        words, kinds, places = (self._weights[f"embeddings.{name}_embeddings.weight"] for name in _TABLES)
+        hidden = torch.nn.functional.embedding(ids, words) + kinds[0] + places[:length]
+        hidden = self._normalized("embeddings.LayerNorm", hidden)
+        for number in range(self.shape.n_layers):
+            hidden = self._layer(f"encoder.layer.{number}", hidden)
+        return hidden
+
+    def _layer(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the output of one layer: attention, then two products, each added to its input and normalized."""
+        import torch
+
+        n_texts, length, dim = hidden.shape
+        heads = (n_texts, length, self.shape.n_heads, -1)
+        asked, keys, values = (
+            self._product(f"{name}.attention.self.{part}", hidden).view(heads).transpose(1, 2)
+            for part in ("query", "key", "value")
+        )
+        mixed = torch.nn.functional.scaled_dot_product_attention(asked, keys, values)
+        mixed = mixed.transpose(1, 2).reshape(n_texts, length, dim)
+        mixed = self._product(f"{name}.attention.output.dense", mixed)
+        hidden = self._normalized(f"{name}.attention.output.LayerNorm", mixed + hidden)
+        wide = torch.nn.functional.gelu(self._product(f"{name}.intermediate.dense", hidden))
+        return self._normalized(
+            f"{name}.output.LayerNorm", self._product(f"{name}.output.dense", wide) + hidden
+        )
+
+    def _product(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        return torch.nn.functional.linear(
+            hidden, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
+        )
+
+    def _normalized(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
+        return torch.nn.functional.layer_norm(hidden, (hidden.shape[-1],), weight, bias, self.shape.epsilon)
+
+
+class BertInNumpy:
+    """A BERT in numpy, for single texts."""
+
+    def __init__(self, weights: Weights, shape: Shape) -> None:
+        self.shape, self._weights = shape, weights
+
+    def __call__(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return the last layer (length, dim) for the token ids of a text."""
+        words, kinds, places = (self._weights[f"embeddings.{name}_embeddings.weight"] for name in _TABLES)
+        hidden = self._normalized(
+            "embeddings.LayerNorm", words[np.asarray(ids)] + kinds[0] + places[: len(ids)]
+        )
+        for number in range(self.shape.n_layers):
+            hidden = self._layer(f"encoder.layer.{number}", hidden)
+        return hidden
+
+    def _layer(self, name: str, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the output of one layer: attention, then two products, each added to its input and normalized."""
+        from scipy.special import erf
+
+        length, dim = hidden.shape
+        asked, keys, values = (
+            self._product(f"{name}.attention.self.{part}", hidden)
+            .reshape(length, self.shape.n_heads, -1)
+            .transpose(1, 0, 2)
+            for part in ("query", "key", "value")
+        )
+        scores = asked @ keys.transpose(0, 2, 1) / np.float32(np.sqrt(dim // self.shape.n_heads))
+        shares = np.exp(scores - scores.max(axis=2, keepdims=True))
+        mixed = (shares / shares.sum(axis=2, keepdims=True) @ values).transpose(1, 0, 2).reshape(length, dim)
+        mixed = self._product(f"{name}.attention.output.dense", mixed)
+        hidden = self._normalized(f"{name}.attention.output.LayerNorm", mixed + hidden)
+        wide = self._product(f"{name}.intermediate.dense", hidden)
+        wide *= np.float32(0.5) * (1 + erf(wide * np.float32(np.sqrt(0.5))))
+        return self._normalized(
+            f"{name}.output.LayerNorm", self._product(f"{name}.output.dense", wide) + hidden
+        )
+
+    def _product(self, name: str, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = (
+            hidden @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
+        )
+        return found
+
+    def _normalized(self, name: str, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
+        centred = hidden - hidden.mean(axis=1, keepdims=True)
+        spread = np.sqrt((centred * centred).mean(axis=1, keepdims=True) + np.float32(self.shape.epsilon))
+        found: NDArray[np.float32] = (
+            centred / spread * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
+        )
+        return found
+
+
+_TABLES = ("word", "token_type", "position")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
+    return found

@@ -1,0 +1,131 @@
+"""Bert encoder: a folder of a plain BERT -> unit vectors of texts on a CPU, without transformers.
+
+The vectors of documents are those of `SentenceTransformersEncoder`, bit for bit. A model of unknown origin is compared
+with it once on each machine; the answer is kept with the files that are derived from models.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from topicflow.tasks.encoding.bert import TOKENIZER, Bert, BertInNumpy, Shape, read_weights
+from topicflow.tasks.encoding.encoder_cache import kept
+from topicflow.tasks.encoding.float_encoder import BATCH_TOKENS, PROBES, SentenceTransformersEncoder
+from topicflow.tasks.encoding.pooling import read_pooling
+from topicflow.tasks.encoding.tokenizer import TextTokens
+from topicflow.tasks.store.artifact_store import ArtifactWriter, Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+COMPARISON = 1
+"""Increase when models must be compared again."""
+
+COMPARED = (*PROBES, "Ünïcode, CAPITALS & 数字 123?!", "word " * 600)
+"""Texts for which both encoders must give the same vectors: accents, capitals, other scripts, and one to cut."""
+
+
+class BertEncoder(SentenceTransformersEncoder):
+    """A plain BERT in float32 on a CPU.
+
+    Parameters
+    ----------
+    folder : Path
+        The model's folder.
+    shape : Shape
+        Its shape, as `bert.read_shape` returns it.
+    key, name : str
+        The encoder's key, and the model's name for messages.
+    prompt : str
+        The text that is put before each document.
+    max_tokens : int or None
+        The longest input by the model's files or the config; the rest of a text is cut.
+    n_threads : int or None
+        CPU threads; all cores if None.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        shape: Shape,
+        *,
+        key: str,
+        name: str,
+        prompt: str = "",
+        max_tokens: int | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+        from tokenizers import Tokenizer
+
+        self.key, self.max_tokens, self.dim = key, max_tokens, shape.dim
+        self._name, self._device, self.direct = name, "cpu", True
+        self._pooling, self._shape, self._n_threads = read_pooling(folder), shape, n_threads
+        self._weights = read_weights(folder)
+        most = min(max_tokens or shape.most_tokens, shape.most_tokens)
+        self._tokens = TextTokens(Tokenizer.from_file(str(folder / TOKENIZER)), prompt, most)
+        self._batch_tokens = BATCH_TOKENS["cpu"]
+
+    def encode_queries(
+        self, texts: Sequence[str], prompt: str | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Return unit vectors (n_texts, dim) and lengths (n_texts,) of queries, each alone, without torch."""
+        assert self._tokens is not None
+        ids, n_tokens = replace(self._tokens, prefix=prompt or "")(texts)
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        bert = BertInNumpy(self._weights, self._shape)
+        for row, each in enumerate(ids):
+            if each:  # an empty text and a tokenizer without marks
+                hidden = bert(each)
+                vectors[row] = hidden[0] if self._pooling.mode == "cls" else hidden.mean(axis=0)
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors / np.maximum(norms, np.finfo(np.float32).tiny), n_tokens
+
+    @cached_property
+    def _bert(self) -> Bert:
+        import torch
+
+        if self._n_threads:
+            torch.set_num_threads(self._n_threads)
+        return Bert(self._weights, self._shape)
+
+    def _last_layer(self, ids: torch.Tensor) -> torch.Tensor:
+        return self._bert(ids)
+
+
+def is_the_same(
+    encoder: BertEncoder,
+    load_other: Callable[[], SentenceTransformersEncoder],
+    cache: Path | None = None,
+) -> bool:
+    """Return whether both encoders give the same vectors; they are compared once on each machine.
+
+    Parameters
+    ----------
+    encoder : BertEncoder
+        The encoder.
+    load_other : callable
+        Loads the same model with sentence-transformers.
+    cache : Path or None
+        Folder of the answers; default `encoder_cache()`.
+    """
+    libraries = {name: package_version(name) for name in ("torch", "sentence-transformers", "transformers")}
+    recipe = Recipe("embed", "comparison", COMPARISON, identity={"encoder": encoder.key, **libraries})
+
+    def make(writer: ArtifactWriter) -> None:
+        ours, theirs = encoder.encode(COMPARED), load_other().encode(COMPARED)
+        same = all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
+        writer.path("comparison.json").write_text(json.dumps({"same": same}), encoding="utf-8")
+
+    found = json.loads((kept(recipe, make, cache) / "comparison.json").read_bytes())
+    return bool(found["same"])

@@ -1,0 +1,122 @@
+"""Bert encoder: the vectors of sentence-transformers, bit for bit, without its import."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.fakes import change_json, tiny_model
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
+from topicflow.tasks.encoding import encoders
+from topicflow.tasks.encoding.bert import read_shape
+from topicflow.tasks.encoding.bert_encoder import COMPARED, BertEncoder
+from topicflow.tasks.encoding.encoders import PACKAGED, encoder_of, find_encoder, load_encoder, load_model
+from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
+
+TEXTS = [*COMPARED, "", "battery life", "it's a [SEP] test"]
+
+
+def both(**options: Any) -> tuple[BertEncoder, SentenceTransformersEncoder]:
+    """Return the packaged model without and with sentence-transformers."""
+    config = SentenceTransformersEmbed(**options)
+    files = find_encoder(config, "cpu")
+    ours = load_encoder.__wrapped__(files, config)
+    assert isinstance(ours, BertEncoder)
+    return ours, encoder_of(load_model(files, config, None), files, config)
+
+
+@pytest.mark.parametrize("options", [{}, {"prompt": "title: "}, {"max_seq_length": 300}])
+def test_documents_have_the_vectors_of_sentence_transformers(options: dict[str, Any]) -> None:
+    ours, theirs = both(**options)
+    for found, expected in zip(ours.encode(TEXTS), theirs.encode(TEXTS), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_queries_have_the_vectors_of_sentence_transformers() -> None:
+    ours, theirs = both()
+    for prompt in (None, "query: "):
+        found, lengths = ours.encode_queries(TEXTS, prompt)
+        expected, counted = theirs.encode_queries(TEXTS, prompt)
+        np.testing.assert_allclose(found, expected, atol=2e-6)
+        np.testing.assert_array_equal(lengths, counted)
+
+
+def test_a_query_imports_neither_torch_nor_prefect() -> None:
+    code = (
+        "import sys\n"
+        "import topicflow.tasks.search.index\n"
+        "from topicflow.configs.sections.embed import SentenceTransformersEmbed as Embed\n"
+        "from topicflow.tasks.encoding.encoders import find_encoder, load_encoder\n"
+        "load_encoder(find_encoder(Embed(), 'cpu'), Embed()).encode_queries(['battery life'])\n"
+        "print(sorted({'torch', 'transformers', 'sentence_transformers', 'prefect'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random BERT in a folder."""
+    return tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.mark.parametrize(
+    ("file", "changes"),
+    [
+        ("config.json", {"model_type": "roberta"}),
+        ("config.json", {"position_embedding_type": "relative_key"}),
+        ("config.json", {"hidden_act": "relu"}),
+        ("sentence_bert_config.json", {"do_lower_case": True}),
+        ("config_sentence_transformers.json", {"prompts": {"query": "query: "}}),
+        ("1_Pooling/config.json", {"pooling_mode": "max"}),
+    ],
+)
+def test_other_models_are_left_to_sentence_transformers(
+    file: str, changes: dict[str, Any], tiny: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny, folder)
+    assert read_shape(folder) is not None
+    change_json(folder / file, **changes)
+    assert read_shape(folder) is None
+
+
+def test_a_model_of_unknown_origin_is_compared_once(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    config = SentenceTransformersEmbed(model=str(tiny))
+    files, loaded = find_encoder(config, "cpu"), []
+
+    def load(*given: Any) -> Any:
+        loaded.append(given)
+        return load_model(*given)
+
+    monkeypatch.setattr(encoders, "load_model", load)
+    for _ in range(2):
+        ours = load_encoder.__wrapped__(files, config)
+        assert isinstance(ours, BertEncoder)
+    assert len(loaded) == 1
+    theirs = encoder_of(load_model(files, config, None), files, config)
+    np.testing.assert_array_equal(ours.encode(TEXTS)[0], theirs.encode(TEXTS)[0])
+    np.testing.assert_allclose(ours.encode_queries(TEXTS)[0], theirs.encode_queries(TEXTS)[0], atol=2e-6)
+
+
+def test_a_model_with_other_vectors_is_left_to_sentence_transformers(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    last_layer = BertEncoder._last_layer
+    monkeypatch.setattr(BertEncoder, "_last_layer", lambda self, ids: last_layer(self, ids.flip(1)))
+    config = SentenceTransformersEmbed(model=str(tiny))
+    found = load_encoder.__wrapped__(find_encoder(config, "cpu"), config)
+    assert type(found) is SentenceTransformersEncoder
+
+
+def test_the_packaged_model_is_found_by_its_name() -> None:
+    config = SentenceTransformersEmbed(model=PACKAGED)
+    assert isinstance(load_encoder.__wrapped__(find_encoder(config, "cpu"), config), BertEncoder)
