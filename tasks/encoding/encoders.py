@@ -26,11 +26,12 @@ from topicflow.configs.sections.embed import (
 from topicflow.tasks.encoding.api.encoder import ApiEncoder
 from topicflow.tasks.encoding.api.probes import VERSION as PROBES_VERSION
 from topicflow.tasks.encoding.api.probes import identify
-from topicflow.tasks.encoding.bert import read_shape
-from topicflow.tasks.encoding.bert_encoder import BertEncoder, is_the_same
+from topicflow.tasks.encoding.bert.bert import read_shape
+from topicflow.tasks.encoding.bert.bert_encoder import BertEncoder, is_the_same
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
 from topicflow.tasks.encoding.hub import from_hub
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder, int8_identity
+from topicflow.tasks.encoding.lost_weights import lost_weights
 from topicflow.tasks.encoding.model_settings import (
     ModelSettings,
     base_model,
@@ -310,10 +311,14 @@ def _load_bert(
         shape,
         key=files.key,
         name=files.name,
-        prompt=config.prompt or "",
+        prompt=files.prompt or "",
+        dim=files.dim,
         max_tokens=files.max_tokens,
         n_threads=n_threads,
     )
+    if found.lacks_weights:
+        return None
+    _check_dim(config, shape.dim, files)
     known = files.revision == f"sha256:{PACKAGED_SHA256}"  # a test compares them for this model
     same = known or is_the_same(
         found, lambda: encoder_of(load_model(files, config, n_threads), files, config)
@@ -384,27 +389,33 @@ def load_model(
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     if n_threads:
         torch.set_num_threads(n_threads)
     try:
-        model = SentenceTransformer(
-            str(files.folder),
-            device=files.device,
-            trust_remote_code=False,
-            local_files_only=True,
-            model_kwargs={"dtype": getattr(torch, files.precision)},
-        )
+        with lost_weights() as lost:
+            model = SentenceTransformer(
+                str(files.folder),
+                device=files.device,
+                trust_remote_code=False,
+                local_files_only=True,
+                model_kwargs={"dtype": getattr(torch, files.precision)},
+            )
     except ImportError as error:
         library = "peft" if "peft" in str(error) else str(error).splitlines()[0]
         msg = f"embed: {files.name} needs {library}, which is not installed; pip install 'topicflow[lora]'"
         raise ConfigError(
             msg if library == "peft" else f"embed: {files.name} cannot be loaded: {library}"
         ) from error
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         msg = f"embed: {files.folder} cannot be loaded as a sentence-transformers model: {str(error).splitlines()[0]}"
         raise ConfigError(msg) from error
+    if lost:
+        msg = (
+            f"embed: {files.folder} lacks weights of its model ({len(lost):,}, such as {lost[0]}), so that its vectors "
+            "would be random; download the model again"
+        )
+        raise ConfigError(msg)
     if config.max_seq_length:
         most = getattr(getattr(model[0], "config", None), "max_position_embeddings", None)
         if most is not None and config.max_seq_length > most:

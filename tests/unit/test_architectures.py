@@ -195,6 +195,35 @@ def test_the_base_of_a_lora_adapter_is_in_the_key(tmp_path: Path) -> None:
     assert find_encoder(config, "cpu").key != before
 
 
+def test_weights_that_a_folder_lacks_are_an_error_and_not_random(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    folder = lora_model(tmp_path / "lora")
+    weights = load_file(folder / "adapter_model.safetensors")
+    weights = {name.replace("encoder.layer.", "encoder.layers."): value for name, value in weights.items()}
+    save_file(weights, folder / "adapter_model.safetensors")
+    with pytest.raises(
+        ConfigError, match=r"lora lacks weights of its model \(\d, such as .*lora_[AB].*\), so that its "
+    ):
+        load(folder)
+    whole = tmp_path / "lora-base"
+    kept = {
+        name: value for name, value in load_file(whole / "model.safetensors").items() if "layer.1" not in name
+    }
+    save_file(kept, whole / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ConfigError, match=r"lacks weights of its model .*encoder\.layer\.1\."):
+        load(whole)
+
+
+def test_weights_of_another_shape_are_one_line(tmp_path: Path) -> None:
+    folder = architecture_model(tmp_path / "model", "Bert")
+    change_json(folder / "config.json", intermediate_size=48)
+    with pytest.raises(
+        ConfigError, match=r"^embed: .* cannot be loaded as a sentence-transformers model: [^\n]*$"
+    ):
+        load(folder)
+
+
 def test_a_model_that_cannot_be_converted_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

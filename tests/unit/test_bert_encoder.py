@@ -12,8 +12,8 @@ import pytest
 from tests.fakes import change_json, tiny_model
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.encoding import encoders
-from topicflow.tasks.encoding.bert import read_shape
-from topicflow.tasks.encoding.bert_encoder import COMPARED, BertEncoder
+from topicflow.tasks.encoding.bert.bert import read_shape
+from topicflow.tasks.encoding.bert.bert_encoder import COMPARED, BertEncoder
 from topicflow.tasks.encoding.encoders import PACKAGED, encoder_of, find_encoder, load_encoder, load_model
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
 
@@ -56,6 +56,21 @@ def test_a_query_imports_neither_torch_nor_prefect() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "lasttoken"])
+def test_queries_are_pooled_as_documents_are_and_cut_to_the_dimensions(
+    pooling: str, tiny: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny, folder)
+    change_json(folder / "1_Pooling" / "config.json", pooling_mode=pooling)
+    config = SentenceTransformersEmbed(model=str(folder), dim=8)
+    encoder = load_encoder.__wrapped__(find_encoder(config, "cpu"), config)
+    assert isinstance(encoder, BertEncoder)
+    documents, queries = encoder.encode(TEXTS)[0], encoder.encode_queries(TEXTS)[0]
+    assert documents.shape == queries.shape == (len(TEXTS), 8)
+    np.testing.assert_allclose(queries, documents, atol=2e-6)
 
 
 @pytest.fixture(scope="module")

@@ -79,6 +79,17 @@ def read_weights(folder: Path) -> Weights:
     return {name: array.astype(np.float32, copy=False) for name, array in load_file(folder / WEIGHTS).items()}
 
 
+def weight_names(shape: Shape) -> set[str]:
+    """Return the names of the weights that a BERT of a shape needs."""
+    tables = {f"embeddings.{name}_embeddings.weight" for name in _TABLES}
+    parts = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
+             "attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm")  # fmt: skip
+    layers = {f"encoder.layer.{number}.{part}" for number in range(shape.n_layers) for part in parts}
+    return tables | {
+        f"{name}.{kind}" for name in layers | {"embeddings.LayerNorm"} for kind in ("weight", "bias")
+    }
+
+
 class Bert:
     """A BERT in torch, in float32 on a CPU."""
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.tasks.encoding.bert import TOKENIZER, Bert, BertInNumpy, Shape, read_weights
+from topicflow.tasks.encoding.bert.bert import TOKENIZER, Bert, BertInNumpy, Shape, read_weights, weight_names
 from topicflow.tasks.encoding.encoder_cache import kept
 from topicflow.tasks.encoding.float_encoder import BATCH_TOKENS, PROBES, SentenceTransformersEncoder
 from topicflow.tasks.encoding.pooling import read_pooling
@@ -48,6 +48,8 @@ class BertEncoder(SentenceTransformersEncoder):
         The encoder's key, and the model's name for messages.
     prompt : str
         The text that is put before each document.
+    dim : int or None
+        Number of dimensions that are kept of each vector; all if None.
     max_tokens : int or None
         The longest input by the model's files or the config; the rest of a text is cut.
     n_threads : int or None
@@ -62,13 +64,14 @@ class BertEncoder(SentenceTransformersEncoder):
         key: str,
         name: str,
         prompt: str = "",
+        dim: int | None = None,
         max_tokens: int | None = None,
         n_threads: int | None = None,
     ) -> None:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
         from tokenizers import Tokenizer
 
-        self.key, self.max_tokens, self.dim = key, max_tokens, shape.dim
+        self.key, self.max_tokens, self.dim = key, max_tokens, min(shape.dim, dim or shape.dim)
         self._name, self._device, self.direct = name, "cpu", True
         self._pooling, self._shape, self._n_threads = read_pooling(folder), shape, n_threads
         self._weights = read_weights(folder)
@@ -82,14 +85,19 @@ class BertEncoder(SentenceTransformersEncoder):
         """Return unit vectors (n_texts, dim) and lengths (n_texts,) of queries, each alone, without torch."""
         assert self._tokens is not None
         ids, n_tokens = replace(self._tokens, prefix=prompt or "")(texts)
-        vectors = np.zeros((len(texts), self.dim), np.float32)
+        vectors = np.zeros((len(texts), self._shape.dim), np.float32)
         bert = BertInNumpy(self._weights, self._shape)
         for row, each in enumerate(ids):
             if each:  # an empty text and a tokenizer without marks
                 hidden = bert(each)
-                vectors[row] = hidden[0] if self._pooling.mode == "cls" else hidden.mean(axis=0)
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.maximum(norms, np.finfo(np.float32).tiny), n_tokens
+                ends = {"cls": hidden[0], "lasttoken": hidden[-1]}
+                vectors[row] = ends[self._pooling.mode] if self._pooling.mode in ends else hidden.mean(axis=0)
+        return self._unit(vectors), n_tokens
+
+    @property
+    def lacks_weights(self) -> bool:
+        """Whether the model's file lacks a weight that the encoder needs."""
+        return not weight_names(self._shape) <= set(self._weights)
 
     @cached_property
     def _bert(self) -> Bert:
