@@ -73,10 +73,10 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         topics = stages.run(
             label, clustered, config=config.label, counting=config.count, encoding=config.embed
         )
-        labels, topics = edited(stages, config, clustered, topics, edits_of(config))
-        named = None
+        changed = edited(stages, config, clustered, topics, edits_of(config))
+        labels, topics, named = changed.labels, changed.topics, changed.renamed
         if config.names is not None:
-            modelled = Modelled(documents, embeddings, labels, topics)
+            modelled = Modelled(documents, embeddings, labels, named or topics)
             named = stages.run(name, modelled, config=config.names, encoding=config.embed)
         grown = None
         if config.tree is not None:

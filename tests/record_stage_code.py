@@ -27,6 +27,7 @@ STAGE_FILES: dict[str, str] = {
     "label": "topics/label",
     "given": "given/given",
     "edit": "edits/edit",
+    "rename": "edits/rename",
     "move": "edits/move",
     "name": "naming/name",
     "tree": "tree/tree",

@@ -37,7 +37,15 @@ from topicflow.tasks.runs.resolve import published_metrics
 from topicflow.tasks.shares import recipes as shares_recipes
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, open_store
 from topicflow.tasks.topics import recipes as topics_recipes
-from topicflow.tasks.topics.final import EDIT, GIVEN, LABEL_EDITED, final_labels, final_topics
+from topicflow.tasks.topics.final import (
+    EDIT,
+    GIVEN,
+    LABEL_EDITED,
+    RENAME,
+    final_labels,
+    final_topics,
+    named_topics,
+)
 from topicflow.tasks.topics.recipes import CorpusKeys, map_reduce
 from topicflow.tasks.tree import recipes as tree_recipes
 
@@ -152,8 +160,9 @@ def chain_recipes(
         "metrics": fitted["evaluate"].key,
     }
     shown |= {"duplicates": duplicates} if duplicates else {}
-    named = None if config.names is None else naming_recipes.name(config.names, final_topics(fitted).key)
-    shown |= {"names": named.key} if named else {}
+    named = None if config.names is None else naming_recipes.name(config.names, named_topics(fitted).key)
+    if (names := named or fitted.get(RENAME)) is not None:
+        shown |= {"names": names.key}
     grown = None
     if config.tree is not None:
         grouped = {
@@ -181,7 +190,7 @@ def chain_recipes(
         **({GIVEN: fitted[GIVEN]} if GIVEN in fitted else {}),
         "count": count,
         "label": fitted["label"],
-        **{stage: fitted[stage] for stage in (EDIT, LABEL_EDITED) if stage in fitted},
+        **{stage: fitted[stage] for stage in (EDIT, LABEL_EDITED, RENAME) if stage in fitted},
         **({"name": named} if named else {}),
         **({"tree": grown} if grown else {}),
         "evaluate": fitted["evaluate"],

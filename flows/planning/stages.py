@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.tasks.duplicates.recipes import searches
-from topicflow.tasks.edits.wanted import edits_of
-from topicflow.tasks.topics.final import EDIT, GIVEN, LABEL_EDITED
+from topicflow.tasks.edits.wanted import edits_of, without_renames
+from topicflow.tasks.topics.final import EDIT, GIVEN, LABEL_EDITED, RENAME
 
 STAGES = ("load", "embed", "neighbors", "reduce", "map", "cluster", "count", "label", "evaluate", "report")
 """The steps of a topic model, in order; `map` is the reduce stage in two dimensions."""
@@ -26,8 +26,11 @@ def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
         made.insert(made.index("label") + 1, "name")
     if config.topics is not None:
         made.insert(made.index("cluster") + 1, GIVEN)
-    if edits_of(config):
-        made[made.index("label") + 1 : made.index("label") + 1] = [EDIT, LABEL_EDITED]
+    edits = edits_of(config)
+    shaping = without_renames(edits)
+    changes = [EDIT, LABEL_EDITED] if shaping else []
+    changes += [RENAME] if len(shaping) < len(edits) else []
+    made[made.index("label") + 1 : made.index("label") + 1] = changes
     if config.tree is not None:
         made.insert(made.index("evaluate"), "tree")
     sliced = {"periods": config.periods, "groups": config.groups, "shares": config.shares}
