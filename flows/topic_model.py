@@ -77,14 +77,14 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
         topics = stages.run(
             label, clustered, config=config.label, counting=config.count, encoding=config.embed
         )
-        labels, topics = edited(stages, config, clustered, topics, edits_of(config))
+        changed = edited(stages, config, clustered, topics, edits_of(config))
+        labels, topics, named = changed.labels, changed.topics, changed.renamed
         grown = None
         if config.tree is not None:
             grouped = Grouped(embeddings, graph, labels, counts, topics)
             grown = stages.run(tree, grouped, config=config.tree, labelling=config.label)
-        named = None
         if config.names is not None:
-            modelled = Modelled(documents, embeddings, labels, topics, grown)
+            modelled = Modelled(documents, embeddings, labels, named or topics, grown)
             named = stages.run(name, modelled, config=config.names, encoding=config.embed)
         measured = Measured(documents, embeddings, reduced, labels, topics)
         metrics = stages.run(evaluate, measured, config=config.evaluate, counting=config.count)

@@ -29,6 +29,7 @@ STAGE_FILES: dict[str, str] = {
     "pull": "given/pull",
     "seeds": "given/seeds",
     "edit": "edits/edit",
+    "rename": "edits/rename",
     "move": "edits/move",
     "name": "naming/name",
     "tree": "tree/tree",

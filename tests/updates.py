@@ -122,7 +122,7 @@ TASKS = (
     "neighbors", "overview", "publish_update", "reduce", "tree", "match_tree",
 )  # fmt: skip
 
-SHAPING_TASKS = ("assign", "cells", "count", "drift", "edit", "label", "match", "move")
+SHAPING_TASKS = ("assign", "cells", "count", "drift", "edit", "label", "match", "move", "rename")
 """Tasks of `flows.running.edit_stages`."""
 
 SLICE_TASKS = ("count", "groups", "periods", "shares")

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.sections.shaping import SeededTopics, ZeroShotTopics
-from topicflow.tasks.edits.recipes import edit
-from topicflow.tasks.edits.wanted import edits_of
+from topicflow.tasks.edits import recipes as recipes_of_edits
+from topicflow.tasks.edits.wanted import edits_of, without_renames
 from topicflow.tasks.given import recipes as given_recipes
 from topicflow.tasks.store.artifact_store import Recipe
 from topicflow.tasks.topics import recipes
@@ -16,7 +16,9 @@ from topicflow.tasks.topics.final import (
     GIVEN,
     LABEL_EDITED,
     PULL,
+    RENAME,
     SEEDS,
+    final_topics,
     labels_before_edits,
 )
 from topicflow.tasks.topics.recipes import CorpusKeys
@@ -30,17 +32,22 @@ def with_edits(config: TopicModelConfig, corpus: CorpusKeys, fitted: dict[str, R
     ConfigError
         If the file of edits is wrong.
     """
-    if not (edits := edits_of(config)):
-        return fitted
+    edits = edits_of(config)
+    shaping, found = without_renames(edits), dict(fitted)
     inputs = {
         "documents": corpus.documents,
         "embeddings": corpus.embeddings,
         "labels": labels_before_edits(fitted).key,
         "topics": fitted["label"].key,
     }
-    labels = edit(edits, inputs, config.seed, has_given=GIVEN in fitted)
-    other = _described(config, corpus, fitted, labels)
-    return {**fitted, EDIT: labels, LABEL_EDITED: other["label"], "evaluate": other["evaluate"]}
+    if shaping:
+        labels = recipes_of_edits.edit(shaping, inputs, config.seed, has_given=GIVEN in fitted)
+        other = _described(config, corpus, fitted, labels)
+        found |= {EDIT: labels, LABEL_EDITED: other["label"], "evaluate": other["evaluate"]}
+    if len(shaping) < len(edits):
+        described = inputs | {"described": final_topics(found).key}
+        found[RENAME] = recipes_of_edits.rename(edits, described, config.seed)
+    return found
 
 
 def with_seeds(config: TopicModelConfig, corpus: CorpusKeys) -> tuple[CorpusKeys, dict[str, Recipe]]:

@@ -37,7 +37,15 @@ from topicflow.tasks.runs.resolve import published_metrics
 from topicflow.tasks.shares import recipes as shares_recipes
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, open_store
 from topicflow.tasks.topics import recipes as topics_recipes
-from topicflow.tasks.topics.final import EDIT, GIVEN, LABEL_EDITED, final_labels, final_topics
+from topicflow.tasks.topics.final import (
+    EDIT,
+    GIVEN,
+    LABEL_EDITED,
+    RENAME,
+    final_labels,
+    final_topics,
+    named_topics,
+)
 from topicflow.tasks.topics.recipes import CorpusKeys, map_reduce
 from topicflow.tasks.tree import recipes as tree_recipes
 
@@ -169,8 +177,9 @@ def chain_recipes(
     named = None
     if config.names is not None:
         tree = None if grown is None else grown.key
-        named = naming_recipes.name(config.names, final_topics(fitted).key, tree)
-        shown |= {"names": named.key}
+        named = naming_recipes.name(config.names, named_topics(fitted).key, tree)
+    if (names := named or fitted.get(RENAME)) is not None:
+        shown |= {"names": names.key}
     counted = {"documents": documents.key, "labels": final_labels(fitted).key, "counts": count.key}
     sliced = periods_recipes.chosen(config.periods, config.groups, config.label, counted)
     if config.shares is not None:
@@ -189,7 +198,7 @@ def chain_recipes(
         **({GIVEN: fitted[GIVEN]} if GIVEN in fitted else {}),
         "count": count,
         "label": fitted["label"],
-        **{stage: fitted[stage] for stage in (EDIT, LABEL_EDITED) if stage in fitted},
+        **{stage: fitted[stage] for stage in (EDIT, LABEL_EDITED, RENAME) if stage in fitted},
         **({"tree": grown} if grown else {}),
         **({"name": named} if named else {}),
         "evaluate": fitted["evaluate"],

@@ -5,8 +5,8 @@ from __future__ import annotations
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.sections.shaping import SeededTopics, ZeroShotTopics
 from topicflow.tasks.duplicates.recipes import searches
-from topicflow.tasks.edits.wanted import edits_of
-from topicflow.tasks.topics.final import EDIT, GIVEN, LABEL_EDITED, PULL, SEEDS
+from topicflow.tasks.edits.wanted import edits_of, without_renames
+from topicflow.tasks.topics.final import EDIT, GIVEN, LABEL_EDITED, PULL, RENAME, SEEDS
 
 STAGES = ("load", "embed", "neighbors", "reduce", "map", "cluster", "count", "label", "evaluate", "report")
 """The steps of a topic model, in order; `map` is the reduce stage in two dimensions."""
@@ -27,8 +27,11 @@ def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
         made.insert(made.index("cluster") + 1, GIVEN)
     if isinstance(config.topics, SeededTopics):
         made.insert(made.index("neighbors"), PULL)
-    if edits_of(config):
-        made[made.index("label") + 1 : made.index("label") + 1] = [EDIT, LABEL_EDITED]
+    edits = edits_of(config)
+    shaping = without_renames(edits)
+    changes = [EDIT, LABEL_EDITED] if shaping else []
+    changes += [RENAME] if len(shaping) < len(edits) else []
+    made[made.index("label") + 1 : made.index("label") + 1] = changes
     if config.tree is not None:
         made.insert(made.index("evaluate"), "tree")
     if config.names is not None:

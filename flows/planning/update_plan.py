@@ -7,7 +7,7 @@ whether a stage computes something for new documents or for all.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,14 +16,15 @@ from topicflow.configs.read import dump_config
 from topicflow.configs.sections.shaping import ZeroShotTopics
 from topicflow.flows.planning.steps import Step, embed_recipe, step_of, with_cost
 from topicflow.tasks.documents.sources import fingerprint
-from topicflow.tasks.edits.wanted import digest_of, edits_of
+from topicflow.tasks.edits.wanted import digest_of, edits_of, without_renames
 from topicflow.tasks.runs.history import RunRecord
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, open_store
 from topicflow.tasks.store.recipe_parts import fields_of
-from topicflow.tasks.topics.final import EDIT, GIVEN, LABEL_EDITED
+from topicflow.tasks.topics.final import EDIT, GIVEN, LABEL_EDITED, RENAME
 from topicflow.tasks.updates import recipes
 
 if TYPE_CHECKING:
+    from topicflow.tasks.edits.edits_file import Edit
     from topicflow.tasks.updates.topic_state import TopicState
 
 SLICES = ("periods", "groups", "shares")
@@ -62,11 +63,17 @@ def plan_update(config: UpdateTopicsConfig) -> list[Step]:
     load = _load(config, store, state)
     if state is None or last is None:
         return [load, *_fitting(config, "first run")]
-    changed = digest_of(edits_of(config)) != state.fit.edits
+    edits = edits_of(config)
+    changed, renamed = _other_edits(store, state, edits)
     if load.found is not None and not load.found.rows:
-        if not changed and not has_other_slices(config, last[0]):
+        if not changed and not renamed and not has_other_slices(config, last[0]):
             return [load]
-        return [load, *_edited(state, changed=changed), *_shown(config, store, state, changed=changed)]
+        return [
+            load,
+            *renamed,
+            *_edited(state, changed=changed),
+            *_shown(config, store, state, changed=changed),
+        ]
     embed = _embed(config, store, load.found)
     rest = [Step("assign", None, NEW), Step("count", None, NEW), Step("drift", None, DRIFT)]
     if recipes.fit_settings(config) != state.fit.settings:
@@ -74,7 +81,17 @@ def plan_update(config: UpdateTopicsConfig) -> list[Step]:
         fitted = _fitting(config, "all documents: the config that fits is another one")[1:]
         return [load, *embed, *rest, *merged, *fitted]
     shown = _shown(config, store, state, changed=changed)
-    return [load, *embed, *_edited(state, changed=changed), *rest, *shown]
+    return [load, *embed, *renamed, *_edited(state, changed=changed), *rest, *shown]
+
+
+def _other_edits(store: ArtifactStore, state: TopicState, edits: Sequence[Edit]) -> tuple[bool, list[Step]]:
+    """Return whether edits change topics of documents since the last run, and the step of names that they change."""
+    from topicflow.tasks.updates.update_steps import changes_names_only
+
+    if digest_of(edits) == state.fit.edits:
+        return False, []
+    rename = [Step(RENAME, None, "other names")] if len(without_renames(edits)) < len(edits) else []
+    return not changes_names_only(store, state.fit, edits), rename
 
 
 def _load(config: UpdateTopicsConfig, store: ArtifactStore, state: TopicState | None) -> Step:
@@ -103,7 +120,10 @@ def _embed(config: UpdateTopicsConfig, store: ArtifactStore, arrivals: ArtifactR
 def _fitting(config: UpdateTopicsConfig, reason: str) -> list[Step]:
     """Return the steps of a run that fits topics on all documents."""
     given = [GIVEN] if isinstance(config.topics, ZeroShotTopics) else []
-    edits = [EDIT, LABEL_EDITED] if edits_of(config) else []
+    edits = edits_of(config)
+    shaping = without_renames(edits)
+    changes = [EDIT, LABEL_EDITED] if shaping else []
+    changes += [RENAME] if len(shaping) < len(edits) else []
     stages = [
         "embed",
         "neighbors",
@@ -113,7 +133,7 @@ def _fitting(config: UpdateTopicsConfig, reason: str) -> list[Step]:
         *given,
         "count",
         "label",
-        *edits,
+        *changes,
         "cells",
         "match",
     ]

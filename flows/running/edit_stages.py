@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
@@ -12,7 +12,8 @@ from topicflow.tasks.documents.document_rows import rows_of
 from topicflow.tasks.edits.edit import Editable, edit
 from topicflow.tasks.edits.edits_file import Edit
 from topicflow.tasks.edits.move import move, moves_of
-from topicflow.tasks.edits.wanted import digest_of, foreign_edits
+from topicflow.tasks.edits.rename import rename
+from topicflow.tasks.edits.wanted import digest_of, foreign_edits, without_renames
 from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.count import count
@@ -22,7 +23,16 @@ from topicflow.tasks.updates.assign import assign, cells
 from topicflow.tasks.updates.drift import drift
 from topicflow.tasks.updates.match_topics import match
 from topicflow.tasks.updates.topic_state import Batch, Fit, TopicState, documents_of
-from topicflow.tasks.updates.update_steps import all_names
+from topicflow.tasks.updates.update_steps import all_names, changes_names_only
+
+
+@dataclass(frozen=True)
+class Edited:
+    """The labels and the topics after a person's edits, and the topics' table with the names of renames, if any."""
+
+    labels: ArtifactRef
+    topics: ArtifactRef
+    renamed: ArtifactRef | None = None
 
 
 def edited(
@@ -32,8 +42,10 @@ def edited(
     topics: ArtifactRef,
     edits: Sequence[Edit],
     later: Sequence[str] = (),
-) -> tuple[ArtifactRef, ArtifactRef]:
+) -> Edited:
     """Return the labels and the topics that all later stages take: those of `cluster` and `label`, or the edited ones.
+
+    Only other edits than renames change them.
 
     Parameters
     ----------
@@ -53,14 +65,17 @@ def edited(
     if foreign := foreign_edits(config):
         series = ", ".join(sorted({str(each.series) for each in foreign}))
         LOG.info("edits: %s in the file for another series (%s), not applied", f"{len(foreign):,}", series)
-    if not edits:
-        return clustered.labels, topics
     editable = Editable(clustered.documents, clustered.embeddings, clustered.labels, topics)
-    labels = stages.run(edit, editable, edits=edits, later=later)
-    again = replace(clustered, labels=labels)
-    return labels, stages.run_as(
-        LABEL_EDITED, label, again, config=config.label, counting=config.count, encoding=config.embed
-    )
+    labels, shaping = clustered.labels, without_renames(edits)
+    if shaping:
+        labels = stages.run(edit, editable, edits=shaping, later=later)
+        again = replace(clustered, labels=labels)
+        topics = stages.run_as(
+            LABEL_EDITED, label, again, config=config.label, counting=config.count, encoding=config.embed
+        )
+    if len(shaping) == len(edits):
+        return Edited(labels, topics)
+    return Edited(labels, topics, stages.run(rename, editable, topics, edits=edits, later=later))
 
 
 def finished_fit(
@@ -94,17 +109,19 @@ def finished_fit(
     clustered = Clustered(
         documents, vectors, _ref(store, "labels", fit.labels), _ref(store, "counts", fit.counts)
     )
-    labels, topics = edited(stages, config, clustered, _ref(store, "topics", fit.topics), edits, later)
+    found = edited(stages, config, clustered, _ref(store, "topics", fit.topics), edits, later)
+    labels, topics, is_shaped = found.labels, found.topics, bool(without_renames(edits))
     index = stages.run(cells, embeddings=vectors, neighbors=graph, labels=labels, topics=topics)
-    had_edits = state is not None and state.fit.edits and state.fit.without_edits()[0] == clustered.labels
-    unedited = clustered.labels if edits or had_edits else None
+    had_edits = state is not None and state.fit.unedited and state.fit.without_edits()[0] == clustered.labels
+    unedited = clustered.labels if is_shaped or had_edits else None
     lineage = stages.run(
         match, state=state, labels=labels, topics=topics, config=config.match, unedited=unedited
     )
     ids = store.json(lineage, "matching").get("unedited_ids", ())
     made = replace(
         fit, labels=labels.key, topics=topics.key, cells=index.key, edits=digest_of(edits),
-        unedited=(fit.labels, fit.topics) if edits else (), unedited_ids=tuple(ids) if edits else (),
+        unedited=(fit.labels, fit.topics) if is_shaped else (), unedited_ids=tuple(ids) if is_shaped else (),
+        renamed=found.renamed.key if found.renamed else "",
     )  # fmt: skip
     return made, lineage
 
@@ -118,8 +135,10 @@ def with_other_edits(
 ) -> TopicState:
     """Return the state with other edits on the topics of its fit; documents since the fit are assigned again.
 
-    Nothing is fitted: the edits are applied to the fit's topics without edits.
+    Nothing is fitted: the edits are applied to the fit's topics without edits. Other names change no document.
     """
+    if changes_names_only(stages.context.store, state.fit, edits):
+        return _with_other_names(stages, state, edits, names)
     store, (labels, topics) = stages.context.store, state.fit.without_edits()
     base = replace(state.fit, labels=labels.key, topics=topics.key)
     first, *rest = state.batches
@@ -147,6 +166,21 @@ def with_other_edits(
         state, fit=fit, batches=tuple(batches), ids=tuple(traced["ids"]), next_id=traced["next_id"], drift=drifted,
         lineages=(*state.lineages, (state.number + 1, lineage.key)),
     )  # fmt: skip
+    return replace(changed, names=all_names(store, changed, names))
+
+
+def _with_other_names(
+    stages: Stages, state: TopicState, edits: Sequence[Edit], names: Mapping[int, str]
+) -> TopicState:
+    """Return the state with other renames; every other edit is the same."""
+    store, fit, (first, *rest) = stages.context.store, state.fit, state.batches
+    renamed = ""
+    if len(without_renames(edits)) < len(edits):
+        vectors = _ref(store, "embeddings", fit.embeddings)
+        editable = Editable(documents_of(first), vectors, *fit.without_edits())
+        topics, later = _ref(store, "topics", fit.topics), moved_later(store, rest, edits)
+        renamed = stages.run(rename, editable, topics, edits=edits, later=later).key
+    changed = replace(state, fit=replace(fit, edits=digest_of(edits), renamed=renamed))
     return replace(changed, names=all_names(store, changed, names))
 
 

@@ -14,7 +14,7 @@ from topicflow.tasks.store.recipe_parts import library_versions
 if TYPE_CHECKING:
     from topicflow.tasks.edits.edits_file import Edit
 
-VERSIONS: Mapping[str, int] = {"edit": 1, "move": 1}
+VERSIONS: Mapping[str, int] = {"edit": 1, "rename": 1, "move": 1}
 """Increase a stage's number when equal inputs and config must give a different artifact."""
 
 
@@ -42,6 +42,12 @@ def edit(
         | ({"given": "first"} if has_given else {}),
         seed=seed if splits else None,
     )
+
+
+def rename(edits: Sequence[Edit], inputs: Mapping[str, str], seed: int, later: Sequence[str] = ()) -> Recipe:
+    """Return the recipe of the topics with a person's names; `inputs` are those of `edit`, and the edited topics."""
+    whole = edit(edits, inputs, seed, later)
+    return Recipe(**{**vars(whole), "stage": "rename", "kind": "renamed", "version": VERSIONS["rename"]})
 
 
 def move(labels: str, documents: str, moves: Mapping[str, int]) -> Recipe:

@@ -35,6 +35,11 @@ def edits_of(config: TopicSections) -> list[Edit]:
     return [*own, *names]
 
 
+def without_renames(edits: Sequence[Edit]) -> list[Edit]:
+    """Return the edits that can change topics of documents; a rename changes a name only."""
+    return [edit for edit in edits if edit.action != "rename"]
+
+
 def digest_of(edits: Sequence[Edit]) -> str:
     """Return the digest of edits in order; empty for none."""
     return digest(canonical_json([each.digest for each in edits])) if edits else ""

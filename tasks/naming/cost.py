@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from topicflow.configs.sections.names import NamesConfig
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
-from topicflow.tasks.topics.final import final_labels, final_topics
+from topicflow.tasks.topics.final import final_labels, named_topics
 
 if TYPE_CHECKING:
     from topicflow.tasks.naming.groups import Told
@@ -85,7 +85,7 @@ def naming_cost(
     """
     has_groups = "tree" in found
     unknown = NamingCost(config.url, has_groups=has_groups)
-    embeddings, labels, topics = found.get("embed"), final_labels(found), final_topics(found)
+    embeddings, labels, topics = found.get("embed"), final_labels(found), named_topics(found)
     documents = found.get("keep", found.get("load"))
     if documents is None or embeddings is None or labels is None or topics is None:
         return unknown

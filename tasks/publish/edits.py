@@ -10,14 +10,15 @@ from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.sections.shaping import EDITS_FILE, EditsConfig
 from topicflow.tasks.edits.edits_file import Edit, with_edit
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
-from topicflow.tasks.topics.final import EDIT
+from topicflow.tasks.topics.final import EDIT, RENAME
 
 SectionsT = TypeVar("SectionsT", bound=TopicSections)
 
 
 def edit_record(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> dict[str, Any]:
     """Return what became of each edit, as a run's record has it; empty without edits."""
-    return {"edits": store.meta(stages[EDIT])["edits"]} if EDIT in stages else {}
+    made = stages.get(RENAME, stages.get(EDIT))
+    return {} if made is None else {"edits": store.meta(made)["edits"]}
 
 
 def without_path(config: SectionsT) -> SectionsT:

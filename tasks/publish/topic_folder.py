@@ -38,7 +38,7 @@ from topicflow.tasks.report.report_page import finish_report
 from topicflow.tasks.runs.changes import changes_since
 from topicflow.tasks.runs.records import METRICS, RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
-from topicflow.tasks.topics.final import final_labels, final_topics, read_stability
+from topicflow.tasks.topics.final import RENAME, final_labels, final_topics, named_topics, read_stability
 from topicflow.tasks.topics.named import with_topic_names
 
 
@@ -66,7 +66,7 @@ def publish_run(
     record = _record(store, config, stages, run)
     with write_run_folder(config, run, record) as folder:
         names = (
-            store.table(stages.get("name", final_topics(stages)), "topics").select("topic", "name").collect()
+            store.table(stages.get("name", named_topics(stages)), "topics").select("topic", "name").collect()
         )
         documents = documents_table(store, stages, config.load, names)
         documents.sink_parquet(folder / "documents.parquet")
@@ -89,7 +89,7 @@ def publish_run(
         shutil.copytree(store.whole(final_topics(stages), "model"), folder / "model")
         record |= changes_since(Path(config.runtime.runs), record, folder)
         write_report(folder, store, stages["report"], record)
-        if "name" in stages:
+        if "name" in stages or RENAME in stages:
             name_topics(folder / "model", topics["name"].to_list())
         name_encoder(folder / "model", config.embed, config.runtime.device)
     return record
@@ -125,7 +125,7 @@ def topics_table(
 
     `placed` has the topic of each document, and its stability if that was measured; a topic's is the mean.
     """
-    topics = store.table(stages.get("name", final_topics(stages)), "topics").collect()
+    topics = store.table(stages.get("name", named_topics(stages)), "topics").collect()
     if "stability" in placed.columns:
         means = placed.group_by("topic").agg(pl.col("stability").mean())
         topics = topics.join(means, on="topic", how="left", maintain_order="left")

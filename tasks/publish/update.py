@@ -51,6 +51,7 @@ from topicflow.tasks.topics.final import EDIT
 from topicflow.tasks.updates.overview import group_names, lasting, read_batches, sized_topics
 from topicflow.tasks.updates.sliced import lasting_topics_of
 from topicflow.tasks.updates.topic_state import TopicState, batch_stages, save_state
+from topicflow.tasks.updates.update_steps import edits_artifact
 
 
 @dataclass(frozen=True)
@@ -239,9 +240,7 @@ def _record(
 
 def edits_of_fit(store: ArtifactStore, state: TopicState) -> dict[str, Any]:
     """Return what became of each edit of the state's fit; empty without edits."""
-    return edit_record(
-        store, {EDIT: ArtifactRef("labels", state.fit.labels, EDIT)} if state.fit.edits else {}
-    )
+    return edit_record(store, {EDIT: edits_artifact(state.fit)} if state.fit.edits else {})
 
 
 def history(state: TopicState, topics: NDArray[np.int32]) -> dict[str, Any]:

@@ -209,7 +209,7 @@ def _nodes(store: ArtifactStore, shown: Shown) -> pl.DataFrame | None:
     if shown.tree is None:
         return None
     nodes = store.table(shown.tree, "nodes").collect()
-    if shown.names is None:
+    if shown.names is None or shown.names.stage != "name":  # names of a person are those of topics alone
         return nodes
     return with_group_names(nodes, store.table(shown.names, "groups").collect())
 

@@ -37,7 +37,7 @@ def find_topics(runs: Path, wanted: str) -> TopicsOfRun:
     """
     record = resolve(runs, wanted, flow="topic_model", where="index.topics")
     run = f"{record['name']}/{record['run_id']}"
-    decisive = {"load", "label", "label_edited", "name"}
+    decisive = {"load", "label", "label_edited", "rename", "name"}
     keys = {f"topics.{each['stage']}": each["key"] for each in record["stages"] if each["stage"] in decisive}
     return TopicsOfRun(run, Path(record["folder"]), keys)
 

@@ -1,7 +1,7 @@
 """Final topics: what the stages of a topic model made -> the labels and topics that its results have.
 
 They are those of the stages `cluster` and `label`; with given topics those of `given` and `label`, and with edits those
-of `edit` and `label_edited`.
+of `edit` and `label_edited`. Names that a person gave are those of `rename`, which changes nothing else.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 EDIT, LABEL_EDITED = "edit", "label_edited"
 """Names of the stages that edits add: the topic of each document after all edits, and what `label` makes from these."""
+
+RENAME = "rename"
+"""Name of the stage that renames add: the table of topics with these names."""
 
 GIVEN = "given"
 """Name of the stage that given topics add: the given or found topic of each document."""
@@ -39,6 +42,11 @@ def labels_before_edits(made: Mapping[str, Made]) -> Made:
 def final_topics(made: Mapping[str, Made]) -> Made:
     """Return what is made of the topics' keywords and centroids, by stage: after edits if there are any."""
     return made[LABEL_EDITED] if LABEL_EDITED in made else made["label"]
+
+
+def named_topics(made: Mapping[str, Made]) -> Made:
+    """Return what has the topics' names, by stage: those of a person if there are any."""
+    return made[RENAME] if RENAME in made else final_topics(made)
 
 
 def read_stability(store: ArtifactStore, labels: ArtifactRef) -> NDArray[np.float32] | None:

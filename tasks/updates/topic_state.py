@@ -54,6 +54,9 @@ class Fit:
     clusters: str = ""
     """Key of the labels before given topics, if new documents are compared with these; empty without any."""
 
+    renamed: str = ""
+    """Key of the table with the names that a person gave by edits; empty without renames."""
+
     def without_edits(self) -> tuple[ArtifactRef, ArtifactRef]:
         """Return the labels and the topics before any edit."""
         labels, topics = self.unedited or (self.labels, self.topics)
@@ -126,7 +129,7 @@ class TopicState:
     @property
     def ids_without_edits(self) -> tuple[int, ...]:
         """The lasting ids of the fit's topics as they are without edits."""
-        return self.fit.unedited_ids if self.fit.edits else self.ids
+        return self.fit.unedited_ids if self.fit.unedited else self.ids
 
     @property
     def refers_to(self) -> list[list[str]]:
@@ -146,6 +149,7 @@ class TopicState:
         named += [("drifts", self.drift)] if self.drift else []
         named += [*zip(("labels", "topics"), fit.unedited, strict=False)]
         named += [("labels", fit.clusters)] if fit.clusters else []
+        named += [("renamed", fit.renamed)] if fit.renamed else []
         named += [("trees", self.tree.key)] if self.tree else []
         return [list(pair) for pair in dict.fromkeys(named)]
 
@@ -177,7 +181,7 @@ def save_state(store: ArtifactStore, state: TopicState) -> ArtifactRef:
     values = {name: value for name, value in asdict(state).items() if name != "key"}
     # without a feature, the key of a state is what it was before the feature existed
     unused: tuple[str, ...] = () if state.fit.edits else ("edits", "unedited", "unedited_ids")
-    unused += () if state.fit.clusters else ("clusters",)
+    unused += tuple(name for name in ("clusters", "renamed") if not getattr(state.fit, name))
     values["fit"] = {name: value for name, value in values["fit"].items() if name not in unused}
     values["batches"] = [
         {name: value for name, value in batch.items() if value or name not in {"counts", "shares"}}

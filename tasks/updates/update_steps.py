@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from topicflow.tasks.edits.edits_file import Edit
+from topicflow.tasks.edits.wanted import digest_of, without_renames
 from topicflow.tasks.naming.evidence import Modelled
 from topicflow.tasks.naming.wanted import Wanted
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
-from topicflow.tasks.topics.final import EDIT
+from topicflow.tasks.topics.final import EDIT, RENAME
 from topicflow.tasks.tree.tree import Grouped
 from topicflow.tasks.updates.given_topics import names_of_given
 from topicflow.tasks.updates.topic_names import GivenNames, name_topics
@@ -58,11 +60,38 @@ def all_names(store: ArtifactStore, state: TopicState, given: Mapping[int, str])
     )  # fmt: skip
 
 
+def changes_names_only(store: ArtifactStore, fit: Fit, edits: Sequence[Edit]) -> bool:
+    """Return whether other edits than those of a fit differ from them only by renames.
+
+    A fit of an earlier version has its renames in the artifact of the stage `edit`, which must then be made again.
+    """
+    before = edits_of_fit(store, fit)
+    shaping = without_renames(before)
+    is_split = bool(fit.renamed) or len(shaping) == len(before)
+    return is_split and digest_of(shaping) == digest_of(without_renames(edits))
+
+
+def edits_artifact(fit: Fit) -> ArtifactRef:
+    """Return the artifact of a fit with edits that says what became of them."""
+    return (
+        ArtifactRef("renamed", fit.renamed, RENAME)
+        if fit.renamed
+        else ArtifactRef("labels", fit.labels, EDIT)
+    )
+
+
+def edits_of_fit(store: ArtifactStore, fit: Fit) -> list[Edit]:
+    """Return the edits of a fit, in order."""
+    if not fit.edits:
+        return []
+    return [Edit.model_validate(each["asked"]) for each in store.meta(edits_artifact(fit))["edits"]]
+
+
 def names_of_edits(store: ArtifactStore, fit: Fit, ids: Sequence[int]) -> dict[int, str]:
     """Return the names that edits give the topics of a fit, by lasting id."""
     if not fit.edits:
         return {}
-    made = store.meta(ArtifactRef("labels", fit.labels, EDIT))
+    made = store.meta(edits_artifact(fit))
     return {ids[topic]: made["names"][topic] for topic in made["named_by_person"]}
 
 

@@ -63,7 +63,7 @@ def test_from_a_first_look_to_topics_that_are_kept(
         assert topicflow("edit", "story.toml", "rename", 2, "Hardware & <b>more</b>").code == 0
         steps = json.loads(topicflow("plan", "story.toml", "--json").out)
         computed = [step["stage"] for step in steps if step["state"] == "compute"]
-        assert computed == ["edit", "label_edited", "name", "tree", "evaluate", "report"]
+        assert computed == ["edit", "label_edited", "rename", "name", "tree", "evaluate", "report"]
         asked = len(server.prompts)
         again = states(topicflow("run", "story.toml", "--json"))
         assert [stage for stage, state in again.items() if state == "computed"] == computed

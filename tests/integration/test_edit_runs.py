@@ -91,11 +91,12 @@ def test_topics_are_shaped_by_commands(trial: Trial, corpus: Corpus) -> None:
     assert trial.computed() == {
         "edit": "first run",
         "label_edited": "first run",
+        "rename": "first run",
         "evaluate": "input changed: labels, topics",
-        "report": "input changed: labels, topics, metrics",
+        "report": "input changed: labels, topics, metrics, names",
     }
     record = trial.run()
-    assert states(record) == {"edit", "label_edited", "evaluate", "report"}
+    assert states(record) == {"edit", "label_edited", "rename", "evaluate", "report"}
     assert keys(first).items() - keys(record).items() == {
         ("evaluate", keys(first)["evaluate"]), ("report", keys(first)["report"]),
     }  # fmt: skip
@@ -183,12 +184,40 @@ def test_an_edit_by_number_is_that_of_the_run_that_it_names(trial: Trial) -> Non
     )
 
 
+def test_a_rename_counts_no_word_again(trial: Trial) -> None:
+    """It once made the keywords, the metrics and the tables of topics again."""
+    trial.run()
+    pets, drinks, colours = (trial.number(word) for word in ("cat", "tea", "red"))
+    trial.edit("rename", pets, "Pets")
+    assert set(trial.computed()) == {"rename", "report"}
+    record = trial.run()
+    assert states(record) == {"rename", "report"}
+    topics = trial.table().filter(pl.col("topic") == pets)
+    assert topics.select("name", "named_by").row(0) == ("Pets", "person")
+    assert trial.table("documents").filter(pl.col("topic") == pets)["topic_name"].unique().to_list() == [
+        "Pets"
+    ]
+    model = json.loads((trial.folder / "runs/trial/latest/model/topics.json").read_text())
+    assert "Pets" in model["custom_labels"]
+    assert "Pets" in (trial.folder / "runs/trial/latest/report.html").read_text()
+
+    trial.edit("merge", drinks, colours)
+    trial.run()
+    assert set(trial.table()["name"].to_list()) > {"Pets"}
+    (both,) = trial.table().filter(pl.col("name") != "Pets")["topic"]
+    trial.edit("rename", both, "Drinks and colours")
+    assert set(trial.computed()) == {"rename", "report"}
+    record = trial.run()
+    assert [each["applied"] for each in record["edits"]] == [True, True, True]
+    assert {"Pets", "Drinks and colours"} == set(trial.table()["name"].to_list())
+
+
 def test_names_beside_the_runs_are_edits_of_a_topic_model(trial: Trial) -> None:
     record = trial.run()
     pets = trial.number("cat")
     names = trial.folder / "runs/trial/topic_names.toml"
     names.write_text(f'[names]\n{pets} = "Pets"\n40 = "Nothing"\n')
-    assert set(trial.computed()) == {"edit", "label_edited", "evaluate", "report"}
+    assert set(trial.computed()) == {"rename", "report"}
     record = trial.run()
     assert trial.table().filter(pl.col("name") == "Pets")["topic"].item() == pets
     (note,) = (remark for remark in record["remarks"] if "Edit" in remark)

@@ -49,3 +49,30 @@ def test_the_report_shows_all_updates(tmp_path: Path) -> None:
     )
     assert {n for n, _ in bars} == {3}
     assert sum(share for _, share in bars) == pytest.approx(3.0)  # each run's documents, all of them
+
+
+def test_the_report_shows_periods_groups_and_shares_by_lasting_ids(tmp_path: Path) -> None:
+    sections = {
+        "periods": {"every": "day"}, "groups": {"columns": ["truth"]}, "shares": {"words": True},
+    }  # fmt: skip
+    tell(config_of(tmp_path, story()[:N_FIRST], **sections))
+    everything = pl.concat([story(), new_topic(75, axis=7, start=180)])
+    record = tell(config_of(tmp_path, everything, **sections))
+    folder = tmp_path / "runs" / "story" / record["run_id"]
+    topics = pl.read_parquet(folder / "topics.parquet")
+    assert topics["topic"].to_list() != topics["model_topic"].to_list()
+    browser = open_browser(tmp_path)
+    try:
+        visit(browser, folder / "report.html")
+        look = browser.execute_script
+        options = look(
+            "return [...document.querySelectorAll('#period-topic option')].map(o => [+o.value, o.textContent])"
+        )
+        n_periods = look("return document.querySelectorAll('#periods-table tbody tr').length")
+        tip = look("return pointTip(0).map(part => part.outerHTML).join('')")
+        assert problems(browser) == []
+    finally:
+        browser.quit()
+    assert dict(options) == dict(topics.select("topic", "name").iter_rows())
+    assert n_periods == pl.read_parquet(folder / "topics_over_time.parquet")["period"].n_unique()
+    assert "%" in tip

@@ -166,6 +166,33 @@ def test_an_id_goes_to_the_topic_with_at_least_half_of_its_documents() -> None:
     assert unedited_ids(plain, merged, [4], (np.array([0, 0, 1, 2]), [4, 9, 6])) == {0: 4, 1: 9, 2: 6}
 
 
+def test_a_rename_assigns_no_document_again(series: Series) -> None:
+    series.tell()
+    record = series.tell(150)
+    one, two, _ = (series.topic_of(record, truth) for truth in range(3))
+    series.edit("rename", one, "First")
+    renamed = series.tell(150)
+    computed = [stage["stage"] for stage in renamed["stages"] if stage["state"] == "computed"]
+    assert computed == ["load", "rename", "overview", "gate", "state"]
+    assert {"First"} < set(series.topics(renamed)["name"].to_list())
+    assert [each["applied"] for each in renamed["edits"]] == [True]
+
+    series.edit("merge", one, two)
+    merged = series.tell(150)
+    assert "assign_again" in {stage["stage"] for stage in merged["stages"]}
+    series.edit("rename", series.topic_of(merged, 0), "Both")
+    again = series.tell(160)  # with new documents
+    computed = [stage["stage"] for stage in again["stages"] if stage["state"] == "computed"]
+    assert "rename" in computed
+    assert not {"edit", "label_edited", "assign_again", "cells"} & set(computed)
+    assert "Both" in series.topics(again)["name"].to_list()
+    assert series.topic_of(again, 0) == series.topic_of(again, 1)
+    series.edits.write_text(without_edit(without_edit(series.edits.read_text(), 3, "edits"), 1, "edits"))
+    plain = series.tell(160)
+    assert not {"First", "Both"} & set(series.topics(plain)["name"].to_list())
+    assert plain["n_topics"] == 2
+
+
 def test_a_name_of_an_edit_is_gone_with_it(series: Series) -> None:
     first = series.tell()
     number = series.topic_of(first, 0)
