@@ -92,8 +92,8 @@ class Case:
         return directions(np.stack(found))
 
 
-def read_case(store: ArtifactStore, name: str, scratch: Path, encoder: Any) -> Case:
-    """Return a corpus of the benchmarks with every second class as a seed."""
+def read_case(store: ArtifactStore, name: str, scratch: Path, encoder: Any, every: int = 2) -> Case:
+    """Return a corpus of the benchmarks with every n-th class as a seed."""
     documents, vectors, firsts = distinct_vectors(CORPORA[name], store, scratch)
     table = store.table(documents, "documents").select("text", pl.col("label").cast(pl.String)).collect()
     texts, labels = (table[column].gather(firsts).to_list() for column in ("text", "label"))
@@ -103,7 +103,7 @@ def read_case(store: ArtifactStore, name: str, scratch: Path, encoder: Any) -> C
     counts, words = read_counts(store, counted)
     counts = counts[firsts]
     weights = weigh_words(counts, words, classes.astype(np.int32), LabelConfig()).scores
-    chosen = [known.index(label) for label in [each for each in known if each != NOTHING][::2]]
+    chosen = [known.index(label) for label in [each for each in known if each != NOTHING][::every]]
     best = [[words[w] for w in columns] for columns, _ in top_words(weights, RARER.stop)]
     seeds = [GivenTopic(name=plain(known[c]), words=tuple(best[c][:N_WORDS])) for c in chosen]
     rarer = [tuple(best[c][RARER]) for c in chosen]

@@ -23,6 +23,7 @@ from topicflow.tasks.given.topic_vectors import named_rows
 from topicflow.tasks.given.topics_file import GivenTopic, given_topics
 from topicflow.tasks.publish.seeds import seed_remarks, shared_topics
 from topicflow.tasks.store.artifact_store import ArtifactStore, Recipe
+from topicflow.tasks.topics.neighbors import distinct_points, ordered_points
 
 N, DIM = 200, 16
 
@@ -94,6 +95,24 @@ def test_copies_stay_copies_in_any_order_and_in_any_blocks(
     np.testing.assert_array_equal(store.array(made, "nearest"), whole.nearest[documents])
 
 
+def test_the_order_of_documents_changes_no_bit(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core, "BLOCK_ROWS", 48)
+    vectors, _ = planted()
+    names = unit(np.eye(3, DIM) + 0.1)
+
+    def all_pulled(own: np.ndarray, name: str) -> np.ndarray:
+        rows, _, point = ordered_points(own, distinct_points(own, 1), 1)
+        recipe = Recipe("pull", "pulled", 1, {"name": name})
+        with store.writing(recipe) as writer:
+            blocks = pull_rows(own, rows, names, fit_given(own, names, 0.6), 0.35)
+            write_pulled(writer, blocks, point, own.shape)
+            writer.rows = len(own)
+        return np.asarray(store.array(store.committed(recipe, writer), "embeddings"))
+
+    order = np.random.default_rng(5).permutation(N)
+    np.testing.assert_array_equal(all_pulled(vectors[order], "b"), all_pulled(vectors, "a")[order])
+
+
 # --- words ---
 
 
@@ -162,6 +181,10 @@ def test_remarks_by_hand(store: ArtifactStore) -> None:
         "No document is near 'c'.",
         "The corpus has no word 'zebra', 'yak' of the seed 'a'.",
     ]
+    assert (
+        "chose from vectors that seeds pulled"
+        in seed_remarks(store, {"seeds": made}, is_size_chosen=True)[-1]
+    )
 
 
 def test_words_that_the_corpus_does_not_have(store: ArtifactStore) -> None:
