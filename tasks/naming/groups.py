@@ -108,9 +108,16 @@ class TreeNodes:
         return [tuple(words) for words in self.table["keywords"].to_list()]
 
     def above(self, topic: int) -> tuple[str, ...]:
-        """Return the first keywords of the group that contains a topic; none if it is the root, which has all."""
+        """Return the best keywords of the group that contains a topic; none if it is the root, which has all.
+
+        They are in the order of the alphabet: another order alone is no reason to ask for the topic again.
+        """
         parent = int(self.parents[topic])
-        return () if parent < 0 or self.parents[parent] < 0 else self.keywords[parent][:SIBLING_WORDS]
+        return (
+            ()
+            if parent < 0 or self.parents[parent] < 0
+            else tuple(sorted(self.keywords[parent][:SIBLING_WORDS]))
+        )
 
     def parts(self, node: int) -> tuple[int, ...]:
         """Return the nodes directly inside a group, the largest first."""
