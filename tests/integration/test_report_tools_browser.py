@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +14,7 @@ import polars as pl
 import pytest
 from scipy import stats
 
+from tests.axe import axe_source, serious
 from tests.integration.test_report_browser import (
     CHROMIUM,
     DRIVER,
@@ -487,28 +485,6 @@ def test_links_of_the_page_keep_the_state_and_move_the_focus(browser: Any) -> No
 # --- accessibility, print ---
 
 
-def axe_source() -> str:
-    """Return axe-core's script: $AXE_CORE, an installed one, or one from npm; skip if there is none."""
-    places = [Path(os.environ.get("AXE_CORE", "")), OUTPUT / "node_modules/axe-core/axe.min.js"]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None and (npm := shutil.which("npm")):
-        OUTPUT.mkdir(exist_ok=True)
-        command = [npm, "install", "--silent", "--no-save", "--prefix", str(OUTPUT), "axe-core@4"]
-        subprocess.run(command, capture_output=True, timeout=120, check=False)
-        found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        pytest.skip("axe-core is not installed: set AXE_CORE to its axe.min.js, or install npm")
-    return found.read_text(encoding="utf-8")
-
-
-SERIOUS = """
-    const done = arguments[0];
-    axe.run(document, { resultTypes: ['violations'] }).then((found) => done(found.violations
-        .filter((each) => ['serious', 'critical'].includes(each.impact))
-        .flatMap((each) => each.nodes.map((node) => `${each.id}: ${node.html.slice(0, 200)}`))));
-"""
-
-
 @pytest.mark.parametrize(
     ("scheme", "width"), [("light", 1400), pytest.param("dark", 390, marks=pytest.mark.slow)]
 )
@@ -519,11 +495,10 @@ def test_axe_finds_nothing_serious(browser: Any, page: Path, scheme: str, width:
         visit(browser, page)
         settled(browser)
         browser.execute_script("Object.keys(CHARTS).forEach(firstDraw); change({ topic: 2 })")
-        browser.execute_script(source)
-        assert browser.execute_async_script(SERIOUS) == []
+        assert serious(browser, source) == []
         browser.execute_script("openReader(20)")
         wait_for(browser, "return document.getElementById('reader-text').textContent.length > 0")
-        assert browser.execute_async_script(SERIOUS) == []
+        assert serious(browser, source) == []
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
         OUTPUT.mkdir(exist_ok=True)
         browser.save_screenshot(str(OUTPUT / f"reader-{scheme}-{width}.png"))
