@@ -420,7 +420,7 @@ def test_similarity_has_names_on_its_axes_as_text(browser: Any) -> None:
 
 def test_the_head_and_the_changes_are_plain_words(browser: Any) -> None:
     verdict = text_of(browser, "verdict")
-    assert "outliers is 0.211, at most 0.05 is required (max_outlier_share)" in verdict
+    assert "outliers 0.211, at most 0.05 is required (max_outlier_share)" in verdict
     remarks = [item.text for item in browser.find_elements("css selector", "#remarks li")]
     assert remarks[0] == "10 of 1,209 documents are near-duplicates and were left out."
     sentence = "Since the run 20240101-000000-aaaaaaaa: 1 topic new, 1 merged into another, 1 grown; 9 about the same."
