@@ -167,7 +167,7 @@ def _column(
 
 
 def _packed(numbers: NDArray[np.float64]) -> dict[str, str]:
-    """Return numbers in 4 bytes where these hold them exactly, else in 8."""
+    """Return numbers in 4 bytes if these hold them exactly, otherwise in 8."""
     short = numbers.astype(np.float32)
     exact = np.array_equal(short.astype(np.float64), numbers, equal_nan=True)
     return {"type": "f4", "numbers": pack(short)} if exact else {"type": "f8", "numbers": pack(numbers)}
@@ -186,7 +186,7 @@ def category_codes(values: pl.Series) -> tuple[list[str], NDArray[np.int32]]:
 def mean_figures(numbers: NDArray[np.float64], labels: NDArray[np.int32], n_topics: int) -> dict[str, Any]:
     """Return count, mean and interval of a number in each topic, and in all documents as the last entry.
 
-    The interval is that of Student's t; None where fewer than two documents have a number.
+    The interval is that of Student's t; None if fewer than two documents have a number.
     """
     from scipy.special import stdtrit
 

@@ -50,8 +50,8 @@ def topics_over_time(
     -------
     dict or None
         `step` (a polars duration), `starts` (ISO times), `totals` (documents of each step, with or without a topic),
-        `topics` (numbers, largest first), `counts` (one list for each topic), `trends` (rising, falling or none, for
-        each topic), and `n_undated`.
+        `topics` (numbers, largest first), `counts` (one list for each topic), `trends` ("rising", "falling" or "none"
+        for each topic), and `n_undated`.
     """
     moments = times.cast(pl.Datetime("us", getattr(times.dtype, "time_zone", None)))
     if getattr(times.dtype, "time_zone", None):
@@ -98,7 +98,7 @@ def largest_topics(sizes: Sequence[int], n_steps: int, max_topics: int | None = 
 
 
 def share_directions(counts: NDArray[np.int64], totals: NDArray[np.int64]) -> list[str]:
-    """Return for each topic whether its share of the documents is rising, falling or none of both (none).
+    """Return "rising", "falling" or "none" for the share of each topic in the documents.
 
     `counts` (n_topics, n_steps) are the documents of each topic, `totals` (n_steps,) all documents.
     """

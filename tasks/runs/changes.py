@@ -42,7 +42,7 @@ def changes_since(runs: Path, record: RunRecord, folder: Path, *, lasting: bool 
     folder : Path
         The folder with the run's documents, topics and model.
     lasting : bool
-        True if topics keep their ids from run to run, as in updates; else they are matched.
+        True if topics keep their ids from run to run, as in updates; otherwise they are matched.
     """
     try:
         before = newest(runs, record["name"], _has_topics)

@@ -328,16 +328,34 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_page(tmp_path_factory.mktemp("page"), 5_000, 24)
 
 
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    found = open_browser(tmp_path_factory.mktemp("browser"))
+    yield found
+    found.quit()
+
+
 @pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Any]:
-    opened = open_browser(tmp_path)
-    yield opened
-    opened.quit()
+def browser(opened: Any) -> Any:
+    """The browser as it was when it started: no page, its own screen, empty logs."""
+    opened.get("about:blank")
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    for log in ("browser", "performance"):
+        opened.get_log(log)
+    return opened
 
 
-@pytest.mark.parametrize(("n", "n_topics"), [(5_000, 24), (100_000, 140)])
-def test_page_is_usable_soon_complete_and_silent(browser: Any, tmp_path: Path, n: int, n_topics: int) -> None:
-    path = write_page(tmp_path, n, n_topics)
+@pytest.fixture(scope="module")
+def large_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_page(tmp_path_factory.mktemp("large"), 100_000, 140)
+
+
+@pytest.mark.parametrize(("n", "name"), [(5_000, "page"), (100_000, "large_page")])
+def test_page_is_usable_soon_complete_and_silent(
+    browser: Any, request: pytest.FixtureRequest, n: int, name: str
+) -> None:
+    path = request.getfixturevalue(name)
     milliseconds = visit(browser, path)
     shifts = browser.execute_async_script(LAYOUT_SHIFTS)
     print(
@@ -356,8 +374,8 @@ def test_page_is_usable_soon_complete_and_silent(browser: Any, tmp_path: Path, n
     browser.save_screenshot(str(OUTPUT / f"report-{n}.png"))
 
 
-def test_a_selection_at_100_000_points_takes_a_moment(browser: Any, tmp_path: Path) -> None:
-    visit(browser, write_page(tmp_path, 100_000, 140))
+def test_a_selection_at_100_000_points_takes_a_moment(browser: Any, large_page: Path) -> None:
+    visit(browser, large_page)
     found = search(browser, "glacier orchestra")
     started = time.perf_counter()
     browser.execute_script("document.querySelector('#clear').click()")

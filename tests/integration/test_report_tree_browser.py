@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from scipy.sparse import csr_matrix
 
+from tests.axe import axe_source, serious
 from tests.integration.test_report_browser import (
     CHROMIUM,
     DRIVER,
@@ -149,6 +150,14 @@ def test_the_tree_is_used_with_the_keyboard(browser: Any) -> None:
     assert len(browser.find_elements("css selector", "#tree [tabindex='0']")) == 1
     press(" ")
     wait_for(browser, "return state.matches === null")
+
+
+def test_axe_finds_nothing_serious_in_a_tree(browser: Any) -> None:
+    source = axe_source()
+    line(browser, shown(browser)[1], ".twist").click()
+    assert serious(browser, source) == []
+    name = browser.find_element("css selector", "#tree [data-node='g0']").accessible_name
+    assert name.endswith(f"{sizes(*range(N_TOPICS)):,} {N_TOPICS} topics")  # without what is inside
 
 
 def test_names_and_keywords_are_text(browser: Any) -> None:

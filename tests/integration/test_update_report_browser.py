@@ -45,7 +45,7 @@ def test_the_report_shows_all_updates(tmp_path: Path) -> None:
     assert said[0].startswith("Topics were refitted: ")
     assert "Topics: 3 continued, 1 born." in said
     assert verdict.startswith(
-        "Not published, because a gate holds the run back: topics is 4, at most 3 is required"
+        "Not published, because a gate holds the run back: topics 4, at most 3 is required"
     )
     assert {n for n, _ in bars} == {3}
     assert sum(share for _, share in bars) == pytest.approx(3.0)  # each run's documents, all of them

@@ -26,7 +26,7 @@ function drawRemarks() {
 function gateText({ gate, figure, value, bound }) {
   const name = summary.metrics.find((entry) => entry.key === figure)?.label.toLowerCase() ?? figure;
   const shown = value === null ? "not defined" : Number.isInteger(value) ? count(value) : value.toFixed(3);
-  return `${name} is ${shown}, ${gate.startsWith("min_") ? "at least" : "at most"} ${bound} is required (${gate})`;
+  return `${name} ${shown}, ${gate.startsWith("min_") ? "at least" : "at most"} ${bound} is required (${gate})`;
 }
 
 function drawVerdict() {
@@ -34,7 +34,7 @@ function drawVerdict() {
   if (!gates || !gates.checks.length) return;
   byId("verdict").hidden = false;
   byId("verdict").classList.toggle("held", !run.published);
-  byId("verdict").textContent = run.published ? `Published: ${plural(gates.checks.length, "gate")} passed.` : `Not published, because ${gates.failed.length === 1 ? "a gate holds" : "gates hold"} the run back: ${gates.checks.filter((check) => !check.passed).map(gateText).join("; ")}. The run that was published before stays the latest.`;
+  byId("verdict").textContent = run.published ? `Published: ${plural(gates.checks.length, "gate")} passed.` : `Not published, because ${gates.failed.length === 1 ? "a gate holds" : "gates hold"} the run back: ${gates.checks.filter((check) => !check.passed).map(gateText).join("; ")}. The link latest did not move.`;
 }
 
 function when(text) {

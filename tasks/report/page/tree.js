@@ -16,13 +16,13 @@ function choose(node) {
 // --- the section of the tree; children are drawn when their node is opened for the first time ---
 
 function treeItem(node, level) {
-  const line = el("div", { class: "line", id: `line-${node.node}` },
+  const line = el("div", { class: "line" },
     el("span", { class: "twist", "aria-hidden": "true" }),
     node.topic === null ? el("span", { class: "dot", "aria-hidden": "true" }) : swatch(colourOf(node.topic)),
     untrusted(node.name),
     el("span", { class: "number", text: count(node.size) }),
     el("span", { class: "count", text: node.topic === null ? plural(node.topics.length, "topic") : "" }));
-  const item = el("li", { role: "treeitem", "aria-level": level, "aria-selected": "false", tabindex: "-1", "data-node": node.node, "aria-labelledby": line.id }, line);
+  const item = el("li", { role: "treeitem", "aria-level": level, "aria-selected": "false", tabindex: "-1", "data-node": node.node }, line);
   if (node.children.length) item.setAttribute("aria-expanded", "false");
   return item;
 }
