@@ -82,6 +82,9 @@ def test_a_run_that_succeeds(prefect_server: PrefectServer, tmp_path: Path, rows
 
 def test_a_run_that_fails(prefect_server: PrefectServer, tmp_path: Path) -> None:
     url = f"postgresql+psycopg://reader:{PASSWORD}@127.0.0.1:9/nothing"  # nobody listens there
+    np.save(
+        tmp_path / "vectors.npy", np.ones((2, 4), np.float32)
+    )  # a run looks for it before it reads anything
     config = query_config(tmp_path, "select 1", "loud")
     config.write_text(config.read_text().replace("[runtime]", "[runtime]\nretries = 0"))
     outcome = run_apart("run", config, cwd=tmp_path, **prefect_server.environment, **SECRETS, DB_URL=url)
