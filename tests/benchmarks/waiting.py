@@ -1,12 +1,13 @@
 """The seconds for which a person waits: commands on 1,490 reviews, this checkout beside an earlier one; prints JSON.
 
     git archive 3471704 | tar -x -C /tmp/before
-    python -m tests.benchmarks.waiting --before /tmp/before [--repeats 3]
+    python -m tests.benchmarks.waiting --before /tmp/before --work DIR [--repeats 3]
 
-Every figure is a whole process, as a user types the command, without a Prefect server, on a store of its own. Both
-sides take turns in one run. Processor seconds include those of the processes that a command starts and waits for, such
-as the temporary server; on shared cores they are the fairer figure. The first run of each side compiles the kernels and
-is not a figure. Medians. `stages_s` is the sum of the seconds of the stages in the run's record.
+Every figure is a whole process, as a user types the command, without a Prefect server. Both sides take turns in one
+folder with one store. Their artifacts have equal keys, so a step has another value in each turn. Processor seconds
+include those of the processes that a command starts and waits for, such as the temporary server; on shared cores they
+are the fairer figure. The first turn compiles kernels and fills caches and is not a figure. Medians. `stages_s` is the
+sum of the seconds of the stages that were computed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,7 @@ class Side:
     def config(self, name: str, n: int, section: str = TOPICS) -> str:
         """Return the name of a config for the first `n` documents."""
         path = self.folder / f"{name}.toml"
-        documents = self.folder.parent / f"documents_{n}.csv"
+        documents = self.folder / f"documents_{n}.csv"
         path.write_text(CONFIG.format(name=name, path=documents, section=section), encoding="utf-8")
         return path.name
 
@@ -83,38 +83,40 @@ class Side:
         }
 
 
-def steps(side: Side, turn: int) -> dict[str, tuple[str, ...]]:
-    """Return the command of each step; those that would be hits the second time differ with the turn."""
-    index = side.config(f"search{turn}", N_DOCUMENTS, "[index]\ntopics = 'reviews'\n")
-    first = side.config(f"daily{turn}", N_DOCUMENTS)
+def steps(side: Side, number: int) -> dict[str, tuple[str, ...]]:
+    """Return the command of each step; those that would be hits the second time differ with the number of the turn."""
+    index = f"[index]\ntopics = 'reviews'\nef_construction = {128 + number}\n"
+    index = side.config(f"search{number}", N_DOCUMENTS, index)
+    first = side.config(
+        f"daily{number}", N_DOCUMENTS, f"{TOPICS}[label]\ntop_n_words = {11 + number}\nspread = 0.9\n"
+    )
     return {
         "help": ("--help",),
         "plan": ("plan", "reviews.toml"),
         "run, all hits": ("run", "reviews.toml"),
-        "run, one value changed": ("run", "reviews.toml", "--set", f"label.top_n_words={11 + turn}"),
+        "run, one value changed": ("run", "reviews.toml", "--set", f"label.top_n_words={11 + number}"),
         "index of embedded documents": ("index", index),
-        "search": ("search", "battery life", "--index", f"search{turn}"),
+        "search": ("search", "battery life", "--index", f"search{number}"),
         "first update": ("update", first),
-        "update, ten new rows": ("update", side.config("daily0", N_DOCUMENTS + N_NEW * (turn + 1))),
+        "update, ten new rows": ("update", side.config("daily", N_DOCUMENTS + N_NEW * number)),
     }
 
 
 def measure(sides: dict[str, Side], repeats: int) -> list[dict[str, Any]]:
     """Return the medians of each step on each side."""
     found: dict[str, dict[str, list[dict[str, float]]]] = {}
-    for side in sides.values():
-        side.folder.mkdir()
-        side.time("run", side.config("reviews", N_DOCUMENTS))
-        for warm in ("update", "index"):
-            section = TOPICS if warm == "update" else "[index]\n"
-            side.time(warm, side.config(f"warm_{warm}", N_DOCUMENTS, section))
-        side.time("update", side.config("daily0", N_DOCUMENTS + N_NEW))
-        side.time("update", side.config("warm_update", N_DOCUMENTS + N_NEW))
-    for turn in range(1, repeats + 1):
-        plans = {name: steps(side, turn) for name, side in sides.items()}
+    first = next(iter(sides.values()))
+    first.time("run", first.config("reviews", N_DOCUMENTS))
+    first.time("update", first.config("daily", N_DOCUMENTS))
+    for turn in range(repeats + 1):
+        plans = {name: steps(side, 1 + turn * len(sides) + n) for n, (name, side) in enumerate(sides.items())}
         for step in next(iter(plans.values())):
-            for name, side in sides.items():
-                found.setdefault(step, {}).setdefault(name, []).append(side.time(*plans[name][step]))
+            for n, (name, side) in enumerate(sides.items()):
+                if step.startswith("update"):
+                    side.config("daily", N_DOCUMENTS + N_NEW * (1 + turn * len(sides) + n))
+                taken = side.time(*plans[name][step])
+                if turn:
+                    found.setdefault(step, {}).setdefault(name, []).append(taken)
     return [
         {"step": step, **{name: _medians(each) for name, each in by_side.items()}}
         for step, by_side in found.items()
@@ -131,16 +133,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--before", type=Path, required=True, help="An earlier checkout.")
+    parser.add_argument("--work", type=Path, required=True, help="A folder for store and runs.")
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
+    folder = args.work.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
     table = pl.read_parquet(DATA / "customer_reviews.parquet").select("text").with_row_index("id")
-    with tempfile.TemporaryDirectory() as scratch:
-        for n in range(N_DOCUMENTS, N_DOCUMENTS + N_NEW * (args.repeats + 2), N_NEW):
-            table.head(n).write_csv(Path(scratch) / f"documents_{n}.csv")
-        checkouts = {"before": args.before.absolute(), "after": Path(__file__).parents[2]}
-        sides = {name: Side(path, Path(scratch) / name) for name, path in checkouts.items()}
-        rows = measure(sides, args.repeats)
-        load = os.getloadavg()[0]
+    for number in range(2 * (args.repeats + 1) + 1):
+        n = N_DOCUMENTS + N_NEW * number
+        table.head(n).write_csv(folder / f"documents_{n}.csv")
+    checkouts = {"before": args.before.absolute(), "after": Path(__file__).parents[2]}
+    rows = measure({name: Side(path, folder) for name, path in checkouts.items()}, args.repeats)
+    load = os.getloadavg()[0]
     print(json.dumps({"benchmark": "waiting", **machine(), "load_average": load, "steps": rows}, indent=2))
 
 

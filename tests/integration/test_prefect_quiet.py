@@ -49,7 +49,8 @@ def test_runs_without_a_server(tmp_path: Path, home: Path, corpus: Corpus) -> No
     assert log.count("topicflow: ") == len(STAGES)
     assert "topicflow_details: layout of 132 points by numba" in log
 
-    second = run_apart("run", config, "--set", "label.top_n_words=5", cwd=tmp_path, PREFECT_HOME=str(home))
+    changed = ("run", config, "--publish", "--set", "label.top_n_words=5")
+    second = run_apart(*changed, cwd=tmp_path, PREFECT_HOME=str(home))
     assert (second.code, second.errors, stage_lines(second)) == (0, [], STAGES), second.err
     assert "3 topics in 132 documents" in second.out
     assert second.out.splitlines()[-1].startswith("report: ")
