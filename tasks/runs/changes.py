@@ -13,16 +13,10 @@ import polars as pl
 from topicflow.tasks.core.clusters.matching import BORN, CONTINUED, DIED, MERGED, SPLIT, topic_events
 from topicflow.tasks.errors import PipelineError
 from topicflow.tasks.log import LOG
-from topicflow.tasks.runs.compare import MatchedRuns, match_runs
+from topicflow.tasks.runs.compare import GROWN, SHRUNK, MatchedRuns, growth, match_runs
 from topicflow.tasks.runs.history import RunRecord, flow_of, is_completed, newest
 
-NEW, GONE, GROWN, SHRUNK = "new", "gone", "grown", "shrunk"
-
-MIN_GROWTH = 0.25
-"""Share of its documents by which a topic grows or shrinks before it is worth a line."""
-
-MIN_DOCUMENTS = 5
-"""Documents by which it does so at least: small topics change by a few documents in each run."""
+NEW, GONE = "new", "gone"
 
 MAX_SHOWN = 200
 """Changes in a run's record, the largest topics first; the counts are of all."""
@@ -36,7 +30,7 @@ def changes_since(runs: Path, record: RunRecord, folder: Path, *, lasting: bool 
     Parameters
     ----------
     runs : Path
-        The folder of runs; the newest completed run of the same name is the one before.
+        The folder of runs; the newest completed run of the same name that is no trial is the one before.
     record : dict
         The record of the run, which is not in `runs` yet.
     folder : Path
@@ -60,7 +54,8 @@ def changes_since(runs: Path, record: RunRecord, folder: Path, *, lasting: bool 
 
 
 def _has_topics(record: RunRecord) -> bool:
-    return is_completed(record) and flow_of(record) in ("topic_model", "update_topics")
+    is_trial = bool(record.get("tried"))
+    return is_completed(record) and not is_trial and flow_of(record) in ("topic_model", "update_topics")
 
 
 def _by_ids(matched: MatchedRuns) -> MatchedRuns:
@@ -97,13 +92,6 @@ def changed_topics(matched: MatchedRuns) -> dict[str, Any]:
     order = (NEW, GONE, SPLIT, MERGED, GROWN, SHRUNK)
     counts = {change: n for change in order if (n := sum(entry["change"] == change for entry in found))}
     return {"counts": counts, "topics": found[:MAX_SHOWN], "n_same": n_same}
-
-
-def growth(before: int, now: int) -> str | None:
-    """Return whether a topic has grown or shrunk; None if it has about as many documents as before."""
-    if abs(now - before) < max(MIN_DOCUMENTS, MIN_GROWTH * before):
-        return None
-    return GROWN if now > before else SHRUNK
 
 
 def _entry(

@@ -31,8 +31,12 @@ MIN_SIMILARITY = 0.3
 """Minimum similarity of two topics that are shown as one; lower than in updates, as a person judges the result."""
 
 GROWN, SHRUNK = "grown", "shrunk"
-CHANGED = 1.2
-"""A continued topic has grown if it has at least this many times its documents, and shrunk in the other direction."""
+
+MIN_GROWTH = 0.25
+"""Share of its documents by which a topic grows or shrinks before it is said."""
+
+MIN_DOCUMENTS = 5
+"""Documents by which it does so at least: small topics change by a few documents in each run."""
 
 EVENTS = (CONTINUED, GROWN, SHRUNK, SPLIT, MERGED, BORN, DIED)
 
@@ -189,7 +193,9 @@ def _events(topics: Sequence[pl.DataFrame], events: Sequence[Event]) -> pl.DataF
             absent if row < 0 else table.row(row, named=True)
             for table, row in zip(topics, (each.old, each.new), strict=True)
         )
-        event = each.event if each.event != CONTINUED else _change(old["size"], new["size"])
+        event = each.event
+        if event == CONTINUED:
+            event = growth(old["size"], new["size"]) or CONTINUED
         rows.append(
             (event, *(side[key] for key in ("topic", "name", "size") for side in (old, new)), each.n_shared)
         )
@@ -202,11 +208,11 @@ def _events(topics: Sequence[pl.DataFrame], events: Sequence[Event]) -> pl.DataF
     return table.sort("event", largest, "first", "second", descending=[False, True, False, False])
 
 
-def _change(before: int, after: int) -> str:
-    """Return whether a continued topic has grown, shrunk or neither."""
-    if after >= CHANGED * before:
-        return GROWN
-    return SHRUNK if before >= CHANGED * after else CONTINUED
+def growth(before: int, now: int) -> str | None:
+    """Return whether a topic has grown or shrunk; None if it has about as many documents as before."""
+    if abs(now - before) < max(MIN_DOCUMENTS, MIN_GROWTH * before):
+        return None
+    return GROWN if now > before else SHRUNK
 
 
 def _left(topics: pl.DataFrame, rows: list[int]) -> pl.DataFrame:

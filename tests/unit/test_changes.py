@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from topicflow.tasks.runs import changes
-from topicflow.tasks.runs.changes import changes_since, growth
+from topicflow.tasks.runs.changes import changes_since
+from topicflow.tasks.runs.compare import growth
 from topicflow.tasks.runs.records import RunId, write_record
 
 Documents = dict[str, int]
@@ -117,3 +118,19 @@ def test_without_a_readable_run_before_there_are_no_changes(tmp_path: Path) -> N
     assert changes_since(tmp_path, record, tmp_path) == {}  # its tables are gone
     (lost / "run.json").write_text("damaged")
     assert changes_since(tmp_path, record, tmp_path) == {}
+
+
+def test_a_trial_is_not_the_run_before(tmp_path: Path) -> None:
+    runs, sizes = tmp_path / "runs", documents((0, 100, 0), (100, 40, 1))
+    for number, topics in enumerate((sizes, documents((0, 140, 0)))):
+        folder = runs / "trial" / f"2026010{number + 1}-000000-aaaaaaaa"
+        record = {
+            "run_id": folder.name, "name": "trial", "flow": "topic_model", "state": "completed", "config": "",
+            "stages": [{"stage": "cluster", "key": str(number)}], "n_topics": write_tables(folder, topics),
+            **({"published": False, "tried": ["cluster.min_cluster_size=9"]} if number else {}),
+        }  # fmt: skip
+        write_record(folder, record)
+    own = record | {"run_id": "later", "stages": [{"stage": "cluster", "key": "0"}], "n_topics": 2}
+    write_tables(runs / "staging", sizes)
+    found = changes_since(runs, own, runs / "staging")["changes"]
+    assert (found["before"], found["n_same"]) == ("20260101-000000-aaaaaaaa", 2)
