@@ -82,7 +82,7 @@ def _print_topics(console: Console, record: RunRecord, folder: Path) -> None:
     )
     shown = topics.head(SHOWN_TOPICS).select("topic", "size", "name", "keywords")
     for topic, size, name, keywords in shown.iter_rows():
-        table.add_row(str(topic), f"{size:,}", Text(name), Text(", ".join(_besides(name, keywords))))
+        table.add_row(str(topic), f"{size:,}", Text(name), Text(", ".join(keywords_besides(name, keywords))))
     console.print(table)
     if topics.height > SHOWN_TOPICS:
         console.print(
@@ -110,10 +110,10 @@ def _print_seeds(console: Console, seeds: Sequence[RunRecord]) -> None:
         print(f"… and {len(seeds) - SHOWN_TOPICS:,} more seeds in seeds.csv")
 
 
-def _besides(name: str, keywords: Sequence[str]) -> Sequence[str]:
-    """Return the keywords that a name does not begin with: a name may be the first keywords of a topic."""
-    n = next((n for n in range(len(keywords), 0, -1) if name == ", ".join(keywords[:n])), 0)
-    return keywords[n:]
+def keywords_besides(name: str, keywords: Sequence[str]) -> Sequence[str]:
+    """Return the keywords that a name does not have: it may be made of a topic's keywords, one form of each word."""
+    own = name.split(", ")
+    return [word for word in keywords if word not in own] if set(own) <= set(keywords) else keywords
 
 
 def print_remarks(record: RunRecord) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from topicflow.flows.screen.runs import print_head, print_runs, print_stages
+from topicflow.flows.screen.runs import keywords_besides, print_head, print_runs, print_stages
 
 RUN = {"name": "a", "run_id": "1", "flow": "update_topics", "state": "completed", "seconds": 12.34}
 
@@ -64,3 +64,16 @@ def test_a_run_id_is_never_cut(
     run = {**RUN, "name": "reviews", "run_id": "20261128-220636-dc1d8af0", "n_documents": 1_234_567}
     print_runs([run, {**run, "state": "failed"}])
     assert capsys.readouterr().out.count("reviews/20261128-220636-dc1d8af0") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("graph, node", ["graphs", "edge"]),
+        ("graph, edge", ["graphs", "node"]),
+        ("Battery life", ["graph", "graphs", "node", "edge"]),
+        ("graph, other", ["graph", "graphs", "node", "edge"]),
+    ],
+)
+def test_keywords_beside_a_name_are_those_that_it_does_not_have(name: str, shown: list[str]) -> None:
+    assert keywords_besides(name, ["graph", "graphs", "node", "edge"]) == shown

@@ -13,7 +13,8 @@ from topicflow.tasks.core.words.word_forms import are_forms, without_forms
         ("box", "boxes"), ("hero", "heroes"), ("award", "award's"), ("award", "award\u2019s"), ("play", "played"),
         ("played", "playing"), ("ride", "riding"), ("rides", "riding"), ("plan", "planned"), ("run", "running"),
         ("used", "uses"), ("maison", "maisons"), ("libro", "libros"), ("élève", "élèves"),
-        ("hard drive", "hard drives"), ("algebra", "algebras"),
+        ("hard drive", "hard drives"), ("algebra", "algebras"), ("matrix", "matrices"), ("index", "indices"),
+        ("analysis", "analyses"), ("service", "services"),
     ],
 )  # fmt: skip
 def test_forms_of_one_word(word: str, other: str) -> None:
@@ -27,7 +28,8 @@ def test_forms_of_one_word(word: str, other: str) -> None:
         ("new", "news"), ("good", "goods"), ("arm", "arms"), ("pas", "pass"), ("princes", "princess"), ("fee", "feed"),
         ("k", "king"), ("plan", "planes"), ("car", "card"), ("universe", "university"), ("atheism", "atheist"),
         ("drive", "hard drive"), ("drive", "hard drives"), ("haus", "häuser"), ("aid", "aids"), ("c", "c++"),
-        ("do", "dog"), ("кот", "котs"), ("τόπος", "τόποςs"), ("猫", "猫s"), ("कमल", "कमलs"), ("", "s"),
+        ("do", "dog"), ("mix", "mices"),
+        ("кот", "котs"), ("τόπος", "τόποςs"), ("猫", "猫s"), ("कमल", "कमलs"), ("", "s"),
     ],
 )  # fmt: skip
 def test_different_words(word: str, other: str) -> None:

@@ -31,9 +31,10 @@ def are_forms(word: str, other: str) -> bool:
 
     Notes
     -----
-    Known are -s, -es, -ies, 's, -ed and -ing, with a doubled consonant or a lost e: the plurals of English, those of
-    other languages that end in -s, and English verbs. Both words must be there, so that `virus` alone is no plural; a
-    few pairs such as `gps` and `gp` are wrong. The option `count.lemmas` knows more, with a dictionary.
+    Known are -s, -es, -ies, -ices of -ix and -ex, -ses of -sis, 's, -ed and -ing, with a doubled consonant or a
+    lost e: the plurals of English, those of other languages that end in -s, and English verbs. Both words must be
+    there, so that `virus` alone is no plural; a few pairs such as `gps` and `gp` are wrong. The option
+    `count.lemmas` knows more, with a dictionary.
     """
     pairs = word.casefold().split(), other.casefold().split()
     return len(pairs[0]) == len(pairs[1]) and all(map(_are_forms, *pairs))
@@ -64,6 +65,10 @@ def _singulars(word: str) -> set[str]:
         found.add(f"{word[:-3]}y")
     if word.endswith("es") and word[:-2].endswith(_ES):
         found.add(word[:-2])
+    if word.endswith("ices") and len(word) > 5:
+        found |= {f"{word[:-4]}ix", f"{word[:-4]}ex"}
+    if word.endswith("ses") and len(word) > 4:
+        found.add(f"{word[:-2]}is")
     return found
 
 
