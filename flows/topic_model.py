@@ -10,7 +10,7 @@ from topicflow.configs.sections.shaping import ZeroShotTopics
 from topicflow.flows.running.duplicate_stages import kept_documents
 from topicflow.flows.running.edit_stages import edited
 from topicflow.flows.running.frame import recorded_flow
-from topicflow.flows.running.seed_stages import ended_seeds, pulled_vectors
+from topicflow.flows.running.seed_stages import ended_seeds, pulled_vectors, sizing_labels
 from topicflow.flows.running.stages import at_work
 from topicflow.tasks.edits.wanted import edits_of
 from topicflow.tasks.encoding.embed import embed
@@ -61,11 +61,17 @@ def topic_model(config: TopicModelConfig) -> RunRecord:
             check_columns(stages.context.store.table(documents, "columns"), config.groups)
         embeddings = stages.run(embed, documents=documents, config=config.embed)
         vectors, seeds = pulled_vectors(stages, config, documents, embeddings)
+        sizing = sizing_labels(stages, config, embeddings)
         graph = stages.run(neighbors, embeddings=vectors, config=config.neighbors)
         reduced = stages.run(reduce, embeddings=vectors, neighbors=graph, config=config.reduce)
         layout = stages.run(draw, embeddings=vectors, neighbors=graph, config=map_reduce(config.map))
         labels = stages.run(
-            cluster, embeddings=vectors, neighbors=graph, reduced=reduced, config=config.cluster
+            cluster,
+            embeddings=vectors,
+            neighbors=graph,
+            reduced=reduced,
+            config=config.cluster,
+            sizing=sizing,
         )
         if isinstance(config.topics, ZeroShotTopics):
             findable = Findable(documents, embeddings, labels)

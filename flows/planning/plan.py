@@ -46,7 +46,7 @@ from topicflow.tasks.topics.final import (
     final_topics,
     named_topics,
 )
-from topicflow.tasks.topics.recipes import CorpusKeys, map_reduce
+from topicflow.tasks.topics.recipes import UNSEEDED, CorpusKeys, map_reduce
 from topicflow.tasks.tree import recipes as tree_recipes
 
 
@@ -191,6 +191,7 @@ def chain_recipes(
     chain = {
         "embed": embed,
         **pulled,
+        **{stage: fitted[stage] for stage in UNSEEDED.values() if stage in fitted},
         "neighbors": fitted["neighbors"],
         "reduce": fitted["reduce"],
         "map": layout,

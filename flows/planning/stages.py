@@ -7,6 +7,7 @@ from topicflow.configs.sections.shaping import SeededTopics, ZeroShotTopics
 from topicflow.tasks.duplicates.recipes import searches
 from topicflow.tasks.edits.wanted import edits_of, without_renames
 from topicflow.tasks.topics.final import EDIT, GIVEN, LABEL_EDITED, PULL, RENAME, SEEDS
+from topicflow.tasks.topics.recipes import UNSEEDED, is_chosen
 
 STAGES = ("load", "embed", "neighbors", "reduce", "map", "cluster", "count", "label", "evaluate", "report")
 """The steps of a topic model, in order; `map` is the reduce stage in two dimensions."""
@@ -26,7 +27,8 @@ def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
     if isinstance(config.topics, ZeroShotTopics):
         made.insert(made.index("cluster") + 1, GIVEN)
     if isinstance(config.topics, SeededTopics):
-        made.insert(made.index("neighbors"), PULL)
+        unseeded = UNSEEDED.values() if is_chosen(config.cluster) else ()
+        made[made.index("neighbors") : made.index("neighbors")] = [PULL, *unseeded]
     edits = edits_of(config)
     shaping = without_renames(edits)
     changes = [EDIT, LABEL_EDITED] if shaping else []

@@ -8,7 +8,11 @@ from topicflow.flows.running.stages import Stages
 from topicflow.tasks.given.pull import pull
 from topicflow.tasks.given.seeds import Seeded, seeds
 from topicflow.tasks.store.artifact_store import ArtifactRef
+from topicflow.tasks.topics.cluster import cluster
 from topicflow.tasks.topics.label import Clustered, Seeds
+from topicflow.tasks.topics.neighbors import neighbors
+from topicflow.tasks.topics.recipes import UNSEEDED, is_chosen
+from topicflow.tasks.topics.reduce import reduce
 
 
 def pulled_vectors(
@@ -25,6 +29,27 @@ def pulled_vectors(
         pull, documents=documents, embeddings=embeddings, config=section, encoding=config.embed
     )
     return pulled, Seeds(pulled, section.word_weight)
+
+
+def sizing_labels(stages: Stages, config: TopicModelConfig, embeddings: ArtifactRef) -> ArtifactRef | None:
+    """Return the labels of a fit without seeds, which choose the smallest topic; None if nothing is to be chosen.
+
+    Seeds make tight groups of the documents near them, which would look like many small topics.
+    """
+    if not isinstance(config.topics, SeededTopics) or not is_chosen(config.cluster):
+        return None
+    graph = stages.run_as(UNSEEDED["neighbors"], neighbors, embeddings=embeddings, config=config.neighbors)
+    reduced = stages.run_as(
+        UNSEEDED["reduce"], reduce, embeddings=embeddings, neighbors=graph, config=config.reduce
+    )
+    return stages.run_as(
+        UNSEEDED["cluster"],
+        cluster,
+        embeddings=embeddings,
+        neighbors=graph,
+        reduced=reduced,
+        config=config.cluster,
+    )
 
 
 def ended_seeds(stages: Stages, clustered: Clustered, labels: ArtifactRef) -> ArtifactRef | None:

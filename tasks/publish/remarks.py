@@ -104,9 +104,10 @@ def _chosen(choice: Mapping[str, Any] | None) -> list[str]:
         return []
     wish = choice["wish"]
     key = f"cluster.about = {wish}" if isinstance(wish, int) else f'cluster.topics = "{wish}"'
+    of = " without seeds" if choice.get("unseeded") else ""
     others = "; ".join(f"{each['min_cluster_size']:,} gives {_figures(each)}" for each in choice["others"])
     remark = (
-        f'cluster.min_cluster_size = "auto" chose {choice["min_cluster_size"]:,} for {key}: {_figures(choice)}.'
+        f'cluster.min_cluster_size = "auto" chose {choice["min_cluster_size"]:,} for {key}{of}: {_figures(choice)}.'
         + (f" Others: {others}." if others else "")
     )
     return [remark]

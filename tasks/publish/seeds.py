@@ -46,13 +46,8 @@ def seed_figures(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> dic
     return dict(store.meta(stages[SEEDS])["figures"]) if SEEDS in stages else {}
 
 
-def seed_remarks(
-    store: ArtifactStore, stages: Mapping[str, ArtifactRef], *, is_size_chosen: bool = False
-) -> list[str]:
-    """Return sentences on documents near seeds, on seeds and words without effect, and on known classes.
-
-    `is_size_chosen` is whether the smallest topic was chosen from the data: seeds move the choice.
-    """
+def seed_remarks(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> list[str]:
+    """Return sentences on documents near seeds, on seeds and words without effect, and on known classes."""
     if SEEDS not in stages:
         return []
     meta, table = store.meta(stages[SEEDS]), store.table(stages[SEEDS], "seeds").collect()
@@ -71,11 +66,6 @@ def seed_remarks(
         f"The corpus has no word {_listed([repr(word) for word in words])} of the seed {name!r}."
         for name, words in meta["unknown_words"].items()
     ][:SHOWN]
-    if is_size_chosen:
-        said.append(
-            'cluster.min_cluster_size = "auto" chose from vectors that seeds pulled; if there are far more or fewer '
-            "topics than without seeds, give it the number that a run without seeds chose."
-        )
     if "seeded_nmi" in figures:
         said.append(
             f"Documents of a class with the name of a seed: their topics agree with the classes by NMI "

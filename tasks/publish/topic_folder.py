@@ -209,7 +209,7 @@ def _record(
         | seed_figures(store, stages),
         "remarks": described["remarks"]
         + given_remarks(given, of_given)
-        + seed_remarks(store, stages, is_size_chosen=choice is not None)
+        + seed_remarks(store, stages)
         + edit_remarks(edits)
         + remarks(without_advice(metrics, edits), config.cluster, graph.get("copies"), choice)
         + (naming_remarks(store.meta(stages["name"])) if "name" in stages else []),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -190,6 +191,18 @@ def _clustered(
     return sample.extend(fitted), record
 
 
+def sized_as(config: AnyCluster, of_labels: Mapping[str, Any]) -> tuple[AnyCluster, dict[str, Any]]:
+    """Return the config with the smallest topic that other labels chose, and what to record of the choice.
+
+    `of_labels` are the meta data of these labels. Without a choice the config is as before.
+    """
+    choice = of_labels.get("size_choice")
+    if choice is None:
+        return config, {}
+    size = {"min_cluster_size": choice["min_cluster_size"], "topics": None, "about": None}
+    return config.model_copy(update=size), {"size_choice": {**choice, "unseeded": True}}
+
+
 @task(name="cluster", cache_policy=NO_CACHE, persist_result=False)
 def cluster(
     context: Context,
@@ -197,10 +210,12 @@ def cluster(
     neighbors: ArtifactRef,
     reduced: ArtifactRef,
     config: AnyCluster | ClassesCluster,
+    sizing: ArtifactRef | None = None,
 ) -> ArtifactRef:
-    """Return the labels' artifact, computing it on a miss."""
+    """Return the labels' artifact, computing it on a miss; with `sizing` the smallest topic is that of these labels."""
     store, runtime = context.store, context.runtime
-    recipe = recipes.cluster(config, embeddings.key, neighbors.key, reduced.key, context.seed)
+    of_size = None if sizing is None else sizing.key
+    recipe = recipes.cluster(config, embeddings.key, neighbors.key, reduced.key, context.seed, of_size)
     if found := store.find(recipe):
         return cached(found)
     if isinstance(config, ClassesCluster):
@@ -210,6 +225,7 @@ def cluster(
     with store.writing(recipe) as writer, compiled_threads(runtime.n_threads):
         points, vectors = store.array(reduced, "reduced"), store.array(embeddings, "embeddings")
         sample = read_sample(store, neighbors)
+        config, taken = sized_as(config, {} if sizing is None else store.meta(sizing))
         clustering, record = _clustered(points, vectors, sample, config, context.seed, runtime)
         labels, memberships = settle_topics(clustering.labels, vectors, config, runtime.n_threads)
         reassigned = ~np.isnan(memberships)
@@ -225,5 +241,6 @@ def cluster(
             "outlier_share": float((labels < 0).mean()),
             "outlier_share_before": float((clustering.labels < 0).mean()),
             **record,
+            **taken,
         }
     return store.committed(recipe, writer)

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
-from topicflow.configs.sections.cluster import ClassesCluster, GraphCluster, HdbscanCluster, KMeansCluster
+from topicflow.configs.sections.cluster import (
+    ClassesCluster,
+    ClusterConfig,
+    GraphCluster,
+    HdbscanCluster,
+    KMeansCluster,
+)
 from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.configs.sections.label import LabelConfig
@@ -84,8 +90,11 @@ def cluster(
     neighbors: str,
     reduced: str,
     seed: int,
+    sizing: str | None = None,
 ) -> Recipe:
     """Return the recipe of the labels; `neighbors` has the fitted documents and the nearest ones of all others.
+
+    `sizing` is the key of the labels whose smallest topic is taken, if it is not chosen from these vectors.
 
     A classifier's classes depend only on the embeddings; its content identifies it, not its path. Only k-means has a
     seed.
@@ -99,7 +108,8 @@ def cluster(
         kind="labels",
         version=VERSIONS["cluster"],
         config=_cluster_fields(config),
-        inputs={"embeddings": embeddings, "neighbors": neighbors, "reduced": reduced},
+        inputs={"embeddings": embeddings, "neighbors": neighbors, "reduced": reduced}
+        | ({} if sizing is None else {"sizing": sizing}),
         identity=library_versions("hdbscan", "scikit-learn", "numba"),
         seed=seed if isinstance(config, KMeansCluster) else None,
     )
@@ -193,6 +203,10 @@ def lookup_part(stage: str, version: int, queries: str, cells: str, rows: tuple[
     return Recipe(stage, "lookup-parts", version, {"rows": list(rows)}, inputs)
 
 
+UNSEEDED = {stage: f"{stage}_unseeded" for stage in ("neighbors", "reduce", "cluster")}
+"""Names of the stages of a fit without seeds, which chooses the smallest topic for a fit with seeds."""
+
+
 @dataclass(frozen=True)
 class CorpusKeys:
     """Keys of what the stages of a topic model begin with: documents, embeddings, word counts, the encoder of words.
@@ -229,7 +243,9 @@ def fit(config: TopicModelConfig, corpus: CorpusKeys, seed: int) -> dict[str, Re
     """Return the recipe of each stage from the neighbour graph to the metrics, in order."""
     graph = neighbors(config.neighbors, corpus.fitted)
     reduced = reduce(config.reduce, corpus.fitted, graph.key, seed)
-    labels = cluster(config.cluster, corpus.fitted, graph.key, reduced.key, seed)
+    unseeded = unseeded_fit(config, corpus, seed) if corpus.seeds is not None else {}
+    sizing = unseeded[UNSEEDED["cluster"]].key if unseeded else None
+    labels = cluster(config.cluster, corpus.fitted, graph.key, reduced.key, seed, sizing)
     topics = label_of(config, corpus, labels.key)
     measured = {
         "documents": corpus.documents,
@@ -239,4 +255,20 @@ def fit(config: TopicModelConfig, corpus: CorpusKeys, seed: int) -> dict[str, Re
         "topics": topics.key,
     }
     metrics = evaluate(config.evaluate, measured, config.count, seed)
-    return {"neighbors": graph, "reduce": reduced, "cluster": labels, "label": topics, "evaluate": metrics}
+    made = {"neighbors": graph, "reduce": reduced, "cluster": labels, "label": topics, "evaluate": metrics}
+    return unseeded | made
+
+
+def unseeded_fit(config: TopicModelConfig, corpus: CorpusKeys, seed: int) -> dict[str, Recipe]:
+    """Return the recipes of the fit without seeds that chooses the smallest topic; empty if the config has a number."""
+    if not is_chosen(config.cluster):
+        return {}
+    graph = neighbors(config.neighbors, corpus.embeddings)
+    reduced = reduce(config.reduce, corpus.embeddings, graph.key, seed)
+    labels = cluster(config.cluster, corpus.embeddings, graph.key, reduced.key, seed)
+    return dict(zip(UNSEEDED.values(), (graph, reduced, labels), strict=True))
+
+
+def is_chosen(config: ClusterConfig) -> bool:
+    """Return whether the smallest topic is chosen from the data."""
+    return getattr(config, "min_cluster_size", None) == "auto"

@@ -77,7 +77,7 @@ def test_a_run_with_seeds_says_where_they_ended(
     assert "ended in" in shown
     assert "cat dog" in shown
     steps = json.loads(topicflow("plan", trial.config, "--json").out)
-    assert {step["state"] for step in steps} == {"hit"}
+    assert {step["state"] for step in steps} == {"cached"}
     assert {step["stage"] for step in steps} == {stage["stage"] for stage in record["stages"]}
 
     heavy = trial.run("--set", "topics.word_weight=100")
@@ -101,7 +101,38 @@ def test_an_edit_moves_the_topics_of_seeds(
     assert topicflow("edit", trial.config, "rename", ended, "Animals").code == 0
     record = trial.run()
     assert record["seeds"][0]["topics"][0]["topic_name"] == "Animals"
-    assert stages_in(record, "computed") == ["edit", "label_edited", "evaluate", "seeds", "report"]
+    assert stages_in(record, "computed") == ["rename", "report"]
+
+
+def test_the_smallest_topic_is_chosen_without_seeds(
+    topicflow: Command, tmp_path: Path, corpus: Corpus, tiny: Path
+) -> None:
+    trial = Trial(topicflow, tmp_path, corpus, tiny)
+    auto = (
+        "--set",
+        'cluster={method="graph", min_cluster_size="auto"}',
+        "--set",
+        'reduce={method="diffusion"}',
+    )
+    plain = trial.run(*auto)
+    with_seeds(trial, f'[[topic]]\nname = "{" ".join(TOPIC_WORDS[0])}"\n')
+    unseeded = ["neighbors_unseeded", "reduce_unseeded", "cluster_unseeded"]
+    steps = json.loads(topicflow("plan", trial.config, "--json", *auto).out)
+    assert [step["stage"] for step in steps if step["state"] == "cached"] == [
+        "load",
+        "embed",
+        *unseeded,
+        "count",
+    ]
+    record = trial.run(*auto)
+    assert stages_in(record, "cached") == ["load", "embed", *unseeded, "count"]
+    assert key_of(record, "cluster_unseeded") == key_of(plain, "cluster")
+    assert record["size_choice"]["min_cluster_size"] == plain["size_choice"]["min_cluster_size"]
+    assert record["size_choice"]["unseeded"]
+    assert any(" without seeds: " in remark for remark in record["remarks"])
+    assert {step["state"] for step in json.loads(topicflow("plan", trial.config, "--json", *auto).out)} == {
+        "cached"
+    }
 
 
 def test_what_seeds_cannot_be_is_refused(
