@@ -4,12 +4,12 @@
 
 Every second class of a corpus is a seed: its name and the three words with the highest c-TF-IDF of the class; with
 `examples`, also five of its documents, which BERTopic cannot take. Figures are over the documents of seeded classes:
-NMI and purity (outliers as one class, and as wrong), and F1 by BCubed (the mean over documents of precision and recall
-of their topics); `f1_rest` is that of the other classes, `nmi_all` of all documents. Our smallest topic is chosen from
-the pulled vectors; rows with `same_size` have that of the fit without seeds, as a run does. `words_shown` is for three less typical words of
-each seeded class (the 11th, 15th and 19th): the share of them among the ten keywords of the topic with most of the
-seed's documents, by `topics.word_weight`. BERTopic runs with its defaults, a smallest topic of 10, and its words of
-seeds as one text.
+NMI and purity (outliers as one class, and as wrong), and F1 by BCubed (the mean over documents of precision and
+recall of their topics); `f1_rest` is that of the other classes, `nmi_all` of all documents. Our smallest topic is
+chosen from the pulled vectors; rows with `same_size` have that of the fit without seeds, as a run does. `words_shown`
+is for three less typical words of each seeded class (the 11th, 15th and 19th): the share of them among the ten
+keywords of the topic with most of the seed's documents, by `topics.word_weight`. BERTopic runs with its defaults, a
+smallest topic of 10, and its words of seeds as one text.
 """
 
 from __future__ import annotations
