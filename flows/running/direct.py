@@ -70,10 +70,14 @@ def needs_no_server(config: FlowConfig) -> bool:
 
 
 def _embedded(wanted: dict[str, Any], earlier: RunRecord | None) -> bool:
-    """Return whether a run of the same name, or of the same documents, had the same encoder."""
+    """Return whether a run of the same name, or of the same documents, had the same encoder.
+
+    Each flow has its own task by default; it decides only for models with prompts.
+    """
     if earlier is None or not isinstance(earlier.get("config"), str):
         return False
     known = tomllib.loads(earlier["config"])
     same = earlier["name"] == wanted["name"] or known.get("load", {}).get("path") == wanted["load"]["path"]
     encoder = known.get("embed", {})  # a record also has the revision that was found
-    return same and all(encoder.get(key) == value for key, value in wanted.get("embed", {}).items())
+    deciding = {key: value for key, value in wanted.get("embed", {}).items() if key != "task"}
+    return same and all(encoder.get(key) == value for key, value in deciding.items())

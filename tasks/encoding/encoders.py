@@ -26,13 +26,13 @@ from topicflow.configs.sections.embed import (
 from topicflow.tasks.encoding.api.encoder import ApiEncoder
 from topicflow.tasks.encoding.api.probes import VERSION as PROBES_VERSION
 from topicflow.tasks.encoding.api.probes import identify
-from topicflow.tasks.encoding.bert.bert import read_shape
-from topicflow.tasks.encoding.bert.bert_encoder import BertEncoder, is_the_same
+from topicflow.tasks.encoding.bert import read_shape
+from topicflow.tasks.encoding.bert_encoder import BertEncoder, is_the_same
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
-from topicflow.tasks.encoding.hub import from_hub
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder, int8_identity
-from topicflow.tasks.encoding.lost_weights import lost_weights
-from topicflow.tasks.encoding.model_settings import (
+from topicflow.tasks.encoding.model_files.hub import from_hub
+from topicflow.tasks.encoding.model_files.lost_weights import lost_weights
+from topicflow.tasks.encoding.model_files.model_settings import (
     ModelSettings,
     base_model,
     prompt_of,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from topicflow.tasks.encoding.encoder_cache import kept
 from topicflow.tasks.encoding.int8_graph import compiled, convert, openvino, require_openvino
-from topicflow.tasks.encoding.model_settings import read_settings
+from topicflow.tasks.encoding.model_files.model_settings import read_settings
 from topicflow.tasks.encoding.pooling import PLAIN, POOLED_ALONE, read_pooling
 from topicflow.tasks.encoding.tokenizer import LengthBatches, TextTokens, token_matrix
 from topicflow.tasks.errors import ConfigError

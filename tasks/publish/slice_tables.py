@@ -10,7 +10,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
-from topicflow.tasks.updates.sliced import lasting_topics_of
 
 TABLES = (
     ("periods", "over_time", "topics_over_time.parquet"),
@@ -32,8 +31,11 @@ def write_slices(
     """
     for stage, table, name in TABLES:
         if stage in stages:
-            found = store.table(stages[stage], table)
-            shown = found if ids is None else lasting_topics_of(found, ids)
+            shown = store.table(stages[stage], table)
+            if ids is not None:
+                from topicflow.tasks.updates.sliced import lasting_topics_of  # with compiled loops
+
+                shown = lasting_topics_of(shown, ids)
             shown.sink_parquet(folder / name)
 
 

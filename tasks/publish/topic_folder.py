@@ -28,10 +28,10 @@ from topicflow.tasks.publish.edits import (
     write_edits,
 )
 from topicflow.tasks.publish.folder import write_run_folder
-from topicflow.tasks.publish.given import given_figures, given_record, given_remarks
+from topicflow.tasks.publish.known_topics.given import given_figures, given_record, given_remarks
+from topicflow.tasks.publish.known_topics.seeds import seed_figures, seed_remarks, write_seeds
 from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
-from topicflow.tasks.publish.seeds import seed_figures, seed_remarks, write_seeds
 from topicflow.tasks.publish.slice_tables import with_shares, write_slices
 from topicflow.tasks.publish.topic_tree import tree_metrics, write_tree
 from topicflow.tasks.report.report_page import finish_report

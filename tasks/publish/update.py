@@ -26,7 +26,7 @@ from topicflow.tasks.publish.edits import (
     write_edits,
 )
 from topicflow.tasks.publish.folder import write_run_folder
-from topicflow.tasks.publish.given import (
+from topicflow.tasks.publish.known_topics.given import (
     given_figures_of_series,
     given_record_of_series,
     given_remarks,

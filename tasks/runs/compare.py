@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
 from topicflow.tasks.core.clusters.matching import (
     BORN,
     CONTINUED,
@@ -26,6 +25,9 @@ from topicflow.tasks.core.clusters.matching import (
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.runs.run_files import whole_file
+
+if TYPE_CHECKING:
+    from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
 
 MIN_SIMILARITY = 0.3
 """Minimum similarity of two topics that are shown as one; lower than in updates, as a person judges the result."""

@@ -12,7 +12,7 @@ from tests.tiny_models import ARCHITECTURES, architecture_model, lora_model
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
-from topicflow.tasks.encoding.model_settings import read_max_tokens
+from topicflow.tasks.encoding.model_files.model_settings import read_max_tokens
 from topicflow.tasks.errors import ConfigError
 
 TEXTS = ["ab cd", "a", "", "zz " * 30, "?!", *(f"w{i} x{i * 7}" for i in range(20))]

@@ -12,8 +12,8 @@ import pytest
 from tests.fakes import change_json, tiny_model
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.encoding import encoders
-from topicflow.tasks.encoding.bert.bert import read_shape
-from topicflow.tasks.encoding.bert.bert_encoder import COMPARED, BertEncoder
+from topicflow.tasks.encoding.bert import read_shape
+from topicflow.tasks.encoding.bert_encoder import COMPARED, BertEncoder
 from topicflow.tasks.encoding.encoders import PACKAGED, encoder_of, find_encoder, load_encoder, load_model
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
 

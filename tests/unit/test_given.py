@@ -15,7 +15,7 @@ from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.given.classes import plain
 from topicflow.tasks.given.given import combined, figures, smallest
 from topicflow.tasks.given.topics_file import GivenTopic, given_topics
-from topicflow.tasks.publish.given import given_remarks
+from topicflow.tasks.publish.known_topics.given import given_remarks
 from topicflow.tasks.store.artifact_store import ArtifactStore
 
 N, DIM = 300, 32

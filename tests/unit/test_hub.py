@@ -9,7 +9,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.encoding.encoders import find_encoder
-from topicflow.tasks.encoding.hub import missing_file
+from topicflow.tasks.encoding.model_files.hub import missing_file
 from topicflow.tasks.errors import ConfigError
 
 NEEDED = ("config.json", "model.safetensors", "tokenizer.json", "1_Pooling")

@@ -21,7 +21,7 @@ from topicflow.tasks.given.pull import write_pulled
 from topicflow.tasks.given.seeds import ended_table, figures, seed_of_topics, unknown_words
 from topicflow.tasks.given.topic_vectors import named_rows
 from topicflow.tasks.given.topics_file import GivenTopic, given_topics
-from topicflow.tasks.publish.seeds import seed_remarks, shared_topics
+from topicflow.tasks.publish.known_topics.seeds import seed_remarks, shared_topics
 from topicflow.tasks.store.artifact_store import ArtifactStore, Recipe
 from topicflow.tasks.topics.neighbors import distinct_points, ordered_points
 

@@ -109,7 +109,7 @@ def test_a_trial_is_not_announced_as_rejected(config: Path) -> None:
     tried, _ = run(config, "--set", "seed=7")
     sent = mock.Mock()
     with mock.patch.object(announce, "emit", sent):
-        announce.announce(resolve(Path("runs"), tried), mock.Mock())
+        announce.announce(resolve(Path("runs"), tried), mock.Mock(), Path("runs"))
     sent.assert_not_called()
 
 

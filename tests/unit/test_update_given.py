@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from tests.fakes import TOPIC_WORDS
 from tests.updates import N_FIRST, config_of, documents_of, new_topic, story, tell
+from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.flows.commands.edit import made_edit
 from topicflow.tasks.core.clusters.matching import match_sets
 from topicflow.tasks.edits.edit import final_numbers
@@ -202,11 +203,12 @@ def test_parts_of_a_split_given_topic_share_its_new_documents(series: Series) ->
     assert "cat dog" not in {name for name, _, _ in series.topics(record).values()}
 
 
-def test_an_update_refuses_seeds(tmp_path: Path) -> None:
+def test_an_update_refuses_seeds() -> None:
+    seeds = {"method": "seeded", "names": ["a", "b"]}
     with pytest.raises(
         ValidationError, match=r"topics\.method='seeded': updates fit without seeds so far; use 'zero-"
     ):
-        config_of(tmp_path, story()[:N_FIRST], topics={"method": "seeded", "names": ["a", "b"]})
+        UpdateTopicsConfig(load={"path": "a.csv"}, topics=seeds)
 
 
 def test_a_fixed_pair_is_matched_without_a_shared_document() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
+if TYPE_CHECKING:
+    from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
 
 CONTINUED, SPLIT, MERGED, BORN, DIED = "continued", "split", "merged", "born", "died"
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.final import GIVEN, final_labels
-from topicflow.tasks.updates.given_topics import given_numbers
-from topicflow.tasks.updates.topic_state import TopicState
+
+if TYPE_CHECKING:
+    from topicflow.tasks.updates.topic_state import TopicState
 
 SHOWN_NAMES = 5
 """Names of topics without documents that a remark lists."""
@@ -37,6 +38,8 @@ def given_record_of_series(
 
     `labels` (n_docs,) are those of all documents, in the fit's numbers. A topic that edits took away has no id.
     """
+    from topicflow.tasks.updates.given_topics import given_numbers  # with compiled loops
+
     if not state.fit.clusters:
         return {}
     numbers = given_numbers(store, ArtifactRef("labels", state.fit.labels, "cluster"))

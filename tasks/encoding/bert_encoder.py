@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.tasks.encoding.bert.bert import TOKENIZER, Bert, BertInNumpy, Shape, read_weights, weight_names
+from topicflow.tasks.encoding.bert import TOKENIZER, Bert, BertInNumpy, Shape, read_weights, weight_names
 from topicflow.tasks.encoding.encoder_cache import kept
 from topicflow.tasks.encoding.float_encoder import BATCH_TOKENS, PROBES, SentenceTransformersEncoder
 from topicflow.tasks.encoding.pooling import read_pooling
