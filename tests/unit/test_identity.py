@@ -217,6 +217,7 @@ def test_a_chain_keeps_the_order_of_dates_that_it_decided(
 def test_a_chain_with_ambiguous_dates_says_so_and_keeps_its_order(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", logger="topicflow")
     begun = tell(day(dated(EARLY))(tmp_path))
     assert begun["source"]["date_orders"] == {"time": "mdy"}
     assert any("may be month first or day first and no row decides" in line for line in caplog.messages)
