@@ -51,7 +51,14 @@ def least_cosine(found: np.ndarray, expected: np.ndarray) -> float:
 
 @pytest.mark.parametrize(
     ("architecture", "pooling"),
-    [*((each, "mean") for each in ARCHITECTURES), ("Bert", "lasttoken"), ("Qwen3", "lasttoken")],
+    [
+        *(
+            pytest.param(each, "mean", marks=() if each in IN_INTEGERS else pytest.mark.slow)
+            for each in ARCHITECTURES
+        ),
+        ("Bert", "lasttoken"),
+        ("Qwen3", "lasttoken"),
+    ],
 )
 def test_float_vectors_are_the_models_own(architecture: str, pooling: str, tmp_path: Path) -> None:
     folder = architecture_model(tmp_path / "model", architecture, pooling)
