@@ -38,9 +38,8 @@ from tests.integration.test_report_browser import (
 from topicflow.tasks.documents.spreadsheet_csv import read_csv
 from topicflow.tasks.report.report_page import data_block
 
-pytestmark = pytest.mark.slow  # a minute and more; test_report_browser.py is the short tour
-
 pytestmark = [
+    pytest.mark.slow,  # a minute and more; test_report_browser.py is the short tour
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver"),
     pytest.mark.timeout(300),
 ]
