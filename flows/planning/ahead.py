@@ -13,9 +13,9 @@ from typing import Any
 
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.flows.sweep import SweepConfig
-from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
+from topicflow.configs.sections.shaping import ZeroShotTopics
 from topicflow.configs.sections.tuning import FullTune
 from topicflow.flows.planning.side_plans import PLANS
 from topicflow.flows.planning.steps import Step
@@ -29,6 +29,7 @@ from topicflow.tasks.requirements.loading import check_loading
 from topicflow.tasks.requirements.sizes import check_size
 from topicflow.tasks.requirements.trainer import check_trainer
 from topicflow.tasks.servers.endpoint import endpoint_of
+from topicflow.tasks.topics.final import GIVEN, PULL
 from topicflow.tasks.topics.tokenization import check_counting
 
 Check = tuple[str, Callable[[], object]]
@@ -124,8 +125,8 @@ def _of_topics(config: TopicSections, n_docs: int | None) -> Iterator[Check]:
     known = [n for n in (n_docs, config.load.limit) if n is not None]
     if known and not isinstance(config, SweepConfig) and config.load.split is None:
         yield "cluster", lambda: check_size(config.cluster, min(known))
-    if isinstance(config, TopicModelConfig) and (section := config.topics) is not None:
-        yield "given", lambda: given_topics(section)
+    if not isinstance(config, SweepConfig) and (section := config.topics) is not None:
+        yield GIVEN if isinstance(section, ZeroShotTopics) else PULL, lambda: given_topics(section)
     yield "count", lambda: check_counting(config.count)
     yield "edit", lambda: edits_of(config)
     if config.flow == "update_topics":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.sections.shaping import SeededTopics, ZeroShotTopics
 from topicflow.tasks.duplicates.recipes import searches
 from topicflow.tasks.edits.wanted import edits_of, without_renames
@@ -11,6 +12,20 @@ from topicflow.tasks.topics.recipes import UNSEEDED, is_chosen
 
 STAGES = ("load", "embed", "neighbors", "reduce", "map", "cluster", "count", "label", "evaluate", "report")
 """The steps of a topic model, in order; `map` is the reduce stage in two dimensions."""
+
+
+def stages_of_edits(config: TopicSections) -> list[str]:
+    """Return the stages that a person's edits add after `label`.
+
+    Raises
+    ------
+    ConfigError
+        If the file of edits is wrong.
+    """
+    edits = edits_of(config)
+    shaping = without_renames(edits)
+    renames = [RENAME] if len(shaping) < len(edits) else []
+    return [*((EDIT, LABEL_EDITED) if shaping else ()), *renames]
 
 
 def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
@@ -29,11 +44,7 @@ def stages_of(config: TopicModelConfig) -> tuple[str, ...]:
     if isinstance(config.topics, SeededTopics):
         unseeded = UNSEEDED.values() if is_chosen(config.cluster) else ()
         made[made.index("neighbors") : made.index("neighbors")] = [PULL, *unseeded]
-    edits = edits_of(config)
-    shaping = without_renames(edits)
-    changes = [EDIT, LABEL_EDITED] if shaping else []
-    changes += [RENAME] if len(shaping) < len(edits) else []
-    made[made.index("label") + 1 : made.index("label") + 1] = changes
+    made[made.index("label") + 1 : made.index("label") + 1] = stages_of_edits(config)
     if config.tree is not None:
         made.insert(made.index("evaluate"), "tree")
     if config.names is not None:

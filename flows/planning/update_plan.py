@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.configs.read import dump_config
 from topicflow.configs.sections.shaping import ZeroShotTopics
+from topicflow.flows.planning.stages import stages_of_edits
 from topicflow.flows.planning.steps import Step, embed_recipe, step_of, with_cost
 from topicflow.tasks.documents.sources import fingerprint
 from topicflow.tasks.edits.wanted import digest_of, edits_of, without_renames
@@ -120,10 +121,6 @@ def _embed(config: UpdateTopicsConfig, store: ArtifactStore, arrivals: ArtifactR
 def _fitting(config: UpdateTopicsConfig, reason: str) -> list[Step]:
     """Return the steps of a run that fits topics on all documents."""
     given = [GIVEN] if isinstance(config.topics, ZeroShotTopics) else []
-    edits = edits_of(config)
-    shaping = without_renames(edits)
-    changes = [EDIT, LABEL_EDITED] if shaping else []
-    changes += [RENAME] if len(shaping) < len(edits) else []
     stages = [
         "embed",
         "neighbors",
@@ -133,7 +130,7 @@ def _fitting(config: UpdateTopicsConfig, reason: str) -> list[Step]:
         *given,
         "count",
         "label",
-        *changes,
+        *stages_of_edits(config),
         "cells",
         "match",
     ]

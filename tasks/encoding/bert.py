@@ -7,7 +7,6 @@ tokens, for which numpy is as fast as torch; its vector differs from torch's in 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from topicflow.tasks.encoding.model_files.model_settings import read_json, read_settings
 from topicflow.tasks.encoding.pooling import read_pooling
 
 if TYPE_CHECKING:
@@ -51,13 +51,13 @@ def read_shape(folder: Path) -> Shape | None:
     A model with prompts, lower-casing outside its tokenizer, or other modules than pooling and normalization is left
     to sentence-transformers.
     """
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     if any(config.get(key) not in allowed for key, allowed in PLAIN.items()):
         return None
-    own = _read_json(folder / "config_sentence_transformers.json")
-    has_prompts = own.get("default_prompt_name") or any((own.get("prompts") or {}).values())
-    lowers = _read_json(folder / "sentence_bert_config.json").get("do_lower_case")
+    own = read_settings(folder)
+    lowers = read_json(folder / "sentence_bert_config.json").get("do_lower_case")
     has_files = all((folder / name).is_file() for name in (WEIGHTS, TOKENIZER))
+    has_prompts = own.prompts or own.default_prompt_name
     if has_prompts or lowers or not has_files or not read_pooling(folder).is_plain:
         return None
     return Shape(
@@ -198,8 +198,3 @@ class BertInNumpy:
 
 
 _TABLES = ("word", "token_type", "position")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
-    return found

@@ -31,7 +31,7 @@ from topicflow.tasks.encoding.bert_encoder import BertEncoder, is_the_same
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder, int8_identity
 from topicflow.tasks.encoding.model_files.hub import from_hub
-from topicflow.tasks.encoding.model_files.lost_weights import lost_weights
+from topicflow.tasks.encoding.model_files.lost_weights import lost_weights, refuse_lost
 from topicflow.tasks.encoding.model_files.model_settings import (
     ModelSettings,
     base_model,
@@ -402,20 +402,13 @@ def load_model(
                 model_kwargs={"dtype": getattr(torch, files.precision)},
             )
     except ImportError as error:
-        library = "peft" if "peft" in str(error) else str(error).splitlines()[0]
-        msg = f"embed: {files.name} needs {library}, which is not installed; pip install 'topicflow[lora]'"
-        raise ConfigError(
-            msg if library == "peft" else f"embed: {files.name} cannot be loaded: {library}"
-        ) from error
+        install = "; pip install 'topicflow[lora]'" if "peft" in str(error) else ""
+        msg = f"embed: {files.name} needs a library that is not installed: {str(error).splitlines()[0]}{install}"
+        raise ConfigError(msg) from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         msg = f"embed: {files.folder} cannot be loaded as a sentence-transformers model: {str(error).splitlines()[0]}"
         raise ConfigError(msg) from error
-    if lost:
-        msg = (
-            f"embed: {files.folder} lacks weights of its model ({len(lost):,}, such as {lost[0]}), so that its vectors "
-            "would be random; download the model again"
-        )
-        raise ConfigError(msg)
+    refuse_lost(lost, f"embed: {files.folder}")
     if config.max_seq_length:
         most = getattr(getattr(model[0], "config", None), "max_position_embeddings", None)
         if most is not None and config.max_seq_length > most:

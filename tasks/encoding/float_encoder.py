@@ -170,7 +170,7 @@ class SentenceTransformersEncoder:
         tokens = None if self._tokens is None else replace(self._tokens, prefix=prefix)
         encode = getattr(self._model, "encode_query", self._model.encode)
         with any_shape():
-            vectors, n_tokens = self._encode_by_model(texts, tokens, encode, prompt)
+            vectors, n_tokens = self._encode_by(encode, texts, tokens, prompt)
         return self._unit(vectors), n_tokens
 
     def _unit(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -267,29 +267,19 @@ class SentenceTransformersEncoder:
 
     # --- the model's own `encode` ---
 
-    def _encode_by_model(
-        self,
-        texts: Sequence[str],
-        tokens: TextTokens | None = None,
-        encode: Callable[..., Any] | None = None,
-        prompt: str | None = None,
-    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Return vectors and lengths from sentence-transformers, which tokenises the texts again.
+    def _encode_by_model(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Return vectors and lengths of documents from sentence-transformers, which tokenises the texts again."""
+        encode = getattr(self._model, "encode_document", self._model.encode)
+        return self._encode_by(encode, texts, self._tokens, self._prompt)
 
-        Parameters
-        ----------
-        texts : sequence of str
-            The texts.
-        tokens : TextTokens, optional
-            Counts the tokens; default: the tokenizer for documents.
-        encode : callable, optional
-            The model's method; default: its method for documents, with the config's prompt.
-        prompt : str, optional
-            Prompt in place of the model's own.
-        """
-        if encode is None:
-            tokens, prompt = self._tokens, self._prompt
-            encode = getattr(self._model, "encode_document", self._model.encode)
+    def _encode_by(
+        self,
+        encode: Callable[..., Any],
+        texts: Sequence[str],
+        tokens: TextTokens | None,
+        prompt: str | None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Return vectors and lengths from a method of the model; `prompt` replaces its own, `tokens` counts."""
         n_tokens = (
             np.array([len(text.split()) + 2 for text in texts], np.int32)
             if tokens is None

@@ -20,7 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.encoding.encoder_cache import kept
-from topicflow.tasks.encoding.int8_graph import compiled, convert, openvino, require_openvino
+from topicflow.tasks.encoding.int8_graph import (
+    compiled,
+    convert,
+    openvino,
+    require_openvino,
+    unit,
+    unit_vectors,
+)
 from topicflow.tasks.encoding.model_files.model_settings import read_settings
 from topicflow.tasks.encoding.pooling import PLAIN, POOLED_ALONE, read_pooling
 from topicflow.tasks.encoding.tokenizer import LengthBatches, TextTokens, token_matrix
@@ -214,7 +221,7 @@ class Int8Encoder:
         vectors = np.empty((len(texts), self._width), np.float32)
         for rows in LengthBatches(np.fromiter(map(len, ids), np.int64, len(ids)), BATCH_TOKENS):
             vectors[rows] = self._request(token_matrix(ids, rows))
-        return _unit(vectors[:, : self.dim]), n_tokens
+        return unit(vectors[:, : self.dim]), n_tokens
 
 
 def save_integers(
@@ -229,10 +236,9 @@ def save_integers(
         `LEAST_COSINE`).
     """
     samples = calibration_ids(tokens, model[0].auto_model.get_input_embeddings().num_embeddings)
-    graph = convert(model, mode, samples)
-    exact = _infer_all(compiled(graph, n_threads), samples)
+    graph, exact = convert(model, mode, samples, n_threads)
     quantize(graph, samples)
-    cosine = float((exact * _infer_all(compiled(graph, n_threads), samples)).sum(axis=1).mean())
+    cosine = float((exact * unit_vectors(graph, samples, n_threads)).sum(axis=1).mean())
     if cosine < LEAST_COSINE:
         msg = (
             f"embed: in int8 the vectors of this model have a mean cosine of {cosine:.3f} to float32, expected at "
@@ -257,18 +263,6 @@ def _tokenizer(path: Path) -> Any:  # noqa: ANN401
     from tokenizers import Tokenizer
 
     return Tokenizer.from_file(str(path))
-
-
-def _infer_all(
-    run: Callable[[NDArray[np.int64]], NDArray[np.float32]], batches: Sequence[NDArray[np.int64]]
-) -> NDArray[np.float32]:
-    return _unit(np.concatenate([run(batch).copy() for batch in batches]))
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
-    return unit
 
 
 def calibration_ids(tokens: TextTokens, n_vocabulary: int) -> list[NDArray[np.int64]]:

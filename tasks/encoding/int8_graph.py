@@ -52,8 +52,10 @@ def require_openvino() -> str:
     return package_version("openvino")
 
 
-def convert(model: SentenceTransformer, mode: str, samples: Sequence[NDArray[np.int64]]) -> Any:  # noqa: ANN401
-    """Return the OpenVINO graph ids (n, length) int64 -> vectors (n, dim) float32 of a model.
+def convert(
+    model: SentenceTransformer, mode: str, samples: Sequence[NDArray[np.int64]], n_threads: int | None
+) -> tuple[Any, NDArray[np.float32]]:
+    """Return the OpenVINO graph ids (n, length) int64 -> vectors (n, dim) float32 of a model, and its unit vectors.
 
     Parameters
     ----------
@@ -62,7 +64,9 @@ def convert(model: SentenceTransformer, mode: str, samples: Sequence[NDArray[np.
     mode : str
         Its pooling: `mean`, `cls` or `lasttoken`.
     samples : list of ndarray of shape (n, length), int64
-        Token ids for which the graph must give the model's vectors.
+        Token ids for which the graph must give the model's vectors; theirs are returned.
+    n_threads : int or None
+        CPU threads; all cores if None.
 
     Raises
     ------
@@ -76,9 +80,10 @@ def convert(model: SentenceTransformer, mode: str, samples: Sequence[NDArray[np.
         except Exception as error:  # noqa: BLE001  (the tracer raises many kinds; the next way may work)
             reasons.append(f"{type(error).__name__}: {(str(error).strip() or '-').splitlines()[0]}")
             continue
-        least = _least_cosine(model[0].auto_model, mode, graph, samples)
+        found = unit_vectors(graph, samples, n_threads)
+        least = float((found * _exact(model[0].auto_model, mode, samples)).sum(axis=1).min())
         if least >= LEAST_COSINE_OF_GRAPH:
-            return graph
+            return graph, found
         reasons.append(f"the graph's vectors have a cosine of {least:.3f} to the model's")
     kind = type(model[0].auto_model).__name__
     msg = f"embed: precision='int8' cannot convert {kind} ({reasons[0]}); use embed.precision='bfloat16'"
@@ -148,24 +153,30 @@ def _traced(transformer: Any, mode: str, masks: Callable[[torch.Tensor], Any]) -
         return frontend.convert(frontend.load(decoder))
 
 
-def _least_cosine(
-    transformer: Any,  # noqa: ANN401
-    mode: str,
-    graph: Any,  # noqa: ANN401
-    samples: Sequence[NDArray[np.int64]],
-) -> float:
-    """Return the minimum cosine between the vectors of a graph and of its transformer."""
+def _exact(transformer: Any, mode: str, samples: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:  # noqa: ANN401
+    """Return the unit vectors of a transformer and its pooling for batches of token ids."""
     import torch
 
-    run = compiled(graph, None)
-    least = 1.0
-    for ids in samples:
-        with torch.inference_mode():
-            exact = _pooled(transformer(input_ids=torch.from_numpy(ids)).last_hidden_state, mode).numpy()
-        found = run(ids)
-        norms = np.linalg.norm(found, axis=1) * np.linalg.norm(exact, axis=1)
-        least = min(least, float(((found * exact).sum(axis=1) / np.maximum(norms, 1e-30)).min()))
-    return least
+    with torch.inference_mode():
+        layers = [transformer(input_ids=torch.from_numpy(ids)).last_hidden_state for ids in samples]
+        return unit(np.concatenate([_pooled(hidden, mode).numpy() for hidden in layers]))
+
+
+def unit_vectors(
+    graph: Any,  # noqa: ANN401
+    samples: Sequence[NDArray[np.int64]],
+    n_threads: int | None,
+) -> NDArray[np.float32]:
+    """Return the unit vectors of a graph for batches of token ids."""
+    run = compiled(graph, n_threads)
+    return unit(np.concatenate([run(batch).copy() for batch in samples]))
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return vectors (n, dim) of length one; zeros stay."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: NDArray[np.float32] = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
+    return scaled
 
 
 def compiled(graph: Any, n_threads: int | None) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:  # noqa: ANN401

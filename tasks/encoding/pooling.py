@@ -6,10 +6,10 @@ sentence-transformers: our own loop or another runtime can run it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from topicflow.tasks.encoding.model_files.model_settings import read_json
 
 POOLED_ALONE = ("mean", "cls", "lasttoken")
 """Poolings that need no more than the vectors of one text's tokens."""
@@ -45,11 +45,11 @@ class Pooling:
 
 def read_pooling(folder: Path) -> Pooling:
     """Return the pooling of a folder's model; reads both forms of its file, the older one with a flag for each mode."""
-    listed = _read_json(folder / "modules.json", [])
+    listed = read_json(folder / "modules.json")
     modules = tuple(str(module.get("type", "")).rpartition(".")[2] for module in listed)
     if modules not in PLAIN:
         return Pooling(modules, "")
-    pooling = _read_json(folder / listed[1]["path"] / "config.json", {})
+    pooling = read_json(folder / listed[1]["path"] / "config.json")
     old = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
     named = [mode for key, mode in old.items() if pooling.get(key)]
     others = [key for key, on in pooling.items() if key.startswith("pooling_mode_") and on and key not in old]
@@ -59,7 +59,3 @@ def read_pooling(folder: Path) -> Pooling:
     if pooling.get("include_prompt") is False:
         mode = f"{mode} without the prompt"
     return Pooling(modules, mode)
-
-
-def _read_json(path: Path, default: Any) -> Any:  # noqa: ANN401  (JSON)
-    return json.loads(path.read_bytes()) if path.is_file() else default

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from topicflow.tasks.encoding.model_files.lost_weights import lost_weights, refuse_lost
 from topicflow.tasks.errors import ConfigError
 
 _ALONE = threading.Lock()
@@ -57,14 +58,16 @@ def _cross_encoder(model: str) -> Any:  # noqa: ANN401  (a CrossEncoder)
     from sentence_transformers import CrossEncoder
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     folder = Path(model).expanduser()
     try:
-        return CrossEncoder(str(folder) if folder.is_dir() else model, trust_remote_code=False)
+        with lost_weights() as lost:
+            found = CrossEncoder(str(folder) if folder.is_dir() else model, trust_remote_code=False)
     except Exception as error:  # hub client and loader raise a dozen kinds; all mean the same here
         msg = (
             f"rerank: {model!r} is neither a folder with a cross-encoder nor reachable on the hub "
             f"({type(error).__name__}); leave --rerank out"
         )
         raise ConfigError(msg) from error
+    refuse_lost(lost, f"rerank: {model}")
+    return found

@@ -19,6 +19,7 @@ from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.tuning import FullTune
 from topicflow.tasks.encoding.encoders import find_encoder
+from topicflow.tasks.encoding.model_files.lost_weights import lost_weights, refuse_lost
 from topicflow.tasks.errors import StageError, first_line
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.requirements.trainer import check_trainer
@@ -91,9 +92,11 @@ def _load(encoding: SentenceTransformersEmbed, runtime: RuntimeConfig) -> Senten
     from sentence_transformers import SentenceTransformer
 
     files = find_encoder(encoding, runtime.device)
-    model = SentenceTransformer(
-        str(files.folder), device=files.device, local_files_only=True, trust_remote_code=False
-    )
+    with lost_weights() as lost:
+        model = SentenceTransformer(
+            str(files.folder), device=files.device, local_files_only=True, trust_remote_code=False
+        )
+    refuse_lost(lost, f"tune: {files.folder}")
     if encoding.max_seq_length:
         model.max_seq_length = encoding.max_seq_length
     return model

@@ -1,15 +1,15 @@
 """Seeds beside no seeds and BERTopic's guided topics, on the same vectors; prints JSON.
 
-    python -m tests.benchmarks.seeded --store STORE --scratch DIR [CORPUS ...]
+    python -m tests.benchmarks.seeded --store STORE --scratch DIR [--every N] [CORPUS ...]
 
-Every second class of a corpus is a seed: its name and the three words with the highest c-TF-IDF of the class; with
-`examples`, also five of its documents, which BERTopic cannot take. Figures are over the documents of seeded classes:
-NMI and purity (outliers as one class, and as wrong), and F1 by BCubed (the mean over documents of precision and
-recall of their topics); `f1_rest` is that of the other classes, `nmi_all` of all documents. Our smallest topic is
-chosen from the pulled vectors; rows with `same_size` have that of the fit without seeds, as a run does. `words_shown`
-is for three less typical words of each seeded class (the 11th, 15th and 19th): the share of them among the ten
-keywords of the topic with most of the seed's documents, by `topics.word_weight`. BERTopic runs with its defaults, a
-smallest topic of 10, and its words of seeds as one text.
+Every second class of a corpus (or every n-th) is a seed: its name and the three words with the highest c-TF-IDF of
+the class; with `examples`, also five of its documents, which BERTopic cannot take. Figures are over the documents of
+seeded classes: NMI and purity (outliers as one class, and as wrong), and F1 by BCubed (the mean over documents of
+precision and recall of their topics); `f1_rest` is that of the other classes, `nmi_all` of all documents. Our
+smallest topic is chosen from the pulled vectors; rows with `same_size` have that of the fit without seeds, as a run
+does. `words_shown` is for three less typical words of each seeded class (the 11th, 15th and 19th): the share of them
+among the ten keywords of the topic with most of the seed's documents, by `topics.word_weight`. BERTopic runs with its
+defaults, a smallest topic of 10, and its words of seeds as one text.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Case:
         return directions(np.stack(found))
 
 
-def read_case(store: ArtifactStore, name: str, scratch: Path, encoder: Any, every: int = 2) -> Case:
+def read_case(store: ArtifactStore, name: str, scratch: Path, encoder: Any, every: int) -> Case:
     """Return a corpus of the benchmarks with every n-th class as a seed."""
     documents, vectors, firsts = distinct_vectors(CORPORA[name], store, scratch)
     table = store.table(documents, "documents").select("text", pl.col("label").cast(pl.String)).collect()
@@ -218,13 +218,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("corpora", nargs="*", default=list(SEEDED))
+    parser.add_argument("--every", type=int, default=2, help="every n-th class of a corpus is a seed")
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--scratch", type=Path, required=True)
     args = parser.parse_args()
     store, config = ArtifactStore(args.store), SentenceTransformersEmbed(precision="int8")
     encoder = load_encoder(find_encoder(config, "cpu"), config)
     rows = [
-        {"corpus": name, **compare(read_case(store, name, args.scratch, encoder))} for name in args.corpora
+        {"corpus": name, **compare(read_case(store, name, args.scratch, encoder, args.every))}
+        for name in args.corpora
     ]
     print(json.dumps({"benchmark": "seeded", **machine(), "rows": rows}, indent=2))
 

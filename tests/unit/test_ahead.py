@@ -78,6 +78,7 @@ def test_a_config_that_fits_has_no_problem(folder: Path, tiny: Path) -> None:
         ("runtime", {"runtime": {"engine": "dask"}}, "needs the package prefect-dask"),
         ("cluster", {"load": {"limit": 3}, "cluster": {"min_cluster_size": 5}}, "min_cluster_size=5 exceeds n_docs=3"),
         ("given", {"topics": {"path": "none.toml"}}, "topics.path: "),
+        ("pull", {"topics": {"method": "seeded", "path": "none.toml"}}, "topics.path: "),
         ("edit", {"edits": {"path": "none.toml"}}, "edits"),
         ("name", {"names": {"url": "http://127.0.0.1:1/v1", "model": "m", "key_env": "NO_KEY_HERE"}},
          "names.key_env: the environment variable NO_KEY_HERE is not set"),
@@ -113,6 +114,8 @@ def test_other_flows(folder: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) 
     for flow in ("build_index", "deduplicate", "update_topics"):
         (found,) = problems(config_of(folder, tiny, flow, load=queried))
         assert "the environment variable NO_DATABASE_HERE is not set" in found.message
+    (found,) = problems(config_of(folder, tiny, "update_topics", topics={"path": str(folder / "none.toml")}))
+    assert (found.stage, found.message[:13]) == ("given", "topics.path: ")
 
 
 def test_a_stage_that_is_a_hit_needs_nothing_any_more(

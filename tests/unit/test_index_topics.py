@@ -134,6 +134,15 @@ def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+def test_an_encoder_is_no_cross_encoder_and_gives_no_random_scores(tmp_path: Path) -> None:
+    """Without the weights of its last layer transformers makes some up, other ones in each process."""
+    tiny_model(tmp_path / "model")
+    with pytest.raises(
+        ConfigError, match=r"^rerank: .* lacks weights of its model \(\d, such as classifier\."
+    ):
+        rerank_scores(str(tmp_path / "model"), "red tea", ["tea"])
+
+
 def test_a_cross_encoder_ranks_the_best_again(tmp_path: Path, cross_encoder: Path) -> None:
     from sentence_transformers import CrossEncoder
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from topicflow.tasks.errors import ConfigError
 
 UNUSED = ("pooler.",)
 """Beginnings of the names of weights that no vector depends on; many models lack them."""
@@ -43,6 +45,16 @@ def lost_weights() -> Iterator[list[str]]:
         transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         for message in reports.messages:
             found.extend(_missing(message))
+
+
+def refuse_lost(lost: Sequence[str], where: str) -> None:
+    """Raise ConfigError, with `where` as the beginning of its message, if a model lacks weights."""
+    if lost:
+        msg = (
+            f"{where} lacks weights of its model ({len(lost):,}, such as {lost[0]}), so that its numbers would be "
+            "random; download the model again, or name another one"
+        )
+        raise ConfigError(msg)
 
 
 def _missing(report: str) -> Iterator[str]:

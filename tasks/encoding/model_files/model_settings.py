@@ -72,7 +72,7 @@ class ModelSettings:
 
 def read_settings(folder: Path) -> ModelSettings:
     """Return the settings of a folder's model; those of a model without files of sentence-transformers are empty."""
-    own = _read(folder / "config_sentence_transformers.json")
+    own = read_json(folder / "config_sentence_transformers.json")
     prompts = own.get("prompts") or {}
     cut = own.get("truncate_dim")
     return ModelSettings(
@@ -80,7 +80,7 @@ def read_settings(folder: Path) -> ModelSettings:
         default_prompt_name=own.get("default_prompt_name"),
         truncate_dim=cut if isinstance(cut, int) else None,
         similarity=str(own.get("similarity_fn_name") or "cosine"),
-        pads_left=_read(folder / "tokenizer_config.json").get("padding_side") == "left",
+        pads_left=read_json(folder / "tokenizer_config.json").get("padding_side") == "left",
     )
 
 
@@ -93,12 +93,12 @@ def read_max_tokens(folder: Path) -> int | None:
     places for which the transformer has vectors. A Router is limited as its layers for documents are.
     """
     place = _transformer_folder(folder)
-    own = _read(place / "sentence_bert_config.json").get("max_seq_length")
+    own = read_json(place / "sentence_bert_config.json").get("max_seq_length")
     if isinstance(own, int):
         return own
     limits = (
-        _read(place / "tokenizer_config.json").get("model_max_length"),
-        _read(place / "config.json").get("max_position_embeddings"),
+        read_json(place / "tokenizer_config.json").get("model_max_length"),
+        read_json(place / "config.json").get("max_position_embeddings"),
     )
     known = [limit for limit in limits if isinstance(limit, int) and 0 < limit < NO_LIMIT]
     return min(known, default=None)
@@ -106,7 +106,7 @@ def read_max_tokens(folder: Path) -> int | None:
 
 def base_model(folder: Path) -> tuple[str, str | None] | None:
     """Return folder or hub name, and revision, of the model that a LoRA adapter's folder changes; None for others."""
-    adapter = _read(_transformer_folder(folder) / "adapter_config.json")
+    adapter = read_json(_transformer_folder(folder) / "adapter_config.json")
     base = adapter.get("base_model_name_or_path")
     return (base, adapter.get("revision")) if isinstance(base, str) else None
 
@@ -171,6 +171,6 @@ def settings_notes(config: SentenceTransformersEmbed, settings: ModelSettings) -
     return notes
 
 
-def _read(path: Path) -> dict[str, Any]:
-    found = json.loads(path.read_bytes()) if path.is_file() else {}
-    return found if isinstance(found, dict) else {}
+def read_json(path: Path) -> Any:  # noqa: ANN401  (JSON)
+    """Return the content of a model's JSON file; an empty dict if there is none."""
+    return json.loads(path.read_bytes()) if path.is_file() else {}
