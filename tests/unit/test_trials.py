@@ -115,7 +115,7 @@ def test_a_trial_is_not_announced_as_rejected(config: Path) -> None:
     sent.assert_not_called()
 
 
-def test_a_server_does_not_show_a_trial_as_held(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_does_not_show_a_trial_as_held(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: dict[str, str] = {}
     monkeypatch.setattr("prefect.runtime.task_run", SimpleNamespace(id="1"))
     monkeypatch.setattr("prefect.artifacts.create_table_artifact", lambda *_, **__: None)
@@ -124,7 +124,7 @@ def test_a_server_does_not_show_a_trial_as_held(monkeypatch: pytest.MonkeyPatch)
     )
     record = {"run_id": "b", "name": "reviews", "state": "completed", "published": False, "tried": ["seed=7"],
               "metrics": {}, "config": "", "n_topics": 3, "n_documents": 9}  # fmt: skip
-    show_run(record, mock.Mock(gates=None), "Quality")  # a run without gates has no reasons to show
+    show_run(record, load_config(config), "Quality")  # a run without gates has no reasons to show
     assert list(shown) == ["reviews-config"]
     assert report_text(record, [], Path("runs")).startswith("# 3 topics in 9 documents\n\n| topic |")
 
