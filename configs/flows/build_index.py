@@ -21,7 +21,7 @@ class BuildIndexConfig(FlowConfig):
     name: RunName = "search"
     load: LoadConfig
     embed: Annotated[EmbedConfig, for_task("document")] = Field(
-        default_factory=lambda: SentenceTransformersEmbed(task="document")
+        default_factory=SentenceTransformersEmbed, validate_default=True
     )
     index: IndexConfig = Field(default_factory=IndexConfig)
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)

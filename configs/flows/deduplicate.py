@@ -32,7 +32,7 @@ class DeduplicateConfig(FlowConfig):
         "corpus are not searched.",
     )
     embed: Annotated[EmbedConfig, for_task("clustering")] = Field(
-        default_factory=lambda: SentenceTransformersEmbed(task="clustering")
+        default_factory=SentenceTransformersEmbed, validate_default=True
     )
     deduplicate: DeduplicateSection = Field(default_factory=EmbeddingDeduplicate)
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)

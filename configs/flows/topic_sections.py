@@ -33,7 +33,7 @@ class TopicSections(FlowConfig):
         description="Topics that are known beforehand, as given topics or as seeds (none without this section).",
     )
     embed: Annotated[EmbedConfig, for_task("clustering")] = Field(
-        default_factory=lambda: SentenceTransformersEmbed(task="clustering")
+        default_factory=SentenceTransformersEmbed, validate_default=True
     )
     neighbors: NeighborsConfig = Field(default_factory=NeighborsConfig)
     reduce: ReduceConfig = Field(default_factory=DiffusionReduce)

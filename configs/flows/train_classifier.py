@@ -27,7 +27,7 @@ class TrainClassifierConfig(FlowConfig):
     name: RunName = "classes"
     load: LoadConfig
     embed: Annotated[EmbedConfig, for_task("classification")] = Field(
-        default_factory=lambda: SentenceTransformersEmbed(task="classification")
+        default_factory=SentenceTransformersEmbed, validate_default=True
     )
     labels: LabelsConfig = Field(default_factory=LabelsConfig)
     head: HeadConfig = Field(default_factory=HeadConfig)

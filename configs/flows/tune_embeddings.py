@@ -31,7 +31,7 @@ class TuneEmbeddingsConfig(FlowConfig):
     examples: ExamplesConfig = Field(default_factory=ClassExamples)
     split: SplitExamples = Field(default_factory=SplitExamples)
     embed: Annotated[TextEmbedConfig, for_task("clustering")] = Field(
-        default_factory=lambda: SentenceTransformersEmbed(task="clustering")
+        default_factory=SentenceTransformersEmbed, validate_default=True
     )
     tune: TuneConfig = Field(default_factory=AdapterTune)
     measure: MeasureConfig = Field(

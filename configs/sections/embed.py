@@ -193,7 +193,10 @@ class ImagesEmbed(Section):
 
 
 def for_task(task: Task) -> AfterValidator:
-    """Return the validator with which a flow sets `embed.task` if the user has set neither a task nor a prompt."""
+    """Return the validator with which a flow sets `embed.task` if the user has set neither a task nor a prompt.
+
+    The field needs `validate_default`, so that a config without a section `embed` has the task, too.
+    """
 
     def with_task(embed: object) -> object:
         if isinstance(embed, SentenceTransformersEmbed) and embed.task is None and embed.prompt is None:

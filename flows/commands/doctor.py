@@ -65,17 +65,15 @@ def _runtime(
         raise ConfigError(f"--flow {flow}: there are {', '.join(FLOWS)}")
     places = {"store": store, "runs": None if runs is None else str(runs)}
     given = {name: place for name, place in places.items() if place is not None}
+    runtime = in_work_folder(checked(given, RuntimeConfig, "--store, --runs"))
     if config is None:
-        return in_work_folder(checked(given, RuntimeConfig, "--store, --runs")), []
+        return runtime, []
     from topicflow.flows.planning.ahead import problems
 
     try:
         read = FlowOptions(config, None, store, runs).read(FLOWS[flow])
     except ConfigError as error:
-        lines = str(error).splitlines()
-        return in_work_folder(checked(given, RuntimeConfig, "--store, --runs")), [
-            _wrong(line) for line in lines
-        ]
+        return runtime, [_wrong(line) for line in str(error).splitlines()]
     return read.runtime, [_wrong(each.message) for each in problems(read)]
 
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from topicflow.configs.flows.base import FlowConfig
-from topicflow.configs.read import dump_config
 from topicflow.tasks.documents.sources import is_remote
-from topicflow.tasks.execution.workers import on_cluster
+from topicflow.tasks.errors import ArtifactError
 from topicflow.tasks.runs.history import RunRecord, run_folders
 from topicflow.tasks.runs.resolve import latest_run
 
@@ -53,20 +52,28 @@ def needs_no_server(config: FlowConfig) -> bool:
     Input that is read through a network is tried again by Prefect, a cluster's work is sent by Prefect, and a webhook's
     address may be kept in Prefect: these runs have a server.
     """
-    values = config.model_dump()
-    path = (values.get("load") or {}).get("path")
-    block = (values.get("gates") or {}).get("webhook_block")
+    wanted = config.model_dump(mode="json", exclude_none=True)  # as a record has it
+    path = wanted.get("load", {}).get("path")
     if (
         config.flow not in SHORT_FLOWS
         or path is None
         or is_remote(path)
-        or block
-        or on_cluster(config.runtime)
+        or "webhook_block" in wanted.get("gates", {})
+        or config.runtime.engine != "threads"
     ):
         return False
     series = sorted({folder.parent for folder in run_folders(Path(config.runtime.runs))})
-    wanted = tomllib.loads(dump_config(config))
-    return any(_embedded(wanted, latest_run(each)) for each in series)
+    return any(_embedded(wanted, _latest(each)) for each in series)
+
+
+def _latest(series: Path) -> RunRecord | None:
+    """Return the record of the published run of a series; None if it has none, or if it cannot be read.
+
+    The series may be another one, whose damage must not keep this run from starting.
+    """
+    with contextlib.suppress(ArtifactError):
+        return latest_run(series)
+    return None
 
 
 def _embedded(wanted: dict[str, Any], earlier: RunRecord | None) -> bool:

@@ -28,7 +28,7 @@ from topicflow.flows.running.log import keep_cancelled, own_log
 from topicflow.tasks.errors import ArtifactError, ConfigError, PipelineError, first_line
 from topicflow.tasks.execution.reporting import server_is_there
 from topicflow.tasks.log import LOG
-from topicflow.tasks.runs.history import check_series
+from topicflow.tasks.runs.history import check_series, is_held
 from topicflow.tasks.runs.records import RunRecord, record_failure
 from topicflow.tasks.runs.resolve import run_at
 from topicflow.tasks.store.artifact_store import open_store
@@ -129,7 +129,7 @@ def placed(config: SectionT) -> SectionT:
 
 def _held(record: RunRecord) -> Any:  # noqa: ANN401  (Prefect takes a state for its data)
     """Return the state of a run that its gates hold back: Prefect's pages, its automations and `serve` show it."""
-    if record.get("published") is not False or record.get("tried"):  # nothing was new, or a trial with --set
+    if not is_held(record):
         return record
     message = f"not published: {'; '.join(record['gates']['failed'])}"
     return Completed(name=HELD, message=message, data=record)

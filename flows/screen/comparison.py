@@ -12,7 +12,7 @@ from topicflow.flows.screen.runs import SHOWN_TOPICS, short_figure
 from topicflow.flows.screen.terminal import terminal
 from topicflow.tasks.core.clusters.matching import BORN, DIED, MERGED, SPLIT
 from topicflow.tasks.runs.compare import Comparison
-from topicflow.tasks.runs.compare_page import counted, place
+from topicflow.tasks.runs.compare_page import config_changes, counted, place
 from topicflow.tasks.runs.records import RunRecord
 
 SHOWN_MOVES = 8
@@ -21,24 +21,12 @@ SHOWN_MOVES = 8
 def print_comparison(first: RunRecord, second: RunRecord) -> None:
     """Print the metrics of two runs side by side, and the config lines that differ."""
     table = Table("", first["run_id"], second["run_id"])
-    names = [
-        *first.get("metrics", {}),
-        *(n for n in second.get("metrics", {}) if n not in first.get("metrics", {})),
-    ]
-    for name in names:
-        table.add_row(
-            name,
-            short_figure(first.get("metrics", {}).get(name)),
-            short_figure(second.get("metrics", {}).get(name)),
-        )
+    before, after = first.get("metrics", {}), second.get("metrics", {})
+    for name in before | after:
+        table.add_row(name, short_figure(before.get(name)), short_figure(after.get(name)))
     terminal().print(table)
-    before, after = first["config"].splitlines(), second["config"].splitlines()
-    for line in before:
-        if line not in after:
-            print(f"- {line}")
-    for line in after:
-        if line not in before:
-            print(f"+ {line}")
+    if changes := config_changes(first, second):
+        print(changes)
 
 
 def print_topic_changes(changes: Comparison) -> None:

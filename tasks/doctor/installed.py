@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
 from packaging.requirements import Requirement
 
@@ -24,13 +24,13 @@ def installed() -> Iterator[Finding]:
         "versions", f"topicflow {version('topicflow')}, Python {platform.python_version()}, {shown}"
     )
     required = [Requirement(line) for line in requires("topicflow") or ()]
-    always = [each for each in required if each.marker is None or each.marker.evaluate({"extra": ""})]
+    always = [each for each in required if _is_asked(each)]
     wrong = [said for each in always if (said := misfit(each))]
     if wrong:
         yield Finding("libraries", f"{'; '.join(wrong)}; pip install topicflow again", "problem")
     else:
         yield Finding("libraries", f"all {len(always)} are there and fit")
-    yield _extras(required)
+    yield _extras([each for each in required if not _is_asked(each)])
 
 
 def misfit(required: Requirement) -> str | None:
@@ -43,11 +43,11 @@ def misfit(required: Requirement) -> str | None:
     return f"{required.name} {found} does not fit, {required.specifier} is needed"
 
 
-def _extras(required: list[Requirement]) -> Finding:
+def _extras(optional: list[Requirement]) -> Finding:
     """Return which extras are there, and what each of the others lacks."""
-    names = sorted({name for each in required for name in _extras_of(each)} - NOT_EXTRAS)
+    names = sorted(set(metadata("topicflow").get_all("Provides-Extra", ())) - NOT_EXTRAS)
     lacking = {
-        name: [each.name for each in required if name in _extras_of(each) and misfit(each)] for name in names
+        name: [each.name for each in optional if _is_asked(each, name) and misfit(each)] for name in names
     }
     there = [name for name in names if not lacking[name]]
     away = [f"{name} ({', '.join(packages)})" for name, packages in lacking.items() if packages]
@@ -55,14 +55,9 @@ def _extras(required: list[Requirement]) -> Finding:
     return Finding("extras", said, "note" if away else "ok")
 
 
-def _extras_of(required: Requirement) -> list[str]:
-    """Return the extras that ask for a requirement on this machine."""
-    marker = required.marker
-    if marker is None or marker.evaluate({"extra": ""}) or "extra" not in str(marker):
-        return []
-    named = str(marker).split("extra ==")[1:]
-    found = [each.split('"')[1] for each in named if '"' in each]
-    return [name for name in found if marker.evaluate({"extra": name})]
+def _is_asked(required: Requirement, extra: str = "") -> bool:
+    """Return whether an extra, or topicflow itself, asks for a requirement on this machine."""
+    return required.marker is None or required.marker.evaluate({"extra": extra})
 
 
 def _version(name: str) -> str | None:

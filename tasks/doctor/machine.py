@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from topicflow.tasks.core.vectors.blocks import n_cores
 from topicflow.tasks.doctor.finding import Finding
+from topicflow.tasks.execution.compiled import cache_folders
 from topicflow.tasks.execution.devices import missing_device, resolve_device
 
 CPUINFO, MEMINFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
@@ -62,13 +62,10 @@ def kernels(folder: Path) -> Finding:
 
 def _is_compiled(path: Path, name: str) -> bool:
     """Return whether numba's cache has a function of a file as it is now."""
-    named = os.environ.get("NUMBA_CACHE_DIR")
-    folders = [path.parent / "__pycache__"]
-    folders += [each.parent for each in Path(named).rglob(f"{path.stem}.{name}-*.nbi")] if named else []
     written = path.stat().st_mtime
     return any(
         index.stat().st_mtime >= written
-        for folder in folders
+        for folder in cache_folders(path.parent)
         for index in folder.glob(f"{path.stem}.{name}-*.nbi")
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from glob import has_magic
+from glob import escape, has_magic
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,7 @@ def _tables_of(folder: Path) -> str | None:
     ]
     endings = {each.suffix for each in files}
     if len(endings) == 1 and endings <= TABLES:
-        return str(folder / f"*{endings.pop()}")
+        return f"{escape(str(folder))}/*{endings.pop()}"
     return None
 
 

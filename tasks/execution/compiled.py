@@ -21,8 +21,11 @@ def is_compiled(stage: str) -> bool:
     folder = KERNELS.get(stage)
     if folder is None:
         return True
-    own = Path(__file__).resolve().parents[1] / "core" / folder / "__pycache__"
-    if any(own.glob("*.nbi")):
-        return True
+    kernels = Path(__file__).resolve().parents[1] / "core" / folder
+    return any(any(cache.glob("*.nbi")) for cache in cache_folders(kernels))
+
+
+def cache_folders(folder: Path) -> list[Path]:
+    """Return the folders in which numba keeps the kernels of a folder's modules."""
     kept = os.environ.get("NUMBA_CACHE_DIR")
-    return bool(kept) and any(folder in path.parent.name for path in Path(str(kept)).rglob("*.nbi"))
+    return [folder / "__pycache__", *(Path(kept).glob(f"{folder.name}_*") if kept else ())]

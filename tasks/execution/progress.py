@@ -123,8 +123,7 @@ class Progress:
         self._bars = _bars
         self._shown = _line_of(stage)
         self._artifact: UUID | None = None
-        if self._bars is not None and self._shown is not None:
-            self._show()
+        self._show()
 
     def left(self) -> str:
         """Return an estimate of the time until the end by the mean speed; empty before the first unit."""
@@ -133,12 +132,13 @@ class Progress:
         seconds = (time.monotonic() - self._started) * (self.total - self.done) / self.done
         return f"about {duration(seconds)} left"
 
-    def _show(self) -> None:
-        """Update the bar."""
-        assert self._bars is not None
-        assert self._shown is not None
+    def _show(self) -> bool:
+        """Update the bar, and return whether there is one."""
+        if self._bars is None or self._shown is None:
+            return False
         amount = f"{self.done:,} of {self.total:,} {self.unit}"
         self._bars.update(self._shown, completed=self.done, total=self.total, amount=amount, left=self.left())
+        return True
 
     def advance(self, n: int) -> None:
         """Add `n` units."""
@@ -149,9 +149,7 @@ class Progress:
         check_not_stopped(self.stage)
         self.done = max(self.done, min(done, self.total))
         now = time.monotonic()
-        if self._bars is not None and self._shown is not None:
-            self._show()
-        elif self.lines and now - self._line >= _LINE_EVERY_S:
+        if not self._show() and self.lines and now - self._line >= _LINE_EVERY_S:
             self._line = now
             rate = self.done / (now - self._started)
             LOG.info(

@@ -20,7 +20,7 @@ from topicflow.tasks.execution.reporting import report
 from topicflow.tasks.publish.announce import announce
 from topicflow.tasks.publish.page_text import held_text
 from topicflow.tasks.publish.remarks import say_remarks
-from topicflow.tasks.runs.history import is_published
+from topicflow.tasks.runs.history import is_held, is_published
 from topicflow.tasks.runs.records import RunId, RunRecord, point_latest, run_folder, write_record
 
 
@@ -85,7 +85,7 @@ def _leave_artifacts(record: RunRecord, about: str, show_more: Callable[[str], N
         return
     name = "".join(c if c.isalnum() else "-" for c in record["name"].lower()).strip("-")
     show_table(f"{name}-metrics", [_row(*metric) for metric in record["metrics"].items()], about)
-    if record.get("published") is False:
+    if is_held(record):
         create_markdown_artifact(
             held_text(record), key=f"{name}-held", description="Why this run is not published"
         )

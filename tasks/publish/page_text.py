@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from topicflow.tasks.runs.history import is_held
+
 FIGURES = ("outlier_share", "stability", "npmi", "c_v", "diversity", "nmi", "ari", "purity")
 """The figures of the page, in order; those that a run lacks are left out."""
 
@@ -32,7 +34,7 @@ def report_text(record: Mapping[str, Any], topics: Sequence[Mapping[str, Any]], 
     figures = [f"{name} {metrics[name]:.3f}" for name in FIGURES if metrics.get(name) is not None]
     parts = [
         f"# {record['n_topics']:,} topics in {record['n_documents']:,} documents",
-        held_text(record) if record.get("published") is False else "",
+        held_text(record) if is_held(record) else "",
         _lines(record.get("remarks", ())),
         " · ".join(figures),
         "| topic | size | name | keywords |\n|---|---|---|---|\n"

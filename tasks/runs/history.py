@@ -181,6 +181,11 @@ def is_published(record: Mapping[str, Any]) -> bool:
     return is_completed(record) and record.get("published") is not False
 
 
+def is_held(record: Mapping[str, Any]) -> bool:
+    """Return whether gates hold back a run that completed; a trial with --set is not published either, and not held."""
+    return is_completed(record) and record.get("published") is False and not record.get("tried")
+
+
 def flow_of(record: Mapping[str, Any]) -> str:
     """Return the name of a run's flow."""
     return str(record.get("flow", "topic_model"))

@@ -16,7 +16,7 @@ from topicflow.configs.sections.embed import EmbedConfig, ImagesEmbed, Precomput
 from topicflow.tasks.encoding.encoders import find_encoder
 from topicflow.tasks.errors import StageError
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.progress import track
+from topicflow.tasks.execution.progress import duration, track
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -192,11 +192,5 @@ class Clock:
         """Return the line of a setting that is done."""
         self.done += 1
         left_s = (time.monotonic() - self.started) / self.done * (self.total - self.done)
-        left = f"about {_short(left_s)} left" if self.done < self.total else "the last one"
+        left = f"about {duration(left_s)} left" if self.done < self.total else "the last one"
         return f"sweep      {self.done} of {self.total}  {setting}: {what}; {left}"
-
-
-def _short(seconds: float) -> str:
-    if seconds < 90.0:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60.0:.0f} min" if seconds < 5400.0 else f"{seconds / 3600.0:.1f} h"

@@ -49,6 +49,22 @@ class Side:
     checkout: Path
     folder: Path
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which Python imports topicflow from the checkout."""
+        return clean_environment(PYTHONPATH=str(self.checkout), PREFECT_HOME=str(self.folder / "prefect"))
+
+    def check(self) -> None:
+        """End if Python imports topicflow from elsewhere: both sides would be the same code."""
+        command = [sys.executable, "-c", "import topicflow; print(topicflow.__file__)"]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=True
+        )
+        if not Path(done.stdout.strip()).is_relative_to(self.checkout):
+            sys.exit(
+                f"topicflow comes from {done.stdout.strip()}, not from {self.checkout}; use another environment"
+            )
+
     def config(self, name: str, n: int, section: str = TOPICS) -> str:
         """Return the name of a config for the first `n` documents."""
         path = self.folder / f"{name}.toml"
@@ -58,13 +74,12 @@ class Side:
 
     def time(self, *words: str) -> dict[str, float]:
         """Return wall and processor seconds of a command."""
-        environment = clean_environment(
-            PYTHONPATH=str(self.checkout), PREFECT_HOME=str(self.folder / "prefect")
-        )
         command = [sys.executable, "-m", "topicflow.flows.commands.cli", *words]
         began = time.perf_counter()
         with (self.folder / "said.txt").open("w") as said:
-            process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=said, stderr=said)
+            process = subprocess.Popen(
+                command, cwd=self.folder, env=self.environment, stdout=said, stderr=said
+            )
             _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -143,7 +158,10 @@ def main() -> None:
         n = N_DOCUMENTS + N_NEW * number
         table.head(n).write_csv(folder / f"documents_{n}.csv")
     checkouts = {"before": args.before.absolute(), "after": Path(__file__).parents[2]}
-    rows = measure({name: Side(path, folder) for name, path in checkouts.items()}, args.repeats)
+    sides = {name: Side(path, folder) for name, path in checkouts.items()}
+    for side in sides.values():
+        side.check()
+    rows = measure(sides, args.repeats)
     load = os.getloadavg()[0]
     print(json.dumps({"benchmark": "waiting", **machine(), "load_average": load, "steps": rows}, indent=2))
 

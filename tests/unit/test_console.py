@@ -3,6 +3,7 @@
 import pytest
 from rich.console import Console
 
+from topicflow.flows.screen.comparison import print_comparison
 from topicflow.flows.screen.runs import keywords_besides, print_head, print_runs, print_stages
 
 RUN = {"name": "a", "run_id": "1", "flow": "update_topics", "state": "completed", "seconds": 12.34}
@@ -77,3 +78,12 @@ def test_a_run_id_is_never_cut(
 )
 def test_keywords_beside_a_name_are_those_that_it_does_not_have(name: str, shown: list[str]) -> None:
     assert keywords_besides(name, ["graph", "graphs", "node", "edge"]) == shown
+
+
+def test_a_comparison_shows_a_changed_line_that_another_section_has_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first = {**RUN, "metrics": {"npmi": 0.5}, "config": "[reduce]\nseed = 1\n[map]\nseed = 2\n"}
+    second = {**RUN, "metrics": {"npmi": 0.5}, "config": "[reduce]\nseed = 2\n[map]\nseed = 2\n"}
+    print_comparison(first, second)
+    assert capsys.readouterr().out.splitlines()[-2:] == ["-seed = 1", "+seed = 2"]

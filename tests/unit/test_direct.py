@@ -68,6 +68,7 @@ def test_a_run_that_continues_an_earlier_one_has_none(
         ("topic_model", {"name": "other", "load": {"path": "/elsewhere/more.csv"}}),
         ("topic_model", {"load": {"path": "https://example.org/more.csv"}}),
         ("topic_model", {"runtime": {"engine": "dask", "address": "tcp://example:8786"}}),
+        ("topic_model", {"runtime": {"engine": "dask"}}),  # the run starts the cluster
         ("update_topics", {"gates": {"webhook_block": "chat"}}),
         ("train_classifier", {"load": {"label_column": "label"}}),
     ],
@@ -80,6 +81,14 @@ def test_a_run_that_prefect_helps_has_a_server(flow: str, changes: dict[str, Any
 def test_a_failed_run_has_embedded_nothing(tmp_path: Path) -> None:
     leave_run(tmp_path, config_of(tmp_path), state="failed", error="no")
     assert not needs_no_server(config_of(tmp_path))
+
+
+def test_a_damaged_record_of_another_series_keeps_no_run_from_starting(tmp_path: Path) -> None:
+    leave_run(tmp_path, config_of(tmp_path, name="abc"))
+    leave_run(tmp_path, config_of(tmp_path))
+    (damaged,) = tmp_path.glob("runs/abc/*/run.json")
+    damaged.write_text("{")
+    assert needs_no_server(config_of(tmp_path))
 
 
 def test_a_call_gives_the_artifact_of_a_hit() -> None:

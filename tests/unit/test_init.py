@@ -103,6 +103,14 @@ def test_the_tables_of_a_folder_are_read_together(tmp_path: Path, monkeypatch: p
     assert load_config(Path("data.toml")).load.path == str(tmp_path / "data/*.csv")
 
 
+def test_a_folder_whose_name_looks_like_a_pattern_is_read(tmp_path: Path) -> None:
+    (tmp_path / "data [2026]").mkdir()
+    reviews(tmp_path / "data [2026]")
+    target = tmp_path / "c.toml"
+    assert "rows: 60, 4 columns" in init(tmp_path / "data [2026]", "-o", target)
+    assert load_config(target).load.path == str(tmp_path / "data [[]2026]/*.csv")
+
+
 def test_a_database_is_read(tmp_path: Path) -> None:
     import sqlite3
 

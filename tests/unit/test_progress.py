@@ -26,7 +26,7 @@ def test_the_first_line_comes_early_and_the_next_ones_seldom(
             clock[0] = 100.0 + second
             running.advance(10)
     assert [record.getMessage() for record in caplog.records] == [
-        "embed      30 of 1,000 documents, 10 per second",
-        "embed      180 of 1,000 documents, 10 per second",
-        "embed      330 of 1,000 documents, 10 per second",
+        "embed      30 of 1,000 documents, 10 per second, about 2 min left",
+        "embed      180 of 1,000 documents, 10 per second, about 82 s left",
+        "embed      330 of 1,000 documents, 10 per second, about 67 s left",
     ]

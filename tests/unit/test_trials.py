@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -17,7 +18,8 @@ from topicflow.flows.running.current import current_run
 from topicflow.flows.screen.runs import print_runs
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.publish import announce
-from topicflow.tasks.publish.folder import write_run_folder
+from topicflow.tasks.publish.folder import show_run, write_run_folder
+from topicflow.tasks.publish.page_text import report_text
 from topicflow.tasks.runs.records import RunId
 from topicflow.tasks.runs.resolve import latest_run, resolve
 
@@ -111,6 +113,20 @@ def test_a_trial_is_not_announced_as_rejected(config: Path) -> None:
     with mock.patch.object(announce, "emit", sent):
         announce.announce(resolve(Path("runs"), tried), mock.Mock(), Path("runs"))
     sent.assert_not_called()
+
+
+def test_a_server_does_not_show_a_trial_as_held(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: dict[str, str] = {}
+    monkeypatch.setattr("prefect.runtime.task_run", SimpleNamespace(id="1"))
+    monkeypatch.setattr("prefect.artifacts.create_table_artifact", lambda *_, **__: None)
+    monkeypatch.setattr(
+        "prefect.artifacts.create_markdown_artifact", lambda text, key, description: shown.update({key: text})
+    )
+    record = {"run_id": "b", "name": "reviews", "state": "completed", "published": False, "tried": ["seed=7"],
+              "metrics": {}, "config": "", "n_topics": 3, "n_documents": 9}  # fmt: skip
+    show_run(record, load_config(config), "Quality")  # a run without gates has no reasons to show
+    assert list(shown) == ["reviews-config"]
+    assert report_text(record, [], Path("runs")).startswith("# 3 topics in 9 documents\n\n| topic |")
 
 
 def test_what_a_gate_holds_back_is_no_trial(config: Path, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_log_has_an_estimate_too(monkeypatch: pytest.MonkeyPatch, caplog: pyte
     now = 120.0
     monkeypatch.setattr(Progress, "_send_to_prefect", lambda _: None)
     with caplog.at_level("INFO", "topicflow"):
-        progress.LOG.propagate = True
+        monkeypatch.setattr(progress.LOG, "propagate", True)
         counted.reach(1_000)
     assert caplog.messages == ["embed      1,000 of 4,000 documents, 50 per second, about 60 s left"]
 
