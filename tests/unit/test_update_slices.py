@@ -150,6 +150,15 @@ def test_after_a_refit_tables_have_lasting_ids_and_the_page_shows_them(series: P
     assert rockets in {row["topic"] for row in truth["3"]["topics"]}
 
 
+def test_a_batch_that_was_read_without_times_is_undated(tmp_path: Path) -> None:
+    undated = {"load": {"timestamp_column": None}, "new_documents": {"watermark": None}}
+    tell(config_of(tmp_path, story()[:N_FIRST], **undated))
+    dated = {"new_documents": {"watermark": None}, "periods": SECTIONS["periods"]}
+    record = tell(config_of(tmp_path, story()[:150], **dated))
+    assert not record["update"]["refit"]
+    assert written(tmp_path, record, "topics_over_time")["n_documents"].sum() == 30
+
+
 def test_a_column_that_no_batch_has_stops_the_update_before_the_vectors(series: Path) -> None:
     n_vectors = len(list((series / "store/embeddings").iterdir()))
     with pytest.raises(DataError, match="no column 'trith'"):
