@@ -67,7 +67,10 @@ class Unedited:
         if not len(own) or (own < 0).mean() > 0.5:
             return np.array([-1])
         numbers, counts = np.unique(own[own >= 0], return_counts=True)
-        kept = counts >= MIN_PART * len(own)
+        least = MIN_PART * len(own)
+        if counts.max() < least:  # a split into many parts
+            least = MIN_PART * counts.max()
+        kept = counts >= least
         order = np.lexsort((numbers[kept], -counts[kept]))
         return np.asarray(numbers[kept][order], np.int64)
 

@@ -21,7 +21,7 @@ from topicflow.tasks.edits.run_topics import RunTopics
 from topicflow.tasks.encoding.encoders import SentenceTransformersEncoder
 from topicflow.tasks.runs.resolve import latest_run
 from topicflow.tasks.store.artifact_store import ArtifactRef, open_store
-from topicflow.tasks.updates.given_topics import given_numbers
+from topicflow.tasks.updates.given_topics import Unedited, given_numbers
 from topicflow.tasks.updates.topic_state import read_state
 
 GIVEN = ("cat dog", "rocket orbit", "red blue")
@@ -225,6 +225,13 @@ def test_given_topics_come_first_after_edits_and_empty_ones_stay() -> None:
     assert final_numbers(before, merged, 3).tolist() == [0, 1, -1, 2]
     assert final_numbers(before, before, 0).tolist() == [1, -1, 2, 0]
     assert final_numbers(before, np.full(7, -1, np.int32), 3).tolist() == [-1, 0, -1]
+
+
+def test_a_topic_may_have_many_parts_that_are_all_small() -> None:
+    edited = np.repeat(np.arange(30), 10).astype(np.int32)
+    assert Unedited(np.zeros(300, np.int32), edited).parts(0).tolist() == list(range(30))
+    edited = np.repeat([4, 2, 3], [100, 50, 3]).astype(np.int32)
+    assert Unedited(np.zeros(153, np.int32), edited).parts(0).tolist() == [4, 2]
 
 
 def test_a_topic_that_edits_took_away_has_no_number(series: Series) -> None:
