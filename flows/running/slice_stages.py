@@ -19,7 +19,7 @@ from topicflow.tasks.shares.shares import shares
 from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.updates.sliced import batch_counting, counted_batches, counts_key, divisible, shares_key
-from topicflow.tasks.updates.topic_state import Batch, TopicState, documents_of
+from topicflow.tasks.updates.topic_state import TopicState, documents_of, sized
 
 
 def sliced(
@@ -61,7 +61,7 @@ def _with_counts(stages: Stages, config: CountConfig, state: TopicState) -> Topi
             key = state.fit.counts
         elif (key := counts_key(store, batch, counting)) != batch.counts:
             key = stages.run_as(
-                "count_batch", count, documents=_documents(stages, batch), config=counting
+                "count_batch", count, documents=sized(store, documents_of(batch)), config=counting
             ).key
         batches.append(replace(batch, counts=key))
     return replace(state, batches=tuple(batches))
@@ -78,9 +78,3 @@ def _with_shares(stages: Stages, config: UpdateTopicsConfig, state: TopicState) 
             batch = replace(batch, shares=stages.run(shares, wanted, config=config.shares).key)  # noqa: PLW2901
         batches.append(batch)
     return replace(state, batches=tuple(batches))
-
-
-def _documents(stages: Stages, batch: Batch) -> ArtifactRef:
-    """Return the reference of a batch's documents with their number."""
-    ref = documents_of(batch)
-    return replace(ref, rows=int(stages.context.store.manifest(ref.kind, ref.key)["rows"]))

@@ -7,7 +7,7 @@ ids.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,6 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, can
 from topicflow.tasks.topics.evaluate import PART_ROWS, known_classes, measure, read_keywords
 from topicflow.tasks.tree.shown_tree import with_group_names
 from topicflow.tasks.updates import recipes
-from topicflow.tasks.updates.sliced import renumbered_rows
 from topicflow.tasks.updates.topic_state import Batch, Name, TreeState, batch_stages, documents_of
 
 
@@ -69,19 +68,24 @@ def _renumbered(packed: str, ids: NDArray[np.int32]) -> str:
     return pack(lasting(np.frombuffer(base64.b64decode(packed), "<i4"), ids))
 
 
+def _renumbered_rows(rows: Iterable[dict[str, Any]], ids: NDArray[np.int32]) -> list[dict[str, Any]]:
+    """Return rows of a report's data with lasting ids instead of the fit's numbers in `topic`."""
+    return [{**row, "topic": int(ids[row["topic"]])} for row in rows]
+
+
 def _renumbered_slices(blocks: Mapping[str, Any], ids: NDArray[np.int32]) -> dict[str, Any]:
     """Return the blocks of topics over time, by group and by share, as far as there are any, with lasting ids."""
     found: dict[str, Any] = {}
     if "periods" in blocks:
         own = blocks["periods"]
-        parts = {part: renumbered_rows(own[part], ids) for part in ("trends", "topics")}
+        parts = {part: _renumbered_rows(own[part], ids) for part in ("trends", "topics")}
         found["periods"] = {**own, **parts}
     if "groups" in blocks:
         found["groups"] = [
             {
                 **column,
                 "values": [
-                    {**value, "topics": renumbered_rows(value["topics"], ids)} for value in column["values"]
+                    {**value, "topics": _renumbered_rows(value["topics"], ids)} for value in column["values"]
                 ],
             }
             for column in blocks["groups"]

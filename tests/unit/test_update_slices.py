@@ -25,12 +25,12 @@ from topicflow.tasks.execution.context import Context
 from topicflow.tasks.periods.counted import Counted
 from topicflow.tasks.periods.groups import groups
 from topicflow.tasks.periods.periods import periods
+from topicflow.tasks.publish.slice_tables import lasting_topics_of
 from topicflow.tasks.runs.retention import collect_garbage
 from topicflow.tasks.store.artifact_store import ArtifactStore, Recipe, open_store
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.updates.merge_batches import merge_batches
 from topicflow.tasks.updates.overview import read_batches
-from topicflow.tasks.updates.sliced import lasting_topics_of
 from topicflow.tasks.updates.topic_state import documents_of as documents_of_batch
 from topicflow.tasks.updates.topic_state import read_state
 
