@@ -11,15 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from tests.fakes import TOPIC_WORDS
-from tests.updates import N_FIRST, config_of, documents_of, new_topic, story, tell
+from tests.updates import N_FIRST, EditedSeries, config_of, documents_of, new_topic, story, tell
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
-from topicflow.flows.commands.edit import made_edit
 from topicflow.tasks.core.clusters.matching import match_sets
 from topicflow.tasks.edits.edit import final_numbers
-from topicflow.tasks.edits.edits_file import with_edit
-from topicflow.tasks.edits.run_topics import RunTopics
 from topicflow.tasks.encoding.encoders import SentenceTransformersEncoder
-from topicflow.tasks.runs.resolve import latest_run
 from topicflow.tasks.store.artifact_store import ArtifactRef, open_store
 from topicflow.tasks.updates.given_topics import Unedited, given_numbers
 from topicflow.tasks.updates.topic_state import read_state
@@ -46,12 +42,12 @@ def encode(_: object, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     return vectors.astype(np.float32), np.array([len(text.split()) for text in texts], np.int32)
 
 
-class Series:
+class Series(EditedSeries):
     """A series of updates of the planted story with given topics, and edits."""
 
     def __init__(self, folder: Path, model: Path) -> None:
-        self.folder, self.model, self.edits = folder, model, folder / "topics_edits.toml"
-        self.edits.write_text("")
+        super().__init__(folder)
+        self.model = model
 
     def tell(
         self, table: pl.DataFrame, names: tuple[str, ...] = GIVEN, threshold: float = 0.6, **changes: Any
@@ -67,14 +63,6 @@ class Series:
             "topics": {"names": names, "threshold": threshold},
         }
         return tell(type(config).model_validate(values))
-
-    def edit(self, action: str, *words: object, **more: Any) -> None:
-        record = latest_run(self.folder / "runs/story")
-        assert record is not None
-        made = made_edit(
-            RunTopics.of(record), action, list(map(str, words)), more.get("to"), more.get("into")
-        )
-        self.edits.write_text(with_edit(self.edits.read_text(), made, "edits"))
 
     def topics(self, record: dict[str, Any]) -> dict[int, tuple[str, int, str]]:
         """Return name, size and origin of the name of each topic, by lasting id."""
@@ -134,9 +122,7 @@ def test_a_document_below_the_threshold_follows_the_clusters_and_not_the_given_t
     assert series.sizes(first)[0] > 20
     text = pl.lit("cat zebra yak gnu emu owl ape")
     odd = story()[120:121].with_columns(id=pl.lit("odd"), text=text)
-    series.tell(pl.concat([story()[:N_FIRST], odd]), threshold=0.8)
-    record = latest_run(series.folder / "runs/story")
-    assert record is not None
+    record = series.tell(pl.concat([story()[:N_FIRST], odd]), threshold=0.8)
     documents = documents_of(series.folder, record)
     assert documents.filter(pl.col("doc_id") == "odd")["topic"].to_list() == [-1]
     like = story()[120:121].with_columns(id=pl.lit("like"), text=pl.lit("cat dog bird fish horse sheep"))
