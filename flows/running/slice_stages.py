@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import polars as pl
-
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.configs.sections.count import CountConfig
 from topicflow.flows.running.stages import Stages
+from topicflow.tasks.documents.document_rows import own_columns
 from topicflow.tasks.periods.groups import check_columns, groups
 from topicflow.tasks.periods.periods import periods
 from topicflow.tasks.shares.shares import shares
@@ -48,8 +47,7 @@ def check_groups(
         return
     batches = state.batches if state else ()
     documents = [*map(documents_of, batches), arrived]
-    columns = [stages.context.store.table(each, "columns") for each in documents]
-    check_columns(pl.concat(columns, how="diagonal_relaxed"), config.groups)
+    check_columns(own_columns(stages.context.store, documents), config.groups)
 
 
 def _with_counts(stages: Stages, config: CountConfig, state: TopicState) -> TopicState:

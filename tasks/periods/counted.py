@@ -102,12 +102,6 @@ def read_times(store: ArtifactStore, counted: AnyCounted) -> pl.Series:
     return pl.concat([table.select("timestamp") for table in dated]).collect().to_series()
 
 
-def own_columns(store: ArtifactStore, counted: AnyCounted) -> pl.LazyFrame:
-    """Return the input's own columns of all rows; a column is null in a batch that lacks it."""
-    columns = [store.table(part.documents, "columns") for part in counted.parts]
-    return columns[0] if len(columns) == 1 else pl.concat(columns, how="diagonal_relaxed")
-
-
 @dataclass(frozen=True)
 class Units:
     """The documents that count.

@@ -18,6 +18,7 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.configs.sections.report import ReportConfig
+from topicflow.tasks.documents.document_rows import own_columns
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
@@ -160,7 +161,7 @@ def overview(
         return cached(found)
     with store.writing(recipe) as writer:
         labels = read_batches(store, batches, "cluster", "labels")
-        documents = _tables(store, batches, "documents")
+        documents = _documents(store, batches)
         metrics = measure(
             _texts(store, batches), read_keywords(store, topics), labels, None, None, known_classes(documents),
             config.evaluate, config.count, config.seed,
@@ -174,7 +175,7 @@ def overview(
         arrays["closeness"] = _closeness(store, batches, centroids)
         content = Content(
             documents,
-            _tables(store, batches, "columns"),
+            own_columns(store, [documents_of(batch) for batch in batches]),
             read_batches(store, batches, "map", "reduced"),
             arrays,
             told,
@@ -191,9 +192,10 @@ def overview(
     return store.committed(recipe, writer)
 
 
-def _tables(store: ArtifactStore, batches: Sequence[Batch], name: str) -> pl.LazyFrame:
-    """Return a table of all batches in order; a column is null in the batches that do not have it."""
-    return pl.concat([store.table(documents_of(batch), name) for batch in batches], how="diagonal_relaxed")
+def _documents(store: ArtifactStore, batches: Sequence[Batch]) -> pl.LazyFrame:
+    """Return the documents of all batches in order; a column is null in the batches that do not have it."""
+    tables = [store.table(documents_of(batch), "documents") for batch in batches]
+    return pl.concat(tables, how="diagonal_relaxed")
 
 
 def _closeness(

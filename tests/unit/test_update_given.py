@@ -189,6 +189,16 @@ def test_parts_of_a_split_given_topic_share_its_new_documents(series: Series) ->
     assert "cat dog" not in {name for name, _, _ in series.topics(record).values()}
 
 
+def test_batches_may_have_no_columns_of_their_own(series: Series) -> None:
+    none = {"columns": []}
+    series.tell(story()[:N_FIRST], load=none)
+    assert series.tell(story()[:150], load=none, seed=7)["update"]["refit"]
+    record = series.tell(story()[:170], seed=7, groups={"columns": ["truth"]})
+    path = series.folder / "runs/story" / record["run_id"] / "topics_by_group.parquet"
+    assert pl.read_parquet(path)["n_documents"].sum() == 20
+    assert documents_of(series.folder, record)["truth"].null_count() == 150
+
+
 def test_an_update_refuses_seeds() -> None:
     seeds = {"method": "seeded", "names": ["a", "b"]}
     with pytest.raises(
