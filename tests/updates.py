@@ -12,7 +12,11 @@ import polars as pl
 import topicflow.flows.update_topics as line
 from tests.fakes import TOPIC_WORDS, Corpus, planted_corpus
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
+from topicflow.flows.commands.edit import made_edit
 from topicflow.flows.running import edit_stages, slice_stages
+from topicflow.tasks.edits.edits_file import with_edit
+from topicflow.tasks.edits.run_topics import RunTopics
+from topicflow.tasks.runs.resolve import latest_run
 
 N_FIRST = 120
 """Documents of the first day's run."""
@@ -82,6 +86,23 @@ def config_of(folder: Path, table: pl.DataFrame, **changes: Any) -> UpdateTopics
 def documents_of(folder: Path, record: dict[str, Any]) -> pl.DataFrame:
     """Return the documents of a run."""
     return pl.read_parquet(folder / "runs" / record["name"] / record["run_id"] / "documents.parquet")
+
+
+class EditedSeries:
+    """A series of updates of the planted story, and the file with edits of its topics."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.edits = folder, folder / "topics_edits.toml"
+        self.edits.write_text("")
+
+    def edit(self, action: str, *words: object, **more: Any) -> None:
+        """Add an edit of the last run's topics, as the command `edit` does."""
+        record = latest_run(self.folder / "runs/story")
+        assert record is not None
+        made = made_edit(
+            RunTopics.of(record), action, list(map(str, words)), more.get("to"), more.get("into")
+        )
+        self.edits.write_text(with_edit(self.edits.read_text(), made, "edits"))
 
 
 @dataclass(frozen=True)

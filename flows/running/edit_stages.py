@@ -22,7 +22,7 @@ from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.updates.assign import assign, cells
 from topicflow.tasks.updates.drift import drift
 from topicflow.tasks.updates.match_topics import match
-from topicflow.tasks.updates.topic_state import Batch, Fit, TopicState, documents_of
+from topicflow.tasks.updates.topic_state import Batch, Fit, TopicState, documents_of, sized
 from topicflow.tasks.updates.update_steps import all_names, changes_names_only
 
 
@@ -194,4 +194,4 @@ def moved_later(store: ArtifactStore, batches: Sequence[Batch], edits: Sequence[
 
 def _ref(store: ArtifactStore, kind: str, key: str) -> ArtifactRef:
     """Return the reference of an artifact with its number of rows."""
-    return ArtifactRef(kind, key, kind, rows=int(store.manifest(kind, key)["rows"]))
+    return sized(store, ArtifactRef(kind, key, kind))

@@ -8,18 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import polars as pl
-
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.configs.sections.count import CountConfig
 from topicflow.flows.running.stages import Stages
+from topicflow.tasks.documents.document_rows import own_columns
 from topicflow.tasks.periods.groups import check_columns, groups
 from topicflow.tasks.periods.periods import periods
 from topicflow.tasks.shares.shares import shares
 from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.updates.sliced import batch_counting, counted_batches, counts_key, divisible, shares_key
-from topicflow.tasks.updates.topic_state import Batch, TopicState, documents_of
+from topicflow.tasks.updates.topic_state import TopicState, documents_of, sized
 
 
 def sliced(
@@ -48,8 +47,7 @@ def check_groups(
         return
     batches = state.batches if state else ()
     documents = [*map(documents_of, batches), arrived]
-    columns = [stages.context.store.table(each, "columns") for each in documents]
-    check_columns(pl.concat(columns, how="diagonal_relaxed"), config.groups)
+    check_columns(own_columns(stages.context.store, documents), config.groups)
 
 
 def _with_counts(stages: Stages, config: CountConfig, state: TopicState) -> TopicState:
@@ -61,7 +59,7 @@ def _with_counts(stages: Stages, config: CountConfig, state: TopicState) -> Topi
             key = state.fit.counts
         elif (key := counts_key(store, batch, counting)) != batch.counts:
             key = stages.run_as(
-                "count_batch", count, documents=_documents(stages, batch), config=counting
+                "count_batch", count, documents=sized(store, documents_of(batch)), config=counting
             ).key
         batches.append(replace(batch, counts=key))
     return replace(state, batches=tuple(batches))
@@ -78,9 +76,3 @@ def _with_shares(stages: Stages, config: UpdateTopicsConfig, state: TopicState) 
             batch = replace(batch, shares=stages.run(shares, wanted, config=config.shares).key)  # noqa: PLW2901
         batches.append(batch)
     return replace(state, batches=tuple(batches))
-
-
-def _documents(stages: Stages, batch: Batch) -> ArtifactRef:
-    """Return the reference of a batch's documents with their number."""
-    ref = documents_of(batch)
-    return replace(ref, rows=int(stages.context.store.manifest(ref.kind, ref.key)["rows"]))

@@ -69,20 +69,16 @@ def edit(
     by their centroid.
     """
     store = context.store
-    n_given = len(store.meta(editable.labels).get("given", ()))
-    recipe = recipes.edit(edits, editable.keys, context.seed, later, has_given=n_given > 0)
+    given = store.meta(editable.labels).get("given", [])
+    recipe = recipes.edit(edits, editable.keys, context.seed, later, has_given=bool(given))
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
-        before = {name: np.asarray(store.array(editable.labels, name)) for name in ARRAYS}
-        shape = read_shape(store, editable, named_documents(edits))
-        shape.later = frozenset(later)
-        outcomes = apply_edits(shape, edits, Splitting(context.seed, context.runtime.n_threads))
-        numbers = final_numbers(before["labels"], shape.labels, n_given)
+        shape, numbers, outcomes = applied(context, editable, edits, later)
         labels = np.append(numbers, -1)[shape.labels].astype(np.int32)
         writer.save_array("labels", labels)
         writer.save_array("probabilities", shape.probabilities)
-        writer.save_array("outlier_scores", before["outlier_scores"])
+        writer.save_array("outlier_scores", np.asarray(store.array(editable.labels, "outlier_scores")))
         writer.save_array("reassigned", shape.reassigned)
         if "stability.npy" in store.manifest(editable.labels.kind, editable.labels.key)["files"]:
             writer.save_array("stability", np.asarray(store.array(editable.labels, "stability")))
@@ -91,9 +87,22 @@ def edit(
             **store.meta(editable.labels),
             "outlier_share": float((labels < 0).mean()),
             **described(shape, numbers, outcomes),
-            **given_after(store.meta(editable.labels).get("given", []), numbers, labels),
+            **given_after(given, numbers, labels),
         }
     return store.committed(recipe, writer)
+
+
+def applied(
+    context: Context, editable: Editable, edits: Sequence[Edit], later: Sequence[str]
+) -> tuple[Shape, NDArray[np.int32], list[Outcome]]:
+    """Return the topics after all edits, the final number of each, and what became of each edit."""
+    store = context.store
+    shape = read_shape(store, editable, named_documents(edits))
+    shape.later = frozenset(later)
+    before = shape.labels.copy()
+    outcomes = apply_edits(shape, edits, Splitting(context.seed, context.runtime.n_threads))
+    n_given = len(store.meta(editable.labels).get("given", ()))
+    return shape, final_numbers(before, shape.labels, n_given), outcomes
 
 
 def read_shape(store: ArtifactStore, editable: Editable, documents: Sequence[str]) -> Shape:

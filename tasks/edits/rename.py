@@ -13,8 +13,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from topicflow.tasks.edits import recipes
-from topicflow.tasks.edits.actions import Splitting, apply_edits, named_documents
-from topicflow.tasks.edits.edit import Editable, described, final_numbers, read_shape
+from topicflow.tasks.edits.edit import Editable, applied, described
 from topicflow.tasks.edits.edits_file import Edit
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
@@ -46,16 +45,11 @@ def rename(
         Moved documents that came after the fit.
     """
     store = context.store
-    n_given = len(store.meta(editable.labels).get("given", ()))
     recipe = recipes.rename(edits, editable.keys | {"described": topics.key}, context.seed, later)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
-        before = np.asarray(store.array(editable.labels, "labels"))
-        shape = read_shape(store, editable, named_documents(edits))
-        shape.later = frozenset(later)
-        outcomes = apply_edits(shape, edits, Splitting(context.seed, context.runtime.n_threads))
-        told = described(shape, final_numbers(before, shape.labels, n_given), outcomes)
+        told = described(*applied(context, editable, edits, later))
         table = store.table(topics, "topics").sort("topic").collect()
         writer.save_table("topics", with_given_names(table, told))
         writer.save_array("centroids", np.asarray(store.array(topics, "centroids")))

@@ -135,7 +135,8 @@ class TreeNodes:
         """Return the unit centroid (n_nodes, dim) of each node from those of the topics."""
         sizes = self.table["size"].to_numpy()[: self.n_topics]
         sums = topics * sizes[:, None].astype(np.float32)
-        return unit_rows(np.stack([sums[own].sum(axis=0) for own in self.table["topics"].to_list()]))
+        inside = [sums[own].sum(axis=0) for own in self.table["topics"].to_list()]
+        return unit_rows(np.array(inside, np.float32).reshape(-1, topics.shape[1]))  # also without topics
 
 
 @dataclass(frozen=True)

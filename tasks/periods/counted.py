@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from topicflow.tasks.core.words.joined_counts import JoinedCounts, join_counts
+from topicflow.tasks.core.words.joined_counts import join_counts
 from topicflow.tasks.documents.passages import join_passages
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, canonical_json, digest
 from topicflow.tasks.topics.count import read_counts
@@ -86,10 +86,7 @@ class CountedBatches:
         """
         if len(self.parts) == 1 and not self.chooses_words:
             return self.parts[0].words(store)
-        joined: JoinedCounts = join_counts(
-            (part.words(store) for part in self.parts), self.min_df, self.max_features
-        )
-        return joined
+        return join_counts((part.words(store) for part in self.parts), self.min_df, self.max_features)
 
 
 AnyCounted = Counted | CountedBatches
@@ -98,19 +95,11 @@ AnyCounted = Counted | CountedBatches
 def read_times(store: ArtifactStore, counted: AnyCounted) -> pl.Series:
     """Return the time of each row; null in a batch that was read without times."""
     tables = [store.table(part.documents, "documents") for part in counted.parts]
-    times = [
-        table.select(
-            pl.col("timestamp") if "timestamp" in table.collect_schema() else pl.lit(None, pl.Datetime("us"))
-        )
-        for table in tables
+    undated = pl.lit(None, pl.Datetime("us")).alias("timestamp")
+    dated = [
+        table if "timestamp" in table.collect_schema() else table.with_columns(undated) for table in tables
     ]
-    return pl.concat(pl.collect_all(times)).to_series()
-
-
-def own_columns(store: ArtifactStore, counted: AnyCounted) -> pl.LazyFrame:
-    """Return the input's own columns of all rows; a column is null in a batch that lacks it."""
-    columns = [store.table(part.documents, "columns") for part in counted.parts]
-    return columns[0] if len(columns) == 1 else pl.concat(columns, how="diagonal_relaxed")
+    return pl.concat([table.select("timestamp") for table in dated]).collect().to_series()
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,12 @@ from topicflow.configs.sections.slices import GroupsConfig
 from topicflow.tasks.core.statistics.ratios import log_ratios, share_interval
 from topicflow.tasks.core.statistics.trend import discovery_rates
 from topicflow.tasks.documents.columns import require_column
+from topicflow.tasks.documents.document_rows import own_columns
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.periods import recipes
-from topicflow.tasks.periods.counted import AnyCounted, Units, own_columns, read_units
+from topicflow.tasks.periods.counted import AnyCounted, Units, read_units
 from topicflow.tasks.periods.words import SliceWords, Slicing, words_of_slices
 from topicflow.tasks.store.artifact_store import ArtifactRef
 
@@ -132,9 +133,10 @@ def groups(
     recipe = recipes.groups(config, weighting, counted.keys)
     if found := store.find(recipe):
         return cached(found)
-    check_columns(own_columns(store, counted), config)
+    own = own_columns(store, [part.documents for part in counted.parts])
+    check_columns(own, config)
     with store.writing(recipe) as writer:
-        units, own = read_units(store, counted), own_columns(store, counted)
+        units = read_units(store, counted)
         counts, words = counted.words(store)
         tables: list[pl.DataFrame] = []
         for column in config.columns:

@@ -32,11 +32,28 @@ def write_slices(
     for stage, table, name in TABLES:
         if stage in stages:
             shown = store.table(stages[stage], table)
-            if ids is not None:
-                from topicflow.tasks.updates.sliced import lasting_topics_of  # with compiled loops
-
-                shown = lasting_topics_of(shown, ids)
+            shown = shown if ids is None else lasting_topics_of(shown, ids)
             shown.sink_parquet(folder / name)
+
+
+def lasting_topics_of(table: pl.LazyFrame, ids: NDArray[np.int32]) -> pl.LazyFrame:
+    """Return a table with lasting ids instead of the fit's numbers in `topic`, `topic_shares` and `topic_words`.
+
+    -1 stays -1.
+    """
+    names = table.collect_schema().names()
+    numbers = pl.Series(range(-1, len(ids)), dtype=pl.Int32)
+    wanted = pl.Series([-1, *ids.tolist()], dtype=pl.Int32)
+
+    def renumbered(topics: pl.Expr) -> pl.Expr:
+        return topics.replace_strict(numbers, wanted, return_dtype=pl.Int32)
+
+    columns = [renumbered(pl.col("topic"))] if "topic" in names else []
+    for name, fields in (("topic_shares", ("topic", "share")), ("topic_words", ("word", "topic", "weight"))):
+        parts = [pl.element().struct.field(field) for field in fields]
+        parts[fields.index("topic")] = renumbered(parts[fields.index("topic")])
+        columns += [pl.col(name).list.eval(pl.struct(parts))] if name in names else []
+    return table.with_columns(columns)
 
 
 def with_shares(

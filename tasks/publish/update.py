@@ -33,7 +33,7 @@ from topicflow.tasks.publish.known_topics.given import (
 )
 from topicflow.tasks.publish.remarks import naming_remarks, remarks
 from topicflow.tasks.publish.run_record import describe_run
-from topicflow.tasks.publish.slice_tables import write_slices
+from topicflow.tasks.publish.slice_tables import lasting_topics_of, write_slices
 from topicflow.tasks.publish.topic_folder import (
     documents_table,
     flat_topics,
@@ -49,7 +49,6 @@ from topicflow.tasks.runs.records import RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.final import EDIT
 from topicflow.tasks.updates.overview import group_names, lasting, read_batches, sized_topics
-from topicflow.tasks.updates.sliced import lasting_topics_of
 from topicflow.tasks.updates.topic_state import TopicState, batch_stages, save_state
 from topicflow.tasks.updates.update_steps import edits_artifact
 
@@ -208,7 +207,7 @@ def _record(
     if chosen:
         metrics["min_cluster_size"] = chosen["size_choice"]["min_cluster_size"]
     choice = chosen.get("size_choice") if last.refit else None  # an update keeps it: nothing new to say
-    edits = edits_of_fit(store, outcome.state)
+    edits = edit_record_of_series(store, outcome.state)
     given = given_record_of_series(store, outcome.state, labels)
     of_given = given_figures_of_series(store, stages, given, len(labels))
     return {
@@ -238,7 +237,7 @@ def _record(
     }
 
 
-def edits_of_fit(store: ArtifactStore, state: TopicState) -> dict[str, Any]:
+def edit_record_of_series(store: ArtifactStore, state: TopicState) -> dict[str, Any]:
     """Return what became of each edit of the state's fit; empty without edits."""
     return edit_record(store, {EDIT: edits_artifact(state.fit)} if state.fit.edits else {})
 

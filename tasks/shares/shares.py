@@ -19,6 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from scipy.sparse import csr_matrix
 
 from topicflow.configs.sections.slices import SharesConfig
+from topicflow.tasks.core.words.joined_counts import moved_columns
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.shares import recipes
@@ -169,11 +170,8 @@ def _read(store: ArtifactStore, divisible: Divisible) -> tuple[Rows, TopicModelW
 def with_columns(counts: csr_matrix, words: list[str], wanted: list[str]) -> csr_matrix:
     """Return counts (n_rows, n_wanted) of the wanted words; those of all other words are left out."""
     places = {word: column for column, word in enumerate(wanted)}
-    columns = np.array([places.get(word, -1) for word in words], np.int32)[np.asarray(counts.indices)]
-    kept = columns >= 0
-    before = np.concatenate([[0], np.cumsum(kept)])
-    parts = (np.asarray(counts.data)[kept], columns[kept], before[np.asarray(counts.indptr)])
-    return csr_matrix(parts, shape=(counts.shape[0], len(wanted)))
+    columns = np.array([places.get(word, -1) for word in words], np.int32)
+    return moved_columns(counts, columns, len(wanted))
 
 
 def _divided(rows: Rows, model: TopicModelWords | None, config: SharesConfig) -> Divided:

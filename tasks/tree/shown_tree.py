@@ -72,8 +72,7 @@ def shown_tree(
     """
     number = "model_topic" if "model_topic" in topics.columns else "topic"
     layers = dict(nodes.filter(pl.col("group").is_not_null()).select("group", "layer").iter_rows())
-    is_named = NAMED[0] in nodes.columns
-    told = [*SCHEMA, *(NAMED if is_named else ())]
+    named = NAMED if NAMED[0] in nodes.columns else ()
     shown_of = {number, "topic", "size", "name", *(set(NAMED) & set(topics.columns))}
     own = {row[number]: row for row in topics.select(shown_of).iter_rows(named=True)}
     rows: dict[str, dict[str, Any]] = {}
@@ -99,7 +98,7 @@ def shown_tree(
         node = waiting.pop()
         found.append(rows[node])
         waiting += _smallest_first(below[node], rows)
-    return pl.DataFrame(found, schema=SCHEMA | dict.fromkeys(told[len(SCHEMA) :], pl.String))
+    return pl.DataFrame(found, schema=SCHEMA | dict.fromkeys(named, pl.String))
 
 
 def node_id(group: int, group_ids: Sequence[int] | None) -> str:

@@ -67,7 +67,10 @@ class Unedited:
         if not len(own) or (own < 0).mean() > 0.5:
             return np.array([-1])
         numbers, counts = np.unique(own[own >= 0], return_counts=True)
-        kept = counts >= MIN_PART * len(own)
+        least = MIN_PART * len(own)
+        if counts.max() < least:  # a split into many parts
+            least = MIN_PART * counts.max()
+        kept = counts >= least
         order = np.lexsort((numbers[kept], -counts[kept]))
         return np.asarray(numbers[kept][order], np.int64)
 
@@ -110,12 +113,10 @@ def with_given_topics(
     given, vectors = fit.without_edits()[0], store.array(embeddings, "embeddings")
     placed = place(vectors, read_fitted(store, given))
     labels = voted.labels.copy()
-    numbers = given_numbers(store, ArtifactRef("labels", fit.labels, "cluster"))
+    edited = ArtifactRef("labels", fit.labels, "cluster")
+    numbers = given_numbers(store, edited)
     names = [row["name"] for row in store.meta(given)["given"]]
-    arrays = (
-        np.asarray(store.array(ref, "labels")) for ref in (given, ArtifactRef("labels", fit.labels, ""))
-    )
-    unedited = Unedited(*arrays)
+    unedited = Unedited(*(np.asarray(store.array(ref, "labels")) for ref in (given, edited)))
     centroids = np.asarray(store.array(ArtifactRef("topics", fit.topics, "label"), "centroids"))
     for topic in np.unique(placed.topics[placed.topics >= 0]).tolist():
         rows = np.flatnonzero(placed.topics == topic)

@@ -12,6 +12,7 @@ import polars as pl
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from topicflow.tasks.documents.document_rows import own_columns
 from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
@@ -36,12 +37,12 @@ def merge_batches(context: Context, batches: Sequence[ArtifactRef]) -> ArtifactR
         return cached(found)
     with store.writing(recipe) as writer:
         texts, n = hashlib.blake2b(digest_size=16), 0
-        columns = [store.table(batch, "columns") for batch in batches]
-        own = _parts(pl.concat(columns, how="diagonal_relaxed"))
+        own, beside = _parts(own_columns(store, batches)), pl.DataFrame()
         documents = _parts(
             pl.concat([store.table(batch, "documents") for batch in batches], how="diagonal_relaxed")
         )
-        for number, (part, beside) in enumerate(zip(documents, own, strict=True)):
+        for number, part in enumerate(documents):
+            beside = next(own, beside)  # no batch may have columns of its own
             texts.update(text_digests(part["text"]).tobytes())
             rows = pl.Series("row", np.arange(n, n + part.height, dtype=np.uint32))
             _write(writer.path(f"documents/part-{number:05d}.parquet"), part.with_columns(rows))

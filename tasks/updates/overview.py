@@ -7,7 +7,7 @@ ids.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.configs.sections.report import ReportConfig
+from topicflow.tasks.documents.document_rows import own_columns
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
@@ -31,7 +32,6 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, can
 from topicflow.tasks.topics.evaluate import PART_ROWS, known_classes, measure, read_keywords
 from topicflow.tasks.tree.shown_tree import with_group_names
 from topicflow.tasks.updates import recipes
-from topicflow.tasks.updates.sliced import renumbered_rows
 from topicflow.tasks.updates.topic_state import Batch, Name, TreeState, batch_stages, documents_of
 
 
@@ -69,19 +69,24 @@ def _renumbered(packed: str, ids: NDArray[np.int32]) -> str:
     return pack(lasting(np.frombuffer(base64.b64decode(packed), "<i4"), ids))
 
 
+def _renumbered_rows(rows: Iterable[dict[str, Any]], ids: NDArray[np.int32]) -> list[dict[str, Any]]:
+    """Return rows of a report's data with lasting ids instead of the fit's numbers in `topic`."""
+    return [{**row, "topic": int(ids[row["topic"]])} for row in rows]
+
+
 def _renumbered_slices(blocks: Mapping[str, Any], ids: NDArray[np.int32]) -> dict[str, Any]:
     """Return the blocks of topics over time, by group and by share, as far as there are any, with lasting ids."""
     found: dict[str, Any] = {}
     if "periods" in blocks:
         own = blocks["periods"]
-        parts = {part: renumbered_rows(own[part], ids) for part in ("trends", "topics")}
+        parts = {part: _renumbered_rows(own[part], ids) for part in ("trends", "topics")}
         found["periods"] = {**own, **parts}
     if "groups" in blocks:
         found["groups"] = [
             {
                 **column,
                 "values": [
-                    {**value, "topics": renumbered_rows(value["topics"], ids)} for value in column["values"]
+                    {**value, "topics": _renumbered_rows(value["topics"], ids)} for value in column["values"]
                 ],
             }
             for column in blocks["groups"]
@@ -156,7 +161,7 @@ def overview(
         return cached(found)
     with store.writing(recipe) as writer:
         labels = read_batches(store, batches, "cluster", "labels")
-        documents = _tables(store, batches, "documents")
+        documents = _documents(store, batches)
         metrics = measure(
             _texts(store, batches), read_keywords(store, topics), labels, None, None, known_classes(documents),
             config.evaluate, config.count, config.seed,
@@ -170,7 +175,7 @@ def overview(
         arrays["closeness"] = _closeness(store, batches, centroids)
         content = Content(
             documents,
-            _tables(store, batches, "columns"),
+            own_columns(store, [documents_of(batch) for batch in batches]),
             read_batches(store, batches, "map", "reduced"),
             arrays,
             told,
@@ -187,9 +192,10 @@ def overview(
     return store.committed(recipe, writer)
 
 
-def _tables(store: ArtifactStore, batches: Sequence[Batch], name: str) -> pl.LazyFrame:
-    """Return a table of all batches in order; a column is null in the batches that do not have it."""
-    return pl.concat([store.table(documents_of(batch), name) for batch in batches], how="diagonal_relaxed")
+def _documents(store: ArtifactStore, batches: Sequence[Batch]) -> pl.LazyFrame:
+    """Return the documents of all batches in order; a column is null in the batches that do not have it."""
+    tables = [store.table(documents_of(batch), "documents") for batch in batches]
+    return pl.concat(tables, how="diagonal_relaxed")
 
 
 def _closeness(

@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
-import numpy as np
-import polars as pl
-from numpy.typing import NDArray
-
 from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.slices import SharesConfig
 from topicflow.tasks.periods.counted import Counted, CountedBatches
@@ -17,7 +10,7 @@ from topicflow.tasks.shares.shares import Divisible, FittedWords
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics import recipes as topics_recipes
 from topicflow.tasks.topics.count import counted_with
-from topicflow.tasks.updates.topic_state import Batch, Fit, TopicState, batch_stages, documents_of
+from topicflow.tasks.updates.topic_state import Batch, Fit, TopicState, batch_stages, documents_of, sized
 
 
 def batch_counting(store: ArtifactStore, fit: Fit, config: CountConfig) -> CountConfig:
@@ -58,30 +51,5 @@ def shares_key(config: SharesConfig, wanted: Divisible) -> str:
     return shares_recipes.shares(config, wanted.keys).key
 
 
-def lasting_topics_of(table: pl.LazyFrame, ids: NDArray[np.int32]) -> pl.LazyFrame:
-    """Return a table with lasting ids instead of the fit's numbers in `topic`, `topic_shares` and `topic_words`.
-
-    -1 stays -1.
-    """
-    names = table.collect_schema().names()
-    numbers = pl.Series(range(-1, len(ids)), dtype=pl.Int32)
-    wanted = pl.Series([-1, *ids.tolist()], dtype=pl.Int32)
-
-    def renumbered(topics: pl.Expr) -> pl.Expr:
-        return topics.replace_strict(numbers, wanted, return_dtype=pl.Int32)
-
-    columns = [renumbered(pl.col("topic"))] if "topic" in names else []
-    for name, fields in (("topic_shares", ("topic", "share")), ("topic_words", ("word", "topic", "weight"))):
-        parts = [pl.element().struct.field(field) for field in fields]
-        parts[fields.index("topic")] = renumbered(parts[fields.index("topic")])
-        columns += [pl.col(name).list.eval(pl.struct(parts))] if name in names else []
-    return table.with_columns(columns)
-
-
-def renumbered_rows(rows: Iterable[dict[str, Any]], ids: NDArray[np.int32]) -> list[dict[str, Any]]:
-    """Return rows of a report's data with lasting ids instead of the fit's numbers in `topic`."""
-    return [{**row, "topic": int(ids[row["topic"]])} for row in rows]
-
-
 def _counts(store: ArtifactStore, key: str) -> ArtifactRef:
-    return ArtifactRef("counts", key, "count", rows=int(store.manifest("counts", key)["rows"]))
+    return sized(store, ArtifactRef("counts", key, "count"))

@@ -164,6 +164,11 @@ def documents_of(batch: Batch) -> ArtifactRef:
     return ArtifactRef("documents", batch.documents, "load")
 
 
+def sized(store: ArtifactStore, ref: ArtifactRef) -> ArtifactRef:
+    """Return a reference with the number of rows of its artifact."""
+    return replace(ref, rows=int(store.manifest(ref.kind, ref.key)["rows"]))
+
+
 def batch_stages(batch: Batch) -> dict[str, ArtifactRef]:
     """Return a batch's artifacts by the stages of a topic model that make such artifacts."""
     shares = {"shares": ArtifactRef("shares", batch.shares, "shares")} if batch.shares else {}

@@ -143,8 +143,9 @@ def to_be_named(state: TopicState) -> Wanted:
 
     A topic or group that goes on keeps its name, and so does a topic that a person named.
     """
-    topics = tuple(i for i, number in enumerate(state.ids) if state.names[number].by == "keywords")
-    taken = {i: state.names[number].name for i, number in enumerate(state.ids) if i not in set(topics)}
+    names = [state.names[number] for number in state.ids]
+    topics = tuple(i for i, name in enumerate(names) if name.by == "keywords")
+    taken = {i: name.name for i, name in enumerate(names) if name.by != "keywords"}
     if state.tree is None:
         return Wanted(topics, taken, ())
     named = {

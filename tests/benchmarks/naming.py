@@ -14,7 +14,8 @@ of names that are nearest to their own topic.
 
 Without --url llama.cpp's server with SmolLM2-135M is started out of packages. Seconds cover the stage `name` alone.
 With --words no model is asked: recipes of keywords are compared, over all topics, with NPMI and diversity; seconds
-cover the stages `count` and `label` in an empty store, with a loaded encoder.
+cover the stages `count` and `label` in an empty store, with a loaded encoder. `npmi_without_forms` is the NPMI of as
+many keywords of which no two are forms of one word.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import DiffusionReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.shaping import TreeConfig
+from topicflow.tasks.core.words.word_forms import without_forms
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed, embed_texts, text_parts
 from topicflow.tasks.execution.context import Context
@@ -148,6 +150,16 @@ def figures(store: ArtifactStore, topics: ArtifactRef, names: Sequence[str]) -> 
     return {"margin": round(float((own - best).mean()), 3), "nearest": round(float((own > best).mean()), 2)}
 
 
+def distinct_keywords(
+    store: ArtifactStore, fit: Fitted, counting: CountConfig, config: LabelConfig
+) -> list[list[str]]:
+    """Return the best keywords of each topic of which no two are forms of one word, as many as a topic has."""
+    n = config.top_n_words
+    more = labelled(store, fit, counting, config.model_copy(update={"top_n_words": 2 * n}))
+    table = store.table(more, "topics").sort("topic").collect()
+    return [without_forms(own)[:n] for own in table["keywords"].to_list()]
+
+
 def words(bench: Bench, which: str) -> dict[str, Any]:
     """Return the figures of each recipe of keywords, over all topics of a corpus."""
     fit, found = bench.fitted(which), {}
@@ -163,11 +175,16 @@ def words(bench: Bench, which: str) -> dict[str, Any]:
         seconds = time.perf_counter() - started[0], time.process_time() - started[1]
         table = store.table(made, "topics").sort("topic").collect()
         keywords = table["keywords"].to_list()
-        metrics = measure([texts], keywords, numbers, None, None, None, EvaluateConfig(), counting, 42)
+        distinct = distinct_keywords(store, fit, counting, config)
+        metrics, without = (
+            measure([texts], each, numbers, None, None, None, EvaluateConfig(), counting, 42)
+            for each in (keywords, distinct)
+        )
         found[recipe] = {
             "topics": table.height,
             **figures(store, made, table["name"].to_list()),
             "npmi": round(float(metrics["npmi"] or 0.0), 3),
+            "npmi_without_forms": round(float(without["npmi"] or 0.0), 3),
             "diversity": round(float(metrics["diversity"] or 0.0), 3),
             "seconds": round(seconds[0], 1),
             "processor_seconds": round(seconds[1], 1),

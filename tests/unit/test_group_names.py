@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,21 @@ def test_without_a_tree_there_is_no_table_of_groups(store: ArtifactStore) -> Non
         made = ask(store, server)
         assert "n_groups" not in store.meta(made)
         assert not (store.folder("names", made.key) / "groups.parquet").exists()
+
+
+def test_without_topics_there_are_no_names_of_groups(store: ArtifactStore) -> None:
+    whole = in_a_tree(store)
+    topics = store.table(whole.topics, "topics").collect().clear()
+    described = {"topics": topics, "centroids": np.empty((0, 16), np.float32)}
+    empty = replace(
+        whole,
+        topics=save(store, "topics", described, name="empty"),
+        tree=save(store, "trees", {"nodes": pl.DataFrame(schema=SCHEMA)}, name="empty"),
+    )
+    with ChatServer() as server:
+        made = name.fn(Context(store), empty, config_of(server), ENCODING)
+        assert store.table(made, "groups").collect().height == 0
+        assert (server.bodies, store.meta(made)["n_topics"]) == ([], 0)
 
 
 # --- budgets and the plan ---

@@ -7,32 +7,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.updates import N_FIRST, config_of, documents_of, story, tell
-from topicflow.flows.commands.edit import made_edit
-from topicflow.tasks.edits.edits_file import with_edit, without_edit
-from topicflow.tasks.edits.run_topics import RunTopics
-from topicflow.tasks.runs.resolve import latest_run
+from tests.updates import N_FIRST, EditedSeries, config_of, documents_of, story, tell
+from topicflow.tasks.edits.edits_file import without_edit
 from topicflow.tasks.updates.edited_ids import ids_by_documents, unedited_ids
 
 
-class Series:
+class Series(EditedSeries):
     """A series of updates of the planted story, and edits of its topics."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.edits = folder, folder / "topics_edits.toml"
-        self.edits.write_text("")
 
     def tell(self, n: int = N_FIRST, **changes: Any) -> dict[str, Any]:
         table = story()[:n]
         return tell(config_of(self.folder, table, edits={"path": str(self.edits)}, **changes))
-
-    def edit(self, action: str, *words: object, **more: Any) -> None:
-        record = latest_run(self.folder / "runs/story")
-        assert record is not None
-        made = made_edit(
-            RunTopics.of(record), action, list(map(str, words)), more.get("to"), more.get("into")
-        )
-        self.edits.write_text(with_edit(self.edits.read_text(), made, "edits"))
 
     def topic_of(self, record: dict[str, Any], truth: int) -> int:
         """Return the topic of most documents of a planted topic."""

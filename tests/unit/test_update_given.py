@@ -11,17 +11,13 @@ import pytest
 from pydantic import ValidationError
 
 from tests.fakes import TOPIC_WORDS
-from tests.updates import N_FIRST, config_of, documents_of, new_topic, story, tell
+from tests.updates import N_FIRST, EditedSeries, config_of, documents_of, new_topic, story, tell
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
-from topicflow.flows.commands.edit import made_edit
 from topicflow.tasks.core.clusters.matching import match_sets
 from topicflow.tasks.edits.edit import final_numbers
-from topicflow.tasks.edits.edits_file import with_edit
-from topicflow.tasks.edits.run_topics import RunTopics
 from topicflow.tasks.encoding.encoders import SentenceTransformersEncoder
-from topicflow.tasks.runs.resolve import latest_run
 from topicflow.tasks.store.artifact_store import ArtifactRef, open_store
-from topicflow.tasks.updates.given_topics import given_numbers
+from topicflow.tasks.updates.given_topics import Unedited, given_numbers
 from topicflow.tasks.updates.topic_state import read_state
 
 GIVEN = ("cat dog", "rocket orbit", "red blue")
@@ -46,12 +42,12 @@ def encode(_: object, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     return vectors.astype(np.float32), np.array([len(text.split()) for text in texts], np.int32)
 
 
-class Series:
+class Series(EditedSeries):
     """A series of updates of the planted story with given topics, and edits."""
 
     def __init__(self, folder: Path, model: Path) -> None:
-        self.folder, self.model, self.edits = folder, model, folder / "topics_edits.toml"
-        self.edits.write_text("")
+        super().__init__(folder)
+        self.model = model
 
     def tell(
         self, table: pl.DataFrame, names: tuple[str, ...] = GIVEN, threshold: float = 0.6, **changes: Any
@@ -67,14 +63,6 @@ class Series:
             "topics": {"names": names, "threshold": threshold},
         }
         return tell(type(config).model_validate(values))
-
-    def edit(self, action: str, *words: object, **more: Any) -> None:
-        record = latest_run(self.folder / "runs/story")
-        assert record is not None
-        made = made_edit(
-            RunTopics.of(record), action, list(map(str, words)), more.get("to"), more.get("into")
-        )
-        self.edits.write_text(with_edit(self.edits.read_text(), made, "edits"))
 
     def topics(self, record: dict[str, Any]) -> dict[int, tuple[str, int, str]]:
         """Return name, size and origin of the name of each topic, by lasting id."""
@@ -134,9 +122,7 @@ def test_a_document_below_the_threshold_follows_the_clusters_and_not_the_given_t
     assert series.sizes(first)[0] > 20
     text = pl.lit("cat zebra yak gnu emu owl ape")
     odd = story()[120:121].with_columns(id=pl.lit("odd"), text=text)
-    series.tell(pl.concat([story()[:N_FIRST], odd]), threshold=0.8)
-    record = latest_run(series.folder / "runs/story")
-    assert record is not None
+    record = series.tell(pl.concat([story()[:N_FIRST], odd]), threshold=0.8)
     documents = documents_of(series.folder, record)
     assert documents.filter(pl.col("doc_id") == "odd")["topic"].to_list() == [-1]
     like = story()[120:121].with_columns(id=pl.lit("like"), text=pl.lit("cat dog bird fish horse sheep"))
@@ -203,6 +189,16 @@ def test_parts_of_a_split_given_topic_share_its_new_documents(series: Series) ->
     assert "cat dog" not in {name for name, _, _ in series.topics(record).values()}
 
 
+def test_batches_may_have_no_columns_of_their_own(series: Series) -> None:
+    none = {"columns": []}
+    series.tell(story()[:N_FIRST], load=none)
+    assert series.tell(story()[:150], load=none, seed=7)["update"]["refit"]
+    record = series.tell(story()[:170], seed=7, groups={"columns": ["truth"]})
+    path = series.folder / "runs/story" / record["run_id"] / "topics_by_group.parquet"
+    assert pl.read_parquet(path)["n_documents"].sum() == 20
+    assert documents_of(series.folder, record)["truth"].null_count() == 150
+
+
 def test_an_update_refuses_seeds() -> None:
     seeds = {"method": "seeded", "names": ["a", "b"]}
     with pytest.raises(
@@ -225,6 +221,13 @@ def test_given_topics_come_first_after_edits_and_empty_ones_stay() -> None:
     assert final_numbers(before, merged, 3).tolist() == [0, 1, -1, 2]
     assert final_numbers(before, before, 0).tolist() == [1, -1, 2, 0]
     assert final_numbers(before, np.full(7, -1, np.int32), 3).tolist() == [-1, 0, -1]
+
+
+def test_a_topic_may_have_many_parts_that_are_all_small() -> None:
+    edited = np.repeat(np.arange(30), 10).astype(np.int32)
+    assert Unedited(np.zeros(300, np.int32), edited).parts(0).tolist() == list(range(30))
+    edited = np.repeat([4, 2, 3], [100, 50, 3]).astype(np.int32)
+    assert Unedited(np.zeros(153, np.int32), edited).parts(0).tolist() == [4, 2]
 
 
 def test_a_topic_that_edits_took_away_has_no_number(series: Series) -> None:

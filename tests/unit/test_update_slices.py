@@ -25,12 +25,12 @@ from topicflow.tasks.execution.context import Context
 from topicflow.tasks.periods.counted import Counted
 from topicflow.tasks.periods.groups import groups
 from topicflow.tasks.periods.periods import periods
+from topicflow.tasks.publish.slice_tables import lasting_topics_of
 from topicflow.tasks.runs.retention import collect_garbage
 from topicflow.tasks.store.artifact_store import ArtifactStore, Recipe, open_store
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.updates.merge_batches import merge_batches
 from topicflow.tasks.updates.overview import read_batches
-from topicflow.tasks.updates.sliced import lasting_topics_of
 from topicflow.tasks.updates.topic_state import documents_of as documents_of_batch
 from topicflow.tasks.updates.topic_state import read_state
 
@@ -148,6 +148,15 @@ def test_after_a_refit_tables_have_lasting_ids_and_the_page_shows_them(series: P
     truth = {row["value"]: row for row in json.loads(blocks["groups"])[0]["values"]}
     rockets = documents.filter(pl.col("truth") == 3)["topic"].mode()[0]
     assert rockets in {row["topic"] for row in truth["3"]["topics"]}
+
+
+def test_a_batch_that_was_read_without_times_is_undated(tmp_path: Path) -> None:
+    undated = {"load": {"timestamp_column": None}, "new_documents": {"watermark": None}}
+    tell(config_of(tmp_path, story()[:N_FIRST], **undated))
+    dated = {"new_documents": {"watermark": None}, "periods": SECTIONS["periods"]}
+    record = tell(config_of(tmp_path, story()[:150], **dated))
+    assert not record["update"]["refit"]
+    assert written(tmp_path, record, "topics_over_time")["n_documents"].sum() == 30
 
 
 def test_a_column_that_no_batch_has_stops_the_update_before_the_vectors(series: Path) -> None:

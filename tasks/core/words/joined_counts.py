@@ -57,9 +57,13 @@ def _chosen(counts: csr_matrix, words: pl.Series, min_df: int, max_features: int
     totals = np.bincount(counts.indices, weights=counts.data, minlength=n_words).astype(np.int64)
     found = WordTotals(np.bincount(counts.indices, minlength=n_words), totals)
     selection = select_words(words.gather, found, min_df, max_features)
-    columns = selection.columns[counts.indices]
-    kept = columns >= 0
+    return moved_columns(counts, selection.columns, len(selection.words)), selection.words.to_list()
+
+
+def moved_columns(counts: csr_matrix, columns: NDArray[np.int32], n_columns: int) -> csr_matrix:
+    """Return counts (n_docs, n_columns) with each word's counts in its new column; -1 leaves a word out."""
+    found = columns[np.asarray(counts.indices)]
+    kept = found >= 0
     before = np.concatenate([[0], np.cumsum(kept)])
-    parts = (counts.data[kept], columns[kept], before[counts.indptr].astype(np.int64))
-    shape = (counts.shape[0], len(selection.words))
-    return csr_matrix(parts, shape=shape, copy=False), selection.words.to_list()
+    parts = (np.asarray(counts.data)[kept], found[kept], before[np.asarray(counts.indptr)])
+    return csr_matrix(parts, shape=(counts.shape[0], n_columns), copy=False)
