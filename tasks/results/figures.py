@@ -12,9 +12,9 @@ import polars as pl
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.report.over_time import MAX_LINES, topics_over_time
 from topicflow.tasks.report.points import sample_rows
-from topicflow.tasks.results.tables import called, read_table
+from topicflow.tasks.results.tables import read_table
 from topicflow.tasks.results.vectors import times_of
-from topicflow.tasks.runs.history import RunRecord
+from topicflow.tasks.runs.history import RunRecord, called
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

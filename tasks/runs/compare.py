@@ -23,7 +23,7 @@ from topicflow.tasks.core.clusters.matching import (
     topic_events,
 )
 from topicflow.tasks.errors import DataError
-from topicflow.tasks.runs.records import RunRecord
+from topicflow.tasks.runs.history import RunRecord, called, flow_of
 from topicflow.tasks.runs.run_files import whole_file
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def _read(record: RunRecord, name: str, columns: list[str] | None = None) -> pl.
     path = whole_file(Path(record["folder"]), name)
     if not path.exists():
         msg = (
-            f"compare: {record['name']}/{record['run_id']} has no {name} (flow {record.get('flow', 'topic_model')}, "
+            f"compare: {called(record)} has no {name} (flow {flow_of(record)}, "
             f"{record.get('state')}); name two completed runs with topics"
         )
         raise DataError(msg)

@@ -181,6 +181,11 @@ def is_published(record: Mapping[str, Any]) -> bool:
     return is_completed(record) and record.get("published") is not False
 
 
+def called(record: Mapping[str, Any]) -> str:
+    """Return the name and the id of a run, as commands take it."""
+    return f"{record['name']}/{record['run_id']}"
+
+
 def flow_of(record: Mapping[str, Any]) -> str:
     """Return the name of a run's flow."""
     return str(record.get("flow", "topic_model"))
