@@ -139,7 +139,7 @@ def _timeline(
 ) -> dict[str, Any] | None:
     if "timestamp" not in documents.collect_schema().names():
         return None
-    return topics_over_time(documents.select("timestamp").collect()["timestamp"], labels, sizes, None)
+    return topics_over_time(documents.select("timestamp").collect()["timestamp"], labels, sizes)
 
 
 def add_slices(store: ArtifactStore, blocks: dict[str, Any], shown: Shown, config: ReportConfig) -> None:
