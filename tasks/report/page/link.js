@@ -2,8 +2,7 @@
 
 function filterText(column, filter) {
   if (filter.codes) return [...filter.codes].map((code) => encodeURIComponent(column.values[code])).join("|");
-  const name = (value) => (!Number.isFinite(value) ? "" : column.kind === "date" ? dayOf(value) : String(value));
-  return `${name(filter.low)}..${name(filter.high)}`;
+  return `${boundText(column, filter.low)}..${boundText(column, filter.high)}`;
 }
 
 function readFilter(column, text) {
@@ -13,8 +12,7 @@ function readFilter(column, text) {
   }
   const [low, high] = text.split("..");
   if (high === undefined) return null;
-  const number = (part, end) => (part === "" ? (end ? Infinity : -Infinity) : column.kind === "date" ? Date.parse(part) + (end ? DAY - 1 : 0) : Number(part));
-  const found = { low: number(low, false), high: number(high, true) };
+  const found = { low: readBound(column, low, false), high: readBound(column, high, true) };
   return Number.isNaN(found.low) || Number.isNaN(found.high) ? null : found;
 }
 

@@ -25,8 +25,8 @@ function stageRow(stage, longest) {
   const took = el("div", { class: "took" }, el("span", { class: "number", text: seconds(stage.seconds) }), el("i", { width: `${(100 * (stage.seconds || 0)) / longest}%` }));
   const cells = [stage.stage, el("span", { class: `pill ${stage.state === "computed" ? "computed" : ""}`, text: stage.state }), took];
   return el("tr", {}, ...cells.map((cell) => el("td", {}, cell)),
-    el("td", { class: "end number", text: bytes(stage.peak_rss_bytes) }),
-    el("td", { class: "end number", text: count(stage.rows || 0) }),
+    numberCell(bytes(stage.peak_rss_bytes)),
+    numberCell(count(stage.rows || 0)),
     el("td", {}, el("code", { title: stage.key, text: String(stage.key || "").slice(0, 12) })));
 }
 
