@@ -36,7 +36,7 @@ function ramp() {
 function edgesOf(column) {
   if (column.edges) return column.edges;
   const sorted = Float64Array.from(numbersOf(column)).filter((value) => !Number.isNaN(value)).sort();
-  const edges = Array.from({ length: N_COLOURS + 1 }, (_, k) => sorted[Math.min(sorted.length - 1, Math.floor((k * sorted.length) / N_COLOURS))]);
+  const edges = Array.from({ length: sorted.length && N_COLOURS + 1 }, (_, k) => sorted[Math.min(sorted.length - 1, Math.floor((k * sorted.length) / N_COLOURS))]);
   return (column.edges = [...new Set(edges)]);
 }
 
@@ -67,7 +67,7 @@ function columnLegend(column) {
     codesOf(column).forEach((code) => { if (code >= 0) sizes[code] += 1; });
     rows = sizes.map((n, code) => row(colours[code % N_COLOURS], column.values[code], n));
   } else {
-    const edges = edgesOf(column), steps = Math.max(1, edges.length - 1);
+    const edges = edgesOf(column), steps = edges.length && Math.max(1, edges.length - 1);
     const name = (k) => amountText(column, edges[Math.min(k, edges.length - 1)]);
     rows = Array.from({ length: steps }, (_, k) => row(colours[shadeOfStep(k, steps)], `${name(k)} to ${name(k + 1)}`, null));
   }

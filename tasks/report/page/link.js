@@ -47,7 +47,7 @@ function writeLink() {
   history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
 }
 
-function readLink() {
+async function readLink() {
   const text = location.hash.slice(1);
   if (!text.includes("=")) return;
   const parts = new URLSearchParams(text);
@@ -65,10 +65,11 @@ function readLink() {
   if (area.length > 2 && area.every((corner) => corner.length === 2 && corner.every(Number.isFinite))) found.lasso = area;
   const colour = columns.find((column) => column.name === parts.get("colour"));
   found.colour = colour ? colour.k : null;
-  if (ORDERS.some((order) => order.key === parts.get("order"))) byId("documents-order").value = listing.order = parts.get("order");
-  timeChart.picked = (parts.get("over_time") || "").split(",").filter(Boolean).map(Number).filter((number) => timeChart.has(number)).slice(0, MAX_PICKED);
+  const order = ORDERS.find(({ key }) => key === parts.get("order")) || ORDERS[0];
+  byId("documents-order").value = listing.order = order.key;
+  showTopics((parts.get("over_time") || "").split(",").filter(Boolean).map(Number).filter(timeChart.has));
   byId("query").value = found.query;
-  change(found);
+  await searchWords(found);
   const point = parts.has("doc") ? texts().ids.indexOf(parts.get("doc")) : -1;
   if (point >= 0) openReader(point, selectedPoints());
 }

@@ -3,7 +3,7 @@
 function metricCard(entry) {
   const whole = Number.isInteger(entry.value) && !entry.bounds;
   const plain = !entry.bounds && entry.value !== null && entry.value >= 10;
-  const value = entry.value === null ? "not defined" : whole || plain ? count(Math.round(entry.value * 10) / 10) : entry.key.endsWith("_share") ? percent(entry.value) : entry.value.toFixed(3);
+  const value = entry.value === null ? "not defined" : whole || plain ? count(Math.round(entry.value * 10) / 10) : entry.key.includes("_share") ? percent(entry.value) : entry.value.toFixed(3);
   const card = el("div", {}, el("dt", { text: entry.label }), el("dd", { class: "value", text: value }));
   if (entry.bounds && entry.value !== null) card.append(meter(entry.value, ...entry.bounds));
   if (entry.meaning) card.append(el("dd", { class: "meaning", text: entry.meaning }));
