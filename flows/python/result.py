@@ -13,8 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from topicflow.tasks.errors import ConfigError
-from topicflow.tasks.results.tables import called, read_table, table_names
-from topicflow.tasks.runs.history import RunRecord, flow_of, is_published
+from topicflow.tasks.results.tables import read_table, table_names
+from topicflow.tasks.runs.history import RunRecord, called, flow_of, is_published
 
 if TYPE_CHECKING:
     from bertopic import BERTopic

@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.slices import PeriodsConfig
-from topicflow.tasks.core.statistics.trend import discovery_rates, share_trends
+from topicflow.tasks.core.statistics.trend import directions, discovery_rates, share_trends
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.periods import recipes
@@ -71,8 +71,6 @@ def trends_table(counts: NDArray[np.int64], totals: NDArray[np.int64], level: fl
     shares = [
         counts[:, part].sum(axis=1) / max(int(totals[part].sum()), 1) for part in (slice(None), first, second)
     ]
-    is_called = np.nan_to_num(q_value, nan=1.0) <= level
-    trend = np.where(~is_called, "none", np.where(found.slope > 0, "rising", "falling"))
     table = pl.DataFrame(
         {
             "topic": np.arange(len(counts), dtype=np.int32),
@@ -85,7 +83,7 @@ def trends_table(counts: NDArray[np.int64], totals: NDArray[np.int64], level: fl
             "dispersion": found.dispersion,
             "p_value": found.p_value,
             "q_value": q_value,
-            "trend": pl.Series(trend.tolist(), dtype=pl.String),
+            "trend": pl.Series(directions(found.slope, q_value, level), dtype=pl.String),
         }
     )
     return table.with_columns(pl.col("p_value", "q_value").fill_nan(None))

@@ -73,15 +73,14 @@ def columns_of(
     -----
     Reads one column at a time. Means and shares are those of all documents, not of the points.
     """
-    found, seen = Columns(), set[bytes]()
+    found, seen = Columns(), list[dict[str, Any]]()
     for name, values in _offered(documents, own, found.left_out):
         if len(found.by_point) >= MAX_COLUMNS:
             found.left_out.append(name)
             continue
         point, topic = _column(values, labels, rows, n_topics)
-        identity = repr(sorted(point.items())).encode()
-        if identity not in seen:
-            seen.add(identity)
+        if point not in seen:  # the same column under another name
+            seen.append(point)
             found.by_point.append({"name": name, **point})
             found.by_topic.append({"name": name, **topic})
     return found

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.statistics.trend import discovery_rates, share_trends
+from topicflow.tasks.core.statistics.trend import directions, discovery_rates, share_trends
 from topicflow.tasks.periods.calendar import MEAN_SECONDS, periods_of, span_seconds
 
 MAX_LINES = 10
@@ -31,7 +31,7 @@ CHART_STEPS = (
 
 
 def topics_over_time(
-    times: pl.Series, labels: NDArray[np.int32], sizes: Sequence[int], max_topics: int | None = MAX_LINES
+    times: pl.Series, labels: NDArray[np.int32], sizes: Sequence[int], max_topics: int | None = None
 ) -> dict[str, Any] | None:
     """Return the counts of the largest topics in each time step; None if there are fewer than two different times.
 
@@ -70,7 +70,7 @@ def counted_timeline(
     numbers: NDArray[np.int32],
     labels: NDArray[np.int32],
     sizes: Sequence[int],
-    max_topics: int | None = MAX_LINES,
+    max_topics: int | None,
 ) -> dict[str, Any]:
     """Return the chart's data from the period of each document (n_docs,), -1 without a date."""
     dated, n_steps = numbers >= 0, len(starts)
@@ -105,9 +105,7 @@ def share_directions(counts: NDArray[np.int64], totals: NDArray[np.int64]) -> li
     if not len(counts):
         return []
     found = share_trends(counts, totals)
-    called = np.nan_to_num(discovery_rates(found.p_value), nan=1.0) <= FALSE_DISCOVERY
-    directions = np.where(~called, "none", np.where(found.slope > 0, "rising", "falling"))
-    return [str(each) for each in directions]
+    return directions(found.slope, discovery_rates(found.p_value), FALSE_DISCOVERY)
 
 
 def _step_of(times: pl.Series) -> str:

@@ -76,8 +76,7 @@ def take_texts(documents: pl.LazyFrame, rows: NDArray[np.int64], max_text: int) 
     """
     names = documents.collect_schema().names()
     text = pl.col("text")
-    cut = pl.when(text.str.len_chars() > max_text).then(text.str.head(max_text) + "…").otherwise(text)
-    columns = [pl.col("doc_id").cast(pl.String), cut.alias("text")]
+    columns = [pl.col("doc_id").cast(pl.String), _cut(max_text)]
     columns += [text.str.len_chars().alias("n_chars"), text.str.len_bytes().alias("n_bytes")]
     columns += [pl.col("label").cast(pl.String)] if "label" in names else []
     columns += [pl.col("timestamp").dt.epoch("ms").alias("time")] if "timestamp" in names else []
@@ -101,9 +100,13 @@ def shorten(texts: pl.DataFrame, max_text: int, max_bytes: int) -> tuple[pl.Data
     if n_bytes.sum() <= max_bytes:
         return texts, max_text
     length = max(fitting_length(n_chars, n_bytes, max_text, max_bytes), MIN_TEXT)
+    return texts.with_columns(_cut(length)), length
+
+
+def _cut(length: int) -> pl.Expr:
+    """Return the column `text` with at most `length` characters; a cut text ends with an ellipsis."""
     text = pl.col("text")
-    cut = pl.when(text.str.len_chars() > length).then(text.str.head(length) + "…").otherwise(text)
-    return texts.with_columns(cut), length
+    return pl.when(text.str.len_chars() > length).then(text.str.head(length) + "…").otherwise(text)
 
 
 def fitting_length(n_chars: NDArray[Any], n_bytes: NDArray[Any], max_chars: int, max_bytes: int) -> int:
@@ -130,7 +133,7 @@ def point_block(
     labels: NDArray[np.int32],
     probabilities: NDArray[np.float32],
     reassigned: NDArray[np.bool_],
-    closeness: NDArray[np.int16] | None = None,
+    closeness: NDArray[np.int16],
 ) -> dict[str, Any]:
     """Return the map's points packed for the page; every argument has one row for each point."""
     block = {
@@ -140,9 +143,8 @@ def point_block(
         "topic": pack(labels.astype(np.int32)),
         "percent": pack(np.clip(np.rint(probabilities * 100), 0, 100).astype(np.uint8)),
         "reassigned": pack(reassigned.astype(np.uint8)),
+        "closeness": pack(closeness.astype(np.int16)),
     }
-    if closeness is not None:
-        block["closeness"] = pack(closeness.astype(np.int16))
     if "label" in texts.columns:
         names = texts["label"].drop_nulls().unique().sort()
         codes = texts["label"].replace_strict(names, np.arange(len(names)), default=-1, return_dtype=pl.Int32)

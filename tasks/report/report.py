@@ -19,20 +19,9 @@ from topicflow.tasks.execution.states import cached
 from topicflow.tasks.report import recipes
 from topicflow.tasks.report.closeness import closeness
 from topicflow.tasks.report.columns import columns_of
-from topicflow.tasks.report.figures import (
-    MAX_SIMILAR,
-    metric_entries,
-    topic_entries,
-    topic_similarity,
-)
+from topicflow.tasks.report.figures import metric_entries, topic_entries, topic_similarity
 from topicflow.tasks.report.over_time import topics_over_time
-from topicflow.tasks.report.points import (
-    MAX_TEXT_BYTES,
-    point_block,
-    sample_rows,
-    shorten,
-    take_texts,
-)
+from topicflow.tasks.report.points import MAX_TEXT_BYTES, point_block, sample_rows, shorten, take_texts
 from topicflow.tasks.report.report_page import build_page
 from topicflow.tasks.report.seed_block import seed_block
 from topicflow.tasks.report.slices import group_block, period_blocks, share_block
@@ -98,8 +87,6 @@ def report_blocks(content: Content, config: ReportConfig, title: str) -> dict[st
         "n_points": len(rows),
         "n_outliers": int((labels < 0).sum()),
         "n_reassigned": int(np.sum(arrays["reassigned"])),
-        "max_text": length,
-        "max_similar": MAX_SIMILAR,
         "topics": entries,
         "examples": dict(zip(map(str, shown.tolist()), examples["text"], strict=True)),
         "example_points": _points_of(shown, rows),
@@ -139,7 +126,7 @@ def _timeline(
 ) -> dict[str, Any] | None:
     if "timestamp" not in documents.collect_schema().names():
         return None
-    return topics_over_time(documents.select("timestamp").collect()["timestamp"], labels, sizes, None)
+    return topics_over_time(documents.select("timestamp").collect()["timestamp"], labels, sizes)
 
 
 def add_slices(store: ArtifactStore, blocks: dict[str, Any], shown: Shown, config: ReportConfig) -> None:

@@ -41,7 +41,7 @@ LAST_SCRIPTS = (
 )
 """Scripts that draw with Plotly."""
 
-PACKAGE_FILES = ("page.html", *STYLES, *FIRST_SCRIPTS, *LAST_SCRIPTS)
+PACKAGE_FILES = ("top.html", "page.html", *STYLES, *FIRST_SCRIPTS, *LAST_SCRIPTS)
 """Files of the folder that make up every page."""
 
 OPTIONAL_PARTS: Mapping[str, str | None] = {
@@ -94,6 +94,7 @@ def build_page(title: str, blocks: Mapping[str, Any]) -> str:
     scripts = [*LAST_SCRIPTS[:-1], *(f"{part}.js" for part in more), LAST_SCRIPTS[-1]]
     first, plotly, last = read_parts(FIRST_SCRIPTS), get_plotlyjs(), read_parts(scripts)
     parts = {
+        "kind": "topics",
         "policy": policy(first, plotly, last, compiles=True),
         "style": read_parts(STYLES),
         "first": first,
@@ -105,15 +106,15 @@ def build_page(title: str, blocks: Mapping[str, Any]) -> str:
     return filled_page(read_part("page.html"), title, blocks, parts)
 
 
-def filled_page(page: str, title: str, blocks: Mapping[str, Any], parts: Mapping[str, str]) -> str:
-    """Return a page with its title, its data blocks, the place of the run's record, and other parts by name."""
+def filled_page(body: str, title: str, blocks: Mapping[str, Any], parts: Mapping[str, str]) -> str:
+    """Return a page from its body: with its head, title, data blocks, place of the run's record, and parts by name."""
     everything = {
         "title": html.escape(title.encode("utf-8", "replace").decode()),
         "data": "\n".join(data_block(name, value) for name, value in blocks.items()),
         "run": RUN_PLACE,
         **parts,
     }
-    return _TOKEN.sub(lambda found: everything[found[1]], page)
+    return _TOKEN.sub(lambda found: everything[found[1]], f"{read_part('top.html')}\n{body}")
 
 
 def finish_report(page: str, run: Mapping[str, Any]) -> str:

@@ -25,9 +25,9 @@ from topicflow.tasks.documents.texts import is_filled
 from topicflow.tasks.encoding.adapters import apply_adapter, find_adapter
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.errors import ConfigError, DataError
-from topicflow.tasks.results.tables import called, topic_names
+from topicflow.tasks.results.tables import topic_names
 from topicflow.tasks.results.vectors import fit_of, store_of
-from topicflow.tasks.runs.history import RunRecord, flow_of
+from topicflow.tasks.runs.history import RunRecord, called, flow_of
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.fitted_sample import N_NEAREST, sample_of
 from topicflow.tasks.topics.named import NO_TOPIC, with_topic_names

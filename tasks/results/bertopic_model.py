@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from topicflow.tasks.errors import ConfigError
-from topicflow.tasks.results.tables import called, read_table
-from topicflow.tasks.runs.history import RunRecord
+from topicflow.tasks.results.tables import read_table
+from topicflow.tasks.runs.history import RunRecord, called
 from topicflow.tasks.runs.run_files import whole_file
 
 if TYPE_CHECKING:

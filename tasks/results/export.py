@@ -15,9 +15,9 @@ import polars as pl
 from topicflow.tasks.documents.spreadsheet_csv import RUN, write_csv
 from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.results.flat import flat
-from topicflow.tasks.results.tables import called, check_topic, read_table, table_names
+from topicflow.tasks.results.tables import check_topic, read_table, table_names
 from topicflow.tasks.results.workbook import write_workbook
-from topicflow.tasks.runs.history import RunRecord
+from topicflow.tasks.runs.history import RunRecord, called
 from topicflow.tasks.search.filters.operands import near
 from topicflow.tasks.search.filters.parser import parse_filter
 

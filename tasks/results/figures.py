@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from topicflow.tasks.errors import DataError
-from topicflow.tasks.report.over_time import MAX_LINES, topics_over_time
+from topicflow.tasks.report.over_time import topics_over_time
 from topicflow.tasks.report.points import sample_rows
-from topicflow.tasks.results.tables import called, read_table
+from topicflow.tasks.results.tables import read_table
 from topicflow.tasks.results.vectors import times_of
-from topicflow.tasks.runs.history import RunRecord
+from topicflow.tasks.runs.history import RunRecord, called
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -155,19 +155,17 @@ def counts_over_time(
     documents = read_table(record, "documents").select("doc_id", "topic").collect()
     dated = documents.join(times, on="doc_id", how="left", maintain_order="left")
     numbers = {topic: place for place, topic in enumerate(rows["topic"])}
-    places = dated["topic"].replace_strict(numbers, default=-1, return_dtype=pl.Int32)
-    lines: dict[int, pl.DataFrame] = {}
-    for start in range(0, rows.height, MAX_LINES):
-        part = (places - start).clip(-1, MAX_LINES).replace(MAX_LINES, -1).to_numpy()
-        sizes = rows["size"][start : start + MAX_LINES].to_list()
-        counts = topics_over_time(dated["timestamp"], part, sizes)
-        if counts is None:
-            msg = f"{called(record)}: fewer than two different times; there is nothing to show over time"
-            raise DataError(msg)
-        for place, own in zip(counts["topics"], counts["counts"], strict=True):
-            row = rows.row(start + place, named=True)
-            lines[start + place] = _line(row["topic"], row["name"], counts["starts"], own)
-    return pl.concat([lines[place] for place in sorted(lines)])
+    places = dated["topic"].replace_strict(numbers, default=-1, return_dtype=pl.Int32).to_numpy()
+    found = topics_over_time(dated["timestamp"], places, rows["size"].to_list(), rows.height)
+    if found is None:
+        msg = f"{called(record)}: fewer than two different times; there is nothing to show over time"
+        raise DataError(msg)
+    counts = dict(zip(found["topics"], found["counts"], strict=True))
+    lines = [
+        _line(row["topic"], row["name"], found["starts"], counts[place])
+        for place, row in enumerate(rows.iter_rows(named=True))
+    ]
+    return pl.concat(lines)
 
 
 def _line(topic: int, name: str, starts: Sequence[str], counts: Sequence[int]) -> pl.DataFrame:

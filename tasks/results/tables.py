@@ -7,17 +7,12 @@ from pathlib import Path
 import polars as pl
 
 from topicflow.tasks.errors import ConfigError, DataError
-from topicflow.tasks.runs.history import RunRecord, flow_of
+from topicflow.tasks.runs.history import RunRecord, called, flow_of
 from topicflow.tasks.runs.run_files import whole_file
 from topicflow.tasks.topics.named import with_topic_names
 
 FIRST = ("documents", "topics")
 """Tables that come before the others, which are in the order of their names."""
-
-
-def called(record: RunRecord) -> str:
-    """Return the name and the id of a run, as commands take it."""
-    return f"{record['name']}/{record['run_id']}"
 
 
 def table_names(record: RunRecord) -> list[str]:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.errors import ArtifactError, ConfigError
-from topicflow.tasks.results.tables import called
-from topicflow.tasks.runs.history import RunRecord
+from topicflow.tasks.runs.history import RunRecord, called
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, open_store
 from topicflow.tasks.topics.final import final_labels, final_topics
 from topicflow.tasks.updates.overview import read_batches

@@ -21,7 +21,7 @@ NEW, GONE = "new", "gone"
 MAX_SHOWN = 200
 """Changes in a run's record, the largest topics first; the counts are of all."""
 
-WORDS: Mapping[str, str] = {BORN: NEW, DIED: GONE, SPLIT: SPLIT, MERGED: MERGED}
+WORDS: Mapping[str, str] = {BORN: NEW, DIED: GONE}
 
 
 def changes_since(runs: Path, record: RunRecord, folder: Path, *, lasting: bool = False) -> dict[str, Any]:
@@ -72,43 +72,34 @@ def changed_topics(matched: MatchedRuns) -> dict[str, Any]:
     of the topic that it was split from or that it was merged into.
     """
     old, new = (table.select("topic", "name", "size").to_dicts() for table in matched.topics)
-    sizes = matched.topics[1]["size"].to_numpy().astype("int64")
-    found, n_same = [], 0
-    for event in topic_events(matched.matching, totals=sizes):
-        before = old[event.old] if event.old >= 0 else None
-        now = new[event.new] if event.new >= 0 else None
-        if event.event == CONTINUED:
-            change = growth(before["size"], now["size"])  # type: ignore[index]
-            n_same += change is None
-            if change is not None:
-                found.append(_entry(change, now, before, None))
-        elif event.event == SPLIT:
-            found.append(_entry(SPLIT, now, None, before))
-        elif event.event == MERGED:
-            found.append(_entry(MERGED, None, before, now))
-        else:
-            found.append(_entry(WORDS[event.event], now, before, None))
+    events = topic_events(matched.matching)
+    entries = (
+        _entry(each.event, old[each.old] if each.old >= 0 else {}, new[each.new] if each.new >= 0 else {})
+        for each in events
+    )
+    found = [entry for entry in entries if entry["change"] != CONTINUED]
     found.sort(key=lambda entry: -max(entry["size"] or 0, entry["size_before"] or 0))
     order = (NEW, GONE, SPLIT, MERGED, GROWN, SHRUNK)
     counts = {change: n for change in order if (n := sum(entry["change"] == change for entry in found))}
-    return {"counts": counts, "topics": found[:MAX_SHOWN], "n_same": n_same}
+    return {"counts": counts, "topics": found[:MAX_SHOWN], "n_same": len(events) - len(found)}
 
 
-def _entry(
-    change: str,
-    now: Mapping[str, Any] | None,
-    before: Mapping[str, Any] | None,
-    other: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    shown = now or before or {}
+def _entry(event: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry of an event; `before` and `now` are the rows of its old and its new topic, empty for none."""
+    change, other = WORDS.get(event, event), dict[str, Any]()
+    if event == CONTINUED:
+        change = growth(before["size"], now["size"]) or CONTINUED
+    elif event == SPLIT:
+        before, other = {}, before
+    elif event == MERGED:
+        now, other = {}, now
     return {
         "change": change,
-        "topic": now["topic"] if now else None,
-        "name": shown["name"],
-        "size": now["size"] if now else None,
-        "size_before": before["size"] if before else None,
-        "other": other["name"] if other else None,
-        "other_topic": other["topic"] if other and change == MERGED else None,
+        "topic": now.get("topic"),
+        "name": (now or before)["name"],
+        "size": now.get("size"),
+        "size_before": before.get("size"),
+        "other": other.get("name"),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from topicflow.tasks.core.clusters.matching import (
     topic_events,
 )
 from topicflow.tasks.errors import DataError
-from topicflow.tasks.runs.records import RunRecord
+from topicflow.tasks.runs.history import RunRecord, called, flow_of
 from topicflow.tasks.runs.run_files import whole_file
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class MatchedRuns:
     old, new : ndarray of shape (n_both,), int32
         Place of each document's topic in the tables, -1 for none.
     matching : Matching
-        The first run's topics are the old ones.
+        The first run's topics are the old ones. Sizes are those in the tables, with the documents of only one run.
     """
 
     topics: tuple[pl.DataFrame, pl.DataFrame]
@@ -125,6 +125,8 @@ def match_runs(first: RunRecord, second: RunRecord) -> MatchedRuns:
     if first.get("embedding", {}).get("encoder") != second.get("embedding", {}).get("encoder"):
         centroids = [np.empty((table.height, 0), np.float32) for table in topics]
     matching = match_topics(old, new, centroids[0], centroids[1], min_similarity=MIN_SIMILARITY)
+    sizes = [table["size"].to_numpy().astype(np.int64) for table in topics]
+    matching = replace(matching, old_sizes=sizes[0], new_sizes=sizes[1])
     return MatchedRuns(topics, (documents[0].height, documents[1].height), both, old, new, matching)
 
 
@@ -244,7 +246,7 @@ def _read(record: RunRecord, name: str, columns: list[str] | None = None) -> pl.
     path = whole_file(Path(record["folder"]), name)
     if not path.exists():
         msg = (
-            f"compare: {record['name']}/{record['run_id']} has no {name} (flow {record.get('flow', 'topic_model')}, "
+            f"compare: {called(record)} has no {name} (flow {flow_of(record)}, "
             f"{record.get('state')}); name two completed runs with topics"
         )
         raise DataError(msg)

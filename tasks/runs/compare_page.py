@@ -10,7 +10,7 @@ from typing import Any
 
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.runs.compare import EVENTS, Comparison
-from topicflow.tasks.runs.history import RunRecord
+from topicflow.tasks.runs.history import RunRecord, called
 
 STYLE = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
@@ -70,11 +70,6 @@ def write_page(page: str, output: Path, *, force: bool = False) -> None:
     except OSError as error:
         msg = f"{output} cannot be written ({(error.strerror or str(error)).lower()}); name another file with --output"
         raise ConfigError(msg) from None
-
-
-def called(record: RunRecord) -> str:
-    """Return the name and the id of a run."""
-    return f"{record['name']}/{record['run_id']}"
 
 
 def counted(changes: Comparison) -> str:

@@ -186,6 +186,11 @@ def is_held(record: Mapping[str, Any]) -> bool:
     return is_completed(record) and record.get("published") is False and not record.get("tried")
 
 
+def called(record: Mapping[str, Any]) -> str:
+    """Return the name and the id of a run, as commands take it."""
+    return f"{record['name']}/{record['run_id']}"
+
+
 def flow_of(record: Mapping[str, Any]) -> str:
     """Return the name of a run's flow."""
     return str(record.get("flow", "topic_model"))

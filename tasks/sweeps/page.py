@@ -159,6 +159,7 @@ def build_page(title: str, blocks: Mapping[str, Any]) -> str:
     )
     script = f"{read_part('elements.js')}\n{own}"
     parts = {
+        "kind": "sweep",
         "policy": policy(script),
         "style": f"{read_part('page.css')}\n{style}",
         "first": script,

@@ -10,7 +10,7 @@ import pytest
 
 from topicflow.tasks.runs import changes
 from topicflow.tasks.runs.changes import changes_since
-from topicflow.tasks.runs.compare import growth
+from topicflow.tasks.runs.compare import compare_runs, growth
 from topicflow.tasks.runs.records import RunId, write_record
 
 Documents = dict[str, int]
@@ -75,6 +75,18 @@ def test_topics_are_new_gone_split_merged_grown_and_shrunk(tmp_path: Path) -> No
     }
     assert found["counts"] == {"new": 1, "gone": 1, "split": 1, "merged": 1, "grown": 2, "shrunk": 1}
     assert found["n_same"] == 1
+
+
+def test_documents_of_only_one_run_count_in_the_half_that_splits_or_merges_a_topic(tmp_path: Path) -> None:
+    before = documents((0, 100, 0), (100, 40, 1))
+    now = documents((0, 90, 0), (90, 10, 7), (300, 30, 7), (100, 4, 0))  # without 36 documents of 1
+    found = changed(tmp_path, before, now)
+    assert said(found) == {("new", 7, None, 40, None), ("gone", None, 40, None, None)}
+    first = {"name": "trial", "run_id": found["before"], "folder": str(tmp_path / "trial" / found["before"])}
+    events = compare_runs(first, first | {"folder": str(tmp_path / "staging")}).events
+    assert events.select("event", "first", "second").rows() == [
+        ("continued", 0, 0), ("born", None, 7), ("died", 1, None),
+    ]  # fmt: skip
 
 
 def test_lasting_ids_match_topics_without_regard_to_documents(tmp_path: Path) -> None:

@@ -217,18 +217,18 @@ def test_points_unpack_to_what_went_in() -> None:
     )
     layout = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
     probabilities = np.array([0.004, 0.5, 1.0], np.float32)
-    found = point_block(
-        texts, layout, np.array([-1, 0, 7], np.int32), probabilities, np.array([True, False, True])
-    )
+    labels, reassigned = np.array([-1, 0, 7], np.int32), np.array([True, False, True])
+    found = point_block(texts, layout, labels, probabilities, reassigned, np.array([0, -5, 9999], np.int16))
     read = {
         name: base64.b64decode(found[name])
-        for name in ("x", "y", "topic", "percent", "reassigned", "label", "time")
+        for name in ("x", "y", "topic", "percent", "reassigned", "closeness", "label", "time")
     }
     assert np.frombuffer(read["x"], "<f4").tolist() == [1, 3, 5]
     assert np.frombuffer(read["y"], "<f4").tolist() == [2, 4, 6]
     assert np.frombuffer(read["topic"], "<i4").tolist() == [-1, 0, 7]
     assert list(read["percent"]) == [0, 50, 100]
     assert list(read["reassigned"]) == [1, 0, 1]
+    assert np.frombuffer(read["closeness"], "<i2").tolist() == [0, -5, 9999]
     assert (found["labels"], np.frombuffer(read["label"], "<i4").tolist()) == (["y", "z"], [1, -1, 0])
     np.testing.assert_array_equal(np.frombuffer(read["time"], "<f8"), [5, np.nan, -7])
 

@@ -84,6 +84,12 @@ def share_trends(counts: NDArray[np.int64], totals: NDArray[np.int64]) -> Trends
     return Trends(lean / spread, z / np.sqrt(dispersion), dispersion, np.where(is_tested, p_value, np.nan))
 
 
+def directions(slope: FloatArray, q_value: FloatArray, level: float) -> list[str]:
+    """Return "rising" or "falling" for each slope with a q-value of at most `level`, "none" for the others."""
+    is_called = np.nan_to_num(q_value, nan=1.0) <= level
+    return [str(each) for each in np.where(~is_called, "none", np.where(slope > 0, "rising", "falling"))]
+
+
 def discovery_rates(p_values: FloatArray) -> FloatArray:
     """Return the q-value of each p-value: the expected share of mistakes if it and all smaller ones are called.
 

@@ -14,6 +14,8 @@ function figuresOf(column, value) {
   return { n: own.n, middle: counts.map((found, k) => (own.n[k] ? found / own.n[k] : null)), low: at(own.unpacked.low), high: at(own.unpacked.high) };
 }
 
+const isKnown = (row) => row.low !== null && !Number.isNaN(row.low);
+
 function whisker(row, axis, whole) {
   const place = (value) => `${(100 * (value - axis[0])) / (axis[1] - axis[0] || 1)}%`;
   const line = el("i", { class: "line-mark" });
@@ -26,12 +28,11 @@ function whisker(row, axis, whole) {
 }
 
 function comparedRow(row, axis, whole, say) {
-  const name = row.topic === null ? el("strong", { text: "All documents" })
-    : el("div", { class: "name" }, swatch(row.colour), el("button", { type: "button", title: "Show on the map", onclick: () => showOnMap(row.topic) }, untrusted(nameOf(row.topic))));
-  const known = row.low !== null && !Number.isNaN(row.low);
+  const name = row.topic === null ? el("strong", { text: "All documents" }) : topicLink(row.topic);
+  const known = isKnown(row);
   const apart = !known || row.topic === null ? "" : row.low > whole ? "above" : row.high < whole ? "below" : "";
-  return el("tr", row.topic === null ? { class: "whole" } : { "data-topic": row.topic }, el("td", {}, name), el("td", { class: "end number", text: count(row.n) }),
-    el("td", { class: "end number", text: row.middle === null ? "–" : say(row.middle) }), el("td", { class: "end number", text: known ? `${say(row.low)} to ${say(row.high)}` : "–" }),
+  return el("tr", row.topic === null ? { class: "whole" } : { "data-topic": row.topic }, el("td", {}, name), numberCell(count(row.n)),
+    numberCell(row.middle === null ? "–" : say(row.middle)), numberCell(known ? `${say(row.low)} to ${say(row.high)}` : "–"),
     el("td", {}, ...(known ? [whisker(row, axis, whole)] : [])), el("td", { text: apart }));
 }
 
@@ -40,11 +41,11 @@ function drawByTopic() {
   const column = columns[Number(byId("by-topic-column").value)];
   const isNumber = column.kind === "number";
   const found = figuresOf(column, Number(byId("by-topic-value").value));
-  const rows = topics.map((topic, k) => ({ topic: topic.topic, colour: colourOf(topic.topic), n: found.n[k], middle: found.middle[k], low: found.low[k], high: found.high[k] })).filter((row) => row.n);
-  const last = topics.length;
-  const all = { topic: null, colour: css("--ink"), n: found.n[last], middle: found.middle[last], low: found.low[last], high: found.high[last] };
+  const rowOf = (k, topic, colour) => ({ topic, colour, n: found.n[k], middle: found.middle[k], low: found.low[k], high: found.high[k] });
+  const rows = topics.map(({ topic }, k) => rowOf(k, topic, colourOf(topic))).filter((row) => row.n);
+  const all = rowOf(topics.length, null, css("--ink"));
   rows.sort((a, b) => (compared.down ? b.middle - a.middle : a.middle - b.middle) || a.topic - b.topic);
-  const known = [...rows, all].filter((row) => row.low !== null && !Number.isNaN(row.low));
+  const known = [...rows, all].filter(isKnown);
   const axis = known.length ? [Math.min(...known.map((row) => row.low)), Math.max(...known.map((row) => row.high))] : [0, 1];
   const say = isNumber ? (value) => shortNumber(Number(value.toPrecision(4))) : percent;
   byId("by-topic-head").textContent = isNumber ? `Mean of ${column.name}` : "Share";
@@ -65,11 +66,7 @@ function startByTopic() {
   byId("by-topic-column").append(...comparable.map((column) => el("option", { value: column.k, text: column.name })));
   byId("by-topic-column").addEventListener("change", () => { fillValues(); drawByTopic(); });
   byId("by-topic-value").addEventListener("change", drawByTopic);
-  byId("by-topic-way").addEventListener("click", () => {
-    compared.down = !compared.down;
-    byId("by-topic-way").textContent = compared.down ? "highest first" : "lowest first";
-    drawByTopic();
-  });
+  wireWay("by-topic-way", compared, drawByTopic);
   fillValues();
 }
 startByTopic();

@@ -14,8 +14,7 @@ function changesSentence() {
 }
 
 function changedItem(entry) {
-  const number = entry.topic ?? entry.other_topic;
-  const name = number !== null && topicOf.has(number) && entry.topic !== null
+  const name = topicOf.has(entry.topic)
     ? el("button", { type: "button", class: "plain", title: "Show on the map", onclick: () => showOnMap(entry.topic) }, untrusted(entry.name)) : untrusted(entry.name);
   const sizes = entry.size_before === null ? plural(entry.size, "document") : entry.size === null ? `${plural(entry.size_before, "document")} before` : `${count(entry.size_before)} → ${plural(entry.size, "document")}`;
   const other = entry.other === null ? [] : [el("span", { class: "soft", text: entry.change === "split" ? " from " : " into " }), untrusted(entry.other)];

@@ -1,4 +1,4 @@
-// Sizes, similarity, topics over time. Axes show only numbers and dates; names are in our own tooltip and legend.
+// What all charts share, and the sizes. Axes show numbers and dates; names are in our own tooltip and legend.
 
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif";
 const MAX_SIZES = 60;

@@ -19,6 +19,7 @@ function valueOf(column, i) {
 }
 // A number as people write it; 4-byte floats are shown with the digits that they hold.
 const shortNumber = (number) => String(Number(number.toPrecision(7)) === Math.fround(number) || Number.isInteger(number) ? Number(number.toPrecision(15)) : Number(number.toPrecision(7)));
+const amountText = (column, value) => (column.kind === "date" ? dayOf(value) : shortNumber(value));
 
 // --- colours: a category has a colour for each value, a number or a date a shade for each twelfth of its values ---
 
@@ -35,7 +36,7 @@ function ramp() {
 function edgesOf(column) {
   if (column.edges) return column.edges;
   const sorted = Float64Array.from(numbersOf(column)).filter((value) => !Number.isNaN(value)).sort();
-  const edges = Array.from({ length: N_COLOURS + 1 }, (_, k) => sorted[Math.min(sorted.length - 1, Math.floor((k * sorted.length) / N_COLOURS))]);
+  const edges = Array.from({ length: sorted.length && N_COLOURS + 1 }, (_, k) => sorted[Math.min(sorted.length - 1, Math.floor((k * sorted.length) / N_COLOURS))]);
   return (column.edges = [...new Set(edges)]);
 }
 
@@ -52,8 +53,9 @@ function shadeOf(column, i) {
   const edges = edgesOf(column), steps = Math.max(1, edges.length - 1);
   let step = 0;
   while (step < steps - 1 && value >= edges[step + 1]) step += 1;
-  return steps === 1 ? 0 : Math.round((step / (steps - 1)) * (N_COLOURS - 1));
+  return shadeOfStep(step, steps);
 }
+const shadeOfStep = (step, steps) => (steps === 1 ? 0 : Math.round((step / (steps - 1)) * (N_COLOURS - 1)));
 const columnColours = (column) => (column && column.kind !== "category" ? ramp() : palette());
 
 function columnLegend(column) {
@@ -65,9 +67,9 @@ function columnLegend(column) {
     codesOf(column).forEach((code) => { if (code >= 0) sizes[code] += 1; });
     rows = sizes.map((n, code) => row(colours[code % N_COLOURS], column.values[code], n));
   } else {
-    const edges = edgesOf(column), steps = Math.max(1, edges.length - 1);
-    const name = (value) => (column.kind === "date" ? dayOf(value) : shortNumber(value));
-    rows = Array.from({ length: steps }, (_, k) => row(colours[steps === 1 ? 0 : Math.round((k / (steps - 1)) * (N_COLOURS - 1))], `${name(edges[k])} to ${name(edges[Math.min(k + 1, edges.length - 1)])}`, null));
+    const edges = edgesOf(column), steps = edges.length && Math.max(1, edges.length - 1);
+    const name = (k) => amountText(column, edges[Math.min(k, edges.length - 1)]);
+    rows = Array.from({ length: steps }, (_, k) => row(colours[shadeOfStep(k, steps)], `${name(k)} to ${name(k + 1)}`, null));
   }
   return el("ul", { class: "topic-list", "aria-label": column.name }, ...rows);
 }
@@ -92,7 +94,7 @@ function setFilter(column, filter) {
 
 function filterName(column, filter) {
   if (filter.codes) return `${column.name}: ${[...filter.codes].map((code) => column.values[code]).join(", ")}`;
-  const name = (value) => (column.kind === "date" ? dayOf(value) : shortNumber(value));
+  const name = (value) => amountText(column, value);
   if (filter.low === -Infinity) return `${column.name} up to ${name(filter.high)}`;
   return filter.high === Infinity ? `${column.name} from ${name(filter.low)}` : `${column.name}: ${name(filter.low)} to ${name(filter.high)}`;
 }
@@ -114,19 +116,23 @@ function filterChoices(column) {
   return el("div", { class: "choices", role: "group", "aria-label": `Values of ${column.name}` }, ...boxes);
 }
 
+// A bound as a text in an input or a link, and back; an empty text is no bound, and a day as an end has all its hours.
 const DAY = 86400000;
+const boundText = (column, value) => (!Number.isFinite(value) ? "" : column.kind === "date" ? dayOf(value) : String(value));
+function readBound(column, text, end) {
+  if (text === "") return end ? Infinity : -Infinity;
+  return column.kind === "date" ? Date.parse(text) + (end ? DAY - 1 : 0) : Number(text);
+}
+
 function boundInputs(column, own) {
-  const isDate = column.kind === "date";
-  const read = (text, end) => (text === "" ? (end ? Infinity : -Infinity) : isDate ? Date.parse(text) + (end ? DAY - 1 : 0) : Number(text));
-  const shown = (value) => (value === undefined || !Number.isFinite(value) ? "" : isDate ? dayOf(value) : String(value));
   const bound = (title, value) => {
-    const input = el("input", { type: isDate ? "date" : "number", step: "any", value: shown(value), "aria-label": `${column.name} ${title}` });
+    const input = el("input", { type: column.kind === "date" ? "date" : "number", step: "any", value: boundText(column, value), "aria-label": `${column.name} ${title}` });
     return [el("label", { class: "bound" }, title, input), input];
   };
   const [low, lowInput] = bound("from", own?.low);
   const [high, highInput] = bound("to", own?.high);
   const set = () => {
-    const [from, to] = [read(lowInput.value, false), read(highInput.value, true)];
+    const [from, to] = [readBound(column, lowInput.value, false), readBound(column, highInput.value, true)];
     setFilter(column, lowInput.value === "" && highInput.value === "" ? null : { low: from, high: to });
   };
   [lowInput, highInput].forEach((input) => input.addEventListener("change", set));

@@ -2,14 +2,14 @@
 
 function later(milliseconds, action) {
   let timer = 0;
-  return (...given) => {
+  return () => {
     clearTimeout(timer);
-    timer = setTimeout(() => action(...given), milliseconds);
+    timer = setTimeout(action, milliseconds);
   };
 }
 
 function wireControls() {
-  byId("query").addEventListener("input", later(points.n > 20000 ? 200 : 80, searchWords));
+  byId("query").addEventListener("input", later(points.n > 20000 ? 200 : 80, () => searchWords()));
   byId("clear").addEventListener("click", clearAll);
   byId("show-names").addEventListener("change", (event) => change({ names: event.target.checked }));
   byId("show-outliers").addEventListener("change", (event) => change({ outliers: event.target.checked }));
@@ -27,10 +27,10 @@ function wireControls() {
 }
 
 // The words are looked for in whole texts: compressed ones are opened at the first search.
-async function searchWords() {
+async function searchWords(more = {}) {
   const query = byId("query").value;
-  change({ query });
-  if (!query.trim() || allOpen || !holdsMore()) return;
+  change({ ...more, query });
+  if (!query.trim() || isAllOpen || !holdsMore()) return;
   await openAll();
   if (byId("query").value === query) change({ query });
 }
@@ -50,7 +50,6 @@ function drawNotes() {
   byId("topics-note").textContent = topics.length ? "Bars under the keywords show their weight. Select a name to see the topic on the map." : "";
 }
 
-state.matches = null;
 drawMasthead();
 drawNotes();
 drawTableHead();

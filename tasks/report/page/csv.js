@@ -24,8 +24,8 @@ function tableColumns(bodies) {
     ["topic", (i) => points.topic[i]],
     ["topic_name", (i) => (points.topic[i] < 0 ? "" : nameOf(points.topic[i]))],
     ["probability", (i) => points.percent[i] / 100],
+    ["centrality", centralityOf],
   ];
-  if (points.closeness) found.push(["centrality", (i) => points.closeness[i] / 10000]);
   const taken = new Set([...found.map(([name]) => name), "text"]);
   for (const column of columns) {
     let name = column.name;

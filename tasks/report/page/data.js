@@ -1,8 +1,10 @@
-// The page: data, state, panel, tables. Text that comes from data is set with textContent, never as HTML.
+// The page's data, and what its parts share. Text that comes from data is set with textContent, never as HTML.
 
 const untrusted = (text, tag = "span") => el(tag, { class: "text", dir: "auto", text });
 const swatch = (colour) => el("span", { class: "swatch", fill: colour, "aria-hidden": "true" });
 const plural = (n, one, many = one + "s") => `${count(n)} ${n === 1 ? one : many}`;
+const numberCell = (text) => el("td", { class: "end number", text });
+const visible = (text) => text.trim() || "(no visible text)";
 const percent = (share) => (share * 100).toFixed(share > 0 && share < 0.001 ? 2 : 1) + " %";
 
 function seconds(value) {
@@ -27,11 +29,13 @@ const points = {
   topic: unpack(packed.topic, Int32Array),
   percent: unpack(packed.percent, Uint8Array),
   reassigned: unpack(packed.reassigned, Uint8Array),
-  closeness: packed.closeness ? unpack(packed.closeness, Int16Array) : null,
+  closeness: unpack(packed.closeness, Int16Array), // cosines times 10,000
   label: packed.label ? unpack(packed.label, Int32Array) : null,
   labels: packed.labels || [],
   time: packed.time ? unpack(packed.time, Float64Array) : null,
 };
+
+const centralityOf = (i) => points.closeness[i] / 10000;
 
 let documents = null; // texts and ids, parsed when first needed: they are the largest part of the page
 function texts() {
@@ -63,7 +67,7 @@ function spreadColours() {
 const colourIndex = spreadColours();
 const colourOf = (topic) => (colourIndex.has(topic) ? palette()[colourIndex.get(topic)] : css("--outlier"));
 const nameOf = (topic) => (topicOf.has(topic) ? topicOf.get(topic).name : "No topic");
-
+const ofTopic = (topic) => el("div", { class: "from" }, swatch(colourOf(topic)), untrusted(nameOf(topic)));
 
 // --- over time: counts and trends of topics ---
 

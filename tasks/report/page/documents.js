@@ -4,7 +4,7 @@ const PAGE_ROWS = 25;
 const listing = { page: 0, order: null, down: true, sorted: [] };
 
 const ORDERS = [
-  ...(points.closeness ? [{ key: "centrality", title: "centrality", value: (i) => points.closeness[i] }] : []),
+  { key: "centrality", title: "centrality", value: (i) => points.closeness[i] },
   { key: "probability", title: "probability", value: (i) => points.percent[i] },
   { key: "input", title: "order of the input", value: (i) => -i },
   ...columns.filter((column) => column.kind !== "category").map((column) => ({ key: `column ${column.name}`, title: column.name, value: (i) => numbersOf(column)[i] })),
@@ -28,12 +28,10 @@ function allSorted() {
 const sortPoints = () => { listing.sorted = Array.from(allSorted()).filter((i) => !state.matches || state.matches[i]); };
 
 function documentRow(i) {
-  const read = el("button", { type: "button", class: "read", "data-point": i, onclick: () => openReader(i, listing.sorted) }, untrusted(texts().texts[i].trim() || "(no visible text)"));
-  const facts = [...(points.closeness ? [(points.closeness[i] / 10000).toFixed(3)] : []), `${points.percent[i]} %`];
-  const has = points.topic[i] >= 0;
+  const read = el("button", { type: "button", class: "read", "data-point": i, onclick: () => openReader(i, listing.sorted) }, untrusted(visible(texts().texts[i])));
+  const fact = (name, text) => el("td", { class: "end number", "data-name": name, text: points.topic[i] >= 0 ? text : "–" });
   const extra = shownColumns().map((column) => el("td", { "data-name": column.name }, untrusted(valueOf(column, i) ?? "–")));
-  return el("tr", {}, el("td", {}, read), el("td", {}, el("div", { class: "from" }, swatch(colourOf(points.topic[i])), untrusted(nameOf(points.topic[i])))),
-    ...facts.map((fact, k) => el("td", { class: "end number", "data-name": facts.length > 1 && k === 0 ? "centrality" : "probability", text: has ? fact : "–" })), ...extra);
+  return el("tr", {}, el("td", {}, read), el("td", {}, ofTopic(points.topic[i])), fact("centrality", centralityOf(i).toFixed(3)), fact("probability", `${points.percent[i]} %`), ...extra);
 }
 
 // The columns that matter now: of the colour, of the order, of the filters.
@@ -46,9 +44,8 @@ function drawDocuments() {
   const n = listing.sorted.length, pages = Math.max(1, Math.ceil(n / PAGE_ROWS));
   listing.page = Math.min(listing.page, pages - 1);
   const from = listing.page * PAGE_ROWS, shown = listing.sorted.slice(from, from + PAGE_ROWS);
-  const titles = ["Document", "Topic", ...(points.closeness ? ["Centrality"] : []), "Probability", ...shownColumns().map((column) => column.name)];
-  const end = points.closeness ? 4 : 3;
-  byId("documents-table").tHead.rows[0].replaceChildren(...titles.map((title, k) => el("th", { scope: "col", class: k >= 2 && k < end ? "end" : "" }, untrusted(title))));
+  const titles = ["Document", "Topic", "Centrality", "Probability", ...shownColumns().map((column) => column.name)];
+  byId("documents-table").tHead.rows[0].replaceChildren(...titles.map((title, k) => el("th", { scope: "col", class: k === 2 || k === 3 ? "end" : "" }, untrusted(title))));
   const none = el("tr", {}, el("td", { colspan: titles.length, class: "empty", text: "No document matches the selection." }));
   byId("documents-table").tBodies[0].replaceChildren(...(shown.length ? shown.map(documentRow) : [none]));
   const where = summary.n_points < summary.n_documents ? " of those on the map" : "";
@@ -71,14 +68,19 @@ function turnPage(step) {
   drawDocuments();
 }
 
+// A button that turns the order of a table around.
+function wireWay(id, order, redraw) {
+  byId(id).addEventListener("click", () => {
+    order.down = !order.down;
+    byId(id).textContent = order.down ? "highest first" : "lowest first";
+    redraw();
+  });
+}
+
 function startDocuments() {
   byId("documents-order").append(...ORDERS.map((order) => el("option", { value: order.key, text: order.title })));
   byId("documents-order").addEventListener("change", () => { listing.order = byId("documents-order").value; redrawDocuments(); writeLink(); });
-  byId("documents-way").addEventListener("click", () => {
-    listing.down = !listing.down;
-    byId("documents-way").textContent = listing.down ? "highest first" : "lowest first";
-    redrawDocuments();
-  });
+  wireWay("documents-way", listing, redrawDocuments);
   byId("documents-before").addEventListener("click", () => turnPage(-1));
   byId("documents-after").addEventListener("click", () => turnPage(1));
   byId("documents-copy").addEventListener("click", async () => copyText(await tableOf(listing.sorted, "\t"), byId("documents-copy")));

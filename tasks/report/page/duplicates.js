@@ -36,7 +36,7 @@ function recallEntry(found) {
 }
 
 function duplicateRow(pair) {
-  const cell = (id, text) => el("td", {}, el("div", { class: "id" }, untrusted(id)), untrusted(text.trim() || "(no visible text)", "div"));
-  return el("tr", {}, el("td", { class: "end number", text: `${pair.measure} ${pair.similarity.toFixed(3)}` }), cell(pair.doc_id, pair.text), cell(pair.kept_id, pair.kept_text));
+  const cell = (id, text) => el("td", {}, el("div", { class: "id" }, untrusted(id)), untrusted(visible(text), "div"));
+  return el("tr", {}, numberCell(`${pair.measure} ${pair.similarity.toFixed(3)}`), cell(pair.doc_id, pair.text), cell(pair.kept_id, pair.kept_text));
 }
 

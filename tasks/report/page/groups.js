@@ -3,12 +3,10 @@
 const groupData = read("groups");
 
 const times = (log2) => `${2 ** log2 < 10 ? (2 ** log2).toFixed(2) : count(Math.round(2 ** log2))}×`;
-const groupNumber = (text) => el("td", { class: "end number", text });
 
 function groupRow(row) {
-  const name = el("div", { class: "name" }, swatch(colourOf(row.topic)), el("button", { type: "button", title: "Show on the map", onclick: () => showOnMap(row.topic) }, untrusted(nameOf(row.topic))));
-  return el("tr", { "data-topic": row.topic }, el("td", {}, name), groupNumber(count(row.n_documents)), groupNumber(percent(row.share)), groupNumber(percent(row.share_rest)),
-    groupNumber(`${times(row.log2_ratio)} (${times(row.log2_low)} to ${times(row.log2_high)})`), el("td", {}, untrusted(row.keywords.join(", "))));
+  return el("tr", { "data-topic": row.topic }, el("td", {}, topicLink(row.topic)), numberCell(count(row.n_documents)), numberCell(percent(row.share)), numberCell(percent(row.share_rest)),
+    numberCell(`${times(row.log2_ratio)} (${times(row.log2_low)} to ${times(row.log2_high)})`), el("td", {}, untrusted(row.keywords.join(", "))));
 }
 
 function drawGroup(column, value) {

@@ -10,7 +10,7 @@ function drawMasthead() {
       .map((key) => [metric.get(key).label, metric.get(key).value.toFixed(3)]),
   ];
   byId("figures").append(...figures.map(([name, value]) => el("div", {}, el("dt", { text: name }), el("dd", { text: value }))));
-  const parts = run ? [when(run.created), run.run_id && `run ${run.run_id}`, run.seconds != null && `${seconds(run.seconds)}`, run.device && `on ${run.device}`] : [];
+  const parts = run ? [when(run.created), run.run_id && `run ${run.run_id}`, run.seconds != null && seconds(run.seconds), run.device && `on ${run.device}`] : [];
   byId("byline").textContent = parts.filter(Boolean).join(" · ");
   drawVerdict();
   drawRemarks();

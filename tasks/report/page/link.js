@@ -2,8 +2,7 @@
 
 function filterText(column, filter) {
   if (filter.codes) return [...filter.codes].map((code) => encodeURIComponent(column.values[code])).join("|");
-  const name = (value) => (!Number.isFinite(value) ? "" : column.kind === "date" ? dayOf(value) : String(value));
-  return `${name(filter.low)}..${name(filter.high)}`;
+  return `${boundText(column, filter.low)}..${boundText(column, filter.high)}`;
 }
 
 function readFilter(column, text) {
@@ -13,8 +12,7 @@ function readFilter(column, text) {
   }
   const [low, high] = text.split("..");
   if (high === undefined) return null;
-  const number = (part, end) => (part === "" ? (end ? Infinity : -Infinity) : column.kind === "date" ? Date.parse(part) + (end ? DAY - 1 : 0) : Number(part));
-  const found = { low: number(low, false), high: number(high, true) };
+  const found = { low: readBound(column, low, false), high: readBound(column, high, true) };
   return Number.isNaN(found.low) || Number.isNaN(found.high) ? null : found;
 }
 
@@ -49,7 +47,7 @@ function writeLink() {
   history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
 }
 
-function readLink() {
+async function readLink() {
   const text = location.hash.slice(1);
   if (!text.includes("=")) return;
   const parts = new URLSearchParams(text);
@@ -67,10 +65,11 @@ function readLink() {
   if (area.length > 2 && area.every((corner) => corner.length === 2 && corner.every(Number.isFinite))) found.lasso = area;
   const colour = columns.find((column) => column.name === parts.get("colour"));
   found.colour = colour ? colour.k : null;
-  if (ORDERS.some((order) => order.key === parts.get("order"))) byId("documents-order").value = listing.order = parts.get("order");
-  timeChart.picked = (parts.get("over_time") || "").split(",").filter(Boolean).map(Number).filter((number) => timeChart.has(number)).slice(0, MAX_PICKED);
+  const order = ORDERS.find(({ key }) => key === parts.get("order")) || ORDERS[0];
+  byId("documents-order").value = listing.order = order.key;
+  showTopics((parts.get("over_time") || "").split(",").filter(Boolean).map(Number).filter(timeChart.has));
   byId("query").value = found.query;
-  change(found);
+  await searchWords(found);
   const point = parts.has("doc") ? texts().ids.indexOf(parts.get("doc")) : -1;
   if (point >= 0) openReader(point, selectedPoints());
 }

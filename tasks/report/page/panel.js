@@ -20,7 +20,7 @@ function exampleItem(topic, row, rows) {
 function marked(text, words) {
   const lower = fold(text);
   const found = lower.length === text.length && words.length ? words.map(escapeRegExp).join("|") : null;
-  if (!found) return [text.trim() || "(no visible text)"];
+  if (!found) return [visible(text)];
   const parts = [];
   let last = 0;
   for (const hit of lower.matchAll(new RegExp(found, "g"))) {
@@ -56,8 +56,7 @@ function foundDocuments(words) {
   for (let i = 0; i < points.n && items.length < MAX_FOUND; i++) {
     if (!state.matches[i]) continue;
     shown.push(i);
-    const from = el("div", { class: "from" }, swatch(colourOf(points.topic[i])), untrusted(nameOf(points.topic[i])));
-    items.push(documentItem(texts().texts[i], () => openReader(i, shown), words, from));
+    items.push(documentItem(texts().texts[i], () => openReader(i, shown), words, ofTopic(points.topic[i])));
   }
   return el("div", { class: "detail" }, el("ul", { class: "documents" }, ...items));
 }

@@ -20,8 +20,6 @@ function sparkline(counts, colour) {
   return svg;
 }
 
-const numberCell = (text) => el("td", { class: "end number", text });
-const topicCell = (topic) => el("td", {}, el("div", { class: "name" }, swatch(colourOf(topic)), el("button", { type: "button", title: "Show on the map", onclick: () => showOnMap(topic) }, untrusted(nameOf(topic)))));
 const qText = (q) => (q < 0.001 ? "< 0.001" : q.toFixed(3));
 
 function drawTrends() {
@@ -29,7 +27,7 @@ function drawTrends() {
   const rising = trends.filter((row) => row.trend === "rising").length;
   const found = trends.length ? `${plural(rising, "rising topic")} and ${plural(trends.length - rising, "falling topic")} of ${count(n_tested)} tested` : `No topic of ${count(n_tested)} tested rises or falls more than by chance`;
   byId("periods-note").textContent = `${plural(names.length, "period")}${zone ? ` (${zone})` : ""}. ${found}; Cochran-Armitage test on shares, Benjamini-Hochberg over topics.`;
-  const rows = trends.map((row) => el("tr", { "data-topic": row.topic }, topicCell(row.topic), el("td", { text: row.trend }), el("td", {}, sparkline(row.counts, colourOf(row.topic))),
+  const rows = trends.map((row) => el("tr", { "data-topic": row.topic }, el("td", {}, topicLink(row.topic)), el("td", { text: row.trend }), el("td", {}, sparkline(row.counts, colourOf(row.topic))),
     numberCell(percent(row.share_first_half)), numberCell(percent(row.share_second_half)), numberCell(qText(row.q_value))));
   const none = el("tr", {}, el("td", { colspan: 6, class: "empty", text: "No trend is larger than chance." }));
   byId("trends-table").tBodies[0].replaceChildren(...(rows.length ? rows : [none]));

@@ -3,7 +3,7 @@
 function metricCard(entry) {
   const whole = Number.isInteger(entry.value) && !entry.bounds;
   const plain = !entry.bounds && entry.value !== null && entry.value >= 10;
-  const value = entry.value === null ? "not defined" : whole || plain ? count(Math.round(entry.value * 10) / 10) : entry.key.endsWith("_share") ? percent(entry.value) : entry.value.toFixed(3);
+  const value = entry.value === null ? "not defined" : whole || plain ? count(Math.round(entry.value * 10) / 10) : entry.key.includes("_share") ? percent(entry.value) : entry.value.toFixed(3);
   const card = el("div", {}, el("dt", { text: entry.label }), el("dd", { class: "value", text: value }));
   if (entry.bounds && entry.value !== null) card.append(meter(entry.value, ...entry.bounds));
   if (entry.meaning) card.append(el("dd", { class: "meaning", text: entry.meaning }));
@@ -25,8 +25,8 @@ function stageRow(stage, longest) {
   const took = el("div", { class: "took" }, el("span", { class: "number", text: seconds(stage.seconds) }), el("i", { width: `${(100 * (stage.seconds || 0)) / longest}%` }));
   const cells = [stage.stage, el("span", { class: `pill ${stage.state === "computed" ? "computed" : ""}`, text: stage.state }), took];
   return el("tr", {}, ...cells.map((cell) => el("td", {}, cell)),
-    el("td", { class: "end number", text: bytes(stage.peak_rss_bytes) }),
-    el("td", { class: "end number", text: count(stage.rows || 0) }),
+    numberCell(bytes(stage.peak_rss_bytes)),
+    numberCell(count(stage.rows || 0)),
     el("td", {}, el("code", { title: stage.key, text: String(stage.key || "").slice(0, 12) })));
 }
 

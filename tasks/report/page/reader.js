@@ -5,7 +5,7 @@ const reader = { list: [], place: 0, point: null };
 function readerFacts(i) {
   const facts = [["Id", texts().ids[i]], ["Topic", nameOf(points.topic[i])]];
   if (points.topic[i] >= 0) facts.push(["Probability", `${points.percent[i]} %${points.reassigned[i] ? ", reassigned outlier" : ""}`]);
-  if (points.topic[i] >= 0 && points.closeness) facts.push(["Centrality (cosine)", (points.closeness[i] / 10000).toFixed(3)]);
+  if (points.topic[i] >= 0) facts.push(["Centrality (cosine)", centralityOf(i).toFixed(3)]);
   for (const column of columns) {
     const value = valueOf(column, i);
     if (value !== null) facts.push([column.name, value]);

@@ -1,6 +1,6 @@
 // --- state: selection and search; every part of the page is drawn from it ---
 
-const state = { topic: null, group: null, query: "", filters: new Map(), lasso: null, colour: null, outliers: true, names: true };
+const state = { topic: null, group: null, query: "", filters: new Map(), lasso: null, colour: null, outliers: true, names: true, matches: null };
 const NOTHING = () => ({ topic: null, group: null, query: "", filters: new Map(), lasso: null });
 const listeners = [];
 const onChange = (listener) => listeners.push(listener);
@@ -68,7 +68,7 @@ addEventListener("scroll", hideTip, { passive: true });
 
 function dateOf(i) {
   const time = points.time ? points.time[i] : NaN;
-  return Number.isNaN(time) ? null : new Date(time).toISOString().slice(0, 16).replace("T", " ").replace(" 00:00", "");
+  return Number.isNaN(time) ? null : momentOf(time);
 }
 
 function pointTip(i) {
@@ -79,7 +79,7 @@ function pointTip(i) {
   const foot = el("div", { class: "foot" });
   facts.forEach((fact, k) => foot.append(k ? " · " : "", untrusted(fact)));
   foot.append(el("br"), untrusted(texts().ids[i]));
-  const body = untrusted(texts().texts[i].trim() || "(no visible text)", "div");
+  const body = untrusted(visible(texts().texts[i]), "div");
   body.classList.add("body");
   return [tipHead(points.topic[i]), body, foot];
 }

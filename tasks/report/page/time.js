@@ -59,11 +59,15 @@ function trendNote() {
   return called ? `Topics whose share rises (↗) or falls (↘) by more than chance are marked: ${count(called)} of ${count(timeline.topics.length)}.` : "The share of no topic rises or falls by more than chance.";
 }
 
-function pickTopics(picked) {
+function showTopics(picked) {
   timeChart.picked = picked.slice(-MAX_PICKED);
   timeChart.single = null;
   drawLegend();
-  drawTime();
+  if (drawn.has("time-chart")) drawTime();
+}
+
+function pickTopics(picked) {
+  showTopics(picked);
   writeLink();
 }
 

@@ -61,9 +61,9 @@ function topicRow(topic) {
   open.addEventListener("click", () => toggleExamples(open, topic));
   return el("tr", { class: "topic", "data-topic": topic.topic },
     el("td", {}, ...(topic.examples.length ? [open] : [])),
-    el("td", { class: "end number", text: topic.topic }),
-    el("td", {}, el("div", { class: "name" }, swatch(colour), el("button", { type: "button", title: "Show on the map", onclick: () => showOnMap(topic.topic) }, untrusted(topic.name)))),
-    el("td", { class: "end number", text: count(topic.size) }),
+    numberCell(topic.topic),
+    el("td", {}, topicLink(topic.topic)),
+    numberCell(count(topic.size)),
     el("td", {}, el("div", { class: "share" }, el("span", { class: "number", text: percent(share) }), el("i", { bar: colour, width: `${(100 * topic.size) / largest}%` }))),
     ...(timeline ? [el("td", {}, ...trendMark(topic.topic))] : []),
     el("td", {}, el("ul", { class: "words" }, ...words)));
@@ -81,6 +81,12 @@ function showOnMap(topic) {
   if (state.topic !== topic || state.group) change({ topic, group: null });
   else select(topic);
   if (state.topic !== null) byId("map-section").scrollIntoView({ block: "start" });
+}
+
+// The name of a topic in a table, with whatever follows it; a click shows the topic on the map.
+function topicLink(topic, ...more) {
+  const button = el("button", { type: "button", title: "Show on the map", onclick: () => showOnMap(topic) }, untrusted(nameOf(topic)));
+  return el("div", { class: "name" }, swatch(colourOf(topic)), button, ...more);
 }
 
 function markChosen() {

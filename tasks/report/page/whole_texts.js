@@ -56,7 +56,7 @@ function foldedTexts() {
   return folded;
 }
 
-let allOpen = null;
+let allOpen = null, isAllOpen = false;
 function openAll() {
   allOpen ??= (async () => {
     const lower = foldedTexts(), parts = whole();
@@ -65,6 +65,7 @@ function openAll() {
       (await openBlock(k)).forEach((text, place) => { lower[parts.points[parts.starts[k] + place]] = fold(text); });
       parts.opened[k] = null; // the reader opens it again; two copies of all texts would take too much memory
     }
+    isAllOpen = true;
   })();
   return allOpen;
 }
