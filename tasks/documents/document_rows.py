@@ -1,4 +1,4 @@
-"""Document rows: ids of documents -> their rows in an artifact of documents; batches -> their own columns, row for row."""
+"""Document rows: ids -> rows in an artifact of documents; batches -> their own columns, row for row."""
 
 from __future__ import annotations
 
