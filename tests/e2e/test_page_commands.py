@@ -28,6 +28,9 @@ PAGES = [page for page in pages() if any(block.language in RUN for block in bloc
 QUICKER = {"classify": ("--set", "setfit.enabled=false", "--set", "compare.n_splits=2")}
 """What a command is given besides, where its page's own numbers take minutes; test_classify.py trains SetFit."""
 
+LONG = {"duplicates", "loading", "over-time", "python", "shaping-topics", "sweeps", "topics"}
+"""Pages of a quarter of a minute and more: `make test-slow`."""
+
 SHELL = {"cat", "ls", "head"}
 """Programs that are run as they are."""
 
@@ -57,7 +60,15 @@ def folder(prepared: Path, tmp_path: Path, topicflow: Topicflow, monkeypatch: py
     return tmp_path / "page"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(
+            page, id=page.relative_to(ROOT).as_posix(), marks=pytest.mark.slow if page.stem in LONG else ()
+        )
+        for page in PAGES
+    ],
+)
 def test_the_blocks_of_a_page_do_what_it_shows(
     page: Path, folder: Path, topicflow: Topicflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

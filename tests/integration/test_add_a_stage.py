@@ -59,10 +59,10 @@ def _side(lines: Sequence[str], signs: str) -> str:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the code with the page's steps applied."""
+    """A copy of the code with the page's steps applied; it has the kernels that numba has kept."""
     root = tmp_path_factory.mktemp("copy")
     for name in COPIED:
-        shutil.copytree(ROOT / name, root / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, root / name, symlinks=True, ignore=shutil.ignore_patterns("*.pyc"))
     shutil.copy(ROOT / "pyproject.toml", root)
     (root / "sitecustomize.py").write_text(FIRST.format(root=str(root)), encoding="utf-8")
     for block in blocks(PAGE):

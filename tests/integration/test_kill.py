@@ -26,8 +26,8 @@ def commands(
         yield process
 
 
-SLICE = {"topic_model", "train_classifier", "build_index"}
-"""Flows in the suite; all of them are in `make test-slow`."""
+SLICE = {"topic_model"}
+"""Flows in the suite; the others are in `make test-slow`."""
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def test_a_prompt_beyond_the_context_states_both_counts_and_a_cut_answer_is_know
     assert (cut.is_cut, cut.n_answer) == (True, 3)
 
 
+@pytest.mark.slow
 def test_a_long_prompt_is_shortened_until_it_fits(llama: str, store: ArtifactStore) -> None:
     corpus = planted_corpus(n_per_topic=30, n_noise=0)
     texts = [f"{text} " * 20 for text in corpus.texts]

@@ -68,6 +68,7 @@ def states_kept_in(home: Path) -> dict[str, int]:
         return dict(database.execute("select state_name, count(*) from task_run group by state_name"))
 
 
+@pytest.mark.slow
 def test_runs_with_a_server(tmp_path: Path, prefect_server: PrefectServer, corpus: Corpus) -> None:
     config = write_corpus(tmp_path, corpus)
     for state in ("computed", "cached"):

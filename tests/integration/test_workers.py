@@ -158,6 +158,7 @@ def test_workers_and_flow_meet_in_a_bucket(
     assert sum(n for _, _, n in encoded(cluster)) == 150
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["dask", "ray"])
 def test_a_cluster_of_this_machine_is_started_and_stopped(
     config: Path, topicflow: Callable[..., Outcome], engine: str

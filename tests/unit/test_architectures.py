@@ -17,7 +17,7 @@ from topicflow.tasks.errors import ConfigError
 
 TEXTS = ["ab cd", "a", "", "zz " * 30, "?!", *(f"w{i} x{i * 7}" for i in range(20))]
 
-IN_INTEGERS = ("ModernBert", "Qwen3", "Gemma3Text")
+IN_INTEGERS = ("ModernBert", "Qwen3")
 """Architectures whose conversion each run of the tests tries; the others are slow tests."""
 
 
@@ -81,7 +81,7 @@ def test_int8_vectors_are_near_the_models_own(architecture: str, tmp_path: Path)
     assert 0.97 < least_cosine(vectors, own_vectors(folder)) < 0.9999999
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("int8", marks=pytest.mark.slow)])
 def test_dimensions_are_cut_as_the_model_says_and_as_the_config_says(precision: str, tmp_path: Path) -> None:
     whole = load(architecture_model(tmp_path / "whole", "Bert"), precision=precision)
     folder = architecture_model(tmp_path / "cut", "Bert", truncate_dim=24)

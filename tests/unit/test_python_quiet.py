@@ -3,14 +3,18 @@
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl  # noqa: F401  (its handler of control-C lets a wait go on)
 import pytest
 
+from tests.commands import clean_environment
+from tests.pages import ROOT
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.flows.python.quiet import run_quietly
 from topicflow.flows.running.modules import SAFE_PATH
@@ -21,20 +25,13 @@ from topicflow.tasks.runs.history import list_runs
 RECORD = {"name": "topics", "run_id": "20260101-000001-abcdef", "state": "completed"}
 
 
+def the_config(folder: str) -> TopicModelConfig:
+    return TopicModelConfig(load={"path": "a.csv"}, runtime={"runs": f"{folder}/runs"})
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> TopicModelConfig:
-    return TopicModelConfig(load={"path": "a.csv"}, runtime={"runs": str(tmp_path / "runs")})
-
-
-@pytest.fixture(autouse=True)
-def _control_c() -> Iterator[None]:
-    """Let control-C raise KeyboardInterrupt, also where a shell started the tests in the background."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        yield
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    else:
-        yield
+    return the_config(str(tmp_path))
 
 
 class Working:
@@ -58,7 +55,25 @@ class Working:
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_control_c_returns_at_once_and_the_next_run_begins_after_it(config: TopicModelConfig) -> None:
+def in_another_process(function: Callable[[TopicModelConfig], None], folder: Path) -> None:
+    """Call a function with a config in a process that control-C may end, as it must not end that of the tests."""
+    said = subprocess.run(
+        [sys.executable, "-c", CALL.format(module=__name__, function=function.__name__), str(folder)],
+        env=clean_environment(PYTHONPATH=f"{ROOT}:{Path(__file__).parent}"), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (said.returncode, said.stdout) == (0, "done\n"), said.stderr
+
+
+CALL = """
+import signal, sys
+from {module} import {function}, the_config
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background ignores control-C
+{function}(the_config(sys.argv[1]))
+print("done")
+"""
+
+
+def interrupt_and_run_again(config: TopicModelConfig) -> None:
     work = Working()
     threading.Thread(target=work.interrupt).start()
     with pytest.raises(KeyboardInterrupt):
@@ -67,7 +82,7 @@ def test_control_c_returns_at_once_and_the_next_run_begins_after_it(config: Topi
     assert run_quietly(config, start=lambda *_: RECORD) == RECORD
 
 
-def test_a_run_that_was_stopped_while_it_waited_does_not_begin(config: TopicModelConfig) -> None:
+def interrupt_what_waits(config: TopicModelConfig) -> None:
     first, second = Working(), Working()
 
     def hold() -> None:
@@ -86,6 +101,14 @@ def test_a_run_that_was_stopped_while_it_waited_does_not_begin(config: TopicMode
     assert not holder.is_alive()
     assert run_quietly(config, start=lambda *_: RECORD) == RECORD
     assert not second.began.is_set()
+
+
+def test_control_c_returns_at_once_and_the_next_run_begins_after_it(tmp_path: Path) -> None:
+    in_another_process(interrupt_and_run_again, tmp_path)
+
+
+def test_a_run_that_was_stopped_while_it_waited_does_not_begin(tmp_path: Path) -> None:
+    in_another_process(interrupt_what_waits, tmp_path)
 
 
 def test_an_error_is_raised_in_the_callers_thread_and_kept(config: TopicModelConfig, tmp_path: Path) -> None:
