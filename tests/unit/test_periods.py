@@ -11,9 +11,10 @@ from tests.fakes import save
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.slices import GroupsConfig, PeriodsConfig
+from topicflow.tasks.documents.document_rows import own_columns
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.periods.counted import Counted, own_columns, read_units
+from topicflow.tasks.periods.counted import Counted, read_units
 from topicflow.tasks.periods.groups import check_columns, groups
 from topicflow.tasks.periods.periods import periods
 from topicflow.tasks.report.slices import group_block, period_blocks
@@ -227,7 +228,9 @@ def test_a_column_that_cannot_be_groups_is_named(
 ) -> None:
     counted = saved(store, tags=[["a"]] * 6)
     with pytest.raises(DataError, match=message):
-        check_columns(own_columns(store, counted), GroupsConfig(columns=columns))
+        check_columns(
+            own_columns(store, [part.documents for part in counted.parts]), GroupsConfig(columns=columns)
+        )
 
 
 def test_a_miss_then_a_hit_and_another_weighting_is_a_miss(store: ArtifactStore) -> None:

@@ -57,9 +57,10 @@ class Working:
 
 def in_another_process(function: Callable[[TopicModelConfig], None], folder: Path) -> None:
     """Call a function with a config in a process that control-C may end, as it must not end that of the tests."""
+    environment = clean_environment(PYTHONPATH=f"{ROOT}:{Path(__file__).parent}")
     said = subprocess.run(
         [sys.executable, "-c", CALL.format(module=__name__, function=function.__name__), str(folder)],
-        env=clean_environment(PYTHONPATH=f"{ROOT}:{Path(__file__).parent}"), capture_output=True, text=True, timeout=120, check=False,
+        env=environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert (said.returncode, said.stdout) == (0, "done\n"), said.stderr
 
