@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.flows.planning.plan import plan_topic_model
+from topicflow.flows.running.compile_ahead import compiling_ahead
 from topicflow.flows.running.current import CurrentRun, current_run
 from topicflow.flows.running.direct import directly, needs_no_server
 from topicflow.flows.running.log import RunLog
@@ -103,7 +104,7 @@ def start_flow(config: FlowConfig, log: RunLog | None = None, server: Server = t
     check_address_space()
     for name, value in QUIET_PREFECT.items():
         os.environ.setdefault(name, value)
-    with current_run(config) as current, _outcome_of_the_work(current):
+    with current_run(config) as current, _outcome_of_the_work(current), compiling_ahead(config):
         if server_is_configured():
             with server_errors_in_one_line():
                 current.record = _flow(config.flow, log)(config)
