@@ -102,6 +102,7 @@ def _write_documents(path: Path) -> None:
 def _compile(config: TopicModelConfig) -> None:
     from topicflow.flows.running.current import current_run
     from topicflow.flows.running.direct import directly
+
     flow = importlib.import_module(f"topicflow.flows.{config.flow}")
     with current_run(config), directly():
         getattr(flow, config.flow).fn(config)
