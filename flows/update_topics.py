@@ -9,6 +9,7 @@ from pathlib import Path
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.configs.sections.shaping import ZeroShotTopics
 from topicflow.flows.planning.update_plan import has_other_slices
+from topicflow.flows.running.adopted_run import adopted
 from topicflow.flows.running.current import current_id
 from topicflow.flows.running.edit_stages import finished_fit, with_other_edits
 from topicflow.flows.running.frame import recorded_flow
@@ -35,6 +36,7 @@ from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.recipes import map_reduce
 from topicflow.tasks.topics.reduce import reduce
 from topicflow.tasks.tree.tree import tree
+from topicflow.tasks.updates.adoptable import Adoptable, adoptable_run
 from topicflow.tasks.updates.assign import assign
 from topicflow.tasks.updates.drift import drift
 from topicflow.tasks.updates.match_tree import match_tree
@@ -60,20 +62,32 @@ draw = reduce.with_options(name="map")
 
 @dataclass(frozen=True)
 class Before:
-    """What an update continues: the last published run, its state of the topics; and a person's names and edits."""
+    """What an update continues: the last published run, its state of the topics; and a person's names and edits.
+
+    The first update after `topicflow run` continues that run, which has no state before it is adopted.
+    """
 
     record: RunRecord | None
     state: TopicState | None
     names: Mapping[int, str]
     edits: Sequence[Edit] = ()
+    run: Adoptable | None = None
 
     @classmethod
     def of(cls, config: UpdateTopicsConfig) -> Before:
         """Return what the next update of a config continues; only names and edits before the first run."""
-        runs = Path(config.runtime.runs)
+        runs, store = Path(config.runtime.runs), open_store(config.runtime)
         names, edits = read_names(runs / config.name), edits_of(config)
-        last = last_published(open_store(config.runtime), runs, config.name)
-        return cls(None, None, names, edits) if last is None else cls(*last, names, edits)
+        if (last := last_published(store, runs, config.name)) is not None:
+            return cls(*last, names, edits)
+        run = adoptable_run(store, runs, config.name)
+        return cls(None if run is None else run.record, None, names, edits, run)
+
+    def adopted(self, stages: Stages, config: UpdateTopicsConfig) -> Before:
+        """Return the same with the state of the run of a topic model, if the update continues one."""
+        if self.run is None:
+            return self
+        return replace(self, state=adopted(stages, config, self.run, self.names))
 
 
 @recorded_flow
@@ -116,6 +130,7 @@ def _update(config: UpdateTopicsConfig, before: Before) -> RunRecord:
     """Return the record of a run that continues the last published one."""
     last = before.record
     with at_work(config) as stages:
+        before = before.adopted(stages, config)
         arrivals = stages.run(
             new_documents, state=before.state, loading=config.load, config=config.new_documents
         )

@@ -57,6 +57,8 @@ def _is_stage_line(line: str) -> bool:
     words = line.split()
     if re.search(r" of [\d,]+ \w+, [\d,]+ per second(, about \S+ \w+ left)?$", line):
         return True
+    if words[1:2] == ["running"]:
+        return True
     return len(words) == 6 and words[1] in {"computed", "cached"} and words[3] == "rows" and words[5] == "s"
 
 

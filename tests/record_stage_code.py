@@ -50,6 +50,7 @@ STAGE_FILES: dict[str, str] = {
     "measure": "tuning/measure_spaces",
     "index": "search/build_stage",
     "new_documents": "updates/new_documents",
+    "adopt": "updates/adopt",
     "assign": "updates/assign",
     "drift": "updates/drift",
     "merge_batches": "updates/merge_batches",

@@ -71,6 +71,7 @@ def write_inputs(folder: Path) -> None:
     """Write what the pages' commands read: the reviews in each format, some labels, another corpus."""
     reviews = made_reviews()
     reviews.write_csv(folder / "reviews.csv")
+    made_reviews(48).write_csv(folder / "reviews-march.csv")  # the same ones, and twelve more
     reviews.write_parquet(folder / "reviews.parquet")
     reviews.head(40).write_parquet(folder / "training.parquet")
     write_export(reviews, folder / "export.csv")

@@ -11,9 +11,11 @@ import polars as pl
 
 import topicflow.flows.update_topics as line
 from tests.fakes import TOPIC_WORDS, Corpus, planted_corpus
+from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.flows.commands.edit import made_edit
-from topicflow.flows.running import edit_stages, slice_stages
+from topicflow.flows.running.direct import directly
+from topicflow.flows.topic_model import topic_model
 from topicflow.tasks.edits.edits_file import with_edit
 from topicflow.tasks.edits.run_topics import RunTopics
 from topicflow.tasks.runs.resolve import latest_run
@@ -137,29 +139,18 @@ class Done:
         return self.value
 
 
-TASKS = (
-    "new_documents", "assign", "cluster", "count", "draw", "drift", "embed", "gate", "merge_batches", "label",
-    "given", "name",
-    "neighbors", "overview", "publish_update", "reduce", "tree", "match_tree",
-)  # fmt: skip
-
-SHAPING_TASKS = ("assign", "cells", "count", "drift", "edit", "label", "match", "move", "rename")
-"""Tasks of `flows.running.edit_stages`."""
-
-SLICE_TASKS = ("count", "groups", "periods", "shares")
-"""Tasks of `flows.running.slice_stages`."""
-
-
 def tell(config: UpdateTopicsConfig, events: list[Any] | None = None) -> dict[str, Any]:
     """Return the record of a run of the flow's line without Prefect; what would be its events is put into `events`."""
-    direct = {name: Direct(getattr(line, name)) for name in TASKS}
-    shaping = {name: Direct(getattr(edit_stages, name)) for name in SHAPING_TASKS}
-    slicing = {name: Direct(getattr(slice_stages, name)) for name in SLICE_TASKS}
     emit = mock.patch("topicflow.tasks.publish.announce.emit", (events if events is not None else []).append)
-    with (
-        mock.patch.multiple(line, **direct),
-        mock.patch.multiple(edit_stages, **shaping),
-        mock.patch.multiple(slice_stages, **slicing),
-        emit,
-    ):
+    with directly(), emit:
         return line.update_topics.fn(config)
+
+
+def run_once(config: UpdateTopicsConfig, **sections: Any) -> dict[str, Any]:
+    """Return the record of a topic model of a series' config, as `topicflow run` with the same file.
+
+    `sections` are in the place of those of the config.
+    """
+    values = {**config.model_dump(mode="json", exclude_none=True), **sections}
+    with directly():
+        return topic_model.fn(TopicModelConfig.model_validate(values))

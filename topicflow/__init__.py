@@ -13,7 +13,6 @@ put them into it. What users import is here, and is loaded when it is first used
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,6 +42,8 @@ _PLACES = {
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module's attribute has any type)
     """Return a public name, loading what it needs; raise AttributeError for any other."""
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("topicflow")
     if name in _PLACES:
         return getattr(import_module(_PLACES[name]), name)

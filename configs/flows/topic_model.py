@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import ConfigDict, Field, model_validator
 
 from topicflow.configs.flows.base import RunName
@@ -16,6 +18,8 @@ class TopicModelConfig(TopicSections):
     """A topic model: from a corpus to topics."""
 
     model_config = ConfigDict(title="topic_model")
+
+    OF_OTHERS: ClassVar[frozenset[str]] = frozenset({"period", "new_documents", "arrive", "drift", "match"})
 
     name: RunName = "topics"
     deduplicate: DeduplicateSection | None = Field(

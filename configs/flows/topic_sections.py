@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -26,6 +26,9 @@ GRAPH_REDUCTIONS = ("diffusion", "none")
 
 class TopicSections(FlowConfig):
     """All sections from loading documents to the report of their topics."""
+
+    OF_OTHERS: ClassVar[frozenset[str]] = frozenset()
+    """Keys that only other commands read: `topicflow run` and `topicflow update` share one file."""
 
     load: LoadConfig
     topics: TopicsConfig | None = Field(
@@ -64,6 +67,13 @@ class TopicSections(FlowConfig):
     )
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_keys_of_others(cls, values: Any) -> Any:  # noqa: ANN401  (whatever a caller gives)
+        if not isinstance(values, dict):
+            return values
+        return {key: value for key, value in values.items() if key not in cls.OF_OTHERS}
 
     @model_validator(mode="before")
     @classmethod

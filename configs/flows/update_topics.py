@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from topicflow.configs.flows.base import RunName
@@ -21,6 +23,8 @@ class UpdateTopicsConfig(TopicSections):
 
     model_config = ConfigDict(title="update_topics")
 
+    OF_OTHERS: ClassVar[frozenset[str]] = frozenset({"sweep"})
+
     name: RunName = "updates"
     period: str = Field(
         default="1mo", pattern=DURATION, description="Length of a period for --backfill: 1d, 1w, 1mo, 1q, 1y."
@@ -33,6 +37,17 @@ class UpdateTopicsConfig(TopicSections):
     match: MatchConfig = Field(default_factory=MatchConfig)
     gates: GatesConfig = Field(default_factory=GatesConfig)
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keeps_all_documents(cls, values: Any) -> Any:  # noqa: ANN401  (whatever a caller gives)
+        if isinstance(values, dict) and "deduplicate" in values:
+            msg = (
+                "deduplicate: an update does not look for near-duplicates of new documents; give the updates a config "
+                "of their own without this section, with the same name"
+            )
+            raise ValueError(msg)
+        return values
 
     @model_validator(mode="after")
     def _can_go_on(self) -> UpdateTopicsConfig:

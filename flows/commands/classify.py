@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.flows.commands.grouped import grouped
 from topicflow.flows.commands.options import FlowOptions
 from topicflow.flows.commands.run_and_show import run_and_show
@@ -29,6 +28,8 @@ def classify(
     ] = None,
 ) -> None:
     """Learn classes from few labels, SetFit beside a linear probe, and predict the class of every document."""
+    from topicflow.configs.flows.train_classifier import TrainClassifierConfig
+
     config = options.read(
         TrainClassifierConfig, [f"predict.n_suggestions={suggest}"] if suggest is not None else []
     )

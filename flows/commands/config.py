@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from topicflow.configs.flows.names import FLOWS
-from topicflow.configs.read import explain
 from topicflow.tasks.errors import ConfigError
 
 app = typer.Typer(help="Explain the config.", no_args_is_help=True)
@@ -26,6 +25,8 @@ def explain_config(
     ] = "topic_model",
 ) -> None:
     """Print the meaning, the bounds and the default of every key of the config."""
+    from topicflow.configs.read import explain
+
     if flow not in FLOWS:
         msg = f"--flow {flow}: no such flow; there are: {', '.join(FLOWS)}"
         raise ConfigError(msg)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from topicflow.configs.flows.names import FLOWS
-from topicflow.configs.paths import in_work_folder
-from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.flows.commands.options import AsJson, FlowOptions, RunsDir, StoreDir, checked, print_json
 from topicflow.tasks.doctor.finding import Finding
 from topicflow.tasks.errors import ConfigError
+
+if TYPE_CHECKING:
+    from topicflow.configs.sections.runtime import RuntimeConfig
 
 app = typer.Typer()
 
@@ -42,6 +42,8 @@ def doctor(
 
 
 def _findings(config: Path | None, flow: str, store: str | None, runs: Path | None) -> Iterator[Finding]:
+    from importlib.metadata import version
+
     from topicflow.tasks.doctor.installed import installed
     from topicflow.tasks.doctor.machine import machine
     from topicflow.tasks.doctor.places import places, server
@@ -61,6 +63,9 @@ def _runtime(
     config: Path | None, flow: str, store: str | None, runs: Path | None
 ) -> tuple[RuntimeConfig, list[Finding]]:
     """Return the section `runtime` to look at, and what is wrong with a config."""
+    from topicflow.configs.paths import in_work_folder
+    from topicflow.configs.sections.runtime import RuntimeConfig
+
     if flow not in FLOWS:
         raise ConfigError(f"--flow {flow}: there are {', '.join(FLOWS)}")
     places = {"store": store, "runs": None if runs is None else str(runs)}

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from topicflow.configs.flows.deduplicate import DeduplicateConfig, with_against
 from topicflow.flows.commands.grouped import grouped
 from topicflow.flows.commands.options import FlowOptions
 from topicflow.flows.commands.run_and_show import run_and_show
@@ -29,6 +28,8 @@ def dedup(
     ] = None,
 ) -> None:
     """Find near-duplicates and keep one of each, computing only what the store lacks."""
+    from topicflow.configs.flows.deduplicate import DeduplicateConfig, with_against
+
     config = options.read(DeduplicateConfig)
     if against is not None:
         config = with_against(config, str(against.absolute()))

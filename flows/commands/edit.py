@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from topicflow.configs.flows.topic_model import TopicModelConfig
-from topicflow.configs.flows.topic_sections import TopicSections
-from topicflow.configs.flows.update_topics import UpdateTopicsConfig
-from topicflow.configs.sections.shaping import EDITS_FILE
 from topicflow.flows.commands.grouped import grouped
 from topicflow.flows.commands.options import FlowOptions, print_json
-from topicflow.flows.screen.terminal import near
 from topicflow.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
+    from topicflow.configs.flows.topic_sections import TopicSections
     from topicflow.tasks.edits.edits_file import Edit
     from topicflow.tasks.edits.run_topics import RunTopics
 
@@ -57,6 +53,8 @@ def edit(
     into: Annotated[int | None, typer.Option("--into", help="split: number of parts.")] = None,
 ) -> None:
     """Change topics by hand: merge, rename, delete, split or pin topics, move documents; every later run applies it."""
+    from topicflow.configs.sections.shaping import EDITS_FILE
+    from topicflow.flows.screen.terminal import near
     from topicflow.tasks.edits.change_file import change_file, text_of
     from topicflow.tasks.edits.edits_file import parse_edits, with_edit, without_edit
 
@@ -88,7 +86,7 @@ def edit(
         print_json([each.model_dump(mode="json") for each in parse_edits(text_of(path), str(path))])
         return
     print(said)
-    command = "update" if isinstance(config, UpdateTopicsConfig) else "run"
+    command = "update" if config.flow == "update_topics" else "run"
     print(f"wrote {near(path)}; now: topicflow {command} {options.config}")
 
 
@@ -100,6 +98,8 @@ def read_either(options: FlowOptions) -> TopicSections:
     ConfigError
         If the file is neither; the message is about a topic model's, or about updates if it names them.
     """
+    from topicflow.configs.flows.topic_model import TopicModelConfig
+    from topicflow.configs.flows.update_topics import UpdateTopicsConfig
     from topicflow.tasks.runs.resolve import latest_run
 
     found: list[TopicSections] = []
@@ -121,9 +121,9 @@ def read_either(options: FlowOptions) -> TopicSections:
 def last_run(config: TopicSections) -> RunTopics:
     """Return the topics of the published run of a config; raise ConfigError if there is none."""
     from topicflow.tasks.edits.run_topics import RunTopics
-    from topicflow.tasks.runs.resolve import resolve
+    from topicflow.tasks.runs.resolve import TOPIC_FLOWS, resolve
 
-    return RunTopics.of(resolve(Path(config.runtime.runs), f"{config.name}/latest", flow=config.flow))
+    return RunTopics.of(resolve(Path(config.runtime.runs), f"{config.name}/latest", flow=TOPIC_FLOWS))
 
 
 def made_edit(run: RunTopics, action: str, words: Sequence[str], to: str | None, into: int | None) -> Edit:

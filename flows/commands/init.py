@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from topicflow.configs.sections.load import LoadConfig
 from topicflow.flows.commands.options import checked
 from topicflow.tasks.errors import ConfigError
 
@@ -44,6 +43,7 @@ def init(
     if command not in KNOWN:
         msg = f"--flow {flow}: expected one of {', '.join(KNOWN)}"
         raise ConfigError(msg)
+    from topicflow.configs.sections.load import LoadConfig
     from topicflow.tasks.documents.guess import config_stem, guess_config
 
     checked({"path": str(file)}, LoadConfig, "FILE")

@@ -6,19 +6,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from topicflow.configs.fields.base import Section
-from topicflow.configs.flows.base import FlowConfig
-from topicflow.configs.paths import in_work_folder
-from topicflow.configs.read import load_config, parse_config
-from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.errors import ConfigError
 
-ConfigT = TypeVar("ConfigT", bound=FlowConfig)
-SectionT = TypeVar("SectionT", bound=Section)
+if TYPE_CHECKING:
+    from topicflow.configs.fields.base import Section
+    from topicflow.configs.flows.base import FlowConfig
+
+ConfigT = TypeVar("ConfigT", bound="FlowConfig")
+SectionT = TypeVar("SectionT", bound="Section")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML config file.")]
 Overrides = Annotated[
@@ -57,6 +56,9 @@ class FlowOptions:
         ConfigError
             When the file or an option is wrong.
         """
+        from topicflow.configs.paths import in_work_folder
+        from topicflow.configs.read import load_config
+
         paths = {"store": self.store, "runs": self.runs}
         given = [
             f"runtime.{name}={json.dumps(_from_here(str(path)))}" for name, path in paths.items() if path
@@ -76,6 +78,7 @@ def _from_here(path: str) -> str:
 
 def open_store(place: str | None) -> Any:  # noqa: ANN401
     """Return the store at a place, `store` if None; raise ConfigError if there is none."""
+    from topicflow.configs.sections.runtime import RuntimeConfig
     from topicflow.tasks.store import artifact_store as stores
 
     store = stores.open_store(checked({"store": place or "store"}, RuntimeConfig, "--store"))
@@ -88,6 +91,8 @@ def open_store(place: str | None) -> Any:  # noqa: ANN401
 
 def checked(values: dict[str, Any], model: type[SectionT], option: str) -> SectionT:
     """Return the section that the values of an option make; raise ConfigError, which names it, if they are wrong."""
+    from topicflow.configs.read import parse_config
+
     try:
         return parse_config(values, model, option)
     except ValueError as error:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from topicflow.configs.flows.base import FlowConfig
 from topicflow.flows.commands.options import FlowOptions, print_json
+
+if TYPE_CHECKING:
+    from topicflow.configs.flows.base import FlowConfig
 
 
 def run_and_show(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.flows.commands.grouped import grouped
 from topicflow.flows.commands.options import AsJson, FlowOptions, RunsDir, print_json
 from topicflow.flows.commands.run_and_show import run_and_show
@@ -101,6 +100,8 @@ class Limits:
 @grouped
 def index(options: FlowOptions) -> None:
     """Make an index of a corpus, or update the last index of its name."""
+    from topicflow.configs.flows.build_index import BuildIndexConfig
+
     run_and_show(options, options.read(BuildIndexConfig), _show_use)
 
 

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from topicflow.configs.flows.serving import ServeConfig
-from topicflow.configs.read import load_config
 from topicflow.tasks.errors import ConfigError
 
 app = typer.Typer()
@@ -24,6 +22,9 @@ def serve(
     ] = None,
 ) -> None:
     """Run configs on a schedule, and any flow from the Prefect UI, on this machine until Ctrl-C or SIGTERM."""
+    from topicflow.configs.flows.serving import ServeConfig
+    from topicflow.configs.read import load_config
+
     try:
         config = ServeConfig() if file is None else load_config(file, (), ServeConfig)
     except ValueError as error:

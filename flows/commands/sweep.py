@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from topicflow.configs.flows.sweep import SweepConfig, sweep_name
-from topicflow.configs.flows.topic_model import TopicModelConfig
-from topicflow.configs.read import apply_override, parse_config
-from topicflow.configs.sections.sweep import VARIED
 from topicflow.flows.commands.grouped import grouped
 from topicflow.flows.commands.options import FlowOptions
 from topicflow.flows.commands.run_and_show import run_and_show
 from topicflow.tasks.errors import ConfigError
+
+if TYPE_CHECKING:
+    from topicflow.configs.flows.topic_model import TopicModelConfig
 
 app = typer.Typer()
 
@@ -36,6 +34,7 @@ Vary = Annotated[
 @grouped
 def sweep(options: FlowOptions, vary: Vary = None) -> None:
     """Fit a topic model with many settings, compare them, and recommend one."""
+    from topicflow.configs.flows.sweep import SweepConfig
     from topicflow.tasks.sweeps.settings import grid_of
 
     config = options.read(SweepConfig, varied(vary))
@@ -72,6 +71,10 @@ def chosen_by_sweep(config: TopicModelConfig, wanted: str, overrides: Sequence[s
     ConfigError
         If there is no such sweep, it recommends nothing, or its setting does not fit the config.
     """
+    from topicflow.configs.flows.sweep import sweep_name
+    from topicflow.configs.flows.topic_model import TopicModelConfig
+    from topicflow.configs.read import apply_override, parse_config
+    from topicflow.configs.sections.sweep import VARIED
     from topicflow.tasks.runs.resolve import resolve
 
     series = sweep_name(config.name)
@@ -112,6 +115,11 @@ def _others(config: TopicModelConfig, chosen: Mapping[str, Any]) -> list[str]:
 
 def _other_corpus(config: TopicModelConfig, record: Mapping[str, Any]) -> bool:
     """Return whether the sweep had other documents, embeddings or words by its config."""
+    import tomllib
+
+    from topicflow.configs.flows.sweep import SweepConfig
+    from topicflow.configs.read import parse_config
+
     swept = parse_config(tomllib.loads(record["config"]), SweepConfig, str(record["run_id"]))
     return any(
         getattr(swept, name) != getattr(config, name) for name in ("load", "deduplicate", "embed", "count")

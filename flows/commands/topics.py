@@ -6,18 +6,19 @@ import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from topicflow.configs.flows.names import FLOWS
-from topicflow.configs.flows.sweep import SweepConfig
-from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.flows.commands.grouped import grouped
 from topicflow.flows.commands.options import AsJson, FlowOptions, RunName, RunsDir, print_json
 from topicflow.flows.commands.run_and_show import run_and_show
 from topicflow.flows.commands.sweep import Vary, chosen_by_sweep, varied
 from topicflow.tasks.errors import ConfigError
+
+if TYPE_CHECKING:
+    from topicflow.configs.flows.topic_model import TopicModelConfig
 
 app = typer.Typer()
 
@@ -43,6 +44,8 @@ def run(
     A run with other values than those of the config (--set) is a trial: `latest` stays where it is. The first run of a
     name is no trial, and neither is one with --publish or a name of its own.
     """
+    from topicflow.configs.flows.topic_model import TopicModelConfig
+
     config = options.read(TopicModelConfig)
     if from_sweep is not None:
         config = chosen_by_sweep(config, from_sweep, options.overrides or ())
@@ -82,7 +85,6 @@ def plan(
     """Print which stages a run would compute, which are there already, and why; and what would fail (exit code 2)."""
     from topicflow.flows.planning.ahead import planned
     from topicflow.flows.planning.side_plans import PLANS
-    from topicflow.tasks.sweeps.left_out import left_out
 
     if flow not in PLANS:
         msg = f"--flow {flow}: there are plans of {', '.join(PLANS)}; a run says what it finds, and computes the rest"
@@ -92,7 +94,11 @@ def plan(
         raise ConfigError(msg)
     config = options.read(FLOWS[flow], varied(vary))
     steps, problems = planned(config)
-    if isinstance(config, SweepConfig):
+    if flow == "sweep":
+        from topicflow.configs.flows.sweep import SweepConfig
+        from topicflow.tasks.sweeps.left_out import left_out
+
+        assert isinstance(config, SweepConfig)
         for remark in left_out(config):
             print(f"note: {remark}", file=sys.stderr)
     if options.as_json:

@@ -7,7 +7,6 @@ from typing import Any
 
 import typer
 
-from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
 from topicflow.flows.commands.grouped import grouped
 from topicflow.flows.commands.options import FlowOptions
 from topicflow.flows.commands.run_and_show import run_and_show
@@ -19,6 +18,8 @@ app = typer.Typer()
 @grouped
 def tune(options: FlowOptions) -> None:
     """Tune embeddings on examples of what is similar, and measure raw beside tuned."""
+    from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
+
     run_and_show(options, options.read(TuneEmbeddingsConfig), _show_use)
 
 

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.flows.commands.grouped import grouped
 from topicflow.flows.commands.options import FlowOptions, print_json
 from topicflow.flows.commands.run_and_show import run_and_show, run_flow
@@ -27,15 +26,20 @@ def update(
     ] = None,
 ) -> None:
     """Assign new documents to the topics of the last run, which keep their ids; refit if the topics drift."""
+    from topicflow.configs.flows.update_topics import UpdateTopicsConfig
+
     config = options.read(UpdateTopicsConfig)
     if backfill is None:
         run_and_show(options, config)
         return
     from topicflow.flows.planning.backfill import due_periods
+    from topicflow.flows.running.log import quiet_run_log
     from topicflow.flows.screen.runs import print_run
 
+    with quiet_run_log(config):  # an input without dates is a failed run
+        periods = list(due_periods(config, backfill))
     records = []
-    for period in due_periods(config, backfill):
+    for period in periods:
         records.append(run_flow(period))
         if not options.as_json:
             print_run(records[-1], Path(config.runtime.runs))

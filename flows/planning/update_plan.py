@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.configs.read import dump_config
 from topicflow.configs.sections.shaping import ZeroShotTopics
+from topicflow.flows.planning.adoption import adopting
 from topicflow.flows.planning.stages import stages_of_edits
 from topicflow.flows.planning.steps import Step, embed_recipe, step_of, with_cost
 from topicflow.tasks.documents.sources import fingerprint
@@ -56,18 +57,26 @@ def plan_update(config: UpdateTopicsConfig) -> list[Step]:
     PipelineError
         If an input file, the encoder or the state of the last run cannot be found.
     """
+    from topicflow.tasks.updates.adoptable import adoptable_run
     from topicflow.tasks.updates.topic_state import last_published
 
-    store = open_store(config.runtime)
-    last = last_published(store, Path(config.runtime.runs), config.name)
-    state = None if last is None else last[1]
-    load = _load(config, store, state)
-    if state is None or last is None:
-        return [load, *_fitting(config, "first run")]
-    edits = edits_of(config)
+    store, runs = open_store(config.runtime), Path(config.runtime.runs)
+    if (last := last_published(store, runs, config.name)) is not None:
+        return _after(config, store, *last)
+    if (run := adoptable_run(store, runs, config.name)) is None:
+        return [_load(config, store, None), *_fitting(config, "first run")]
+    steps, state = adopting(store, config, run)
+    return [*steps, *_after(config, store, run.record, state)]
+
+
+def _after(
+    config: UpdateTopicsConfig, store: ArtifactStore, last: RunRecord, state: TopicState
+) -> list[Step]:
+    """Return the steps of an update after the last run, whose record and state are given."""
+    load, edits = _load(config, store, state), edits_of(config)
     changed, renamed = _other_edits(store, state, edits)
     if load.found is not None and not load.found.rows:
-        if not changed and not renamed and not has_other_slices(config, last[0]):
+        if not changed and not renamed and not has_other_slices(config, last):
             return [load]
         return [
             load,
@@ -102,7 +111,8 @@ def _load(config: UpdateTopicsConfig, store: ArtifactStore, state: TopicState | 
         return Step("load", None, "every run reads remote input again")
     key = "" if state is None else state.key
     found = store.find(recipes.new_documents(config.load, config.new_documents, source, key), claim=False)
-    if found is not None:
+    is_known = state is None or state.key != ""  # a run that is not adopted yet has no state
+    if found is not None and is_known:
         return Step("load", found, "hit")
     return Step("load", None, "first run" if state is None else "looks for documents that no run has seen")
 

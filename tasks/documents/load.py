@@ -410,16 +410,19 @@ def _write_part(writer: ArtifactWriter, name: str, number: int, part: pl.DataFra
 
 def _check_whole(writer: ArtifactWriter, parts: DocumentParts) -> None:
     """Raise DataError if there is no document, or an id repeats."""
-    name = parts.source.name
     if not writer.rows:
-        columns = ", ".join(repr(column) for column in text_columns(parts.config))
-        msg = (
-            f"load: {name}: no documents: {parts.n_input_rows:,} rows, {parts.empty.n:,} without text "
-            f"in column {columns}; check load.text_column and the input"
-        )
-        raise DataError(msg)
+        raise no_documents(parts.source.name, parts.config, parts.n_input_rows, parts.empty.n)
     if parts.id_column is not None and parts.occurrences.any_twice():
         _refuse_repeats(writer.folder, parts)
+
+
+def no_documents(name: str, config: LoadConfig, n_rows: int, n_empty: int) -> DataError:
+    """Return the error for an input without any document."""
+    columns = ", ".join(repr(column) for column in text_columns(config))
+    return DataError(
+        f"load: {name}: no documents: {n_rows:,} rows, {n_empty:,} without text in column {columns}; check "
+        "load.text_column and the input"
+    )
 
 
 def _refuse_repeats(folder: Path, parts: DocumentParts) -> None:

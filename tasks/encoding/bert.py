@@ -99,36 +99,53 @@ class Bert:
         self.shape = shape
         self._weights = {name: torch.from_numpy(array) for name, array in weights.items()}
 
-    def __call__(self, ids: torch.Tensor) -> torch.Tensor:
-        """Return the last layer (n_texts, length, dim) for token ids (n_texts, length) of texts of one length."""
+    def __call__(self, batches: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return the last layers (n_texts, length, dim) for token ids (n_texts, length) of texts of one length each.
+
+        The products take the tokens of all batches at once, and only attention takes each batch alone: a few texts of
+        many lengths cost no more than as many of one length.
+        """
         import torch
 
-        length = ids.shape[1]
         words, kinds, places = (self._weights[f"embeddings.{name}_embeddings.weight"] for name in _TABLES)
-        hidden = torch.nn.functional.embedding(ids, words) + kinds[0] + places[:length]
-        hidden = self._normalized("embeddings.LayerNorm", hidden)
+        embedded = [
+            torch.nn.functional.embedding(ids, words) + kinds[0] + places[: ids.shape[1]] for ids in batches
+        ]
+        shapes = [ids.shape for ids in batches]
+        hidden = self._normalized("embeddings.LayerNorm", _together(embedded))
         for number in range(self.shape.n_layers):
-            hidden = self._layer(f"encoder.layer.{number}", hidden)
-        return hidden
+            hidden = self._layer(f"encoder.layer.{number}", hidden, shapes)
+        return [part.view(*shape, -1) for part, shape in zip(_apart(hidden, shapes), shapes, strict=True)]
 
-    def _layer(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
-        """Return the output of one layer: attention, then two products, each added to its input and normalized."""
+    def _layer(self, name: str, hidden: torch.Tensor, shapes: Sequence[torch.Size]) -> torch.Tensor:
+        """Return the output (n_tokens, dim) of one layer for the tokens of batches of these shapes.
+
+        It is attention, then two products, each added to its input and normalized.
+        """
         import torch
 
-        n_texts, length, dim = hidden.shape
-        heads = (n_texts, length, self.shape.n_heads, -1)
         asked, keys, values = (
-            self._product(f"{name}.attention.self.{part}", hidden).view(heads).transpose(1, 2)
+            _apart(self._product(f"{name}.attention.self.{part}", hidden), shapes)
             for part in ("query", "key", "value")
         )
-        mixed = torch.nn.functional.scaled_dot_product_attention(asked, keys, values)
-        mixed = mixed.transpose(1, 2).reshape(n_texts, length, dim)
+        mixed = _together(list(map(self._attention, asked, keys, values, shapes)))
         mixed = self._product(f"{name}.attention.output.dense", mixed)
         hidden = self._normalized(f"{name}.attention.output.LayerNorm", mixed + hidden)
         wide = torch.nn.functional.gelu(self._product(f"{name}.intermediate.dense", hidden))
         return self._normalized(
             f"{name}.output.LayerNorm", self._product(f"{name}.output.dense", wide) + hidden
         )
+
+    def _attention(
+        self, asked: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, shape: torch.Size
+    ) -> torch.Tensor:
+        """Return the values that each token of a batch attends to, (n_texts, length, dim)."""
+        import torch
+
+        heads = (*shape, self.shape.n_heads, -1)
+        asked, keys, values = (each.view(heads).transpose(1, 2) for each in (asked, keys, values))
+        mixed = torch.nn.functional.scaled_dot_product_attention(asked, keys, values)
+        return mixed.transpose(1, 2).reshape(*shape, -1)
 
     def _product(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
         import torch
@@ -142,6 +159,22 @@ class Bert:
 
         weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
         return torch.nn.functional.layer_norm(hidden, (hidden.shape[-1],), weight, bias, self.shape.epsilon)
+
+
+def _together(batches: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return batches (n_texts, length, dim) as the rows (n_tokens, dim) of one matrix."""
+    import torch
+
+    rows = [batch.reshape(-1, batch.shape[-1]) for batch in batches]
+    return rows[0] if len(rows) == 1 else torch.cat(rows)
+
+
+def _apart(rows: torch.Tensor, shapes: Sequence[torch.Size]) -> Sequence[torch.Tensor]:
+    """Return the rows (n_tokens, dim) of each batch of a shape (n_texts, length)."""
+    import torch
+
+    found: Sequence[torch.Tensor] = torch.split(rows, [shape.numel() for shape in shapes])
+    return found
 
 
 class BertInNumpy:

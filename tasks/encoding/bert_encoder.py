@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 
 from topicflow.tasks.encoding.bert import TOKENIZER, Bert, BertInNumpy, Shape, read_weights, weight_names
 from topicflow.tasks.encoding.encoder_cache import kept
-from topicflow.tasks.encoding.float_encoder import BATCH_TOKENS, PROBES, SentenceTransformersEncoder
+from topicflow.tasks.encoding.float_encoder import (
+    ALONE_TOKENS,
+    BATCH_TOKENS,
+    LEAST_TOKENS,
+    PROBES,
+    SentenceTransformersEncoder,
+    TokenBlock,
+    alike,
+)
 from topicflow.tasks.encoding.pooling import read_pooling
 from topicflow.tasks.encoding.tokenizer import TextTokens
 from topicflow.tasks.store.artifact_store import ArtifactWriter, Recipe
@@ -28,7 +36,7 @@ from topicflow.tasks.store.artifact_store import ArtifactWriter, Recipe
 if TYPE_CHECKING:
     import torch
 
-COMPARISON = 1
+COMPARISON = 2
 """Increase when models must be compared again."""
 
 COMPARED = (*PROBES, "Ünïcode, CAPITALS & 数字 123?!", "word " * 600)
@@ -84,7 +92,7 @@ class BertEncoder(SentenceTransformersEncoder):
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Return unit vectors (n_texts, dim) and lengths (n_texts,) of queries, each alone, without torch."""
         assert self._tokens is not None
-        ids, n_tokens = replace(self._tokens, prefix=prompt or "")(texts)
+        ids, lengths = replace(self._tokens, prefix=prompt or "")(texts)
         vectors = np.zeros((len(texts), self._shape.dim), np.float32)
         bert = BertInNumpy(self._weights, self._shape)
         for row, each in enumerate(ids):
@@ -92,7 +100,7 @@ class BertEncoder(SentenceTransformersEncoder):
                 hidden = bert(each)
                 ends = {"cls": hidden[0], "lasttoken": hidden[-1]}
                 vectors[row] = ends[self._pooling.mode] if self._pooling.mode in ends else hidden.mean(axis=0)
-        return self._unit(vectors), n_tokens
+        return self._unit(vectors), lengths
 
     @property
     def lacks_weights(self) -> bool:
@@ -107,8 +115,44 @@ class BertEncoder(SentenceTransformersEncoder):
             torch.set_num_threads(self._n_threads)
         return Bert(self._weights, self._shape)
 
-    def _last_layer(self, ids: torch.Tensor) -> torch.Tensor:
-        return self._bert(ids)
+    def _run_block(self, block: TokenBlock, pooled: list[torch.Tensor]) -> None:
+        """Append the vectors of a block's texts in the block's order; batches of few tokens are computed together."""
+        ends, waiting = np.cumsum(block.lengths), list["torch.Tensor"]()
+
+        def run(start: int, end: int, _repeats: int) -> None:
+            length = int(block.lengths[start])
+            waiting.append(block.ids[ends[start] - length : ends[end - 1]].view(end - start, length))
+            if n_tokens(waiting) < ALONE_TOKENS:
+                return
+            try:
+                pooled.extend(self._encode_batches(waiting))
+            except RuntimeError:  # `_in_batches` calls again with a smaller batch
+                waiting.pop()
+                raise
+            waiting.clear()
+
+        self._in_batches(block.lengths, run)
+        if waiting:
+            with alike(n_tokens(waiting), self._device):
+                pooled.extend(self._encode_batches(waiting))
+
+    def _encode_batches(self, batches: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return the vectors (n, dim) of each batch of ids (n, length); texts of one token fill up too few tokens."""
+        import torch
+
+        filler = torch.zeros((max(0, LEAST_TOKENS - n_tokens(batches)), 1), dtype=torch.int64)
+        hidden = iter(self._bert([batch for batch in (*batches, filler) if batch.numel()]))
+        return [
+            self._pooled(next(hidden))
+            if batch.numel()
+            else torch.zeros((len(batch), self._shape.dim))  # an empty text and a tokenizer without marks
+            for batch in batches
+        ]
+
+
+def n_tokens(batches: Sequence[torch.Tensor]) -> int:
+    """Return the number of tokens in batches of ids."""
+    return sum(batch.numel() for batch in batches)
 
 
 def is_the_same(

@@ -6,7 +6,9 @@ not depend on the other texts of the batch. The next texts are tokenised while t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -27,7 +29,11 @@ BATCH_TOKENS = {"cpu": 4_096, "mps": 16_384, "cuda": 131_072}
 """Tokens in a batch; halved when the device runs out of memory. On a CPU larger batches only miss the cache."""
 
 LEAST_TOKENS = 256
-"""A batch of fewer tokens repeats its texts up to this many: matrix products of about twenty rows round differently."""
+"""A batch of fewer tokens is filled up to this many: matrix products of about twenty rows round differently."""
+
+ALONE_TOKENS = 512
+"""A batch of fewer tokens is computed on one thread of a CPU: on two, a product of few rows splits its sums over the
+threads and rounds differently (up to 200 rows in a MiniLM, 400 in a BERT of 768 dimensions; MKL 2026)."""
 
 BLOCK_TEXTS = {"cpu": 8_192, "mps": 8_192, "cuda": 32_768}
 """Texts tokenised at a time, while the device works on the previous ones. A GPU waits for its host, which starts
@@ -85,6 +91,22 @@ def any_shape() -> AbstractContextManager[None]:
     kernels = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
     context: AbstractContextManager[None] = sdpa_kernel(kernels)
     return context
+
+
+@contextlib.contextmanager
+def alike(n_tokens: int, device: str) -> Iterator[None]:
+    """Use one thread in the block if that many tokens would otherwise round by their number."""
+    import torch
+
+    n_threads = torch.get_num_threads()
+    if device != "cpu" or n_tokens >= ALONE_TOKENS or n_threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 class SentenceTransformersEncoder:
@@ -145,7 +167,8 @@ class SentenceTransformersEncoder:
         -----
         A batch contains texts of one length, so there is no padding, and a text's vector does not depend on the other
         texts: on a CPU it is the same, bit for bit, in any run, alone or with others, on one thread or two. That takes
-        no extra time: 1,024 titles with 39 lengths take 3.4 s, and 3.5 s in mixed batches.
+        no extra time: 1,024 titles with 39 lengths take 3.4 s, and 3.5 s in mixed batches. Batches of few tokens are
+        filled, and computed on one thread (`alike`).
         """
         with any_shape():
             vectors, n_tokens = (self._encode_direct if self.direct else self._encode_by_model)(texts)
@@ -240,23 +263,30 @@ class SentenceTransformersEncoder:
         def run(start: int, end: int, repeats: int) -> None:
             length = int(block.lengths[start])
             batch = ids[ends[start] - length : ends[end - 1]].view(end - start, length)
-            pooled.append(self._encode_ids(batch.repeat(repeats, 1) if repeats > 1 else batch)[: end - start])
+            filled = batch.repeat(repeats, 1) if repeats > 1 else batch
+            with alike(filled.numel(), self._device):
+                pooled.append(self._encode_ids(filled)[: end - start])
 
         self._in_batches(block.lengths, run)
 
     def _encode_ids(self, ids: torch.Tensor) -> torch.Tensor:
-        """Return the vectors (n, dim) of ids (n, length) on the device, rounded as in the model."""
+        """Return the vectors (n, dim) of ids (n, length) on the device."""
         import torch
 
         if ids.shape[1] == 0:  # an empty text and a tokenizer without marks
             return torch.zeros((len(ids), self.dim), device=ids.device)
-        hidden = self._last_layer(ids)
+        return self._pooled(self._last_layer(ids))
+
+    def _pooled(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the vectors (n, dim) of a last layer (n, length, dim), rounded as in the model."""
+        import torch
+
         if self._pooling.mode == "cls":
             vectors = hidden[:, 0]
         elif self._pooling.mode == "lasttoken":
             vectors = hidden[:, -1]
         else:
-            length = torch.full((), ids.shape[1], dtype=torch.float32, device=ids.device)
+            length = torch.full((), hidden.shape[1], dtype=torch.float32, device=hidden.device)
             vectors = (hidden.sum(1, dtype=torch.float32) / length).to(hidden.dtype)
         return torch.nn.functional.normalize(vectors, dim=-1) if self._pooling.normalizes else vectors
 
@@ -292,13 +322,14 @@ class SentenceTransformersEncoder:
 
         def run(start: int, end: int, repeats: int) -> None:
             batch = order[start:end]
-            found = encode(
-                [texts[i] for i in batch] * repeats,
-                batch_size=len(batch) * repeats,
-                show_progress_bar=False,
-                convert_to_numpy=True,
-                **options,
-            )
+            with alike(len(batch) * repeats * int(lengths[batch[0]]), self._device):
+                found = encode(
+                    [texts[i] for i in batch] * repeats,
+                    batch_size=len(batch) * repeats,
+                    show_progress_bar=False,
+                    convert_to_numpy=True,
+                    **options,
+                )
             vectors[batch] = np.asarray(found, dtype=np.float32)[: len(batch)]
 
         self._in_batches(lengths[order], run)
@@ -322,7 +353,7 @@ class SentenceTransformersEncoder:
             length = max(1, int(lengths[start]))
             end = int(np.searchsorted(falling, falling[start], side="right"))
             end = min(end, start + max(1, self._batch_tokens // length))
-            repeats = max(1, min(LEAST_TOKENS, self._batch_tokens) // ((end - start) * length))
+            repeats = math.ceil(min(LEAST_TOKENS, self._batch_tokens) / ((end - start) * length))
             try:
                 run(start, end, repeats)
             except RuntimeError as error:  # torch.OutOfMemoryError is one; MPS raises the plain class

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -41,16 +42,20 @@ shows_bars: ContextVar[bool] = ContextVar("shows_bars", default=True)
 _beginning: TaskID | None = None
 """The line that is shown until the first stage begins."""
 
+_timer: threading.Timer | None = None
+"""What will log what runs, if there are no bars; one process does one thing at a time."""
+
 
 @contextlib.contextmanager
 def display(beginning: str = "") -> Iterator[None]:
-    """Show bars on standard error during the block if standard error is a terminal.
+    """Show bars on standard error during the block if standard error is a terminal; otherwise a log says what runs.
 
     A display inside another one adds nothing. `beginning` is a line that is shown until something else is.
     """
     global _bars, _beginning  # noqa: PLW0603  (one terminal, one display)
     if _bars is not None or not sys.stderr.isatty() or not shows_bars.get():
-        yield
+        with _said_in_time(beginning):
+            yield
         return
     from rich.console import Console
     from rich.progress import (
@@ -83,18 +88,36 @@ def waiting(stage: str) -> Iterator[None]:
     """Show during the block that a stage is running, and that it compiles if it may do so."""
     global _beginning  # noqa: PLW0603  (one terminal, one display)
     bars = _bars
+    amount = "" if is_compiled(stage) else COMPILING
     if bars is None:
-        yield
+        with _said_in_time(stage, amount):
+            yield
         return
     if _beginning is not None:
         bars.remove_task(_beginning)
         _beginning = None
-    amount = "" if is_compiled(stage) else COMPILING
     shown = bars.add_task(stage, total=None, amount=amount, left="")
     try:
         yield
     finally:
         bars.remove_task(shown)
+
+
+@contextlib.contextmanager
+def _said_in_time(stage: str, amount: str = "") -> Iterator[None]:
+    """Log after some seconds, once, that a stage is running, unless it has ended or another one has begun."""
+    global _timer  # noqa: PLW0603  (one process does one thing at a time)
+    if _timer is not None:
+        _timer.cancel()
+    words = ["running", *([f"({amount})"] if amount else [])]
+    own = _timer = threading.Timer(_FIRST_LINE_S, LOG.info, ("%-9s  %s", stage, " ".join(words)))
+    own.daemon = True
+    if stage:
+        own.start()
+    try:
+        yield
+    finally:
+        own.cancel()
 
 
 def _line_of(stage: str) -> TaskID | None:

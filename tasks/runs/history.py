@@ -37,6 +37,9 @@ OLD_STAGES: Mapping[str, str] = {
 LATEST = "latest"
 """Name of the link, in the folder of a series, to its last published run."""
 
+CONTINUED: Mapping[str, str] = {"update_topics": "topic_model"}
+"""Flows that continue the series of another flow."""
+
 _RUN_ID = re.compile(r"\d{8}-\d{6}-\w+")
 """Pattern of a run's folder: a folder with such a name and without a record has lost its record."""
 
@@ -204,9 +207,16 @@ def last_record(runs: Path, name: str) -> RunRecord | None:
 def check_series(runs: Path, name: str, flow: str) -> None:
     """Raise ConfigError if the completed runs of a name belong to another flow: a name is one series of one flow.
 
-    Failed runs do not count.
+    Only updates continue runs of another flow, those of a topic model. Failed runs do not count.
     """
     last = last_record(runs, name)
-    if last is not None and flow_of(last) != flow:
-        msg = f"{runs / name} contains runs of {flow_of(last)}; give this config another name"
+    if last is None or flow_of(last) in {flow, CONTINUED.get(flow)}:
+        return
+    if CONTINUED.get(flow_of(last)) == flow:
+        msg = (
+            f"{runs / name} is a series of updates, whose topics keep their ids; `topicflow update` continues it, "
+            "and --set name=… fits topics anew under another name"
+        )
         raise ConfigError(msg)
+    msg = f"{runs / name} contains runs of {flow_of(last)}; give this config another name"
+    raise ConfigError(msg)

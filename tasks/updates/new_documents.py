@@ -2,7 +2,8 @@
 
 arrivals: `documents.json` has the documents' key (null if nothing is new) and counts of the other rows by reason;
 `identities.npy` and `texts.npy` (n,) uint64, sorted, let later runs recognize these documents. Version 1 made the
-identities from the printed form of ids and times; `documents.identity` knows both versions.
+identities from the printed form of ids and times, and so does the stage `adopt`, which says `printed`;
+`documents.identity` knows both forms.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from topicflow.configs.sections.update import NewDocumentsConfig
 from topicflow.tasks.documents import recipes as documents_recipes
 from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.documents.identity import Digests, KnownDocuments
-from topicflow.tasks.documents.load import may_help, write_documents
+from topicflow.tasks.documents.load import may_help, no_documents, write_documents
 from topicflow.tasks.documents.sources import Source, check_columns, fingerprint, open_source
 from topicflow.tasks.documents.timestamps import FIRST, Order
 from topicflow.tasks.errors import ConfigError, DataError
@@ -96,8 +97,8 @@ def _write(
     fresh = sieve(source.chunks)
     first = next(fresh, None)
     if first is None:
-        if sieve.counts["rows"] == sieve.empty.n and state is None:  # the load stage gives the reason
-            return write_documents(store, loading, replace(source, chunks=iter(())))
+        if sieve.counts["rows"] == sieve.empty.n and state is None:
+            raise no_documents(source.name, loading, sieve.counts["rows"], sieve.empty.n)
         return None
     rest = replace(source, chunks=itertools.chain([first], fresh), n_rows=None)
     taken = [_array(store, key, "texts") for key in state.arrivals] if state and not sieve.id_column else []
@@ -107,11 +108,12 @@ def _write(
 
 
 def known_documents(store: ArtifactStore, state: TopicState | None) -> KnownDocuments:
-    """Return the identities of the documents of a chain, those of version 1 separately."""
+    """Return the identities of the documents of a chain, those from printed forms separately."""
     known = KnownDocuments()
     for key in state.arrivals if state else ():
-        version = int(store.manifest("arrivals", key)["recipe"]["version"])
-        (known.printed if version == 1 else known.values).append(_array(store, key, "identities"))
+        manifest = store.manifest("arrivals", key)
+        is_printed = manifest["meta"].get("printed", int(manifest["recipe"]["version"]) == 1)
+        (known.printed if is_printed else known.values).append(_array(store, key, "identities"))
     return known
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from topicflow.configs.flows.update_topics import UpdateTopicsConfig
+from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.configs.sections.load import LoadConfig
@@ -24,6 +24,7 @@ from topicflow.tasks.topics import recipes as topics
 
 VERSIONS: Mapping[str, int] = {
     "new_documents": 2,
+    "adopt": 1,
     "assign": 2,
     "drift": 1,
     "merge_batches": 1,
@@ -42,6 +43,12 @@ def new_documents(loading: LoadConfig, config: NewDocumentsConfig, source: str, 
         "load": str(documents.VERSIONS["load"]),
     }  # load's code makes the documents
     return Recipe("new_documents", "arrivals", VERSIONS["new_documents"], fields, {"state": state}, identity)
+
+
+def adopted(loading: LoadConfig, watermark: str | None, inputs: Mapping[str, str]) -> Recipe:
+    """Return the recipe of the documents of a topic model's run as the first arrivals of a series of updates."""
+    fields = {**documents.load_fields(loading), "watermark": watermark}
+    return Recipe("adopt", "arrivals", VERSIONS["adopt"], fields, dict(inputs))
 
 
 def cells(inputs: Mapping[str, str], seed: int) -> Recipe:
@@ -120,7 +127,7 @@ FITTED_BY = ("seed", "embed", "neighbors", "reduce", "map", "cluster", "count", 
 """Sections that decide a fit, beside `topics`: if one of them changes, the next run refits."""
 
 
-def fit_settings(config: UpdateTopicsConfig) -> str:
+def fit_settings(config: TopicSections) -> str:
     """Return the digest of all sections that decide a fit; of given topics their content counts, not their file."""
     values = config.model_dump(mode="json", include=set(FITTED_BY))
     if isinstance(config.topics, ZeroShotTopics):

@@ -115,9 +115,7 @@ class Sieve:
         self.counts["rows"] += rows.height
         self.identities.append(identities[taken])
         self.texts.append(text_digests(texts.filter(taken))[:, 0])
-        top = marks.filter(taken & (marks < _LAST).fill_null(value=False).to_numpy()).max()
-        if isinstance(top, datetime):
-            self.highest = max(self.highest or "", f"{top:%Y-%m-%dT%H:%M:%S.%f}")
+        self.highest = highest_mark(marks.filter(taken), self.highest)
         return rows.filter(taken)
 
     def times(self, rows: pl.DataFrame, filled: pl.Series) -> dict[str, pl.Series]:
@@ -153,6 +151,12 @@ class Sieve:
         earlier = np.zeros(len(identities), np.int64)
         earlier[written] = self._seen.count(identities[written])
         return np.asarray(earlier >= told)
+
+
+def highest_mark(times: pl.Series, before: str | None) -> str | None:
+    """Return the watermark after documents with these times (n,): the highest of them, or the one before."""
+    top = times.filter((times < _LAST).fill_null(value=False)).max()
+    return max(before or "", f"{top:%Y-%m-%dT%H:%M:%S.%f}") if isinstance(top, datetime) else before
 
 
 def _bounded(times: pl.Series, bound: str | None, side: str) -> NDArray[np.bool_]:

@@ -183,8 +183,25 @@ def batch_stages(batch: Batch) -> dict[str, ArtifactRef]:
 
 def save_state(store: ArtifactStore, state: TopicState) -> ArtifactRef:
     """Return the state's artifact, written if it does not exist."""
+    values = _values_of(state)
+    recipe = recipes.state(values)
+    if found := store.find(recipe):
+        return found
+    with store.writing(recipe) as writer:
+        writer.save_json("state", values)
+        writer.rows = sum(update.n_new for update in state.updates)
+        writer.meta = {"refers_to": state.refers_to}
+    return store.committed(recipe, writer)
+
+
+def key_of(state: TopicState) -> str:
+    """Return the key that the state's artifact has, or would have."""
+    return recipes.state(_values_of(state)).key
+
+
+def _values_of(state: TopicState) -> dict[str, Any]:
+    """Return a state as JSON values; without a feature they are what they were before the feature existed."""
     values = {name: value for name, value in asdict(state).items() if name != "key"}
-    # without a feature, the key of a state is what it was before the feature existed
     unused: tuple[str, ...] = () if state.fit.edits else ("edits", "unedited", "unedited_ids")
     unused += tuple(name for name in ("clusters", "renamed") if not getattr(state.fit, name))
     values["fit"] = {name: value for name, value in values["fit"].items() if name not in unused}
@@ -197,14 +214,7 @@ def save_state(store: ArtifactStore, state: TopicState) -> ArtifactRef:
     else:
         values["tree"] = _tree_values(state.tree)
     values["names"] = {str(number): vars(name) for number, name in state.names.items()}
-    recipe = recipes.state(values)
-    if found := store.find(recipe):
-        return found
-    with store.writing(recipe) as writer:
-        writer.save_json("state", values)
-        writer.rows = sum(update.n_new for update in state.updates)
-        writer.meta = {"refers_to": state.refers_to}
-    return store.committed(recipe, writer)
+    return values
 
 
 def read_state(store: ArtifactStore, key: str) -> TopicState:

@@ -28,9 +28,10 @@ from topicflow.tasks.updates.topic_state import (
 def why_refit(store: ArtifactStore, state: TopicState, vectors: ArtifactRef, settings: str) -> str:
     """Return why new documents cannot be assigned to the current fit, or an empty text if they can."""
     fitted = ArtifactRef("embeddings", state.fit.embeddings, "embed")
-    then, now = (store.meta(ref)["encoder"] for ref in (fitted, vectors))
+    then, now = (store.meta(ref) for ref in (fitted, vectors))
     width = [store.array(ref, "embeddings").shape[1] for ref in (fitted, vectors)]
-    if then != now or width[0] != width[1]:
+    same = all(then.get(name) == now.get(name) for name in ("encoder", "adapter"))
+    if not same or width[0] != width[1]:
         return "the encoder is another one (or its arithmetic is)"
     return "the config that fits is another one" if settings != state.fit.settings else ""
 

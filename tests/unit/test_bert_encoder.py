@@ -3,16 +3,18 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.fakes import change_json, tiny_model
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.encoding import encoders
-from topicflow.tasks.encoding.bert import read_shape
+from topicflow.tasks.encoding.bert import Bert, read_shape
 from topicflow.tasks.encoding.bert_encoder import COMPARED, BertEncoder
 from topicflow.tasks.encoding.encoders import PACKAGED, encoder_of, find_encoder, load_encoder, load_model
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
@@ -34,6 +36,28 @@ def test_documents_have_the_vectors_of_sentence_transformers(options: dict[str, 
     ours, theirs = both(**options)
     for found, expected in zip(ours.encode(TEXTS), theirs.encode(TEXTS), strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Two threads for torch, for any number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_vector_does_not_depend_on_the_other_texts(number: int) -> None:
+    """On two threads, products of 129 to 199 tokens once rounded differently from those of more or fewer."""
+    encoder = both()[number]
+    words = ("battery", "screen", "courier", "refund")
+    texts = [f"{word} {'life is short ' * n}" for n in (1, 7, 20, 49, 60) for word in words]
+    together = encoder.encode(texts)[0]
+    for some in (texts[:3], texts[2:9], texts[11:13], *([text] for text in texts[12:])):
+        rows = [texts.index(text) for text in some]
+        np.testing.assert_array_equal(encoder.encode(some)[0], together[rows])
 
 
 def test_queries_have_the_vectors_of_sentence_transformers() -> None:
@@ -125,8 +149,8 @@ def test_a_model_with_other_vectors_is_left_to_sentence_transformers(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    last_layer = BertEncoder._last_layer
-    monkeypatch.setattr(BertEncoder, "_last_layer", lambda self, ids: last_layer(self, ids.flip(1)))
+    call = Bert.__call__
+    monkeypatch.setattr(Bert, "__call__", lambda self, batches: call(self, [ids.flip(1) for ids in batches]))
     config = SentenceTransformersEmbed(model=str(tiny))
     found = load_encoder.__wrapped__(find_encoder(config, "cpu"), config)
     assert type(found) is SentenceTransformersEncoder
