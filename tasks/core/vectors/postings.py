@@ -60,6 +60,7 @@ def transpose_counts(
 def bm25_scores(
     parts: Sequence[Postings],
     words: Sequence[NDArray[np.int64]],
+    weights: Sequence[float],
     n_live: int,
     mean_length: float,
     removed: NDArray[np.bool_],
@@ -72,6 +73,8 @@ def bm25_scores(
         The parts of the documents, in order.
     words : sequence of ndarray of shape (n_query_words,), int64
         For each part the number of each word of the query, -1 if the part lacks the word.
+    weights : sequence of float
+        Weight of each word of the query.
     n_live : int
         Number of documents that are not deleted.
     mean_length : float
@@ -100,8 +103,8 @@ def bm25_scores(
                 found.append((rows + start, counts / (counts + norm[rows])))
         frequency = sum(int((~removed[rows]).sum()) for rows, _ in found)
         idf = np.float32(np.log1p((n_live - frequency + 0.5) / (frequency + 0.5)))
-        for rows, weights in found:
-            scores[rows] += idf * weights
+        for rows, saturated in found:
+            scores[rows] += np.float32(weights[number]) * idf * saturated
     return scores
 
 
