@@ -46,11 +46,11 @@ def with_highlights(
     -----
     With a vector the encoder reads each sentence of each document.
     """
-    words = list(query_words(text))
+    words = list(query_words(index, text))
     rarity = word_rarity(index, words) if index.files.meta["lexical"] else np.ones(len(words))
     wanted = dict(zip(words, rarity.tolist(), strict=True))
     score = None if vector is None else partial(_cosines, index, vector)
-    shown = highlights_of([hit.text for hit in hits], wanted, score)
+    shown = highlights_of([hit.text for hit in hits], wanted, score, index.base_form or str)
     return [replace(hit, highlight=highlight) for hit, highlight in zip(hits, shown, strict=True)]
 
 

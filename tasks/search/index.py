@@ -197,7 +197,7 @@ class SearchIndex:
         if ranked_by != "bm25":
             vector, truncated = _vector(index, asked)
         kept = _kept(index, where, ids)
-        words = query_words(text) if text is not None and ranked_by != "dense" else None
+        words = query_words(index, text) if text is not None and ranked_by != "dense" else None
         question = Question(words, vector, kept, fusion)
         if expand_of(expand) == "feedback":
             question = ranking.with_feedback(index, question)

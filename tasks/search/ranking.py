@@ -16,7 +16,8 @@ from topicflow.tasks.core.vectors.postings import bm25_scores, fuse_ranks
 from topicflow.tasks.core.words.cutting import ASKED, INDEXED
 from topicflow.tasks.search.arguments import Fusion, Page
 from topicflow.tasks.search.open_index import OpenIndex
-from topicflow.tasks.search.scoring.feedback import DOCUMENTS, moved_vector, moved_words
+from topicflow.tasks.search.scoring import feedback
+from topicflow.tasks.search.scoring.feedback import moved_vector, moved_words
 
 EXACT_KEPT = 20_000
 """If a filter keeps at most this many documents, all are compared: an exact result in a few milliseconds."""
@@ -79,7 +80,7 @@ def ranking_of(index: OpenIndex, question: Question) -> Ranking:
 
 def with_feedback(index: OpenIndex, question: Question) -> Question:
     """Return a question that is moved towards the best documents for it, of those that are kept."""
-    rows = ranking_of(index, question).best(DOCUMENTS)[0]
+    rows = ranking_of(index, question).best(feedback.DOCUMENTS)[0]
     if not len(rows):
         return question
     vector, words = question.vector, question.words
@@ -87,9 +88,8 @@ def with_feedback(index: OpenIndex, question: Question) -> Question:
         vector = moved_vector(vector, index.vectors.gather(rows))
     if words is not None:
         texts = index.documents["text"][rows].to_list()
-        words = moved_words(
-            words, [INDEXED.cut([text]).words() for text in texts], partial(word_rarity, index)
-        )
+        said = [index.words_of(text, INDEXED) for text in texts]
+        words = moved_words(words, said, partial(word_rarity, index))
     return replace(question, vector=vector, words=words)
 
 
@@ -119,9 +119,9 @@ def by_words(
     return found[order], scores[found[order]].astype(np.float64)
 
 
-def query_words(text: str) -> dict[str, float]:
+def query_words(index: OpenIndex, text: str) -> dict[str, float]:
     """Return the words of a query, each once and with the weight 1."""
-    return dict.fromkeys(ASKED.cut([text]).words(), 1.0)
+    return dict.fromkeys(index.words_of(text, ASKED), 1.0)
 
 
 def _places(index: OpenIndex, words: Iterable[str]) -> list[NDArray[np.int64]]:

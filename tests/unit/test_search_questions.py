@@ -59,7 +59,7 @@ def test_an_index_cut_by_other_segmenters_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     index = build(tmp_path, TABLE)
-    monkeypatch.setattr("topicflow.tasks.search.open_index.word_identity", lambda: {"icu4py": "99"})
+    monkeypatch.setattr("topicflow.tasks.search.recipes.word_identity", lambda: {"icu4py": "99"})
     with caplog.at_level("WARNING", "topicflow"):
         index.search("red", mode="bm25")
         index.search("blue", mode="bm25")

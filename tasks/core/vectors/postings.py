@@ -43,10 +43,14 @@ class Postings:
 def transpose_counts(
     data: NDArray[np.int32], indices: NDArray[np.int32], indptr: NDArray[np.int64], n_words: int
 ) -> Postings:
-    """Return the postings of counts by document (CSR); O(n_postings) time and three times their memory."""
+    """Return the postings of counts by document (CSR); O(n_postings) time and three times their memory.
+
+    Counts of one word and document are added.
+    """
     from scipy.sparse import csr_matrix
 
     by_word = csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, n_words)).tocsc()
+    by_word.sum_duplicates()
     sums = np.concatenate([[0], np.cumsum(data, dtype=np.int64)])
     lengths = (sums[indptr[1:]] - sums[indptr[:-1]]).astype(np.int32)
     return Postings(

@@ -45,7 +45,10 @@ class Highlight:
 
 
 def highlights_of(
-    texts: Sequence[str], wanted: Mapping[str, float], score: ScoreSentences | None = None
+    texts: Sequence[str],
+    wanted: Mapping[str, float],
+    score: ScoreSentences | None = None,
+    base_form: Callable[[str], str] = str,
 ) -> list[Highlight]:
     """Return the highlight of each text.
 
@@ -57,6 +60,8 @@ def highlights_of(
         The words of the query and their weights.
     score : callable, optional
         Scores sentences, of all texts at once; if None, a sentence has the sum of the weights of its words.
+    base_form : callable
+        Returns the word of the query for a word of a text, if forms of a word count as one.
 
     Notes
     -----
@@ -65,18 +70,21 @@ def highlights_of(
     parts = [sentences_of(text) for text in texts]
     bounds = np.cumsum([0, *map(len, parts)]).tolist()
     flat = [sentence for part in parts for sentence in part]
-    words = words_of(flat)
+    matches = [
+        {word: base for word in words if (base := base_form(word)) in wanted} for words in words_of(flat)
+    ]
     scores = (
-        np.array([sum(wanted.get(word, 0.0) for word in found) for found in words])
+        np.array([sum(wanted[base] for base in set(found.values())) for found in matches])
         if score is None
         else score(flat)
     )
-    found = []
+    shown = []
     for start, end in pairwise(bounds):
-        matched = [word for word in wanted if any(word in each for each in words[start:end])]
-        sentence = flat[start + int(np.argmax(scores[start:end]))] if end > start else ""
-        found.append(Highlight(sentence, places_of(sentence, matched), matched))
-    return found
+        there = {base for found in matches[start:end] for base in found.values()}
+        best = start + int(np.argmax(scores[start:end])) if end > start else None
+        sentence, places = ("", []) if best is None else (flat[best], places_of(flat[best], matches[best]))
+        shown.append(Highlight(sentence, places, [word for word in wanted if word in there]))
+    return shown
 
 
 def sentences_of(text: str) -> list[str]:
