@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from topicflow.configs.fields.base import Section
 
@@ -51,6 +51,11 @@ class IndexConfig(Section):
         default=True,
         description="Keep word counts for BM25. Hybrid search ranks by BM25 and by the vectors.",
     )
+    lemmas: tuple[str, ...] = Field(
+        default=(),
+        description="Languages by code (en, de, …) whose inflected words are one word for BM25: with en wing finds "
+        "wings. With the extra `words`. If empty: each form is a word.",
+    )
     query_prompt: str | None = Field(
         default=None,
         description="Text put before each query, for models that treat queries and documents differently. If not set: "
@@ -69,3 +74,10 @@ class IndexConfig(Section):
         default="add",
         description="add updates the last index of this name with new and deleted documents; rebuild builds a new one.",
     )
+
+    @model_validator(mode="after")
+    def _lemmas_need_words(self) -> IndexConfig:
+        if self.lemmas and not self.lexical:
+            msg = "lemmas joins the words of BM25; set lexical = true or remove lemmas"
+            raise ValueError(msg)
+        return self

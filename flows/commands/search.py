@@ -12,6 +12,7 @@ import typer
 from topicflow.flows.commands.grouped import grouped
 from topicflow.flows.commands.options import AsJson, FlowOptions, RunsDir, print_json
 from topicflow.flows.commands.run_and_show import run_and_show
+from topicflow.flows.screen.hits import hit_line, hit_lines
 from topicflow.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-MODES = ("auto", "dense", "bm25", "hybrid")
+MODES, EXPANSIONS = ("auto", "dense", "bm25", "hybrid"), ("none", "feedback")
 
 IndexRun = Annotated[
     str | None,
@@ -74,6 +75,62 @@ class IndexOptions:
         return _open(self.run, self.runs)
 
 
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Show the place and score of each document in each ranking.")
+]
+ShowSentence = Annotated[
+    bool,
+    typer.Option(
+        "--highlight", help="Show the sentence that matches best, with the words of the query in [ ]."
+    ),
+]
+Mode = Annotated[
+    str,
+    typer.Option("--mode", help="dense (meaning), bm25 (words), hybrid (both); auto is hybrid if possible."),
+]
+Rerank = Annotated[
+    str | None,
+    typer.Option("--rerank", metavar="MODEL", help="A cross-encoder that ranks the best 100 again."),
+]
+Expand = Annotated[
+    str,
+    typer.Option("--expand", help="feedback searches again with what the best five documents say; or none."),
+]
+DenseWeight = Annotated[
+    float | None,
+    typer.Option(
+        "--dense-weight", help="Weight of meaning in hybrid search, 0 to 1; words have the rest (.5)."
+    ),
+]
+FusionK = Annotated[
+    float | None,
+    typer.Option(
+        "--fusion-k", help="Added to each place in hybrid search: the larger, the less the first count (10)."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class HowToSearch:
+    """How documents are ranked, and what is shown beside them; see `grouped`."""
+
+    mode: Mode = "auto"
+    rerank: Rerank = None
+    expand: Expand = "none"
+    dense_weight: DenseWeight = None
+    fusion_k: FusionK = None
+    explain: Explain = False
+    highlight: ShowSentence = False
+
+    def read(self) -> dict[str, Any]:
+        """Return the options as the method of an index takes them."""
+        for name, value, choices in (("mode", self.mode, MODES), ("expand", self.expand, EXPANSIONS)):
+            if value not in choices:
+                msg = f"--{name} {value}: expected one of {', '.join(choices)}"
+                raise ConfigError(msg)
+        return asdict(self)
+
+
 @dataclass(frozen=True)
 class Limits:
     """Which documents may be found; see `grouped`."""
@@ -115,29 +172,17 @@ def search(
     query: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for.")],
     options: IndexOptions,
     limits: Limits,
-    mode: Annotated[
-        str,
-        typer.Option(
-            "--mode", help="dense (meaning), bm25 (words), hybrid (both); auto is hybrid if possible."
-        ),
-    ] = "auto",
-    rerank: Annotated[
-        str | None,
-        typer.Option("--rerank", metavar="MODEL", help="A cross-encoder that ranks the best 100 again."),
-    ] = None,
+    how: HowToSearch,
     topics: Annotated[bool, typer.Option("--topics", help="Find topics instead of documents.")] = False,
 ) -> None:
     """Find documents, or topics, by meaning and words."""
-    if mode not in MODES:
-        msg = f"--mode {mode}: expected one of {', '.join(MODES)}"
-        raise ConfigError(msg)
-    limited = limits.read()
+    limited, ranked = limits.read(), how.read()
     if topics:
-        _refuse_with_topics({"rerank": rerank, **limited})
+        _refuse_with_topics({**ranked, **limited})
         _print_topics(options.open(), query, options)
         return
     opened = options.open()
-    hits = opened.search(query, options.k, mode=mode, rerank=rerank, **limited)  # type: ignore[arg-type]
+    hits = opened.search(query, options.k, **ranked, **limited)
     _warn_if_truncated(opened, hits.truncated)
     _print_hits(opened, hits, options, nothing="no document" + _kept_by(limited))
 
@@ -173,9 +218,9 @@ def outliers(
         print_json([asdict(outlier) for outlier in found])
         return
     for outlier in found:
-        print(f"{outlier.hit.score:.3f}  {_line(outlier.hit)}")
+        print(f"{outlier.hit.score:.3f}  {hit_line(outlier.hit)}")
         for hit in outlier.neighbors:
-            print(f"         {hit.score:.3f}  {_line(hit, width=90)}")
+            print(f"         {hit.score:.3f}  {hit_line(hit, width=90)}")
 
 
 def _open(run: str | None, runs: Path | None) -> SearchIndex:
@@ -205,11 +250,14 @@ def _ids(ids: list[str] | None, source: Path | None) -> list[str] | None:
     return [*(ids or []), *(line for line in text.splitlines() if line.strip())]
 
 
+_DEFAULTS = {**asdict(HowToSearch()), **asdict(Limits())}
+
+
 def _refuse_with_topics(options: dict[str, Any]) -> None:
     """Raise ConfigError if an option is set that is only for documents."""
     names = {"ids": "--id and --ids-from"}
     for name, value in options.items():
-        if value not in (None, 0):
+        if name != "mode" and value != _DEFAULTS[name]:
             option = names.get(name, f"--{name.replace('_', '-')}")
             msg = (
                 f"--topics finds topics and takes no {option}, which is for documents; leave one of them out"
@@ -250,17 +298,9 @@ def _print_hits(opened: SearchIndex, hits: list[Any], options: IndexOptions, *, 
     if options.as_json:
         print_json([asdict(hit) for hit in hits])
         return
-    for hit in hits:
-        print(f"{hit.score:.3f}  {_line(hit)}")
+    for line in hit_lines(hits):
+        print(line)
     if not hits:
         print(f"{nothing} was found")
     elif len(hits) < options.k:
         print(f"{len(hits):,} of the {len(opened):,} documents; no others match")
-
-
-def _line(hit: Any, width: int = 100) -> str:  # noqa: ANN401  (a Hit, whose module is imported on use)
-    """Return a document in one line: id, topic if known, the beginning of its text."""
-    text = " ".join(hit.text.split())
-    shown = text if len(text) <= width else f"{text[: width - 1]}…"
-    topic = f"  [{hit.topic_name or 'no topic'}]" if hit.topic is not None else ""
-    return f"{hit.doc_id}{topic}  {shown}"

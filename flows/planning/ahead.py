@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from topicflow.configs.flows.base import FlowConfig
+from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.configs.flows.sweep import SweepConfig
 from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
@@ -30,7 +31,7 @@ from topicflow.tasks.requirements.sizes import check_size
 from topicflow.tasks.requirements.trainer import check_trainer
 from topicflow.tasks.servers.endpoint import endpoint_of
 from topicflow.tasks.topics.final import GIVEN, PULL
-from topicflow.tasks.topics.tokenization import check_counting
+from topicflow.tasks.topics.tokenization import base_form, check_counting
 
 Check = tuple[str, Callable[[], object]]
 """The stage that would fail, and a function that raises what the stage would raise."""
@@ -117,6 +118,8 @@ def _checks(config: FlowConfig, n_docs: int | None) -> Iterator[Check]:
     yield "embed", lambda: check_encoder(sections.embed, config.runtime.device)
     if isinstance(config, TopicSections):
         yield from _of_topics(config, n_docs)
+    if isinstance(config, BuildIndexConfig):
+        yield "index", lambda: base_form(config.index.lemmas, "index.lemmas")
     if isinstance(config, TuneEmbeddingsConfig) and isinstance(config.tune, FullTune):
         yield "tune", check_trainer
 

@@ -15,6 +15,11 @@ from topicflow.tasks.search.queries import check_vector
 
 Mode = Literal["auto", "dense", "bm25", "hybrid"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+Expand = Literal["none", "feedback"]
+EXPANSIONS: tuple[Expand, ...] = get_args(Expand)
+
+FUSION_K, DENSE_WEIGHT = 10.0, 0.5
+"""For reciprocal rank fusion: best of 72 choices on every second query of cranfield (tests/benchmarks/retrieval.py)."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +46,52 @@ class Page:
     @classmethod
     def of(cls, k: object, offset: object, min_score: object, group_by: object) -> Page:
         """Return a page; raise ConfigError if a number is not one, or a column's name is not a text."""
-        if min_score is not None:
-            is_number = isinstance(min_score, int | float | np.number) and not isinstance(min_score, bool)
-            if not is_number or np.isnan(cast("float", min_score)):
-                msg = f"search: min_score={min_score!r}, expected a number"
-                raise ConfigError(msg)
-            min_score = float(cast("float", min_score))
         return cls(
             whole_number("k", k, 1),
             whole_number("offset", offset, 0),
-            min_score,
+            None if min_score is None else number("min_score", min_score),
             optional_text("group_by", group_by),
         )
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How hybrid search joins the ranking by meaning and the ranking by words.
+
+    Attributes
+    ----------
+    dense_weight : float
+        Weight of the ranking by meaning, from 0 to 1; the ranking by words has the rest.
+    k : float
+        Added to each place; larger values make the first places less dominant.
+    """
+
+    dense_weight: float = DENSE_WEIGHT
+    k: float = FUSION_K
+
+    @classmethod
+    def of(cls, dense_weight: object, k: object) -> Fusion:
+        """Return how to fuse, None for a default; raise ConfigError if a number is not one, or out of its range."""
+        found = cls(
+            DENSE_WEIGHT if dense_weight is None else number("dense_weight", dense_weight),
+            FUSION_K if k is None else number("fusion_k", k),
+        )
+        if not 0 <= found.dense_weight <= 1:
+            msg = f"search: dense_weight={found.dense_weight:g}, expected a number from 0 to 1"
+            raise ConfigError(msg)
+        if not 0 <= found.k < np.inf:
+            msg = f"search: fusion_k={found.k:g}, expected a number, 0 or more"
+            raise ConfigError(msg)
+        return found
+
+
+def number(name: str, value: object) -> float:
+    """Return a number; raise ConfigError if it is not one."""
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not is_number or np.isnan(cast("float", value)):
+        msg = f"search: {name}={value!r}, expected a number"
+        raise ConfigError(msg)
+    return float(cast("float", value))
 
 
 def whole_number(name: str, value: object, least: int, asked: str = "search") -> int:
@@ -60,11 +99,11 @@ def whole_number(name: str, value: object, least: int, asked: str = "search") ->
     if isinstance(value, bool | np.bool_) or not isinstance(value, SupportsIndex):
         msg = f"{asked}: {name}={value!r}, expected a whole number, {least} or more"
         raise ConfigError(msg)
-    number = operator.index(value)
-    if number < least:
-        msg = f"{asked}: {name}={number}, expected {least} or more"
+    found = operator.index(value)
+    if found < least:
+        msg = f"{asked}: {name}={found}, expected {least} or more"
         raise ConfigError(msg)
-    return number
+    return found
 
 
 def optional_text(name: str, value: object) -> str | None:
@@ -77,8 +116,17 @@ def optional_text(name: str, value: object) -> str | None:
 
 def mode_of(value: object) -> Mode:
     """Return a mode of search; raise ConfigError if there is no such mode."""
-    if value not in MODES:
-        msg = f"search: mode {value!r}, expected one of {', '.join(MODES)}"
+    return cast("Mode", _choice("mode", value, MODES))
+
+
+def expand_of(value: object) -> Expand:
+    """Return how a query is expanded; raise ConfigError if there is no such way."""
+    return cast("Expand", _choice("expand", value, EXPANSIONS))
+
+
+def _choice(name: str, value: object, choices: tuple[str, ...]) -> object:
+    if value not in choices:
+        msg = f"search: {name} {value!r}, expected one of {', '.join(choices)}"
         raise ConfigError(msg)
     return value
 

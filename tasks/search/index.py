@@ -23,19 +23,23 @@ from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.search import ranking
 from topicflow.tasks.search.arguments import (
     MODES,
+    Expand,
+    Fusion,
     Mode,
     Page,
+    expand_of,
     list_of_ids,
     mode_of,
     one_query,
     optional_text,
     whole_number,
 )
+from topicflow.tasks.search.explain import with_highlights, with_ranks
 from topicflow.tasks.search.index_files import IndexFiles
 from topicflow.tasks.search.locate import locate_index
 from topicflow.tasks.search.open_index import OpenIndex
 from topicflow.tasks.search.queries import QueryEncoder, check_vector
-from topicflow.tasks.search.ranking import Question
+from topicflow.tasks.search.ranking import Question, query_words
 from topicflow.tasks.search.results import Hit, Results, TopicHit
 from topicflow.tasks.store.artifact_store import ArtifactStore
 
@@ -127,6 +131,11 @@ class SearchIndex:
         offset: int = 0,
         min_score: float | None = None,
         group_by: str | None = None,
+        expand: Expand = "none",
+        dense_weight: float | None = None,
+        fusion_k: float | None = None,
+        explain: bool = False,
+        highlight: bool = False,
     ) -> Results[Hit]:
         """Return the best `k` documents for a query, or all if there are fewer, best first.
 
@@ -154,30 +163,54 @@ class SearchIndex:
         group_by : str, optional
             A column (`parent` for passages), field or function in the syntax of `where`: only the best document of
             each of its values is found, and every document without a value.
+        expand : str
+            `feedback` searches twice: the second query is moved towards the best five documents of the first, as a
+            vector and as words. It finds more and costs a second search; the first result is right less often.
+        dense_weight : float, optional
+            Weight of the ranking by meaning in hybrid search, from 0 to 1 (.5); the ranking by words has the rest.
+        fusion_k : float, optional
+            Added to each place before hybrid search joins the rankings (10); with larger values the first places count
+            less.
+        explain : bool
+            Say for each document which place and score it has in each ranking (`Hit.ranks`).
+        highlight : bool
+            Say for each document which sentence matches best, and where the words of the query stand in it
+            (`Hit.highlight`); the query must be a text. The encoder reads the sentences, unless `mode` is `bm25`.
 
         Raises
         ------
         ConfigError
-            If the query is empty, not a query, or a vector of another space; if a number is not one or too small; if
-            there is no such mode; if `where` or `group_by` cannot be parsed.
+            If the query is empty, not a query, or a vector of another space; if a number is not one or out of its
+            range; if there is no such mode or expansion; if `where` or `group_by` cannot be parsed.
         """
         index, page = self._open, Page.of(k, offset, min_score, group_by)
+        fusion = Fusion.of(dense_weight, fusion_k)
         asked = one_query(query, index.vectors.dim)
         text = asked if isinstance(asked, str) else None
         ranked_by = _mode(index, mode_of(mode), text)
         optional_text("rerank", rerank)
-        if rerank is not None and text is None:
-            msg = "search: rerank reads texts and the query is a vector; leave it out"
-            raise ConfigError(msg)
+        for name, given in (("rerank", rerank is not None), ("highlight", highlight)):
+            if given and text is None:
+                msg = f"search: {name} reads texts and the query is a vector; leave it out"
+                raise ConfigError(msg)
         vector, truncated = None, False
         if ranked_by != "bm25":
             vector, truncated = _vector(index, asked)
         kept = _kept(index, where, ids)
-        ranker = ranking.ranker_of(index, Question(text if ranked_by != "dense" else None, vector, kept))
+        words = query_words(index, text) if text is not None and ranked_by != "dense" else None
+        question = Question(words, vector, kept, fusion)
+        if expand_of(expand) == "feedback":
+            question = ranking.with_feedback(index, question)
+        made = ranking.ranking_of(index, question)
         if rerank is not None and text is not None:
-            ranker = ranking.reranked(index, ranker, rerank, text)
-        rows, scores = ranking.page_of(index, ranker, page)
-        return Results(index.hits(rows, scores, vector), truncated=truncated)
+            made = ranking.reranked(index, made, rerank, text)
+        rows, scores = ranking.page_of(index, made.best, page)
+        hits = index.hits(rows, scores, vector)
+        if explain:
+            hits = with_ranks(hits, rows, made, page)
+        if highlight and text is not None:
+            hits = with_highlights(index, hits, text, vector)
+        return Results(hits, truncated=truncated)
 
     def similar(
         self,
@@ -200,8 +233,8 @@ class SearchIndex:
         index, page = self._open, Page.of(k, offset, min_score, group_by)
         row = index.row_of(doc_id)
         vector = index.vectors.gather(np.array([row]))[0]
-        ranker = ranking.ranker_of(index, Question(None, vector, _kept(index, where, ids)))
-        rows, scores = ranking.page_of(index, ranking.without(ranker, row), page)
+        made = ranking.ranking_of(index, Question(None, vector, _kept(index, where, ids)))
+        rows, scores = ranking.page_of(index, ranking.without(made.best, row), page)
         return Results(index.hits(rows, scores, vector))
 
     def topics(self, query: str | NDArray[np.floating] | Sequence[float], k: int = 10) -> Results[TopicHit]:

@@ -18,7 +18,6 @@ from topicflow.configs.sections.index import IndexConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.vectors.hnsw import Graph
 from topicflow.tasks.core.vectors.nearest import Parts, RowArray, exact_nearest
-from topicflow.tasks.core.words.segmenters import word_identity
 from topicflow.tasks.search.index_files import (
     FORMAT,
     IndexFiles,
@@ -27,8 +26,10 @@ from topicflow.tasks.search.index_files import (
     write_documents,
     write_postings,
 )
+from topicflow.tasks.search.recipes import identity_of_words
 from topicflow.tasks.store.artifact_store import ArtifactWriter
 from topicflow.tasks.store.resources import compiled_threads
+from topicflow.tasks.topics.tokenization import base_form
 
 EXACT_UP_TO = 20_000
 """Up to this many documents, every query is compared with all: 31 MB of 384 dimensions, 3 ms at 10 GB a second."""
@@ -199,7 +200,7 @@ def write_index(
         gone = np.append(gone, np.zeros(len(mapped), bool))
         if config.lexical:
             texts = _texts(writer.path(f"documents/part-{number:05d}.arrow"))
-            write_postings(writer, number, texts, runtime.n_threads)
+            write_postings(writer, number, texts, runtime.n_threads, base_form(config.lemmas, "index.lemmas"))
     writer.save_array("removed", gone)
     writer.rows = len(gone)
     with compiled_threads(runtime.n_threads):
@@ -214,7 +215,7 @@ def write_index(
         "removed": len(removed),
         "base": None if base is None else base.ref.key,
         "lexical": config.lexical,
-        "words": word_identity(),
+        "words": identity_of_words(config) if base is None else base.meta.get("words"),
         "target_recall": config.target_recall,
         "topics": None,
     }

@@ -17,7 +17,6 @@ from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.configs.sections.embed import PrecomputedEmbed
 from topicflow.configs.sections.index import IndexConfig
 from topicflow.tasks.core.vectors.nearest import RowArray
-from topicflow.tasks.core.words.segmenters import word_identity
 from topicflow.tasks.errors import DamagedError
 from topicflow.tasks.search import recipes
 from topicflow.tasks.search.index_files import IndexFiles
@@ -149,6 +148,9 @@ def _base(
         files = IndexFiles.open(store, last)
     except DamagedError:
         return None
-    same = {**files.meta["config"], "topics": None} == {**config.model_dump(mode="json"), "topics": None}
-    same_words = not config.lexical or files.meta.get("words") == word_identity()
+    before = IndexConfig.model_validate(
+        files.meta["config"]
+    )  # with the defaults of fields that were added since
+    same = before.model_copy(update={"topics": None}) == config.model_copy(update={"topics": None})
+    same_words = not config.lexical or files.meta.get("words") == recipes.identity_of_words(config)
     return files if same and same_words and files.meta["space"] == dict(space) else None

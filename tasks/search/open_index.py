@@ -11,10 +11,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from topicflow.configs.sections.index import IndexConfig
 from topicflow.tasks.core.vectors.hnsw import Graph
 from topicflow.tasks.core.vectors.nearest import Parts, RowArray
 from topicflow.tasks.core.vectors.postings import Postings
-from topicflow.tasks.core.words.segmenters import word_identity
+from topicflow.tasks.core.words.cutting import Rule
+from topicflow.tasks.core.words.inflections import BaseForm
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.log import LOG
 from topicflow.tasks.runs.records import RunRecord
@@ -23,6 +25,7 @@ from topicflow.tasks.search.filters.parser import parse_filter, parse_operand
 from topicflow.tasks.search.index_checks import damaged
 from topicflow.tasks.search.index_files import IndexFiles
 from topicflow.tasks.search.queries import QueryEncoder, open_queries
+from topicflow.tasks.search.recipes import identity_of_words
 from topicflow.tasks.search.results import Hit
 
 T = TypeVar("T")
@@ -115,15 +118,35 @@ class OpenIndex:
     def postings(self) -> tuple[list[Postings], list[pl.DataFrame], float]:
         """The postings and words of all parts, and the mean length of the documents in words."""
         parts, words = self.files.postings()
-        if (cut_by := self.files.meta.get("words")) != word_identity():
+        now = identity_of_words(self.config)
+        if (cut_by := self.files.meta.get("words")) != now:
             LOG.warning(
                 "index: its texts were cut into words by %s, queries are cut by %s, so that some words are not found; "
                 "run `topicflow index CONFIG` again",
                 cut_by or "an earlier version",
-                word_identity(),
+                now,
             )
         lengths = np.concatenate([part.lengths for part in parts])[~self.removed]
         return parts, words, float(lengths.mean()) if len(lengths) else 0.0
+
+    @property
+    def config(self) -> IndexConfig:
+        """The section `index` that the index was built with."""
+        return IndexConfig.model_validate(self.files.meta["config"])
+
+    @once
+    def base_form(self) -> BaseForm | None:
+        """The function to the base form of a word; None if each form is a word."""
+        if not self.config.lemmas:
+            return None
+        from topicflow.tasks.topics.tokenization import base_form
+
+        return base_form(self.config.lemmas, "index.lemmas")
+
+    def words_of(self, text: str, rule: Rule) -> list[str]:
+        """Return the words of a text, in their order, as they stand in the postings."""
+        words = rule.cut([text]).words()
+        return words if self.base_form is None else [self.base_form(word) for word in words]
 
     @once
     def labels(self) -> NDArray[np.int32] | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from topicflow.tasks.core.vectors.hnsw import SPARE
 from topicflow.tasks.core.vectors.nearest import Found, Parts, RowArray, exact_nearest, rank_candidates
 from topicflow.tasks.core.vectors.postings import bm25_scores, fuse_ranks
-from topicflow.tasks.core.words.cutting import ASKED
-from topicflow.tasks.search.arguments import Page
+from topicflow.tasks.core.words.cutting import ASKED, INDEXED
+from topicflow.tasks.search.arguments import Fusion, Page
 from topicflow.tasks.search.open_index import OpenIndex
+from topicflow.tasks.search.scoring import feedback
+from topicflow.tasks.search.scoring.feedback import moved_vector, moved_words
 
 EXACT_KEPT = 20_000
 """If a filter keeps at most this many documents, all are compared: an exact result in a few milliseconds."""
@@ -33,9 +35,6 @@ DEPTH = 200
 RERANKED = 100
 """Best places that a cross-encoder reads."""
 
-FUSION_K, DENSE_WEIGHT = 10.0, 0.5
-"""For reciprocal rank fusion: best of 72 choices on every second query of cranfield (tests/benchmarks/retrieval.py)."""
-
 GROUPED = 4
 """Documents ranked for each group at first, and the factor for the next attempt if there are too few groups."""
 
@@ -48,21 +47,50 @@ Ranker = Callable[[int], Ranked]
 
 @dataclass(frozen=True)
 class Question:
-    """A search: a text, a vector or both, among the documents that are kept (all if None)."""
+    """A search: weighted words, a vector or both, among the documents that are kept (all if None)."""
 
-    text: str | None
+    words: Mapping[str, float] | None
     vector: NDArray[np.float32] | None
     kept: NDArray[np.bool_] | None
+    fusion: Fusion = field(default_factory=Fusion)
 
 
-def ranker_of(index: OpenIndex, question: Question) -> Ranker:
-    """Return the ranker for a question: by meaning, by words, or by both if it has a text and a vector."""
-    rankers: list[Ranker] = []
+@dataclass(frozen=True)
+class Ranking:
+    """A ranking, and the rankings that it is made of, by their names."""
+
+    best: Ranker
+    parts: Mapping[str, Ranker]
+
+
+def ranking_of(index: OpenIndex, question: Question) -> Ranking:
+    """Return the ranking for a question: by meaning, by words, or by both if it has words and a vector."""
+    parts: dict[str, Ranker] = {}
     if (vector := question.vector) is not None:
-        rankers.append(partial(by_meaning, index, vector, kept=question.kept))
-    if (text := question.text) is not None:
-        rankers.append(partial(by_words, index, text, kept=question.kept))
-    return rankers[0] if len(rankers) == 1 else by_both(*rankers)
+        parts["dense"] = partial(by_meaning, index, vector, kept=question.kept)
+    if (words := question.words) is not None:
+        parts["bm25"] = partial(by_words, index, words, kept=question.kept)
+    best = (
+        by_both(parts["dense"], parts["bm25"], question.fusion)
+        if len(parts) == 2
+        else next(iter(parts.values()))
+    )
+    return Ranking(best, parts)
+
+
+def with_feedback(index: OpenIndex, question: Question) -> Question:
+    """Return a question that is moved towards the best documents for it, of those that are kept."""
+    rows = ranking_of(index, question).best(feedback.DOCUMENTS)[0]
+    if not len(rows):
+        return question
+    vector, words = question.vector, question.words
+    if vector is not None:
+        vector = moved_vector(vector, index.vectors.gather(rows))
+    if words is not None:
+        texts = index.documents["text"][rows].to_list()
+        said = [index.words_of(text, INDEXED) for text in texts]
+        words = moved_words(words, said, partial(word_rarity, index))
+    return replace(question, vector=vector, words=words)
 
 
 def by_meaning(
@@ -74,17 +102,14 @@ def by_meaning(
     return found[0][there], similarities[0][there].astype(np.float64)
 
 
-def by_words(index: OpenIndex, text: str, depth: int, kept: NDArray[np.bool_] | None) -> Ranked:
-    """Return the rows that contain a word of the query, best BM25 first, and their scores."""
-    parts, tables, mean_length = index.postings
-    words = list(dict.fromkeys(ASKED.cut([text]).words()))
-    asked = pl.DataFrame({"word": words}, schema={"word": pl.String})
-    places = []
-    for table in tables:
-        known = table.filter(pl.col("word").is_in(words))
-        joined = asked.join(known, on="word", how="left", maintain_order="left")
-        places.append(joined["place"].fill_null(-1).to_numpy())
-    scores = bm25_scores(parts, places, len(index), mean_length, index.removed)
+def by_words(
+    index: OpenIndex, words: Mapping[str, float], depth: int, kept: NDArray[np.bool_] | None
+) -> Ranked:
+    """Return the rows that contain one of the words, which have weights, best BM25 first, and their scores."""
+    parts, _, mean_length = index.postings
+    scores = bm25_scores(
+        parts, _places(index, words), list(words.values()), len(index), mean_length, index.removed
+    )
     scores[index.removed if kept is None else ~kept] = 0.0
     found = np.flatnonzero(scores)
     if len(found) > depth:  # all that tie with the last are sorted, so that ties are in order of rows
@@ -94,7 +119,33 @@ def by_words(index: OpenIndex, text: str, depth: int, kept: NDArray[np.bool_] | 
     return found[order], scores[found[order]].astype(np.float64)
 
 
-def by_both(by_meaning: Ranker, by_words: Ranker) -> Ranker:
+def query_words(index: OpenIndex, text: str) -> dict[str, float]:
+    """Return the words of a query, each once and with the weight 1."""
+    return dict.fromkeys(index.words_of(text, ASKED), 1.0)
+
+
+def _places(index: OpenIndex, words: Iterable[str]) -> list[NDArray[np.int64]]:
+    """Return the number of each word in each part of the index, -1 if the part lacks it."""
+    asked = pl.DataFrame({"word": list(words)}, schema={"word": pl.String})
+    found = []
+    for table in index.postings[1]:
+        known = table.filter(pl.col("word").is_in(asked["word"].implode()))
+        joined = asked.join(known, on="word", how="left", maintain_order="left")
+        found.append(joined["place"].fill_null(-1).to_numpy())
+    return found
+
+
+def word_rarity(index: OpenIndex, words: Sequence[str]) -> NDArray[np.float64]:
+    """Return how rare each word is (n_words,), as in BM25; 0 for a word that no document has."""
+    counts = np.zeros(len(words), np.int64)
+    for part, places in zip(index.postings[0], _places(index, words), strict=True):
+        there = places >= 0
+        counts[there] += part.offsets[places[there] + 1] - part.offsets[places[there]]
+    n = len(index.removed)
+    return np.where(counts > 0, np.log1p((n - counts + 0.5) / (counts + 0.5)), 0.0)
+
+
+def by_both(by_meaning: Ranker, by_words: Ranker, fusion: Fusion) -> Ranker:
     """Return a ranker that fuses two rankings.
 
     Notes
@@ -102,17 +153,18 @@ def by_both(by_meaning: Ranker, by_words: Ranker) -> Ranker:
     The best `DEPTH` of both are fused by their ranks. Documents after these in both rankings follow, in order of
     their better place. So the order of the first documents does not depend on the number of results.
     """
-    rankers, weights = (by_meaning, by_words), (2 * DENSE_WEIGHT, 2 * (1 - DENSE_WEIGHT))
-    rows, scores = fuse_ranks([ranker(DEPTH)[0] for ranker in rankers], weights, FUSION_K)
+    rankers, weights = (by_meaning, by_words), (2 * fusion.dense_weight, 2 * (1 - fusion.dense_weight))
+    rows, scores = fuse_ranks([ranker(DEPTH)[0] for ranker in rankers], weights, fusion.k)
 
     def rank(depth: int) -> Ranked:
         if depth <= len(rows):
             return rows[:depth], scores[:depth]
         deeper = [
-            _beyond(ranker(depth)[0], rows, weight) for ranker, weight in zip(rankers, weights, strict=True)
+            _beyond(ranker(depth)[0], rows, weight, fusion.k)
+            for ranker, weight in zip(rankers, weights, strict=True)
         ]
-        others, theirs = (np.concatenate(each) for each in zip(*deeper, strict=True))
-        order = np.lexsort((others, -theirs))
+        others, places, theirs = (np.concatenate(each) for each in zip(*deeper, strict=True))
+        order = np.lexsort((others, places, -theirs))  # a ranking without a weight has only its places
         first = np.sort(np.unique(others[order], return_index=True)[1])  # a document's better place
         others, theirs = others[order][first], np.minimum(theirs[order][first], scores.min(initial=np.inf))
         return np.append(rows, others)[:depth], np.append(scores, theirs)[:depth]
@@ -120,21 +172,24 @@ def by_both(by_meaning: Ranker, by_words: Ranker) -> Ranker:
     return rank
 
 
-def _beyond(ranking: RowArray, head: RowArray, weight: float) -> Ranked:
-    """Return the rows of a ranking that are not in the head, and the weights of their places."""
-    there = ~np.isin(ranking, head)
-    places = np.maximum(np.arange(len(ranking)), DEPTH)
-    return ranking[there], weight / (FUSION_K + 1 + places[there])
+def _beyond(
+    ranking: RowArray, head: RowArray, weight: float, fusion_k: float
+) -> tuple[RowArray, NDArray[np.int64], NDArray[np.float64]]:
+    """Return the rows of a ranking that are not in the head, their places, and the weights of these."""
+    there = np.flatnonzero(~np.isin(ranking, head))
+    places = np.maximum(there, DEPTH)
+    return ranking[there], places, weight / (fusion_k + 1 + places)
 
 
-def reranked(index: OpenIndex, ranker: Ranker, model: str, text: str) -> Ranker:
-    """Return a ranker that ranks the best `RERANKED` documents again with a cross-encoder, and no others."""
-    from topicflow.tasks.search.rerank import rerank_scores
+def reranked(index: OpenIndex, ranking: Ranking, model: str, text: str) -> Ranking:
+    """Return a ranking of the best `RERANKED` documents by a cross-encoder, and of no others."""
+    from topicflow.tasks.search.scoring.rerank import rerank_scores
 
-    rows = ranker(RERANKED)[0]
+    rows = ranking.best(RERANKED)[0]
     scores = rerank_scores(model, text, index.documents["text"][rows].to_list())
     order = np.lexsort((rows, -scores))
-    return lambda depth: (rows[order][:depth], scores[order][:depth])
+    fused = {"hybrid": ranking.best} if len(ranking.parts) > 1 else {}
+    return Ranking(lambda depth: (rows[order][:depth], scores[order][:depth]), {**ranking.parts, **fused})
 
 
 def without(ranker: Ranker, row: int) -> Ranker:

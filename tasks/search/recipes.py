@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from topicflow.configs.sections.index import IndexConfig
-from topicflow.tasks.core.words.segmenters import word_identity
+from topicflow.tasks.core.words.segmenters import optional_version, word_identity
 from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 
@@ -26,10 +26,15 @@ def index(config: IndexConfig, inputs: Mapping[str, str], space: str, seed: int)
         stage="index",
         kind="indexes",
         version=VERSIONS["index"],
-        config=fields_of(config, leave_out={"topics"}),
+        config=fields_of(config, leave_out={"topics"} if config.lemmas else {"topics", "lemmas"}),
         inputs=dict(inputs),
         identity=library_versions("numpy", "numba", "scipy", "usearch"),
         seed=seed,
     )
-    words = word_identity() if config.lexical else {}
+    words = identity_of_words(config) if config.lexical else {}
     return Recipe(**{**vars(recipe), "identity": {**recipe.identity, **words, "space": space}})
+
+
+def identity_of_words(config: IndexConfig) -> dict[str, str]:
+    """Return what decides the words of an index: the segmenters, and the dictionaries of base forms if it has them."""
+    return word_identity() | ({"simplemma": optional_version("simplemma")} if config.lemmas else {})

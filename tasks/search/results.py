@@ -6,7 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from topicflow.tasks.search.scoring.highlights import Highlight
+
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Place:
+    """The place of a document in one ranking, from 1, and its score there."""
+
+    rank: int
+    score: float
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,11 @@ class Hit:
         The topic's name.
     fields : dict
         The input's own columns.
+    ranks : dict of str to Place, or None
+        With `explain`: the document's place in each ranking that it is in (`dense`, `bm25`; with a reranker also the
+        ranking that it read).
+    highlight : Highlight or None
+        With `highlight`: the sentence that matches best.
     """
 
     doc_id: str
@@ -36,6 +51,8 @@ class Hit:
     topic: int | None = None
     topic_name: str | None = None
     fields: dict[str, Any] = field(default_factory=dict)
+    ranks: dict[str, Place] | None = None
+    highlight: Highlight | None = None
 
 
 @dataclass(frozen=True)

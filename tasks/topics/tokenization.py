@@ -45,8 +45,8 @@ def vectorizer_params(config: CountConfig) -> dict[str, object]:
     }
 
 
-def base_form(languages: tuple[str, ...]) -> BaseForm | None:
-    """Return the function to base forms in some languages, None for no language.
+def base_form(languages: tuple[str, ...], key: str = "count.lemmas") -> BaseForm | None:
+    """Return the function to base forms in some languages, None for no language; `key` names them in a config.
 
     Raises
     ------
@@ -59,12 +59,12 @@ def base_form(languages: tuple[str, ...]) -> BaseForm | None:
         return base_form_of(languages)
     except ImportError:
         msg = (
-            "count.lemmas needs the package simplemma, which is not installed; install it with: "
-            "pip install 'topicflow[words]', or remove count.lemmas"
+            f"{key} needs the package simplemma, which is not installed; install it with: "
+            f"pip install 'topicflow[words]', or remove {key}"
         )
         raise ConfigError(msg) from None
     except ValueError as error:
-        msg = f"count.lemmas: {first_line(error)}; name languages by codes such as en, de, fr"
+        msg = f"{key}: {first_line(error)}; name languages by codes such as en, de, fr"
         raise ConfigError(msg) from None
 
 

@@ -1,6 +1,7 @@
 """The index's commands as a newcomer types them: index, search, similar, outliers, show; a changed file."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,7 +74,10 @@ def test_search(topicflow: Topicflow) -> None:
     ).record
     assert len(found) == 5
     assert all(hit["fields"]["kind"] == "odd" and hit["fields"]["bucket"] < 40 for hit in found)
-    assert found[0].keys() == {"doc_id", "text", "score", "similarity", "topic", "topic_name", "fields"}
+    assert found[0].keys() == {
+        "doc_id", "text", "score", "similarity", "topic", "topic_name", "fields", "ranks", "highlight",
+    }  # fmt: skip
+    assert (found[0]["ranks"], found[0]["highlight"]) == (None, None)
     all_there_are = good(topicflow("search", "red", "--index", "trial", "--mode", "dense", "-k", "500"))
     assert all_there_are.splitlines()[-1] == "80 of the 80 documents; no others match"
     assert good(topicflow("search", "red", "--where", "bucket = 79 and kind = 'even'")) == (
@@ -119,9 +123,34 @@ def test_pages_groups_and_ids(topicflow: Topicflow, folder: Path) -> None:
     )
 
 
+def test_explanations_and_highlights(topicflow: Topicflow) -> None:
+    lines = good(topicflow("search", "horse n17", "-k", "2", "--explain", "--highlight")).splitlines()
+    assert len(lines) == 4
+    assert "[n17]" in lines[0]
+    assert re.fullmatch(r" {7}dense \d+ \(-?\d\.\d{3}\), bm25 1 \(\d+\.\d{3}\)", lines[1])
+    words = good(
+        topicflow("search", "horse n17", "-k", "1", "--dense-weight", "0", "--fusion-k", "1", "--explain")
+    )
+    assert words.splitlines()[0].startswith("1.000  d17  ")  # 2 · 1 / (1 + 1): the words alone
+    shown = topicflow(
+        "search", "horse n17", "-k", "1", "--mode", "bm25", "--explain", "--highlight", "--json"
+    )
+    (hit,) = shown.record
+    assert hit["ranks"] == {"bm25": {"rank": 1, "score": hit["score"]}}
+    assert (hit["highlight"]["sentence"], hit["highlight"]["words"][-1]) == (TABLE["text"][17], "n17")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (
+            ["search", "a", "--dense-weight", "2"],
+            "error: search: dense_weight=2, expected a number from 0 to 1",
+        ),
+        (
+            ["search", "a", "--topics", "--explain"],
+            "error: --topics finds topics and takes no --explain, which is for documents",
+        ),
         (["search", "a", "--offset", "-1"], "error: search: offset=-1, expected 0 or more"),
         (
             ["search", "a", "--group-by", "knd"],

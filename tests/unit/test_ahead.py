@@ -110,6 +110,8 @@ def test_other_flows(folder: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) 
     full = config_of(folder, tiny, "tune_embeddings", load={"label_column": "stars"}, tune={"method": "full"})
     (found,) = problems(full)
     assert (found.stage, found.message[:17]) == ("tune", "tune.method='full")
+    (found,) = problems(config_of(folder, tiny, "build_index", index={"lemmas": ["xx"]}))
+    assert (found.stage, found.message[:14]) == ("index", "index.lemmas: ")
     queried = {"path": None, "query": "select 1", "connection_env": "NO_DATABASE_HERE"}
     for flow in ("build_index", "deduplicate", "update_topics"):
         (found,) = problems(config_of(folder, tiny, flow, load=queried))

@@ -12,7 +12,7 @@ from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.runs.records import RunId, point_latest, record_failure, run_folder, write_json
 from topicflow.tasks.search.index_topics import find_topics
-from topicflow.tasks.search.rerank import rerank_scores
+from topicflow.tasks.search.scoring.rerank import rerank_scores
 
 TABLE = documents_table(60)
 VECTORS = np.array(TABLE["vector"].to_list(), np.float32)

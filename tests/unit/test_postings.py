@@ -14,6 +14,7 @@ from topicflow.tasks.store.artifact_store import ArtifactWriter
 
 TEXTS = documents_table(200)["text"].to_list()
 QUERY = ["red", "horse", "n17", "unknown"]
+ONCE = [1.0] * len(QUERY)
 
 
 def part(folder: Path, texts: list[str]) -> tuple[Postings, list[str]]:
@@ -39,9 +40,21 @@ def reference(texts: list[str]) -> np.ndarray:
 def test_scores_are_those_of_bm25s(tmp_path: Path) -> None:
     postings, words = part(tmp_path / "a", TEXTS)
     mean = float(np.mean([len(text.split()) for text in TEXTS]))
-    found = bm25_scores([postings], [places(words)], len(TEXTS), mean, np.zeros(len(TEXTS), bool))
+    found = bm25_scores([postings], [places(words)], ONCE, len(TEXTS), mean, np.zeros(len(TEXTS), bool))
     np.testing.assert_allclose(found, reference(TEXTS), rtol=1e-5)
     assert found.argmax() == 17
+
+
+def test_a_word_counts_by_its_weight(tmp_path: Path) -> None:
+    postings, words = part(tmp_path / "a", TEXTS)
+    nothing = np.zeros(len(TEXTS), bool)
+
+    def scores(*weights: float) -> np.ndarray:
+        return bm25_scores([postings], [places(words)], weights, len(TEXTS), 5.0, nothing)
+
+    weighted = 2 * scores(1, 0, 0, 0) + 0.5 * scores(0, 1, 0, 0)
+    assert weighted.max() > 0
+    np.testing.assert_allclose(scores(2, 0.5, 0, 0), weighted, rtol=1e-5)
 
 
 def test_parts_and_gaps_give_the_scores_of_what_is_left(tmp_path: Path) -> None:
@@ -51,7 +64,7 @@ def test_parts_and_gaps_give_the_scores_of_what_is_left(tmp_path: Path) -> None:
     left = [text for text, gone in zip(TEXTS, removed, strict=True) if not gone]
     mean = float(np.mean([len(text.split()) for text in left]))
     asked = [places(first[1]), places(second[1])]
-    found = bm25_scores([first[0], second[0]], asked, len(left), mean, removed)
+    found = bm25_scores([first[0], second[0]], asked, ONCE, len(left), mean, removed)
     np.testing.assert_allclose(found[~removed], reference(left), rtol=1e-5)
 
 

@@ -59,7 +59,7 @@ def test_an_index_cut_by_other_segmenters_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     index = build(tmp_path, TABLE)
-    monkeypatch.setattr("topicflow.tasks.search.open_index.word_identity", lambda: {"icu4py": "99"})
+    monkeypatch.setattr("topicflow.tasks.search.recipes.word_identity", lambda: {"icu4py": "99"})
     with caplog.at_level("WARNING", "topicflow"):
         index.search("red", mode="bm25")
         index.search("blue", mode="bm25")
@@ -219,6 +219,11 @@ REFUSED: list[tuple[Callable[[SearchIndex], Any], str]] = [
     (lambda index: index.search(QUERY, offset=1.0), "search: offset=1.0, expected a whole number"),
     (lambda index: index.search(QUERY, min_score="high"), "search: min_score='high', expected a number"),
     (lambda index: index.search(QUERY, min_score=float("nan")), "search: min_score=nan, expected a number"),
+    (lambda index: index.search(QUERY, dense_weight=1.5), "search: dense_weight=1.5, expected a number from 0 to 1"),
+    (lambda index: index.search(QUERY, dense_weight="half"), "search: dense_weight='half', expected a number"),
+    (lambda index: index.search(QUERY, fusion_k=-1), "search: fusion_k=-1, expected a number, 0 or more"),
+    (lambda index: index.search(QUERY, fusion_k=float("inf")), "search: fusion_k=inf, expected a number, 0 or more"),
+    (lambda index: index.search(QUERY, highlight=True), "search: highlight reads texts and the query is a vector"),
     (lambda index: index.search(QUERY, mode="BM25"), "search: mode 'BM25', expected one of auto, dense, bm25, hybrid"),
     (lambda index: index.search(QUERY, mode=["bm25"]), "search: mode ['bm25'], expected one of auto"),
     (lambda index: index.search(["a", "b"]), "expected one query, a text or a vector of numbers, found a list of 2"),

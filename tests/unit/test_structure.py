@@ -35,7 +35,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("tasks.publish", "tasks.results"),
     ("tasks.publish.known_topics",),
     ("tasks.updates", "tasks.search", "tasks.tuning", "tasks.sweeps"),
-    ("tasks.search.filters",),
+    ("tasks.search.filters", "tasks.search.scoring"),
     ("tasks.naming", "tasks.edits", "tasks.given", "tasks.report"),
     ("tasks.tree", "tasks.periods", "tasks.shares"),
     ("tasks.topics",),

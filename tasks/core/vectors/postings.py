@@ -43,10 +43,14 @@ class Postings:
 def transpose_counts(
     data: NDArray[np.int32], indices: NDArray[np.int32], indptr: NDArray[np.int64], n_words: int
 ) -> Postings:
-    """Return the postings of counts by document (CSR); O(n_postings) time and three times their memory."""
+    """Return the postings of counts by document (CSR); O(n_postings) time and three times their memory.
+
+    Counts of one word and document are added.
+    """
     from scipy.sparse import csr_matrix
 
     by_word = csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, n_words)).tocsc()
+    by_word.sum_duplicates()
     sums = np.concatenate([[0], np.cumsum(data, dtype=np.int64)])
     lengths = (sums[indptr[1:]] - sums[indptr[:-1]]).astype(np.int32)
     return Postings(
@@ -60,6 +64,7 @@ def transpose_counts(
 def bm25_scores(
     parts: Sequence[Postings],
     words: Sequence[NDArray[np.int64]],
+    weights: Sequence[float],
     n_live: int,
     mean_length: float,
     removed: NDArray[np.bool_],
@@ -72,6 +77,8 @@ def bm25_scores(
         The parts of the documents, in order.
     words : sequence of ndarray of shape (n_query_words,), int64
         For each part the number of each word of the query, -1 if the part lacks the word.
+    weights : sequence of float
+        Weight of each word of the query.
     n_live : int
         Number of documents that are not deleted.
     mean_length : float
@@ -100,8 +107,8 @@ def bm25_scores(
                 found.append((rows + start, counts / (counts + norm[rows])))
         frequency = sum(int((~removed[rows]).sum()) for rows, _ in found)
         idf = np.float32(np.log1p((n_live - frequency + 0.5) / (frequency + 0.5)))
-        for rows, weights in found:
-            scores[rows] += idf * weights
+        for rows, saturated in found:
+            scores[rows] += np.float32(weights[number]) * idf * saturated
     return scores
 
 
