@@ -40,8 +40,9 @@ def train_classifier(config: TrainClassifierConfig) -> RunRecord:
         documents = stages.run(load, config=config.load)
         embeddings = stages.run(embed, documents=documents, config=config.embed)
         annotations = stages.run(
-            labelled_texts, documents=documents, embeddings=embeddings, config=config.labels, runs=runs
-        )
+            labelled_texts, documents=documents, embeddings=embeddings, config=config.labels, runs=runs,
+            columns=config.features,
+        )  # fmt: skip
         comparison = stages.run(compare_methods, annotations=annotations, config=config)
         classifier = stages.run(train, annotations=annotations, comparison=comparison, config=config)
         is_setfit = store.meta(classifier)["method"] == "setfit"

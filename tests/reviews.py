@@ -77,6 +77,12 @@ def write_inputs(folder: Path) -> None:
     write_export(reviews, folder / "export.csv")
     subject = pl.col("title").str.split(" ").list.first().alias("label")
     reviews.head(40).select(pl.col("review_id").alias("doc_id"), subject).write_csv(folder / "labels.csv")
+    (folder / "likes.csv").write_text(
+        "user,item,weight\nann,r1000,1\nann,r1004,1\nann,r1001,2\nbob,r1002,1\nbob,r1003,-1\n"
+    )
+    bodies = pl.Series(["the battery is swollen", "late again", "quartz and granite"])
+    new = reviews.head(3).with_columns(review_id=pl.Series(["n1", "n2", "n3"]), body=bodies)
+    new.write_csv(folder / "new.csv")
     notes = folder / "notes" / "2025"
     notes.mkdir(parents=True)
     for row in reviews.head(60).iter_rows(named=True):

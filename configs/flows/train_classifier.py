@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 from topicflow.configs.flows.base import FlowConfig, RunName
 from topicflow.configs.sections.classify import (
     CompareConfig,
+    FeaturesConfig,
     HeadConfig,
     LabelsConfig,
     PredictConfig,
@@ -30,6 +31,7 @@ class TrainClassifierConfig(FlowConfig):
         default_factory=SentenceTransformersEmbed, validate_default=True
     )
     labels: LabelsConfig = Field(default_factory=LabelsConfig)
+    features: FeaturesConfig = Field(default_factory=FeaturesConfig)
     head: HeadConfig = Field(default_factory=HeadConfig)
     setfit: SetFitConfig = Field(default_factory=SetFitConfig)
     compare: CompareConfig = Field(default_factory=CompareConfig)
@@ -55,5 +57,11 @@ class TrainClassifierConfig(FlowConfig):
             raise ValueError(msg)
         if self.predict.method == "setfit" and not self.setfit.enabled:
             msg = "predict.method='setfit' needs setfit.enabled = true"
+            raise ValueError(msg)
+        if unread := [name for name in self.features.columns if name not in (self.load.columns or (name,))]:
+            msg = f"features reads column {unread[0]!r} and load.columns leaves it out; add it there"
+            raise ValueError(msg)
+        if self.load.label_column is not None and self.load.label_column in self.features.columns:
+            msg = f"features reads column {self.load.label_column!r}, which is the label; leave it out"
             raise ValueError(msg)
         return self

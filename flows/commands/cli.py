@@ -19,6 +19,7 @@ from topicflow.flows.commands import (
     duplicates,
     edit,
     init,
+    recommend,
     search,
     serve,
     store,
@@ -50,6 +51,7 @@ app.add_typer(serve.app)
 app.add_typer(doctor.app)
 app.add_typer(update.app)
 app.add_typer(search.app)
+app.add_typer(recommend.app)
 app.add_typer(tuning.app)
 app.add_typer(store.app, name="store")
 app.add_typer(config.app, name="config")

@@ -1,4 +1,4 @@
-"""Commands of a run's tables: documents, export."""
+"""Commands of a run's tables: documents, export, graph."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from topicflow.flows.commands.grouped import grouped
-from topicflow.flows.commands.options import AsJson, RunName, RunsDir, print_json
+from topicflow.flows.commands.options import AsJson, Force, RunName, RunsDir, print_json
 from topicflow.flows.commands.search import Where
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ SHOWN_COLUMNS = ("doc_id", "topic", "topic_name", "probability", "kept", "simila
 """Columns on the screen, if the run has them."""
 
 SHOWN_CHARACTERS = 120
-
-Force = Annotated[bool, typer.Option("--force", help="Write over files that exist.")]
 
 
 @dataclass(frozen=True)
@@ -127,3 +125,26 @@ def export(
         print(f"wrote {path}")
     for line in lost:
         print(f"note: {line}")
+
+
+@app.command()
+def graph(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The folder for the files.")],
+    run: RunName = None,
+    neighbors: Annotated[
+        int, typer.Option("--neighbors", min=1, help="Nearest neighbours of each document that become edges.")
+    ] = 5,
+    force: Force = False,
+    runs: RunsDir = None,
+) -> None:
+    """Write the documents, topics and near neighbours of a run as a graph: Parquet, and GraphML for Gephi."""
+    from topicflow.tasks.results.graph import graph_of
+    from topicflow.tasks.runs.resolve import resolve
+
+    record = resolve(runs or Path("runs"), run, flow="topic_model")
+    found = graph_of(record, neighbors)
+    for path in found.write(output, force=force):
+        print(f"wrote {path}")
+    print(
+        f"{found.documents.height:,} documents, {found.topics.height:,} topics, {found.edges.height:,} edges"
+    )

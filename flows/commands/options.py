@@ -30,6 +30,8 @@ StoreDir = Annotated[
 RunsDir = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="Folder of the runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 
+Force = Annotated[bool, typer.Option("--force", help="Write over files that exist.")]
+
 RunName = Annotated[
     str | None,
     typer.Argument(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from topicflow.flows.commands.grouped import grouped
-from topicflow.flows.commands.options import AsJson, FlowOptions, RunsDir, print_json
+from topicflow.flows.commands.options import AsJson, FlowOptions, Force, RunsDir, print_json
 from topicflow.flows.commands.run_and_show import run_and_show
 from topicflow.flows.screen.hits import hit_line, hit_lines
 from topicflow.tasks.errors import ConfigError
@@ -153,6 +153,25 @@ class Limits:
         }
 
 
+@dataclass(frozen=True)
+class NewDocuments:
+    """New documents to score against an index; see `grouped`."""
+
+    of: Annotated[
+        Path | None,
+        typer.Option(
+            "--of", metavar="FILE", help="Score the new documents of a file, read as the index's were."
+        ),
+    ] = None
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="With --of: write all scores; .csv, .xlsx or .parquet."
+        ),
+    ] = None
+    force: Force = False
+
+
 @app.command()
 @grouped
 def index(options: FlowOptions) -> None:
@@ -204,12 +223,16 @@ def similar(
 @grouped
 def outliers(
     options: IndexOptions,
+    new: NewDocuments,
     neighbors: Annotated[
         int, typer.Option("--neighbors", help="Nearest others whose mean distance is the score.")
     ] = 10,
     where: Where = None,
 ) -> None:
     """Find the documents far from everything, with the neighbours that show why."""
+    if new != NewDocuments():
+        _new_outliers(new, options, neighbors, where)
+        return
     opened = options.open()
     from topicflow.tasks.search.outliers import find_outliers
 
@@ -221,6 +244,35 @@ def outliers(
         print(f"{outlier.hit.score:.3f}  {hit_line(outlier.hit)}")
         for hit in outlier.neighbors:
             print(f"         {hit.score:.3f}  {hit_line(hit, width=90)}")
+
+
+def _new_outliers(new: NewDocuments, options: IndexOptions, neighbors: int, where: str | None) -> None:
+    """Score new documents against an index; print the farthest ones, or write the scores of all."""
+    if new.of is None:
+        msg = "outliers: --output and --force need --of FILE, which names the new documents"
+        raise ConfigError(msg)
+    if where is not None:
+        msg = "outliers: --where is a condition on the index's own documents; leave it out with --of"
+        raise ConfigError(msg)
+    from topicflow.tasks.around.new_documents import read_new
+    from topicflow.tasks.around.novelty import most_novel, score_new
+
+    opened = options.open()
+    documents = read_new(opened, new.of)
+    scored = score_new(opened, documents.vectors, neighbors)
+    if new.output is not None:
+        from topicflow.tasks.results.export import write_table
+
+        n_documents, _ = write_table(scored.table(documents).lazy(), new.output, force=new.force)
+        print(f"wrote {new.output}: {n_documents:,} documents")
+        return
+    found = most_novel(opened, documents, scored, options.k)
+    if options.as_json:
+        print_json([asdict(each) for each in found])
+        return
+    from topicflow.flows.screen.around import print_novelties
+
+    print_novelties(found, len(documents.ids))
 
 
 def _open(run: str | None, runs: Path | None) -> SearchIndex:

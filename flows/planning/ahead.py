@@ -16,10 +16,12 @@ from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.configs.flows.sweep import SweepConfig
 from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
+from topicflow.configs.sections.cluster import ClassesCluster
 from topicflow.configs.sections.shaping import ZeroShotTopics
 from topicflow.configs.sections.tuning import FullTune
 from topicflow.flows.planning.side_plans import PLANS
 from topicflow.flows.planning.steps import Step
+from topicflow.tasks.classify.classifier_files import find_classifier
 from topicflow.tasks.edits.names_file import read_names
 from topicflow.tasks.edits.wanted import edits_of
 from topicflow.tasks.errors import ConfigError, PipelineError
@@ -130,6 +132,8 @@ def _of_topics(config: TopicSections, n_docs: int | None) -> Iterator[Check]:
         yield "cluster", lambda: check_size(config.cluster, min(known))
     if not isinstance(config, SweepConfig) and (section := config.topics) is not None:
         yield GIVEN if isinstance(section, ZeroShotTopics) else PULL, lambda: given_topics(section)
+    if isinstance(classes := config.cluster, ClassesCluster):
+        yield "cluster", lambda: find_classifier(classes.classifier)
     yield "count", lambda: check_counting(config.count)
     yield "edit", lambda: edits_of(config)
     if config.flow == "update_topics":

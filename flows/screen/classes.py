@@ -39,6 +39,9 @@ def print_classifier(record: RunRecord, folder: Path) -> None:
         f"{metrics['n_documents']:,} documents predicted by {metrics['method']}, {metrics['unsure_share']:.1%} unsure: "
         f"{near(folder / 'predictions.parquet')}"
     )
+    for column, n in record.get("unseen_categories", {}).items():
+        total = metrics["n_documents"]
+        print(f"unknown categories in {column}: {n:,} of {total:,} documents; no labelled document has them")
     if metrics["n_contradictory"]:
         print(f"{metrics['n_contradictory']:,} texts with different labels were left out")
     print(

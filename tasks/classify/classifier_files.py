@@ -5,6 +5,7 @@ Does not import a numeric library, so that a plan answers quickly.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from topicflow.tasks.errors import ConfigError
@@ -20,7 +21,7 @@ def find_classifier(path: str) -> Path:
     Raises
     ------
     ConfigError
-        If there is no classifier.
+        If there is no classifier, or it reads columns beside the vectors, which a topic model does not have.
     DamagedError
         If the run had one and has lost a file of it.
     """
@@ -29,9 +30,25 @@ def find_classifier(path: str) -> Path:
             whole_file(Path(path), f"classifier/{name}")
     for folder in (Path(path) / "classifier", Path(path)):
         if all((folder / name).is_file() for name in DECIDING):
+            _refuse_features(folder, path)
             return folder
     msg = f"cluster.classifier: {path} contains no classifier; name a run's folder, for example runs/classes/latest"
     raise ConfigError(msg)
+
+
+def _refuse_features(folder: Path, path: str) -> None:
+    """Raise ConfigError if a classifier has features; what cannot be read is the reader's error."""
+    try:
+        described = json.loads((folder / "classifier.json").read_bytes())
+    except ValueError:
+        return
+    if isinstance(described, dict) and (features := described.get("features")):
+        names = ", ".join(each["name"] for each in [*features["numbers"], *features["categories"]])
+        msg = (
+            f"cluster.classifier: {path} reads the columns {names} beside the vectors, and topics are made of vectors "
+            "alone; train it without [features]"
+        )
+        raise ConfigError(msg)
 
 
 def classifier_key(path: str) -> str:

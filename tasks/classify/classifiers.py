@@ -1,6 +1,7 @@
 """Classifiers: a trained classifier -> a folder without pickle, and back, with the same probabilities.
 
-classifier.json                     method, names of the classes, multilabel, the space of its input, how it was made
+classifier.json                     method, names of the classes, multilabel, the space of its input, the features
+                                    beside its vectors if there are any, how it was made
 coefficients.npy, intercepts.npy    the head, float64
 body/                               for SetFit, the tuned encoder: safetensors, tokenizer and JSON
 """
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.classify.classifier_files import DECIDING
+from topicflow.tasks.classify.features import Features, beside
 from topicflow.tasks.core.learning.heads import FloatArray, Head
 from topicflow.tasks.encoding.spaces import Space
 from topicflow.tasks.errors import ArtifactError, ConfigError, first_line
@@ -24,7 +27,8 @@ from topicflow.tasks.runs.run_files import whole_file
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-FORMAT = 1
+FORMAT, WITHOUT_FEATURES = 2, 1
+"""Format with features, and the format of a classifier without, which earlier versions read."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +43,44 @@ class Classifier:
         The classes, in the order of the rows of the head.
     head : Head
     space : dict
-        The space of the head's input vectors.
+        The space of the vectors.
+    features : Features or None
+        The columns that the head reads beside the vectors.
     """
 
     method: str
     names: list[str]
     head: Head
     space: Space
+    features: Features | None = None
 
-    def probabilities(self, vectors: FloatArray) -> FloatArray:
-        """Return the probability of each class (n, n_classes) float32 for vectors (n, dim) in its space."""
-        return self.head.probabilities(vectors)
+    def probabilities(self, vectors: FloatArray, table: pl.DataFrame | None = None) -> FloatArray:
+        """Return the probability of each class (n, n_classes) float32.
+
+        Parameters
+        ----------
+        vectors : ndarray of shape (n, dim), float32
+            Unit vectors of its space.
+        table : pl.DataFrame, optional
+            The columns of its features, as `feature_table` returns them; needed if it has features.
+
+        Raises
+        ------
+        ConfigError
+            If it has features and there is no table.
+        """
+        return self.head.probabilities(beside(vectors, self.features, table))
 
     def save(self, folder: Path, made: dict[str, Any]) -> None:
         """Write the classifier, without its body, into a folder; `made` says how it was made."""
         folder.mkdir(parents=True, exist_ok=True)
         described = {
-            "format": FORMAT,
+            "format": WITHOUT_FEATURES if self.features is None else FORMAT,
             "method": self.method,
             "names": self.names,
             "multilabel": self.head.multilabel,
             "space": self.space,
+            **({} if self.features is None else {"features": self.features.described()}),
             "made": made,
         }
         text = json.dumps(described, indent=2, ensure_ascii=False)
@@ -83,7 +104,8 @@ def load_classifier(folder: Path) -> Classifier:
         coefficients = np.load(folder / "coefficients.npy", allow_pickle=False)
         intercepts = np.load(folder / "intercepts.npy", allow_pickle=False)
         head = Head(coefficients, intercepts, bool(described["multilabel"]))
-        return Classifier(described["method"], described["names"], head, described["space"])
+        features = Features.read(described["features"]) if "features" in described else None
+        return Classifier(described["method"], described["names"], head, described["space"], features)
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         msg = f"{folder}: the classifier cannot be read ({first_line(error)}); name a run of train_classifier"
         raise ArtifactError(msg) from None
@@ -117,6 +139,10 @@ def export_setfit(folder: Path, embed: Any, target: Path) -> None:  # noqa: ANN4
     classifier = load_classifier(folder)
     if not isinstance(embed, SentenceTransformersEmbed) or "adapter" in classifier.space:
         msg = "--export-setfit: SetFit has an encoder and a head; this classifier reads other vectors"
+        raise ConfigError(msg)
+    if classifier.features is not None:
+        listed = ", ".join(classifier.features.config.columns)
+        msg = f"--export-setfit: SetFit reads texts alone, this classifier also {listed}; train it without [features]"
         raise ConfigError(msg)
     if target.exists() and any(target.iterdir()):
         msg = f"--export-setfit: {target} is not empty; name a new folder"

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -21,8 +20,9 @@ from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.configs.sections.classify import CompareConfig
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.classify import recipes
+from topicflow.tasks.classify.fitted_head import Examples, FittedHead, read_examples
 from topicflow.tasks.classify.setfit_training import tune_body
-from topicflow.tasks.core.learning.heads import Classes, FloatArray, fit_head
+from topicflow.tasks.core.learning.heads import Classes, FloatArray
 from topicflow.tasks.core.learning.scores import interval, score
 from topicflow.tasks.core.learning.splits import Rows, draw_shots, stratified_split
 from topicflow.tasks.encoding.encoders import document_prompt, encoder_of, find_encoder, load_body
@@ -33,15 +33,8 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 SCORES = ("accuracy", "macro_f1", "calibration_error")
 
-
-@dataclass(frozen=True)
-class Examples:
-    """Distinct labelled texts with their vectors (n, dim) and classes (n, n_classes)."""
-
-    texts: list[str]
-    vectors: FloatArray
-    classes: Classes
-    multilabel: bool
+WITHOUT = " without features"
+"""End of a method's name in the scores for the same training without the features."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +46,21 @@ class Trial:
     number: int
 
 
-def read_examples(store: ArtifactStore, annotations: ArtifactRef) -> Examples:
-    """Return the labelled texts of an annotations artifact."""
-    return Examples(
-        store.table(annotations, "texts").collect()["text"].to_list(),
-        np.asarray(store.array(annotations, "vectors")),
-        np.asarray(store.array(annotations, "classes")),
-        bool(store.meta(annotations)["multilabel"]),
-    )
+@dataclass(frozen=True)
+class Tried:
+    """The result of a training.
+
+    Attributes
+    ----------
+    probabilities : ndarray of shape (n_tested, n_classes), float32
+    seconds : float
+    without : Tried or None
+        The same without the features, if there are any: the same rows, and for SetFit the same body.
+    """
+
+    probabilities: FloatArray
+    seconds: float
+    without: Tried | None = None
 
 
 def plan_trials(classes: Classes, config: CompareConfig, methods: Sequence[str]) -> list[Trial]:
@@ -80,22 +80,16 @@ def split_of(classes: Classes, trial: Trial, config: CompareConfig, seed: int) -
     return trained, np.sort(rng.permutation(tested)[: config.max_test])
 
 
-def try_probe(
-    examples: Examples, trained: Rows, tested: Rows, config: TrainClassifierConfig
-) -> tuple[FloatArray, float]:
+def try_probe(examples: Examples, trained: Rows, tested: Rows, config: TrainClassifierConfig) -> Tried:
     """Return the probe's probabilities for the test rows, and the seconds of its training."""
-    started = time.perf_counter()
-    fitted = fit_head(
-        examples.vectors[trained], examples.classes[trained], config.head.C, balance=config.head.balance,
-        multilabel=examples.multilabel,
-    )  # fmt: skip
-    seconds = time.perf_counter() - started
-    return fitted.probabilities(examples.vectors[tested]), seconds
+    return _try_head(
+        examples, trained, tested, (examples.vectors[trained], lambda: examples.vectors[tested]), config
+    )
 
 
 def try_setfit(
     examples: Examples, trained: Rows, tested: Rows, config: TrainClassifierConfig, seed: int
-) -> tuple[FloatArray, float]:
+) -> Tried:
     """Return SetFit's probabilities for the test rows, and the seconds of its training: body, vectors, head.
 
     The seconds do not include reading the encoder from disk, nor embedding the test rows.
@@ -113,13 +107,30 @@ def try_setfit(
         multilabel=examples.multilabel,
     )  # fmt: skip
     encoder = encoder_of(body, files, embed)
-    fitted = fit_head(
-        encoder.encode(own)[0], examples.classes[trained], config.head.C, balance=config.head.balance,
-        multilabel=examples.multilabel,
-    )  # fmt: skip
-    seconds = time.perf_counter() - started
-    found, _ = encoder.encode([examples.texts[row] for row in tested])
-    return fitted.probabilities(found), seconds
+    vectors = encoder.encode(own)[0]
+    before = time.perf_counter() - started
+    others = [examples.texts[row] for row in tested]
+    return _try_head(examples, trained, tested, (vectors, lambda: encoder.encode(others)[0]), config, before)
+
+
+def _try_head(
+    examples: Examples,
+    trained: Rows,
+    tested: Rows,
+    vectors: tuple[FloatArray, Callable[[], FloatArray]],
+    config: TrainClassifierConfig,
+    before: float = 0.0,
+) -> Tried:
+    """Return the result of a head on vectors of the training rows, and of the test rows; `before` are its seconds."""
+    found: list[Tried] = []
+    others = None
+    for each in (examples, replace(examples, features=None))[: 1 if examples.features is None else 2]:
+        started = time.perf_counter()
+        head = FittedHead.fit(each, trained, vectors[0], config)
+        seconds = before + time.perf_counter() - started
+        others = vectors[1]() if others is None else others
+        found.append(Tried(head.probabilities(each, tested, others), seconds))
+    return replace(found[0], without=found[1]) if len(found) > 1 else found[0]
 
 
 def body_arithmetic(embed: SentenceTransformersEmbed) -> SentenceTransformersEmbed:
@@ -139,7 +150,8 @@ def summarize(trials: Sequence[Mapping[str, Any]], config: CompareConfig) -> dic
     Notes
     -----
     SetFit is recommended only if the interval of its gain over the probe (paired over the splits and corrected for
-    their overlap) is above 0: it takes minutes where the probe takes seconds, and needs its own encoder.
+    their overlap) is above 0: it takes minutes where the probe takes seconds, and needs its own encoder. With features,
+    both methods read them, and `features` is their gain over the same method without them.
     """
     rows = []
     for shots, method in sorted({(trial["shots"], trial["method"]) for trial in trials}):
@@ -149,18 +161,24 @@ def summarize(trials: Sequence[Mapping[str, Any]], config: CompareConfig) -> dic
         for name in SCORES:
             row[name] = asdict(interval([trial[name] for trial in own], config.confidence, overlap))
         rows.append(row)
-    gain, recommended = None, "probe"
-    by_method = {
-        method: [t for t in trials if t["shots"] == 0 and t["method"] == method]
-        for method in ("probe", "setfit")
-    }
-    if by_method["setfit"]:
-        pairs = zip(by_method["setfit"], by_method["probe"], strict=True)
-        first = by_method["probe"][0]
-        gains = [s[config.metric] - p[config.metric] for s, p in pairs]
-        gain = asdict(interval(gains, config.confidence, first["n_test"] / first["n_train"]))
-        recommended = "setfit" if gain["low"] > 0 else "probe"
-    return {"rows": rows, "metric": config.metric, "gain": gain, "recommended": recommended}
+    found: dict[str, Any] = {"rows": rows, "metric": config.metric, "gain": None, "recommended": "probe"}
+    if (gain := _gain(trials, "setfit", "probe", config)) is not None:
+        found |= {"gain": gain, "recommended": "setfit" if gain["low"] > 0 else "probe"}
+    gains = {method: _gain(trials, method, method + WITHOUT, config) for method in ("probe", "setfit")}
+    if features := {method: each for method, each in gains.items() if each is not None}:
+        found["features"] = features
+    return found
+
+
+def _gain(
+    trials: Sequence[Mapping[str, Any]], method: str, other: str, config: CompareConfig
+) -> dict[str, Any] | None:
+    """Return the interval of the gain of a method over another on the same splits, None if one was not trained."""
+    own, others = ([t for t in trials if t["shots"] == 0 and t["method"] == each] for each in (method, other))
+    if not own or not others:
+        return None
+    gains = [one[config.metric] - less[config.metric] for one, less in zip(own, others, strict=True)]
+    return asdict(interval(gains, config.confidence, own[0]["n_test"] / own[0]["n_train"]))
 
 
 @task(name="compare_methods", cache_policy=NO_CACHE, persist_result=False)
@@ -178,8 +196,14 @@ def compare_methods(context: Context, annotations: ArtifactRef, config: TrainCla
             results, seconds, keys = [], [], []
             for trial in trials:
                 ref = _trial(store, annotations, examples, trial, config)
-                results.append({**asdict(trial), **store.json(ref, "scores")})
-                seconds.append(store.meta(ref)["train_s"])
+                found_scores, train_s = store.json(ref, "scores"), store.meta(ref)["train_s"]
+                without, without_s = found_scores.pop("without", None), store.meta(ref).get("without_s")
+                results.append({**asdict(trial), **found_scores})
+                seconds.append((trial, trial.method, train_s))
+                if without is not None:
+                    method = trial.method + WITHOUT
+                    results.append({**asdict(trial), "method": method, **without})
+                    seconds.append((trial, method, without_s))
                 keys.append(ref.key)
                 progress.advance(1)
         writer.save_table("trials", pl.DataFrame(results))
@@ -187,8 +211,8 @@ def compare_methods(context: Context, annotations: ArtifactRef, config: TrainCla
         writer.rows = len(results)
         writer.meta = {
             "train_s": [
-                {"method": trial.method, "shots": trial.shots, "number": trial.number, "seconds": round(s, 3)}
-                for trial, s in zip(trials, seconds, strict=True)
+                {"method": method, "shots": trial.shots, "number": trial.number, "seconds": round(s, 3)}
+                for trial, method, s in seconds
             ],
             "trials": keys,
             "skipped_shots": sorted(set(config.compare.shots) - {trial.shots for trial in trials}),
@@ -217,19 +241,23 @@ def _trial(
         return found
     with store.writing(recipe) as writer:
         trained, tested = split_of(examples.classes, trial, config.compare, config.seed)
-        run: Callable[[], tuple[NDArray[np.float32], float]] = (
-            (lambda: try_setfit(examples, trained, tested, config, config.seed + trial.number))
-            if trial.method == "setfit"
-            else (lambda: try_probe(examples, trained, tested, config))
-        )
-        probabilities, train_s = run()
-        found_scores = score(probabilities, examples.classes[tested], multilabel=examples.multilabel)
-        writer.save_json("scores", {"n_train": len(trained), "n_test": len(tested), **_rounded(found_scores)})
+        if trial.method == "setfit":
+            tried = try_setfit(examples, trained, tested, config, config.seed + trial.number)
+        else:
+            tried = try_probe(examples, trained, tested, config)
+        found_scores: dict[str, Any] = {"n_train": len(trained), "n_test": len(tested)}
+        sizes = dict(found_scores)
+        found_scores |= _scores(tried, examples, tested)
+        writer.meta = {"train_s": tried.seconds}
+        if tried.without is not None:
+            found_scores["without"] = sizes | _scores(tried.without, examples, tested)
+            writer.meta["without_s"] = tried.without.seconds
+        writer.save_json("scores", found_scores)
         writer.rows = len(tested)
-        writer.meta = {"train_s": train_s}
     return store.committed(recipe, writer)
 
 
-def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
-    """Return scores with nine digits, which are the same for any number of threads."""
-    return {name: round(value, 9) for name, value in scores.items()}
+def _scores(tried: Tried, examples: Examples, tested: Rows) -> dict[str, float]:
+    """Return the scores of a training with nine digits, which are the same for any number of threads."""
+    found = score(tried.probabilities, examples.classes[tested], multilabel=examples.multilabel)
+    return {name: round(value, 9) for name, value in found.items()}

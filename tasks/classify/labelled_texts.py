@@ -1,6 +1,7 @@
 """Annotate: documents, their embeddings and labels -> the distinct labelled texts with vectors and classes.
 
 texts.parquet   text, digest of each distinct labelled text
+features.parquet   their columns of `features`, if there are any; then equal texts with other features are distinct
 vectors.npy     (n_labelled, dim) float32, classes.npy (n_labelled, n_classes) bool
 names.json      the classes' names, sorted; the manifest also has the space of the vectors
 
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from topicflow.configs.sections.classify import LabelsConfig
+from topicflow.configs.sections.classify import FeaturesConfig, LabelsConfig
 from topicflow.tasks.classify import recipes
+from topicflow.tasks.classify.features import identified, read_features
 from topicflow.tasks.classify.label_sources import read_labels
 from topicflow.tasks.core.learning.heads import Classes
 from topicflow.tasks.encoding.spaces import space_of
@@ -44,14 +46,14 @@ def settle_labels(
     labels : pl.DataFrame
         doc_id, label: one row per document and label; null for a document without labels, if several are allowed.
     documents : pl.DataFrame
-        row, doc_id, text of all documents.
+        row, doc_id, text of all documents, and `same`, which is equal for documents that are one example.
     config : LabelsConfig
         Whether a document has one label, and how contradictions are handled.
 
     Returns
     -------
     labelled : pl.DataFrame
-        row, text, label (list), one row per distinct text, in the documents' order.
+        row, text, label (list), one row per example, in the documents' order.
     names : list of str
         Sorted.
     n_dropped : int
@@ -69,8 +71,8 @@ def settle_labels(
         msg = f"labels: {n:,} labels belong to no document: {listed}{more}; check doc_id and load.id_column"
         raise DataError(msg)
     found = documents.join(labels, on="doc_id", maintain_order="left")
-    grouped = found.group_by("text", maintain_order=True).agg(
-        pl.col("row").first(), pl.col("doc_id").first(), pl.col("label").drop_nulls().unique().sort()
+    grouped = found.group_by("same", maintain_order=True).agg(
+        pl.col("row", "doc_id", "text").first(), pl.col("label").drop_nulls().unique().sort()
     )
     n_dropped = 0
     if config.separator is None:
@@ -123,21 +125,29 @@ def class_matrix(labels: pl.Series, names: list[str]) -> Classes:
 
 @task(name="labelled_texts", cache_policy=NO_CACHE, persist_result=False)
 def labelled_texts(
-    context: Context, documents: ArtifactRef, embeddings: ArtifactRef, config: LabelsConfig, runs: Path
+    context: Context,
+    documents: ArtifactRef,
+    embeddings: ArtifactRef,
+    config: LabelsConfig,
+    runs: Path,
+    columns: FeaturesConfig | None = None,
 ) -> ArtifactRef:
     """Return the annotations; labels are read again in each run, and stored if they are new."""
     store = context.store
     given = read_labels(store, documents, config, runs)
     # "row" of the documents counts input rows, including empty texts; vectors are in the documents' own order
     table = store.table(documents, "documents").select("doc_id", "text").with_row_index("row").collect()
-    labelled, names, n_dropped = settle_labels(given, table, config)
+    features = read_features(store, documents, columns or FeaturesConfig())
+    same = identified(table["text"], features)
+    labelled, names, n_dropped = settle_labels(given, table.with_columns(same=same), config)
     classes = class_matrix(labelled["label"], names)
     vectors = np.asarray(store.array(embeddings, "embeddings")[labelled["row"].to_numpy()])
     space = space_of(store, embeddings)
-    digests = text_digests(labelled["text"])
+    digests = text_digests(same[labelled["row"]])
     order = np.lexsort((digests[:, 1], digests[:, 0]))  # the same for any order of the corpus
     labelled, classes, vectors, digests = labelled[order], classes[order], vectors[order], digests[order]
-    recipe = recipes.labelled_texts(config, _content(digests, vectors, classes, names), space)
+    own = None if features is None else features[labelled["row"]]
+    recipe = recipes.labelled_texts(config, _content(digests, vectors, classes, names, own), space)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer:
@@ -146,21 +156,30 @@ def labelled_texts(
         writer.save_array("vectors", vectors)
         writer.save_array("classes", classes)
         writer.save_json("names", names)
+        if own is not None:
+            writer.save_table("features", own)
         writer.rows = len(classes)
         writer.meta = {
             "space": space,
             "multilabel": config.separator is not None,
             "n_classes": len(names),
             "n_contradictory": n_dropped,
+            **({} if own is None else {"features": own.columns}),
             "sizes": dict(zip(names, classes.sum(axis=0).tolist(), strict=True)),
         }
     return store.committed(recipe, writer)
 
 
 def _content(
-    digests: NDArray[np.uint64], vectors: NDArray[np.float32], classes: Classes, names: list[str]
+    digests: NDArray[np.uint64],
+    vectors: NDArray[np.float32],
+    classes: Classes,
+    names: list[str],
+    features: pl.DataFrame | None,
 ) -> str:
     hasher = hashlib.blake2b(canonical_json(names), digest_size=16)
+    if features is not None:
+        hasher.update(canonical_json(features.to_dict(as_series=False)))
     for array in (digests, vectors, classes):
         hasher.update(np.ascontiguousarray(array).tobytes())
     return hasher.hexdigest()

@@ -47,16 +47,21 @@ def classifier(config: TrainClassifierConfig, method: str, annotations: str, bod
     return _learned("train", "classifiers", fields, annotations, body, config.seed)
 
 
-def predictions(config: PredictConfig, embeddings: str, annotations: str, classifier: str) -> Recipe:
-    """Return the recipe of the predictions; the method is in the classifier."""
+def predictions(
+    config: PredictConfig, embeddings: str, annotations: str, classifier: str, documents: str | None = None
+) -> Recipe:
+    """Return the recipe of the predictions; the method is in the classifier, `documents` has the features if any."""
     inputs = {"embeddings": embeddings, "annotations": annotations, "classifier": classifier}
+    if documents is not None:
+        inputs["documents"] = documents
     fields = fields_of(config, leave_out={"method"})
     return Recipe("predict", "predictions", VERSIONS["predict"], fields, inputs, library_versions("numpy"))
 
 
 def _learning(config: TrainClassifierConfig, body: str | None) -> dict[str, Any]:
-    """Return the sections that decide a training; SetFit's only if a body is tuned."""
-    return {"head": fields_of(config.head), "setfit": fields_of(config.setfit) if body else None}
+    """Return the sections that decide a training; SetFit's only if a body is tuned, features only if there are any."""
+    features = {"features": fields_of(config.features)} if config.features.columns else {}
+    return {"head": fields_of(config.head), "setfit": fields_of(config.setfit) if body else None, **features}
 
 
 def _learned(

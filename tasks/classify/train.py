@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -11,9 +12,10 @@ from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.classify import recipes
 from topicflow.tasks.classify.classifiers import Classifier, body_config
-from topicflow.tasks.classify.compare_methods import Examples, body_arithmetic, body_key, read_examples
+from topicflow.tasks.classify.compare_methods import body_arithmetic, body_key
+from topicflow.tasks.classify.fitted_head import Examples, FittedHead, read_examples
 from topicflow.tasks.classify.setfit_training import tune_body
-from topicflow.tasks.core.learning.heads import FloatArray, fit_head
+from topicflow.tasks.core.learning.heads import FloatArray
 from topicflow.tasks.encoding.encoders import document_prompt, encoder_of, find_encoder, load_body
 from topicflow.tasks.encoding.spaces import Space
 from topicflow.tasks.execution.context import Context
@@ -46,21 +48,16 @@ def train(
         tuning: dict[str, Any] = {}
         if method == "setfit" and isinstance(config.embed, SentenceTransformersEmbed):
             vectors, space, tuning = _tune(writer, examples, config.embed, config)
-        head = fit_head(
-            vectors,
-            examples.classes,
-            config.head.C,
-            balance=config.head.balance,
-            multilabel=examples.multilabel,
-        )
+        fitted = FittedHead.fit(examples, np.arange(len(examples.texts)), vectors, config)
         made = {
             "model": meta["space"].get("model"),
             "head": config.head.model_dump(),
             "setfit": config.setfit.model_dump() if method == "setfit" else None,
             "sizes": meta["sizes"],
+            **({"features": config.features.model_dump()} if config.features.columns else {}),
             "seed": config.seed,
         }
-        classifier = Classifier(method, store.json(annotations, "names"), head, space)
+        classifier = Classifier(method, store.json(annotations, "names"), fitted.head, space, fitted.features)
         classifier.save(writer.folder, made)
         writer.rows = len(examples.texts)
         writer.meta = {"method": method, "space": space, "n_classes": len(classifier.names), **tuning}

@@ -17,3 +17,9 @@ def cached(found: ArtifactRef) -> ArtifactRef:
     """
     state: Any = Completed(name="Cached", message="found in the store", data=found)
     return state  # type: ignore[no-any-return]
+
+
+def taken(returned: Any) -> ArtifactRef:  # noqa: ANN401  (a reference, or Prefect's state of a hit)
+    """Return the artifact of a stage that is called directly."""
+    ref: ArtifactRef = returned if isinstance(returned, ArtifactRef) else returned.data
+    return ref

@@ -41,6 +41,8 @@ def publish_classifier(
     record["metrics"] |= metrics(store, stages, comparison)
     record["comparison"] = comparison
     record["seconds_of_training"] = seconds_of_training(store, stages["compare_methods"])
+    if "unseen" in (predicted := store.meta(stages["predict"])):
+        record["unseen_categories"] = predicted["unseen"]
     record["n_documents"] = stages["load"].rows
     with write_run_folder(config, run, record) as folder:
         names = store.json(stages["labelled_texts"], "names")
@@ -59,7 +61,7 @@ def metrics(
     """Return the run's figures by name: mean scores of both methods over the splits, counts, and the unsure share."""
     annotated, predicted = store.meta(stages["labelled_texts"]), store.meta(stages["predict"])
     scores = {
-        f"{row['method']}_{name}": row[name]["mean"]
+        f"{row['method']}_{name}".replace(" ", "_"): row[name]["mean"]
         for row in comparison["rows"]
         if row["shots"] == 0
         for name in ("accuracy", "macro_f1", "calibration_error")

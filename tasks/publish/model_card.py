@@ -39,7 +39,7 @@ def model_card(
     return f"""# {config.name}
 
 {METHODS[classifier.method]}; {len(classifier.names)} classes, {kind}. It reads vectors of {describe(classifier.space)},
-made by {encoder}, and refuses others.
+made by {encoder}, and refuses others.{features_line(classifier)}
 
 ## Scores
 
@@ -58,15 +58,7 @@ their overlap; in rows of n a class, n examples of each class were drawn, and th
 
 ## Use
 
-`topicflow classify` with the config.toml of the run; `cluster.method = "classes"` with `cluster.classifier` naming this
-run makes the classes the topics of a topic model. From Python:
-
-```python
-from pathlib import Path
-from topicflow.tasks.classify.classifiers import load_classifier
-classifier = load_classifier(Path("classifier"))
-classifier.probabilities(vectors)      # unit vectors of the space above, (n, {classifier.head.coefficients.shape[1]})
-```
+{usage(classifier)}
 
 ## Limits
 
@@ -74,6 +66,32 @@ It knows only the classes above: a document that belongs to no class gets the ne
 for documents like the labelled ones; if these were chosen because they are hard (suggestions), the scores on the whole
 corpus are higher.
 """
+
+
+def usage(classifier: Classifier) -> str:
+    """Return how a classifier is used, by a command and from Python."""
+    vectors = f"unit vectors of the space above, (n, {classifier.space.get('dim')})"
+    command = "`topicflow classify` with the config.toml of the run"
+    if classifier.features is None:
+        command += (
+            '; `cluster.method = "classes"` with `cluster.classifier` naming this\n'
+            "run makes the classes the topics of a topic model"
+        )
+        lines = [f"classifier.probabilities(vectors)      # {vectors}"]
+    else:
+        lines = [
+            "import polars as pl",
+            "from topicflow.tasks.classify.features import feature_table",
+            'table = feature_table(pl.read_parquet("new.parquet"), classifier.features.config)',
+            f"classifier.probabilities(vectors, table)      # {vectors}",
+        ]
+    python = [
+        "from pathlib import Path",
+        "from topicflow.tasks.classify.classifiers import load_classifier",
+        'classifier = load_classifier(Path("classifier"))',
+        *lines,
+    ]
+    return "\n".join([f"{command}. From Python:", "", "```python", *python, "```"])
 
 
 def scores_table(comparison: Mapping[str, Any]) -> str:
@@ -89,13 +107,33 @@ def scores_table(comparison: Mapping[str, Any]) -> str:
 def verdict(comparison: Mapping[str, Any]) -> str:
     """Return one sentence: which method is recommended, and why."""
     gain, metric = comparison["gain"], comparison["metric"]
+    features = "".join(
+        f" The features' gain in {metric} beside the vectors of {'SetFit' if method == 'setfit' else 'the probe'} is "
+        f"{_gain(each)}{'.' if each['low'] > 0 else ': it may be 0, so [features] may be left out.'}"
+        for method, each in comparison.get("features", {}).items()
+    )
     if gain is None:
-        return "Only the probe was trained."
-    bounds = f"({gain['low']:+.3f} to {gain['high']:+.3f})"
-    said = f"SetFit's gain in {metric} over the probe is {gain['mean']:+.3f} {bounds}"
+        return f"Only the probe was trained.{features}"
+    said = f"SetFit's gain in {metric} over the probe is {_gain(gain)}"
     if comparison["recommended"] == "setfit":
-        return f"{said}: SetFit is recommended."
-    return f"{said}: it may be 0, so the probe is recommended."
+        return f"{said}: SetFit is recommended.{features}"
+    return f"{said}: it may be 0, so the probe is recommended.{features}"
+
+
+def features_line(classifier: Classifier) -> str:
+    """Return a sentence about the columns that a classifier reads beside the vectors; empty if there are none."""
+    if (features := classifier.features) is None:
+        return ""
+    numbers = [f"`{each.name}`" for each in features.numbers]
+    categories = [f"`{each.name}` ({len(each.values)} categories)" for each in features.categories]
+    return (
+        f" It also reads the columns {', '.join(numbers + categories)}: numbers are scaled, a missing one counts "
+        "as the mean, and a category that no labelled document has counts as none."
+    )
+
+
+def _gain(found: Mapping[str, float]) -> str:
+    return f"{found['mean']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})"
 
 
 def _cell(found: Mapping[str, float]) -> str:

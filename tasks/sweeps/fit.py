@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.tasks.core.clusters.quality import agreement
 from topicflow.tasks.execution.context import Context
+from topicflow.tasks.execution.states import taken
 from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.sweeps import recipes
 from topicflow.tasks.topics.cluster import cluster
@@ -36,12 +36,6 @@ class Corpus:
     def keys(self) -> CorpusKeys:
         """The keys, as recipes need them."""
         return CorpusKeys(self.documents.key, self.embeddings.key, self.counts.key, self.encoder)
-
-
-def taken(returned: Any) -> ArtifactRef:  # noqa: ANN401  (a reference, or Prefect's state of a hit)
-    """Return the artifact of a stage that is called directly."""
-    ref: ArtifactRef = returned if isinstance(returned, ArtifactRef) else returned.data
-    return ref
 
 
 def fit_clusters(

@@ -25,7 +25,8 @@ from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
 from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
-from topicflow.tasks.classify.compare_methods import Examples, try_probe, try_setfit
+from topicflow.tasks.classify.compare_methods import try_probe, try_setfit
+from topicflow.tasks.classify.fitted_head import Examples
 from topicflow.tasks.core.learning.scores import interval, score
 from topicflow.tasks.core.learning.splits import draw_shots
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
@@ -78,15 +79,16 @@ def run_draw(
     trained, tested = np.arange(len(own)), np.arange(len(own), len(classes))
     cpu = time.process_time()
     if method == "probe":
-        probabilities, seconds = try_probe(examples, trained, tested, config)
+        tried = try_probe(examples, trained, tested, config)
         cpu = time.process_time() - cpu
     else:
-        probabilities, seconds = try_setfit(examples, trained, tested, config, draw)
+        tried = try_setfit(examples, trained, tested, config, draw)
         cpu = time.process_time() - cpu  # with the test's vectors and reading the encoder
+    found = score(tried.probabilities, classes[tested], multilabel=False)
     return {
         "corpus": name, "method": method, "draw": draw, "shots": shots, "n_train": len(own), "n_test": len(tested),
-        **{key: round(value, 4) for key, value in score(probabilities, classes[tested], multilabel=False).items()},
-        "train_s": round(seconds, 3), "cpu_s_with_test": round(cpu, 2), "setfit": config.setfit.model_dump(),
+        **{key: round(value, 4) for key, value in found.items()},
+        "train_s": round(tried.seconds, 3), "cpu_s_with_test": round(cpu, 2), "setfit": config.setfit.model_dump(),
         "C": config.head.C,
     }  # fmt: skip
 

@@ -109,6 +109,33 @@ def test_classes_as_topics_and_topics_as_classes(topicflow: Topicflow, folder: P
     assert seeded.record["metrics"]["n_examples"] == topics["size"][:2].sum()
 
 
+def test_columns_beside_the_vectors(topicflow: Topicflow, folder: Path) -> None:
+    table = pl.read_parquet("documents.parquet").with_columns(
+        size=pl.int_range(pl.len()).cast(pl.Float64), shop=pl.lit("a"), other=pl.lit("b")
+    )
+    odd = pl.when(pl.col("id") == table["id"][-1]).then(pl.lit("zoo")).otherwise(pl.col("shop"))
+    table.with_columns(shop=odd).write_parquet("with_columns.parquet")
+    own = [
+        "name=beside", "load.path=with_columns.parquet", 'features.numeric=["size"]', 'features.categorical=["shop"]',
+    ]  # fmt: skip
+    outcome = topicflow("classify", "classes.toml", *(word for each in own for word in ("--set", each)))
+    assert (outcome.code, outcome.errors) == (0, [])
+    assert "The features' gain in macro_f1 beside the vectors of the probe is" in outcome.out
+    assert "unknown categories in shop: 1 of 132 documents; no labelled document has them" in outcome.out
+    latest = folder / "runs/beside/latest"
+    scores = pl.read_csv(latest / "scores.csv")
+    assert scores["method"].to_list() == ["probe", "probe without features"] * 5
+    record = json.loads((latest / "run.json").read_text())
+    assert {"probe_accuracy", "probe_without_features_accuracy"} <= record["metrics"].keys()
+    card = (latest / "classifier/README.md").read_text()
+    assert "It also reads the columns `size`, `shop` (1 categories)" in card
+    assert "classifier.probabilities(vectors, table)" in card
+    classes = ["--set", "cluster.method=classes", "--set", "cluster.classifier=runs/beside/latest"]
+    refused = topicflow("plan", "topics.toml", *classes)
+    assert refused.code == 2
+    assert "reads the columns size, shop beside the vectors" in refused.out
+
+
 def test_setfit_through_the_flow(topicflow: Topicflow, folder: Path, tiny: Path) -> None:
     changes = [
         "name=tuned", "embed.method=sentence-transformers", f'embed.model="{tiny}"', "setfit.enabled=true",
@@ -133,7 +160,7 @@ def test_setfit_through_the_flow(topicflow: Topicflow, folder: Path, tiny: Path)
     classes = ["--set", "cluster.method=classes", "--set", "cluster.classifier=runs/tuned/latest"]
     refused = topicflow("run", "topics.toml", *classes)
     assert refused.code == 2
-    assert "trained on embeddings of SetFit body of" in refused.errors[0]
+    assert "trained on embeddings of SetFit body of" in refused.out
     own = ["embed.method=sentence-transformers", "embed.model=runs/tuned/latest/classifier/body"]
     taken = topicflow(
         "run", "topics.toml", *classes, *(w for change in own for w in ("--set", change)), "--json"

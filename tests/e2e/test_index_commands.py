@@ -97,6 +97,47 @@ def test_similar_and_outliers(topicflow: Topicflow) -> None:
     assert len(far[0]["neighbors"]) == 3
 
 
+def test_new_outliers(topicflow: Topicflow, folder: Path) -> None:
+    rows = {
+        "id": ["n1", "n2"],
+        "text": [TABLE["text"][5], "quartz granite"],
+        "bucket": [0, 0],
+        "kind": ["odd", "odd"],
+    }
+    pl.DataFrame(rows).write_csv(folder / "new.csv")
+    found = topicflow("outliers", "--of", "new.csv", "--json").record
+    assert {each["doc_id"]: each["n_copies"] for each in found}.keys() == {"n1", "n2"}
+    assert next(each["n_copies"] for each in found if each["doc_id"] == "n1") >= 1  # d5 has its text
+    assert found[0]["score"] >= found[1]["score"]
+    lines = good(topicflow("outliers", "--of", "new.csv", "-k", "1")).splitlines()
+    assert [line.startswith(" ") for line in lines] == [False, True, True, True, False]
+    assert lines[-1] == "1 of 2 new documents; -o FILE writes the scores of all"
+    said = good(topicflow("outliers", "--of", "new.csv", "-o", "scores.csv"))
+    assert said == "wrote scores.csv: 2 documents\n"
+    assert pl.read_csv(folder / "scores.csv")["doc_id"].to_list() == ["n1", "n2"]
+
+
+def test_recommend(topicflow: Topicflow, folder: Path) -> None:
+    found = topicflow(
+        "recommend", "--liked", "d1,d2", "--liked", "d3", "--disliked", "d9", "-k", "5", "--json"
+    ).record
+    assert len(found) == 5
+    assert {"d1", "d2", "d3", "d9"}.isdisjoint(each["doc_id"] for each in found)
+    assert {each["because"] for each in found} <= {"d1", "d2", "d3"}
+    lines = good(topicflow("recommend", "--liked", "d1", "-k", "2", "--where", "kind = 'odd'")).splitlines()
+    assert [line.split("  ")[1] in {f"d{row}" for row in range(1, 80, 2)} for line in lines] == [True, True]
+    (folder / "likes.csv").write_text("user,item\nann,d1\nann,d2\nbob,d7\neve,nobody\n")
+    written = topicflow("recommend", "--likes", "likes.csv", "-k", "4", "-o", "found.csv")
+    assert (written.code, written.errors) == (0, ["warning: 1 of 4 ids are not in the index: 'nobody'"])
+    assert written.out.splitlines() == [
+        "wrote found.csv: 8 recommendations for 2 users",
+        "note: 1 users have no recommendation: the index has nothing that they like",
+    ]
+    assert pl.read_csv(folder / "found.csv")["user"].to_list() == ["ann"] * 4 + ["bob"] * 4
+    alone = good(topicflow("recommend", "--likes", "likes.csv", "--user", "bob", "-k", "3"))
+    assert len(alone.splitlines()) == 3
+
+
 def test_pages_groups_and_ids(topicflow: Topicflow, folder: Path) -> None:
     def ids(*arguments: str) -> list[str]:
         return [hit["doc_id"] for hit in topicflow(*arguments, "--json").record]
@@ -163,6 +204,12 @@ def test_explanations_and_highlights(topicflow: Topicflow) -> None:
         (
             ["search", "a", "--topics", "--where", "bucket = 1"],
             "error: --topics finds topics and takes no --where",
+        ),
+        (["outliers", "-o", "x.csv"], "error: outliers: --output and --force need --of FILE"),
+        (["recommend"], "error: recommend: set --liked ID,ID or --likes FILE, and not both"),
+        (
+            ["recommend", "--liked", "nobody"],
+            "error: recommend: none of the 1 liked documents is in the index",
         ),
         (["outliers", "-k", "0"], "error: outliers: k=0, expected 1 or more"),
         (["search", " "], "error: search: the query is empty; give some words"),

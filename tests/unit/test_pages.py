@@ -100,7 +100,7 @@ def _filled(values: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
     if "load" not in model.model_fields:
         return values
     loading = values.get("load", {})
-    source = {} if {"path", "query"} & set(loading) else {"path": "reviews.csv", "label_column": "product"}
+    source = {} if {"path", "query"} & set(loading) else {"path": "reviews.csv", "label_column": "class"}
     return {**values, "load": {**source, **loading}}
 
 
