@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -132,6 +133,8 @@ def _serve(options: Options, bound: socket.socket, token: str | None, *, is_loca
         signal.signal(
             number, lambda *_: None
         )  # uvicorn ends at a signal, and sends it once more when it has ended
+    for name in ("uvicorn.error", "mcp"):  # they would write a line, or a traceback, for each odd request
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, backlog=BACKLOG, lifespan="on",
         timeout_keep_alive=int(KEEP_ALIVE_S), timeout_graceful_shutdown=int(STOP_S), ws="none",
