@@ -17,7 +17,8 @@ import itertools
 import json
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +66,11 @@ def make_index(scratch: Path) -> None:
     publish_index.fn(store, config, stages, RunId.new(config.name))
 
 
-def queries() -> Iterator[str]:
-    """Yield titles that are not in the index, again and again."""
+def queries() -> list[str]:
+    """Return titles that are not in the index."""
     titles = pl.read_parquet(DATA / "arxiv_titles.parquet", columns=["title"])["title"]
     rows = np.random.default_rng(0).permutation(len(titles))[100_000:200_000]
-    return itertools.cycle(titles.gather(rows).to_list())
+    return titles.gather(rows).to_list()
 
 
 Seen = tuple[float, float, bool]
@@ -96,24 +97,35 @@ async def one_client(port: int, values: dict[str, Any], asked: Iterator[str], un
     return found
 
 
-def load_server(port: int, values: dict[str, Any], n_clients: int, seconds: float, answer: Any) -> None:
+@dataclass(frozen=True)
+class Load:
+    """What clients ask: other values beside the query, how many clients, for how long, and their queries."""
+
+    values: dict[str, Any]
+    n_clients: int
+    seconds: float
+    queries: Sequence[str]
+
+
+def load_server(port: int, load: Load, answer: Any) -> None:
     """Send what the clients saw: a process of its own, so that clients and server do not share an interpreter."""
-    asked, start = queries(), time.perf_counter()
+    asked, start = itertools.cycle(load.queries), time.perf_counter()
 
     async def all_clients() -> list[list[Seen]]:
-        until = start + WARM_UP_S + seconds
-        return await asyncio.gather(*(one_client(port, values, asked, until) for _ in range(n_clients)))
+        until = start + WARM_UP_S + load.seconds
+        return await asyncio.gather(
+            *(one_client(port, load.values, asked, until) for _ in range(load.n_clients))
+        )
 
     seen = [each for client in asyncio.run(all_clients()) for each in client]
     answer.send([(took, good) for began, took, good in seen if began >= start + WARM_UP_S])
 
 
-def measure(server: RunningServer, values: dict[str, Any], n_clients: int, seconds: float) -> dict[str, Any]:
+def measure(server: RunningServer, load: Load) -> dict[str, Any]:
     """Return queries a second and latencies of one kind of queries and a number of clients."""
     there, here = multiprocessing.Pipe()
-    clients = multiprocessing.get_context("spawn").Process(
-        target=load_server, args=(server.port, values, n_clients, seconds, here)
-    )
+    forking = multiprocessing.get_context("fork")  # the child uses no library with threads
+    clients = forking.Process(target=load_server, args=(server.port, load, here))
     before, n_before = processor_s(server), n_answered(server)
     clients.start()
     seen = there.recv()
@@ -121,10 +133,10 @@ def measure(server: RunningServer, values: dict[str, Any], n_clients: int, secon
     took = np.array([each[0] for each in seen])
     spent, n_all = processor_s(server) - before, n_answered(server) - n_before
     return {
-        "clients": n_clients,
+        "clients": load.n_clients,
         "queries": len(seen),
         "errors": sum(not good for _, good in seen),
-        "queries_per_s": round(len(seen) / seconds, 1),
+        "queries_per_s": round(len(seen) / load.seconds, 1),
         "p50_ms": round(float(np.quantile(took, 0.5)) * 1000, 1),
         "p99_ms": round(float(np.quantile(took, 0.99)) * 1000, 1),
         "server_processor_ms_per_query": round(spent / n_all * 1000, 2),
@@ -157,11 +169,12 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 200])
     given = parser.parse_args()
     make_index(given.scratch)
+    asked = queries()
     began = time.perf_counter()
     with search_server(given.scratch) as server:
         start_s = time.perf_counter() - began
         measured = {
-            way: [measure(server, values, n, given.seconds) for n in given.clients]
+            way: [measure(server, Load(values, n, given.seconds, asked)) for n in given.clients]
             for way, values in WAYS.items()
         }
         memory = figure(server, "process_resident_memory_bytes")
