@@ -35,6 +35,7 @@ Query = Annotated[str, Field(min_length=1, max_length=MOST_QUERY)]
 Where = Annotated[str, Field(max_length=MOST_WHERE)]
 DocId = Annotated[str, Field(min_length=1, max_length=MOST_ID)]
 Column = Annotated[str, Field(min_length=1, max_length=MOST_COLUMN)]
+Coordinate = Annotated[float, Field(ge=-1e15, le=1e15)]  # so that the length of a vector is a float32
 K = Annotated[int, Field(ge=1, le=MOST_K, description="Maximum number of results.")]
 Offset = Annotated[int, Field(ge=0, le=MOST_OFFSET, description="How many of the best results to skip.")]
 MaxChars = Annotated[
@@ -82,7 +83,7 @@ class SearchRequest(Page):
     """A query, as a text or as a vector of the index's space."""
 
     query: Query | None = Field(default=None, description="What to look for.")
-    vector: Annotated[list[float], Field(min_length=1, max_length=65_536)] | None = Field(
+    vector: Annotated[list[Coordinate], Field(min_length=1, max_length=65_536)] | None = Field(
         default=None, description="A vector of the index's space, instead of a query."
     )
     mode: Mode = Field(

@@ -6,6 +6,7 @@ import importlib.util
 import ipaddress
 import logging
 import os
+import resource
 import signal
 import socket
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from topicflow.tasks.errors import ConfigError, StageError
 
 BACKLOG = 2048
 """Connections that may wait until they are accepted."""
+
+MOST_FILES = 65_536
+"""Files that the process may open, each connection is one; many systems give a process 1,024 unless it asks."""
 
 KEEP_ALIVE_S = 75.0
 """Seconds for which a connection without requests is kept: longer than clients keep theirs, so that none is cut off."""
@@ -136,6 +140,7 @@ def _serve(options: Options, bound: socket.socket, token: str | None, *, is_loca
         )  # uvicorn ends at a signal, and sends it once more when it has ended
     for name in ("uvicorn.error", "mcp"):  # they would write a line, or a traceback, for each odd request
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    _allow_many_connections()
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, backlog=BACKLOG, lifespan="on",
         timeout_keep_alive=int(KEEP_ALIVE_S), timeout_graceful_shutdown=int(STOP_S), ws="none",
@@ -143,3 +148,9 @@ def _serve(options: Options, bound: socket.socket, token: str | None, *, is_loca
     say_line("serving; Ctrl-C or SIGTERM stops")
     uvicorn.Server(config).run(sockets=[bound])
     say_line("stopped")
+
+
+def _allow_many_connections() -> None:
+    """Raise the number of files that this process may open, connections included, as far as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MOST_FILES)), hard))

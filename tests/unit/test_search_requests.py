@@ -254,6 +254,10 @@ JSON = {"content-type": "application/json"}
             b'{"vector": [Infinity, 1e999]}',
             "request: vector.0=inf: Input should be a finite number (and 1 more)",
         ),
+        (
+            b'{"vector": [1e300]}',
+            "request: vector.0=1e+300: Input should be less than or equal to 1000000000000000",
+        ),
         (b'{"query": "\\ud800"}', f"request: query={NO_TEXT.removeprefix('request: ')}"),
         (b'{"query": "a", "\\ud800": 1}', NO_TEXT),
         (b'{"query": "a"', "request: not JSON, Expecting ',' delimiter at character 13"),
