@@ -55,6 +55,8 @@ class SearchIndex:
         The index.
     record : RunRecord, optional
         The run that names the index; `add` and `remove` write a new run after it.
+    queries : QueryEncoder, optional
+        The encoder of queries, if it is loaded already; otherwise the first query loads it.
 
     Notes
     -----
@@ -62,8 +64,12 @@ class SearchIndex:
     does not change when another process adds documents. Several threads may search, also while one adds documents.
     """
 
-    def __init__(self, files: IndexFiles, record: RunRecord | None = None) -> None:
+    def __init__(
+        self, files: IndexFiles, record: RunRecord | None = None, queries: QueryEncoder | None = None
+    ) -> None:
         self._open = OpenIndex(files, record)
+        if queries is not None:
+            self._open.queries = queries
 
     @classmethod
     def open(cls, path: Path | str) -> SearchIndex:

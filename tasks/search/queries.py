@@ -6,7 +6,7 @@ Only this file turns a query into a vector: encoder, query prompt, adapter, norm
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,7 +91,11 @@ class QueryEncoder:
 
 
 def open_queries(
-    store: ArtifactStore, meta: dict[str, Any], device: str = "auto", n_threads: int | None = None
+    store: ArtifactStore,
+    meta: dict[str, Any],
+    device: str = "auto",
+    n_threads: int | None = None,
+    load: Callable[..., Encoder] = load_encoder,
 ) -> QueryEncoder:
     """Return the loaded encoder for queries of an index.
 
@@ -105,6 +109,8 @@ def open_queries(
         The device of the encoder.
     n_threads : int or None
         CPU threads.
+    load : callable
+        Loads the encoder; a server keeps those of all its indexes.
 
     Raises
     ------
@@ -134,7 +140,7 @@ def open_queries(
             update={"precision": "float32"}
         )  # the same space, and faster on a CPU
         files = find_encoder(embedding, device)
-    encoder = load_encoder(files, embedding, n_threads)
+    encoder = load(files, embedding, n_threads)
     adapter = _adapter(store, space["adapter"])
     return QueryEncoder(store, adapter, encoder, space["query_prompt"], files.max_tokens, int(space["dim"]))
 

@@ -4,13 +4,14 @@ Each page begins with the reviews, their config and a run of it, and its blocks 
 what the page shows below it, an `error:` too. A block that is not run says why (see tests/pages.py).
 """
 
+import contextlib
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 from tests.commands import Outcome
 from tests.pages import ROOT, Block, Shown, blocks, commands, missing_output, pages
 from tests.reviews import write_inputs
+from tests.search_servers import search_server
 
 Topicflow = Callable[..., Outcome]
 
@@ -31,8 +33,36 @@ QUICKER = {"classify": ("--set", "setfit.enabled=false", "--set", "compare.n_spl
 LONG = {"duplicates", "loading", "over-time", "python", "shaping-topics", "sweeps", "topics"}
 """Pages of a quarter of a minute and more: `make test-slow`."""
 
-SHELL = {"cat", "ls", "head"}
+SHELL = {"cat", "ls", "head", "curl"}
 """Programs that are run as they are."""
+
+SERVED_AT = "127.0.0.1:8765"
+"""The address of a search server on pages; tests start it at a free port."""
+
+
+class SearchServers:
+    """The search servers that a page starts; they stop at its end."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._stack, self._place = stack, SERVED_AT
+
+    def start(self, shown: Shown, folder: Path, arguments: list[str]) -> None:
+        """Start one, and compare its lines with those of the page."""
+        server = self._stack.enter_context(search_server(folder, *arguments))
+        self._place = server.address.removeprefix("http://")
+        said = "\n".join(server.lines).replace(self._place, SERVED_AT)
+        assert missing_output(shown, said) == [], f"{shown.block.place}\n{said}"
+
+    def real(self, text: str) -> str:
+        """Return the text of a page with the address of the last server that was started."""
+        return text.replace(SERVED_AT, self._place)
+
+
+@pytest.fixture
+def servers() -> Iterator[SearchServers]:
+    """The search servers of a page."""
+    with contextlib.ExitStack() as stack:
+        yield SearchServers(stack)
 
 
 @pytest.fixture(scope="module")
@@ -70,27 +100,39 @@ def folder(prepared: Path, tmp_path: Path, topicflow: Topicflow, monkeypatch: py
     ],
 )
 def test_the_blocks_of_a_page_do_what_it_shows(
-    page: Path, folder: Path, topicflow: Topicflow, monkeypatch: pytest.MonkeyPatch
+    page: Path,
+    folder: Path,
+    topicflow: Topicflow,
+    monkeypatch: pytest.MonkeyPatch,
+    servers: SearchServers,
 ) -> None:
     for block in blocks(page):
         if block.reason or block.change or block.language not in RUN:
             continue
         if block.language == "console":
             for shown in commands(block):
-                _run(shown, folder, topicflow, monkeypatch)
+                _run(shown, folder, topicflow, monkeypatch, servers)
         elif block.language == "python":
-            exec(compile(block.text, block.place, "exec"), {})
+            exec(compile(servers.real(block.text), block.place, "exec"), {})
         elif block.file is not None:
             path = folder / block.file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, encoding="utf-8")
 
 
-def _run(shown: Shown, folder: Path, topicflow: Topicflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def _run(
+    shown: Shown,
+    folder: Path,
+    topicflow: Topicflow,
+    monkeypatch: pytest.MonkeyPatch,
+    servers: SearchServers,
+) -> None:
     """Run one command and compare its output with the lines below it on the page."""
-    program, *arguments = shlex.split(shown.command, comments=True)
+    program, *arguments = shlex.split(servers.real(shown.command), comments=True)
     place = f"{shown.block.place}: {shown.command}"
-    if program == "topicflow":
+    if (program, *arguments[:2]) == ("topicflow", "serve", "--search"):
+        servers.start(shown, folder, arguments[2:])
+    elif program == "topicflow":
         if arguments[0] == "init" and "--output" not in arguments:  # each page has its config already
             (folder / f"{Path(arguments[1]).stem}.toml").unlink(missing_ok=True)
         outcome = topicflow(*arguments, *QUICKER.get(arguments[0], ()))
@@ -142,7 +184,7 @@ def _project() -> dict[str, Any]:
 
 
 def test_a_command_that_no_test_knows_and_output_that_is_not_printed_are_found(
-    folder: Path, topicflow: Topicflow, monkeypatch: pytest.MonkeyPatch
+    folder: Path, topicflow: Topicflow, monkeypatch: pytest.MonkeyPatch, servers: SearchServers
 ) -> None:
     block = Block(ROOT / "README.md", 1, "console", "", "")
     for command, output in (
@@ -154,4 +196,4 @@ def test_a_command_that_no_test_knows_and_output_that_is_not_printed_are_found(
         ("topicflow plan nowhere.toml", ()),
     ):
         with pytest.raises(AssertionError):
-            _run(Shown(block, command, output), folder, topicflow, monkeypatch)
+            _run(Shown(block, command, output), folder, topicflow, monkeypatch, servers)

@@ -28,7 +28,7 @@ FILES = source_files()
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("deployments",),
     ("flows.commands", "flows.python"),
-    ("flows.screen",),
+    ("flows.screen", "flows.search_server"),
     ("flows",),
     ("flows.running",),
     ("flows.planning",),

@@ -1,0 +1,131 @@
+"""Requests: what other programs may ask, with the limits of each value; the same for HTTP and for MCP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from topicflow.tasks.search.arguments import Mode
+
+MOST_K = 1_000
+"""Documents or topics in one answer."""
+
+MOST_OFFSET = 10_000
+"""Documents to skip: the deepest page costs as much as all the pages before it."""
+
+MOST_QUERY = 10_000
+"""Characters of a query; encoders read some hundred words."""
+
+MOST_WHERE = 4_000
+"""Characters of a condition."""
+
+MOST_IDS = 10_000
+"""Ids in a list of documents that may be found."""
+
+MOST_ID = 1_000
+"""Characters of an id."""
+
+MOST_COLUMN = 200
+"""Characters of a column's name, or of a function of one."""
+
+
+# A bound of its length also makes pydantic refuse a text with half of a surrogate pair, which nothing can encode.
+Query = Annotated[str, Field(min_length=1, max_length=MOST_QUERY)]
+Where = Annotated[str, Field(max_length=MOST_WHERE)]
+DocId = Annotated[str, Field(min_length=1, max_length=MOST_ID)]
+Column = Annotated[str, Field(min_length=1, max_length=MOST_COLUMN)]
+Coordinate = Annotated[float, Field(ge=-1e15, le=1e15)]  # so that the length of a vector is a float32
+K = Annotated[int, Field(ge=1, le=MOST_K, description="Maximum number of results.")]
+Offset = Annotated[int, Field(ge=0, le=MOST_OFFSET, description="How many of the best results to skip.")]
+MaxChars = Annotated[
+    int | None,
+    Field(
+        ge=1, description="Cut each document's text after this many characters. If not set: the whole text."
+    ),
+]
+
+
+class Request(BaseModel):
+    """A request. Unknown values are refused, and so are numbers that are not numbers."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Page(Request):
+    """Which documents may be found, and how many of them are returned."""
+
+    k: K = 10
+    offset: Offset = 0
+    where: Where | None = Field(
+        default=None,
+        description="A condition on the columns as in SQL: label = 'a' and created >= '2012-01-01'. The columns of an "
+        "index are listed with it; topic and topic_name are columns if it has topics.",
+    )
+    ids: Annotated[list[DocId], Field(max_length=MOST_IDS)] | None = Field(
+        default=None, description="Ids of the documents that may be found; unknown ids are ignored."
+    )
+    min_score: float | None = Field(
+        default=None, description="Minimum score, inclusive, in the unit of the ranking."
+    )
+    group_by: Column | None = Field(
+        default=None,
+        description="A column: only the best document of each of its values is found; parent for passages.",
+    )
+    max_chars: MaxChars = None
+
+    def limits(self) -> dict[str, Any]:
+        """Return the arguments that `SearchIndex.search` and `SearchIndex.similar` share."""
+        return self.model_dump(include={"k", "offset", "where", "ids", "min_score", "group_by"})
+
+
+class SearchRequest(Page):
+    """A query, as a text or as a vector of the index's space."""
+
+    query: Query | None = Field(default=None, description="What to look for.")
+    vector: Annotated[list[Coordinate], Field(min_length=1, max_length=65_536)] | None = Field(
+        default=None, description="A vector of the index's space, instead of a query."
+    )
+    mode: Mode = Field(
+        default="auto",
+        description="dense ranks by meaning, bm25 by words, hybrid by both; auto is hybrid if the index has words.",
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> SearchRequest:
+        if (self.query is None) == (self.vector is None):
+            msg = "expected either query or vector"
+            raise ValueError(msg)
+        return self
+
+
+class SimilarRequest(Page):
+    """A document whose most similar documents are wanted."""
+
+    doc_id: DocId = Field(description="The document's id.")
+
+
+class TopicsRequest(Request):
+    """The topics that are nearest to a query, or all topics in order of their numbers."""
+
+    query: Query | None = Field(
+        default=None, description="What the topics should be about. If not set: all topics."
+    )
+    k: K = MOST_K
+    offset: Offset = 0
+
+
+class TopicDocumentsRequest(Request):
+    """A topic whose documents are wanted, the most typical first."""
+
+    topic: int = Field(ge=0, le=2**31 - 1, description="The topic's number.")
+    k: K = 10
+    offset: Offset = 0
+    where: Where | None = Field(default=None, description="A condition on the columns as in SQL.")
+    max_chars: MaxChars = None
+
+
+class DocumentRequest(Request):
+    """A document that is wanted."""
+
+    doc_id: DocId = Field(description="The document's id.")
