@@ -93,6 +93,21 @@ def test_a_damaged_latest_is_refused_until_it_is_mended(
     assert (served.opened(NAME).run, served.served[NAME].problem) == (newer, None)
 
 
+def test_a_fault_of_ours_in_opening_a_newer_state_is_one_line(
+    tmp_path: Path, index: SearchIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = Library(tmp_path / "runs", [NAME])
+    before = served.opened(NAME).run
+    add(index, "new")
+
+    def fail(*_: object) -> None:
+        raise KeyError("a fault")
+
+    monkeypatch.setattr(library.IndexFiles, "open", fail)
+    assert served.look() == [f"warning: {NAME}: 'a fault'; run {before} is still served"]
+    assert served.look() == []
+
+
 def test_an_index_that_is_deleted_is_served_on(tmp_path: Path, index: SearchIndex) -> None:
     served = Library(tmp_path / "runs", [NAME])
     kept = served.opened(NAME)
@@ -180,7 +195,7 @@ def test_a_text_that_fails_does_not_fail_the_others(store: ArtifactStore) -> Non
     ]
 
 
-def test_indexes_share_one_encoder_and_its_turn(
+def test_indexes_share_one_encoder_and_its_thread(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = []
