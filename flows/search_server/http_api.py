@@ -18,15 +18,13 @@ from topicflow.flows.search_server import requests
 from topicflow.flows.search_server.answers import ErrorAnswer, Health, Indexes
 from topicflow.flows.search_server.mcp_api import McpEndpoint
 from topicflow.flows.search_server.operations import OPERATIONS, Operation
-from topicflow.flows.search_server.refusals import Refusal, invalid, unexpected
+from topicflow.flows.search_server.refusals import Refusal, invalid
 from topicflow.flows.search_server.service import Service
 
 POLL_S = 2.0
 """Seconds between two looks for newer states of the indexes."""
 
-ABOUT = (
-    """Search indexes of topicflow, read-only: documents by meaning and words, similar documents, topics."""
-)
+ABOUT = "Search indexes of topicflow, read-only: documents by meaning and words, similar documents, topics."
 
 ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}}
 
@@ -94,11 +92,8 @@ async def _look(service: Service) -> None:
     """Look for newer states of the indexes until this is cancelled; opening one runs in a thread."""
     while True:
         await asyncio.sleep(POLL_S)
-        try:
-            for line in await asyncio.to_thread(service.library.look):
-                say_line(line)
-        except Exception as error:  # noqa: BLE001  (the open indexes are served on)
-            unexpected(error, "looking for newer indexes")
+        for line in await asyncio.to_thread(service.library.look):
+            say_line(line)
 
 
 async def _refused(_: Request, error: Exception) -> Response:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from topicflow.flows.search_server.refusals import Refusal
 from topicflow.flows.search_server.shared_queries import SharedQueries
-from topicflow.tasks.errors import ConfigError, PipelineError, first_line
+from topicflow.tasks.errors import ConfigError, first_line
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.search.index import SearchIndex
 from topicflow.tasks.search.index_files import IndexFiles
@@ -139,7 +139,7 @@ class Served:
                 self._tried = state
                 self.now, self._seen, self.problem = Opened.of(record, self._queries), state, None
                 changed = f"{self.name}: {self.said()}"
-        except (PipelineError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  (whatever is wrong with a newer state, the open one is served on)
             self.problem = first_line(error)
             self._retry_at = time.monotonic() + RETRY_S
         if changed is not None or self.problem == before:
@@ -194,9 +194,10 @@ class Library:
         """Return the state of an index that answers now; raise Refusal if there is no such index."""
         if (found := self.served.get(name)) is not None:
             return found.now
-        near = difflib.get_close_matches(name, self.served, n=1, cutoff=0.5)
+        shown = name[:100]
+        near = difflib.get_close_matches(shown, self.served, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self.served)}"
-        raise Refusal(404, "unknown_index", f"no index {name[:100]!r}; {hint}")
+        raise Refusal(404, "unknown_index", f"no index {shown!r}; {hint}")
 
     def look(self) -> list[str]:
         """Open newer states of the indexes; return a line about each that is new or cannot be opened."""

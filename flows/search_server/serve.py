@@ -6,7 +6,6 @@ import importlib.util
 import ipaddress
 import logging
 import os
-import resource
 import signal
 import socket
 from dataclasses import dataclass
@@ -134,10 +133,8 @@ def _serve(options: Options, bound: socket.socket, token: str | None, *, is_loca
         say_line(
             "warning: the token and the documents travel unencrypted; put a proxy with TLS before this address"
         )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(
-            number, lambda *_: None
-        )  # uvicorn ends at a signal, and sends it once more when it has ended
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn stops at a signal, and then sends it once more
+        signal.signal(number, lambda *_: None)
     for name in ("uvicorn.error", "mcp"):  # they would write a line, or a traceback, for each odd request
         logging.getLogger(name).setLevel(logging.CRITICAL)
     _allow_many_connections()
@@ -152,5 +149,10 @@ def _serve(options: Options, bound: socket.socket, token: str | None, *, is_loca
 
 def _allow_many_connections() -> None:
     """Raise the number of files that this process may open, connections included, as far as the system allows."""
+    if importlib.util.find_spec("resource") is None:  # on Windows there is no such number
+        return
+    import resource
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MOST_FILES)), hard))
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))

@@ -28,7 +28,7 @@ TIMEOUT_S = 60.0
 """Seconds until a request without a result fails."""
 
 N_THREADS = 16
-"""Threads that search. They mostly wait for their turn to encode, and are encoded together then."""
+"""Threads that search. Most of them wait for the thread of the encoder, which takes all their queries together."""
 
 
 class Service:

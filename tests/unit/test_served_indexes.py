@@ -17,7 +17,7 @@ from tests.fakes import HashEncoder
 from tests.indexes import build, documents_table
 from topicflow.flows.search_server import library, serve, shared_queries
 from topicflow.flows.search_server.library import Library
-from topicflow.flows.search_server.shared_queries import BatchedQueries, SharedQueries
+from topicflow.flows.search_server.shared_queries import BatchedQueries, EncodingThread, SharedQueries
 from topicflow.tasks.errors import ConfigError, StageError
 from topicflow.tasks.runs.records import point_latest
 from topicflow.tasks.search.index import SearchIndex
@@ -93,6 +93,21 @@ def test_a_damaged_latest_is_refused_until_it_is_mended(
     assert (served.opened(NAME).run, served.served[NAME].problem) == (newer, None)
 
 
+def test_a_fault_of_ours_in_opening_a_newer_state_is_one_line(
+    tmp_path: Path, index: SearchIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = Library(tmp_path / "runs", [NAME])
+    before = served.opened(NAME).run
+    add(index, "new")
+
+    def fail(*_: object) -> None:
+        raise KeyError("a fault")
+
+    monkeypatch.setattr(library.IndexFiles, "open", fail)
+    assert served.look() == [f"warning: {NAME}: 'a fault'; run {before} is still served"]
+    assert served.look() == []
+
+
 def test_an_index_that_is_deleted_is_served_on(tmp_path: Path, index: SearchIndex) -> None:
     served = Library(tmp_path / "runs", [NAME])
     kept = served.opened(NAME)
@@ -136,10 +151,10 @@ class Slow(HashEncoder):
 
     def __init__(self, n_threads: int) -> None:
         super().__init__()
-        self.n_threads, self.queue = n_threads, list[Any]()
+        self.n_threads, self.thread = n_threads, EncodingThread()
 
     def encode_queries(self, texts: Any, prompt: str | None = None) -> Any:
-        while len(self.calls) == 0 and len(self.queue) < self.n_threads - 1:
+        while len(self.calls) == 0 and self.thread.asked.qsize() < self.n_threads - len(texts):
             threading.Event().wait(0.001)
         if "bad" in texts:
             self.calls.append(list(texts))
@@ -147,10 +162,8 @@ class Slow(HashEncoder):
         return self.encode(texts)
 
 
-def queries_of(encoder: Any, store: ArtifactStore) -> BatchedQueries:
-    found = BatchedQueries.of(QueryEncoder(store, None, encoder, None, 3, 16), threading.Lock())
-    encoder.queue = found._queue
-    return found
+def queries_of(encoder: Slow, store: ArtifactStore) -> BatchedQueries:
+    return BatchedQueries.of(QueryEncoder(store, None, encoder, None, 3, 16), encoder.thread)
 
 
 def test_queries_of_several_threads_are_encoded_together(store: ArtifactStore) -> None:
@@ -162,7 +175,8 @@ def test_queries_of_several_threads_are_encoded_together(store: ArtifactStore) -
     for text, (vectors, is_cut) in zip(texts, found, strict=True):
         assert vectors.tolist() == HashEncoder().encode([text])[0].tolist()
         assert is_cut.tolist() == [len(text.split()) > 3]
-    assert [len(call) for call in encoder.calls] == [1, 32, 7]
+    sizes = [len(call) for call in encoder.calls]
+    assert (sum(sizes), max(sizes), len(sizes) <= 4) == (40, 32, True)
 
 
 def test_a_text_that_fails_does_not_fail_the_others(store: ArtifactStore) -> None:
@@ -181,7 +195,7 @@ def test_a_text_that_fails_does_not_fail_the_others(store: ArtifactStore) -> Non
     ]
 
 
-def test_indexes_share_one_encoder_and_its_turn(
+def test_indexes_share_one_encoder_and_its_thread(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = []
@@ -197,7 +211,7 @@ def test_indexes_share_one_encoder_and_its_turn(
     first, second = (shared.of(*each) for each in metas)
     assert len(loaded) == 1
     assert first.encoder is second.encoder
-    assert first.turn is second.turn
+    assert first.thread is second.thread
     assert (first.prompt, second.prompt) == (None, "query: ")
     assert shared.of(*metas[0]) is first
 
