@@ -215,7 +215,7 @@ def check_series(runs: Path, name: str, flow: str) -> None:
     if CONTINUED.get(flow_of(last)) == flow:
         msg = (
             f"{runs / name} is a series of updates, whose topics keep their ids; `topicflow update` continues it, "
-            "and --set name=… fits topics anew under another name"
+            "and --set name=… fits other topics under a name of their own"
         )
         raise ConfigError(msg)
     msg = f"{runs / name} contains runs of {flow_of(last)}; give this config another name"
