@@ -20,7 +20,7 @@ HIGH = 0.9
 
 COPY = 0.025
 """Distance of two copies as a share of the usual distance of two documents: a cosine of .98 for all-MiniLM-L6-v2, which
-gives texts with one changed word .985 and more."""
+gives texts with one changed word at least .985."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def with_ranks(hits: Sequence[Hit], rows: RowArray, ranking: Ranking, page: Page
 def with_highlights(
     index: OpenIndex, hits: Sequence[Hit], text: str, vector: NDArray[np.float32] | None
 ) -> list[Hit]:
-    """Return documents with the sentence that matches a query best: by its vector if there is one, else by its words.
+    """Return documents with the sentence that matches a query best: by its vector if there is one, otherwise by its words.
 
     Notes
     -----
