@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from topicflow.tasks.around.distinct import Neighbors, distinct_neighbors
 from topicflow.tasks.around.new_documents import NewDocuments
 from topicflow.tasks.around.spread import spread_of
+from topicflow.tasks.core.vectors.distinct import Neighbors, distinct_neighbors
 from topicflow.tasks.search.arguments import whole_number
 from topicflow.tasks.search.index import Hit, SearchIndex
 

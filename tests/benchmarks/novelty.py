@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from tests.benchmarks.labelled_vectors import Labelled, index_of, labelled
 from tests.benchmarks.peer import machine
-from topicflow.tasks.around.distinct import distinct_neighbors
 from topicflow.tasks.around.spread import spread_of
+from topicflow.tasks.core.vectors.distinct import distinct_neighbors
 from topicflow.tasks.core.vectors.nearest import Parts, exact_nearest
 from topicflow.tasks.search.index import SearchIndex
 

@@ -7,16 +7,16 @@ import polars as pl
 import pytest
 
 from tests.indexes import build
-from topicflow.tasks.around.distinct import distinct_neighbors
 from topicflow.tasks.around.interests import find_interests
 from topicflow.tasks.around.likes_file import read_likes
 from topicflow.tasks.around.new_documents import read_new
 from topicflow.tasks.around.novelty import most_novel, score_new
 from topicflow.tasks.around.recommend import Recommender, recommendations_table
-from topicflow.tasks.around.spread import Spread, spread_of
-from topicflow.tasks.core.vectors.distinct import distinct_places
+from topicflow.tasks.around.spread import spread_of
+from topicflow.tasks.core.vectors.distinct import Spread, distinct_neighbors, distinct_places
 from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.search.index import SearchIndex
+from topicflow.tasks.search.outliers import find_outliers
 
 DIM, N = 16, 400
 COPY = 0.98
@@ -96,6 +96,17 @@ def test_five_copies_in_the_index_do_not_hide_an_odd_text(plain: SearchIndex, cr
     assert hidden.beyond[0] > 0.98
     near = crowded.nearest(ODD[None], 10)[1].mean()
     assert 1 - near < 0.55 * hidden.scores[0]  # what plain neighbours say
+
+
+def test_five_copies_among_four_hundred_are_the_first_outliers(crowded: SearchIndex) -> None:
+    found = find_outliers(crowded, 5, n_neighbors=10)
+    assert {each.hit.doc_id for each in found} == {f"d{row}" for row in range(N, N + 5)}
+    expected = score_new(crowded, crowded.vectors.gather(np.arange(N, N + 5))).scores
+    assert sorted(each.hit.score for each in found) == pytest.approx(np.sort(expected), abs=1e-5)
+    assert find_outliers(crowded, 5, n_neighbors=10) == found  # from the store
+    everyone = find_outliers(crowded, len(crowded), n_neighbors=10)
+    assert min(each.hit.score for each in everyone) > 0.03  # the 60 copies of d0, too
+    assert all(hit.score < spread_of(crowded).copy for each in everyone for hit in each.neighbors)
 
 
 def test_a_copy_of_a_document_has_its_score_and_new_ones_do_not_know_each_other(plain: SearchIndex) -> None:
