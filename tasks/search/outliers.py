@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.core.vectors.descent import descent_neighbors
-from topicflow.tasks.core.vectors.distinct import Spread, distinct_neighbors
+from topicflow.tasks.core.vectors.distinct import Distinct, Spread
 from topicflow.tasks.core.vectors.knn import exact_neighbors
 from topicflow.tasks.errors import DamagedError
 from topicflow.tasks.search.arguments import whole_number
@@ -128,7 +128,7 @@ def _computed(
     again = np.flatnonzero(is_copied | is_copied[indices].any(axis=1))
     scores = distances.mean(axis=1)
     if len(again):
-        distinct = distinct_neighbors(index, vectors[again], k - 1, copy)
+        distinct = Distinct.of(index, rows, copy).neighbors(vectors[again], k - 1)
         neighbors[again], scores[again] = distinct.rows, distinct.distances
         distances[again] = np.where(distinct.rows >= 0, 1.0 - distinct.similarities, 1.0)
     return scores, neighbors, distances

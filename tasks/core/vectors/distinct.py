@@ -12,6 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.vectors.blocks import threads
+from topicflow.tasks.core.vectors.equals import equal_rows
 from topicflow.tasks.core.vectors.nearest import Found, Parts, RowArray
 
 FloatArray = NDArray[np.float32]
@@ -28,6 +30,9 @@ COPY = 0.025
 SPARE = 3
 """Candidates for each wanted neighbour at first, and the factor for the next attempt if too many are copies."""
 
+DEEPEST = 1000
+"""Maximum number of candidates of a document: who has more near-copies than these belongs to a crowd of its own."""
+
 BLOCK = 1024
 """Documents that are asked for at a time."""
 
@@ -35,15 +40,12 @@ BLOCK = 1024
 class Searchable(Protocol):
     """What can be asked for the nearest documents: an index of a search."""
 
-    def __len__(self) -> int:
-        """Return the number of documents."""
-
     @property
     def vectors(self) -> Parts:
         """The unit vectors of all rows."""
 
-    def nearest(self, vectors: FloatArray, k: int) -> Found:
-        """Return rows (m, k) and cosines of the documents nearest to unit vectors, -1 if there are fewer."""
+    def nearest(self, vectors: FloatArray, k: int, kept: NDArray[np.bool_] | None = None) -> Found:
+        """Return rows (m, k) and cosines of the kept documents nearest to unit vectors, -1 if there are fewer."""
 
 
 @dataclass(frozen=True)
@@ -85,86 +87,107 @@ class Neighbors:
         Rows of the index, -1 if there are fewer.
     similarities : ndarray of shape (m, k), float32
         Cosines, -inf if there are fewer.
+    distances : ndarray of shape (m,), float32
+        The mean cosine distance to the neighbours. Without any: 1, or the distance of the farthest candidate if there
+        are more copies than candidates.
     n_copies : ndarray of shape (m,), int64
         Documents of the index that are copies of the asked one, as far as they were among the candidates.
     """
 
     rows: RowArray
     similarities: FloatArray
+    distances: FloatArray
     n_copies: NDArray[np.int64]
 
-    @property
-    def distances(self) -> FloatArray:
-        """The mean cosine distance (m,) to the neighbours; 1 for a document without any."""
-        there = self.rows >= 0
-        near = np.where(there, 1.0 - self.similarities, 0.0).sum(axis=1)
-        count = there.sum(axis=1)
-        return np.where(count > 0, near / np.maximum(count, 1), 1.0).astype(np.float32)
+    @classmethod
+    def none(cls, m: int, k: int) -> Neighbors:
+        """Return no neighbours of `m` documents."""
+        return cls(
+            np.full((m, k), -1, np.int64), np.full((m, k), -np.inf, np.float32), np.ones(m, np.float32),
+            np.zeros(m, np.int64),
+        )  # fmt: skip
 
 
-def distinct_neighbors(index: Searchable, vectors: FloatArray, k: int, copy: float) -> Neighbors:
-    """Return the `k` nearest distinct documents of an index for unit vectors (m, dim).
+@dataclass(frozen=True)
+class Distinct:
+    """The documents of an index, equal vectors once.
 
-    Parameters
+    Attributes
     ----------
     index : Searchable
-    vectors : ndarray of shape (m, dim), float32
-        Unit vectors, which may be those of documents of the index.
-    k : int
-        Number of neighbours.
+    kept : ndarray of shape (n,), bool
+        The first document of each group of equal vectors.
+    counts : ndarray of shape (n,), int64
+        The number of documents with the vector of each kept one.
     copy : float
         Minimum cosine of copies, inclusive.
-
-    Notes
-    -----
-    The time of a search for `SPARE * k` documents each, and O(m SPARE² k² dim) for comparing these with each other.
-    A document with more copies than candidates is asked for again with `SPARE` times as many.
     """
-    found = Neighbors(
-        np.full((len(vectors), k), -1, np.int64),
-        np.full((len(vectors), k), -np.inf, np.float32),
-        np.zeros(len(vectors), np.int64),
-    )
-    asked, depth = np.arange(len(vectors)), min(SPARE * k + 1, len(index))
-    while len(asked) and depth:
-        short = [
-            row
-            for start in range(0, len(asked), BLOCK)
-            for row in _fill(index, vectors, asked[start : start + BLOCK], depth, copy, found)
-        ]
-        asked = np.array(short if depth < len(index) else [], np.int64)
-        depth = min(SPARE * depth, len(index))
-    return found
+
+    index: Searchable
+    kept: NDArray[np.bool_]
+    counts: NDArray[np.int64]
+    copy: float
+
+    @classmethod
+    def of(cls, index: Searchable, rows: RowArray, copy: float) -> Distinct:
+        """Return the distinct documents in some rows of an index."""
+        n = len(index.vectors)
+        kept, counts = np.zeros(n, bool), np.zeros(n, np.int64)
+        with threads(None) as run:
+            equal = equal_rows(np.ascontiguousarray(index.vectors.gather(rows)), run)
+        firsts = rows[equal.firsts]
+        kept[firsts], counts[firsts] = True, equal.counts
+        return cls(index, kept, counts, copy)
+
+    def neighbors(self, vectors: FloatArray, k: int) -> Neighbors:
+        """Return the `k` nearest distinct documents for unit vectors (m, dim), which may be those of documents.
+
+        Notes
+        -----
+        The time of a search for `SPARE * k` documents each, and O(m SPARE k² dim) for comparing these with each other.
+        A document with more near-copies is asked for again with `SPARE` times as many candidates, at most `DEEPEST`.
+        """
+        found = Neighbors.none(len(vectors), k)
+        most = min(DEEPEST, int(self.kept.sum()))
+        asked, depth = np.arange(len(vectors)), min(SPARE * k + 1, most)
+        while len(asked) and depth:
+            short = [
+                row
+                for start in range(0, len(asked), BLOCK)
+                for row in self._fill(found, vectors, asked[start : start + BLOCK], depth)
+            ]
+            asked = np.array(short if depth < most else [], np.int64)
+            depth = min(SPARE * depth, most)
+        return found
+
+    def _fill(self, found: Neighbors, vectors: FloatArray, asked: RowArray, depth: int) -> list[int]:
+        """Write the neighbours of some documents; return those that have too few among `depth` candidates."""
+        rows, similarities = self.index.nearest(vectors[asked], depth, self.kept)
+        short, is_all = [], depth >= int(self.kept.sum())
+        for number, own in enumerate(asked.tolist()):
+            there = rows[number] >= 0
+            candidates, cosines = rows[number][there], similarities[number][there]
+            among = self.index.vectors.gather(candidates)
+            chosen = distinct_places(cosines, among, found.rows.shape[1], self.copy)
+            found.rows[own, : len(chosen)] = candidates[chosen]
+            found.similarities[own, : len(chosen)] = cosines[chosen]
+            found.n_copies[own] = self.counts[candidates[cosines >= self.copy]].sum()
+            nearest = cosines[chosen] if len(chosen) else cosines[-1:] if not is_all else np.zeros(1)
+            found.distances[own] = (1.0 - nearest).mean()
+            if len(chosen) < found.rows.shape[1]:
+                short.append(own)
+        return short
 
 
-def _fill(
-    index: Searchable, vectors: FloatArray, asked: RowArray, depth: int, copy: float, found: Neighbors
-) -> list[int]:
-    """Write the neighbours of some documents into `found`; return those that have too few among the candidates."""
-    rows, similarities = index.nearest(vectors[asked], depth)
-    short = []
-    for number, own in enumerate(asked.tolist()):
-        there = rows[number] >= 0
-        candidates, cosines = rows[number][there], similarities[number][there]
-        among = index.vectors.gather(candidates)
-        chosen = distinct_places(cosines, among @ among.T, found.rows.shape[1], copy)
-        found.rows[own, : len(chosen)] = candidates[chosen]
-        found.similarities[own, : len(chosen)] = cosines[chosen]
-        found.n_copies[own] = int((cosines >= copy).sum())
-        if len(chosen) < found.rows.shape[1]:
-            short.append(own)
-    return short
-
-
-def distinct_places(cosines: FloatArray, among: FloatArray, k: int, copy: float) -> NDArray[np.int64]:
+def distinct_places(cosines: FloatArray, vectors: FloatArray, k: int, copy: float) -> NDArray[np.int64]:
     """Return the places of the first `k` candidates that are copies neither of the asked document nor of each other.
 
     Parameters
     ----------
     cosines : ndarray of shape (n,), float32
         Cosines of the candidates to the asked document, descending.
-    among : ndarray of shape (n, n), float32
-        Cosines of the candidates to each other.
+    vectors : ndarray of shape (n, dim), float32
+        Their unit vectors.
     k : int
     copy : float
         Minimum cosine of copies, inclusive.
@@ -174,6 +197,6 @@ def distinct_places(cosines: FloatArray, among: FloatArray, k: int, copy: float)
     while len(chosen) < k and left.any():
         place = int(left.argmax())
         chosen.append(place)
-        left &= among[place] < copy
+        left &= vectors @ vectors[place] < copy
         left[place] = False  # the last digit of a cosine with itself may be below
     return np.array(chosen, np.int64)
