@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from topicflow.tasks.around.distinct import Neighbors, distinct_neighbors
 from topicflow.tasks.around.new_documents import NewDocuments
-from topicflow.tasks.around.spread import spread_of
+from topicflow.tasks.around.spread import distinct_of
+from topicflow.tasks.core.vectors.distinct import Neighbors
 from topicflow.tasks.search.arguments import whole_number
 from topicflow.tasks.search.index import Hit, SearchIndex
 
@@ -93,9 +93,9 @@ def score_new(index: SearchIndex, vectors: NDArray[np.float32], n_neighbors: int
     Angiulli, Pizzuti: Fast outlier detection in high dimensional spaces (PKDD 2002): the mean distance to k neighbours.
     """
     k = whole_number("neighbors", n_neighbors, 1, "outliers")
-    copy = spread_of(index).copy
-    near = distinct_neighbors(index, vectors, k, copy)
-    own = np.sort(distinct_neighbors(index, _sample(index), k, copy).distances)
+    distinct = distinct_of(index)
+    near = distinct.neighbors(vectors, k)
+    own = np.sort(distinct.neighbors(_sample(index), k).distances)
     scores = near.distances
     beyond = np.searchsorted(own, scores, side="left") / max(len(own), 1)
     return Scored(scores, beyond, near)

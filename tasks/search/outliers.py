@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.core.vectors.descent import descent_neighbors
+from topicflow.tasks.core.vectors.distinct import Distinct, Spread
 from topicflow.tasks.core.vectors.knn import exact_neighbors
 from topicflow.tasks.errors import DamagedError
 from topicflow.tasks.search.arguments import whole_number
@@ -24,7 +25,7 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Outlier:
-    """A document, its mean cosine distance to its nearest neighbours, and the nearest of them."""
+    """A document, its mean cosine distance to its nearest distinct neighbours, and the nearest of them."""
 
     hit: Hit
     neighbors: list[Hit]
@@ -55,7 +56,8 @@ def find_outliers(
     Notes
     -----
     The neighbours of all documents are computed once per index and kept in its store: exactly up to 10,000 documents,
-    by descent beyond; this takes 76 s for a million on two cores.
+    by descent beyond; this takes 76 s for a million on two cores. Copies of a document are none of its neighbours, and
+    copies of one neighbour count once: documents beside a copy are searched for again.
 
     References
     ----------
@@ -81,34 +83,52 @@ def find_outliers(
 def neighbor_distances(
     index: SearchIndex, n_neighbors: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
-    """Return rows (n,), mean distances (n,), neighbours' rows and distances (n, k), from the store or computed."""
+    """Return rows, scores (n,), neighbours' rows (-1 for none) and distances (n, k), from the store or computed."""
     rows = np.flatnonzero(~index.files.removed())
     k = min(n_neighbors + 1, len(rows))
     if k < 2:
         none = np.zeros((len(rows), 0), np.float32)
         return rows, np.zeros(len(rows), np.float32), none.astype(np.int64), none
     recipe = Recipe(
-        "outliers", "outliers", 1, config={"n_neighbors": k - 1}, inputs={"index": index.files.ref.key}
+        "outliers", "outliers", 2, config={"n_neighbors": k - 1}, inputs={"index": index.files.ref.key}
     )
     store = index.store
     while (ref := store.find(recipe)) is not None:
         try:
             shape = (len(rows), k - 1)
             neighbors = load_array(store.path(ref, "neighbors.npy"), "int64", shape)
-            check_range(store.path(ref, "neighbors.npy"), neighbors, 0, index.files.ref.rows)
+            check_range(store.path(ref, "neighbors.npy"), neighbors, -1, index.files.ref.rows)
             distances = load_array(store.path(ref, "distances.npy"), "float32", shape)
+            scores = load_array(store.path(ref, "scores.npy"), "float32", (len(rows),))
         except DamagedError:
             store.discard(ref.kind, ref.key)
         else:
-            return rows, np.asarray(distances).mean(axis=1), neighbors, distances
-    vectors = index.vectors.gather(rows)
+            return rows, np.asarray(scores), neighbors, distances
     with store.writing(recipe) as writer:
-        if len(rows) <= EXACT_UP_TO:
-            indices, found = exact_neighbors(vectors, k)
-        else:
-            indices, found = descent_neighbors(vectors, k, seed=0)
-        neighbors, distances = rows[indices[:, 1:]], found[:, 1:]
+        scores, neighbors, distances = _computed(index, rows, k)
         writer.save_array("neighbors", neighbors)
         writer.save_array("distances", distances)
+        writer.save_array("scores", scores)
         writer.rows = len(rows)
-    return rows, distances.mean(axis=1), neighbors, distances
+    return rows, scores, neighbors, distances
+
+
+def _computed(
+    index: SearchIndex, rows: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+    """Return scores (n,), and rows and distances (n, k - 1) of the distinct neighbours of documents."""
+    vectors = index.vectors.gather(rows)
+    if len(rows) <= EXACT_UP_TO:
+        indices, found = exact_neighbors(vectors, k)
+    else:
+        indices, found = descent_neighbors(vectors, k, seed=0)
+    neighbors, distances = rows[indices[:, 1:]], found[:, 1:].copy()
+    copy = Spread.of(index.vectors, rows).copy
+    is_copied = distances[:, 0] <= 1.0 - copy
+    again = np.flatnonzero(is_copied | is_copied[indices].any(axis=1))
+    scores = distances.mean(axis=1)
+    if len(again):
+        distinct = Distinct.of(index, rows, copy).neighbors(vectors[again], k - 1)
+        neighbors[again], scores[again] = distinct.rows, distinct.distances
+        distances[again] = np.where(distinct.rows >= 0, 1.0 - distinct.similarities, 1.0)
+    return scores, neighbors, distances

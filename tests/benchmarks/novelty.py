@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 
 from tests.benchmarks.labelled_vectors import Labelled, index_of, labelled
 from tests.benchmarks.peer import machine
-from topicflow.tasks.around.distinct import distinct_neighbors
-from topicflow.tasks.around.spread import spread_of
+from topicflow.tasks.around.spread import distinct_of
 from topicflow.tasks.core.vectors.nearest import Parts, exact_nearest
 from topicflow.tasks.search.index import SearchIndex
 
@@ -69,7 +68,7 @@ def methods(index: SearchIndex) -> dict[str, Callable[[FloatArray], FloatArray]]
         return -LocalOutlierFactor(n_neighbors=20, metric="cosine", novelty=True).fit(own).score_samples(new)
 
     return {
-        "distinct_mean": lambda new: distinct_neighbors(index, new, K, spread_of(index).copy).distances,
+        "distinct_mean": lambda new: distinct_of(index).neighbors(new, K).distances,
         "mean_with_copies": lambda new: 1 - exact_nearest(parts, new, K)[1].mean(axis=1),
         "kth_distance": lambda new: 1 - exact_nearest(parts, new, K)[1][:, -1],
         "lof": lof,

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from tests.benchmarks.labelled_vectors import index_of, labelled
 from tests.benchmarks.peer import machine
-from topicflow.tasks.around import spread
 from topicflow.tasks.around.recommend import Recommender
+from topicflow.tasks.core.vectors.distinct import DRAWN
 
 CORPORA = {"newsgroups": 2500, "banking77": 5000}
 N_USERS, N_LIKED, N_KNOWN, K = 200, 30, 10, 20
@@ -159,7 +159,7 @@ def measured(name: str, n: int, scratch: Path) -> dict[str, Any]:
 
 def quantile_of(vectors: NDArray[np.float32], quantile: float) -> float:
     """Return a quantile of the cosines of two documents, as the recommender draws them."""
-    drawn = np.sort(np.random.default_rng(0).permutation(len(vectors))[: spread.DRAWN])
+    drawn = np.sort(np.random.default_rng(0).permutation(len(vectors))[:DRAWN])
     cosines = (vectors[drawn] @ vectors[drawn].T)[np.triu_indices(len(drawn), 1)]
     return float(np.quantile(cosines, quantile))
 

@@ -7,16 +7,16 @@ import polars as pl
 import pytest
 
 from tests.indexes import build
-from topicflow.tasks.around.distinct import distinct_neighbors
 from topicflow.tasks.around.interests import find_interests
 from topicflow.tasks.around.likes_file import read_likes
 from topicflow.tasks.around.new_documents import read_new
 from topicflow.tasks.around.novelty import most_novel, score_new
 from topicflow.tasks.around.recommend import Recommender, recommendations_table
-from topicflow.tasks.around.spread import Spread, spread_of
-from topicflow.tasks.core.vectors.distinct import distinct_places
+from topicflow.tasks.around.spread import spread_of
+from topicflow.tasks.core.vectors.distinct import DEEPEST, Distinct, Spread, distinct_places
 from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.search.index import SearchIndex
+from topicflow.tasks.search.outliers import find_outliers
 
 DIM, N = 16, 400
 COPY = 0.98
@@ -70,7 +70,7 @@ def brute_distinct(vectors: np.ndarray, query: np.ndarray, k: int) -> list[int]:
 def test_distinct_neighbours_are_those_of_a_plain_loop(crowded: SearchIndex) -> None:
     vectors = crowded.vectors.gather(np.arange(len(crowded)))
     asked = np.vstack([vectors[[0, 7, 401, 440]], unit(RNG.normal(size=(4, DIM)))])
-    found = distinct_neighbors(crowded, asked, 6, COPY)
+    found = Distinct.of(crowded, np.arange(len(crowded)), COPY).neighbors(asked, 6)
     for own, query in zip(found.rows, asked, strict=True):
         assert own.tolist() == brute_distinct(vectors, query, 6)
     assert found.n_copies.tolist()[:3] == [61, 1, 5]  # with the asked document itself
@@ -79,12 +79,11 @@ def test_distinct_neighbours_are_those_of_a_plain_loop(crowded: SearchIndex) -> 
 
 
 def test_places_by_hand() -> None:
-    cosines = np.array([0.99, 0.9, 0.9, 0.5, 0.4], np.float32)
-    among = np.eye(5, dtype=np.float32)
-    among[1, 2] = among[2, 1] = among[3, 4] = among[4, 3] = 0.98
-    assert distinct_places(cosines, among, 3, 0.98).tolist() == [1, 3]  # the threshold is inclusive
-    assert distinct_places(cosines, among, 3, 0.985).tolist() == [1, 2, 3]
-    assert distinct_places(cosines[:1], among[:1, :1], 3, 0.98).tolist() == []
+    cosines = np.array([0.99, 0.7, 0.7, 0.5, 0.4], np.float32)
+    vectors = np.array([[1, 0, 0], [0, 1, 0], [0, 0.75, 0.5], [0, 0, 1], [0, 0.5, 0.75]], np.float32)
+    assert distinct_places(cosines, vectors, 3, 0.75).tolist() == [1, 3]  # the threshold is inclusive
+    assert distinct_places(cosines, vectors, 3, 0.76).tolist() == [1, 2, 3]
+    assert distinct_places(cosines[:1], vectors[:1], 3, 0.98).tolist() == []
 
 
 def test_five_copies_in_the_index_do_not_hide_an_odd_text(plain: SearchIndex, crowded: SearchIndex) -> None:
@@ -96,6 +95,18 @@ def test_five_copies_in_the_index_do_not_hide_an_odd_text(plain: SearchIndex, cr
     assert hidden.beyond[0] > 0.98
     near = crowded.nearest(ODD[None], 10)[1].mean()
     assert 1 - near < 0.55 * hidden.scores[0]  # what plain neighbours say
+
+
+def test_five_copies_among_four_hundred_are_the_first_outliers(crowded: SearchIndex) -> None:
+    found = find_outliers(crowded, 5, n_neighbors=10)
+    assert {each.hit.doc_id for each in found} == {f"d{row}" for row in range(N, N + 5)}
+    expected = score_new(crowded, crowded.vectors.gather(np.arange(N, N + 5))).scores
+    assert sorted(each.hit.score for each in found) == pytest.approx(np.sort(expected), abs=1e-5)
+    assert find_outliers(crowded, 5, n_neighbors=10) == found  # from the store
+    everyone = find_outliers(crowded, len(crowded), n_neighbors=10)
+    assert min(each.hit.score for each in everyone) > 0.03  # the 60 copies of d0, too
+    copy = spread_of(crowded).copy
+    assert all(hit.score < copy for each in everyone for hit in each.neighbors)
 
 
 def test_a_copy_of_a_document_has_its_score_and_new_ones_do_not_know_each_other(plain: SearchIndex) -> None:
@@ -129,6 +140,23 @@ def test_new_documents_are_read_as_those_of_the_index(plain: SearchIndex, tmp_pa
     table(ODD[None]).drop("vector").write_parquet(new)
     with pytest.raises(DataError, match="no column 'vector'"):
         read_new(plain, new)
+
+
+def test_crowds_larger_than_the_candidates(tmp_path: Path) -> None:
+    equal = np.repeat(OWN[:1], 1500, axis=0)
+    template = unit(OWN[1] + 0.005 * RNG.normal(size=(DEEPEST + 200, DIM)))
+    index = build(tmp_path, table(np.vstack([OWN, equal, template])), lexical=False)
+    distinct = Distinct.of(index, np.arange(len(index)), COPY)
+    assert int(distinct.kept.sum()) == N + DEEPEST + 200
+    found = distinct.neighbors(np.vstack([OWN[0], OWN[1]]), 5)
+    assert found.n_copies.tolist() == [1501, DEEPEST]
+    vectors = index.vectors.gather(np.flatnonzero(distinct.kept))
+    own = [row for row in np.argsort(-(vectors @ OWN[0]), kind="stable") if vectors[row] @ OWN[0] < COPY]
+    assert found.similarities[0, 0] == pytest.approx(vectors[own[0]] @ OWN[0], abs=1e-6)
+    assert (found.rows[1] == -1).all()
+    assert found.distances[1] < 1 - COPY  # a template of a thousand texts is no outlier
+    (alone,) = Distinct.of(index, np.arange(N, N + 3), COPY).neighbors(OWN[:1], 5).distances
+    assert alone == 1.0  # the index has nothing but its copies
 
 
 def test_what_is_a_copy_depends_on_the_space(plain: SearchIndex, tmp_path: Path) -> None:
