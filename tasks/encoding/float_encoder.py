@@ -31,9 +31,9 @@ BATCH_TOKENS = {"cpu": 4_096, "mps": 16_384, "cuda": 131_072}
 LEAST_TOKENS = 256
 """A batch of fewer tokens is filled up to this many: matrix products of about twenty rows round differently."""
 
-ALONE_TOKENS = 512
+ALONE_TOKENS = 1_024
 """A batch of fewer tokens is computed on one thread of a CPU: on two, a product of few rows splits its sums over the
-threads and rounds differently (up to 200 rows in a MiniLM, 400 in a BERT of 768 dimensions; MKL 2026)."""
+threads and rounds differently (up to 200 rows in a MiniLM, 400 in a BERT of 768 dimensions, 600 in one of 1,024)."""
 
 BLOCK_TEXTS = {"cpu": 8_192, "mps": 8_192, "cuda": 32_768}
 """Texts tokenised at a time, while the device works on the previous ones. A GPU waits for its host, which starts

@@ -162,6 +162,8 @@ def _also(notes: list[str]) -> str:
 
 def _is_of_a_stage(line: str) -> bool:
     words = line.split()
+    if words[1:2] == ["running"]:
+        return True
     return len(words) == 6 and words[1] in {"computed", "cached"} and words[3] == "rows" and words[5] == "s"
 
 

@@ -36,7 +36,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stage_lines(outcome: Outcome) -> list[str]:
-    return [line.split()[0] for line in outcome.err.splitlines()]
+    """Return the stages that have ended; on a slow machine some lines say before that a stage is running."""
+    lines = [line.split() for line in outcome.err.splitlines()]
+    return [words[0] for words in lines if words[1] != "running"]
 
 
 def test_runs_without_a_server(tmp_path: Path, home: Path, corpus: Corpus) -> None:
@@ -46,7 +48,8 @@ def test_runs_without_a_server(tmp_path: Path, home: Path, corpus: Corpus) -> No
     assert {stage["state"] for stage in first.record["stages"]} == {"computed"}
     log = (tmp_path / "runs/trial/latest/run.log").read_text()
     assert "Finished in state Completed()" in log
-    assert log.count("topicflow: ") == len(STAGES)
+    own = [line for line in log.splitlines() if "topicflow: " in line and "  running" not in line]
+    assert len(own) == len(STAGES)
     assert "topicflow_details: layout of 132 points by numba" in log
 
     changed = ("run", config, "--publish", "--set", "label.top_n_words=5")
@@ -56,7 +59,8 @@ def test_runs_without_a_server(tmp_path: Path, home: Path, corpus: Corpus) -> No
     assert second.out.splitlines()[-1].startswith("report: ")
     third = run_apart("run", config, cwd=tmp_path, PREFECT_HOME=str(home))
     assert (third.code, third.errors, stage_lines(third)) == (0, [], STAGES)
-    assert [line.split()[1] for line in third.err.splitlines()] == ["cached"] * len(STAGES)
+    ended = [line for line in third.err.splitlines() if line.split()[1] != "running"]
+    assert [line.split()[1] for line in ended] == ["cached"] * len(STAGES)
     assert states_kept_in(home) == {
         "Completed": 11
     }  # of the first run; the others continued it without a server

@@ -8,6 +8,9 @@ import polars as pl
 import pytest
 
 from tests.updates import N_FIRST, EditedSeries, config_of, documents_of, new_topic, run_once, story, tell
+from topicflow.configs.read import dump_config
+from topicflow.flows.commands.edit import last_run, read_either
+from topicflow.flows.commands.options import FlowOptions
 from topicflow.flows.planning.update_plan import plan_update
 from topicflow.tasks.edits.edits_file import without_edit
 from topicflow.tasks.errors import ArtifactError, ConfigError
@@ -99,6 +102,16 @@ def test_without_new_documents_the_run_stays_the_latest(folder: Path) -> None:
     assert [(step.stage, step.is_hit) for step in plan_update(config)] == [
         ("adopt", True), ("adopt_cells", True), ("adopt_ids", True), ("load", True),
     ]  # fmt: skip
+
+
+def test_the_command_edit_takes_the_topics_of_the_run_and_then_of_the_updates(folder: Path) -> None:
+    path = folder / "story.toml"
+    path.write_text(dump_config(config_of(folder, story())))
+    run = read_either(FlowOptions(path))
+    assert (run.flow, last_run(run).fitted) == ("topic_model", None)
+    tell(config_of(folder, story()))
+    updates = read_either(FlowOptions(path))
+    assert (updates.flow, last_run(updates).fitted) == ("update_topics", 1)
 
 
 def test_edits_names_and_groups_of_the_run_stay(tmp_path: Path) -> None:

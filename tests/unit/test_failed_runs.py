@@ -24,8 +24,7 @@ def start(flow: str, folder: Path, content: str | bytes, **sections: Any) -> Non
     load = {"path": str(path), "text_column": "text", **sections.pop("load", {})}
     runtime = {"store": str(folder / "store"), "runs": str(folder / "runs")}
     values = {"name": "reviews", "load": load, "runtime": runtime, **sections}
-    if flow != "build_index":
-        values["embed"] = {"method": "precomputed", "column": "vector"}
+    values["embed"] = {"method": "precomputed", "column": "vector"}
 
     def plain(config: Any, log: Any) -> dict[str, Any]:
         with directly():
@@ -35,7 +34,7 @@ def start(flow: str, folder: Path, content: str | bytes, **sections: Any) -> Non
     run_flow(FLOWS[flow].model_validate(values), plain)
 
 
-@pytest.mark.parametrize("flow", ["topic_model", "update_topics", "deduplicate", "build_index"])
+@pytest.mark.parametrize("flow", ["topic_model", "update_topics"])
 @pytest.mark.parametrize(
     ("content", "sections", "reason"),
     [
