@@ -181,7 +181,7 @@ class SearchIndex:
             Say for each document which place and score it has in each ranking (`Hit.ranks`).
         highlight : bool
             Say for each document which sentence matches best, and where the words of the query stand in it
-            (`Hit.highlight`); the query must be a text. The encoder reads the sentences, unless `mode` is `bm25`.
+            (`Hit.highlight`); the query must be a text. In a document without its words the vector chooses.
 
         Raises
         ------

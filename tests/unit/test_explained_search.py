@@ -1,5 +1,6 @@
 """Explained search: places in the rankings, weights of the fusion, and the sentence that matches a query best."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -123,10 +124,16 @@ def test_the_sentence_with_the_rarest_words_is_shown() -> None:
     assert found.sentence == "A horse drinks milk."  # the first of two equals
     assert [found.sentence[start:end] for start, end in found.places] == ["horse", "milk"]
     assert found.words == ["red", "horse", "milk"]
-    by_length = highlights_of(
-        [text, "", "no"], {"red": 1.0}, lambda all_of: np.array([len(each) for each in all_of])
-    )
-    assert [each.sentence for each in by_length] == ["A horse drinks milk.", "", "no"]
+    read: list[str] = []
+
+    def by_length(sentences: Sequence[str]) -> np.ndarray:
+        read.extend(sentences)
+        return np.array([len(sentence) for sentence in sentences])
+
+    texts = [text, "", "No. Never!", "The and the. Redder cats", "none"]
+    shown = highlights_of(texts, {"red": 1.0, "the": 0.01}, by_length)
+    assert [each.sentence for each in shown] == ["The horse is red.", "", "Never!", "The and the.", "none"]
+    assert read == ["No.", "Never!", "The and the.", "Redder cats", "none"]  # those without a telling word
 
 
 def test_words_and_meaning_choose_the_sentence(tmp_path: Path, tiny: Path) -> None:
@@ -137,10 +144,10 @@ def test_words_and_meaning_choose_the_sentence(tmp_path: Path, tiny: Path) -> No
     assert {name: found and found.sentence for name, found in by_words.items()} == {
         "a": "The red tea is hot.", "b": "Milk and tea.",
     }  # fmt: skip
-    query = index.encode("dogs bark")
-    for hit in index.search("dogs bark", mode="dense", highlight=True):
-        sentences = sentences_of(hit.text)
-        cosines = index.queries.encode_documents(sentences) @ query
-        assert hit.highlight is not None
-        assert hit.highlight.sentence == sentences[int(np.argmax(cosines))]
+    chosen = {hit.doc_id: hit.highlight for hit in index.search("dogs bark", mode="dense", highlight=True)}
+    sentences = sentences_of(texts[0])
+    cosines = index.queries.encode_documents(sentences) @ index.encode("dogs bark")
+    assert {name: found and found.sentence for name, found in chosen.items()} == {
+        "a": sentences[int(np.argmax(cosines))], "b": "Dogs bark loudly.",
+    }  # fmt: skip
     assert index.search("tea", 1)[0].highlight is None

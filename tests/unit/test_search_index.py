@@ -206,10 +206,9 @@ def test_documents_come_and_go_as_in_a_fresh_index(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     anew = build(other, TABLE.filter(pl.Series(left)))
-    rows, scores = (ranking.by_words(each._open, "red horse", 50, None) for each in (index, anew))
-    assert [index.documents["doc_id"][row] for row in rows[0].tolist()] == [
-        anew.documents["doc_id"][row] for row in scores[0].tolist()
-    ]
+    words = ranking.query_words(index._open, "red horse")
+    grown, fresh_one = (ranking.by_words(each._open, words, 50, None)[0] for each in (index, anew))
+    assert index.documents["doc_id"][grown].to_list() == anew.documents["doc_id"][fresh_one].to_list()
     assert [found.problem for found in verify_artifacts(index.store) if found.problem] == []
 
 

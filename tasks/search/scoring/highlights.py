@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ MOST_SENTENCES = 200
 
 LONGEST_SENTENCE = 400
 """Characters of a sentence; a longer one, such as a table without full stops, is cut between two words."""
+
+COMMON = 0.69
+"""Weight of a word that stands in half of the documents; words with less say too little to choose a sentence alone."""
 
 ScoreSentences = Callable[[Sequence[str]], NDArray[np.floating[Any]]]
 """Sentences -> how well each matches the query, (n,)."""
@@ -59,13 +62,14 @@ def highlights_of(
     wanted : mapping of str to float
         The words of the query and their weights.
     score : callable, optional
-        Scores sentences, of all texts at once; if None, a sentence has the sum of the weights of its words.
+        Scores the sentences of the texts that have no word of the query, or only words with a weight below `COMMON`.
     base_form : callable
         Returns the word of the query for a word of a text, if forms of a word count as one.
 
     Notes
     -----
-    Of equal sentences the first is shown. A text of more than `MOST_SENTENCES` is read up to there.
+    A sentence has the sum of the weights of its different words. Of equal sentences the first is shown. A text of more
+    than `MOST_SENTENCES` is read up to there.
     """
     parts = [sentences_of(text) for text in texts]
     bounds = np.cumsum([0, *map(len, parts)]).tolist()
@@ -73,11 +77,13 @@ def highlights_of(
     matches = [
         {word: base for word in words if (base := base_form(word)) in wanted} for words in words_of(flat)
     ]
-    scores = (
-        np.array([sum(wanted[base] for base in set(found.values())) for found in matches])
-        if score is None
-        else score(flat)
-    )
+    scores = np.array([float(sum(wanted[base] for base in set(found.values()))) for found in matches])
+    telling = np.array([any(wanted[base] >= COMMON for base in found.values()) for found in matches], bool)
+    unlike = [(start, end) for start, end in pairwise(bounds) if end > start and not telling[start:end].any()]
+    if score is not None and unlike:
+        scored = iter(score([sentence for start, end in unlike for sentence in flat[start:end]]).tolist())
+        for start, end in unlike:
+            scores[start:end] = list(islice(scored, end - start))
     shown = []
     for start, end in pairwise(bounds):
         there = {base for found in matches[start:end] for base in found.values()}
