@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.fakes import TOPIC_WORDS
-from tests.updates import N_FIRST, EditedSeries, config_of, documents_of, new_topic, story, tell
+from tests.updates import N_FIRST, EditedSeries, config_of, documents_of, new_topic, run_once, story, tell
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.tasks.core.clusters.matching import match_sets
 from topicflow.tasks.edits.edit import final_numbers
@@ -49,9 +49,9 @@ class Series(EditedSeries):
         super().__init__(folder)
         self.model = model
 
-    def tell(
+    def config(
         self, table: pl.DataFrame, names: tuple[str, ...] = GIVEN, threshold: float = 0.6, **changes: Any
-    ) -> dict[str, Any]:
+    ) -> UpdateTopicsConfig:
         config = config_of(
             self.folder,
             table.drop("vector"),
@@ -62,7 +62,10 @@ class Series(EditedSeries):
             "embed": {"model": str(self.model)},
             "topics": {"names": names, "threshold": threshold},
         }
-        return tell(type(config).model_validate(values))
+        return type(config).model_validate(values)
+
+    def tell(self, table: pl.DataFrame, *names: tuple[str, ...], **changes: Any) -> dict[str, Any]:
+        return tell(self.config(table, *names, **changes))
 
     def topics(self, record: dict[str, Any]) -> dict[int, tuple[str, int, str]]:
         """Return name, size and origin of the name of each topic, by lasting id."""
@@ -112,6 +115,20 @@ def test_new_documents_go_to_given_topics_and_an_empty_one_fills(series: Series)
     assert near.min() > 0.5
     computed = {stage["stage"] for stage in second["stages"] if stage["state"] == "computed"}
     assert not computed & {"given", "cluster", "label"}
+
+
+def test_given_topics_of_a_run_stay_in_the_updates_that_continue_it(series: Series) -> None:
+    run = run_once(series.config(story()[:N_FIRST]))
+    before = series.topics(run)
+    record = series.tell(pl.concat([story(), new_topic(24, axis=7, start=180)]))
+    assert (record["update"]["number"], record["update"]["refit"]) == (2, False)
+    assert series.sizes(record) == [60, 24, 60, 60]
+    now = series.topics(record)
+    assert {topic: (name, by) for topic, (name, _, by) in now.items()} == {
+        topic: (name, by) for topic, (name, _, by) in before.items()
+    }
+    assert [now[topic][0] for topic in range(3)] == list(GIVEN)
+    assert [truths(documents_of(series.folder, record), topic) for topic in range(4)] == [{0}, {3}, {2}, {1}]
 
 
 def test_a_document_below_the_threshold_follows_the_clusters_and_not_the_given_topics(
