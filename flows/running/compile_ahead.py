@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -108,17 +109,18 @@ def _compile(config: TopicModelConfig) -> None:
         getattr(flow, config.flow).fn(config)
 
 
-def _end_with_input() -> None:
-    """End this process when its standard input ends: its parent has ended."""
+def _end_with_input(folder: Path) -> None:
+    """End this process when its standard input ends, without its folder: its parent was killed."""
     os.read(sys.stdin.fileno(), 1)
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 
 def main() -> None:
     """Compile what the config needs whose path is the first argument, then the other way to find neighbours."""
     os.nice(LEAST_NICE)
-    threading.Thread(target=_end_with_input, daemon=True).start()
     path = Path(sys.argv[1])
+    threading.Thread(target=_end_with_input, args=[path.parent], daemon=True).start()
     _write_documents(path.parent / "documents.parquet")
     config = load_config(path, [], TopicModelConfig)
     _compile(config)

@@ -133,7 +133,7 @@ def test_columns_beside_the_vectors(topicflow: Topicflow, folder: Path) -> None:
     classes = ["--set", "cluster.method=classes", "--set", "cluster.classifier=runs/beside/latest"]
     refused = topicflow("plan", "topics.toml", *classes)
     assert refused.code == 2
-    assert "reads the columns size, shop beside the vectors" in refused.out
+    assert "reads the columns size, shop beside the vectors" in f"{refused.out}{refused.err}"
 
 
 def test_setfit_through_the_flow(topicflow: Topicflow, folder: Path, tiny: Path) -> None:
@@ -160,7 +160,7 @@ def test_setfit_through_the_flow(topicflow: Topicflow, folder: Path, tiny: Path)
     classes = ["--set", "cluster.method=classes", "--set", "cluster.classifier=runs/tuned/latest"]
     refused = topicflow("run", "topics.toml", *classes)
     assert refused.code == 2
-    assert "trained on embeddings of SetFit body of" in refused.out
+    assert "trained on embeddings of SetFit body of" in f"{refused.out}{refused.err}"
     own = ["embed.method=sentence-transformers", "embed.model=runs/tuned/latest/classifier/body"]
     taken = topicflow(
         "run", "topics.toml", *classes, *(w for change in own for w in ("--set", change)), "--json"

@@ -30,7 +30,17 @@ PAGES = [page for page in pages() if any(block.language in RUN for block in bloc
 QUICKER = {"classify": ("--set", "setfit.enabled=false", "--set", "compare.n_splits=2")}
 """What a command is given besides, where its page's own numbers take minutes; test_classify.py trains SetFit."""
 
-LONG = {"duplicates", "loading", "over-time", "python", "search_server", "shaping-topics", "sweeps", "topics"}
+LONG = {
+    "duplicates",
+    "loading",
+    "over-time",
+    "python",
+    "search_server",
+    "shaping-topics",
+    "sweeps",
+    "topics",
+    "updates",
+}
 """Pages of a quarter of a minute and more: `make test-slow`."""
 
 SHELL = {"cat", "ls", "head", "curl"}

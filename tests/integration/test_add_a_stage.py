@@ -97,6 +97,7 @@ def test_an_edit_whose_lines_are_gone_is_found(tmp_path: Path) -> None:
         apply(edit, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_new_stage_is_computed_then_cached(
     copy: Path, tmp_path: Path, corpus: Corpus, prefect_server: PrefectServer
 ) -> None:

@@ -123,6 +123,7 @@ def kill_at_second(what: str, config: Path, server: PrefectServer) -> list[str]:
     return [line for line in lines if line.split()[1].endswith("-parts")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stops",
     [

@@ -67,6 +67,7 @@ def running(config: Path, folder: Path, environment: Mapping[str, str]) -> Itera
         process.wait()
 
 
+@pytest.mark.slow
 def test_a_killed_run_takes_its_temporary_server_with_it(config: Path, tmp_path: Path) -> None:
     with running(config, tmp_path, {"PREFECT_HOME": str(tmp_path / "home")}) as process:
         assert process.stderr is not None
@@ -85,6 +86,7 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+@pytest.mark.slow
 def test_two_runs_at_once(config: Path, prefect_server: PrefectServer, tmp_path: Path) -> None:
     here, alone = tmp_path / "both", tmp_path / "alone"
     here.mkdir()

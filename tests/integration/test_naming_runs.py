@@ -105,6 +105,7 @@ def test_a_budget_and_a_server_that_is_away_are_lines(
     assert "start the server or correct names.url, and run again" in line
 
 
+@pytest.mark.slow
 def test_a_killed_run_loses_only_the_call_under_way(
     tmp_path: Path, corpus: Corpus, prefect_server: PrefectServer
 ) -> None:

@@ -208,6 +208,7 @@ def test_a_deployed_run_keeps_its_results_where_it_was_deployed(
     assert record["config"].count(str(deployed_from)) >= 3  # the documents, the store, the runs
 
 
+@pytest.mark.slow
 def test_a_worker_whose_folder_is_deleted_refuses_relative_paths(
     prefect_server: PrefectServer, deployment: str, tmp_path: Path, corpus: Corpus
 ) -> None:

@@ -83,6 +83,7 @@ def open_tab(browser: Any, name: str) -> None:
     browser.find_element("xpath", f"//li[normalize-space()='{name}']").click()
 
 
+@pytest.mark.slow
 def test_a_run_with_its_stages_and_artifacts(
     browser: Any,
     prefect_server: PrefectServer,
@@ -114,6 +115,7 @@ def test_a_run_with_its_stages_and_artifacts(
     )
 
 
+@pytest.mark.slow
 def test_the_form_that_starts_a_run(browser: Any, prefect_server: PrefectServer, deployment: str) -> None:
     page = f"{prefect_server.address}/deployments/deployment/{deployment}/run"
     schema = prefect_server.ask(f"deployments/{deployment}")["parameter_openapi_schema"]

@@ -116,6 +116,7 @@ def states(prefect_server: PrefectServer) -> Callable[..., list[Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_schedules_overlaps_a_cancel_and_a_stop(
     folder: Path, prefect_server: PrefectServer, stuck: dict[str, str], states: Callable[..., list[Any]]
 ) -> None:

@@ -96,6 +96,7 @@ def test_the_server_of_a_team_where_the_work_fails_too(
     assert "StageError: cluster: planted" in log.read_text()
 
 
+@pytest.mark.slow
 def test_the_temporary_server(config: Path, tmp_path: Path) -> None:
     process = started(
         command("run", config), tmp_path, halting(tmp_path, PREFECT_HOME=str(tmp_path / "home"))

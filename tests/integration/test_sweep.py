@@ -132,6 +132,7 @@ def test_what_is_wrong_is_one_line(swept: Path, topicflow: Run) -> None:
     assert unknown.errors[0].startswith("error: --from-sweep: no run nothing")
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_and_its_processes_end(
     swept: Path, tmp_path: Path, topicflow: Run, prefect_server: PrefectServer
 ) -> None:

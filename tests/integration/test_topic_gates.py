@@ -101,6 +101,7 @@ def test_a_run_that_fails_its_gates_is_kept_and_reported_and_latest_stays(
     assert (states["report"], states["gate"], states["publish"]) == ("Cached", "Completed", "Completed")
 
 
+@pytest.mark.slow
 def test_without_a_server_a_run_that_a_gate_holds_back_also_starts_one(
     topicflow: Command, tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.fakes import HashEncoder, change_json, tiny_model
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.encoding import encoders
+from topicflow.tasks.encoding.bert_encoder import BertEncoder
 from topicflow.tasks.encoding.encoders import (
     PACKAGED_SHA256,
     PRESETS,
@@ -213,7 +214,9 @@ def test_a_batch_holds_texts_of_one_length_within_the_budget(
     config = config_of(tiny)
     encoder = load_encoder(find_encoder(config, "cpu"), config)
     monkeypatch.setattr(SentenceTransformersEncoder, "_encode_ids", watched)
+    monkeypatch.setattr(BertEncoder, "_run_block", SentenceTransformersEncoder._run_block)
     vectors, _ = encoder.encode(texts)
+    monkeypatch.undo()
     # lengths 16, 16 (cut), 8, 8, 4, 3, 3; fewer than 40 tokens are repeated as often as they fit
     assert sizes == [2, 2 * 2, 1 * 10, 2 * 6]
     alone = np.vstack([encode(tiny, [text])[0] for text in texts])

@@ -178,7 +178,9 @@ def test_a_hundred_thousand_ids_are_read_at_once() -> None:
     started = time.process_time()
     expression, _ = parse_filter(f"id in ({', '.join(wanted)})", table.schema)
     assert table.filter(expression)["id"].to_list() == [f"it's {number}" for number in range(0, 200_000, 4)]
-    assert time.process_time() - started < 3.0  # .2 s on a quiet machine
+    assert (
+        time.process_time() - started < 12.0
+    )  # .2 s on a quiet machine; other threads of the process count too
 
 
 @pytest.mark.parametrize("word", ["or", "and"])

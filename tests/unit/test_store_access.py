@@ -25,7 +25,9 @@ NOBODY = 65_534
 
 AS_ANOTHER = """
 import os, sys
-import numpy, polars
+import numpy, polars, tomllib
+from topicflow.configs import read
+from topicflow.configs.flows import topic_model, update_topics
 from topicflow.flows.commands import cli
 from topicflow.tasks.runs import retention, run_files
 from topicflow.tasks.store import verify
