@@ -12,13 +12,14 @@ import pytest
 from tests.fakes import HashEncoder, change_json, tiny_model
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.encoding import encoders
-from topicflow.tasks.encoding.bert_encoder import BertEncoder
 from topicflow.tasks.encoding.encoders import (
     PACKAGED_SHA256,
     PRESETS,
     SentenceTransformersEncoder,
+    encoder_of,
     find_encoder,
     load_encoder,
+    load_model,
 )
 from topicflow.tasks.encoding.float_encoder import BATCH_TOKENS
 from topicflow.tasks.errors import ConfigError, DataError, StageError
@@ -212,13 +213,12 @@ def test_a_batch_holds_texts_of_one_length_within_the_budget(
 
     texts = ["a", "zz " * 30, "abcdef", "ab", "zz " * 20, "bcdefg", "c"]
     config = config_of(tiny)
-    encoder = load_encoder(find_encoder(config, "cpu"), config)
+    files = find_encoder(config, "cpu")
+    encoder = encoder_of(load_model(files, config, 1), files, config)
     monkeypatch.setattr(SentenceTransformersEncoder, "_encode_ids", watched)
-    monkeypatch.setattr(BertEncoder, "_run_block", SentenceTransformersEncoder._run_block)
     vectors, _ = encoder.encode(texts)
-    monkeypatch.undo()
-    # lengths 16, 16 (cut), 8, 8, 4, 3, 3; fewer than 40 tokens are repeated as often as they fit
-    assert sizes == [2, 2 * 2, 1 * 10, 2 * 6]
+    # lengths 16, 16 (cut), 8, 8, 4, 3, 3; fewer than 40 tokens are repeated until there are at least 40
+    assert sizes == [2 * 2, 2 * 3, 1 * 10, 2 * 7]
     alone = np.vstack([encode(tiny, [text])[0] for text in texts])
     np.testing.assert_allclose(vectors, alone, atol=1e-6)
 
