@@ -24,6 +24,7 @@ from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.read import load_config
 from topicflow.flows.running.modules import SAFE_PATH
+from topicflow.tasks.core.vectors.blocks import n_cores
 from topicflow.tasks.execution.compiled import is_compiled
 
 STAGES = ("neighbors", "reduce", "cluster", "count")
@@ -64,8 +65,7 @@ def compiling_ahead(config: FlowConfig) -> Iterator[None]:
 
 def _pays(config: FlowConfig) -> bool:
     is_slow = config.flow in ("topic_model", "update_topics") and config.runtime.engine == "threads"
-    has_cores = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) > 1
-    return is_slow and has_cores and not all(map(is_compiled, STAGES))
+    return is_slow and n_cores() > 1 and not all(map(is_compiled, STAGES))
 
 
 def _practice(config: FlowConfig, folder: Path) -> dict[str, object]:

@@ -118,6 +118,5 @@ def most_novel(index: SearchIndex, documents: NewDocuments, scored: Scored, n: i
 
 def _sample(index: SearchIndex) -> NDArray[np.float32]:
     """Return the vectors of a seeded sample of the index's documents."""
-    rows = np.flatnonzero(~index.files.removed())
-    drawn = np.random.default_rng(0).permutation(rows)[:COMPARED]
+    drawn = np.random.default_rng(0).permutation(index.rows)[:COMPARED]
     return index.vectors.gather(np.sort(drawn))

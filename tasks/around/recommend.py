@@ -213,7 +213,7 @@ class _Turns:
 
 def _rows_by_id(index: SearchIndex) -> dict[str, int]:
     ids = index.documents["doc_id"].to_list()
-    return {ids[row]: row for row in np.flatnonzero(~index.files.removed()).tolist()}
+    return {ids[row]: row for row in index.rows.tolist()}
 
 
 def recommendations_table(found: Mapping[str, list[Recommendation]]) -> pl.DataFrame:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from topicflow.tasks.core.vectors.distinct import Distinct, Spread
 from topicflow.tasks.search.index import SearchIndex
 
 
 def spread_of(index: SearchIndex) -> Spread:
     """Return the spread of the cosines of an index."""
-    return Spread.of(index.vectors, np.flatnonzero(~index.files.removed()))
+    return Spread.of(index.vectors, index.rows)
 
 
 def distinct_of(index: SearchIndex) -> Distinct:
     """Return the documents of an index, copies once."""
-    return Distinct.of(index, np.flatnonzero(~index.files.removed()), spread_of(index).copy)
+    return Distinct.of(index, index.rows, spread_of(index).copy)

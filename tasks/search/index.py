@@ -109,6 +109,11 @@ class SearchIndex:
         return self._open.vectors
 
     @property
+    def rows(self) -> RowArray:
+        """The rows of the documents that are not removed, ascending."""
+        return np.flatnonzero(~self._open.removed)
+
+    @property
     def documents(self) -> pl.DataFrame:
         """The documents of all generations, including removed ones: doc_id, text, own columns."""
         return self._open.documents

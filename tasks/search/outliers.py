@@ -84,7 +84,7 @@ def neighbor_distances(
     index: SearchIndex, n_neighbors: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
     """Return rows, scores (n,), neighbours' rows (-1 for none) and distances (n, k), from the store or computed."""
-    rows = np.flatnonzero(~index.files.removed())
+    rows = index.rows
     k = min(n_neighbors + 1, len(rows))
     if k < 2:
         none = np.zeros((len(rows), 0), np.float32)

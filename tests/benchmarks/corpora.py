@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -124,6 +127,17 @@ def reddit_vectors(scratch: Path, n_rows: int) -> tuple[Path, Path]:
     if not vectors_path.exists():
         np.save(vectors_path, np.load(everything, mmap_mode="r")[:n_rows])
     return reddit_titles(scratch, n_rows), vectors_path
+
+
+def measured_corpora(
+    about: str | None, corpora: Mapping[str, Any], measured: Callable[[str, Any, Path], Any]
+) -> list[Any]:
+    """Return what a script measured on each of the corpora that its command line names, all if it names none."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpora", nargs="*", default=list(corpora))
+    parser.add_argument("--scratch", type=Path, required=True)
+    args = parser.parse_args()
+    return [measured(name, corpora[name], args.scratch) for name in args.corpora]
 
 
 def fresh_store(source: ArtifactStore, folder: Path, *refs: ArtifactRef) -> ArtifactStore:

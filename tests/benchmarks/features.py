@@ -14,7 +14,6 @@ block with each column of variance 1, as scikit-learn's StandardScaler leaves it
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from tests.benchmarks.corpora import measured_corpora
 from tests.benchmarks.labelled_vectors import labelled
 from tests.benchmarks.peer import machine
 from topicflow.configs.flows.train_classifier import TrainClassifierConfig
@@ -103,13 +103,7 @@ def accuracies(examples: Examples, config: TrainClassifierConfig, draw: int) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("corpora", nargs="*", default=list(CORPORA))
-    parser.add_argument("--scratch", type=Path, required=True)
-    args = parser.parse_args()
-    rows = [row for name in args.corpora for row in measured(name, CORPORA[name], args.scratch)]
+    rows = [row for rows in measured_corpora(__doc__, CORPORA, measured) for row in rows]
     print(json.dumps({"machine": machine(), "rows": rows}, indent=2))
 
 

@@ -15,17 +15,17 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from tests.benchmarks.peer import machine
-from tests.benchmarks.waiting import Side
+from tests.benchmarks.waiting import Side, medians, sides_of
 from tests.commands import clean_environment
 
-BEFORE_KERNELS = ("load", "embed")
+WITHOUT_KERNELS = ("load", "embed")
+"""Stages that compile nothing."""
 
 
 def run(side: Side, kernels: Path) -> dict[str, float]:
@@ -45,7 +45,7 @@ def run(side: Side, kernels: Path) -> dict[str, float]:
     if done.returncode:
         sys.exit(done.stderr)
     seconds = {each["stage"]: each["seconds"] for each in json.loads(done.stdout)["stages"]}
-    after = sum(taken for stage, taken in seconds.items() if stage not in BEFORE_KERNELS)
+    after = sum(taken for stage, taken in seconds.items() if stage not in WITHOUT_KERNELS)
     return {"wall_s": wall, "without_embed_s": wall - seconds["embed"], "after_embed_s": after}
 
 
@@ -58,10 +58,7 @@ def measure(sides: dict[str, Side], repeats: int) -> dict[str, dict[str, float]]
             taken = run(side, kernels)
             ready = run(side, kernels)
             found[name].append({**taken, "ready_s": ready["without_embed_s"]})
-    return {
-        name: {key: round(statistics.median(turn[key] for turn in turns), 1) for key in turns[0]}
-        for name, turns in found.items()
-    }
+    return {name: medians(turns) for name, turns in found.items()}
 
 
 def main() -> None:
@@ -75,11 +72,7 @@ def main() -> None:
     args = parser.parse_args()
     folder = args.work.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    checkouts = {"before": args.before.absolute(), "after": Path(__file__).parents[2]}
-    sides = {name: Side(path, folder) for name, path in checkouts.items()}
-    for side in sides.values():
-        side.check()
-    found = measure(sides, args.repeats)
+    found = measure(sides_of(args.before, folder), args.repeats)
     load = os.getloadavg()[0]
     print(json.dumps({"benchmark": "first_run", **machine(), "load_average": load, **found}, indent=2))
 

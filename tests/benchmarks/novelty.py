@@ -12,7 +12,6 @@ neighbours. The seconds are processor time for all scores of one draw; shared co
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.benchmarks.corpora import measured_corpora
 from tests.benchmarks.labelled_vectors import Labelled, index_of, labelled
 from tests.benchmarks.peer import machine
 from topicflow.tasks.around.spread import distinct_of
@@ -112,13 +112,7 @@ def measured(name: str, n: int, scratch: Path) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("corpora", nargs="*", default=list(CORPORA))
-    parser.add_argument("--scratch", type=Path, required=True)
-    args = parser.parse_args()
-    rows = [row for name in args.corpora for row in measured(name, CORPORA[name], args.scratch)]
+    rows = [row for rows in measured_corpora(__doc__, CORPORA, measured) for row in rows]
     print(json.dumps({"machine": machine(), "rows": rows}, indent=2))
 
 

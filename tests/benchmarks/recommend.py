@@ -12,7 +12,6 @@ processor time for all users; shared cores.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.benchmarks.corpora import measured_corpora
 from tests.benchmarks.labelled_vectors import index_of, labelled
 from tests.benchmarks.peer import machine
 from topicflow.tasks.around.recommend import Recommender
@@ -165,13 +165,7 @@ def quantile_of(vectors: NDArray[np.float32], quantile: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("corpora", nargs="*", default=list(CORPORA))
-    parser.add_argument("--scratch", type=Path, required=True)
-    args = parser.parse_args()
-    rows = [measured(name, CORPORA[name], args.scratch) for name in args.corpora]
+    rows = measured_corpora(__doc__, CORPORA, measured)
     print(json.dumps({"machine": machine(), "users": N_USERS, "rows": rows}, indent=2))
 
 

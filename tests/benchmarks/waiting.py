@@ -98,6 +98,15 @@ class Side:
         }
 
 
+def sides_of(before: Path, folder: Path) -> dict[str, Side]:
+    """Return the earlier checkout and this one, which work in the same folder."""
+    checkouts = {"before": before.absolute(), "after": Path(__file__).parents[2]}
+    sides = {name: Side(path, folder) for name, path in checkouts.items()}
+    for side in sides.values():
+        side.check()
+    return sides
+
+
 def steps(side: Side, number: int) -> dict[str, tuple[str, ...]]:
     """Return the command of each step; those that would be hits the second time differ with the number of the turn."""
     index = f"[index]\ntopics = 'reviews'\nef_construction = {128 + number}\n"
@@ -133,12 +142,13 @@ def measure(sides: dict[str, Side], repeats: int) -> list[dict[str, Any]]:
                 if turn:
                     found.setdefault(step, {}).setdefault(name, []).append(taken)
     return [
-        {"step": step, **{name: _medians(each) for name, each in by_side.items()}}
+        {"step": step, **{name: medians(each) for name, each in by_side.items()}}
         for step, by_side in found.items()
     ]
 
 
-def _medians(turns: list[dict[str, float]]) -> dict[str, float]:
+def medians(turns: list[dict[str, float]]) -> dict[str, float]:
+    """Return the median of each figure over the turns."""
     return {key: round(statistics.median(turn[key] for turn in turns), 2) for key in turns[0]}
 
 
@@ -157,11 +167,7 @@ def main() -> None:
     for number in range(2 * (args.repeats + 1) + 1):
         n = N_DOCUMENTS + N_NEW * number
         table.head(n).write_csv(folder / f"documents_{n}.csv")
-    checkouts = {"before": args.before.absolute(), "after": Path(__file__).parents[2]}
-    sides = {name: Side(path, folder) for name, path in checkouts.items()}
-    for side in sides.values():
-        side.check()
-    rows = measure(sides, args.repeats)
+    rows = measure(sides_of(args.before, folder), args.repeats)
     load = os.getloadavg()[0]
     print(json.dumps({"benchmark": "waiting", **machine(), "load_average": load, "steps": rows}, indent=2))
 

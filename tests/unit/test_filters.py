@@ -175,20 +175,18 @@ def test_the_columns_read_are_returned() -> None:
 def test_a_hundred_thousand_ids_are_read_at_once() -> None:
     table = pl.DataFrame({"id": [f"it's {number}" for number in range(200_000)]})
     wanted = [f"'it''s {number}'" for number in range(0, 400_000, 4)]
-    started = time.process_time()
+    started = time.thread_time()
     expression, _ = parse_filter(f"id in ({', '.join(wanted)})", table.schema)
     assert table.filter(expression)["id"].to_list() == [f"it's {number}" for number in range(0, 200_000, 4)]
-    assert (
-        time.process_time() - started < 12.0
-    )  # .2 s on a quiet machine; other threads of the process count too
+    assert time.thread_time() - started < 3.0  # .2 s on a quiet machine; threads of other tests do not count
 
 
 @pytest.mark.parametrize("word", ["or", "and"])
 def test_many_terms_are_a_flat_tree(word: str) -> None:
     condition = f" {word} ".join(f"stars <> {number}" for number in range(2, 1002))
-    started = time.process_time()
+    started = time.thread_time()
     assert kept(condition) == ([0, 1, 2, 3] if word == "or" else [0])
-    assert time.process_time() - started < 3.0  # .1 s on a quiet machine
+    assert time.thread_time() - started < 3.0  # .1 s on a quiet machine
 
 
 def test_values_beyond_the_limits_are_named() -> None:
