@@ -8,9 +8,17 @@ from prefect.states import State
 from tests.fakes import save
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.tasks.core.vectors import descent, knn
-from topicflow.tasks.core.vectors.cells import Cells, code_scale, encode, fill_cells, multiplied
+from topicflow.tasks.core.vectors import descent, integer_products, knn
+from topicflow.tasks.core.vectors.cells import Cells, code_scale, encode, fill_cells
 from topicflow.tasks.core.vectors.descent import descent_neighbors
+from topicflow.tasks.core.vectors.integer_products import (
+    EXACT_DIMS,
+    CodeArray,
+    Multiply,
+    by_floats,
+    by_integers,
+    multiplied,
+)
 from topicflow.tasks.core.vectors.knn import compared_by_torch, exact_neighbors, pynndescent_neighbors, recall
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -240,12 +248,43 @@ def test_codes_keep_the_product() -> None:
     np.testing.assert_allclose(codes @ codes.T / scale**2, vectors @ vectors.T, atol=0.02)
 
 
-@pytest.mark.parametrize(("m", "w", "dim"), [(1, 1, 1), (3, 7, 2), (300, 250, 384), (5, 1, 17)])
-def test_products_of_codes_are_exact(m: int, w: int, dim: int) -> None:
+WAYS = (by_integers, by_floats, multiplied)
+
+
+@pytest.mark.parametrize("multiply", WAYS)
+@pytest.mark.parametrize(
+    ("m", "w", "dim"), [(1, 1, 1), (3, 7, 2), (300, 250, 384), (5, 1, 17), (20, 30, 2500)]
+)
+def test_products_of_codes_are_exact(multiply: Multiply, m: int, w: int, dim: int) -> None:
     rng = np.random.default_rng(0)
     codes = rng.integers(-127, 128, (m, dim)).astype(np.int8)
     others = rng.integers(-127, 128, (w, dim)).astype(np.int8)
-    np.testing.assert_array_equal(multiplied(codes, others), codes.astype(int) @ others.T.astype(int))
+    np.testing.assert_array_equal(multiply(codes, others), codes.astype(int) @ others.T.astype(int))
+
+
+@pytest.mark.parametrize("multiply", WAYS)
+@pytest.mark.parametrize("dim", [EXACT_DIMS, EXACT_DIMS + 1, 4096])
+@pytest.mark.parametrize(("code", "other"), [(127, 127), (-128, -128), (-128, 127)])
+def test_products_of_the_largest_codes_are_exact(multiply: Multiply, dim: int, code: int, other: int) -> None:
+    rows, columns = np.full((9, dim), code, np.int8), np.full((5, dim), other, np.int8)
+    rows[:, 0] = 1  # an odd number, which float32 cannot hold above 2^24
+    expected = rows.astype(int) @ columns.T.astype(int)
+    np.testing.assert_array_equal(multiply(rows, columns), expected)
+
+
+@pytest.mark.parametrize(("has_vnni", "way"), [(True, "by_integers"), (False, "by_floats")])
+def test_the_fast_way_is_taken(monkeypatch: pytest.MonkeyPatch, has_vnni: bool, way: str) -> None:
+    taken = []
+
+    def multiply(codes: CodeArray, _: CodeArray) -> CodeArray:
+        taken.append(way)
+        return codes
+
+    monkeypatch.setattr("torch.cpu._is_vnni_supported", lambda: has_vnni)
+    monkeypatch.setattr(integer_products, way, multiply)
+    codes = np.ones((3, 4), np.int8)
+    assert multiplied(codes, codes) is codes
+    assert taken == [way]
 
 
 def test_cells_hold_each_item_once_and_large_ones_are_cut() -> None:

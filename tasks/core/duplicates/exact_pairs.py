@@ -13,7 +13,8 @@ from topicflow.tasks.core.duplicates.hashed_pairs import FloatArray, RowArray, T
 from topicflow.tasks.core.duplicates.pairs import Pairs, bounded, no_pairs, union
 from topicflow.tasks.core.duplicates.signatures import row_codes
 from topicflow.tasks.core.vectors.blocks import Workers
-from topicflow.tasks.core.vectors.cells import CodeArray, multiplied
+from topicflow.tasks.core.vectors.cells import CodeArray
+from topicflow.tasks.core.vectors.integer_products import multiplied
 
 BLOCK_ROWS, BLOCK_COLUMNS = 256, 4096
 """Rows and columns of the products computed at once: 4 MiB for each thread."""

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.core.vectors.blocks import Workers
-from topicflow.tasks.core.vectors.cells import CodeArray, FloatArray, multiplied
+from topicflow.tasks.core.vectors.cells import CodeArray, FloatArray
+from topicflow.tasks.core.vectors.integer_products import multiplied
 
 WordArray = NDArray[np.uint64]
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.core.vectors.blocks import Workers
+from topicflow.tasks.core.vectors.integer_products import multiplied
 
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int32]
@@ -56,21 +57,6 @@ def encode(vectors: FloatArray, scale: float) -> CodeArray:
     steps: FloatArray = np.rint(vectors * np.float32(scale))
     np.clip(steps, -127, 127, out=steps)
     return steps.astype(np.int8)
-
-
-def multiplied(codes: CodeArray, others: CodeArray) -> IndexArray:
-    """Return the exact products (m, w) int32 of codes (m, dim) and (w, dim); their order does not matter.
-
-    Notes
-    -----
-    Torch's integer product takes 2 ns for a pair of 384 dimensions and core on a CPU with VNNI, a sixth of float32's.
-    It is not in torch's documentation; tests compare it with numpy's.
-    """
-    import torch
-
-    multiply = torch._int_mm  # noqa: SLF001
-    products: IndexArray = multiply(torch.from_numpy(codes), torch.from_numpy(others).T).numpy()
-    return products
 
 
 def nearest_cells(codes: CodeArray, centroids: CodeArray, n_probe: int, run: Workers) -> IndexArray:
