@@ -32,6 +32,7 @@ from topicflow.tasks.encoding.model_files.model_settings import read_settings
 from topicflow.tasks.encoding.pooling import PLAIN, POOLED_ALONE, read_pooling
 from topicflow.tasks.encoding.tokenizer import LengthBatches, TextTokens, token_matrix
 from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.execution.devices import sums_of_int8_saturate
 from topicflow.tasks.store.artifact_store import ArtifactWriter, Recipe
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ BATCH_TOKENS = 4_096
 CONVERTERS = ("torch", "sentence-transformers", "tokenizers")
 """Packages that the conversion uses. Their versions are part of the stored graph's key, as is the encoder's key, which
 contains the versions of OpenVINO and transformers."""
+
+WEIGHT_STEPS = 127
+"""Largest integer of a weight."""
+
+SAFE_WEIGHT_STEPS = 63
+"""The same where sums of two products are cut off at 16 bits: 2 x 255 x 63 fits, 2 x 255 x 127 does not."""
 
 LEAST_COSINE = 0.98
 """A model is rejected if the mean cosine of its vectors to float32 over the calibration texts is lower."""
@@ -116,7 +123,18 @@ def int8_identity(folder: Path) -> dict[str, Any]:
     pooling_mode(folder)
     libraries = {"openvino": require_openvino(), "transformers": package_version("transformers")}
     cut = read_settings(folder).truncate_dim
-    return {"recipe": RECIPE, **libraries, **({} if cut is None else {"truncate_dim": cut})}
+    steps = weight_steps()
+    return {
+        "recipe": RECIPE,
+        **libraries,
+        **({} if cut is None else {"truncate_dim": cut}),
+        **({} if steps == WEIGHT_STEPS else {"weight_steps": steps}),
+    }
+
+
+def weight_steps() -> int:
+    """Return the largest integer of a weight on this processor; machines with another one have another key."""
+    return SAFE_WEIGHT_STEPS if sums_of_int8_saturate() else WEIGHT_STEPS
 
 
 def pooling_mode(folder: Path) -> str:
@@ -237,7 +255,7 @@ def save_integers(
     """
     samples = calibration_ids(tokens, model[0].auto_model.get_input_embeddings().num_embeddings)
     graph, exact = convert(model, mode, samples, n_threads)
-    quantize(graph, samples)
+    quantize(graph, samples, weight_steps())
     cosine = float((exact * unit_vectors(graph, samples, n_threads)).sum(axis=1).mean())
     if cosine < LEAST_COSINE:
         msg = (
@@ -286,7 +304,7 @@ def calibration_ids(tokens: TextTokens, n_vocabulary: int) -> list[NDArray[np.in
     return batches
 
 
-def quantize(graph: Any, samples: Sequence[NDArray[np.int64]]) -> None:  # noqa: ANN401
+def quantize(graph: Any, samples: Sequence[NDArray[np.int64]], steps: int) -> None:  # noqa: ANN401
     """Replace a graph's products with weights by integer products, in place.
 
     Parameters
@@ -295,6 +313,8 @@ def quantize(graph: Any, samples: Sequence[NDArray[np.int64]]) -> None:  # noqa:
         ids (n, length) -> vectors.
     samples : list of ndarray of shape (n, length), int64
         Samples that set the grids of the activations.
+    steps : int
+        Largest integer of a weight.
 
     Notes
     -----
@@ -310,7 +330,7 @@ def quantize(graph: Any, samples: Sequence[NDArray[np.int64]]) -> None:  # noqa:
     groups = _weighted_products(graph)
     ranges = _observe(graph, [source for source, _ in groups], samples)
     for (source, products), (low, high) in zip(groups, ranges, strict=True):
-        _quantize_group(source, products, low, high)
+        _quantize_group(source, products, low, high, steps)
     graph.validate_nodes_and_infer_types()
 
 
@@ -357,8 +377,13 @@ def _quantize_group(
     products: Sequence[Any],
     low: NDArray[np.float32],
     high: NDArray[np.float32],
+    steps: int,
 ) -> None:
-    """Replace the products of one source by integer products."""
+    """Replace the products of one source by integer products.
+
+    The grid of the weights always has 255 values, for which OpenVINO has integer products; with fewer `steps` its ends
+    are farther out than the largest weight, so that weights take only the middle of it.
+    """
     op = openvino().opset13
     weights = [_weights(product) for product in products]
     spread = np.maximum(np.abs(low), np.abs(high))
@@ -369,8 +394,8 @@ def _quantize_group(
     grid = op.fake_quantize(smoothed, *ends, *ends, 256)
     for product, weight in zip(products, weights, strict=True):
         scaled = weight * scale
-        most = op.constant(np.abs(scaled).max(axis=1, keepdims=True))
-        least = op.constant(-np.abs(scaled).max(axis=1, keepdims=True))
+        largest = np.abs(scaled).max(axis=1, keepdims=True) * np.float32(WEIGHT_STEPS / steps)
+        most, least = op.constant(largest), op.constant(-largest)
         integers = op.fake_quantize(op.constant(scaled), least, most, least, most, 255)
         new = op.matmul(grid, integers, False, True)
         for target in product.output(0).get_target_inputs():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import sys
+from functools import cache
 from pathlib import Path
 
 
@@ -34,3 +36,18 @@ def resolve_device(device: str) -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+@cache
+def sums_of_int8_saturate() -> bool:
+    """Return whether this processor adds two products of 8-bit integers in 16 bits, which cuts large sums off.
+
+    x86 processors without VNNI do (AMD before Zen 4, Intel before Ice Lake and most before Alder Lake); products of 255
+    and 127 do not fit twice. Their libraries lose digits without an error.
+    """
+    if platform.machine().lower() not in {"x86_64", "amd64"}:
+        return False
+    from llvmlite.binding import get_host_cpu_features
+
+    features = get_host_cpu_features()
+    return not (features.get("avx512vnni") or features.get("avxvnni"))

@@ -18,6 +18,7 @@ from topicflow.tasks.encoding import int8_graph
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder, pooling_mode
 from topicflow.tasks.errors import ConfigError
+from topicflow.tasks.execution.devices import sums_of_int8_saturate
 
 ROOT = Path(__file__).parents[2]
 
@@ -116,7 +117,8 @@ def test_a_product_runs_on_the_grid_that_the_paper_gives() -> None:
     given = op.parameter([-1, -1, 8], np.float32)
     product = op.matmul(given, op.constant(weights), False, True)
     graph = quantized.openvino().Model([op.result(product)], [given], "one")
-    quantized.quantize(graph, [samples])
+    steps = quantized.weight_steps()
+    quantized.quantize(graph, [samples], steps)
     found = quantized.compiled(graph, 1)(samples)
 
     def coarse(values: np.ndarray) -> np.ndarray:
@@ -129,7 +131,7 @@ def test_a_product_runs_on_the_grid_that_the_paper_gives() -> None:
     step = (ends[1] - ends[0]) / 255
     x = np.round((np.clip(samples / scale, *ends) - ends[0]) / step) * step + ends[0]
     most = np.abs(weights * scale).max(1, keepdims=True)
-    w = np.round(weights * scale / most * 127) / 127 * most
+    w = np.round(weights * scale / most * steps) / steps * most
     np.testing.assert_allclose(found, x @ w.T, rtol=0.02, atol=0.02 * np.abs(found).max())
     exact = samples @ weights.T
     assert np.abs(found - exact).max() < 0.03 * np.abs(exact).max()
@@ -195,6 +197,56 @@ def test_another_version_of_what_converts_makes_another_graph(
     monkeypatch.setattr(quantized, "package_version", lambda of: "0" if of == "torch" else version(of))
     load(tiny)
     assert len(list(tmp_path.rglob("graph.xml"))) == 2
+
+
+# --- processors ---
+
+
+def largest_sums(steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a product of the largest activations and weights on this processor, and what it should be."""
+    op = quantized.openvino().opset13
+    weights = np.ones((3, 64), np.float32)
+    samples = np.full((1, 2, 64), 255, np.float32)
+    given = op.parameter([-1, -1, 64], np.float32)
+    product = op.matmul(given, op.constant(weights), False, True)
+    graph = quantized.openvino().Model([op.result(product)], [given], "one")
+    quantized.quantize(graph, [samples, 0 * samples], steps)
+    return quantized.compiled(graph, 1)(samples), samples @ weights.T
+
+
+def test_the_largest_sums_are_not_cut_off_on_this_processor() -> None:
+    found, exact = largest_sums(quantized.weight_steps())
+    np.testing.assert_allclose(found, exact, rtol=0.02)
+
+
+@pytest.mark.skipif(not sums_of_int8_saturate(), reason="this processor adds products of 8 bits in 32 bits")
+def test_wider_weights_are_cut_off_without_an_error_where_sums_have_16_bits() -> None:
+    found, exact = largest_sums(quantized.WEIGHT_STEPS)
+    assert found.max() < 0.6 * exact.max()
+
+
+@pytest.mark.parametrize(
+    ("machine", "features", "saturates"),
+    [
+        ("x86_64", {"avx2": True, "avx512vnni": False, "avxvnni": False}, True),
+        ("AMD64", {"avx512f": True}, True),
+        ("x86_64", {"avx512vnni": True}, False),
+        ("x86_64", {"avx512vnni": False, "avxvnni": True}, False),
+        ("aarch64", {}, False),
+        ("arm64", {}, False),
+    ],
+)
+def test_processors_and_their_key(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, machine: str, features: dict[str, bool], saturates: bool
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("llvmlite.binding.get_host_cpu_features", lambda: features)
+    sums_of_int8_saturate.cache_clear()
+    try:
+        assert sums_of_int8_saturate() is saturates
+        assert quantized.int8_identity(tiny).get("weight_steps") == (63 if saturates else None)
+    finally:
+        sums_of_int8_saturate.cache_clear()
 
 
 # --- what is refused, and the key ---
