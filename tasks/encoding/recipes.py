@@ -21,6 +21,9 @@ from topicflow.tasks.store.recipe_parts import fields_of
 VERSIONS: Mapping[str, int] = {"embed": 2}
 """Increase a stage's number when equal inputs and config must give a different artifact."""
 
+APPLIED = 2
+"""Increase when an adapter must move equal vectors otherwise."""
+
 
 def embed(
     config: SentenceTransformersEmbed | StaticEmbed | ApiEmbed | PrecomputedEmbed | ImagesEmbed,
@@ -46,5 +49,7 @@ def embed(
         version=VERSIONS["embed"],
         config=fields_of(config, leave_out=left_out),
         inputs={"texts": texts},
-        identity={"encoder": encoder} if adapter is None else {"encoder": encoder, "adapter": adapter},
+        identity={"encoder": encoder}
+        if adapter is None
+        else {"encoder": encoder, "adapter": adapter, "applied": APPLIED},
     )
