@@ -55,7 +55,7 @@ class ForkedCommands:
 
     def run(
         self, words: list[str], cwd: Path, *, before_write: int = NEVER, after_s: float | None = None,
-        timeout_s: float = 120.0, is_call: bool = False,
+        timeout_s: float = 300.0, is_call: bool = False,
     ) -> Ended:  # fmt: skip
         """Return how a command ended; its code is KILLED if it was killed, by the timeout too.
 

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import importlib
 import os
+import re
 import resource
 import signal
 from collections.abc import Iterator
@@ -48,6 +49,9 @@ _SAID = (
 )  # fmt: skip
 """What libraries say if there is no memory left, in lower case."""
 
+_NULL = re.compile(r"without (exception set|setting an exception)")
+"""What Python says if native code got no memory and did not report it; under a limit that is the likely reason."""
+
 
 def memory_failure(error: BaseException) -> str | None:
     """Return what was refused if an error, or its cause, means that there is no memory left, otherwise None."""
@@ -63,6 +67,8 @@ def memory_failure(error: BaseException) -> str | None:
         if isinstance(current, ImportError | OSError | RuntimeError) and any(
             each in said.lower() for each in _SAID
         ):
+            return said
+        if isinstance(current, SystemError) and _NULL.search(said) and _limit():
             return said
         current = current.__cause__ or current.__context__
     return None

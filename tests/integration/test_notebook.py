@@ -26,7 +26,7 @@ def test_the_notebook_runs_and_shows_only_its_results(tmp_path: Path) -> None:
     assert all(not cell.get("outputs") for cell in notebook.cells), "commit the notebook without outputs"
     notebook.cells.append(nbformat.v4.new_code_cell("tf.run('nowhere.csv')"))
     client = NotebookClient(
-        notebook, timeout=120, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}}
+        notebook, timeout=300, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}}
     )
     client.execute()
     *cells, wrong = [cell for cell in notebook.cells if cell.cell_type == "code"]

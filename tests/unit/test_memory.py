@@ -50,6 +50,18 @@ NO_MEMORY = {
 }
 
 
+@pytest.mark.parametrize(("limit", "is_memory"), [(resource.RLIM_INFINITY, False), (3 << 30, True)])
+@pytest.mark.parametrize(
+    "said", ["error return without exception set", "<fit> returned NULL without setting an exception"]
+)
+def test_native_code_that_fails_without_a_reason_lacks_memory_under_a_limit(
+    monkeypatch: pytest.MonkeyPatch, said: str, limit: int, is_memory: bool
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    assert (memory_failure(SystemError(said)) == said) is is_memory
+    assert memory_failure(SystemError("bad argument to internal function")) is None
+
+
 @pytest.mark.parametrize(("said", "error"), NO_MEMORY.items(), ids=NO_MEMORY)
 def test_every_way_of_saying_it_becomes_one_line(said: str, error: Exception) -> None:
     with pytest.raises(StageError) as raised, naming_memory("cluster"):
