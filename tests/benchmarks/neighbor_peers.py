@@ -10,7 +10,7 @@ before, by the same call on 5,000 rows. `peak_bytes` is the largest memory of th
 before the call. faiss (`faiss-cpu`), `hnswlib` and `evoc` are not dependencies of the project: an engine that cannot
 be imported is left out, and the result says so.
 
-`products` compares the two ways to multiply codes of 8 bits (tasks/core/vectors/integer_products.py): nanoseconds
+`products` compares the ways to multiply codes of 8 bits (tasks/core/vectors/integer_products.py): nanoseconds
 for a pair of 384 dimensions on one core.
 """
 
@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from tests.benchmarks.neighbors import arxiv_vectors
 from tests.benchmarks.peer import machine
+from topicflow.tasks.core.vectors.avx2_products import by_avx2
 from topicflow.tasks.core.vectors.blocks import n_cores
 from topicflow.tasks.core.vectors.descent import descent_neighbors
 from topicflow.tasks.core.vectors.integer_products import by_floats, by_integers
@@ -232,14 +233,14 @@ def child(name: str, path: Path, *options: str) -> dict[str, Any]:
 
 
 def products() -> dict[str, float]:
-    """Return nanoseconds for a pair of codes of 384 dimensions on one core, by integers and by float32."""
+    """Return nanoseconds for a pair of codes of 384 dimensions on one core, for each way."""
     import torch
 
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
     codes, items = (rng.integers(-127, 128, (rows, 384)).astype(np.int8) for rows in (2048, 256))
     found = {}
-    for multiply in (by_integers, by_floats):
+    for multiply in (by_integers, by_floats, by_avx2):
         multiply(codes, items)
         taken = []
         for _ in range(5):

@@ -1,19 +1,22 @@
 """The neighbour graph against brute force, with duplicates, at small sizes, and its recall."""
 
+import platform
+
 import numpy as np
 import pytest
 import torch
+from llvmlite.binding import get_host_cpu_features
 from prefect.states import State
 
 from tests.fakes import save
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.vectors import descent, integer_products, knn
+from topicflow.tasks.core.vectors.avx2_products import by_avx2
 from topicflow.tasks.core.vectors.cells import Cells, code_scale, encode, fill_cells
 from topicflow.tasks.core.vectors.descent import descent_neighbors
 from topicflow.tasks.core.vectors.integer_products import (
     EXACT_DIMS,
-    CodeArray,
     Multiply,
     by_floats,
     by_integers,
@@ -248,7 +251,13 @@ def test_codes_keep_the_product() -> None:
     np.testing.assert_allclose(codes @ codes.T / scale**2, vectors @ vectors.T, atol=0.02)
 
 
-WAYS = (by_integers, by_floats, multiplied)
+HAS_AVX2 = platform.machine() in {"x86_64", "AMD64"} and bool(get_host_cpu_features().get("avx2"))
+WAYS = [
+    by_integers,
+    by_floats,
+    multiplied,
+    pytest.param(by_avx2, marks=pytest.mark.skipif(not HAS_AVX2, reason="this processor has no AVX2")),
+]
 
 
 @pytest.mark.parametrize("multiply", WAYS)
@@ -272,19 +281,23 @@ def test_products_of_the_largest_codes_are_exact(multiply: Multiply, dim: int, c
     np.testing.assert_array_equal(multiply(rows, columns), expected)
 
 
-@pytest.mark.parametrize(("has_vnni", "way"), [(True, "by_integers"), (False, "by_floats")])
-def test_the_fast_way_is_taken(monkeypatch: pytest.MonkeyPatch, has_vnni: bool, way: str) -> None:
-    taken = []
-
-    def multiply(codes: CodeArray, _: CodeArray) -> CodeArray:
-        taken.append(way)
-        return codes
-
+@pytest.mark.parametrize(
+    ("has_vnni", "machine", "has_avx2", "way"),
+    [
+        (True, "x86_64", True, "by_integers"),
+        (False, "x86_64", True, "by_avx2"),
+        (False, "AMD64", True, "by_avx2"),
+        (False, "x86_64", False, "by_floats"),
+        (False, "arm64", False, "by_floats"),
+    ],
+)
+def test_the_fast_way_of_a_processor(
+    monkeypatch: pytest.MonkeyPatch, has_vnni: bool, machine: str, has_avx2: bool, way: str
+) -> None:
     monkeypatch.setattr("torch.cpu._is_vnni_supported", lambda: has_vnni)
-    monkeypatch.setattr(integer_products, way, multiply)
-    codes = np.ones((3, 4), np.int8)
-    assert multiplied(codes, codes) is codes
-    assert taken == [way]
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("llvmlite.binding.get_host_cpu_features", lambda: {"avx2": has_avx2})
+    assert integer_products._way.__wrapped__().__name__ == way
 
 
 def test_cells_hold_each_item_once_and_large_ones_are_cut() -> None:
