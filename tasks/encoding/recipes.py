@@ -21,8 +21,8 @@ from topicflow.tasks.store.recipe_parts import fields_of
 VERSIONS: Mapping[str, int] = {"embed": 2}
 """Increase a stage's number when equal inputs and config must give a different artifact."""
 
-APPLIED = 2
-"""Increase when an adapter must move equal vectors otherwise."""
+APPLIED = "2"
+"""Change this when an adapter must move equal vectors otherwise."""
 
 
 def embed(
