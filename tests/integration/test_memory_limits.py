@@ -14,7 +14,8 @@ from tests.fakes import planted_corpus
     ("mebibytes", "named"),
     [
         (2000, r"run: the process may have 2\.0 GiB of memory \(ulimit -v\)"),
-        (2600, r"\w+: out of memory \("),  # what torch or scikit-learn needs cannot be mapped
+        # what torch or scikit-learn needs cannot be mapped
+        pytest.param(2600, r"\w+: out of memory \(", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_under_a_limit_ends_in_one_line(tmp_path: Path, mebibytes: int, named: str) -> None:

@@ -178,7 +178,7 @@ def test_a_database_by_another_version(tmp_path: Path, home: Path, corpus: Corpu
 # --- the end of a run ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("has_server", [True, False])
+@pytest.mark.parametrize("has_server", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_ctrl_c(
     tmp_path: Path, home: Path, prefect_server: PrefectServer, corpus: Corpus, has_server: bool
 ) -> None:
