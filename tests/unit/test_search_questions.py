@@ -203,6 +203,36 @@ def test_topics_are_filtered_by(tmp_path: Path) -> None:
     assert kept.all()
 
 
+# --- words ---
+
+
+def test_k1_and_b_change_the_ranking_by_words_alone(exact: SearchIndex) -> None:
+    def scores(**options: Any) -> dict[str, float]:
+        return {hit.doc_id: hit.score for hit in exact.search("red n17", N, mode="bm25", **options)}
+
+    usual, flat = scores(), scores(k1=0, b=0)
+    assert scores(k1=1.5, b=0.75) == usual
+    counts = TABLE["text"].str.split(" ").list
+    has = {word: counts.contains(word).to_list() for word in ("red", "n17")}
+    rarity = {word: np.log1p((N - sum(found) + 0.5) / (sum(found) + 0.5)) for word, found in has.items()}
+    for row in (0, 3, 17, 18):
+        by_hand = sum(float(rarity[word]) for word, found in has.items() if found[row])
+        assert flat.get(f"d{row}", 0.0) == pytest.approx(by_hand, rel=1e-5)
+    assert scores(b=0) != usual != scores(k1=5)
+    dense = exact.search(QUERY, 5)
+    assert exact.search(QUERY, 5, k1=3, b=0.1) == dense
+
+
+def test_a_repeated_word_of_a_query_counts_as_often_as_it_stands_there(exact: SearchIndex) -> None:
+    def scores(query: str) -> dict[str, float]:
+        return {hit.doc_id: hit.score for hit in exact.search(query, N, mode="bm25")}
+
+    twice, red, tea = scores("red Tea red"), scores("red"), scores("tea")
+    for doc_id, score in twice.items():
+        assert score == pytest.approx(2 * red.get(doc_id, 0.0) + tea.get(doc_id, 0.0), rel=1e-5)
+    assert set(twice) == {*red, *tea}
+
+
 # --- what cannot be asked ---
 
 REFUSED: list[tuple[Callable[[SearchIndex], Any], str]] = [
@@ -223,6 +253,10 @@ REFUSED: list[tuple[Callable[[SearchIndex], Any], str]] = [
     (lambda index: index.search(QUERY, dense_weight="half"), "search: dense_weight='half', expected a number"),
     (lambda index: index.search(QUERY, fusion_k=-1), "search: fusion_k=-1, expected a number, 0 or more"),
     (lambda index: index.search(QUERY, fusion_k=float("inf")), "search: fusion_k=inf, expected a number, 0 or more"),
+    (lambda index: index.search(QUERY, k1=-0.1), "search: k1=-0.1, expected a number from 0 to 1000"),
+    (lambda index: index.search(QUERY, k1=float("nan")), "search: k1=nan, expected a number"),
+    (lambda index: index.search(QUERY, b=1.01), "search: b=1.01, expected a number from 0 to 1"),
+    (lambda index: index.search(QUERY, b="long"), "search: b='long', expected a number"),
     (lambda index: index.search(QUERY, highlight=True), "search: highlight reads texts and the query is a vector"),
     (lambda index: index.search(QUERY, mode="BM25"), "search: mode 'BM25', expected one of auto, dense, bm25, hybrid"),
     (lambda index: index.search(QUERY, mode=["bm25"]), "search: mode ['bm25'], expected one of auto"),
