@@ -6,8 +6,9 @@ they took turns at the encoder instead, each turn could wait for the interpreter
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
@@ -24,7 +25,44 @@ from topicflow.tasks.store.artifact_store import ArtifactStore, canonical_json
 Encoded = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 MOST_TOGETHER = 32
-"""Queries that are encoded in one call; more of them do not make a query cheaper."""
+"""Queries that are encoded in one call. All that wait are sorted by length before: an encoder computes texts of one
+length together, and of 200 titles a call has about six of each."""
+
+AT_ONCE = 4
+"""Searches that compute at the same time; more of them only take turns at the interpreter."""
+
+
+class Turns:
+    """Whoever computes has a turn, and gives it back while waiting for an encoder.
+
+    So many searches may wait for an encoder together, which makes them cheaper, and few compute.
+    """
+
+    def __init__(self) -> None:
+        self._free = threading.Semaphore(AT_ONCE)
+        self._own = threading.local()
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """Have a turn in this block."""
+        with self._free:
+            self._own.has = True
+            try:
+                yield
+            finally:
+                self._own.has = False
+
+    @contextlib.contextmanager
+    def given_back(self) -> Iterator[None]:
+        """Have none in this block, if this thread has one."""
+        if not getattr(self._own, "has", False):
+            yield
+            return
+        self._free.release()
+        try:
+            yield
+        finally:
+            self._free.acquire()
 
 
 @dataclass(frozen=True)
@@ -39,26 +77,38 @@ class _Asked:
 class EncodingThread:
     """The thread of one loaded encoder; indexes with other prompts or adapters may share it."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns | None = None) -> None:
         self.asked: SimpleQueue[_Asked] = SimpleQueue()
+        self._turns = turns or Turns()
         threading.Thread(target=self._work, name="encode", daemon=True).start()
 
     def encode(self, queries: QueryEncoder, texts: Sequence[str]) -> Encoded:
         """Return what an encoder of queries gives for some texts."""
         asked = _Asked(queries, list(texts))
         self.asked.put(asked)
-        return asked.found.result()
+        with self._turns.given_back():
+            return asked.found.result()
 
     def _work(self) -> None:
         while True:
-            batch = [self.asked.get()]
-            try:
-                while len(batch) < MOST_TOGETHER:
-                    batch.append(self.asked.get_nowait())
-            except Empty:
-                pass
-            for queries in {id(each.queries): each.queries for each in batch}.values():
-                _encode_together(queries, [each for each in batch if each.queries is queries])
+            waiting = [self.asked.get()]
+            with contextlib.suppress(Empty):
+                while True:
+                    waiting.append(self.asked.get_nowait())
+            for queries in {id(each.queries): each.queries for each in waiting}.values():
+                own = sorted((each for each in waiting if each.queries is queries), key=_length)
+                for batch in batched(own, MOST_TOGETHER):
+                    _encode_together(queries, batch)
+
+
+def _length(asked: _Asked) -> int:
+    return sum(map(len, asked.texts))
+
+
+def batched(asked: Sequence[_Asked], size: int) -> Iterator[Sequence[_Asked]]:
+    """Yield parts of at most `size`."""
+    for start in range(0, len(asked), size):
+        yield asked[start : start + size]
 
 
 def _encode_together(queries: QueryEncoder, batch: Sequence[_Asked]) -> None:
@@ -111,6 +161,7 @@ class SharedQueries:
     """The encoders of all indexes; each model is loaded once."""
 
     def __init__(self) -> None:
+        self.turns = Turns()
         self._load = lru_cache(maxsize=None)(load_encoder)
         self._threads: dict[int, EncodingThread] = {}  # by the id of an encoder, which `_load` keeps
         self._open: dict[bytes, BatchedQueries] = {}
@@ -127,6 +178,6 @@ class SharedQueries:
         if key not in self._open:
             queries = open_queries(store, meta, load=self._load)
             if id(queries.encoder) not in self._threads:
-                self._threads[id(queries.encoder)] = EncodingThread()
+                self._threads[id(queries.encoder)] = EncodingThread(self.turns)
             self._open[key] = BatchedQueries.of(queries, self._threads[id(queries.encoder)])
         return self._open[key]
