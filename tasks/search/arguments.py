@@ -153,6 +153,9 @@ def one_query(query: Any, dim: int) -> str | NDArray[np.float32]:  # noqa: ANN40
         if not query.strip():
             msg = "search: the query is empty; give some words"
             raise ConfigError(msg)
+        if any("\ud800" <= letter <= "\udfff" for letter in query):
+            msg = "search: the query has half of a character (a lone surrogate), which no file can hold; leave it out"
+            raise ConfigError(msg)
         return query
     try:
         array = np.asarray(query)

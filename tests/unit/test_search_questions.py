@@ -223,6 +223,26 @@ def test_k1_and_b_change_the_ranking_by_words_alone(exact: SearchIndex) -> None:
     assert exact.search(QUERY, 5, k1=3, b=0.1) == dense
 
 
+@pytest.mark.parametrize("query", ["!!! ???", "\x00", "\U0001f469\u200d\U0001f467", "\u200b", "a" * 100_000])
+def test_a_query_without_a_word_of_the_index_finds_nothing_by_words(
+    exact: SearchIndex, textual: SearchIndex, query: str
+) -> None:
+    for expand in ("none", "feedback"):
+        assert exact.search(query, mode="bm25", expand=expand) == []  # type: ignore[arg-type]
+    found = textual.search(query, 5, explain=True, highlight=True, group_by="kind")
+    assert [set(hit.ranks or {}) for hit in found] == [{"dense"}] * 2
+    assert [hit.doc_id for hit in found] == [
+        hit.doc_id for hit in textual.search(query, 5, mode="dense", group_by="kind")
+    ]
+
+
+@pytest.mark.parametrize("k", [10**9, 10**30])
+def test_any_number_of_documents_may_be_asked_for(textual: SearchIndex, k: int) -> None:
+    assert len(textual.search("red tea", k)) == N
+    assert textual.search("red tea", 5, offset=k) == []
+    assert len(textual.similar("d1", k)) == N - 1
+
+
 def test_a_repeated_word_of_a_query_counts_as_often_as_it_stands_there(exact: SearchIndex) -> None:
     def scores(query: str) -> dict[str, float]:
         return {hit.doc_id: hit.score for hit in exact.search(query, N, mode="bm25")}
@@ -260,6 +280,8 @@ REFUSED: list[tuple[Callable[[SearchIndex], Any], str]] = [
     (lambda index: index.search(QUERY, highlight=True), "search: highlight reads texts and the query is a vector"),
     (lambda index: index.search(QUERY, mode="BM25"), "search: mode 'BM25', expected one of auto, dense, bm25, hybrid"),
     (lambda index: index.search(QUERY, mode=["bm25"]), "search: mode ['bm25'], expected one of auto"),
+    (lambda index: index.search("red \ud800"), "search: the query has half of a character"),
+    (lambda index: index.search([1e39] * 16), "search: the query's vector contains NaN or infinite values"),
     (lambda index: index.search(["a", "b"]), "expected one query, a text or a vector of numbers, found a list of 2"),
     (lambda index: index.search([["a"], ["b", "c"]]), "expected one query"),
     (lambda index: index.search(None), "expected one query, a text or a vector of numbers, found a NoneType"),

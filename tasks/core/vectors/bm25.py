@@ -123,7 +123,7 @@ class WordSearch:
     def _rarity(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
         counts = np.zeros(places.shape[1], np.int64)
         for part, own in enumerate(places.tolist()):
-            counts += [self._frequency(part, place) for place in own]
+            counts += np.array([self._frequency(part, place) for place in own], np.int64)
         n = self._n_live
         return np.where(counts > 0, np.log1p((n - counts + 0.5) / (counts + 0.5)), 0.0)
 
