@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, fields
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.vectors.blocks import n_cores
 from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.search.queries import QueryEncoder, open_queries
 from topicflow.tasks.store.artifact_store import ArtifactStore, canonical_json
@@ -28,29 +30,33 @@ MOST_TOGETHER = 32
 """Queries that are encoded in one call. All that wait are sorted by length before: an encoder computes texts of one
 length together, and of 200 titles a call has about six of each."""
 
-AT_ONCE = 4
-"""Searches that compute at the same time; more of them only take turns at the interpreter."""
-
 
 class Turns:
     """Whoever computes has a turn, and gives it back while waiting for an encoder.
 
-    So many searches may wait for an encoder together, which makes them cheaper, and few compute.
+    So many searches may wait for an encoder together, which makes them cheaper, and few compute. Who has waited longest
+    is the next: a semaphore of the standard library takes any.
+
+    Parameters
+    ----------
+    n : int
+        Turns at the same time.
     """
 
-    def __init__(self) -> None:
-        self._free = threading.Semaphore(AT_ONCE)
-        self._own = threading.local()
+    def __init__(self, n: int) -> None:
+        self._free, self._waiting = n, deque[threading.Event]()
+        self._lock, self._own = threading.Lock(), threading.local()
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
         """Have a turn in this block."""
-        with self._free:
-            self._own.has = True
-            try:
-                yield
-            finally:
-                self._own.has = False
+        self._take()
+        self._own.has = True
+        try:
+            yield
+        finally:
+            self._own.has = False
+            self._give()
 
     @contextlib.contextmanager
     def given_back(self) -> Iterator[None]:
@@ -58,11 +64,27 @@ class Turns:
         if not getattr(self._own, "has", False):
             yield
             return
-        self._free.release()
+        self._give()
         try:
             yield
         finally:
-            self._free.acquire()
+            self._take()
+
+    def _take(self) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            mine = threading.Event()
+            self._waiting.append(mine)
+        mine.wait()
+
+    def _give(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._free += 1
 
 
 @dataclass(frozen=True)
@@ -79,7 +101,7 @@ class EncodingThread:
 
     def __init__(self, turns: Turns | None = None) -> None:
         self.asked: SimpleQueue[_Asked] = SimpleQueue()
-        self._turns = turns or Turns()
+        self._turns = turns or Turns(1)
         threading.Thread(target=self._work, name="encode", daemon=True).start()
 
     def encode(self, queries: QueryEncoder, texts: Sequence[str]) -> Encoded:
@@ -161,7 +183,7 @@ class SharedQueries:
     """The encoders of all indexes; each model is loaded once."""
 
     def __init__(self) -> None:
-        self.turns = Turns()
+        self.turns = Turns(max(2, n_cores()))
         self._load = lru_cache(maxsize=None)(load_encoder)
         self._threads: dict[int, EncodingThread] = {}  # by the id of an encoder, which `_load` keeps
         self._open: dict[bytes, BatchedQueries] = {}
