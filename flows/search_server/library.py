@@ -186,7 +186,6 @@ class Library:
 
     def __init__(self, runs: Path, wanted: Sequence[str]) -> None:
         queries = SharedQueries()
-        self.turns = queries.turns
         self.served: dict[str, Served] = {}
         names: Sequence[str | None] = wanted or [None]
         for each in names:

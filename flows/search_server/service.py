@@ -27,8 +27,8 @@ MOST_AT_WORK = 1_000
 TIMEOUT_S = 60.0
 """Seconds until a request without a result fails."""
 
-N_THREADS = 256
-"""Threads that search: nearly all of them wait for the thread of the encoder, which takes their queries together."""
+N_THREADS = 16
+"""Threads that search. Most of them wait for the thread of the encoder, which takes all their queries together."""
 
 
 class Service:
@@ -74,8 +74,8 @@ class Service:
                 asked = operation.request.model_validate(asked)
             except ValidationError as error:
                 raise invalid(error.errors(include_url=False)) from None
-        with self.library.turns.taken():
-            return to_json({"index": index, "run": opened.run, **operation.do(opened, asked)})
+        found = operation.do(opened, asked)
+        return to_json({"index": index, "run": opened.run, **found})
 
     async def _run(self, work: Callable[[], bytes]) -> bytes:
         """Return the result of a function that runs in a thread."""

@@ -6,10 +6,8 @@ they took turns at the encoder instead, each turn could wait for the interpreter
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
@@ -19,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.vectors.blocks import n_cores
 from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.search.queries import QueryEncoder, open_queries
 from topicflow.tasks.store.artifact_store import ArtifactStore, canonical_json
@@ -27,64 +24,7 @@ from topicflow.tasks.store.artifact_store import ArtifactStore, canonical_json
 Encoded = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 MOST_TOGETHER = 32
-"""Queries that are encoded in one call. All that wait are sorted by length before: an encoder computes texts of one
-length together, and of 200 titles a call has about six of each."""
-
-
-class Turns:
-    """Whoever computes has a turn, and gives it back while waiting for an encoder.
-
-    So many searches may wait for an encoder together, which makes them cheaper, and few compute. Who has waited longest
-    is the next: a semaphore of the standard library takes any.
-
-    Parameters
-    ----------
-    n : int
-        Turns at the same time.
-    """
-
-    def __init__(self, n: int) -> None:
-        self._free, self._waiting = n, deque[threading.Event]()
-        self._lock, self._own = threading.Lock(), threading.local()
-
-    @contextlib.contextmanager
-    def taken(self) -> Iterator[None]:
-        """Have a turn in this block."""
-        self._take()
-        self._own.has = True
-        try:
-            yield
-        finally:
-            self._own.has = False
-            self._give()
-
-    @contextlib.contextmanager
-    def given_back(self) -> Iterator[None]:
-        """Have none in this block, if this thread has one."""
-        if not getattr(self._own, "has", False):
-            yield
-            return
-        self._give()
-        try:
-            yield
-        finally:
-            self._take()
-
-    def _take(self) -> None:
-        with self._lock:
-            if self._free:
-                self._free -= 1
-                return
-            mine = threading.Event()
-            self._waiting.append(mine)
-        mine.wait()
-
-    def _give(self) -> None:
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
-                self._free += 1
+"""Queries that are encoded in one call; more of them do not make a query cheaper."""
 
 
 @dataclass(frozen=True)
@@ -99,38 +39,26 @@ class _Asked:
 class EncodingThread:
     """The thread of one loaded encoder; indexes with other prompts or adapters may share it."""
 
-    def __init__(self, turns: Turns | None = None) -> None:
+    def __init__(self) -> None:
         self.asked: SimpleQueue[_Asked] = SimpleQueue()
-        self._turns = turns or Turns(1)
         threading.Thread(target=self._work, name="encode", daemon=True).start()
 
     def encode(self, queries: QueryEncoder, texts: Sequence[str]) -> Encoded:
         """Return what an encoder of queries gives for some texts."""
         asked = _Asked(queries, list(texts))
         self.asked.put(asked)
-        with self._turns.given_back():
-            return asked.found.result()
+        return asked.found.result()
 
     def _work(self) -> None:
         while True:
-            waiting = [self.asked.get()]
-            with contextlib.suppress(Empty):
-                while True:
-                    waiting.append(self.asked.get_nowait())
-            for queries in {id(each.queries): each.queries for each in waiting}.values():
-                own = sorted((each for each in waiting if each.queries is queries), key=_length)
-                for batch in batched(own, MOST_TOGETHER):
-                    _encode_together(queries, batch)
-
-
-def _length(asked: _Asked) -> int:
-    return sum(map(len, asked.texts))
-
-
-def batched(asked: Sequence[_Asked], size: int) -> Iterator[Sequence[_Asked]]:
-    """Yield parts of at most `size`."""
-    for start in range(0, len(asked), size):
-        yield asked[start : start + size]
+            batch = [self.asked.get()]
+            try:
+                while len(batch) < MOST_TOGETHER:
+                    batch.append(self.asked.get_nowait())
+            except Empty:
+                pass
+            for queries in {id(each.queries): each.queries for each in batch}.values():
+                _encode_together(queries, [each for each in batch if each.queries is queries])
 
 
 def _encode_together(queries: QueryEncoder, batch: Sequence[_Asked]) -> None:
@@ -183,7 +111,6 @@ class SharedQueries:
     """The encoders of all indexes; each model is loaded once."""
 
     def __init__(self) -> None:
-        self.turns = Turns(max(2, n_cores()))
         self._load = lru_cache(maxsize=None)(load_encoder)
         self._threads: dict[int, EncodingThread] = {}  # by the id of an encoder, which `_load` keeps
         self._open: dict[bytes, BatchedQueries] = {}
@@ -200,6 +127,6 @@ class SharedQueries:
         if key not in self._open:
             queries = open_queries(store, meta, load=self._load)
             if id(queries.encoder) not in self._threads:
-                self._threads[id(queries.encoder)] = EncodingThread(self.turns)
+                self._threads[id(queries.encoder)] = EncodingThread()
             self._open[key] = BatchedQueries.of(queries, self._threads[id(queries.encoder)])
         return self._open[key]

@@ -17,7 +17,7 @@ from tests.fakes import HashEncoder
 from tests.indexes import build, documents_table
 from topicflow.flows.search_server import library, serve, shared_queries
 from topicflow.flows.search_server.library import Library
-from topicflow.flows.search_server.shared_queries import BatchedQueries, EncodingThread, SharedQueries, Turns
+from topicflow.flows.search_server.shared_queries import BatchedQueries, EncodingThread, SharedQueries
 from topicflow.tasks.errors import ConfigError, StageError
 from topicflow.tasks.runs.records import point_latest
 from topicflow.tasks.search.index import SearchIndex
@@ -177,54 +177,6 @@ def test_queries_of_several_threads_are_encoded_together(store: ArtifactStore) -
         assert is_cut.tolist() == [len(text.split()) > 3]
     sizes = [len(call) for call in encoder.calls]
     assert (sum(sizes), max(sizes), len(sizes) <= 4) == (40, 32, True)
-
-
-def test_queries_that_wait_together_are_sorted_by_length(store: ArtifactStore) -> None:
-    encoder = Slow(80)
-    queries = queries_of(encoder, store)
-    texts = [("x" * (1 + number % 20)) + f" {number:02}" for number in range(80)]
-    with ThreadPoolExecutor(80) as pool:
-        list(pool.map(lambda text: queries.encode([text]), texts))
-    waited = [len(text) for call in encoder.calls[1:] for text in call]
-    assert waited == sorted(waited)
-    assert sum(map(len, encoder.calls)) == 80
-
-
-def test_few_searches_compute_and_many_wait_for_the_encoder() -> None:
-    turns, computing, most, waiting = Turns(3), [0], [0], threading.Barrier(40)
-
-    def search(_: int) -> None:
-        with turns.taken():
-            with turns.given_back():
-                waiting.wait(30)  # all 40 are here together
-            computing[0] += 1
-            most[0] = max(most[0], computing[0])
-            threading.Event().wait(0.001)
-            computing[0] -= 1
-
-    with ThreadPoolExecutor(40) as pool:
-        list(pool.map(search, range(40)))
-    assert 1 <= most[0] <= 3
-    with turns.given_back():  # a thread without a turn has none to give back
-        assert turns._free == 3
-
-
-def test_who_has_waited_longest_has_the_next_turn() -> None:
-    turns, order, threads = Turns(1), list[int](), []
-
-    def search(number: int) -> None:
-        with turns.taken():
-            order.append(number)
-
-    with turns.taken():
-        for number in range(10):
-            threads.append(threading.Thread(target=search, args=(number,)))
-            threads[-1].start()
-            while len(turns._waiting) <= number:
-                threading.Event().wait(0.001)
-    for thread in threads:
-        thread.join(30)
-    assert order == list(range(10))
 
 
 def test_a_text_that_fails_does_not_fail_the_others(store: ArtifactStore) -> None:
