@@ -17,18 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from topicflow.flows.python.calls import classify, dedup, index, open_run, run, sweep, update
+    from topicflow.flows.python.recommending import recommend
     from topicflow.flows.python.result import Run
     from topicflow.tasks.errors import ArtifactError, ConfigError, DataError, PipelineError, StageError
     from topicflow.tasks.search.index import SearchIndex
 
 __all__ = [
     "ArtifactError", "ConfigError", "DataError", "PipelineError", "Run", "SearchIndex", "StageError", "__version__",
-    "classify", "dedup", "index", "open_run", "run", "sweep", "update",
+    "classify", "dedup", "index", "open_run", "recommend", "run", "sweep", "update",
 ]  # fmt: skip
 
 _PLACES = {
     "SearchIndex": "topicflow.tasks.search.index",
     "Run": "topicflow.flows.python.result",
+    "recommend": "topicflow.flows.python.recommending",
     **dict.fromkeys(
         ("ArtifactError", "ConfigError", "DataError", "PipelineError", "StageError"), "topicflow.tasks.errors"
     ),

@@ -68,7 +68,8 @@ class IndexConfig(Section):
     )
     topics: str | None = Field(
         default=None,
-        description="A run of topic_model (name, id or folder) over the same documents; results then show the topic.",
+        description="A run of topic_model or update_topics (name, id or folder) over the same documents; results then "
+        "show the topic, with the id that it keeps in updates.",
     )
     updates: Literal["add", "rebuild"] = Field(
         default="add",

@@ -16,8 +16,8 @@ from topicflow.flows.commands.search import IndexOptions, Where
 from topicflow.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
-    from topicflow.tasks.around.likes_file import Likes
-    from topicflow.tasks.around.recommend import Recommendation, Recommender
+    from topicflow.tasks.discovery.likes_file import Likes
+    from topicflow.tasks.discovery.recommend import Recommendation, Recommender
 
 app = typer.Typer()
 
@@ -46,7 +46,7 @@ class Liking:
 
     def read(self) -> dict[str, Likes]:
         """Return the likes of each user; of one without a name if --liked is set."""
-        from topicflow.tasks.around.likes_file import Likes, read_likes
+        from topicflow.tasks.discovery.likes_file import Likes, read_likes
 
         if (self.liked is None) == (self.likes is None):
             msg = "recommend: set --liked ID,ID or --likes FILE, and not both"
@@ -91,7 +91,7 @@ def recommend(
     if len(users) != 1 and output is None:
         msg = f"recommend: {liking.likes} has {len(users):,} users; name one with --user, or a file with --output"
         raise ConfigError(msg)
-    from topicflow.tasks.around.recommend import Recommender, recommendations_table
+    from topicflow.tasks.discovery.recommend import Recommender, recommendations_table
 
     recommender = Recommender(options.open(), where, diversity)
     _warn_unknown(recommender, users)
@@ -111,7 +111,7 @@ def recommend(
     if options.as_json:
         print_json([{**asdict(each.hit), "interest": each.interest, "because": each.because} for each in own])
         return
-    from topicflow.flows.screen.around import print_recommendations
+    from topicflow.flows.screen.discovery import print_recommendations
 
     print_recommendations(own, options.k)
 

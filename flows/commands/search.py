@@ -108,6 +108,14 @@ FusionK = Annotated[
         "--fusion-k", help="Added to each place in hybrid search: the larger, the less the first count (10)."
     ),
 ]
+K1 = Annotated[
+    float | None,
+    typer.Option("--k1", help="BM25: how much repeated words of a document count; 0 for not at all (1.5)."),
+]
+B = Annotated[
+    float | None,
+    typer.Option("--b", help="BM25: how much long documents are held back, 0 to 1 (.75)."),
+]
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,8 @@ class HowToSearch:
     expand: Expand = "none"
     dense_weight: DenseWeight = None
     fusion_k: FusionK = None
+    k1: K1 = None
+    b: B = None
     explain: Explain = False
     highlight: ShowSentence = False
 
@@ -254,8 +264,8 @@ def _new_outliers(new: NewDocuments, options: IndexOptions, neighbors: int, wher
     if where is not None:
         msg = "outliers: --where is a condition on the index's own documents; leave it out with --of"
         raise ConfigError(msg)
-    from topicflow.tasks.around.new_documents import read_new
-    from topicflow.tasks.around.novelty import most_novel, score_new
+    from topicflow.tasks.discovery.new_documents import read_new
+    from topicflow.tasks.discovery.novelty import most_novel, score_new
 
     opened = options.open()
     documents = read_new(opened, new.of)
@@ -270,7 +280,7 @@ def _new_outliers(new: NewDocuments, options: IndexOptions, neighbors: int, wher
     if options.as_json:
         print_json([asdict(each) for each in found])
         return
-    from topicflow.flows.screen.around import print_novelties
+    from topicflow.flows.screen.discovery import print_novelties
 
     print_novelties(found, len(documents.ids))
 

@@ -24,6 +24,19 @@ class Documents(Answer):
     )
 
 
+class Recommended(Hit):
+    """A recommended document."""
+
+    interest: int
+    because: str
+
+
+class Recommendations(Answer):
+    """Recommended documents, the interests in turns."""
+
+    hits: list[Recommended] = Field(description="The documents.")
+
+
 class Topic(BaseModel):
     """A topic."""
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from topicflow.flows.search_server.refusals import Refusal
 from topicflow.flows.search_server.shared_queries import SharedQueries
+from topicflow.tasks.discovery.recommend import Items
 from topicflow.tasks.errors import ConfigError, first_line
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.search.index import SearchIndex
@@ -77,6 +79,11 @@ class Opened:
             index, str(record["run_id"]), encoder is not None, ~files.removed(), labels, centroids, topics,
             datetime.now(UTC),
         )  # fmt: skip
+
+    @cached_property
+    def items(self) -> Items:
+        """What recommending needs to know of the documents; read at the first use."""
+        return Items.of(self.index)
 
 
 def _is_without_encoder(meta: dict[str, Any]) -> bool:

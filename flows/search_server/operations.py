@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from topicflow.flows.search_server.answers import Answer, Documents, Topics
+from topicflow.flows.search_server.answers import Answer, Documents, Recommendations, Topics
 from topicflow.flows.search_server.library import Opened
 from topicflow.flows.search_server.refusals import Refusal
 from topicflow.flows.search_server.requests import (
     DocumentRequest,
+    RecommendRequest,
     Request,
     SearchRequest,
     SimilarRequest,
     TopicDocumentsRequest,
     TopicsRequest,
 )
+from topicflow.tasks.discovery.recommend import Recommender, weights_of
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.search.results import Hit
 
@@ -30,7 +32,7 @@ def search(opened: Opened, asked: SearchRequest) -> Found:
     """Find documents for a query, by meaning, by words, or by both."""
     query = asked.query if asked.query is not None else asked.vector
     assert query is not None
-    results = opened.index.search(query, mode=asked.mode, **asked.limits())
+    results = opened.index.search(query, **asked.ranked(), **asked.limits())
     return {"hits": _cut(results, asked.max_chars), "truncated": results.truncated}
 
 
@@ -39,6 +41,20 @@ def similar(opened: Opened, asked: SimilarRequest) -> Found:
     _row_of(opened, asked.doc_id)
     results = opened.index.similar(asked.doc_id, **asked.limits())
     return {"hits": _cut(results, asked.max_chars)}
+
+
+def recommend(opened: Opened, asked: RecommendRequest) -> Found:
+    """Recommend documents that are like the ones that a person likes, from each of the person's interests."""
+    recommender = Recommender(opened.index, asked.where, asked.diversity, opened.items)
+    profile = recommender.profile(weights_of(asked.liked), asked.disliked)
+    found = recommender.recommend(profile, asked.k)
+    hits = _cut((each.hit for each in found), asked.max_chars)
+    return {
+        "hits": [
+            {**vars(hit), "interest": each.interest, "because": each.because}
+            for hit, each in zip(hits, found, strict=True)
+        ]
+    }
 
 
 def topics(opened: Opened, asked: TopicsRequest) -> Found:
@@ -120,6 +136,7 @@ OPERATIONS = {
     for operation in (
         Operation(search, SearchRequest, Documents),
         Operation(similar, SimilarRequest, Documents),
+        Operation(recommend, RecommendRequest, Recommendations),
         Operation(topics, TopicsRequest, Topics),
         Operation(topic_documents, TopicDocumentsRequest, Documents),
         Operation(document, DocumentRequest, Documents),

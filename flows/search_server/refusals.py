@@ -18,6 +18,24 @@ HEADERS = {
 }
 """Headers of the answers with some codes."""
 
+EXPECTED = {
+    "greater_than_equal": "{ge} or more",
+    "less_than_equal": "at most {le}",
+    "literal_error": "one of {expected}",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "string_too_long": "at most {max_length:,} characters",
+    "string_too_short": "a text that is not empty",
+    "list_type": "a list",
+    "too_long": "at most {max_length:,} values",
+    "too_short": "a value at least",
+}
+"""What was expected, by pydantic's name for the fault; others are said in its own words."""
+
 SHOWN_VALUE = 60
 """Characters of a wrong value in a message."""
 
@@ -61,6 +79,12 @@ def invalid(errors: Sequence[Any]) -> Refusal:
         said = f"{where} is missing" if where else "the body is empty; send a JSON object"
     elif first["type"] == "value_error":
         said = f"{where}: {what}" if where else what
+    elif (expected := EXPECTED.get(first["type"])) is not None:
+        ctx = first.get("ctx", {})
+        if isinstance(most := ctx.get("le"), int | float):
+            ctx = {**ctx, "le": f"{most:,}" if isinstance(most, int) else f"{most:g}"}
+        named = {**ctx, "expected": str(ctx.get("expected", "")).replace("'", "").replace(" or ", ", ")}
+        said = f"{where}={_short(first.get('input'))}, expected {expected.format(**named)}".removeprefix("=")
     else:
         said = f"{where}={_short(first.get('input'))}: {what}".removeprefix("=")
     return Refusal(400, "invalid", f"request: {said}" + (f" (and {more} more)" if more else ""))

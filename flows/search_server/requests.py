@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from topicflow.tasks.search.arguments import Mode
+from topicflow.tasks.core.vectors.bm25 import Bm25
+from topicflow.tasks.search.arguments import DENSE_WEIGHT, FUSION_K, MOST_K1, Expand, Mode
 
 MOST_K = 1_000
 """Documents or topics in one answer."""
@@ -22,6 +23,12 @@ MOST_WHERE = 4_000
 
 MOST_IDS = 10_000
 """Ids in a list of documents that may be found."""
+
+MOST_LIKED = 1_000
+"""Documents that a person likes, and that the person dislikes; recommending compares them all with each candidate."""
+
+MOST_HIGHLIGHTED = 100
+"""Documents with highlights in one answer: the encoder may have to read all their sentences."""
 
 MOST_ID = 1_000
 """Characters of an id."""
@@ -44,6 +51,11 @@ MaxChars = Annotated[
         ge=1, description="Cut each document's text after this many characters. If not set: the whole text."
     ),
 ]
+
+
+def _range(most: float | None = None) -> dict[str, Any]:
+    """Return the range of a number as OpenAPI describes it; the index itself refuses what is outside."""
+    return {"minimum": 0} | ({} if most is None else {"maximum": most})
 
 
 class Request(BaseModel):
@@ -91,6 +103,49 @@ class SearchRequest(Page):
         description="dense ranks by meaning, bm25 by words, hybrid by both; auto is hybrid if the index has words.",
     )
 
+    expand: Expand = Field(
+        default="none",
+        description="feedback searches twice: the second query is moved towards the best five documents of the first.",
+    )
+    dense_weight: float | None = Field(
+        default=None, json_schema_extra=_range(1),
+        description=f"Weight of meaning in hybrid search; words have the rest. If not set: {DENSE_WEIGHT}.",
+    )  # fmt: skip
+    fusion_k: float | None = Field(
+        default=None, json_schema_extra=_range(),
+        description="Added to each place in hybrid search; the larger it is, the less the first places count. If not "
+        f"set: {FUSION_K:g}.",
+    )  # fmt: skip
+    k1: float | None = Field(
+        default=None, json_schema_extra=_range(MOST_K1),
+        description="BM25: how much further occurrences of a word in a document count, 0 for not at all. If not set: "
+        f"{Bm25.k1}.",
+    )  # fmt: skip
+    b: float | None = Field(
+        default=None, json_schema_extra=_range(1),
+        description=f"BM25: how much long documents are held back. If not set: {Bm25.b}.",
+    )  # fmt: skip
+    explain: bool = Field(
+        default=False, description="Say which place and score each document has in each ranking (ranks)."
+    )
+    highlight: bool = Field(
+        default=False,
+        description="Say which sentence of each document matches best, and where the words of the query stand in it; "
+        f"for k up to {MOST_HIGHLIGHTED}.",
+    )
+
+    def ranked(self) -> dict[str, Any]:
+        """Return the arguments that only `SearchIndex.search` has."""
+        names = {"mode", "expand", "dense_weight", "fusion_k", "k1", "b", "explain", "highlight"}
+        return self.model_dump(include=names)
+
+    @model_validator(mode="after")
+    def _few_are_highlighted(self) -> SearchRequest:
+        if self.highlight and self.k > MOST_HIGHLIGHTED:
+            msg = f"k={self.k}, expected at most {MOST_HIGHLIGHTED} with highlight"
+            raise ValueError(msg)
+        return self
+
     @model_validator(mode="after")
     def _one_of_both(self) -> SearchRequest:
         if (self.query is None) == (self.vector is None):
@@ -103,6 +158,25 @@ class SimilarRequest(Page):
     """A document whose most similar documents are wanted."""
 
     doc_id: DocId = Field(description="The document's id.")
+
+
+class RecommendRequest(Request):
+    """What a person likes and dislikes."""
+
+    liked: Annotated[list[DocId], Field(max_length=MOST_LIKED)] = Field(
+        description="Ids of documents that the person likes; unknown ids are ignored."
+    )
+    disliked: Annotated[list[DocId], Field(max_length=MOST_LIKED)] = Field(
+        default=[], description="Ids of documents that the person dislikes."
+    )
+    k: K = 10
+    where: Where | None = Field(default=None, description="A condition on the columns as in SQL.")
+    diversity: float = Field(
+        default=0.0,
+        json_schema_extra=_range(1),
+        description="0: the most similar documents; 1: the most varied.",
+    )
+    max_chars: MaxChars = None
 
 
 class TopicsRequest(Request):

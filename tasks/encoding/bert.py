@@ -74,9 +74,9 @@ Weights = dict[str, NDArray[np.float32]]
 
 def read_weights(folder: Path) -> Weights:
     """Return the weights of a folder's model by name, in float32."""
-    from safetensors.numpy import load_file
+    from safetensors.torch import load_file  # numpy has no bfloat16
 
-    return {name: array.astype(np.float32, copy=False) for name, array in load_file(folder / WEIGHTS).items()}
+    return {name: tensor.float().numpy() for name, tensor in load_file(folder / WEIGHTS).items()}
 
 
 def weight_names(shape: Shape) -> set[str]:

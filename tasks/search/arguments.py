@@ -10,6 +10,7 @@ from typing import Any, Literal, SupportsIndex, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.vectors.bm25 import Bm25
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.search.queries import check_vector
 
@@ -20,6 +21,10 @@ EXPANSIONS: tuple[Expand, ...] = get_args(Expand)
 
 FUSION_K, DENSE_WEIGHT = 10.0, 0.5
 """For reciprocal rank fusion: best of 72 choices on every second query of cranfield (tests/benchmarks/retrieval.py)."""
+
+
+MOST_K1 = 1000.0
+"""Maximum of BM25's k1; from about 100 on the count of a word counts as it is."""
 
 
 @dataclass(frozen=True)
@@ -72,24 +77,35 @@ class Fusion:
     @classmethod
     def of(cls, dense_weight: object, k: object) -> Fusion:
         """Return how to fuse, None for a default; raise ConfigError if a number is not one, or out of its range."""
-        found = cls(
-            DENSE_WEIGHT if dense_weight is None else number("dense_weight", dense_weight),
-            FUSION_K if k is None else number("fusion_k", k),
+        return cls(
+            DENSE_WEIGHT if dense_weight is None else within("dense_weight", dense_weight, 1),
+            FUSION_K if k is None else within("fusion_k", k),
         )
-        if not 0 <= found.dense_weight <= 1:
-            msg = f"search: dense_weight={found.dense_weight:g}, expected a number from 0 to 1"
-            raise ConfigError(msg)
-        if not 0 <= found.k < np.inf:
-            msg = f"search: fusion_k={found.k:g}, expected a number, 0 or more"
-            raise ConfigError(msg)
-        return found
 
 
-def number(name: str, value: object) -> float:
+def bm25_of(k1: object, b: object) -> Bm25:
+    """Return the constants of BM25, None for a default; raise ConfigError if one is no number, or out of its range."""
+    usual = Bm25()
+    return Bm25(
+        usual.k1 if k1 is None else within("k1", k1, MOST_K1), usual.b if b is None else within("b", b, 1)
+    )
+
+
+def within(name: str, value: object, most: float = np.inf, asked: str = "search") -> float:
+    """Return a finite number from 0 to `most`; raise ConfigError if it is anything else."""
+    found = number(name, value, asked)
+    if not 0 <= found <= most or np.isinf(found):
+        said = ", 0 or more" if np.isinf(most) else f" from 0 to {most:g}"
+        msg = f"{asked}: {name}={found:g}, expected a number{said}"
+        raise ConfigError(msg)
+    return found
+
+
+def number(name: str, value: object, asked: str = "search") -> float:
     """Return a number; raise ConfigError if it is not one."""
     is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not is_number or np.isnan(cast("float", value)):
-        msg = f"search: {name}={value!r}, expected a number"
+        msg = f"{asked}: {name}={value!r}, expected a number"
         raise ConfigError(msg)
     return float(cast("float", value))
 
@@ -106,11 +122,11 @@ def whole_number(name: str, value: object, least: int, asked: str = "search") ->
     return found
 
 
-def optional_text(name: str, value: object) -> str | None:
+def optional_text(name: str, value: object, asked: str = "search") -> str | None:
     """Return a text or None; raise ConfigError if it is anything else."""
     if value is None or isinstance(value, str):
         return value
-    msg = f"search: {name}={value!r}, expected a text"
+    msg = f"{asked}: {name}={value!r}, expected a text"
     raise ConfigError(msg)
 
 
@@ -136,6 +152,9 @@ def one_query(query: Any, dim: int) -> str | NDArray[np.float32]:  # noqa: ANN40
     if isinstance(query, str):
         if not query.strip():
             msg = "search: the query is empty; give some words"
+            raise ConfigError(msg)
+        if any("\ud800" <= letter <= "\udfff" for letter in query):
+            msg = "search: the query has half of a character (a lone surrogate), which no file can hold; leave it out"
             raise ConfigError(msg)
         return query
     try:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from topicflow.tasks.core.vectors.nearest import RowArray
 from topicflow.tasks.search.arguments import Page
 from topicflow.tasks.search.open_index import OpenIndex
-from topicflow.tasks.search.ranking import DEPTH, GROUPED, Ranking, query_words, word_rarity
+from topicflow.tasks.search.ranking import DEPTH, GROUPED, Ranking, query_words
 from topicflow.tasks.search.results import Hit, Place
 from topicflow.tasks.search.scoring.highlights import highlights_of
 
@@ -48,7 +48,7 @@ def with_highlights(
     have no telling word of the query, if the query has a vector: some tenths of a second for an abstract.
     """
     words = list(query_words(index, text))
-    rarity = word_rarity(index, words) if index.files.meta["lexical"] else np.ones(len(words))
+    rarity = index.words.rarity(words) if index.files.meta["lexical"] else np.ones(len(words))
     wanted = dict(zip(words, rarity.tolist(), strict=True))
     score = None if vector is None else partial(_cosines, index, vector)
     shown = highlights_of([hit.text for hit in hits], wanted, score, index.base_form or str)

@@ -27,6 +27,7 @@ from topicflow.tasks.search.arguments import (
     Fusion,
     Mode,
     Page,
+    bm25_of,
     expand_of,
     list_of_ids,
     mode_of,
@@ -145,6 +146,8 @@ class SearchIndex:
         expand: Expand = "none",
         dense_weight: float | None = None,
         fusion_k: float | None = None,
+        k1: float | None = None,
+        b: float | None = None,
         explain: bool = False,
         highlight: bool = False,
     ) -> Results[Hit]:
@@ -182,6 +185,10 @@ class SearchIndex:
         fusion_k : float, optional
             Added to each place before hybrid search joins the rankings (10); with larger values the first places count
             less.
+        k1 : float, optional
+            BM25: how much further occurrences of a word in a document count (1.5); 0 for not at all.
+        b : float, optional
+            BM25: how much long documents are held back, from 0, not at all, to 1, by their length (.75).
         explain : bool
             Say for each document which place and score it has in each ranking (`Hit.ranks`).
         highlight : bool
@@ -195,7 +202,7 @@ class SearchIndex:
             range; if there is no such mode or expansion; if `where` or `group_by` cannot be parsed.
         """
         index, page = self._open, Page.of(k, offset, min_score, group_by)
-        fusion = Fusion.of(dense_weight, fusion_k)
+        fusion, bm25 = Fusion.of(dense_weight, fusion_k), bm25_of(k1, b)
         asked = one_query(query, index.vectors.dim)
         text = asked if isinstance(asked, str) else None
         ranked_by = _mode(index, mode_of(mode), text)
@@ -209,7 +216,7 @@ class SearchIndex:
             vector, truncated = _vector(index, asked)
         kept = _kept(index, where, ids)
         words = query_words(index, text) if text is not None and ranked_by != "dense" else None
-        question = Question(words, vector, kept, fusion)
+        question = Question(words, vector, kept, fusion, bm25)
         if expand_of(expand) == "feedback":
             question = ranking.with_feedback(index, question)
         made = ranking.ranking_of(index, question)

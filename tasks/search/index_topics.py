@@ -1,4 +1,4 @@
-"""Index topics: a topic model's run -> the topic of each document of an index, and topics as vectors in its space."""
+"""Index topics: a run with topics -> the topic of each document of an index, and topics as vectors in its space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from topicflow.tasks.errors import ConfigError
-from topicflow.tasks.runs.resolve import resolve
+from topicflow.tasks.runs.resolve import TOPIC_FLOWS, resolve
 from topicflow.tasks.runs.run_files import whole_file
 from topicflow.tasks.search.index_checks import read_arrow
 from topicflow.tasks.store.artifact_store import ArtifactWriter
@@ -20,7 +20,7 @@ BLOCK_ROWS = 65_536
 
 @dataclass(frozen=True)
 class TopicsOfRun:
-    """A topic model's run: its name, its folder, and the keys of the artifacts that decide its topics."""
+    """A run with topics: its name, its folder, and the keys of the artifacts that decide its topics."""
 
     run: str
     folder: Path
@@ -28,17 +28,19 @@ class TopicsOfRun:
 
 
 def find_topics(runs: Path, wanted: str) -> TopicsOfRun:
-    """Return the topics of a run by name, id or folder.
+    """Return the topics of a run of a topic model, or of an update of one, by name, id or folder.
 
     Raises
     ------
     ConfigError
-        If there is no such run, or it is not a completed topic model.
+        If there is no such run, it has no topics, or it is not completed.
     """
-    record = resolve(runs, wanted, flow="topic_model", where="index.topics")
+    record = resolve(runs, wanted, flow=TOPIC_FLOWS, where="index.topics")
     run = f"{record['name']}/{record['run_id']}"
-    decisive = {"load", "label", "label_edited", "rename", "name"}
-    keys = {f"topics.{each['stage']}": each["key"] for each in record["stages"] if each["stage"] in decisive}
+    stages = {each["stage"]: each["key"] for each in record["stages"]}
+    # the state of an update has everything: documents, topics, lasting ids, names
+    decisive = {"state"} if "state" in stages else {"load", "label", "label_edited", "rename", "name"}
+    keys = {f"topics.{stage}": key for stage, key in stages.items() if stage in decisive}
     return TopicsOfRun(run, Path(record["folder"]), keys)
 
 

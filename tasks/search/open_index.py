@@ -12,9 +12,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from topicflow.configs.sections.index import IndexConfig
+from topicflow.tasks.core.vectors.bm25 import Lexicon, WordSearch
 from topicflow.tasks.core.vectors.hnsw import Graph
 from topicflow.tasks.core.vectors.nearest import Parts, RowArray
-from topicflow.tasks.core.vectors.postings import Postings
 from topicflow.tasks.core.words.cutting import Rule
 from topicflow.tasks.core.words.inflections import BaseForm
 from topicflow.tasks.errors import ConfigError
@@ -115,8 +115,8 @@ class OpenIndex:
         return graph
 
     @once
-    def postings(self) -> tuple[list[Postings], list[pl.DataFrame], float]:
-        """The postings and words of all parts, and the mean length of the documents in words."""
+    def words(self) -> WordSearch:
+        """The words of all parts."""
         parts, words = self.files.postings()
         now = identity_of_words(self.config)
         if (cut_by := self.files.meta.get("words")) != now:
@@ -126,8 +126,7 @@ class OpenIndex:
                 cut_by or "an earlier version",
                 now,
             )
-        lengths = np.concatenate([part.lengths for part in parts])[~self.removed]
-        return parts, words, float(lengths.mean()) if len(lengths) else 0.0
+        return WordSearch(parts, [Lexicon(table["word"]) for table in words], self.removed)
 
     @property
     def config(self) -> IndexConfig:

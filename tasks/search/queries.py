@@ -173,7 +173,8 @@ def _same_space(embedding: Any, space: dict[str, Any], store: ArtifactStore) -> 
 
 def check_vector(vector: NDArray[np.floating], dim: int) -> NDArray[np.float32]:
     """Return a query's vector (dim,) as unit float32; raise ConfigError if it cannot be in a space of `dim`."""
-    found = np.asarray(vector, np.float32)
+    with np.errstate(over="ignore"):  # what is too large for float32 is infinite, and refused below
+        found = np.asarray(vector, np.float32)
     if found.shape != (dim,):
         shape = "×".join(map(str, found.shape)) or "no"
         msg = f"search: the query's vector has {shape} dimensions, the index {dim}: another space"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.vectors.bm25 import Bm25
 from topicflow.tasks.core.vectors.hnsw import SPARE
 from topicflow.tasks.core.vectors.nearest import Found, Parts, RowArray, exact_nearest, rank_candidates
-from topicflow.tasks.core.vectors.postings import bm25_scores, fuse_ranks
+from topicflow.tasks.core.vectors.postings import fuse_ranks
 from topicflow.tasks.core.words.cutting import ASKED, INDEXED
 from topicflow.tasks.search.arguments import Fusion, Page
 from topicflow.tasks.search.open_index import OpenIndex
@@ -53,6 +54,7 @@ class Question:
     vector: NDArray[np.float32] | None
     kept: NDArray[np.bool_] | None
     fusion: Fusion = field(default_factory=Fusion)
+    bm25: Bm25 = field(default_factory=Bm25)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def ranking_of(index: OpenIndex, question: Question) -> Ranking:
     if (vector := question.vector) is not None:
         parts["dense"] = partial(by_meaning, index, vector, kept=question.kept)
     if (words := question.words) is not None:
-        parts["bm25"] = partial(by_words, index, words, kept=question.kept)
+        parts["bm25"] = partial(by_words, index, words, kept=question.kept, bm25=question.bm25)
     best = (
         by_both(parts["dense"], parts["bm25"], question.fusion)
         if len(parts) == 2
@@ -89,7 +91,7 @@ def with_feedback(index: OpenIndex, question: Question) -> Question:
     if words is not None:
         texts = index.documents["text"][rows].to_list()
         said = [index.words_of(text, INDEXED) for text in texts]
-        words = moved_words(words, said, partial(word_rarity, index))
+        words = moved_words(words, said, index.words.rarity)
     return replace(question, vector=vector, words=words)
 
 
@@ -103,46 +105,20 @@ def by_meaning(
 
 
 def by_words(
-    index: OpenIndex, words: Mapping[str, float], depth: int, kept: NDArray[np.bool_] | None
+    index: OpenIndex,
+    words: Mapping[str, float],
+    depth: int,
+    kept: NDArray[np.bool_] | None,
+    bm25: Bm25 | None = None,
 ) -> Ranked:
     """Return the rows that contain one of the words, which have weights, best BM25 first, and their scores."""
-    parts, _, mean_length = index.postings
-    scores = bm25_scores(
-        parts, _places(index, words), list(words.values()), len(index), mean_length, index.removed
-    )
-    scores[index.removed if kept is None else ~kept] = 0.0
-    found = np.flatnonzero(scores)
-    if len(found) > depth:  # all that tie with the last are sorted, so that ties are in order of rows
-        least = np.partition(scores[found], len(found) - depth)[len(found) - depth]
-        found = found[scores[found] >= least]
-    order = np.lexsort((found, -scores[found]))[:depth]
-    return found[order], scores[found[order]].astype(np.float64)
+    rows, scores = index.words.best(words, depth, kept, bm25 or Bm25())
+    return rows, scores.astype(np.float64)
 
 
 def query_words(index: OpenIndex, text: str) -> dict[str, float]:
-    """Return the words of a query, each once and with the weight 1."""
-    return dict.fromkeys(index.words_of(text, ASKED), 1.0)
-
-
-def _places(index: OpenIndex, words: Iterable[str]) -> list[NDArray[np.int64]]:
-    """Return the number of each word in each part of the index, -1 if the part lacks it."""
-    asked = pl.DataFrame({"word": list(words)}, schema={"word": pl.String})
-    found = []
-    for table in index.postings[1]:
-        known = table.filter(pl.col("word").is_in(asked["word"].implode()))
-        joined = asked.join(known, on="word", how="left", maintain_order="left")
-        found.append(joined["place"].fill_null(-1).to_numpy())
-    return found
-
-
-def word_rarity(index: OpenIndex, words: Sequence[str]) -> NDArray[np.float64]:
-    """Return how rare each word is (n_words,), as in BM25; 0 for a word that no document has."""
-    counts = np.zeros(len(words), np.int64)
-    for part, places in zip(index.postings[0], _places(index, words), strict=True):
-        there = places >= 0
-        counts[there] += part.offsets[places[there] + 1] - part.offsets[places[there]]
-    n = len(index.removed)
-    return np.where(counts > 0, np.log1p((n - counts + 0.5) / (counts + 0.5)), 0.0)
+    """Return the words of a query; the weight of each is the number of its occurrences, as in Lucene."""
+    return {word: float(count) for word, count in Counter(index.words_of(text, ASKED)).items()}
 
 
 def by_both(by_meaning: Ranker, by_words: Ranker, fusion: Fusion) -> Ranker:

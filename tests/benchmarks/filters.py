@@ -1,15 +1,19 @@
 """Filters on many rows: seconds for long lists of ids, many terms, deep nesting, and every kind of condition; as JSON.
 
     python -m tests.benchmarks.filters --rows 1000000
+    python -m tests.benchmarks.filters --random 20000
 
 The clock covers reading the condition and evaluating it on all rows; the table is in memory. `beside` is DuckDB on
-the same rows, its table loaded before.
+the same rows, its table loaded before. With `--random` only this is done: that many random conditions on 60 rows with a
+column of every type, and the number of those that keep other rows than DuckDB.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
+import re
 import time
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -19,6 +23,7 @@ import numpy as np
 import polars as pl
 
 from tests.benchmarks.peer import machine
+from tests.conditions import random_condition, random_differences
 from topicflow.tasks.search.filters.parser import parse_filter
 
 REPEATS = 3
@@ -94,13 +99,51 @@ def measure(frame: pl.DataFrame) -> dict[str, Any]:
     return figures
 
 
+KINDS = {
+    "lists": r"contains",
+    "fields of structs": r"meta\.",
+    "lower, length": r"\b(lower|length)\(",
+    "year, month": r"\b(year|month)\(",
+    "escape": r" escape ",
+    "is null": r" is (not )?null",
+}
+"""What random conditions have, as regular expressions."""
+
+
+def compare_random(n: int, seed: int) -> dict[str, Any]:
+    """Return how many random conditions keep other rows than DuckDB, and how many have lists, fields and so on."""
+    started, rng = time.process_time(), random.Random(seed)
+    texts = [random_condition(rng)[0] for _ in range(n)]  # those of `random_differences`
+    differing = random_differences(n, seed)
+    has = {
+        name: sum(re.search(pattern, text) is not None for text in texts) for name, pattern in KINDS.items()
+    }
+    took = round(time.process_time() - started, 1)
+    return {
+        "conditions": n,
+        "distinct": len(set(texts)),
+        "differing": len(differing),
+        "has": has,
+        "processor_s": took,
+    }
+
+
 def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--random", type=int, default=0, metavar="N")
+    parser.add_argument("--seed", type=int, default=100)
     args = parser.parse_args()
+    if args.random:
+        print(
+            json.dumps(
+                {"benchmark": "filters", **machine(), **compare_random(args.random, args.seed)}, indent=2
+            )
+        )
+        return
     figures = measure(table(args.rows))
     print(
         json.dumps({"benchmark": "filters", **machine(), "rows": args.rows, "conditions": figures}, indent=2)

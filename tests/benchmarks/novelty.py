@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from tests.benchmarks.corpora import measured_corpora
 from tests.benchmarks.labelled_vectors import Labelled, index_of, labelled
 from tests.benchmarks.peer import machine
-from topicflow.tasks.around.spread import distinct_of
 from topicflow.tasks.core.vectors.nearest import Parts, exact_nearest
+from topicflow.tasks.discovery.spread import distinct_of
 from topicflow.tasks.search.index import SearchIndex
 
 CORPORA = {"newsgroups": 2500, "banking77": 5000, "clinc150": 5000}

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from tests.benchmarks.corpora import measured_corpora
 from tests.benchmarks.labelled_vectors import index_of, labelled
 from tests.benchmarks.peer import machine
-from topicflow.tasks.around.recommend import Recommender
 from topicflow.tasks.core.vectors.distinct import DRAWN
+from topicflow.tasks.discovery.recommend import Recommender
 
 CORPORA = {"newsgroups": 2500, "banking77": 5000}
 N_USERS, N_LIKED, N_KNOWN, K = 200, 30, 10, 20

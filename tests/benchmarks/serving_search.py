@@ -1,18 +1,20 @@
 """The search server under load: queries a second and latencies of a real process; prints JSON.
 
-    python -m tests.benchmarks.serving_search --scratch DIR [--seconds 10] [--clients 1 8 200]
+    python -m tests.benchmarks.serving_search --scratch DIR [--seconds 10] [--clients 1 8 200] [--beside CHECKOUT]
 
 An index of 100,000 arXiv titles (all-MiniLM-L6-v2 in int8) is made once in the scratch folder and served by
 `topicflow serve --search`. Each client keeps one connection and asks its next query when the last answer has arrived,
 for the given seconds after a warm-up; queries are titles that are not in the index, each asked once, k is 10.
 Latencies are seen by the clients, which run in another process on the same machine. Processor seconds are those of
-the server. An answer that is not a 200 with documents counts as an error.
+the server. An answer that is not a 200 with documents counts as an error. With `--beside` a server of another checkout
+serves the same index at the same time, and both are asked in turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 import multiprocessing
@@ -48,12 +50,12 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-def make_index(scratch: Path) -> None:
+def make_index(scratch: Path, n_documents: int) -> None:
     """Make the index in the scratch folder, unless it is there."""
     if (scratch / "runs").exists():
         return
     config = BuildIndexConfig(
-        load=CORPORA[CORPUS].load_config(scratch).model_dump(),
+        load={**CORPORA[CORPUS].load_config(scratch).model_dump(), "limit": n_documents},
         embed={"precision": "int8"},
         runtime={"store": str(scratch / "store"), "runs": str(scratch / "runs"), "device": "cpu"},
     )
@@ -167,29 +169,29 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 200])
+    parser.add_argument("--documents", type=int, default=100_000)
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
+    parser.add_argument("--beside", type=Path)
     given = parser.parse_args()
-    make_index(given.scratch)
-    asked = queries()
-    began = time.perf_counter()
-    with search_server(given.scratch) as server:
-        start_s = time.perf_counter() - began
-        measured = {
-            way: [measure(server, Load(values, n, given.seconds, asked)) for n in given.clients]
-            for way, values in WAYS.items()
+    make_index(given.scratch, given.documents)
+    asked, servers = queries(), {}
+    with contextlib.ExitStack() as running:
+        for name, checkout in {"ours": None, "beside": given.beside}.items():
+            if name == "ours" or checkout is not None:
+                began = time.perf_counter()
+                places = {} if checkout is None else {"PYTHONPATH": str(checkout)}
+                server = running.enter_context(search_server(given.scratch, **places))
+                servers[name] = server, round(time.perf_counter() - began, 1)
+        measured: dict[str, dict[str, list[Any]]] = {
+            name: {way: [] for way in given.ways} for name in servers
         }
-        memory = figure(server, "process_resident_memory_bytes")
-    print(
-        json.dumps(
-            {
-                **machine(),
-                "documents": 100_000,
-                "start_s": round(start_s, 1),
-                "memory_bytes": memory,
-                **measured,
-            },
-            indent=2,
-        )
-    )
+        for way, n in itertools.product(given.ways, given.clients):
+            for name, (server, _) in servers.items():
+                measured[name][way].append(measure(server, Load(WAYS[way], n, given.seconds, asked)))
+        for name, (server, start_s) in servers.items():
+            memory = figure(server, "process_resident_memory_bytes")
+            measured[name] |= {"start_s": start_s, "memory_bytes": memory}  # type: ignore[dict-item]
+    print(json.dumps({**machine(), "documents": given.documents, **measured}, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """API encoder: each text gets its vector once from servers with every fault; other faults are one clear line."""
 
+import itertools
 import logging
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,36 @@ def test_one_request_in_three_fails_and_each_text_is_embedded_once(kind: str) ->
         vectors, _ = load(server, batch_texts=20).encode(TEXTS)
         np.testing.assert_allclose(vectors, server.unit(TEXTS), atol=1e-6)
         assert_each_once(server, TEXTS)
+
+
+def test_ten_thousand_texts_through_a_server_that_fails_one_request_in_ten(store: ArtifactStore) -> None:
+    """Each text is embedded once, also by a second run; the faults are of every kind."""
+    texts = [f"n{i} of {i % 7}" for i in range(10_000)]
+    faults: list[Callable[[], Reply]] = [
+        lambda: error(500, "oops"), lambda: error(429, "slow down", Retry_After="0.01"), _cut_off,
+        lambda: (200, {"data": []}, {}), lambda: error(503, "loading"), lambda: (200, "<html>", {}),
+    ]  # fmt: skip
+    failed = itertools.count()
+
+    def fail(number: int, asked: list[str]) -> Reply | None:
+        probes = asked == list(PROBES) or asked == [batches.ALIVE]
+        return None if probes or number % 10 else faults[next(failed) % len(faults)]()
+
+    with EmbeddingServer(fail=fail) as server:
+        documents, config = save_documents(store, texts), config_of(server, batch_texts=50)
+        made = embed.fn(Context(store), documents, config)
+        assert_each_once(server, texts)
+        assert next(failed) > 20
+        np.testing.assert_allclose(
+            store.array(made, "embeddings")[::500], server.unit(texts[::500]), atol=1e-6
+        )
+        again = embed.fn(Context(store), save_documents(store, texts[::-1], "again"), config)
+        assert store.meta(getattr(again, "data", again))["n_embedded"] == 0
+        assert_each_once(server, texts)
+
+
+def _cut_off() -> Reply:
+    raise CutError
 
 
 def test_retry_after_holds_all_threads() -> None:

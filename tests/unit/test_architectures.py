@@ -111,6 +111,35 @@ def test_a_cut_is_another_space_and_shares_the_integers(tmp_path: Path) -> None:
     assert files[0].graph_key == files[0].key
 
 
+@pytest.mark.parametrize(
+    ("architecture", "precision"),
+    [("Bert", "float32"), ("ModernBert", "float32"), pytest.param("Bert", "int8", marks=pytest.mark.slow)],
+)
+def test_weights_in_bfloat16_are_computed_in_the_precision_of_the_config(
+    architecture: str, precision: str, tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+    from sentence_transformers import SentenceTransformer
+
+    folder = architecture_model(tmp_path / "model", architecture)
+    whole = own_vectors(folder)
+    weights = load_file(folder / "model.safetensors")
+    halves = {
+        name: value.bfloat16() if value.is_floating_point() else value for name, value in weights.items()
+    }
+    save_file(halves, folder / "model.safetensors", metadata={"format": "pt"})
+    change_json(folder / "config.json", dtype="bfloat16")
+    model = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": torch.float32})
+    expected = np.vstack([model.encode([text], normalize_embeddings=True) for text in TEXTS])
+    assert np.abs(expected - whole).max() > 2e-4  # the weights are rounded
+    vectors = load(folder, precision=precision).encode(TEXTS)[0]
+    if precision == "float32":
+        np.testing.assert_allclose(vectors, expected, atol=2e-5)
+    else:
+        assert least_cosine(vectors, expected) > 0.97
+
+
 def test_a_query_does_not_depend_on_the_others_with_a_tokenizer_that_fills_on_the_left(
     tmp_path: Path,
 ) -> None:

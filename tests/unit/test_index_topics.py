@@ -8,6 +8,7 @@ import pytest
 
 from tests.fakes import tiny_model
 from tests.indexes import build, documents_table
+from tests.updates import N_FIRST, config_of, documents_of, new_topic, story, tell
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.runs.records import RunId, point_latest, record_failure, run_folder, write_json
@@ -85,6 +86,31 @@ def test_another_topic_model_is_taken_in(tmp_path: Path) -> None:
     assert with_topics.search(VECTORS[0], 1)[0].topic == 0
 
 
+def test_topics_of_an_update_have_the_ids_that_they_keep(tmp_path: Path) -> None:
+    tell(config_of(tmp_path, story()[:N_FIRST]))
+    record = tell(config_of(tmp_path, pl.concat([story(), new_topic(60, axis=7, start=180)])))
+    assert record["update"]["refit"]
+    documents = documents_of(tmp_path, record)
+    index = build(
+        tmp_path, pl.concat([story(), new_topic(60, axis=7, start=180)]).drop("truth"), topics="story"
+    )
+    assert index.files.meta["topics"] == f"story/{record['run_id']}"
+    found = {
+        hit.doc_id: (hit.topic, hit.topic_name) for hit in index.search(index.vectors.gather([0])[0], 300)
+    }
+    assert {name: topic for name, (topic, _) in found.items()} == dict(
+        documents.select("doc_id", "topic").iter_rows()
+    )
+    named = dict(
+        pl.read_parquet(tmp_path / "runs/story" / record["run_id"] / "topics.parquet")
+        .select("topic", "name")
+        .iter_rows()
+    )
+    assert {pair for pair in found.values() if pair[0] >= 0} == set(named.items())
+    again = find_topics(tmp_path / "runs", str(record["run_id"]))
+    assert set(again.keys) == {"topics.state"}
+
+
 @pytest.mark.parametrize(
     ("ids", "state", "flow", "said"),
     [
@@ -104,7 +130,7 @@ def test_another_topic_model_is_taken_in(tmp_path: Path) -> None:
             ["d0"],
             "completed",
             "deduplicate",
-            "^index.topics: topics/.* is a run of deduplicate, expected one of topic",
+            "^index.topics: topics/.* is a run of deduplicate, expected one of topic_model or update_topics$",
         ),
     ],
 )

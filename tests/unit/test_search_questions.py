@@ -203,6 +203,56 @@ def test_topics_are_filtered_by(tmp_path: Path) -> None:
     assert kept.all()
 
 
+# --- words ---
+
+
+def test_k1_and_b_change_the_ranking_by_words_alone(exact: SearchIndex) -> None:
+    def scores(**options: Any) -> dict[str, float]:
+        return {hit.doc_id: hit.score for hit in exact.search("red n17", N, mode="bm25", **options)}
+
+    usual, flat = scores(), scores(k1=0, b=0)
+    assert scores(k1=1.5, b=0.75) == usual
+    counts = TABLE["text"].str.split(" ").list
+    has = {word: counts.contains(word).to_list() for word in ("red", "n17")}
+    rarity = {word: np.log1p((N - sum(found) + 0.5) / (sum(found) + 0.5)) for word, found in has.items()}
+    for row in (0, 3, 17, 18):
+        by_hand = sum(float(rarity[word]) for word, found in has.items() if found[row])
+        assert flat.get(f"d{row}", 0.0) == pytest.approx(by_hand, rel=1e-5)
+    assert scores(b=0) != usual != scores(k1=5)
+    dense = exact.search(QUERY, 5)
+    assert exact.search(QUERY, 5, k1=3, b=0.1) == dense
+
+
+@pytest.mark.parametrize("query", ["!!! ???", "\x00", "\U0001f469\u200d\U0001f467", "\u200b", "a" * 100_000])
+def test_a_query_without_a_word_of_the_index_finds_nothing_by_words(
+    exact: SearchIndex, textual: SearchIndex, query: str
+) -> None:
+    for expand in ("none", "feedback"):
+        assert exact.search(query, mode="bm25", expand=expand) == []  # type: ignore[arg-type]
+    found = textual.search(query, 5, explain=True, highlight=True, group_by="kind")
+    assert [set(hit.ranks or {}) for hit in found] == [{"dense"}] * 2
+    assert [hit.doc_id for hit in found] == [
+        hit.doc_id for hit in textual.search(query, 5, mode="dense", group_by="kind")
+    ]
+
+
+@pytest.mark.parametrize("k", [10**9, 10**30])
+def test_any_number_of_documents_may_be_asked_for(textual: SearchIndex, k: int) -> None:
+    assert len(textual.search("red tea", k)) == N
+    assert textual.search("red tea", 5, offset=k) == []
+    assert len(textual.similar("d1", k)) == N - 1
+
+
+def test_a_repeated_word_of_a_query_counts_as_often_as_it_stands_there(exact: SearchIndex) -> None:
+    def scores(query: str) -> dict[str, float]:
+        return {hit.doc_id: hit.score for hit in exact.search(query, N, mode="bm25")}
+
+    twice, red, tea = scores("red Tea red"), scores("red"), scores("tea")
+    for doc_id, score in twice.items():
+        assert score == pytest.approx(2 * red.get(doc_id, 0.0) + tea.get(doc_id, 0.0), rel=1e-5)
+    assert set(twice) == {*red, *tea}
+
+
 # --- what cannot be asked ---
 
 REFUSED: list[tuple[Callable[[SearchIndex], Any], str]] = [
@@ -223,9 +273,15 @@ REFUSED: list[tuple[Callable[[SearchIndex], Any], str]] = [
     (lambda index: index.search(QUERY, dense_weight="half"), "search: dense_weight='half', expected a number"),
     (lambda index: index.search(QUERY, fusion_k=-1), "search: fusion_k=-1, expected a number, 0 or more"),
     (lambda index: index.search(QUERY, fusion_k=float("inf")), "search: fusion_k=inf, expected a number, 0 or more"),
+    (lambda index: index.search(QUERY, k1=-0.1), "search: k1=-0.1, expected a number from 0 to 1000"),
+    (lambda index: index.search(QUERY, k1=float("nan")), "search: k1=nan, expected a number"),
+    (lambda index: index.search(QUERY, b=1.01), "search: b=1.01, expected a number from 0 to 1"),
+    (lambda index: index.search(QUERY, b="long"), "search: b='long', expected a number"),
     (lambda index: index.search(QUERY, highlight=True), "search: highlight reads texts and the query is a vector"),
     (lambda index: index.search(QUERY, mode="BM25"), "search: mode 'BM25', expected one of auto, dense, bm25, hybrid"),
     (lambda index: index.search(QUERY, mode=["bm25"]), "search: mode ['bm25'], expected one of auto"),
+    (lambda index: index.search("red \ud800"), "search: the query has half of a character"),
+    (lambda index: index.search([1e39] * 16), "search: the query's vector contains NaN or infinite values"),
     (lambda index: index.search(["a", "b"]), "expected one query, a text or a vector of numbers, found a list of 2"),
     (lambda index: index.search([["a"], ["b", "c"]]), "expected one query"),
     (lambda index: index.search(None), "expected one query, a text or a vector of numbers, found a NoneType"),

@@ -1,8 +1,10 @@
 """The search server in this process: what each operation answers, what is refused and how, figures, MCP."""
 
+import inspect
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,18 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+import topicflow as tf
 from tests.search_servers import TABLE, N, index_with_topics
 from tests.unit.test_index_topics import TOPICS
+from topicflow.flows.commands.search import HowToSearch, IndexOptions, Limits
 from topicflow.flows.search_server import guard, service
 from topicflow.flows.search_server.guard import Guard
 from topicflow.flows.search_server.http_api import http_app
 from topicflow.flows.search_server.library import Library
 from topicflow.flows.search_server.mcp_api import McpEndpoint
 from topicflow.flows.search_server.operations import OPERATIONS
-from topicflow.flows.search_server.service import Service
+from topicflow.flows.search_server.requests import SearchRequest
+from topicflow.flows.search_server.service import Service, to_json
 from topicflow.tasks.search.index import SearchIndex
 
 NAME = "search"
@@ -85,6 +90,15 @@ def error_of(answer: httpx.Response) -> tuple[int, str, str]:
         ({"ids": ["d1", "d4", "unknown"], "mode": "dense"}, {"ids": ["d1", "d4"], "mode": "dense"}),
         ({"group_by": "kind"}, {"group_by": "kind"}),
         ({"min_score": 0.05}, {"min_score": 0.05}),
+        *(
+            (each, each)
+            for each in (
+                {"expand": "feedback"},
+                {"dense_weight": 0.9, "fusion_k": 2.5},
+                {"mode": "bm25", "k1": 3, "b": 0.1},
+                {"explain": True, "highlight": True, "k": 5},
+            )
+        ),
     ],
 )
 def test_a_search_finds_what_the_index_finds(
@@ -96,6 +110,27 @@ def test_a_search_finds_what_the_index_finds(
         (hit.doc_id, hit.score, hit.topic) for hit in wanted
     ]
     assert found
+    for own, theirs in zip(wanted, found, strict=True):
+        shown = json.loads(to_json({"ranks": own.ranks, "highlight": own.highlight}))
+        assert {name: theirs[name] for name in shown} == shown
+
+
+def test_each_option_of_a_search_has_its_name_and_default_everywhere(app: Any) -> None:
+    """Python, HTTP, MCP and the command line; a reranker is loaded by none of the server's clients."""
+    python = inspect.signature(SearchIndex.search).parameters
+    names = set(python) - {"self", "query", "rerank"}
+    assert names | {"query", "vector", "max_chars"} == set(SearchRequest.model_fields)
+    for name in names:
+        assert SearchRequest.model_fields[name].default == python[name].default, name
+    command = {
+        each.name: each.default for options in (IndexOptions, HowToSearch, Limits) for each in fields(options)
+    }
+    for name in names | {"rerank"}:
+        assert command[name] == python[name].default, name
+    (tool,) = [each for each in OPERATIONS.values() if each.name == "search"]
+    assert tool.request is SearchRequest
+    schema = app.openapi()["components"]["schemas"]["SearchRequest"]["properties"]
+    assert set(schema) == set(SearchRequest.model_fields)
 
 
 def test_values_that_json_lacks_are_null_and_dates_are_texts(client: TestClient) -> None:
@@ -121,6 +156,27 @@ def test_similar_documents_and_short_texts(client: TestClient, index: SearchInde
     found = post(client, "similar", doc_id="d7", k=5, max_chars=4)["hits"]
     assert [hit["doc_id"] for hit in found] == [hit.doc_id for hit in index.similar("d7", 5)]
     assert {len(hit["text"]) for hit in found} == {5}
+
+
+def test_recommendations_are_those_of_python(client: TestClient, index: SearchIndex) -> None:
+    asked = {
+        "liked": ["d1", "d4", "unknown"],
+        "disliked": ["d7"],
+        "k": 4,
+        "where": "kind = 'odd'",
+        "diversity": 0.2,
+    }
+    found = post(client, "recommend", **asked, max_chars=3)["hits"]
+    wanted = tf.recommend(index, **asked)
+    assert [(hit["doc_id"], hit["score"], hit["interest"], hit["because"]) for hit in found] == [
+        (each.hit.doc_id, each.hit.score, each.interest, each.because) for each in wanted
+    ]
+    assert found
+    assert {len(hit["text"]) for hit in found} == {4}
+    called = rpc(client, "tools/call", name="recommend", arguments={"liked": ["d1"], "k": 2})
+    assert [hit["doc_id"] for hit in called["structuredContent"]["hits"]] == [
+        each.hit.doc_id for each in tf.recommend(index, ["d1"], k=2)
+    ]
 
 
 def test_topics_are_listed_and_found(client: TestClient, index: SearchIndex) -> None:
@@ -172,13 +228,50 @@ def test_indexes_are_listed_with_their_columns(client: TestClient) -> None:
         (
             "search",
             {"query": "a", "k": 100_000},
-            "request: k=100000: Input should be less than or equal to 1000",
+            "request: k=100000, expected at most 1,000",
         ),
-        ("search", {"query": "a", "k": True}, "request: k=True: Input should be a valid integer"),
+        ("search", {"query": "a", "k": True}, "request: k=True, expected a whole number"),
+        ("search", {"query": "a", "k": 0}, "request: k=0, expected 1 or more"),
+        ("search", {"query": "a", "offset": -1}, "request: offset=-1, expected 0 or more"),
+        ("search", {"query": "a", "k": 2.5}, "request: k=2.5, expected a whole number"),
+        ("search", {"query": "a", "min_score": "1"}, "request: min_score='1', expected a number"),
+        (
+            "search",
+            {"query": "a", "dense_weight": 1.5},
+            "search: dense_weight=1.5, expected a number from 0 to 1",
+        ),
+        ("search", {"query": "a", "fusion_k": -1}, "search: fusion_k=-1, expected a number, 0 or more"),
+        ("search", {"query": "a", "k1": -1}, "search: k1=-1, expected a number from 0 to 1000"),
+        ("search", {"query": "a", "b": 2}, "search: b=2, expected a number from 0 to 1"),
+        ("search", {"query": "a", "expand": "x"}, "request: expand='x', expected one of none, feedback"),
+        ("search", {"query": "a", "explain": 1}, "request: explain=1, expected true or false"),
+        ("search", {"query": "a", "ids": "d1"}, "request: ids='d1', expected a list"),
+        ("search", {"query": "a", "where": 1}, "request: where=1, expected a text"),
+        ("search", {"query": ""}, "request: query='', expected a text that is not empty"),
+        (
+            "search",
+            {"query": "a", "highlight": True, "k": 101},
+            "request: k=101, expected at most 100 with highlight",
+        ),
+        (
+            "recommend",
+            {"liked": []},
+            "recommend: no document is liked; name at least one, dislikes alone do not say what to look for",
+        ),
+        (
+            "recommend",
+            {"liked": ["x"]},
+            "recommend: none of the 1 liked documents is in the index; check their ids",
+        ),
+        (
+            "recommend",
+            {"liked": ["d1"], "diversity": 2},
+            "recommend: diversity=2, expected a number from 0 to 1",
+        ),
         (
             "search",
             {"query": "a", "mode": "x"},
-            "request: mode='x': Input should be 'auto', 'dense', 'bm25' or 'hybrid'",
+            "request: mode='x', expected one of auto, dense, bm25, hybrid",
         ),
         (
             "search",
@@ -193,7 +286,7 @@ def test_indexes_are_listed_with_their_columns(client: TestClient) -> None:
         (
             "search",
             {"query": "a" * 10_001},
-            f"request: query='{'a' * 59}…: String should have at most 10000 characters",
+            f"request: query='{'a' * 59}…, expected at most 10,000 characters",
         ),
         ("document", {}, "request: doc_id is missing"),
     ],
@@ -249,14 +342,14 @@ JSON = {"content-type": "application/json"}
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b'{"query": "a", "min_score": NaN}', "request: min_score=nan: Input should be a finite number"),
+        (b'{"query": "a", "min_score": NaN}', "request: min_score=nan, expected a number"),
         (
             b'{"vector": [Infinity, 1e999]}',
-            "request: vector.0=inf: Input should be a finite number (and 1 more)",
+            "request: vector.0=inf, expected a number (and 1 more)",
         ),
         (
             b'{"vector": [1e300]}',
-            "request: vector.0=1e+300: Input should be less than or equal to 1000000000000000",
+            "request: vector.0=1e+300, expected at most 1e+15",
         ),
         (b'{"query": "\\ud800"}', f"request: query={NO_TEXT.removeprefix('request: ')}"),
         (b'{"query": "a", "\\ud800": 1}', NO_TEXT),
@@ -421,13 +514,13 @@ def test_mcp_answers_as_http_does(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
-        ("search", {"query": "a", "k": 0}, "request: k=0: Input should be greater than or equal to 1"),
+        ("search", {"query": "a", "k": 0}, "request: k=0, expected 1 or more"),
         ("search", {"query": "a", "index": "other"}, "no index 'other'; there are: search"),
         ("search", {"query": "a", "index": 3}, "index=3, expected one of: search"),
         (
             "delete",
             {},
-            "no tool 'delete'; there are: indexes, search, similar, topics, topic_documents, document",
+            "no tool 'delete'; there are: indexes, search, similar, recommend, topics, topic_documents, document",
         ),
         ("search", {"query": "a", "where": "kid = 1"}, "kind"),
     ],

@@ -34,7 +34,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("flows.planning",),
     ("tasks.publish", "tasks.results"),
     ("tasks.publish.known_topics",),
-    ("tasks.around",),
+    ("tasks.discovery",),
     ("tasks.updates", "tasks.search", "tasks.tuning", "tasks.sweeps"),
     ("tasks.search.filters", "tasks.search.scoring"),
     ("tasks.naming", "tasks.edits", "tasks.given", "tasks.report"),

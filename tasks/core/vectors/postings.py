@@ -1,8 +1,4 @@
-"""Postings: word counts (n_docs, n_words) by word instead of by document, and BM25 scores of all documents from them.
-
-Scores are computed for each query from counts: new and deleted documents change how rare a word is, and stored scores
-would have to be recomputed for all documents.
-"""
+"""Postings: word counts (n_docs, n_words) by word instead of by document; and rankings that are fused by ranks."""
 
 from __future__ import annotations
 
@@ -11,11 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-FloatArray = NDArray[np.float32]
-
-K1, B = 1.5, 0.75
-"""Lucene's formula with the values of bm25s: saturation of repeated words, and penalty of long documents."""
 
 
 @dataclass(frozen=True)
@@ -59,61 +50,6 @@ def transpose_counts(
         by_word.data.astype(np.int32),
         lengths,
     )
-
-
-def bm25_scores(
-    parts: Sequence[Postings],
-    words: Sequence[NDArray[np.int64]],
-    weights: Sequence[float],
-    n_live: int,
-    mean_length: float,
-    removed: NDArray[np.bool_],
-) -> FloatArray:
-    """Return the BM25 score (n_docs,) float32 of every document of all parts; 0 without a word of the query.
-
-    Parameters
-    ----------
-    parts : sequence of Postings
-        The parts of the documents, in order.
-    words : sequence of ndarray of shape (n_query_words,), int64
-        For each part the number of each word of the query, -1 if the part lacks the word.
-    weights : sequence of float
-        Weight of each word of the query.
-    n_live : int
-        Number of documents that are not deleted.
-    mean_length : float
-        Their mean length in words.
-    removed : ndarray of shape (n_docs,), bool
-        Deleted documents; their own scores have no meaning.
-
-    Notes
-    -----
-    O(n_docs + postings of the query's words). The rarity of a word is computed over the current documents.
-
-    References
-    ----------
-    Kamphuis, de Vries, Boytsov, Lin: Which BM25 do you mean? (ECIR 2020), Lucene's variant (exact lengths).
-    """
-    scores = np.zeros(sum(len(part.lengths) for part in parts), np.float32)
-    starts = np.cumsum([0, *(len(part.lengths) for part in parts)])
-    norms = [_length_norms(part.lengths, mean_length) for part in parts]
-    for number in range(len(words[0]) if words else 0):
-        found = []
-        for part, places, start, norm in zip(parts, words, starts, norms, strict=False):
-            if (place := int(places[number])) >= 0:
-                span = slice(int(part.offsets[place]), int(part.offsets[place + 1]))
-                rows = part.rows[span]
-                counts = part.counts[span].astype(np.float32)
-                found.append((rows + start, counts / (counts + norm[rows])))
-        frequency = sum(int((~removed[rows]).sum()) for rows, _ in found)
-        idf = np.float32(np.log1p((n_live - frequency + 0.5) / (frequency + 0.5)))
-        for rows, saturated in found:
-            scores[rows] += np.float32(weights[number]) * idf * saturated
-    return scores
-
-
-def _length_norms(lengths: NDArray[np.int32], mean_length: float) -> FloatArray:
-    return (K1 * (1 - B + B * lengths / max(mean_length, 1e-9))).astype(np.float32)
 
 
 def fuse_ranks(

@@ -56,7 +56,7 @@ def moved_words(
     Parameters
     ----------
     asked : mapping of str to float
-        The words of the query.
+        The words of the query and their weights.
     best : sequence of sequence of str
         All words of each of the best documents, best first.
     rarity_of : callable
@@ -64,7 +64,7 @@ def moved_words(
 
     Notes
     -----
-    The sum of all weights is the number of known words of the query, so that scores stay in its range.
+    The sum of all weights is that of the known words of the query, so that scores stay in its range.
 
     References
     ----------
@@ -76,13 +76,13 @@ def moved_words(
             shares[word] += share * count / len(words)
     candidates = sorted({*shares, *asked})
     rarity = dict(zip(candidates, rarity_of(candidates).tolist(), strict=True))
-    known = [word for word in asked if rarity[word] > 0]
+    known = sum(weight for word, weight in asked.items() if rarity[word] > 0)
     telling = sorted(shares, key=lambda word: (-shares[word] * rarity[word], word))[:WORDS]
     total = sum(shares[word] * rarity[word] for word in telling)
-    if not known or total <= 0:
+    if known <= 0 or total <= 0:
         return dict(asked)
-    found = dict.fromkeys(asked, 1 - WORD_SHARE)
+    found = {word: (1 - WORD_SHARE) * weight for word, weight in asked.items()}
     for word in telling:
-        weight = len(known) * WORD_SHARE * shares[word] * rarity[word] / total
+        weight = known * WORD_SHARE * shares[word] * rarity[word] / total
         found[word] = found.get(word, 0.0) + weight
     return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from topicflow.tasks.around.novelty import Novelty
-from topicflow.tasks.around.recommend import Recommendation
+from topicflow.tasks.discovery.novelty import Novelty
+from topicflow.tasks.discovery.recommend import Recommendation
 from topicflow.tasks.search.index import Hit
 
 

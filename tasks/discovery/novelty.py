@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from topicflow.tasks.around.new_documents import NewDocuments
-from topicflow.tasks.around.spread import distinct_of
 from topicflow.tasks.core.vectors.distinct import Neighbors
+from topicflow.tasks.discovery.new_documents import NewDocuments
+from topicflow.tasks.discovery.spread import distinct_of
 from topicflow.tasks.search.arguments import whole_number
 from topicflow.tasks.search.index import Hit, SearchIndex
 

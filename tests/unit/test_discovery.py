@@ -1,19 +1,21 @@
 """Around an index: new documents that are like nothing in it, and recommendations from what a person likes."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+import topicflow as tf
 from tests.indexes import build
-from topicflow.tasks.around.interests import find_interests
-from topicflow.tasks.around.likes_file import read_likes
-from topicflow.tasks.around.new_documents import read_new
-from topicflow.tasks.around.novelty import most_novel, score_new
-from topicflow.tasks.around.recommend import Recommender, recommendations_table
-from topicflow.tasks.around.spread import spread_of
 from topicflow.tasks.core.vectors.distinct import DEEPEST, Distinct, Spread, distinct_places
+from topicflow.tasks.discovery.interests import find_interests
+from topicflow.tasks.discovery.likes_file import read_likes
+from topicflow.tasks.discovery.new_documents import read_new
+from topicflow.tasks.discovery.novelty import most_novel, score_new
+from topicflow.tasks.discovery.recommend import Recommender, recommendations_table
+from topicflow.tasks.discovery.spread import spread_of
 from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.search.index import SearchIndex
 from topicflow.tasks.search.outliers import find_outliers
@@ -266,7 +268,7 @@ def test_diversity_is_maximal_marginal_relevance(plain: SearchIndex) -> None:
         ]
         expected.append(left[int(np.argmax(gain))])
     assert rows == expected
-    with pytest.raises(ConfigError, match=r"diversity=1\.5, expected 0 to 1"):
+    with pytest.raises(ConfigError, match=r"diversity=1\.5, expected a number from 0 to 1"):
         Recommender(plain, diversity=1.5)
 
 
@@ -274,7 +276,42 @@ def test_likes_of_nothing_that_is_there(plain: SearchIndex) -> None:
     recommender = Recommender(plain)
     with pytest.raises(ConfigError, match="none of the 2 liked documents is in the index"):
         recommender.profile({"x": 1.0, "y": 1.0})
+    with pytest.raises(
+        ConfigError, match=r"^recommend: no document is liked; name at least one, dislikes alone"
+    ):
+        recommender.profile({}, ["d1"])
     assert Recommender(plain, "kind = 'none'").recommend(recommender.profile({"d0": 1.0}), 5) == []
+
+
+def test_recommendations_from_python(plain: SearchIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    recommender = Recommender(plain, "kind = 'odd'", 0.3)
+    expected = recommender.recommend(recommender.profile({"d0": 1.0, "d2": 3.0}, ["d1"]), 4)
+    asked: dict[str, Any] = {"disliked": ["d1"], "k": 4, "where": "kind = 'odd'", "diversity": 0.3}
+    assert tf.recommend(plain, {"d0": 1, "d2": 3}, **asked) == expected
+    assert plain.record is not None
+    monkeypatch.chdir(Path(plain.record["folder"]).parents[2])
+    for wanted in (None, "search", plain.record["run_id"], Path("runs/search/latest")):
+        assert tf.recommend(wanted, {"d0": 1, "d2": 3}, **asked) == expected
+    assert tf.recommend(plain, ["d0", "nobody"], k=1)[0].because == "d0"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"liked": "d0"}, r"recommend: liked: expected a list of ids, found str 'd0'; write \['d0'\]"),
+        ({"liked": [0]}, "recommend: liked: expected ids that are texts, found int 0"),
+        ({"liked": {"d0": -1}}, "recommend: the weight of 'd0' is -1, expected a number above 0"),
+        ({"liked": {"d0": "2"}}, "recommend: the weight of 'd0'='2', expected a number"),
+        ({"disliked": "d1"}, "recommend: disliked: expected a list of ids, found str 'd1'"),
+        ({"k": 0}, "recommend: k=0, expected 1 or more"),
+        ({"diversity": float("nan")}, "recommend: diversity=nan, expected a number"),
+        ({"diversity": "high"}, "recommend: diversity='high', expected a number"),
+        ({"where": 3}, "recommend: where=3, expected a text"),
+    ],
+)
+def test_recommendations_that_are_refused(plain: SearchIndex, values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{said}"):
+        tf.recommend(plain, **{"liked": ["d0"], **values})
 
 
 def test_a_file_of_likes(tmp_path: Path) -> None:

@@ -9,14 +9,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from topicflow.tasks.around.interests import Interest, find_interests
-from topicflow.tasks.around.spread import spread_of
+from topicflow.tasks.core.vectors.distinct import Spread
 from topicflow.tasks.core.vectors.nearest import RowArray
+from topicflow.tasks.discovery.interests import Interest, find_interests
+from topicflow.tasks.discovery.spread import spread_of
 from topicflow.tasks.errors import ConfigError
-from topicflow.tasks.search.arguments import whole_number
+from topicflow.tasks.search.arguments import list_of_ids, number, optional_text, whole_number, within
 from topicflow.tasks.search.index import Hit, SearchIndex
 
 FloatArray = NDArray[np.float32]
+
+WHERE = "recommend"
+"""Beginning of messages."""
 
 CERTAINTY = 1.5
 """Power of the share of an interest that decides its turns: one of a single like may be none (tests/benchmarks)."""
@@ -59,6 +63,28 @@ class Profile:
     interests: list[Interest]
 
 
+@dataclass(frozen=True)
+class Items:
+    """What recommending needs to know of the documents of an index, whoever asks.
+
+    Attributes
+    ----------
+    rows : dict of str to int
+        The row of each document that is not removed, by its id.
+    spread : Spread
+        Which cosines are high among them, and from which on two documents are copies.
+    """
+
+    rows: dict[str, int]
+    spread: Spread
+
+    @classmethod
+    def of(cls, index: SearchIndex) -> Items:
+        """Return the items of an index; some milliseconds for 10,000 documents."""
+        ids = index.documents["doc_id"].to_list()
+        return cls({ids[row]: row for row in index.rows.tolist()}, spread_of(index))
+
+
 class Recommender:
     """Recommends documents of an index.
 
@@ -69,6 +95,8 @@ class Recommender:
         A condition on the recommended documents, as in a search.
     diversity : float
         From 0, the most similar documents, to 1, documents as different from each other as possible.
+    items : Items, optional
+        Those of the index, if they are known already.
 
     Raises
     ------
@@ -76,15 +104,18 @@ class Recommender:
         If `where` cannot be parsed, or `diversity` is not from 0 to 1.
     """
 
-    def __init__(self, index: SearchIndex, where: str | None = None, diversity: float = 0.0) -> None:
-        if not 0.0 <= diversity <= 1.0:
-            msg = f"recommend: diversity={diversity}, expected 0 to 1"
-            raise ConfigError(msg)
-        self.index, self.diversity = index, diversity
-        kept = index.filtered(where)
+    def __init__(
+        self,
+        index: SearchIndex,
+        where: str | None = None,
+        diversity: float = 0.0,
+        items: Items | None = None,
+    ) -> None:
+        self.index, self.diversity = index, within("diversity", diversity, 1, WHERE)
+        kept = index.filtered(optional_text("where", where, WHERE))
         self._kept = ~index.files.removed() if kept is None else kept
-        self._rows = _rows_by_id(index)
-        self.spread = spread_of(index)
+        items = items or Items.of(index)
+        self._rows, self.spread = items.rows, items.spread
 
     def known(self, ids: Iterable[str]) -> list[str]:
         """Return the ids that the index has, in their order."""
@@ -96,11 +127,14 @@ class Recommender:
         Raises
         ------
         ConfigError
-            If the index has none of the liked documents.
+            If nothing is liked, or the index has none of the liked documents.
         """
+        if not liked:
+            msg = f"{WHERE}: no document is liked; name at least one, dislikes alone do not say what to look for"
+            raise ConfigError(msg)
         ids = self.known(liked)
         if not ids:
-            msg = f"recommend: none of the {len(liked):,} liked documents is in the index; check their ids"
+            msg = f"{WHERE}: none of the {len(liked):,} liked documents is in the index; check their ids"
             raise ConfigError(msg)
         rows = np.array([self._rows[each] for each in ids], np.int64)
         weights = np.array([liked[each] for each in ids], np.float64)
@@ -122,7 +156,7 @@ class Recommender:
         Carbonell, Goldstein: The use of MMR, diversity-based reranking (SIGIR 1998). Steck: Calibrated recommendations
         (RecSys 2018): the list has each interest by its share.
         """
-        k = whole_number("k", k, 1, "recommend")
+        k = whole_number("k", k, 1, WHERE)
         kept = self._kept.copy()
         kept[np.append(profile.liked, profile.disliked)] = False
         n_kept, depth = int(kept.sum()), SPARE * k
@@ -169,10 +203,10 @@ class _Turns:
         self.vectors = index.vectors.gather(self.rows)
         self.relevance = np.full((len(centres), len(self.rows)), -np.inf, np.float32)
         liked = self.vectors @ index.vectors.gather(profile.liked).T
-        for number, (own, cosines) in enumerate(zip(rows, similarities, strict=True)):
+        for interest, (own, cosines) in enumerate(zip(rows, similarities, strict=True)):
             places = np.searchsorted(self.rows, own[own >= 0])
-            nearest = liked[places][:, profile.interests[number].places].max(axis=1)
-            self.relevance[number, places] = (cosines[own >= 0] + nearest) / 2
+            nearest = liked[places][:, profile.interests[interest].places].max(axis=1)
+            self.relevance[interest, places] = (cosines[own >= 0] + nearest) / 2
         self.relevance[:, ~self._wanted(index, profile, liked.max(axis=1))] = -np.inf
         self.nearest = np.full(len(self.rows), -1.0, np.float32)  # cosine to the nearest that was taken
 
@@ -211,9 +245,23 @@ class _Turns:
         return found
 
 
-def _rows_by_id(index: SearchIndex) -> dict[str, int]:
-    ids = index.documents["doc_id"].to_list()
-    return {ids[row]: row for row in index.rows.tolist()}
+def weights_of(liked: object) -> dict[str, float]:
+    """Return the weight of each liked document, 1 if none is set.
+
+    Raises
+    ------
+    ConfigError
+        If `liked` is neither a list of ids nor maps ids to weights, or a weight is not above 0.
+    """
+    if not isinstance(liked, Mapping):
+        return dict.fromkeys(list_of_ids(f"{WHERE}: liked", liked), 1.0)
+    found = {}
+    for doc_id, value in zip(list_of_ids(f"{WHERE}: liked", liked), liked.values(), strict=True):
+        found[doc_id] = number(f"the weight of {doc_id!r}", value, WHERE)
+        if not 0 < found[doc_id] < np.inf:
+            msg = f"{WHERE}: the weight of {doc_id!r} is {value}, expected a number above 0; dislikes have a list"
+            raise ConfigError(msg)
+    return found
 
 
 def recommendations_table(found: Mapping[str, list[Recommendation]]) -> pl.DataFrame:
