@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from topicflow.configs.sections.names import NamesConfig
+from topicflow.configs.fields.chat import ChatSection
 from topicflow.tasks.servers.client import Counts, Request, ServerClient
 from topicflow.tasks.servers.endpoint import endpoint_of
 from topicflow.tasks.servers.refusals import Refusal, UnreadableAnswerError
@@ -46,7 +46,7 @@ class ChatClient(ServerClient):
 
     Parameters
     ----------
-    config : NamesConfig
+    config : ChatSection
         Address, model, key and options.
 
     Raises
@@ -55,8 +55,8 @@ class ChatClient(ServerClient):
         If the environment variable of the key is not set.
     """
 
-    def __init__(self, config: NamesConfig) -> None:
-        super().__init__(endpoint_of(config, "names"), "chat/completions", config.n_concurrent)
+    def __init__(self, config: ChatSection) -> None:
+        super().__init__(endpoint_of(config, config.section), "chat/completions", config.n_concurrent)
         self._options: dict[str, Any] = {"temperature": config.temperature}
         if config.reasoning_effort is not None:
             self._options["reasoning_effort"] = config.reasoning_effort
@@ -126,7 +126,7 @@ class ChatClient(ServerClient):
 def _format(form: int, schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return how an answer is asked for: by a schema (0), as any JSON (1), or only in words (2)."""
     if form == 0:
-        named = {"name": "names", "strict": True, "schema": schema}
+        named = {"name": "answer", "strict": True, "schema": schema}
         return {"response_format": {"type": "json_schema", "json_schema": named}}
     return {"response_format": {"type": "json_object"}} if form == 1 else {}
 
