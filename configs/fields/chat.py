@@ -35,18 +35,10 @@ class ChatSection(ServerSection):
         default=200,
         ge=16,
         le=100_000,
-        description="Maximum tokens of an answer. A model that thinks aloud needs more; an answer that is cut is asked "
-        "for again with four times as many.",
+        description="Maximum tokens of an answer. A model that thinks aloud needs more.",
     )
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = Field(
         default=None, description="How much a thinking model thinks; not sent if none."
-    )
-    tries: int = Field(
-        default=3,
-        ge=1,
-        le=10,
-        description="Maximum number of answers to one question: after an answer that cannot be used, the model is told "
-        "the fault and asked again.",
     )
     timeout_s: float = Field(
         default=120.0,
@@ -57,8 +49,15 @@ class ChatSection(ServerSection):
 
 
 class BudgetedChat(ChatSection):
-    """A language model that a run asks many questions, with a budget."""
+    """A language model that a run asks many questions, with a budget; faulty answers are asked for again."""
 
+    tries: int = Field(
+        default=3,
+        ge=1,
+        le=10,
+        description="Maximum number of answers to one question: after an answer that cannot be used, the model is told "
+        "the fault and asked again; after one that was cut, with four times as many tokens.",
+    )
     max_calls: int | None = Field(
         default=None,
         ge=1,

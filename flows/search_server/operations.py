@@ -30,8 +30,8 @@ def search(opened: Opened, asked: SearchRequest) -> Found:
     """Find documents for a query, by meaning, by words, or by both."""
     query = asked.query if asked.query is not None else asked.vector
     assert query is not None
-    results = opened.index.search(query, mode=asked.mode, **asked.limits())
-    return {"hits": _cut(results, asked.max_chars), "truncated": results.truncated}
+    results = opened.index.search(query, mode=asked.mode, expand=asked.expand, **asked.limits())
+    return {"hits": _cut(results, asked.max_chars), "truncated": results.truncated, "note": results.note}
 
 
 def similar(opened: Opened, asked: SimilarRequest) -> Found:

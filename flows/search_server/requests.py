@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from topicflow.tasks.search.arguments import Mode
+from topicflow.tasks.search.arguments import Expand, Mode
 
 MOST_K = 1_000
 """Documents or topics in one answer."""
@@ -89,6 +89,11 @@ class SearchRequest(Page):
     mode: Mode = Field(
         default="auto",
         description="dense ranks by meaning, bm25 by words, hybrid by both; auto is hybrid if the index has words.",
+    )
+    expand: Expand = Field(
+        default="none",
+        description="feedback searches twice: the second query is moved towards the best five documents of the first. "
+        "hypothetical adds a passage that a language model writes, if the index's config names one.",
     )
 
     @model_validator(mode="after")

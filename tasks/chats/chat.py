@@ -65,7 +65,7 @@ class ChatClient(ServerClient):
     def chat(
         self,
         messages: Sequence[Mapping[str, str]],
-        schema: Mapping[str, Any],
+        schema: Mapping[str, Any] | None,
         n_tokens: int,
         budget: Counts | None = None,
     ) -> Reply:
@@ -75,8 +75,8 @@ class ChatClient(ServerClient):
         ----------
         messages : sequence of mapping
             Role and content of each.
-        schema : mapping
-            JSON schema of the answer; a server may ignore it.
+        schema : mapping, optional
+            JSON schema of the answer, which a server may ignore; None for a plain text.
         n_tokens : int
             Maximum tokens of the answer.
         budget : Counts, optional
@@ -99,7 +99,7 @@ class ChatClient(ServerClient):
                 {"model": self.endpoint.model, "messages": list(messages), "stream": False}
                 | {self._limit: n_tokens}
                 | self._options
-                | _format(self._form, schema)
+                | ({} if schema is None else _format(self._form, schema))
             )
             return sent
 
