@@ -4,9 +4,9 @@
 
 The questions are made by the stage `synthetic` of `topicflow tune`, and adapters are trained by its stage `tune`; then
 the 225 real queries of cranfield are searched among all abstracts with the raw and the tuned vectors, alone and fused
-with BM25. No real query and no judgement is used for training or for choosing. `difference` is the mean over the queries
-of nDCG@10 with the adapter less that without, `error` its standard error over the queries; figures are means over the
-seeds of questions, split and training.
+with BM25. No real query and no judgement is used for training or for choosing. `difference` is the mean over the
+queries of nDCG@10 with the adapter minus that without, `error` its standard error over the queries; figures are means
+over the seeds of questions, split and training.
 
 With --server the questions are written by SmolLM2-135M behind llama.cpp's server, about --passages documents. With
 --ways other forms of the adapter are trained on the same questions: a diagonal, low ranks, queries alone moved, the
@@ -124,21 +124,19 @@ def stay(vectors: FloatArray) -> FloatArray:
 
 def examples_of(bench: Bench, config: SyntheticExamples, seed: int) -> tuple[ExampleSet, dict[str, Any]]:
     """Return the made questions about the corpus with their vectors, and what became of them."""
-    record = bench.index.record
+    record, store = bench.index.record, bench.index.store
     assert record is not None
-    refs = {
-        each["stage"]: ArtifactRef(each["kind"], each["key"], each["stage"], rows=each["rows"])
-        for each in record["stages"]
-    }
-    store, embed = (
-        bench.index.store,
-        SentenceTransformersEmbed(task="document", precision=record["embedding"]["precision"]),
+    stages = {each["stage"]: each for each in record["stages"]}
+    documents, embeddings = (
+        ArtifactRef(each["kind"], each["key"], name, rows=each["rows"])
+        for name, each in ((name, stages[name]) for name in ("load", "embed"))
     )
+    embed = SentenceTransformersEmbed(task="document", precision=record["embedding"]["precision"])
     context = Context(store, seed, RuntimeConfig(device="cpu", store=str(store.root)))
-    made = result(synthetic.fn(context, refs["load"], refs["embed"], config, SplitExamples(), embed, "\n\n"))
+    made = result(synthetic.fn(context, documents, embeddings, config, SplitExamples(), embed, "\n\n"))
     meta = store.meta(made)
     counts = {name: value for name, value in meta.items() if name.startswith("n_")}
-    return read_examples(store, made, refs["embed"], embed, context.runtime), counts
+    return read_examples(store, made, embeddings, embed, context.runtime), counts
 
 
 def held_out(found: ExampleSet, head: ResidualHead) -> dict[str, dict[str, float]]:
