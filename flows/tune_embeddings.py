@@ -12,7 +12,7 @@ from topicflow.tasks.publish.tuning import publish_tuned, tuned_encoding
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.tuning.examples import examples
 from topicflow.tasks.tuning.measure_spaces import measure
-from topicflow.tasks.tuning.synthetic import synthetic
+from topicflow.tasks.tuning.synthetic import Embedded, synthetic
 from topicflow.tasks.tuning.tune import tune
 
 embed_again = embed.with_options(name="embed_again")
@@ -38,15 +38,9 @@ def tune_embeddings(config: TuneEmbeddingsConfig) -> RunRecord:
             chosen = stages.run(examples, documents=documents, config=config.examples, split=config.split)
         raw = stages.run(embed, documents=documents, config=config.embed)
         if isinstance(config.examples, SyntheticExamples):
+            embedded = Embedded(documents, raw, config.embed, config.load.text_separator)
             chosen = stages.run_as(
-                "examples",
-                synthetic,
-                documents=documents,
-                embeddings=raw,
-                config=config.examples,
-                split=config.split,
-                encoding=config.embed,
-                separator=config.load.text_separator,
+                "examples", synthetic, embedded=embedded, config=config.examples, split=config.split
             )
         tuned = stages.run(
             tune,

@@ -79,7 +79,7 @@ class SyntheticExamples(Section):
         min_length=1,
         description="What questions are made of: title (a short first paragraph), sentence (the first one), words (the "
         "eight with the largest BM25 weights), model (examples.server writes them). If not set: model with a server, "
-        "title and words without one.",
+        "the other three without one.",
     )
     n_passages: int = Field(
         default=2000,
@@ -178,6 +178,13 @@ class AdapterTune(Section):
         le=100.0,
         description="softmax: how far vectors are moved. If not set: chosen from .5, 1, 2 and 4 on the validation "
         "part, or 1 if that has fewer than 50 documents.",
+    )
+    strength: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=10.0,
+        description="Other losses: factor of the trained gate; less than 1 moves vectors less far. If not set: .25 for "
+        "synthetic examples, where more hurts real queries (tests/benchmarks), 1 for others.",
     )
     epochs: int = Field(
         default=100, ge=1, le=10_000, description="Other losses: maximum number of passes over the examples."

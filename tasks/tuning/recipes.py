@@ -80,7 +80,7 @@ def tune(config: AdapterTune | FullTune, embeddings: str, examples: str, encoder
         stage="tune",
         kind="adapters",
         version=VERSIONS["tune"],
-        config=fields_of(config),
+        config=fields_of(config, leave_out={"strength"} if getattr(config, "strength", None) is None else ()),
         inputs={"embeddings": embeddings, "examples": examples},
         identity=library_versions(*libraries),
         seed=seed,

@@ -39,8 +39,18 @@ from topicflow.tasks.tuning.word_weights import WordWeights, ranks_by_words, wei
 
 PART_ROWS = 65_536
 
-WITHOUT_SERVER = ("title", "words")
+WITHOUT_SERVER = ("title", "sentence", "words")
 """Kinds of questions without a language model."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The documents of a run with their untuned vectors, the section that made these, and what follows a title."""
+
+    documents: ArtifactRef
+    embeddings: ArtifactRef
+    encoding: AnyEmbed
+    separator: str
 
 
 @dataclass(frozen=True)
@@ -159,13 +169,7 @@ def _known(ranks: NDArray[np.int64]) -> pl.Series:
 
 @task(name="synthetic", cache_policy=NO_CACHE, persist_result=False)
 def synthetic(
-    context: Context,
-    documents: ArtifactRef,
-    embeddings: ArtifactRef,
-    config: SyntheticExamples,
-    split: SplitExamples,
-    encoding: AnyEmbed,
-    separator: str,
+    context: Context, embedded: Embedded, config: SyntheticExamples, split: SplitExamples
 ) -> ArtifactRef:
     """Return the artifact of the examples, making questions on a miss.
 
@@ -175,17 +179,18 @@ def synthetic(
     ones: the next run goes on with them.
     """
     store, seed = context.store, context.seed
-    recipe = recipes.synthetic(config, split, (documents.key, embeddings.key), separator, seed)
+    inputs = embedded.documents.key, embedded.embeddings.key
+    recipe = recipes.synthetic(config, split, inputs, embedded.separator, seed)
     if found := store.find(recipe):
         return cached(found)
-    assert isinstance(encoding, TextEmbed)
-    corpus = Corpus(store, documents, store.array(embeddings, "embeddings"))
-    drafts = draft(corpus, config, separator, seed)
+    assert isinstance(embedded.encoding, TextEmbed)
+    corpus = Corpus(store, embedded.documents, store.array(embedded.embeddings, "embeddings"))
+    drafts = draft(corpus, config, embedded.separator, seed)
     if drafts.answered is not None and drafts.answered.n_waiting:
         recipe = recipes.unfinished(recipe, drafts.answered.keys)
         if found := store.find(recipe):
             return found
-    vectors = query_vectors(store, drafts.table["question"], encoding, context.runtime)
+    vectors = query_vectors(store, drafts.table["question"], embedded.encoding, context.runtime)
     pairs = consistent(corpus, drafts, config, vectors)
     figures = _figures(drafts, pairs, config)
     arrays, texts = arrays_of(pairs.filter("kept"), split, seed)

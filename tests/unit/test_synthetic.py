@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -16,10 +16,10 @@ from tests.fakes import save_documents, tiny_model
 from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
 from topicflow.configs.sections.embed import ApiEmbed, SentenceTransformersEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.configs.sections.tuning import SplitExamples, SyntheticExamples
+from topicflow.configs.sections.tuning import AdapterTune, SplitExamples, SyntheticExamples
 from topicflow.tasks.core.learning.residual import ResidualHead
 from topicflow.tasks.core.learning.similarity import document_ranks, retrieval_figures
-from topicflow.tasks.encoding.adapters import save_adapter
+from topicflow.tasks.encoding.adapters import load_adapter, save_adapter
 from topicflow.tasks.encoding.embed import embed, embed_texts
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.errors import ConfigError, DataError, StageError
@@ -34,8 +34,8 @@ from topicflow.tasks.tuning.example_set import query_vectors, read_examples
 from topicflow.tasks.tuning.examples import HELD_OUT, TRAINING
 from topicflow.tasks.tuning.made_questions import Passage, made_questions
 from topicflow.tasks.tuning.measure_spaces import measure
-from topicflow.tasks.tuning.synthetic import synthetic
-from topicflow.tasks.tuning.tune import tune
+from topicflow.tasks.tuning.synthetic import Embedded, synthetic
+from topicflow.tasks.tuning.tune import fit_adapter, tune
 from topicflow.tasks.tuning.word_weights import ranks_by_words, weigh_words
 
 N = 40
@@ -68,12 +68,16 @@ def made(returned: Any) -> ArtifactRef:
 class Line:
     """The stages of a tuning, called one by one."""
 
-    def __init__(self, store: ArtifactStore, encoding: ApiEmbed, **examples: Any) -> None:
+    tuning: ClassVar[dict[str, Any]] = {"epochs": 3}
+
+    def __init__(
+        self, store: ArtifactStore, encoding: ApiEmbed | SentenceTransformersEmbed, **examples: Any
+    ) -> None:
         self.store, self.runtime = store, RuntimeConfig(device="cpu", store=str(store.root))
         self.documents = save_documents(store, TEXTS)
         self.config = TuneEmbeddingsConfig(
             load={"path": "documents.parquet"}, embed=encoding, examples={"method": "synthetic", **examples},
-            tune={"epochs": 3}, runtime={**self.runtime.model_dump(), "runs": str(store.root.parent / "runs")},
+            tune=self.tuning, runtime={**self.runtime.model_dump(), "runs": str(store.root.parent / "runs")},
         )  # fmt: skip
 
     def context(self, seed: int = 42) -> Context:
@@ -83,8 +87,8 @@ class Line:
         self.raw = made(embed.fn(self.context(), self.documents, self.config.embed))
         chosen = self.config.examples
         assert isinstance(chosen, SyntheticExamples)
-        given = (self.documents, self.raw, chosen, SplitExamples(), self.config.embed, "\n\n")
-        return made(synthetic.fn(self.context(seed), *given))
+        embedded = Embedded(self.documents, self.raw, self.config.embed, "\n\n")
+        return made(synthetic.fn(self.context(seed), embedded, chosen, SplitExamples()))
 
     def run(self) -> dict[str, ArtifactRef]:
         chosen, config = self.examples(), self.config
@@ -215,7 +219,13 @@ def test_an_adapter_is_trained_and_measured_on_them_and_the_run_says_that_they_a
 ) -> None:
     line = Line(store, vectors_by)
     stages = line.run()
-    assert store.json(stages["tune"], "adapter")["loss"] == "ranking"
+    about = store.json(stages["tune"], "adapter")
+    assert about["loss"] == "ranking"
+    examples = read_examples(store, stages["examples"], line.raw, vectors_by, line.runtime)
+    whole, how = fit_adapter(examples, AdapterTune(epochs=3, strength=1.0), line.config.seed)
+    assert about["gate"] == pytest.approx(0.25 * how["gate"])  # a quarter, unless a strength is set
+    shown = load_adapter(store, stages["tune"])
+    np.testing.assert_allclose(shown.weight, whole.weight)
     metrics = store.json(stages["measure"], "metrics")
     names = {name for name in metrics if name.startswith(("raw_", "tuned_"))}
     figures = ("ndcg_at_10", "mean_reciprocal_rank", "recall_at_10")
@@ -228,10 +238,21 @@ def test_an_adapter_is_trained_and_measured_on_them_and_the_run_says_that_they_a
     )
     assert "say nothing sure about queries of people" in record["remarks"][0]
     folder = Path(line.config.runtime.runs) / "made" / record["run_id"]
-    examples = pl.read_parquet(folder / "examples.parquet")
-    assert examples.columns == ["question", "passage", "role"]
-    assert (examples["role"] == "held out").sum() == metrics["n_held_out"]
+    table = pl.read_parquet(folder / "examples.parquet")
+    assert table.columns == ["question", "passage", "role"]
+    assert (table["role"] == "held out").sum() == metrics["n_held_out"]
     assert pl.read_parquet(folder / "questions.parquet").height == metrics["n_questions"]
+
+
+@pytest.mark.slow
+def test_all_weights_of_an_encoder_can_be_tuned_on_made_questions(store: ArtifactStore, tiny: Path) -> None:
+    class Full(Line):
+        tuning: ClassVar[dict[str, Any]] = {"method": "full", "max_steps": 2, "batch_size": 8}
+
+    stages = Full(store, SentenceTransformersEmbed(model=str(tiny)), n_passages=30, found_within=N).run()
+    assert store.meta(stages["tune"])["loss"] == "ranking"
+    metrics = store.json(stages["measure"], "metrics")
+    assert metrics["tuned_synthetic_mean_reciprocal_rank"] != metrics["raw_synthetic_mean_reciprocal_rank"]
 
 
 def test_questions_have_the_prompt_of_queries_and_pass_through_the_adapter(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from topicflow.tasks.search.scoring import feedback
 from topicflow.tasks.search.scoring.feedback import RarityOf, moved_words
 
-VECTOR_SHARE = 0.5
+VECTOR_SHARE = 0.25
 """Weight of the passage's vector beside the query's vector, whose weight is 1."""
 
 WORD_SHARE = 0.2
