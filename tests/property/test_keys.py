@@ -58,6 +58,7 @@ from topicflow.configs.sections.slices import GroupsConfig, PeriodsConfig, Share
 from topicflow.configs.sections.tuning import SplitExamples, SyntheticExamples
 from topicflow.flows.planning.plan import chain_recipes
 from topicflow.flows.planning.stages import STAGES
+from topicflow.tasks.chats.answer_recipe import ASKED_WITH
 from topicflow.tasks.documents import recipes as documents_recipes
 from topicflow.tasks.duplicates import recipes as duplicates
 from topicflow.tasks.encoding import recipes as encoding_recipes
@@ -274,7 +275,7 @@ def test_how_a_model_is_asked_changes_no_name_and_what_it_is_told_no_answer_of_a
             assert naming_recipes.name(changed, "t").key == naming_recipes.name(config, "t").key
         if changed is not None:
             same = naming_recipes.answer(changed, [], {}).key == naming_recipes.answer(config, [], {}).key
-            assert same == (field not in naming_recipes.ASKED_WITH), field
+            assert same == (field not in (*ASKED_WITH, *naming_recipes.ALSO)), field
 
 
 @pytest.mark.parametrize("field", sorted(CHOSEN_BY))
