@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
+from topicflow.configs.sections.tuning import SyntheticExamples
 from topicflow.flows.running.frame import recorded_flow
 from topicflow.flows.running.stages import at_work
 from topicflow.tasks.documents.load import load
@@ -11,6 +12,7 @@ from topicflow.tasks.publish.tuning import publish_tuned, tuned_encoding
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.tuning.examples import examples
 from topicflow.tasks.tuning.measure_spaces import measure
+from topicflow.tasks.tuning.synthetic import Embedded, synthetic
 from topicflow.tasks.tuning.tune import tune
 
 embed_again = embed.with_options(name="embed_again")
@@ -32,8 +34,14 @@ def tune_embeddings(config: TuneEmbeddingsConfig) -> RunRecord:
     """
     with at_work(config) as stages:
         documents = stages.run(load, config=config.load)
-        chosen = stages.run(examples, documents=documents, config=config.examples, split=config.split)
+        if not isinstance(config.examples, SyntheticExamples):
+            chosen = stages.run(examples, documents=documents, config=config.examples, split=config.split)
         raw = stages.run(embed, documents=documents, config=config.embed)
+        if isinstance(config.examples, SyntheticExamples):
+            embedded = Embedded(documents, raw, config.embed, config.load.text_separator)
+            chosen = stages.run_as(
+                "examples", synthetic, embedded=embedded, config=config.examples, split=config.split
+            )
         tuned = stages.run(
             tune,
             documents=documents,

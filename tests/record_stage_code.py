@@ -46,6 +46,7 @@ STAGE_FILES: dict[str, str] = {
     "train": "classify/train",
     "predict": "classify/predict",
     "examples": "tuning/examples",
+    "synthetic": "tuning/synthetic",
     "tune": "tuning/tune",
     "measure": "tuning/measure_spaces",
     "index": "search/build_stage",

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from topicflow.configs.flows.base import FlowConfig, RunName
 from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEmbed, for_task
-from topicflow.configs.sections.index import IndexConfig
+from topicflow.configs.sections.index import HypotheticalConfig, IndexConfig
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 
@@ -24,4 +24,8 @@ class BuildIndexConfig(FlowConfig):
         default_factory=SentenceTransformersEmbed, validate_default=True
     )
     index: IndexConfig = Field(default_factory=IndexConfig)
+    hypothetical: HypotheticalConfig | None = Field(
+        default=None,
+        description="A language model for `search --expand hypothetical` (off without this section).",
+    )
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)

@@ -1,12 +1,39 @@
-"""Section `index`: how an index is built."""
+"""Sections `index` and `hypothetical`: how an index is built, and a language model for its searches."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from topicflow.configs.fields.base import Section
+from topicflow.configs.fields.chat import ChatSection
+
+
+class HypotheticalConfig(ChatSection):
+    """A language model that writes a passage which might answer a query, for `search --expand hypothetical`.
+
+    Only queries are sent, and only if a search asks for it. The section is in no key: with another model nothing is
+    built again.
+    """
+
+    section: ClassVar[str] = "hypothetical"
+
+    max_words: int = Field(
+        default=80, ge=5, le=500, description="Words of the passage; encoders read some hundred."
+    )
+    timeout_s: float = Field(
+        default=30.0,
+        gt=0.0,
+        le=3600.0,
+        description="Seconds until a request without an answer counts as failed; the query alone is searched then.",
+    )
+    retries: int = Field(
+        default=1,
+        ge=0,
+        le=20,
+        description="Maximum number of retries of a request after a temporary fault: a person waits for the search.",
+    )
 
 
 class IndexConfig(Section):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, Tag, field_validator
+from pydantic import ConfigDict, Field, Tag, field_validator, model_validator
 
 from topicflow.configs.fields.base import AnyOf, IsPath, Section, method_or
+from topicflow.configs.fields.chat import BudgetedChat
 
 
 class ClassExamples(Section):
@@ -56,11 +57,69 @@ class TripletExamples(Section):
     )
 
 
+class QuestionServer(BudgetedChat):
+    """A language model that writes questions about passages, behind a server that speaks `/v1/chat/completions`."""
+
+    section: ClassVar[str] = "examples.server"
+
+    n_questions: int = Field(default=2, ge=1, le=10, description="Questions about each passage, in one call.")
+    n_chars: int = Field(
+        default=1500, ge=50, le=20_000, description="Maximum characters of each passage that are sent."
+    )
+
+
+class SyntheticExamples(Section):
+    """Made questions and the documents that answer them, for search without labelled queries."""
+
+    model_config = ConfigDict(title="synthetic")
+
+    method: Literal["synthetic"] = Field(description="Made questions about documents.")
+    kinds: tuple[Literal["title", "sentence", "words", "model"], ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="What questions are made of: title (a short first paragraph), sentence (the first one), words (the "
+        "eight with the largest BM25 weights), model (examples.server writes them). If not set: model with a server, "
+        "the other three without one.",
+    )
+    n_passages: int = Field(
+        default=2000,
+        ge=10,
+        le=1_000_000,
+        description="Maximum number of documents that questions are made of, drawn by the seed.",
+    )
+    found_by: Literal["vectors", "words", "either", "both"] = Field(
+        default="either",
+        description="Ranking in which a question must find its document: cosines of the untuned vectors, BM25, one of "
+        "them, or both.",
+    )
+    found_within: int = Field(
+        default=20,
+        ge=1,
+        le=10_000,
+        description="Worst place of the document in that ranking of the whole corpus; other questions are dropped.",
+    )
+    server: QuestionServer | None = Field(
+        default=None, description="A language model that writes questions; nothing is sent without it."
+    )
+
+    @model_validator(mode="after")
+    def _model_and_server_belong_together(self) -> SyntheticExamples:
+        wants = self.kinds is not None and "model" in self.kinds
+        if wants and self.server is None:
+            msg = 'kinds: "model" needs examples.server with url and model'
+            raise ValueError(msg)
+        if self.server is not None and self.kinds is not None and not wants:
+            msg = 'kinds: examples.server is set and "model" is not among the kinds; add it or remove the server'
+            raise ValueError(msg)
+        return self
+
+
 ExamplesConfig = Annotated[
     Annotated[ClassExamples, Tag("classes")]
     | Annotated[TopicExamples, Tag("topics")]
     | Annotated[PairExamples, Tag("pairs")]
-    | Annotated[TripletExamples, Tag("triplets")],
+    | Annotated[TripletExamples, Tag("triplets")]
+    | Annotated[SyntheticExamples, Tag("synthetic")],
     method_or("classes"),
     AnyOf(),
 ]
@@ -119,6 +178,13 @@ class AdapterTune(Section):
         le=100.0,
         description="softmax: how far vectors are moved. If not set: chosen from .5, 1, 2 and 4 on the validation "
         "part, or 1 if that has fewer than 50 documents.",
+    )
+    strength: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=10.0,
+        description="Other losses: factor of the trained gate; less than 1 moves vectors less far. If not set: .25 for "
+        "synthetic examples, where more hurts real queries (tests/benchmarks), 1 for others.",
     )
     epochs: int = Field(
         default=100, ge=1, le=10_000, description="Other losses: maximum number of passes over the examples."

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-MODES, EXPANSIONS = ("auto", "dense", "bm25", "hybrid"), ("none", "feedback")
+MODES, EXPANSIONS = ("auto", "dense", "bm25", "hybrid"), ("none", "feedback", "hypothetical")
 
 IndexRun = Annotated[
     str | None,
@@ -94,7 +94,11 @@ Rerank = Annotated[
 ]
 Expand = Annotated[
     str,
-    typer.Option("--expand", help="feedback searches again with what the best five documents say; or none."),
+    typer.Option(
+        "--expand",
+        help="feedback searches again with what the best five documents say; hypothetical adds a passage that the "
+        "language model of the index's section [hypothetical] writes; or none.",
+    ),
 ]
 DenseWeight = Annotated[
     float | None,
@@ -213,6 +217,8 @@ def search(
     opened = options.open()
     hits = opened.search(query, options.k, **ranked, **limited)
     _warn_if_truncated(opened, hits.truncated)
+    if hits.note:
+        _warn(hits.note)
     _print_hits(opened, hits, options, nothing="no document" + _kept_by(limited))
 
 

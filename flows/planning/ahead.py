@@ -18,7 +18,7 @@ from topicflow.configs.flows.topic_sections import TopicSections
 from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
 from topicflow.configs.sections.cluster import ClassesCluster
 from topicflow.configs.sections.shaping import ZeroShotTopics
-from topicflow.configs.sections.tuning import FullTune
+from topicflow.configs.sections.tuning import FullTune, SyntheticExamples
 from topicflow.flows.planning.side_plans import PLANS
 from topicflow.flows.planning.steps import Step
 from topicflow.tasks.classify.classifier_files import find_classifier
@@ -122,8 +122,12 @@ def _checks(config: FlowConfig, n_docs: int | None) -> Iterator[Check]:
         yield from _of_topics(config, n_docs)
     if isinstance(config, BuildIndexConfig):
         yield "index", lambda: base_form(config.index.lemmas, "index.lemmas")
-    if isinstance(config, TuneEmbeddingsConfig) and isinstance(config.tune, FullTune):
-        yield "tune", check_trainer
+    if isinstance(config, TuneEmbeddingsConfig):
+        server = config.examples.server if isinstance(config.examples, SyntheticExamples) else None
+        if server is not None:
+            yield "examples", lambda: endpoint_of(server, server.section)
+        if isinstance(config.tune, FullTune):
+            yield "tune", check_trainer
 
 
 def _of_topics(config: TopicSections, n_docs: int | None) -> Iterator[Check]:
@@ -139,4 +143,4 @@ def _of_topics(config: TopicSections, n_docs: int | None) -> Iterator[Check]:
     if config.flow == "update_topics":
         yield "edit", lambda: read_names(Path(config.runtime.runs) / config.name)
     if (names := config.names) is not None and not isinstance(config, SweepConfig):
-        yield "name", lambda: endpoint_of(names, "names")
+        yield "name", lambda: endpoint_of(names, names.section)

@@ -22,6 +22,9 @@ class Documents(Answer):
         default=False,
         description="Whether the query was longer than the encoder reads, so that its end counts only for words.",
     )
+    note: str = Field(
+        default="", description="Why the search is not the one that was asked for; empty if it is."
+    )
 
 
 class Recommended(Hit):

@@ -33,7 +33,7 @@ def search(opened: Opened, asked: SearchRequest) -> Found:
     query = asked.query if asked.query is not None else asked.vector
     assert query is not None
     results = opened.index.search(query, **asked.ranked(), **asked.limits())
-    return {"hits": _cut(results, asked.max_chars), "truncated": results.truncated}
+    return {"hits": _cut(results, asked.max_chars), "truncated": results.truncated, "note": results.note}
 
 
 def similar(opened: Opened, asked: SimilarRequest) -> Found:

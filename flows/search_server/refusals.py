@@ -9,6 +9,7 @@ import pydantic_core
 
 from topicflow.flows.running.watching import say_line
 from topicflow.tasks.errors import ConfigError, PipelineError, first_line
+from topicflow.tasks.servers.endpoint import EndpointError
 
 HEADERS = {
     "unauthorized": {"WWW-Authenticate": "Bearer"},
@@ -94,6 +95,8 @@ def refusal_of(error: BaseException) -> Refusal | None:
     """Return the refusal for an error that is raised on purpose; None for any other."""
     if isinstance(error, Refusal):
         return error
+    if isinstance(error, EndpointError):  # of the server's own config, which the client cannot mend
+        return Refusal(503, "unavailable", first_line(error))
     if isinstance(error, ConfigError):
         return Refusal(400, "invalid", first_line(error))
     if isinstance(error, PipelineError):

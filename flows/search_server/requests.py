@@ -102,10 +102,10 @@ class SearchRequest(Page):
         default="auto",
         description="dense ranks by meaning, bm25 by words, hybrid by both; auto is hybrid if the index has words.",
     )
-
     expand: Expand = Field(
         default="none",
-        description="feedback searches twice: the second query is moved towards the best five documents of the first.",
+        description="feedback searches twice: the second query is moved towards the best five documents of the first. "
+        "hypothetical adds a passage that a language model writes, if the index's config names one.",
     )
     dense_weight: float | None = Field(
         default=None, json_schema_extra=_range(1),

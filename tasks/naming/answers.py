@@ -6,9 +6,9 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from topicflow.configs.sections.names import NamesConfig
+from topicflow.tasks.chats.messages import json_objects
 from topicflow.tasks.naming.evidence import Evidence
 
 MAX_CHARS = 80
@@ -54,24 +54,10 @@ def parse(text: str, keys: Sequence[str]) -> dict[str, str] | None:
 
     Fences around the object, and words before and after it, do not matter.
     """
-    for found in _objects(text):
+    for found in json_objects(text):
         if isinstance(found, Mapping) and all(isinstance(found.get(key), str) for key in keys):
             return {key: clean(found[key]) for key in keys}
     return None
-
-
-def _objects(text: str) -> list[Any]:
-    """Return the JSON objects in a text, the last first: a model that thinks aloud ends with its answer."""
-    decoder, found, start = json.JSONDecoder(), [], text.find("{")
-    while start >= 0:
-        try:
-            value, end = decoder.raw_decode(text, start)
-        except ValueError:
-            end = start + 1
-        else:
-            found.append(value)
-        start = text.find("{", end)
-    return found[::-1]
 
 
 def rescue(text: str) -> str | None:

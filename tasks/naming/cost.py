@@ -124,7 +124,7 @@ def cost_of(store: ArtifactStore, told: Told, config: NamesConfig) -> NamingCost
 
 def _without_answer(store: ArtifactStore, told: Told, config: NamesConfig) -> tuple[list[TopicQuestion], int]:
     """Return the questions that the store has no answer to, and how many of them are for topics; the others follow."""
-    from topicflow.tasks.naming.asking import kept_outcome
+    from topicflow.tasks.chats.asking import kept_outcome
     from topicflow.tasks.naming.questions import TopicQuestion
 
     names, new, unnamed = dict(told.names), [], set()
@@ -135,7 +135,7 @@ def _without_answer(store: ArtifactStore, told: Told, config: NamesConfig) -> tu
             new.append(question)
             unnamed.add(node)
         else:
-            names.update(outcome.names or {})
+            names.update(outcome.found or {})
 
     for each in told.topics:
         look(TopicQuestion((each,), config), each.topic, is_asked=False)

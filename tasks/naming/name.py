@@ -17,13 +17,13 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.embed import EmbedConfig
 from topicflow.configs.sections.names import NamesConfig
+from topicflow.tasks.chats.asking import Asker
+from topicflow.tasks.chats.call_budget import CallBudget
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import LOG
 from topicflow.tasks.naming import recipes
 from topicflow.tasks.naming.alike import distinct
-from topicflow.tasks.naming.asking import Namer
-from topicflow.tasks.naming.budget import CallBudget
 from topicflow.tasks.naming.cost import cost_of
 from topicflow.tasks.naming.evidence import Modelled
 from topicflow.tasks.naming.groups import Group, Told, gather, without_persons
@@ -59,7 +59,8 @@ def name(
     told = gather(store, modelled, config, wanted)
     if (cost := cost_of(store, told, config)).n_calls:
         LOG.info("names: %s", cost)
-    rounds = Rounds(Namer(store, config, CallBudget(config)), encoding, context.runtime)
+    asker = Asker(store, config, CallBudget(config), goes_on=config.on_failure == "keywords")
+    rounds = Rounds(asker, config, encoding, context.runtime)
     naming = Naming(rounds, told, wanted)
     naming.ask()
     if rounds.waiting:
@@ -156,7 +157,7 @@ class Naming:
 
     def figures(self) -> dict[str, object]:
         """Return what the artifact says of itself."""
-        budget, waiting = self.rounds.namer.budget, self.rounds.waiting
+        budget, waiting = self.rounds.asker.budget, self.rounds.waiting
         groups = {group.node for group in self.told.groups}
         counted = {"n_groups": len(groups), "n_groups_named": len(groups & self.by_model)} if groups else {}
         return {

@@ -1,18 +1,13 @@
-"""Prompts: the evidence of topics and groups -> the messages that ask for names, and the schema of the answer."""
+"""Prompts: the evidence of topics and groups -> the messages that ask for names."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from topicflow.configs.sections.names import NamesConfig
+from topicflow.tasks.chats.messages import Messages, as_data, marked
 from topicflow.tasks.naming.evidence import Evidence
-
-Messages = list[dict[str, str]]
-
-OPEN, CLOSE = "<<<", ">>>"
-"""Marks around each document; a document cannot hold them."""
 
 ALIKE_DOCUMENTS = 2
 """Documents of each topic when alike names are made different: the prompt holds several topics."""
@@ -80,33 +75,13 @@ def alike_messages(
         "them. Answer only with JSON that has the new name of each topic under its number."
     )
     parts = [
-        f"Topic {number}\nName until now: {_data(name)}\n"
+        f"Topic {number}\nName until now: {as_data(name)}\n"
         + _described(replace(each, documents=each.documents[:ALIKE_DOCUMENTS], siblings=(), above=()))
         for number, (each, name) in enumerate(zip(group, names, strict=True), 1)
     ]
     if taken:
-        parts.append("Names that other topics have:\n" + "\n".join(f"- {_data(name)}" for name in taken))
+        parts.append("Names that other topics have:\n" + "\n".join(f"- {as_data(name)}" for name in taken))
     return [{"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(parts)}]
-
-
-def schema_of(names: Sequence[str]) -> dict[str, Any]:
-    """Return the JSON schema of an object with a text under each of the `names`."""
-    return {
-        "type": "object",
-        "properties": {name: {"type": "string"} for name in names},
-        "required": list(names),
-        "additionalProperties": False,
-    }
-
-
-def with_fault(messages: Sequence[Mapping[str, str]], answer: str, fault: str) -> Messages:
-    """Return the messages followed by an answer that cannot be used, and by what is wrong with it."""
-    said = [{"role": "assistant", "content": answer}] if answer else []
-    told = {
-        "role": "user",
-        "content": f"This answer cannot be used: {fault}. Answer again, only with the JSON.",
-    }
-    return [*map(dict, messages), *said, told]
 
 
 def shortened(evidence: Evidence, share: float) -> Evidence:
@@ -124,13 +99,12 @@ def _described(evidence: Evidence) -> str:
     """Return keywords, finer topics, documents between marks, and siblings, as a prompt holds them."""
     parts = [f"Keywords: {_listed(evidence.keywords) or '(none)'}"]
     if evidence.inside:
-        lines = [f"- {_data(part.name)}{_in_brackets(part.keywords)}" for part in evidence.inside]
+        lines = [f"- {as_data(part.name)}{_in_brackets(part.keywords)}" for part in evidence.inside]
         parts.append("Finer topics inside:\n" + "\n".join(lines))
     if evidence.above:
         parts.append(f"Keywords of the larger group: {_listed(evidence.above)}")
     if evidence.documents:
-        marked = [f"{OPEN}{_data(text)}{CLOSE}" for text in evidence.documents]
-        parts.append("Excerpts:\n" + "\n".join(marked))
+        parts.append("Excerpts:\n" + "\n".join(map(marked, evidence.documents)))
     if evidence.siblings:
         beside = "groups" if evidence.inside else "topics"
         listed = [f"- {_listed(words)}" for words in evidence.siblings]
@@ -139,13 +113,8 @@ def _described(evidence: Evidence) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    return ", ".join(map(_data, words))
+    return ", ".join(map(as_data, words))
 
 
 def _in_brackets(words: Sequence[str]) -> str:
     return f" ({_listed(words)})" if words else ""
-
-
-def _data(text: str) -> str:
-    """Return a text of the corpus without the marks around documents, and in one line."""
-    return " ".join(text.replace(OPEN, "<").replace(CLOSE, ">").split())

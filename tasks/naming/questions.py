@@ -9,9 +9,11 @@ from functools import cached_property
 from typing import Any
 
 from topicflow.configs.sections.names import NamesConfig
+from topicflow.tasks.chats.asking import WITHOUT_DOCUMENTS
+from topicflow.tasks.chats.messages import Messages, schema_of
 from topicflow.tasks.naming.answers import fault_of, parse, rescue, within
 from topicflow.tasks.naming.evidence import Evidence
-from topicflow.tasks.naming.prompts import Messages, alike_messages, schema_of, shortened, topic_messages
+from topicflow.tasks.naming.prompts import alike_messages, shortened, topic_messages
 from topicflow.tasks.naming.recipes import answer
 from topicflow.tasks.store.artifacts import Recipe
 
@@ -68,6 +70,28 @@ class Question(ABC):
     def _fault(self, names: Names) -> str | None:
         faults = (fault_of(names[each.topic], each, self.config) for each in self.topics)
         return next((fault for fault in faults if fault), None)
+
+    @property
+    def n_answers(self) -> int:
+        """Number of names in the answer."""
+        return len(self.topics)
+
+    def note_of(self, share: float) -> str:
+        """Return how the prompt of a usable answer differs from the first one."""
+        if share == WITHOUT_DOCUMENTS:
+            inside = any(each.inside for each in self.topics)
+            known = "its keywords and finer topics" if inside else "its keywords"
+            return f"named by {known} alone: earlier answers could not be used"
+        return "the prompt was shortened to the model's context"
+
+    def kept(self, found: Names | None) -> dict[str, Any]:
+        """Return the names in the order of the topics, which have other numbers in other runs."""
+        return {"names": None if found is None else [found[each.topic] for each in self.topics]}
+
+    def restored(self, value: Mapping[str, Any]) -> Names | None:
+        """Return the names that were kept."""
+        numbers = [each.topic for each in self.topics]
+        return None if value["names"] is None else dict(zip(numbers, value["names"], strict=True))
 
     @abstractmethod
     def rescue(self, text: str) -> Names | None:

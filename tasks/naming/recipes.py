@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from topicflow.configs.sections.names import HOW_NAMES_ARE_ASKED, NamesConfig
+from topicflow.tasks.chats.answer_recipe import answer_recipe
 from topicflow.tasks.naming.wanted import EVERY, Wanted
 from topicflow.tasks.store.artifacts import Recipe, canonical_json, digest
 from topicflow.tasks.store.recipe_parts import fields_of
@@ -15,11 +16,8 @@ from topicflow.tasks.store.recipe_parts import fields_of
 VERSIONS: Mapping[str, int] = {"name": 1}
 """Increase a stage's number when equal inputs and config must give a different artifact."""
 
-ANSWER_VERSION = 1
-"""Version of what is kept of an answer. A greater number asks every topic of everybody again."""
-
-ASKED_WITH = ("model", "temperature", "answer_tokens", "reasoning_effort", "tries", "max_words")
-"""Fields of the section that decide an answer beside the prompt."""
+ALSO = ("max_words",)
+"""Fields of the section that decide which answers can be used."""
 
 
 def name(config: NamesConfig, topics: str, tree: str | None = None, wanted: Wanted = EVERY) -> Recipe:
@@ -62,9 +60,7 @@ def answer(
     config: NamesConfig, messages: Sequence[Mapping[str, str]], schema: Mapping[str, object]
 ) -> Recipe:
     """Return the recipe of the answer to a question: the whole prompt, the model and its options decide it."""
-    fields = {name: getattr(config, name) for name in ASKED_WITH}
-    asked = _digest([list(messages), dict(schema)])
-    return Recipe("name", "answers", ANSWER_VERSION, fields, identity={"prompt": asked})
+    return answer_recipe("name", config, messages, schema, ALSO)
 
 
 def _digest(value: object) -> str:

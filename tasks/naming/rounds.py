@@ -13,13 +13,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from topicflow.configs.sections.embed import EmbedConfig, ImagesEmbed, PrecomputedEmbed
+from topicflow.configs.sections.names import NamesConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.tasks.chats.asking import Asker, Outcome
 from topicflow.tasks.encoding.embed import embed_texts
 from topicflow.tasks.execution.progress import track
 from topicflow.tasks.naming.alike import MAX_GROUP, alike_groups, same_words
-from topicflow.tasks.naming.asking import Namer, Outcome
 from topicflow.tasks.naming.evidence import Evidence
-from topicflow.tasks.naming.questions import AlikeQuestion, Question, TopicQuestion
+from topicflow.tasks.naming.questions import AlikeQuestion, Names, Question, TopicQuestion
 
 
 @dataclass
@@ -28,8 +29,10 @@ class Rounds:
 
     Attributes
     ----------
-    namer : Namer
+    asker : Asker
         Asks the model.
+    config : NamesConfig
+        What it is told, and when names are alike.
     encoding : EmbedConfig
         The encoder of the documents.
     runtime : RuntimeConfig
@@ -42,7 +45,8 @@ class Rounds:
         Topics that are to be asked again in the next run, and why.
     """
 
-    namer: Namer
+    asker: Asker
+    config: NamesConfig
     encoding: EmbedConfig
     runtime: RuntimeConfig
     keys: list[str] = field(default_factory=list)
@@ -62,20 +66,20 @@ class Rounds:
             What they are, in the plural.
         """
         ordered = sorted(evidence, key=lambda each: (-each.size, each.topic))
-        questions = [TopicQuestion((each,), self.namer.config) for each in ordered]
+        questions = [TopicQuestion((each,), self.config) for each in ordered]
         names: dict[int, str] = {}
         for question, outcome in zip(questions, self._answers(questions, unit), strict=True):
-            names |= outcome.names or {}
+            names |= outcome.found or {}
             self.notes |= {each.topic: outcome.note for each in question.topics if outcome.note}
         alike = self._alike({each.topic: each for each in ordered if each.topic in names}, names, kept)
         for outcome in self._answers(alike, f"sets of {unit} with alike names"):
-            names |= outcome.names or {}
+            names |= outcome.found or {}
         return names
 
-    def _answers(self, questions: Sequence[Question], unit: str) -> list[Outcome]:
+    def _answers(self, questions: Sequence[Question], unit: str) -> list[Outcome[Names]]:
         """Return the outcomes of questions in their order."""
         with track("name", len(questions), unit=unit) as progress:
-            found = self.namer.answer_all(questions, lambda: progress.advance(1))
+            found = self.asker.answer_all(questions, lambda: progress.advance(1))
         self.keys += [outcome.key for outcome in found if outcome.key]
         for question, outcome in zip(questions, found, strict=True):
             if not outcome.is_final:
@@ -87,7 +91,7 @@ class Rounds:
     ) -> list[AlikeQuestion]:
         """Return a question for each set of topics whose names are alike."""
         topics, every, questions = list(named), [*(names[topic] for topic in named), *kept], []
-        for alike in alike_groups(self._vectors(every), self.namer.config.alike):
+        for alike in alike_groups(self._vectors(every), self.config.alike):
             own = [place for place in alike if place < len(topics)]
             taken = tuple(every[place] for place in alike if place >= len(topics))
             for start in range(0, len(own), MAX_GROUP):
@@ -95,7 +99,7 @@ class Rounds:
                 asked = tuple(named[topics[place]] for place in part)
                 called = tuple(every[place] for place in part)
                 if len(asked) > 1 or taken:
-                    questions.append(AlikeQuestion(asked, self.namer.config, called, taken))
+                    questions.append(AlikeQuestion(asked, self.config, called, taken))
         return questions
 
     def _vectors(self, names: Sequence[str]) -> NDArray[np.float32]:
@@ -104,4 +108,4 @@ class Rounds:
             return np.empty((0, 1), np.float32)
         if isinstance(self.encoding, PrecomputedEmbed | ImagesEmbed):
             return same_words(names)
-        return embed_texts(self.namer.store, pl.Series(names), self.encoding, self.runtime)
+        return embed_texts(self.asker.store, pl.Series(names), self.encoding, self.runtime)

@@ -198,6 +198,26 @@ def _unnamed(left: int, n: int, unit: str, table: str) -> str:
     )
 
 
+def synthetic_remarks(figures: Mapping[str, Any]) -> list[str]:
+    """Return the remarks on made questions, from what the stage `synthetic` recorded."""
+    dropped = _of(figures["n_dropped"], figures["n_questions"], "made question")
+    remark = (
+        f"{dropped} were dropped, because they do not find their document. The run is trained and measured on made "
+        "questions only, and its figures say nothing sure about queries of people."
+    )
+    found = [remark]
+    if figures.get("n_waiting"):
+        found.append(
+            f"The model wrote no questions yet about {_of(figures['n_waiting'], figures['n_drawn'], 'document')} "
+            f"({figures['waiting_for']}); run again to go on."
+        )
+    if figures.get("n_unanswered"):
+        found.append(
+            f"The model gave no usable question about {_of(figures['n_unanswered'], figures['n_drawn'], 'document')}."
+        )
+    return found
+
+
 def by_beginnings(figures: Mapping[str, Any]) -> list[str]:
     """Return the remark on duplicates for which only the beginnings of texts were compared."""
     if not (n := figures.get("n_by_beginning")):

@@ -1,6 +1,6 @@
 """Publish a tuning: the artifacts of a finished run of `tune_embeddings` -> its folder, and tables in the Prefect UI.
 
-RUNS/<name>/<run id>/    examples.parquet contradictory.csv metrics.json run.json config.toml run.log
+RUNS/<name>/<run id>/    examples.parquet questions.parquet contradictory.csv metrics.json run.json config.toml run.log
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
-from topicflow.configs.sections.tuning import AdapterTune
+from topicflow.configs.sections.tuning import AdapterTune, SyntheticExamples
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
 from topicflow.tasks.publish.folder import show_run, write_run_folder
+from topicflow.tasks.publish.remarks import synthetic_remarks
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.runs.records import RunId, RunRecord
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -55,7 +56,12 @@ def publish_tuned_run(
     record |= (
         {"adapter": tuned.key} if tuned.kind == "adapters" else {"model": str(store.whole(tuned, "model"))}
     )
+    is_synthetic = isinstance(config.examples, SyntheticExamples)
+    if is_synthetic:
+        record["remarks"] = [*described["remarks"], *synthetic_remarks(store.meta(stages["examples"]))]
     with write_run_folder(config, run, record) as folder:
+        if is_synthetic:
+            store.table(stages["examples"], "pairs").sink_parquet(folder / "questions.parquet")
         table = examples_table(store, stages)
         table.write_parquet(folder / "examples.parquet")
         if "contradictory" in table.columns and table["contradictory"].any():
@@ -91,7 +97,8 @@ def examples_table(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> p
         else documents.select("doc_id").collect()["doc_id"].gather(rows)
     )
     members = [items.gather(links[:, place]).alias(name) for place, name in enumerate(MEMBERS[about["kind"]])]
-    beside = [pl.Series("similar", similar)] if len(similar) else []
+    is_told = len(similar) and about["kind"] != "synthetic"  # there all pairs are similar
+    beside = [pl.Series("similar", similar)] if is_told else []
     if about.get("graded"):
         beside = [pl.Series("score", np.asarray(store.array(chosen, "scores")))]
     return pl.DataFrame([*members, *beside, named])

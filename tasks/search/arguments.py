@@ -16,7 +16,7 @@ from topicflow.tasks.search.queries import check_vector
 
 Mode = Literal["auto", "dense", "bm25", "hybrid"]
 MODES: tuple[Mode, ...] = get_args(Mode)
-Expand = Literal["none", "feedback"]
+Expand = Literal["none", "feedback", "hypothetical"]
 EXPANSIONS: tuple[Expand, ...] = get_args(Expand)
 
 FUSION_K, DENSE_WEIGHT = 10.0, 0.5

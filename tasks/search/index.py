@@ -180,6 +180,9 @@ class SearchIndex:
         expand : str
             `feedback` searches twice: the second query is moved towards the best five documents of the first, as a
             vector and as words. It finds more and costs a second search; the first result is right less often.
+            `hypothetical` lets the language model of the index's section [hypothetical] write a passage that might
+            answer the query, and mixes its vector and words with those of the query. If the model gives no passage, the
+            query alone is searched, and `Results.note` says why.
         dense_weight : float, optional
             Weight of the ranking by meaning in hybrid search, from 0 to 1 (.5); the ranking by words has the rest.
         fusion_k : float, optional
@@ -199,7 +202,8 @@ class SearchIndex:
         ------
         ConfigError
             If the query is empty, not a query, or a vector of another space; if a number is not one or out of its
-            range; if there is no such mode or expansion; if `where` or `group_by` cannot be parsed.
+            range; if there is no such mode or expansion; if `where` or `group_by` cannot be parsed; if the index names
+            no language model, or its address, model or key is wrong.
         """
         index, page = self._open, Page.of(k, offset, min_score, group_by)
         fusion, bm25 = Fusion.of(dense_weight, fusion_k), bm25_of(k1, b)
@@ -207,7 +211,9 @@ class SearchIndex:
         text = asked if isinstance(asked, str) else None
         ranked_by = _mode(index, mode_of(mode), text)
         optional_text("rerank", rerank)
-        for name, given in (("rerank", rerank is not None), ("highlight", highlight)):
+        expanded, note = expand_of(expand), ""
+        reads = (("rerank", rerank is not None), ("highlight", highlight))
+        for name, given in (*reads, ("expand 'hypothetical'", expanded == "hypothetical")):
             if given and text is None:
                 msg = f"search: {name} reads texts and the query is a vector; leave it out"
                 raise ConfigError(msg)
@@ -217,8 +223,11 @@ class SearchIndex:
         kept = _kept(index, where, ids)
         words = query_words(index, text) if text is not None and ranked_by != "dense" else None
         question = Question(words, vector, kept, fusion, bm25)
-        if expand_of(expand) == "feedback":
+        if expanded == "feedback":
             question = ranking.with_feedback(index, question)
+        if expanded == "hypothetical" and text is not None:
+            passage, note = index.passages.write(text)
+            question = ranking.with_hypothetical(index, question, passage) if passage else question
         made = ranking.ranking_of(index, question)
         if rerank is not None and text is not None:
             made = ranking.reranked(index, made, rerank, text)
@@ -228,7 +237,7 @@ class SearchIndex:
             hits = with_ranks(hits, rows, made, page)
         if highlight and text is not None:
             hits = with_highlights(index, hits, text, vector)
-        return Results(hits, truncated=truncated)
+        return Results(hits, truncated=truncated, note=note)
 
     def similar(
         self,

@@ -27,6 +27,7 @@ from topicflow.tasks.search.index_files import IndexFiles
 from topicflow.tasks.search.queries import QueryEncoder, open_queries
 from topicflow.tasks.search.recipes import identity_of_words
 from topicflow.tasks.search.results import Hit
+from topicflow.tasks.search.scoring.passage_writer import PassageWriter
 
 T = TypeVar("T")
 
@@ -67,6 +68,8 @@ class OpenIndex:
         """Return this generation with the loaded encoder of another generation of the same index, if it has one."""
         if "queries" in other.__dict__:
             self.__dict__["queries"] = other.__dict__["queries"]
+        if "passages" in other.__dict__:
+            self.__dict__["passages"] = other.__dict__["passages"]
         return self
 
     def __len__(self) -> int:
@@ -96,6 +99,11 @@ class OpenIndex:
     def queries(self) -> QueryEncoder:
         """The encoder of queries."""
         return open_queries(self.files.store, self.files.meta)
+
+    @once
+    def passages(self) -> PassageWriter:
+        """The language model that writes hypothetical passages; raises ConfigError if the index names none."""
+        return PassageWriter.of(self.record)
 
     @once
     def graph(self) -> Graph | None:

@@ -17,7 +17,7 @@ from topicflow.tasks.core.vectors.postings import fuse_ranks
 from topicflow.tasks.core.words.cutting import ASKED, INDEXED
 from topicflow.tasks.search.arguments import Fusion, Page
 from topicflow.tasks.search.open_index import OpenIndex
-from topicflow.tasks.search.scoring import feedback
+from topicflow.tasks.search.scoring import feedback, hypothetical
 from topicflow.tasks.search.scoring.feedback import moved_vector, moved_words
 
 EXACT_KEPT = 20_000
@@ -92,6 +92,17 @@ def with_feedback(index: OpenIndex, question: Question) -> Question:
         texts = index.documents["text"][rows].to_list()
         said = [index.words_of(text, INDEXED) for text in texts]
         words = moved_words(words, said, index.words.rarity)
+    return replace(question, vector=vector, words=words)
+
+
+def with_hypothetical(index: OpenIndex, question: Question, passage: str) -> Question:
+    """Return a question that is moved towards a passage which might answer it."""
+    vector, words = question.vector, question.words
+    if vector is not None:
+        vector = hypothetical.mixed_vector(vector, index.queries.encode_documents([passage])[0])
+    if words is not None:
+        said = index.words_of(passage, INDEXED)
+        words = hypothetical.mixed_words(words, said, index.words.rarity)
     return replace(question, vector=vector, words=words)
 
 

@@ -73,8 +73,10 @@ class Results(list[T]):
     ----------
     truncated : bool
         Whether the query was longer than the encoder reads, so that its end counts only for BM25.
+    note : str
+        Why the search is not the one that was asked for, such as a language model that does not answer; empty if it is.
     """
 
-    def __init__(self, found: Iterable[T] = (), *, truncated: bool = False) -> None:
+    def __init__(self, found: Iterable[T] = (), *, truncated: bool = False, note: str = "") -> None:
         super().__init__(found)
-        self.truncated = truncated
+        self.truncated, self.note = truncated, note

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from topicflow.tasks.errors import ConfigError, StageError
-from topicflow.tasks.servers.endpoint import Endpoint
+from topicflow.tasks.errors import StageError
+from topicflow.tasks.servers.endpoint import Endpoint, EndpointError
 from topicflow.tasks.servers.pace import Pace
 from topicflow.tasks.servers.refusals import Refusal, UnreadableAnswerError, read_refusal
 
@@ -160,9 +160,9 @@ class ServerClient:
         if status in {401, 403}:
             key_env = f"{section}.key_env"
             hint = f"set {key_env}" if self.endpoint.key is None else f"check the key that {key_env} names"
-            return ConfigError(f"{where} refuses the key ({refusal}); {hint}")
+            return EndpointError(f"{where} refuses the key ({refusal}); {hint}")
         if status in {404, 405, 410} or 300 <= status < 400:
-            return ConfigError(
+            return EndpointError(
                 f"{where} has no model {self.endpoint.model!r}, or is not the address of an API ({refusal}); set "
                 f"{section}.url to the address up to /v1 and {section}.model to a name from the server's list of models"
             )

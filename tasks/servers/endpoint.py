@@ -10,6 +10,10 @@ from topicflow.configs.fields.server import ServerSection
 from topicflow.tasks.errors import ConfigError
 
 
+class EndpointError(ConfigError):
+    """The address, the model or the key of a server is wrong."""
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """The address for texts, and the limits for requests.
@@ -58,7 +62,7 @@ def endpoint_of(config: ServerSection, section: str) -> Endpoint:
 
     Raises
     ------
-    ConfigError
+    EndpointError
         If the environment variable that `key_env` names is not set.
     """
     key = None
@@ -69,13 +73,13 @@ def endpoint_of(config: ServerSection, section: str) -> Endpoint:
                 f"{section}.key_env: the environment variable {config.key_env} is not set; set it to the key of "
                 f"{config.url}, or remove {section}.key_env if the server needs none"
             )
-            raise ConfigError(msg)
+            raise EndpointError(msg)
         if not key.isascii() or not key.isprintable():
             msg = (
                 f"{section}.key_env: {config.key_env} has characters that a header cannot contain; set it to the key "
                 "only"
             )
-            raise ConfigError(msg)
+            raise EndpointError(msg)
     return Endpoint(
         config.url, config.model, key, config.timeout_s, config.retries, config.requests_per_minute, section
     )

@@ -29,7 +29,11 @@ AnyExamples = ClassExamples | TopicExamples | PairExamples | TripletExamples
 LISTED = 5
 """Maximum number of names in a message; the others are only counted."""
 
-MEMBERS = {"pairs": ("a", "b"), "triplets": ("anchor", "positive", "negative")}
+MEMBERS = {
+    "pairs": ("a", "b"),
+    "synthetic": ("question", "passage"),
+    "triplets": ("anchor", "positive", "negative"),
+}
 
 COLUMNS = {
     "pairs": (

@@ -17,19 +17,23 @@ from topicflow.configs.sections.embed import (
 )
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.learning.residual import FloatArray
+from topicflow.tasks.encoding.adapters import apply_adapter, find_adapter
 from topicflow.tasks.encoding.embed import embed_texts
+from topicflow.tasks.encoding.encoders import find_encoder
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.tuning.examples import Numbers, Roles
 
-AnyEmbed = SentenceTransformersEmbed | StaticEmbed | ApiEmbed | PrecomputedEmbed
+TextEmbed = SentenceTransformersEmbed | StaticEmbed | ApiEmbed
+AnyEmbed = TextEmbed | PrecomputedEmbed
 
 
 @dataclass(frozen=True)
 class ExampleSet:
     """The examples' arrays, described in `tasks.tuning.examples`, and the vectors of their items.
 
-    `vectors` is (n_items, dim) float32.
+    `vectors` is (n_items, dim) float32. Synthetic examples have the row of each item's document in `rows_of_items`, and
+    the vectors of all documents in `corpus`.
     """
 
     vectors: FloatArray
@@ -39,6 +43,8 @@ class ExampleSet:
     link_roles: Roles | None = None
     similar: NDArray[np.bool_] | None = None
     scores: NDArray[np.float64] | None = None
+    rows_of_items: Numbers | None = None
+    corpus: FloatArray | None = None
 
     def rows(self, role: int) -> Numbers:
         """Return the items with a role."""
@@ -86,7 +92,9 @@ def read_examples(
     ConfigError
         If texts must be embedded and the vectors are precomputed.
     """
-    rows = np.asarray(store.array(chosen, "rows"))
+    rows, kind = np.asarray(store.array(chosen, "rows")), store.meta(chosen)["kind"]
+    if kind == "synthetic":
+        return _synthetic(store, chosen, embeddings, config, runtime)
     if store.meta(chosen).get("by_text"):
         if isinstance(config, PrecomputedEmbed):
             msg = "examples: pairs of texts need an encoder; embed.method='precomputed' has none: use ids of documents"
@@ -95,12 +103,47 @@ def read_examples(
         vectors = embed_texts(store, texts, config, runtime)
     else:
         vectors = store.array(embeddings, "embeddings")
-        if store.meta(chosen)["kind"] != "classes":  # for classes, the items are the documents in their order
+        if kind != "classes":  # for classes, the items are the documents in their order
             vectors = vectors[rows]
     links = _links(store, chosen)
     return ExampleSet(
         vectors, np.asarray(store.array(chosen, "roles")), np.asarray(store.array(chosen, "classes")), **links
     )
+
+
+def _synthetic(
+    store: ArtifactStore,
+    chosen: ArtifactRef,
+    embeddings: ArtifactRef,
+    config: AnyEmbed,
+    runtime: RuntimeConfig,
+) -> ExampleSet:
+    """Return questions, with their vectors as queries, and documents, which have vectors already."""
+    assert isinstance(config, TextEmbed)
+    rows, corpus = np.asarray(store.array(chosen, "rows")), store.array(embeddings, "embeddings")
+    texts = store.table(chosen, "texts").collect()["text"]
+    vectors = np.empty((len(rows), corpus.shape[1]), np.float32)
+    vectors[rows >= 0] = corpus[rows[rows >= 0]]
+    vectors[rows < 0] = query_vectors(store, texts.filter(pl.Series(rows < 0)), config, runtime)
+    roles, classes = np.asarray(store.array(chosen, "roles")), np.asarray(store.array(chosen, "classes"))
+    return ExampleSet(vectors, roles, classes, **_links(store, chosen), rows_of_items=rows, corpus=corpus)
+
+
+def query_vectors(
+    store: ArtifactStore, texts: pl.Series, config: TextEmbed, runtime: RuntimeConfig
+) -> FloatArray:
+    """Return unit vectors (n, dim) of queries: with the model's prompt for queries, moved by the documents' adapter.
+
+    They are kept as those of documents are, so that a question is embedded once.
+    """
+    plain = config.model_copy(update={"adapter": None})
+    if isinstance(plain, SentenceTransformersEmbed) and plain.task is not None:
+        plain = plain.model_copy(update={"task": "query"})
+    vectors = embed_texts(store, texts, plain, runtime)
+    if config.adapter is None:
+        return vectors
+    adapter = find_adapter(store, config, find_encoder(config, runtime.device, store).key, runtime)
+    return apply_adapter(store, adapter, vectors)
 
 
 def read_roles(store: ArtifactStore, chosen: ArtifactRef) -> ExampleSet:

@@ -20,14 +20,16 @@ from topicflow.configs.sections.reduce import ParallelUmapReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.tuning import MeasureConfig
 from topicflow.tasks.core.clusters.clustering import kmeans_clusters
-from topicflow.tasks.core.clusters.quality import agreement
+from topicflow.tasks.core.clusters.quality import agreement, sample_rows
 from topicflow.tasks.core.learning.class_head import Examples, fit_softmax
 from topicflow.tasks.core.learning.residual import FloatArray
 from topicflow.tasks.core.learning.similarity import (
     chance_share,
+    document_ranks,
     partner_ranks,
     rank_agreement,
     ranking_quality,
+    retrieval_figures,
     same_class_shares,
     triplet_accuracy,
 )
@@ -83,6 +85,8 @@ def measure_space(found: ExampleSet, config: MeasureConfig, seed: int, runtime: 
 def _of_links(found: ExampleSet, config: MeasureConfig, seed: int) -> dict[str, float]:
     """Return metrics of how well cosines predict the similarity of held-out pairs or triplets."""
     links, similar = found.linked(HELD_OUT)
+    if found.corpus is not None:
+        return _of_synthetic(found, config, seed)
     if found.scores is not None:
         cosines = np.einsum("ij,ij->i", *(np.asarray(found.vectors[rows]) for rows in links.T))
         return {"spearman": rank_agreement(cosines, found.scored(HELD_OUT)[1])}
@@ -101,6 +105,16 @@ def _of_links(found: ExampleSet, config: MeasureConfig, seed: int) -> dict[str, 
         for name, rows in (("similar", similar), ("dissimilar", ~similar))
     }
     return {"roc_auc": ranking_quality(cosines, similar), **means}
+
+
+def _of_synthetic(found: ExampleSet, config: MeasureConfig, seed: int) -> dict[str, float]:
+    """Return how well held-out made questions find their documents among all; their names say that they are made."""
+    assert found.corpus is not None
+    assert found.rows_of_items is not None
+    links = found.linked(HELD_OUT)[0]
+    questions, passages = links[sample_rows(len(links), config.sample, seed)].T
+    ranks = document_ranks(found.vectors[questions], found.corpus, found.rows_of_items[passages])
+    return {f"synthetic_{name}": value for name, value in retrieval_figures(ranks).items()}
 
 
 def _probe(found: ExampleSet, vectors: FloatArray, classes: NDArray[np.int64]) -> dict[str, float]:

@@ -5,8 +5,9 @@ The stage and the plan call the same functions. No numeric library is imported h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from topicflow.configs.fields.chat import HOW_A_CHAT_IS_ASKED
 from topicflow.configs.sections.tuning import (
     AdapterTune,
     ClassExamples,
@@ -14,13 +15,15 @@ from topicflow.configs.sections.tuning import (
     MeasureConfig,
     PairExamples,
     SplitExamples,
+    SyntheticExamples,
     TopicExamples,
     TripletExamples,
 )
-from topicflow.tasks.store.artifacts import Recipe
+from topicflow.tasks.core.words.segmenters import word_identity
+from topicflow.tasks.store.artifacts import Recipe, canonical_json, digest
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 
-VERSIONS: Mapping[str, int] = {"examples": 1, "tune": 2, "measure": 3}
+VERSIONS: Mapping[str, int] = {"examples": 1, "synthetic": 1, "tune": 2, "measure": 3}
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
 
@@ -44,6 +47,30 @@ def examples(
     )
 
 
+def synthetic(
+    config: SyntheticExamples, split: SplitExamples, inputs: tuple[str, str], separator: str, seed: int
+) -> Recipe:
+    """Return the recipe of synthetic examples; `inputs` are the keys of the documents and of their untuned vectors."""
+    fields = fields_of(config)
+    if config.server is not None:
+        fields["server"] = fields_of(config.server, leave_out=HOW_A_CHAT_IS_ASKED)
+    return Recipe(
+        stage="synthetic",
+        kind="examples",
+        version=VERSIONS["synthetic"],
+        config={**fields, "split": fields_of(split), "separator": separator},
+        inputs={"documents": inputs[0], "embeddings": inputs[1]},
+        identity=word_identity(),
+        seed=seed,
+    )
+
+
+def unfinished(recipe: Recipe, answers: Sequence[str]) -> Recipe:
+    """Return the recipe of examples of which some are not asked for yet, by the keys of the answers that there are."""
+    kept = digest(canonical_json(sorted(answers)))
+    return Recipe(**{**vars(recipe), "identity": {**recipe.identity, "answers": kept}})
+
+
 def tune(config: AdapterTune | FullTune, embeddings: str, examples: str, encoder: str, seed: int) -> Recipe:
     """Return the recipe of the adapter, or of the tuned model, of the encoder with key `encoder`."""
     libraries = (
@@ -53,7 +80,7 @@ def tune(config: AdapterTune | FullTune, embeddings: str, examples: str, encoder
         stage="tune",
         kind="adapters",
         version=VERSIONS["tune"],
-        config=fields_of(config),
+        config=fields_of(config, leave_out={"strength"} if getattr(config, "strength", None) is None else ()),
         inputs={"embeddings": embeddings, "examples": examples},
         identity=library_versions(*libraries),
         seed=seed,

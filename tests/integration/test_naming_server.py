@@ -10,11 +10,11 @@ from tests.fakes import planted_corpus
 from tests.real_servers import llama_cpp_chat
 from tests.unit.test_names import ENCODING, modelled, names_of
 from topicflow.configs.sections.names import NamesConfig
+from topicflow.tasks.chats.chat import ChatClient
+from topicflow.tasks.chats.messages import schema_of
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.naming.chat import ChatClient
 from topicflow.tasks.naming.name import name
-from topicflow.tasks.naming.prompts import schema_of
 from topicflow.tasks.servers.client import RefusedError
 from topicflow.tasks.store.artifact_store import ArtifactStore
 

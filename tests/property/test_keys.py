@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from tests.fakes import save_documents
 from tests.record_stage_code import all_versions
+from topicflow.configs.fields.chat import HOW_A_CHAT_IS_ASKED
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.sections.cluster import GraphCluster, HdbscanCluster, KMeansCluster
 from topicflow.configs.sections.count import CountConfig
@@ -54,8 +55,10 @@ from topicflow.configs.sections.report import ReportConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.shaping import SeededTopics, TreeConfig, ZeroShotTopics
 from topicflow.configs.sections.slices import GroupsConfig, PeriodsConfig, SharesConfig
+from topicflow.configs.sections.tuning import SplitExamples, SyntheticExamples
 from topicflow.flows.planning.plan import chain_recipes
 from topicflow.flows.planning.stages import STAGES
+from topicflow.tasks.chats.answer_recipe import ASKED_WITH
 from topicflow.tasks.documents import recipes as documents_recipes
 from topicflow.tasks.duplicates import recipes as duplicates
 from topicflow.tasks.encoding import recipes as encoding_recipes
@@ -68,6 +71,7 @@ from topicflow.tasks.shares import recipes as shares_recipes
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 from topicflow.tasks.topics import recipes as topics
 from topicflow.tasks.tree import recipes as tree_recipes
+from topicflow.tasks.tuning import recipes as tuning_recipes
 
 SECTIONS: dict[str, list[BaseModel]] = {
     "load": [
@@ -106,6 +110,10 @@ SECTIONS: dict[str, list[BaseModel]] = {
     "shares": [SharesConfig()],
     "report": [ReportConfig()],
     "index": [IndexConfig()],
+    "synthetic": [
+        SyntheticExamples(method="synthetic"),
+        SyntheticExamples(method="synthetic", server={"url": "http://localhost/v1", "model": "m"}),
+    ],
 }  # fmt: skip
 
 
@@ -137,6 +145,7 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "shares": lambda c: shares_recipes.shares(c, {"labels": "l"}),
     "report": lambda c: report_recipes.report(c, "name", {"topics": "t"}),
     "index": lambda c: search_recipes.index(c, {"embeddings": "e"}, "space", 1),
+    "synthetic": lambda c: tuning_recipes.synthetic(c, SplitExamples(), ("d", "e"), "", 1),
 }
 
 
@@ -189,6 +198,7 @@ def other_values(value: Any) -> Iterator[Any]:
         "http://other/v1",
     )
     yield from (5, 50, 500, 0.5, ("a", "b"), [1, 2], {"max_words": 77, "overlap_words": 7}, None)
+    yield from (("title",), ("model",), "both", {"url": "http://other/v1", "model": "m"})
     yield from ("cp1252", ";", "", "excel", ("html",), "month", "Europe/Berlin")
 
 
@@ -223,6 +233,7 @@ CASES = [
     if not (isinstance(config, SentenceTransformersEmbed) and field in OF_THE_ENCODER)
     if not (isinstance(config, ApiEmbed) and field in HOW_ASKED)
     if not (isinstance(config, NamesConfig) and field in HOW_NAMES_ARE_ASKED)
+    if not (isinstance(config, SyntheticExamples) and field.removeprefix("server.") in HOW_A_CHAT_IS_ASKED)
     if not (stage in {"similar_vectors", "similar_texts"} and field in CHOSEN_BY)
     and field not in BESIDE_ANOTHER
 ]
@@ -264,7 +275,7 @@ def test_how_a_model_is_asked_changes_no_name_and_what_it_is_told_no_answer_of_a
             assert naming_recipes.name(changed, "t").key == naming_recipes.name(config, "t").key
         if changed is not None:
             same = naming_recipes.answer(changed, [], {}).key == naming_recipes.answer(config, [], {}).key
-            assert same == (field not in naming_recipes.ASKED_WITH), field
+            assert same == (field not in (*ASKED_WITH, *naming_recipes.ALSO)), field
 
 
 @pytest.mark.parametrize("field", sorted(CHOSEN_BY))

@@ -110,6 +110,10 @@ def test_other_flows(folder: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) 
     full = config_of(folder, tiny, "tune_embeddings", load={"label_column": "stars"}, tune={"method": "full"})
     (found,) = problems(full)
     assert (found.stage, found.message[:17]) == ("tune", "tune.method='full")
+    server = {"url": "http://127.0.0.1:1/v1", "model": "m", "key_env": "NO_KEY_HERE"}
+    asked = {"method": "synthetic", "server": server}
+    (found,) = problems(config_of(folder, tiny, "tune_embeddings", examples=asked))
+    assert (found.stage, found.message[:23]) == ("examples", "examples.server.key_env")
     (found,) = problems(config_of(folder, tiny, "build_index", index={"lemmas": ["xx"]}))
     assert (found.stage, found.message[:14]) == ("index", "index.lemmas: ")
     queried = {"path": None, "query": "select 1", "connection_env": "NO_DATABASE_HERE"}

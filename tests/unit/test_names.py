@@ -17,11 +17,11 @@ from tests.fakes import TOPIC_WORDS, Corpus, planted_corpus, save, save_document
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.sections.embed import PrecomputedEmbed
 from topicflow.configs.sections.names import NamesConfig
+from topicflow.tasks.chats.chat import without_thoughts
 from topicflow.tasks.errors import ConfigError, PipelineError, StageError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.naming.alike import alike_groups, distinct, same_words
 from topicflow.tasks.naming.answers import clean, fault_of, is_of_a_sibling, is_of_one_document, parse, rescue
-from topicflow.tasks.naming.chat import without_thoughts
 from topicflow.tasks.naming.cost import naming_cost
 from topicflow.tasks.naming.evidence import Evidence, Modelled, gather_evidence
 from topicflow.tasks.naming.name import Wanted, name

@@ -44,6 +44,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("tasks.requirements",),
     ("tasks.encoding",),
     ("tasks.encoding.api", "tasks.encoding.model_files"),
+    ("tasks.chats",),
     ("tasks.servers",),
     ("tasks.documents",),
     ("tasks.documents.formats",),

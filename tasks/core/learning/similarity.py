@@ -15,6 +15,13 @@ BLOCK_ROWS = 512
 """Rows compared with all others at a time: 512 × 10,000 cosines are 20 MB."""
 
 
+DOCUMENT_ROWS = 8192
+"""Documents compared with `BLOCK_ROWS` queries at a time: 16 MB of cosines."""
+
+SAME_COSINE = 1e-6
+"""Cosines that differ by less are equal: products of other shapes round differently."""
+
+
 def same_class_shares(
     vectors: FloatArray, classes: NDArray[np.int64], neighbors: Sequence[int], sample: int, seed: int
 ) -> dict[int, float]:
@@ -117,6 +124,42 @@ def partner_ranks(
         counted = ((cosines > own) + 0.5 * (cosines == own)) * ~known
         ranks[start : start + len(part)] = 1.0 + counted.sum(axis=1)
     return ranks
+
+
+def document_ranks(queries: FloatArray, documents: FloatArray, own: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each query the rank of its own document by cosine among all documents (n_queries,); 1 is best.
+
+    Parameters
+    ----------
+    queries : ndarray of shape (n_queries, dim), float32
+        Unit vectors.
+    documents : ndarray of shape (n_docs, dim), float32
+        Unit vectors; may be memory-mapped.
+    own : ndarray of shape (n_queries,), int64
+        Row of each query's document.
+
+    Notes
+    -----
+    O(n_queries × n_docs × dim) time. Documents at the same distance do not count, so that copies are as good.
+    """
+    least = np.einsum("nd,nd->n", queries, np.asarray(documents[own])) + SAME_COSINE
+    ranks = np.ones(len(queries), np.int64)
+    for start in range(0, len(documents), DOCUMENT_ROWS):
+        block = np.asarray(documents[start : start + DOCUMENT_ROWS])
+        for first in range(0, len(queries), BLOCK_ROWS):
+            part = slice(first, first + BLOCK_ROWS)
+            ranks[part] += (queries[part] @ block.T > least[part, None]).sum(axis=1)
+    return ranks
+
+
+def retrieval_figures(ranks: NDArray[np.int64]) -> dict[str, float]:
+    """Return nDCG@10, mean reciprocal rank and recall@10 of queries with one relevant document each, from its ranks."""
+    near = ranks <= 10
+    return {
+        "ndcg_at_10": float(np.where(near, 1.0 / np.log2(1.0 + ranks), 0.0).mean()),
+        "mean_reciprocal_rank": float((1.0 / ranks).mean()),
+        "recall_at_10": float(near.mean()),
+    }
 
 
 def triplet_accuracy(anchors: FloatArray, positives: FloatArray, negatives: FloatArray) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from topicflow.configs.sections.names import NamesConfig
+from topicflow.configs.fields.chat import ChatSection
 from topicflow.tasks.servers.client import Counts, Request, ServerClient
 from topicflow.tasks.servers.endpoint import endpoint_of
 from topicflow.tasks.servers.refusals import Refusal, UnreadableAnswerError
@@ -46,7 +46,7 @@ class ChatClient(ServerClient):
 
     Parameters
     ----------
-    config : NamesConfig
+    config : ChatSection
         Address, model, key and options.
 
     Raises
@@ -55,8 +55,8 @@ class ChatClient(ServerClient):
         If the environment variable of the key is not set.
     """
 
-    def __init__(self, config: NamesConfig) -> None:
-        super().__init__(endpoint_of(config, "names"), "chat/completions", config.n_concurrent)
+    def __init__(self, config: ChatSection) -> None:
+        super().__init__(endpoint_of(config, config.section), "chat/completions", config.n_concurrent)
         self._options: dict[str, Any] = {"temperature": config.temperature}
         if config.reasoning_effort is not None:
             self._options["reasoning_effort"] = config.reasoning_effort
@@ -65,7 +65,7 @@ class ChatClient(ServerClient):
     def chat(
         self,
         messages: Sequence[Mapping[str, str]],
-        schema: Mapping[str, Any],
+        schema: Mapping[str, Any] | None,
         n_tokens: int,
         budget: Counts | None = None,
     ) -> Reply:
@@ -75,8 +75,8 @@ class ChatClient(ServerClient):
         ----------
         messages : sequence of mapping
             Role and content of each.
-        schema : mapping
-            JSON schema of the answer; a server may ignore it.
+        schema : mapping, optional
+            JSON schema of the answer, which a server may ignore; None for a plain text.
         n_tokens : int
             Maximum tokens of the answer.
         budget : Counts, optional
@@ -99,7 +99,7 @@ class ChatClient(ServerClient):
                 {"model": self.endpoint.model, "messages": list(messages), "stream": False}
                 | {self._limit: n_tokens}
                 | self._options
-                | _format(self._form, schema)
+                | ({} if schema is None else _format(self._form, schema))
             )
             return sent
 
@@ -126,7 +126,7 @@ class ChatClient(ServerClient):
 def _format(form: int, schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return how an answer is asked for: by a schema (0), as any JSON (1), or only in words (2)."""
     if form == 0:
-        named = {"name": "names", "strict": True, "schema": schema}
+        named = {"name": "answer", "strict": True, "schema": schema}
         return {"response_format": {"type": "json_schema", "json_schema": named}}
     return {"response_format": {"type": "json_object"}} if form == 1 else {}
 

@@ -1,11 +1,11 @@
-"""Budget: how many calls and tokens a run may still send; a call that might exceed it is not sent."""
+"""Call budget: how many calls and tokens a run may still send; a call that might exceed it is not sent."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
 
-from topicflow.configs.sections.names import NamesConfig
+from topicflow.configs.fields.chat import BudgetedChat
 
 
 class SpentError(Exception):
@@ -17,7 +17,7 @@ class CallBudget:
 
     Parameters
     ----------
-    config : NamesConfig
+    config : BudgetedChat
         `max_calls` and `max_tokens`.
 
     Notes
@@ -26,8 +26,9 @@ class CallBudget:
     `max_tokens` holds with several calls at a time, as long as the estimate of the prompt is not too low.
     """
 
-    def __init__(self, config: NamesConfig) -> None:
+    def __init__(self, config: BudgetedChat) -> None:
         self._max_calls, self._max_tokens = config.max_calls, config.max_tokens
+        self._section = config.section
         self._lock = threading.Lock()
         self.n_calls = self.n_tokens = self._n_reserved = 0
 
@@ -39,13 +40,15 @@ class CallBudget:
         """Count a call; raise SpentError if it might exceed the budget."""
         with self._lock:
             if self._max_calls is not None and self.n_calls >= self._max_calls:
-                msg = f"the {self._max_calls:,} calls of names.max_calls are sent"
+                msg = f"the {self._max_calls:,} calls of {self._section}.max_calls are sent"
                 raise SpentError(msg)
             if (
                 self._max_tokens is not None
                 and self.n_tokens + self._n_reserved + n_tokens > self._max_tokens
             ):
-                msg = f"another call might exceed the {self._max_tokens:,} tokens of names.max_tokens"
+                msg = (
+                    f"another call might exceed the {self._max_tokens:,} tokens of {self._section}.max_tokens"
+                )
                 raise SpentError(msg)
             self.n_calls += 1
             self._n_reserved += n_tokens
