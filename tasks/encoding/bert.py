@@ -74,9 +74,17 @@ Weights = dict[str, NDArray[np.float32]]
 
 def read_weights(folder: Path) -> Weights:
     """Return the weights of a folder's model by name, in float32."""
-    from safetensors.torch import load_file  # numpy has no bfloat16
+    from safetensors import safe_open
 
-    return {name: tensor.float().numpy() for name, tensor in load_file(folder / WEIGHTS).items()}
+    with safe_open(folder / WEIGHTS, "numpy") as file:
+        kinds = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - it is no dict
+    if "BF16" in kinds:  # numpy has none; torch takes a second to import
+        from safetensors.torch import load_file as load_tensors
+
+        return {name: tensor.float().numpy() for name, tensor in load_tensors(folder / WEIGHTS).items()}
+    from safetensors.numpy import load_file
+
+    return {name: array.astype(np.float32, copy=False) for name, array in load_file(folder / WEIGHTS).items()}
 
 
 def weight_names(shape: Shape) -> set[str]:

@@ -243,7 +243,11 @@ def test_indexes_are_listed_with_their_columns(client: TestClient) -> None:
         ("search", {"query": "a", "fusion_k": -1}, "search: fusion_k=-1, expected a number, 0 or more"),
         ("search", {"query": "a", "k1": -1}, "search: k1=-1, expected a number from 0 to 1000"),
         ("search", {"query": "a", "b": 2}, "search: b=2, expected a number from 0 to 1"),
-        ("search", {"query": "a", "expand": "x"}, "request: expand='x', expected one of none, feedback"),
+        (
+            "search",
+            {"query": "a", "expand": "x"},
+            "request: expand='x', expected one of none, feedback, hypothetical",
+        ),
         ("search", {"query": "a", "explain": 1}, "request: explain=1, expected true or false"),
         ("search", {"query": "a", "ids": "d1"}, "request: ids='d1', expected a list"),
         ("search", {"query": "a", "where": 1}, "request: where=1, expected a text"),
