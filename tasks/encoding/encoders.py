@@ -29,7 +29,7 @@ from topicflow.tasks.encoding.api.probes import identify
 from topicflow.tasks.encoding.bert import read_shape
 from topicflow.tasks.encoding.bert_encoder import BertEncoder, is_the_same
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
-from topicflow.tasks.encoding.int8_encoder import Int8Encoder, int8_identity
+from topicflow.tasks.encoding.int8_encoder import Int8Encoder, int8_identity, int8_notes
 from topicflow.tasks.encoding.model_files.hub import from_hub
 from topicflow.tasks.encoding.model_files.lost_weights import lost_weights, refuse_lost
 from topicflow.tasks.encoding.model_files.model_settings import (
@@ -164,7 +164,7 @@ def find_encoder(
         prompt=prompt,
         dim=min(dims, default=None),
         graph_key=graph_key,
-        notes=tuple(settings_notes(config, settings)),
+        notes=(*settings_notes(config, settings), *int8_notes(precision)),
     )
 
 

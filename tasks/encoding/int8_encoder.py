@@ -132,6 +132,18 @@ def int8_identity(folder: Path) -> dict[str, Any]:
     }
 
 
+def int8_notes(precision: str) -> list[str]:
+    """Return what a person should know about integers on this processor; nothing for other precisions."""
+    if precision != "int8" or not sums_of_int8_saturate():
+        return []
+    return [
+        (
+            "this processor has no VNNI, so int8 is no faster here than float32, which is exact; weights take 7 bits, and "
+            "processors with VNNI compute other vectors"
+        )
+    ]
+
+
 def weight_steps() -> int:
     """Return the largest integer of a weight on this processor; machines with another one have another key."""
     return SAFE_WEIGHT_STEPS if sums_of_int8_saturate() else WEIGHT_STEPS

@@ -245,6 +245,10 @@ def test_processors_and_their_key(
     try:
         assert sums_of_int8_saturate() is saturates
         assert quantized.int8_identity(tiny).get("weight_steps") == (63 if saturates else None)
+        notes = find_encoder(SentenceTransformersEmbed(model=str(tiny), precision="int8")).notes
+        assert any("no VNNI" in note for note in notes) is saturates
+        notes = find_encoder(SentenceTransformersEmbed(model=str(tiny), precision="float32")).notes
+        assert not any("VNNI" in note for note in notes)
     finally:
         sums_of_int8_saturate.cache_clear()
 
