@@ -138,8 +138,8 @@ def int8_notes(precision: str) -> list[str]:
         return []
     return [
         (
-            "this processor has no VNNI, so int8 is no faster here than float32, which is exact; weights take 7 bits, and "
-            "processors with VNNI compute other vectors"
+            "this processor has no VNNI, so int8 is no faster here than float32, which is exact; weights take 7 bits, "
+            "and processors with VNNI compute other vectors"
         )
     ]
 
