@@ -9,6 +9,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -94,8 +95,14 @@ def stage_code(stage: str, root: Path = ROOT) -> str:
     for path in stage_files(stage, root):
         text = path.read_text(encoding="utf-8")
         hasher.update(path.relative_to(root).as_posix().encode())
-        hasher.update((shape(ast.parse(text)) if path.suffix == ".py" else text).encode())
+        hasher.update((shape_of(text) if path.suffix == ".py" else text).encode())
     return hasher.hexdigest()
+
+
+@cache
+def shape_of(code: str) -> str:
+    """Return the shape of a file's code; stages share most of their files."""
+    return shape(ast.parse(code))
 
 
 def stage_files(stage: str, root: Path = ROOT) -> list[Path]:
@@ -113,7 +120,7 @@ def stage_files(stage: str, root: Path = ROOT) -> list[Path]:
 def imported_files(path: Path, root: Path = ROOT) -> list[Path]:
     """Return the project's files that a file imports, except those that do not change numbers."""
     found = set()
-    for module in imported_modules(ast.parse(path.read_text(encoding="utf-8"))):
+    for module in modules_of(path.read_text(encoding="utf-8")):
         name = module.removeprefix("topicflow.")
         if name == module or name.endswith(".recipes") or _is_beside(name):
             continue
@@ -121,6 +128,12 @@ def imported_files(path: Path, root: Path = ROOT) -> list[Path]:
         if file.is_file():
             found.add(file)
     return sorted(found)
+
+
+@cache
+def modules_of(code: str) -> list[str]:
+    """Return the modules that a file's code imports."""
+    return list(imported_modules(ast.parse(code)))
 
 
 def imported_modules(tree: ast.AST) -> Iterator[str]:

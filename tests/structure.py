@@ -9,6 +9,7 @@ import statistics
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,13 @@ def source_files(root: Path = ROOT) -> list[Path]:
 
 
 def parse(path: Path) -> ast.Module:
-    """Return the syntax tree of a file."""
-    return ast.parse(path.read_text(encoding="utf-8"))
+    """Return the syntax tree of a file, which callers must not change."""
+    return _parsed(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _parsed(code: str) -> ast.Module:
+    return ast.parse(code)
 
 
 def module_of(path: Path, root: Path = ROOT) -> str:

@@ -117,6 +117,7 @@ def test_the_new_stage_is_computed_then_cached(
     assert planned.count("compute  ") == 1
 
 
+@pytest.mark.slow
 def test_the_guard_asks_for_a_record_and_the_new_test_passes(copy: Path) -> None:
     run_in(copy, "tests.record_stage_code")
     recorded = json.loads((copy / "tests/unit/stage_code.json").read_text())
