@@ -13,10 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from topicflow.tasks.core.vectors.blocks import bound, threads
 from topicflow.tasks.core.words.counts import topic_counts
 
 CHUNK_ROWS = 4096
 """Rows whose similarities to all topics are in memory at a time: 25 MB for 1,500 topics."""
+
+BLOCK_ROWS = 256
+"""Rows that a thread takes at a time."""
 
 TEMPERATURE = 0.05
 """Difference of two cosines that makes a topic e times as likely."""
@@ -125,8 +129,6 @@ def divide(rows: Rows, model: TopicModelWords, vector_weight: float) -> Divided:
     Time is linear in the entries of the counts and in n_rows n_topics dim; memory is CHUNK_ROWS × n_topics floats in
     addition to the result.
     """
-    from topicflow.tasks.core.words.mixtures import mix_topics
-
     parts = []
     for start in range(0, len(rows.labels), CHUNK_ROWS):
         part = slice(start, start + CHUNK_ROWS)
@@ -135,17 +137,40 @@ def divide(rows: Rows, model: TopicModelWords, vector_weight: float) -> Divided:
         entries = slice(int(low), int(ranges[-1]))
         own = np.asarray(rows.labels[part])
         inside = own if rows.are_counted else np.full_like(own, -1)
-        topics, shares, *words = mix_topics(
+        counts = (
             np.asarray(rows.counts.data[entries]), np.asarray(rows.counts.indices[entries]), ranges - low,
-            inside, model.prior(np.asarray(rows.vectors[part])),
-            model.by_word.data.astype(np.int64), model.by_word.indices,
-            model.by_word.indptr.astype(np.int64), model.totals, model.common, SMOOTHING, vector_weight,
         )  # fmt: skip
+        prior = model.prior(np.asarray(rows.vectors[part]))
+        topics, shares, *words = _mixed(counts, inside, prior, model, vector_weight)
         is_clear = (own >= 0) & (np.asarray(rows.probabilities[part]) >= CLEAR)
         lead = np.where(is_clear, _missing(topics, shares, own), 0.0)
         topics = np.column_stack([topics, np.maximum(own, 0)]).astype(np.int32)
         parts.append((topics, np.column_stack([shares, lead]), *words))
     return Divided(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+
+def _mixed(
+    counts: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]],
+    assigned: NDArray[np.int32],
+    prior: NDArray[np.float32],
+    model: TopicModelWords,
+    vector_weight: float,
+) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int32], NDArray[np.float32]]:
+    """Return what `mix_topics` writes, computed on all cores."""
+    from topicflow.tasks.core.words.mixtures import N_CANDIDATES, mix_topics
+
+    n_docs, n_kept = len(prior), min(N_CANDIDATES, prior.shape[1])
+    results = (
+        np.zeros((n_docs, n_kept), np.int32), np.zeros((n_docs, n_kept)),
+        np.zeros(len(counts[0]), np.int32), np.zeros(len(counts[0]), np.float32),
+    )  # fmt: skip
+    words = model.by_word
+    topics_of_words = (words.data.astype(np.int64), words.indices, words.indptr.astype(np.int64))
+    weights = (model.totals, model.common, SMOOTHING, vector_weight)
+    mix = bound(mix_topics, *counts, assigned, prior, *topics_of_words, *weights, *results)
+    with threads() as run:
+        run(mix, n_docs, BLOCK_ROWS)
+    return results
 
 
 def _missing(

@@ -6,7 +6,7 @@ Functions import this module when they run, because numba compiles decorated fun
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 N_CANDIDATES = 16
@@ -129,8 +129,52 @@ def _estimate(
     return share
 
 
-@njit(cache=True, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _mix_document(
+    columns: NDArray[np.int32],
+    owns: NDArray[np.int32],
+    assigned: int,
+    prior: NDArray[np.float32],
+    topic_counts: NDArray[np.int64],
+    topic_numbers: NDArray[np.int32],
+    topic_ranges: NDArray[np.int64],
+    totals: NDArray[np.float64],
+    common: NDArray[np.float64],
+    smoothing: float,
+    strength: float,
+    topics: NDArray[np.int32],
+    shares: NDArray[np.float64],
+    word_topics: NDArray[np.int32],
+    word_weights: NDArray[np.float32],
+) -> None:
+    """Write one document's part of the results of `mix_topics`."""
+    weights = np.log2(1.0 + owns)
+    worth = strength * max(weights.sum(), 1.0)
+    scores = _first_step(
+        columns, weights, owns, assigned, prior, topic_counts, topic_numbers, topic_ranges, totals, common,
+        smoothing, worth,
+    )  # fmt: skip
+    chosen = np.sort(np.argsort(-scores)[: len(topics)])
+    rates = _rates(
+        columns, owns, assigned, chosen, topic_counts, topic_numbers, topic_ranges, totals, common, smoothing
+    )
+    start = prior[chosen].astype(np.float64)
+    start /= max(start.sum(), 1e-300)
+    share = _estimate(rates, weights, start, worth)
+    for at in range(len(columns)):
+        parts = share * rates[at]
+        best = np.argmax(parts)
+        lift = rates[at, best] / max(common[columns[at]], 1e-300)
+        word_topics[at] = chosen[best]
+        part = parts[best] / max(parts.sum(), 1e-300)
+        word_weights[at] = part * max(np.log2(max(lift, 1e-9)), 0.0)
+    topics[:], shares[:] = chosen, share
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def mix_topics(
+    start: int,
+    stop: int,
     data: NDArray[np.int32],
     indices: NDArray[np.int32],
     indptr: NDArray[np.int64],
@@ -143,11 +187,17 @@ def mix_topics(
     common: NDArray[np.float64],
     smoothing: float,
     strength: float,
-) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int32], NDArray[np.float32]]:
-    """Return each document's candidates and their shares, and the topic of each word with its weight.
+    topics: NDArray[np.int32],
+    shares: NDArray[np.float64],
+    word_topics: NDArray[np.int32],
+    word_weights: NDArray[np.float32],
+) -> None:
+    """Write the candidates and shares of the documents start..stop, and the topic of each word with its weight.
 
     Parameters
     ----------
+    start, stop : int
+        The documents whose results are written.
     data, indices, indptr : ndarray
         Word counts of the documents (n_docs, n_words).
     assigned : ndarray of shape (n_docs,), int32
@@ -164,9 +214,6 @@ def mix_topics(
         Part of a word's probability that all topics share.
     strength : float
         Weight of the prior beside all words of the document.
-
-    Returns
-    -------
     topics, shares : ndarray of shape (n_docs, n_candidates)
         Ascending topics; shares have the sum 1.
     word_topics, word_weights : ndarray of shape (n_entries,)
@@ -185,35 +232,10 @@ def mix_topics(
     Hofmann (1999), Probabilistic latent semantic indexing, section 3.3 (folding in); Zhai and Lafferty (2001), A study
     of smoothing methods for language models, for the fixed part.
     """
-    n_docs, n_topics = prior.shape
-    n_kept = min(N_CANDIDATES, n_topics)
-    topics, shares = np.zeros((n_docs, n_kept), np.int32), np.zeros((n_docs, n_kept))
-    first = indptr[0]
-    word_topics = np.zeros(indptr[n_docs] - first, np.int32)
-    word_weights = np.zeros(indptr[n_docs] - first, np.float32)
-    for doc in prange(n_docs):
+    for doc in range(start, stop):
         low, high = indptr[doc], indptr[doc + 1]
-        columns, owns = indices[low:high], data[low:high]
-        weights = np.log2(1.0 + owns)
-        worth = strength * max(weights.sum(), 1.0)
-        scores = _first_step(
-            columns, weights, owns, assigned[doc], prior[doc], topic_counts, topic_numbers, topic_ranges,
-            totals, common, smoothing, worth,
+        _mix_document(
+            indices[low:high], data[low:high], assigned[doc], prior[doc], topic_counts, topic_numbers, topic_ranges,
+            totals, common, smoothing, strength, topics[doc], shares[doc], word_topics[low:high],
+            word_weights[low:high],
         )  # fmt: skip
-        chosen = np.sort(np.argsort(-scores)[:n_kept])
-        rates = _rates(
-            columns, owns, assigned[doc], chosen, topic_counts, topic_numbers, topic_ranges, totals, common,
-            smoothing,
-        )  # fmt: skip
-        start = prior[doc][chosen].astype(np.float64)
-        start /= max(start.sum(), 1e-300)
-        share = _estimate(rates, weights, start, worth)
-        for at in range(len(columns)):
-            parts = share * rates[at]
-            best = np.argmax(parts)
-            lift = rates[at, best] / max(common[columns[at]], 1e-300)
-            word_topics[low - first + at] = chosen[best]
-            part = parts[best] / max(parts.sum(), 1e-300)
-            word_weights[low - first + at] = part * max(np.log2(max(lift, 1e-9)), 0.0)
-        topics[doc], shares[doc] = chosen, share
-    return topics, shares, word_topics, word_weights
