@@ -6,7 +6,8 @@ An index of 100,000 arXiv titles (all-MiniLM-L6-v2 in int8) is made once in the 
 `topicflow serve --search`. Each client keeps one connection and asks its next query when the last answer has arrived,
 for the given seconds after a warm-up; queries are titles that are not in the index, each asked once, k is 10.
 Latencies are seen by the clients, which run in another process on the same machine. Processor seconds are those of
-the server. An answer that is not a 200 with documents counts as an error. With `--beside` a server of another checkout
+the server. An answer that is not a 200 with a list of hits counts as an error; by words
+the list may be empty. With `--beside` a server of another checkout
 serves the same index at the same time, and both are asked in turns.
 """
 
@@ -93,7 +94,7 @@ async def one_client(port: int, values: dict[str, Any], asked: Iterator[str], un
         status = await reader.readuntil(b"\r\n\r\n")
         length = int(status.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         answer = await reader.readexactly(length)
-        good = status.startswith(b"HTTP/1.1 200 ") and b'"doc_id"' in answer
+        good = status.startswith(b"HTTP/1.1 200 ") and b'"hits"' in answer
         found.append((began, time.perf_counter() - began, good))
     writer.close()
     return found
