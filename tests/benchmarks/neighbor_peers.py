@@ -238,12 +238,12 @@ def products() -> dict[str, float]:
 
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
-    codes, items = (rng.integers(-127, 128, (rows, 384)).astype(np.int8) for rows in (2048, 256))
+    codes, items = (rng.integers(-127, 128, (rows, 384)).astype(np.int8) for rows in (512, 256))
     found = {}
     for multiply in (by_integers, by_floats, by_avx2):
         multiply(codes, items)
         taken = []
-        for _ in range(5):
+        for _ in range(20):
             started = time.perf_counter()
             multiply(codes, items)
             taken.append(time.perf_counter() - started)
