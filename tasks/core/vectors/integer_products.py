@@ -36,8 +36,8 @@ def multiplied(codes: CodeArray, others: CodeArray) -> ProductArray:
     -----
     Torch's integer product takes 2 ns for a pair of 384 dimensions on a core with VNNI, a sixth of float32's. On a
     core without VNNI it is a plain loop and takes 270 to 360 ns; there AVX2 takes 7 to 10 and float32, for other
-    processors, 12 (tests/benchmarks/neighbor_peers.py, `products`). All are exact, so that the choice changes the time and never the
-    result.
+    processors, 12 (tests/benchmarks/neighbor_peers.py, `products`). All are exact, so that the choice changes the time
+    and never the result.
     """
     return _way()(codes, others)
 
