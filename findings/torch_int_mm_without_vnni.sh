@@ -2,7 +2,7 @@
 # Guess, written down first: on any x86 processor a product of int8 matrices takes at most as long as the same product in float32.
 #
 # Seen: torch 2.13.0 uses oneDNN for `torch._int_mm` only on processors with AVX-512 VNNI (its pull request 136942, after oneDNN's sums overflowed
-# elsewhere); on others, such as an AMD Zen 3, it is a loop without vectors and takes 20 to 30 times as long as float32. Up to 1,024 dimensions the
+# elsewhere); on others, such as an AMD Zen 3, it is a loop without vectors and takes 20 to 35 times as long as float32. Up to 1,024 dimensions the
 # float32 product of the same codes is exact, because every partial sum is an integer below 2^24.
 set -euo pipefail
 work=$(mktemp -d)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 from functools import cache
 from pathlib import Path
+
+from topicflow.tasks.core.vectors.processor import x86_features
 
 
 def missing_device(device: str) -> str | None:
@@ -45,9 +46,5 @@ def sums_of_int8_saturate() -> bool:
     x86 processors without VNNI do (AMD before Zen 4, Intel before Ice Lake and most before Alder Lake); products of 255
     and 127 do not fit twice. Their libraries lose digits without an error.
     """
-    if platform.machine().lower() not in {"x86_64", "amd64"}:
-        return False
-    from llvmlite.binding import get_host_cpu_features
-
-    features = get_host_cpu_features()
-    return not (features.get("avx512vnni") or features.get("avxvnni"))
+    features = x86_features()
+    return features is not None and not (features.get("avx512vnni") or features.get("avxvnni"))

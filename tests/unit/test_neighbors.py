@@ -1,11 +1,8 @@
 """The neighbour graph against brute force, with duplicates, at small sizes, and its recall."""
 
-import platform
-
 import numpy as np
 import pytest
 import torch
-from llvmlite.binding import get_host_cpu_features
 from prefect.states import State
 
 from tests.fakes import save
@@ -23,6 +20,7 @@ from topicflow.tasks.core.vectors.integer_products import (
     multiplied,
 )
 from topicflow.tasks.core.vectors.knn import compared_by_torch, exact_neighbors, pynndescent_neighbors, recall
+from topicflow.tasks.core.vectors.processor import x86_features
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics import neighbors as stage
@@ -251,7 +249,7 @@ def test_codes_keep_the_product() -> None:
     np.testing.assert_allclose(codes @ codes.T / scale**2, vectors @ vectors.T, atol=0.02)
 
 
-HAS_AVX2 = platform.machine() in {"x86_64", "AMD64"} and bool(get_host_cpu_features().get("avx2"))
+HAS_AVX2 = bool((x86_features() or {}).get("avx2"))
 WAYS = [
     by_integers,
     by_floats,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from topicflow.tasks.core.vectors.processor import x86_features
 
 CodeArray = NDArray[np.int8]
 ProductArray = NDArray[np.int32]
@@ -49,9 +50,7 @@ def _way() -> Multiply:
 
     if torch.cpu._is_vnni_supported():  # noqa: SLF001 - the condition under which torch uses oneDNN
         return by_integers
-    from llvmlite.binding import get_host_cpu_features
-
-    if platform.machine().lower() in {"x86_64", "amd64"} and get_host_cpu_features().get("avx2"):
+    if (x86_features() or {}).get("avx2"):
         from topicflow.tasks.core.vectors.avx2_products import by_avx2
 
         return by_avx2
