@@ -38,7 +38,6 @@ from topicflow.tasks.encoding.encoders import (
 )
 from topicflow.tasks.encoding.images import embed_images
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder
-from topicflow.tasks.encoding.static_encoder import StaticEncoder
 from topicflow.tasks.encoding.vector_files import read_vectors, vectors_in_texts
 from topicflow.tasks.encoding.vector_store import VectorStore, is_cut, text_digests
 from topicflow.tasks.errors import DataError
@@ -200,10 +199,22 @@ def embed(
     for note in files.notes:
         LOG.info("embed: %s.", note)
     with store.writing(recipe) as writer:
+        chunks: list[str] = []
         with track("embed", documents.rows, unit="documents") as progress:
-            n_embedded = _embed_all(store, documents, files, config, runtime, progress)
-        vectors = VectorStore(store, files.key)
-        n_cut, chunks = _gather(store, documents, vectors, writer, files.max_tokens, adapter)
+            if files.is_cheap:
+                _write_all(
+                    store,
+                    documents,
+                    load_encoder(files, config, runtime.n_threads),
+                    writer,
+                    adapter,
+                    progress,
+                )
+                n_embedded, n_cut = documents.rows, 0
+            else:
+                n_embedded = _embed_all(store, documents, files, config, runtime, progress)
+                vectors = VectorStore(store, files.key)
+                n_cut, chunks = _gather(store, documents, vectors, writer, files.max_tokens, adapter)
         writer.meta = {
             "encoder": files.key,
             "model": files.name,
@@ -248,11 +259,9 @@ def _embed_all(
 ) -> int:
     """Embed all texts without a vector, here or on workers; return how many were embedded."""
     if on_cluster(runtime) and not isinstance(config, ApiEmbed):  # a server has its own workers
-        own = {
-            "int8": Int8Encoder.chunk_texts,
-            "static": StaticEncoder.chunk_texts,
-        }  # without loading an encoder here
-        chunk_texts = own.get(files.precision)
+        chunk_texts = (
+            Int8Encoder.chunk_texts if files.precision == "int8" else None
+        )  # no encoder is loaded here
         parts = text_parts(store, documents, PART_TEXTS[files.device])
         return embed_on_workers(
             store,
@@ -284,17 +293,29 @@ def embed_texts(
 ) -> NDArray[np.float32]:
     """Return unit vectors (n_texts, dim) of any texts by `config`, embedding only texts without a stored vector."""
     files = find_encoder(config, runtime.device, store)
-    adapter = find_adapter(store, config, files.key, runtime)
+    found, _ = vectors_of(store, texts, files, config, runtime)
+    return apply_adapter(store, find_adapter(store, config, files.key, runtime), found)
+
+
+def vectors_of(
+    store: ArtifactStore,
+    texts: pl.Series,
+    files: EncoderFiles,
+    config: SentenceTransformersEmbed | StaticEmbed | ApiEmbed,
+    runtime: RuntimeConfig,
+) -> tuple[NDArray[np.float32], list[str]]:
+    """Return the encoder's own vectors (n_texts, dim) of any texts, and the keys of the chunks that contain them."""
+    if files.is_cheap:
+        return load_encoder(files, config, runtime.n_threads).encode(texts.to_list())[0], []
     vectors = VectorStore(store, files.key)
     digests = text_digests(texts)
     if (vectors.locate(digests)[:, 0] < 0).any():
         encoder = load_encoder(files, config, runtime.n_threads)
-        embed_missing(
-            texts, vectors, encoder, encoder.chunk_texts or CHUNK_TEXTS[files.device], lambda _: None
-        )
-    found = np.empty((len(texts), vectors.dim), np.float32)
-    vectors.gather(vectors.locate(digests), found)
-    return apply_adapter(store, adapter, found)
+        chunk_texts = encoder.chunk_texts or CHUNK_TEXTS[files.device]
+        embed_missing(texts, vectors, encoder, chunk_texts, lambda _: None)
+    found, places = np.empty((len(texts), vectors.dim), np.float32), vectors.locate(digests)
+    vectors.gather(places, found)
+    return found, vectors.keys(sorted(set(places[:, 0].tolist())))
 
 
 def text_parts(
@@ -310,6 +331,24 @@ def text_parts(
     for part in texts.collect_batches(chunk_size=rows):
         for first in range(0, part.height, rows):
             yield part["text"].slice(first, rows)
+
+
+def _write_all(
+    store: ArtifactStore,
+    documents: ArtifactRef,
+    encoder: Encoder,
+    writer: ArtifactWriter,
+    adapter: AdapterFiles | None,
+    progress: Progress,
+) -> None:
+    """Embed all documents in order and write their vectors once; equal texts are embedded again."""
+    head = load_adapter(store, adapter.ref) if adapter else None
+    writer.rows = documents.rows
+    with writer.appended_array("embeddings", (documents.rows, encoder.dim), "float32") as append:
+        for texts in text_parts(store, documents, PART_TEXTS["cpu"]):
+            found, _ = encoder.encode(texts.to_list())
+            append(found if head is None else head.apply(found))
+            progress.advance(len(texts))
 
 
 def _gather(

@@ -107,6 +107,11 @@ class EncoderFiles:
     """Kinds and keys of the artifacts that identify the model; `gc` keeps them together with its vectors."""
 
     @property
+    def is_cheap(self) -> bool:
+        """Whether a vector takes less time than finding a stored one, so that none is stored by its text."""
+        return self.precision == "static"
+
+    @property
     def loadable_name(self) -> str:
         """The name that sentence-transformers loads without a network: the folder, or a hub model's name."""
         return (

@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,10 +72,9 @@ def token_block(tokens: TextTokens, texts: Sequence[str], *, pinned: bool = Fals
     import torch
 
     ids, n_tokens = tokens(texts)
-    lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+    lengths = ids.lengths
     rows = np.argsort(-lengths, kind="stable")
-    flat = np.fromiter(chain.from_iterable(ids[row] for row in rows), np.int64, int(lengths.sum()))
-    held = torch.from_numpy(flat)
+    held = torch.from_numpy(ids.ordered(rows).flat.astype(np.int64))
     return TokenBlock(held.pin_memory() if pinned else held, rows, lengths[rows], n_tokens)
 
 

@@ -249,7 +249,7 @@ class Int8Encoder:
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         ids, n_tokens = tokens(texts)
         vectors = np.empty((len(texts), self._width), np.float32)
-        for rows in LengthBatches(np.fromiter(map(len, ids), np.int64, len(ids)), BATCH_TOKENS):
+        for rows in LengthBatches(ids.lengths, BATCH_TOKENS):
             vectors[rows] = self._request(token_matrix(ids, rows))
         return unit(vectors[:, : self.dim]), n_tokens
 
@@ -305,7 +305,7 @@ def calibration_ids(tokens: TextTokens, n_vocabulary: int) -> list[NDArray[np.in
     n_vocabulary : int
         Number of token ids.
     """
-    texts, _ = tokens(CALIBRATION)
+    texts = list(tokens(CALIBRATION)[0])
     marks = texts[0][0], texts[0][-1]
     rng = np.random.default_rng(0)
     batches = [np.array([ids], np.int64) for ids in texts]

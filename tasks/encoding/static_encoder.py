@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from importlib.metadata import version as package_version
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,8 +103,7 @@ class StaticEncoder:
         from topicflow.tasks.core.words.token_sums import sum_rows
 
         ids, n_tokens = self._tokens(texts)
-        flat = np.fromiter(chain.from_iterable(ids), np.int32, int(n_tokens.sum()))
-        sums = sum_rows(self._table, flat, np.cumsum(n_tokens, dtype=np.int64), self._first)
+        sums = sum_rows(self._table, ids.flat, ids.ends, self._first)
         norms = np.linalg.norm(sums, axis=1, keepdims=True)
         vectors: NDArray[np.float32] = sums / np.maximum(norms, np.finfo(np.float32).tiny)
         return vectors, n_tokens

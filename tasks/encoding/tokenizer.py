@@ -9,15 +9,66 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, pairwise
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-TokenIds = list[list[int]]
+from topicflow.tasks.core.vectors.blocks import bound, threads
+from topicflow.tasks.encoding.word_pieces import BLOCK_TEXTS, WordPieces, word_pieces
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
+
+
+MANY_TEXTS = 2048
+"""Texts for which loading the table of words is worth its time; below, the tokenizer reads each text itself."""
+
+
+@dataclass(frozen=True)
+class TokenIds:
+    """Token ids of texts, one text after the other.
+
+    Attributes
+    ----------
+    flat : ndarray of shape (n_ids,), int32
+        All ids.
+    ends : ndarray of shape (n_texts,), int64
+        End of each text's ids in `flat`.
+    """
+
+    flat: NDArray[np.int32]
+    ends: NDArray[np.int64]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Number of ids of each text (n_texts,)."""
+        return np.diff(self.ends, prepend=0)
+
+    def __len__(self) -> int:
+        """Return the number of texts."""
+        return len(self.ends)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield the ids of each text."""
+        flat = self.flat.tolist()
+        for begin, end in pairwise([0, *self.ends.tolist()]):
+            yield flat[begin:end]
+
+    def ordered(self, rows: NDArray[np.intp]) -> TokenIds:
+        """Return the ids of the texts `rows`, in their order."""
+        lengths = self.lengths[rows]
+        ends = np.cumsum(lengths)
+        shifts = np.repeat(self.ends[rows] - ends, lengths)
+        return TokenIds(self.flat[np.arange(len(shifts)) + shifts], ends)
+
+
+def of_lists(ids: Sequence[Sequence[int]]) -> TokenIds:
+    """Return the token ids of texts from a list for each of them."""
+    flat = np.fromiter(chain.from_iterable(ids), np.int32)
+    return TokenIds(flat, np.cumsum(np.fromiter(map(len, ids), np.int64, len(ids))))
 
 
 @dataclass(frozen=True)
@@ -47,12 +98,15 @@ class TextTokens:
         Notes
         -----
         Each text is tokenised once, 20,000 titles per second and core; only texts that are too long are tokenised
-        again, with the tokenizer's own truncation.
+        again, with the tokenizer's own truncation. Many texts of a BERT model are read by its table of words: the same
+        ids in a twentieth of the time (tests/benchmarks/tokenizing.py).
         """
         self.backend.no_padding()
         self.backend.no_truncation()
         prompted = [self.prefix + text for text in texts] if self.prefix else list(texts)
-        ids: TokenIds = [
+        if len(prompted) >= MANY_TEXTS and self._words is not None and self._around is not None:
+            return self._by_words(prompted, *self._around)
+        ids: list[list[int]] = [
             one.ids for one in self.backend.encode_batch_fast(prompted, add_special_tokens=self.marks)
         ]
         n_tokens = np.fromiter(map(len, ids), np.int32, len(ids))
@@ -65,7 +119,45 @@ class TextTokens:
             self.backend.no_truncation()
             for i, one in zip(too_long, cut, strict=True):
                 ids[i] = one.ids
-        return ids, n_tokens
+        return of_lists(ids), n_tokens
+
+    @cached_property
+    def _words(self) -> WordPieces | None:
+        """The table of words; None for a tokenizer that cannot have one."""
+        return word_pieces(self.backend)
+
+    @cached_property
+    def _around(self) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
+        """The marks before and after each text; None if the tokenizer does not put its marks around a text."""
+        if not self.marks:
+            return np.empty(0, np.int32), np.empty(0, np.int32)
+        plain, found = (self.backend.encode("a", add_special_tokens=marks).ids for marks in (False, True))
+        empty = self.backend.encode("", add_special_tokens=True).ids
+        for n_first in range(len(empty) + 1):
+            first, last = empty[:n_first], empty[n_first:]
+            if (
+                plain
+                and found == first + plain + last
+                and (not self.max_tokens or len(empty) < self.max_tokens)
+            ):
+                return np.array(first, np.int32), np.array(last, np.int32)
+        return None
+
+    def _by_words(
+        self, texts: Sequence[str], first: NDArray[np.int32], last: NDArray[np.int32]
+    ) -> tuple[TokenIds, NDArray[np.int32]]:
+        """Return the same by the table of words."""
+        from topicflow.tasks.core.words.piece_kernels import marked
+
+        assert self._words is not None
+        ids, begins, counts = self._words(texts)
+        n_marks = len(first) + len(last)
+        kept = np.minimum(counts, self.max_tokens - n_marks) if self.max_tokens else counts
+        ends = np.cumsum(kept + n_marks)
+        flat = np.empty(ends[-1], np.int32)
+        with threads() as run:
+            run(bound(marked, ids, begins, kept, first, last, ends, flat), len(texts), BLOCK_TEXTS)
+        return TokenIds(flat, ends), (counts + n_marks).astype(np.int32)
 
 
 @dataclass
@@ -98,7 +190,7 @@ class LengthBatches:
 
 def token_matrix(ids: TokenIds, rows: NDArray[np.intp]) -> NDArray[np.int64]:
     """Return the ids (n_rows, length) int64 of rows of one length."""
-    return np.array([ids[row] for row in rows], dtype=np.int64)
+    return ids.ordered(rows).flat.reshape(len(rows), -1).astype(np.int64)
 
 
 def ahead(function: Callable[[_In], _Out], items: Sequence[_In]) -> Iterator[_Out]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.vectors.blocks import give_back
+
 BLOCK_ROWS = 50_000
 """Documents at a time: 77 MB of vectors with 384 dimensions."""
 
@@ -35,4 +37,5 @@ def closeness(
         norms = np.maximum(np.linalg.norm(vectors, axis=1), 1e-12)
         cosines = np.einsum("ij,ij->i", vectors, units[labels[own]]) / norms
         found[own] = np.rint(np.clip(cosines, -1.0, 1.0) * SCALE)
+        give_back(embeddings[start : start + BLOCK_ROWS])
     return found

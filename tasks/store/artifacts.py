@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,34 @@ class ArtifactWriter:
             with path.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         return mapped
+
+    @contextmanager
+    def appended_array(
+        self, name: str, shape: tuple[int, ...], dtype: str
+    ) -> Iterator[Callable[[NDArray[Any]], None]]:
+        """Yield a function that appends rows to a new `name`.npy, for results that are made in order.
+
+        Unlike a memory map, no page of the file counts as memory of this process.
+
+        Raises
+        ------
+        ValueError
+            If the rows that were appended are not those of `shape`.
+        """
+        kind, n_rows = np.dtype(dtype), 0
+        with self.path(f"{name}.npy").open("wb") as file:
+            header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+
+            def append(rows: NDArray[Any]) -> None:
+                nonlocal n_rows
+                n_rows += len(rows)
+                file.write(np.ascontiguousarray(rows, kind).data)
+
+            yield append
+        if n_rows != shape[0]:
+            msg = f"store: {name} has {n_rows} rows, expected {shape[0]}"
+            raise ValueError(msg)
 
     def save_table(self, name: str, table: pl.DataFrame) -> None:
         """Write `table` as `name`.parquet."""

@@ -26,6 +26,7 @@ from topicflow.tasks.sweeps.fit import Corpus, fit_clusters
 from topicflow.tasks.topics.cluster import scaled_down
 from topicflow.tasks.topics.count import read_counts
 from topicflow.tasks.topics.evaluate import PART_ROWS, measure, read_classes
+from topicflow.tasks.topics.fitted_sample import reduced_points
 from topicflow.tasks.topics.label import weigh_words
 
 SHARE = 0.9
@@ -91,7 +92,7 @@ def figures_of(
     Keywords are those by c-TF-IDF, also for settings whose keywords are chosen by embeddings.
     """
     rows = drawn_rows(corpus.embeddings.rows, draw)
-    labels, points = np.asarray(store.array(made[2], "labels")), store.array(made[1], "reduced")
+    labels, points = np.asarray(store.array(made[2], "labels")), reduced_points(store, made[1])
     counts, words = read_counts(store, corpus.counts)
     drawn = counts[rows]
     there = np.unique(drawn.indices)  # some words are only in documents that were not drawn

@@ -17,6 +17,7 @@ from topicflow.tasks.core.clusters.assign import bound_outliers
 from topicflow.tasks.core.clusters.clustering import Clustering, kmeans_clusters, number_by_size
 from topicflow.tasks.core.clusters.copies import crowds_alone, misfits_alone
 from topicflow.tasks.core.clusters.merge import merge_topics
+from topicflow.tasks.core.vectors.blocks import gathered
 from topicflow.tasks.errors import StageError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
@@ -25,7 +26,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.store.resources import compiled_threads
 from topicflow.tasks.topics import recipes
 from topicflow.tasks.topics.density_fits import density_fit
-from topicflow.tasks.topics.fitted_sample import FittedSample, read_sample
+from topicflow.tasks.topics.fitted_sample import FittedSample, fitted_points, read_sample
 from topicflow.tasks.topics.neighbors import distinct_points
 from topicflow.tasks.topics.size_choice import SizeChoice, choose_size
 
@@ -176,18 +177,16 @@ def _clustered(
     runtime: RuntimeConfig,
 ) -> tuple[Clustering, dict[str, Any]]:
     """Return the clusters of all documents, those of the fitted points, which the others follow; and what to record."""
-    rows, share, counts = (
-        (slice(None), 1.0, None) if sample is None else (sample.rows, sample.share, sample.counts)
-    )
+    share, counts = (1.0, None) if sample is None else (sample.share, sample.counts)
     scaled = scaled_down(config, share)
-    fitted, choice = sized_clusters(points[rows], scaled, seed, runtime, counts)
+    fitted, choice = sized_clusters(points, scaled, seed, runtime, counts)
     record = {} if choice is None else {"size_choice": choice.described(fitted, share)}
     if sample is None:
         return fitted, record
     if counts is not None and not isinstance(scaled, KMeansCluster):
         size = scaled.min_cluster_size if choice is None else choice.size
         if size != "auto":  # it is where all points are equal, and nothing can be a misfit
-            fitted = misfits_alone(fitted, embeddings[sample.rows], counts, size)
+            fitted = misfits_alone(fitted, gathered(embeddings, sample.rows), counts, size)
     return sample.extend(fitted), record
 
 
@@ -223,8 +222,8 @@ def cluster(
             write_classes(store, writer, embeddings, config)
         return store.committed(recipe, writer)
     with store.writing(recipe) as writer, compiled_threads(runtime.n_threads):
-        points, vectors = store.array(reduced, "reduced"), store.array(embeddings, "embeddings")
-        sample = read_sample(store, neighbors)
+        vectors, sample = store.array(embeddings, "embeddings"), read_sample(store, neighbors)
+        points = fitted_points(store, reduced, sample)
         config, taken = sized_as(config, {} if sizing is None else store.meta(sizing))
         clustering, record = _clustered(points, vectors, sample, config, context.seed, runtime)
         labels, memberships = settle_topics(clustering.labels, vectors, config, runtime.n_threads)

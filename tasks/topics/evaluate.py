@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.evaluate import EvaluateConfig
 from topicflow.tasks.core.clusters import quality
+from topicflow.tasks.core.vectors.blocks import gathered
 from topicflow.tasks.core.words import coherence
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.context import Context
@@ -23,6 +24,7 @@ from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, digest
 from topicflow.tasks.topics import recipes
 from topicflow.tasks.topics.final import read_stability
+from topicflow.tasks.topics.fitted_sample import PlacedPoints, reduced_points
 
 PART_ROWS = 16_384
 """Documents tokenised at a time."""
@@ -36,7 +38,7 @@ def measure(
     keywords: Sequence[Sequence[str]],
     labels: NDArray[np.int32],
     embeddings: NDArray[np.float32] | None,
-    reduced: NDArray[np.float32] | None,
+    reduced: NDArray[np.float32] | PlacedPoints | None,
     classes: NDArray[np.int64] | None,
     config: EvaluateConfig,
     counting: CountConfig,
@@ -54,7 +56,7 @@ def measure(
         Topic of each document (n_docs,) int32, -1 for none.
     embeddings : ndarray or None
         Unit vectors (n_docs, dim) float32; only sampled rows are read.
-    reduced : ndarray or None
+    reduced : ndarray, PlacedPoints or None
         The clustered points (n_docs, d) float32; only sampled rows are read. Without these two, trustworthiness and
         DBCV, which measure a layout, are left out.
     classes : ndarray or None
@@ -124,13 +126,13 @@ def _coherence(
 def _shape(
     labels: NDArray[np.int32],
     embeddings: NDArray[np.float32],
-    reduced: NDArray[np.float32],
+    reduced: NDArray[np.float32] | PlacedPoints,
     sample: int,
     seed: int,
 ) -> dict[str, float | int]:
     rows = quality.sample_rows(len(labels), sample, seed)
     clustered = quality.sample_clusters(labels, sample, seed)
-    vectors, points = embeddings[rows], reduced[rows]
+    vectors, points = gathered(embeddings, rows), reduced[rows]
     return {
         "trustworthiness": remembered(  # it does not depend on the labels
             lambda: ("trustworthiness", digest(vectors.tobytes()), digest(points.tobytes())),
@@ -177,7 +179,7 @@ def evaluate(
             read_keywords(store, measured.topics),
             store.array(measured.labels, "labels"),
             store.array(measured.embeddings, "embeddings"),
-            store.array(measured.reduced, "reduced"),
+            reduced_points(store, measured.reduced),
             read_classes(store, measured.documents),
             config,
             counting,

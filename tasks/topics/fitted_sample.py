@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.clusters.assign import neighbor_weights, vote_topics, weighted_means
+from topicflow.tasks.core.clusters.assign import NearestWeights, vote_topics, weighted_means
 from topicflow.tasks.core.clusters.clustering import Clustering
+from topicflow.tasks.core.vectors.unit_rows import unit_rows
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 N_NEAREST = 8
@@ -28,7 +29,7 @@ class FittedSample:
         Fitted rows, in the order in which they were fitted.
     nearest : ndarray of shape (n_docs, N_NEAREST), int32
         Positions in `rows` of each document's nearest fitted documents; only its own vector's if all are fitted.
-    weights : ndarray of shape (n_docs, N_NEAREST), float32
+    weights : ndarray of shape (n_docs, N_NEAREST), float32, or NearestWeights
         Weights of these in the vote; a document with the vector of a fitted document follows only that one.
     counts : ndarray of shape (n_fitted,), int32, optional
         Number of documents with the vector of each fitted row, including itself; default 1.
@@ -36,7 +37,7 @@ class FittedSample:
 
     rows: NDArray[np.int64]
     nearest: NDArray[np.int32]
-    weights: NDArray[np.float32]
+    weights: NDArray[np.float32] | NearestWeights
     counts: NDArray[np.int32] | None = None
 
     @property
@@ -107,9 +108,58 @@ def read_sample(store: ArtifactStore, neighbors: ArtifactRef) -> FittedSample | 
     if not store.meta(neighbors)["sampled"]:
         own = np.asarray(store.array(neighbors, "point"))[:, None]
         return FittedSample(rows, own, np.ones(own.shape, np.float32), counts)
-    distances = np.asarray(store.array(neighbors, "nearest_distances"))
-    weights = neighbor_weights(distances)
-    weights[distances[:, 0] == 0.0] = np.eye(
-        1, weights.shape[1], dtype=np.float32
-    )  # a copy of a fitted document
+    weights = NearestWeights(store.array(neighbors, "nearest_distances"))
     return FittedSample(rows, np.asarray(store.array(neighbors, "nearest")), weights, counts)
+
+
+@dataclass(frozen=True)
+class PlacedPoints:
+    """The reduced vectors of all documents, of which only the fitted ones are stored.
+
+    Attributes
+    ----------
+    fitted : ndarray of shape (n_fitted, dim), float32
+        Directions of the fitted documents.
+    sample : FittedSample
+        Whose means give the directions of the others.
+    """
+
+    fitted: NDArray[np.float32]
+    sample: FittedSample
+
+    def __getitem__(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return the directions (m, dim) of some documents; one at the mean has none, and is zero."""
+        found = weighted_means(self.fitted, self.sample.nearest[rows], self.sample.weights[rows])
+        place = np.full(len(self.sample.nearest), -1, np.int32)
+        place[self.sample.rows] = np.arange(len(self.sample.rows))
+        is_fitted = place[rows] >= 0
+        found[is_fitted] = self.fitted[place[rows[is_fitted]]]
+        return unit_or_zero(found)
+
+
+def unit_or_zero(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return vectors (n, dim) as unit vectors; zeros stay."""
+    unit, lengths = unit_rows(vectors)
+    unit[lengths == 0.0] = 0.0
+    return unit
+
+
+def fitted_points(
+    store: ArtifactStore, reduced: ArtifactRef, sample: FittedSample | None
+) -> NDArray[np.float32]:
+    """Return the reduced vectors (n_fitted, dim) of the fitted documents."""
+    points: NDArray[np.float32] = store.array(reduced, "reduced")
+    if store.meta(reduced).get("fitted", False):
+        return unit_or_zero(points)
+    return points if sample is None else points[sample.rows]
+
+
+def reduced_points(store: ArtifactStore, reduced: ArtifactRef) -> NDArray[np.float32] | PlacedPoints:
+    """Return the reduced vectors of all documents."""
+    points: NDArray[np.float32] = store.array(reduced, "reduced")
+    if not store.meta(reduced).get("fitted", False):
+        return points
+    inputs = store.manifest(reduced.kind, reduced.key)["recipe"]["inputs"]
+    sample = read_sample(store, ArtifactRef("neighbors", inputs["neighbors"], "neighbors"))
+    assert sample is not None
+    return PlacedPoints(points, sample)

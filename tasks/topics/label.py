@@ -33,9 +33,9 @@ from topicflow.tasks.core.words.counts import emphasize, top_words, topic_counts
 from topicflow.tasks.core.words.keywords import closest_words, distinct_names, diverse_words
 from topicflow.tasks.core.words.seed_words import raise_seed_words, seed_shares
 from topicflow.tasks.encoding.adapters import apply_adapter, find_adapter
-from topicflow.tasks.encoding.embed import embed_missing, text_parts
-from topicflow.tasks.encoding.encoders import EncoderFiles, find_encoder, load_encoder
-from topicflow.tasks.encoding.vector_store import VectorStore, text_digests
+from topicflow.tasks.encoding.embed import text_parts, vectors_of
+from topicflow.tasks.encoding.encoders import EncoderFiles, find_encoder
+from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
@@ -359,13 +359,7 @@ def _embed_words(
 ) -> dict[str, FloatArray]:
     """Return the unit vectors of all candidate words, embedding only new ones, and record their chunks."""
     words = pl.Series("word", sorted({word for topic in candidates for word, _ in topic}), dtype=pl.String)
-    vectors = VectorStore(store, files.key)
-    digests = text_digests(words)
-    if (vectors.locate(digests)[:, 0] < 0).any():
-        embed_missing(words, vectors, load_encoder(files, encoding, runtime.n_threads), 8192, lambda _: None)
-    found = np.empty((len(words), vectors.dim), np.float32)
-    places = vectors.locate(digests)
-    vectors.gather(places, found)
+    found, chunks = vectors_of(store, words, files, encoding, runtime)
     moved = apply_adapter(store, find_adapter(store, encoding, files.key, runtime), found)
-    writer.meta |= {"encoder": files.key, "chunks": vectors.keys(sorted(set(places[:, 0].tolist())))}
+    writer.meta |= {"encoder": files.key, "chunks": chunks}
     return dict(zip(words, moved, strict=True))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.tasks.core.vectors.blocks import gathered, give_back
 from topicflow.tasks.core.vectors.search import CellIndex, cell_index, search_neighbors
 from topicflow.tasks.execution.parts import made_parts
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
@@ -68,7 +69,7 @@ def fitted_vectors(
 ) -> NDArray[np.float32]:
     """Return the fitted vectors (n_fitted, dim): all of the embeddings, or the rows of a sample."""
     vectors: NDArray[np.float32] = store.array(embeddings, "embeddings")
-    return vectors if sample is None else np.ascontiguousarray(vectors[store.array(sample, "rows")])
+    return vectors if sample is None else gathered(vectors, store.array(sample, "rows"))
 
 
 def look_up(
@@ -119,6 +120,7 @@ def look_up_part(
         writer.save_array("nearest", nearest)
         writer.save_array("distances", distances)
         writer.rows = len(asked)
+        give_back(asked)
     return store.committed(recipe, writer)
 
 

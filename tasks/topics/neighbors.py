@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.tasks.core.vectors.blocks import threads
+from topicflow.tasks.core.vectors.blocks import gathered, threads
 from topicflow.tasks.core.vectors.descent import descent_neighbors
 from topicflow.tasks.core.vectors.equals import EqualRows, equal_rows, row_hashes
 from topicflow.tasks.core.vectors.knn import exact_neighbors, pynndescent_neighbors, recall
@@ -30,7 +30,7 @@ from topicflow.tasks.execution.states import cached
 from topicflow.tasks.log import DETAILS
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter, digest
 from topicflow.tasks.topics import recipes
-from topicflow.tasks.topics.fitted_sample import share_of_copies
+from topicflow.tasks.topics.fitted_sample import N_NEAREST, share_of_copies
 from topicflow.tasks.topics.nearest_fitted import Fitted, look_up, read_lookups, save_cells
 
 EXACT_UP_TO = {"cpu": 10_000, "mps": 50_000, "cuda": 2_000_000}
@@ -187,11 +187,16 @@ def _look_up_all(
     """Write a sample's rows and every document's nearest ones in it; return the parts' artifacts."""
     asked = Fitted(fitted, None, fitted, "neighbors", recipes.VERSIONS["neighbors"])
     parts = look_up(store, embeddings, asked, runtime)
-    found = list(zip(*read_lookups(store, parts), strict=True))
     writer.save_array("rows", store.array(fitted, "rows"))
     writer.save_array("counts", store.array(fitted, "counts"))
-    writer.save_array("nearest", np.concatenate(found[0]))
-    writer.save_array("nearest_distances", np.concatenate(found[1]))
+    shape = (embeddings.rows, min(N_NEAREST, fitted.rows))
+    with (
+        writer.appended_array("nearest", shape, "int32") as append_nearest,
+        writer.appended_array("nearest_distances", shape, "float32") as append_distances,
+    ):
+        for nearest, distances in read_lookups(store, parts):
+            append_nearest(nearest)
+            append_distances(distances)
     return parts
 
 
@@ -209,7 +214,7 @@ def _fitted_sample(
         return found
     with store.writing(recipe) as writer:
         rows = rows[: config.fit_limit]
-        vectors = np.ascontiguousarray(store.array(embeddings, "embeddings")[rows])
+        vectors = gathered(store.array(embeddings, "embeddings"), rows)
         writer.save_array("rows", rows)
         writer.save_array("counts", counts[: config.fit_limit])
         # each part maps this file and need not gather the rows again

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from prefect import task
@@ -19,7 +21,7 @@ from topicflow.tasks.core.layout.diffusion import diffuse, directions
 from topicflow.tasks.core.layout.fuzzy import fuzzy_graph
 from topicflow.tasks.core.layout.parallel_layout import EXTENT, parallel_layout
 from topicflow.tasks.core.layout.seeded_layout import umap_layout
-from topicflow.tasks.core.vectors.unit_rows import unit_rows
+from topicflow.tasks.core.vectors.blocks import gathered
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.devices import resolve_device
 from topicflow.tasks.execution.states import cached
@@ -27,7 +29,7 @@ from topicflow.tasks.log import DETAILS
 from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.store.resources import compiled_threads
 from topicflow.tasks.topics import recipes
-from topicflow.tasks.topics.fitted_sample import read_sample
+from topicflow.tasks.topics.fitted_sample import read_sample, unit_or_zero
 from topicflow.tasks.topics.neighbors import distinct_points
 
 AnyReduce = DiffusionReduce | ParallelUmapReduce | UmapReduce | PcaReduce | NoReduce
@@ -202,18 +204,21 @@ def reduce(
     neighbors: ArtifactRef,
     config: AnyReduce,
 ) -> ArtifactRef:
-    """Return the reduced vectors' artifact, computing it on a miss."""
+    """Return the reduced vectors' artifact, computing it on a miss.
+
+    By `diffusion` it has only the fitted documents' vectors if these are a sample; see `reduced_points`.
+    """
     store, runtime = context.store, context.runtime
     recipe = recipes.reduce(config, embeddings.key, neighbors.key, context.seed)
     if found := store.find(recipe):
         return cached(found)
     with store.writing(recipe) as writer, compiled_threads(runtime.n_threads):
         vectors = store.array(embeddings, "embeddings")
-        laid_out: dict[str, str] = {}
+        laid_out: dict[str, Any] = {}
         if isinstance(config, ParallelUmapReduce | UmapReduce):
             indices, distances = store.array(neighbors, "indices"), store.array(neighbors, "distances")
             sample = read_sample(store, neighbors)
-            fitted = vectors if sample is None else vectors[sample.rows]
+            fitted = vectors if sample is None else gathered(vectors, sample.rows)
             laid_out["engine"] = engine = layout_engine(config, len(fitted), resolve_device(runtime.device))
             DETAILS.info("layout of %s points by %s", f"{len(fitted):,}", engine)
             reduced = reduce_graph(
@@ -224,16 +229,17 @@ def reduce(
         elif isinstance(config, DiffusionReduce):
             graph = store.array(neighbors, "indices"), store.array(neighbors, "distances")
             sample = read_sample(store, neighbors)
-            fitted = vectors if sample is None else vectors[sample.rows]
+            fitted = vectors if sample is None else gathered(vectors, sample.rows)
             reduced = diffused(*graph, fitted, config, runtime.n_threads)
-            if sample is not None:
-                reduced, lengths = unit_rows(sample.place(reduced))
-                reduced[lengths == 0.0] = 0.0  # a document at the mean has no direction
+            if store.meta(neighbors)["sampled"]:
+                laid_out["fitted"] = True
+            elif sample is not None:
+                reduced = unit_or_zero(sample.place(reduced))
         elif isinstance(config, PcaReduce):
             reduced = components_of_points(vectors, config.n_components, runtime.n_threads)
         else:
             reduced = np.asarray(vectors)
         writer.save_array("reduced", reduced)
-        writer.rows = len(reduced)
+        writer.rows = embeddings.rows
         writer.meta = {"method": config.method, "n_components": reduced.shape[1], **laid_out}
     return store.committed(recipe, writer)

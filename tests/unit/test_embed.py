@@ -11,11 +11,11 @@ from prefect.states import State
 from safetensors.torch import save_file
 
 from tests.fakes import save, save_documents
-from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransformersEmbed
+from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransformersEmbed, StaticEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding import embed as stage
-from topicflow.tasks.encoding.embed import cut_texts, embed, text_parts
-from topicflow.tasks.encoding.encoders import SentenceTransformersEncoder
+from topicflow.tasks.encoding.embed import cut_texts, embed, embed_texts, text_parts
+from topicflow.tasks.encoding.encoders import SentenceTransformersEncoder, find_encoder, load_encoder
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -308,3 +308,20 @@ def test_a_missing_file_is_one_line_and_leaves_nothing(
     with pytest.raises(DataError, match=r"v\.npy has 4 rows, expected 6 as in the input"):
         take(store, documents, path=str(tmp_path / "v.npy"))
     assert not (store.root / "embeddings").exists()
+
+
+def test_static_vectors_are_in_the_store_once(store: ArtifactStore, tiny: Path) -> None:
+    texts = [*TEXTS, *TEXTS]
+    documents = save_documents(store, texts)
+    config = StaticEmbed(method="static", model=str(tiny), dim=8)
+    found = embed.fn(Context(store, runtime=RUNTIME), documents, config)
+    made = found.data if isinstance(found, State) else found
+    encoder = load_encoder(find_encoder(config, "cpu"), config)
+    np.testing.assert_array_equal(store.array(made, "embeddings"), encoder.encode(texts)[0])
+    meta = store.meta(made)
+    assert (meta["n_embedded"], meta["chunks"], meta["n_cut"]) == (len(texts), [], 0)
+    asked = pl.Series(["a new text", "ab cd"])
+    np.testing.assert_array_equal(
+        embed_texts(store, asked, config, RUNTIME), encoder.encode(asked.to_list())[0]
+    )
+    assert not [kind for kind in store.root.iterdir() if kind.name.startswith("vectors-")]

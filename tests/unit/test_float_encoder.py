@@ -186,7 +186,7 @@ def test_a_block_holds_the_longest_first(tiny: Path) -> None:
     assert block.rows.tolist() == [2, 1, 0, 3]
     assert block.lengths.tolist() == [16, 5, 3, 3]
     assert block.n_tokens.tolist() == [3, 5, 62, 3]
-    assert block.ids[21:].tolist() == [*tokens(["a"])[0][0], *tokens(["b"])[0][0]]
+    assert block.ids[21:].tolist() == tokens(["a", "b"])[0].flat.tolist()
 
 
 # --- ahead ---

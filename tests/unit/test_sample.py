@@ -5,17 +5,18 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from tests.fakes import Corpus, planted_corpus, save
-from topicflow.configs.sections.cluster import HdbscanCluster, KMeansCluster
+from topicflow.configs.sections.cluster import GraphCluster, HdbscanCluster, KMeansCluster
 from topicflow.configs.sections.neighbors import NeighborsConfig
-from topicflow.configs.sections.reduce import ParallelUmapReduce
+from topicflow.configs.sections.reduce import DiffusionReduce, ParallelUmapReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.clusters.assign import neighbor_weights, vote_topics, weighted_means
 from topicflow.tasks.core.clusters.clustering import Clustering
 from topicflow.tasks.core.vectors.knn import exact_neighbors
+from topicflow.tasks.core.vectors.unit_rows import unit_rows
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.cluster import cluster, scaled_down
-from topicflow.tasks.topics.fitted_sample import FittedSample, read_sample
+from topicflow.tasks.topics.fitted_sample import FittedSample, fitted_points, read_sample, reduced_points
 from topicflow.tasks.topics.neighbors import distinct_points, neighbors, ordered_points
 from topicflow.tasks.topics.reduce import reduce
 
@@ -134,6 +135,24 @@ def test_at_the_limit_every_document_is_fitted(store: ArtifactStore, large: Corp
     _, graph = graph_of(store, large, 309)
     sample = read_sample(store, graph)
     assert (len(sample.rows), sample.nearest.shape) == (309, (310, 8))
+
+
+def test_only_the_fitted_documents_have_stored_points_and_the_others_follow_when_read(
+    store: ArtifactStore, large: Corpus
+) -> None:
+    embeddings, graph = graph_of(store, large, 150)
+    sample, context = read_sample(store, graph), Context(store, 1, RUNTIME)
+    made = reduce.fn(context, embeddings, graph, DiffusionReduce())
+    stored = store.array(made, "reduced")
+    assert (len(stored), made.rows) == (150, 310)
+    points = reduced_points(store, made)
+    everyone, lengths = unit_rows(sample.place(stored))
+    assert (lengths > 0).all()
+    rows = np.random.default_rng(0).permutation(310)
+    np.testing.assert_array_equal(points[rows], everyone[rows])
+    np.testing.assert_array_equal(fitted_points(store, made, sample), everyone[sample.rows])
+    labels = cluster.fn(context, embeddings, graph, made, GraphCluster(min_cluster_size=10))
+    assert len(store.array(labels, "labels")) == 310
 
 
 def test_the_graph_is_that_of_the_sample_and_every_document_knows_its_nearest(

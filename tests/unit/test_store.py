@@ -120,6 +120,29 @@ def test_memory_maps_of_any_size_are_written(store: ArtifactStore) -> None:
     assert store.array(made, "none").shape == (0, 2)
 
 
+def test_rows_are_appended_in_order(store: ArtifactStore) -> None:
+    rows = np.arange(10, dtype=np.float64).reshape(5, 2)
+    with store.writing(RECIPE) as writer:
+        with writer.appended_array("big", (5, 2), "float32") as append:
+            append(rows[:2])
+            append(rows[::-1][:3][::-1])
+        with writer.appended_array("none", (0, 2), "float32"):
+            pass
+    made = store.committed(RECIPE, writer)
+    assert store.array(made, "big").tolist() == rows.tolist()
+    assert store.array(made, "none").shape == (0, 2)
+
+
+def test_too_few_rows_are_no_array(store: ArtifactStore) -> None:
+    with (
+        pytest.raises(ValueError, match="big has 1 rows, expected 5"),
+        store.writing(RECIPE) as writer,
+        writer.appended_array("big", (5, 2), "float32") as append,
+    ):
+        append(np.zeros((1, 2), np.float32))
+    assert (visible(store), staged(store)) == ([], [])
+
+
 # --- damage ---
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from topicflow.tasks.encoding.tokenizer import LengthBatches, TextTokens, token_matrix
+from topicflow.tasks.encoding.tokenizer import LengthBatches, TextTokens, of_lists, token_matrix
 
 
 @pytest.fixture(scope="module")
@@ -16,19 +16,22 @@ def backend(tiny: Path) -> object:
 
 
 def test_ids_are_cut_and_lengths_are_not(backend: object) -> None:
-    ids, n_tokens = TextTokens(backend, "", 6)(["ab", "", "abcdefgh", "abcd"])
+    found, n_tokens = TextTokens(backend, "", 6)(["ab", "", "abcdefgh", "abcd"])
+    ids = list(found)
     assert n_tokens.tolist() == [4, 2, 10, 6]
     assert [len(one) for one in ids] == [4, 2, 6, 6]
     assert ids[2] == ids[3]  # the closing mark is kept, the letters beyond the fourth are not
     again, _ = TextTokens(backend, "", 6)(["abcdefgh"])
-    assert again == [ids[2]]
-    assert len(TextTokens(backend, "", None)(["abcdefgh"])[0][0]) == 10
+    assert list(again) == [ids[2]]
+    assert TextTokens(backend, "", None)(["abcdefgh"])[0].lengths.tolist() == [10]
 
 
 def test_a_prefix_is_read_before_each_text(backend: object) -> None:
-    assert (
-        TextTokens(backend, "q ", None)(["ab", "c"])[0] == TextTokens(backend, "", None)(["q ab", "q c"])[0]
+    found, expected = (
+        TextTokens(backend, "q ", None)(["ab", "c"]),
+        TextTokens(backend, "", None)(["q ab", "q c"]),
     )
+    assert list(found[0]) == list(expected[0])
 
 
 @pytest.mark.parametrize("budget", [1, 7, 40, 10**6])
@@ -54,4 +57,4 @@ def test_a_budget_lowered_on_the_way_counts_from_the_next_batch() -> None:
 
 def test_no_texts_are_no_batches() -> None:
     assert list(LengthBatches(np.empty(0, np.int64), 8)) == []
-    assert token_matrix([[1, 2], [3], [4, 5]], np.array([2, 0])).tolist() == [[4, 5], [1, 2]]
+    assert token_matrix(of_lists([[1, 2], [3], [4, 5]]), np.array([2, 0])).tolist() == [[4, 5], [1, 2]]

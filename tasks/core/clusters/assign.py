@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
+from topicflow.tasks.core.vectors.blocks import give_back
 
 CHUNK_ROWS = 16_384
 """Rows multiplied at a time: 16,384 x 5,000 topics are 330 MB of similarities."""
@@ -37,7 +40,9 @@ def topic_centroids(
         part = labels[start : start + CHUNK_ROWS] - first
         rows = np.flatnonzero(part >= 0)
         members = csr_matrix((np.ones(len(rows)), (part[rows], rows)), shape=(n_rows, len(part)))
-        sums += members @ np.asarray(embeddings[start : start + CHUNK_ROWS], dtype=np.float64)
+        read = embeddings[start : start + CHUNK_ROWS]
+        sums += members @ np.asarray(read, dtype=np.float64)
+        give_back(read)
     sizes = np.bincount(labels[labels >= first] - first, minlength=n_rows)[:, None]
     return (sums / np.maximum(sizes, 1)).astype(np.float32)
 
@@ -59,6 +64,7 @@ def best_topics(embeddings: FloatArray, centroids: FloatArray) -> tuple[LabelArr
         similarity[start : start + CHUNK_ROWS] = products[np.arange(len(part)), best] / np.maximum(
             norms, 1e-12
         )
+        give_back(part)
     return topics, similarity
 
 
@@ -120,8 +126,29 @@ def neighbor_weights(distances: FloatArray) -> FloatArray:
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
 
+@dataclass(frozen=True)
+class NearestWeights:
+    """The weights of every document's nearest fitted ones, computed from their distances for the rows that are read.
+
+    Attributes
+    ----------
+    distances : ndarray of shape (n_docs, k), float32
+        Cosine distances; may be memory-mapped.
+    """
+
+    distances: FloatArray
+
+    def __getitem__(self, rows: slice | NDArray[np.integer]) -> FloatArray:
+        """Return the weights (m, k) of some rows."""
+        distances = np.asarray(self.distances[rows])
+        weights = neighbor_weights(distances)
+        is_copy = distances[:, 0] == 0.0  # of a fitted document: only that one counts
+        weights[is_copy] = np.eye(1, weights.shape[1], dtype=np.float32)
+        return weights
+
+
 def vote_topics(
-    labels: LabelArray, nearest: NDArray[np.int32], weights: FloatArray
+    labels: LabelArray, nearest: NDArray[np.int32], weights: FloatArray | NearestWeights
 ) -> tuple[LabelArray, FloatArray]:
     """Return the topic (m,) int32 that each row's fitted neighbours vote for, and its share of the vote (m,) float32.
 
@@ -131,7 +158,7 @@ def vote_topics(
         Topics of the fitted documents. Noise (-1) gets votes like a topic.
     nearest : ndarray of shape (m, k), int32
         Fitted neighbours of each row, nearest first.
-    weights : ndarray of shape (m, k), float32
+    weights : ndarray of shape (m, k), float32, or NearestWeights
         The result of `neighbor_weights`.
 
     Notes
@@ -149,7 +176,9 @@ def vote_topics(
     return topics, np.minimum(shares, 1.0)
 
 
-def weighted_means(values: FloatArray, nearest: NDArray[np.int32], weights: FloatArray) -> FloatArray:
+def weighted_means(
+    values: FloatArray, nearest: NDArray[np.int32], weights: FloatArray | NearestWeights
+) -> FloatArray:
     """Return the neighbours' weighted mean (m, …) float32 of fitted values (n_fitted, …): positions or scores."""
     means = np.empty((len(nearest), *values.shape[1:]), np.float32)
     for start in range(0, len(nearest), CHUNK_ROWS):

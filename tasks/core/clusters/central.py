@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from topicflow.tasks.core.clusters.assign import CHUNK_ROWS
 from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
+from topicflow.tasks.core.vectors.blocks import give_back
 
 
 def closest_rows(
@@ -20,9 +21,9 @@ def closest_rows(
     for start in range(0, len(labels), CHUNK_ROWS):
         part = labels[start : start + CHUNK_ROWS]
         own = directions[part] if len(directions) else np.zeros((len(part), embeddings.shape[1]), np.float32)
-        similarity[start : start + len(part)] = np.einsum(
-            "ij,ij->i", embeddings[start : start + len(part)], own
-        )
+        read = embeddings[start : start + len(part)]
+        similarity[start : start + len(part)] = np.einsum("ij,ij->i", read, own)
+        give_back(read)
     order = np.lexsort((np.arange(len(labels)), -similarity, labels))
     bounds = np.searchsorted(labels[order], np.arange(len(centroids) + 1))
     return [order[low : min(high, low + n)] for low, high in pairwise(bounds.tolist())]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 Result = TypeVar("Result")
 
@@ -74,3 +78,40 @@ def workers(n_threads: int | None = None) -> Iterator[Workers]:
             yield run
     finally:
         torch.set_num_threads(before)  # the default of threads that use torch for the first time
+
+
+GATHERED_ROWS = 4096
+"""Rows gathered from a mapped file before its pages are given back: each may map 64 KiB around it."""
+
+
+def give_back(array: NDArray[Any]) -> None:
+    """Give back the memory of the pages of a memory-mapped array; without effect for an array in memory.
+
+    A later read takes them from the system's cache of files or from the file. `array` may be a part of what is mapped:
+    only pages that lie wholly within it are given back.
+    """
+    held: Any = array
+    base: Any = array.base
+    while isinstance(base, np.ndarray):
+        held, base = base, base.base
+    if not isinstance(base, mmap.mmap) or not hasattr(mmap, "MADV_DONTNEED") or not array.flags.c_contiguous:
+        return
+    mapped_from = held.__array_interface__["data"][0] - held.offset % mmap.ALLOCATIONGRANULARITY
+    begin = array.__array_interface__["data"][0] - mapped_from
+    first = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE
+    last = min(begin + array.nbytes, len(base)) // mmap.PAGESIZE * mmap.PAGESIZE
+    if last > first:
+        base.madvise(mmap.MADV_DONTNEED, first, last - first)
+
+
+def gathered(array: NDArray[Any], rows: NDArray[np.integer]) -> NDArray[Any]:
+    """Return rows (m, …) of an array; of a memory-mapped one few pages count as memory at a time."""
+    found = np.empty((len(rows), *array.shape[1:]), array.dtype)
+    if 4 * len(rows) > len(array):  # nearly all pages are read anyhow
+        np.take(array, rows, axis=0, out=found)
+        give_back(array)
+        return found
+    for start in range(0, len(rows), GATHERED_ROWS):
+        np.take(array, rows[start : start + GATHERED_ROWS], axis=0, out=found[start : start + GATHERED_ROWS])
+        give_back(array)
+    return found

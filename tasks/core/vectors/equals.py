@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.vectors.blocks import Workers
+from topicflow.tasks.core.vectors.blocks import Workers, give_back
 
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int32]
@@ -70,7 +70,12 @@ def row_hashes(vectors: FloatArray, run: Workers) -> NDArray[np.uint64]:
 
     words = vectors.view(np.uint32)
     hashes = np.empty(len(vectors), np.uint64)
-    run(lambda start, stop: hash_rows(words[start:stop], hashes[start:stop]), len(vectors), BLOCK_ROWS)
+
+    def block(start: int, stop: int) -> None:
+        hash_rows(words[start:stop], hashes[start:stop])
+        give_back(vectors[start:stop])
+
+    run(block, len(vectors), BLOCK_ROWS)
     return hashes
 
 
