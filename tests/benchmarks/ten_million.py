@@ -176,7 +176,7 @@ def run_topics(scratch: Path, n_rows: int, whole: int, settings: list[str]) -> d
     work.mkdir(parents=True)
     config = work / "config.toml"
     documents = corpus(scratch, n_rows, whole)
-    config.write_text(CONFIG.format(name="topics", flow="", documents=documents) + TOPICS, encoding="utf-8")
+    config.write_text(CONFIG.format(documents=documents, smallest=max(10, n_rows // 5000)), encoding="utf-8")
     command = [sys.executable, "-m", "topicflow.flows.commands.cli", "run", str(config), "--json"]
     command += ["--store", str(work / "store"), "--runs", str(work / "runs")]
     for setting in settings:
