@@ -7,6 +7,7 @@ and the flows turn them into `ConfigError`.
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -152,7 +153,7 @@ def dump_config(config: BaseModel) -> str:
 
 def explain(model: type[BaseModel] = TopicModelConfig) -> Iterator[tuple[str, str, str, str]]:
     """Yield (key, type and bounds, default, description) of every field of a config, in order."""
-    schema = model.model_json_schema()
+    schema = _schema_of(model)
     yield from _explain_object(schema, schema.get("$defs", {}), prefix="")
 
 
@@ -165,7 +166,7 @@ def _toml_value(raw: str) -> Any:  # noqa: ANN401  (a TOML value has any type)
 
 def _fields_of_method(section: list[str], method: str, model: type[BaseModel]) -> set[str]:
     """Return the fields of one variant of a section that is a union on `method`; empty for other sections."""
-    schema = model.model_json_schema()
+    schema = _schema_of(model)
     definitions = schema.get("$defs", {})
     node = schema
     for part in section:
@@ -183,6 +184,12 @@ def _one_a_value(errors: list[ErrorDetails]) -> list[ErrorDetails]:
         if value not in deepest or len(error["loc"]) > len(deepest[value]["loc"]):
             deepest[value] = error
     return list(deepest.values())
+
+
+@functools.cache
+def _schema_of(model: type[BaseModel]) -> Mapping[str, Any]:
+    """Return the JSON schema of a config, which takes half a second to make; only to read."""
+    return model.model_json_schema()
 
 
 def _describe(detail: ErrorDetails, model: type[BaseModel]) -> str:
@@ -223,7 +230,7 @@ def _methods_with(section: list[str], model: type[BaseModel]) -> list[str]:
     """Return the methods of a section that is a union on `method` which have a key; none for other sections."""
     if len(section) != 2:
         return []
-    schema = model.model_json_schema()
+    schema = _schema_of(model)
     definitions = schema.get("$defs", {})
     node = _resolve(schema.get("properties", {}).get(section[0], {}), definitions)
     variants = [
@@ -234,7 +241,7 @@ def _methods_with(section: list[str], model: type[BaseModel]) -> list[str]:
 
 def _section_of(location: list[str], model: type[BaseModel]) -> tuple[list[str], list[str]]:
     """Return an error location without union tags, and the names known in its innermost section."""
-    schema = model.model_json_schema()
+    schema = _schema_of(model)
     definitions = schema.get("$defs", {})
     node, path = schema, []
     known: list[str] = list(schema.get("properties", {}))
