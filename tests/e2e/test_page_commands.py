@@ -31,7 +31,10 @@ QUICKER = {"classify": ("--set", "setfit.enabled=false", "--set", "compare.n_spl
 """What a command is given besides, where its page's own numbers take minutes; test_classify.py trains SetFit."""
 
 LONG = {
+    "CONTRIBUTING",
+    "architecture",
     "duplicates",
+    "embeddings",
     "loading",
     "over-time",
     "python",
@@ -39,7 +42,9 @@ LONG = {
     "shaping-topics",
     "sweeps",
     "topics",
+    "tuning",
     "updates",
+    "walkthrough",
 }
 """Pages of a quarter of a minute and more: `make test-slow`."""
 

@@ -20,6 +20,7 @@ def _in_the_kernel(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatc
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_in_the_kernel")
 def test_the_notebook_runs_and_shows_only_its_results(tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)

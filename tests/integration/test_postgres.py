@@ -69,6 +69,7 @@ def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     assert not (home / "prefect.db").exists()
 
 
+@pytest.mark.slow
 def test_a_run_and_its_rerun(server: PrefectServer, tmp_path: Path, corpus: Corpus) -> None:
     config = write_corpus(tmp_path, corpus)
     for state in ("Completed", "Cached"):

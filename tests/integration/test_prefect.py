@@ -191,6 +191,7 @@ def run_by_worker(server: PrefectServer, deployment: str, config: Any, cwd: Path
         worker.communicate(timeout=60)
 
 
+@pytest.mark.slow
 def test_a_deployed_run_keeps_its_results_where_it_was_deployed(
     prefect_server: PrefectServer, deployment: str, deployed_from: Path, tmp_path: Path, corpus: Corpus
 ) -> None:

@@ -153,6 +153,7 @@ def test_a_server_of_another_version(tmp_path: Path, corpus: Corpus) -> None:
     assert_one_line(outcome, url, "server: 2.20.0", "upgrade it")
 
 
+@pytest.mark.slow
 def test_a_database_that_is_damaged(tmp_path: Path, corpus: Corpus) -> None:
     config = write_corpus(tmp_path, corpus)
     broken = tmp_path / "home"
@@ -162,6 +163,7 @@ def test_a_database_that_is_damaged(tmp_path: Path, corpus: Corpus) -> None:
     assert_one_line(outcome, "file is not a database", "PREFECT_HOME")
 
 
+@pytest.mark.slow
 def test_a_database_by_another_version(tmp_path: Path, home: Path, corpus: Corpus) -> None:
     config = write_corpus(tmp_path, corpus)
     if not (home / "prefect.db").exists():

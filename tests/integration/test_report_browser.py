@@ -351,7 +351,9 @@ def large_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_page(tmp_path_factory.mktemp("large"), 100_000, 140)
 
 
-@pytest.mark.parametrize(("n", "name"), [(5_000, "page"), (100_000, "large_page")])
+@pytest.mark.parametrize(
+    ("n", "name"), [(5_000, "page"), pytest.param(100_000, "large_page", marks=pytest.mark.slow)]
+)
 def test_page_is_usable_soon_complete_and_silent(
     browser: Any, request: pytest.FixtureRequest, n: int, name: str
 ) -> None:
@@ -374,6 +376,7 @@ def test_page_is_usable_soon_complete_and_silent(
     browser.save_screenshot(str(OUTPUT / f"report-{n}.png"))
 
 
+@pytest.mark.slow
 def test_a_selection_at_100_000_points_takes_a_moment(browser: Any, large_page: Path) -> None:
     visit(browser, large_page)
     found = search(browser, "glacier orchestra")
@@ -483,7 +486,10 @@ def test_hostile_text_names_and_config_are_text(browser: Any, page: Path) -> Non
     assert problems(browser) == []  # an open dialog would have failed every call above
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1440), ("dark", 400)])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [("light", 1440), pytest.param("dark", 1440, marks=pytest.mark.slow), ("dark", 400)],
+)
 def test_near_duplicates_are_shown_as_text(browser: Any, tmp_path: Path, scheme: str, width: int) -> None:
     emulate(browser, scheme, width)
     shifts = least_shift(browser, write_page(tmp_path, 300, 4, duplicates=True))

@@ -172,6 +172,7 @@ def check_a_cancel_and_a_stop(
     assert list((folder / "store/.staging").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_stop_ends_a_run_that_was_just_being_started(
     folder: Path, stuck: dict[str, str], states: Callable[..., list[Any]]
 ) -> None:

@@ -120,6 +120,7 @@ def test_the_same_artifacts_as_on_threads_bit_for_bit(
     assert {name: parts[name] for name in PARTS} == PARTS
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_only_its_chunk(
     config: Path, cluster: Cluster, topicflow: Callable[..., Outcome]
 ) -> None:

@@ -76,6 +76,7 @@ def test_a_vector_does_not_depend_on_the_texts_beside_it_nor_on_threads(packaged
     assert len(np.unique(together, axis=0)) == len(texts)
 
 
+@pytest.mark.slow
 def test_cls_pooling_and_other_shapes(tiny: Path, tmp_path: Path) -> None:
     first = tmp_path / "first"
     shutil.copytree(tiny, first)
@@ -188,6 +189,7 @@ def test_the_graph_is_made_once_and_read_without_torch(
     assert find_encoder(config).key == first.key
 
 
+@pytest.mark.slow
 def test_another_version_of_what_converts_makes_another_graph(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

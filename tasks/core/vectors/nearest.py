@@ -9,11 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.vectors.blocks import n_cores
+from topicflow.tasks.core.vectors.blocks import give_back, n_cores
 
 FloatArray = NDArray[np.float32]
 RowArray = NDArray[np.int64]
 Found = tuple[RowArray, FloatArray]
+
+LARGE_BYTES = 2**31
+"""Size of a mapped part whose pages are given back once they are read: smaller ones stay for the next query."""
 
 BLOCK_ROWS = 8192
 """Vectors that queries are compared with at a time: 12 MiB of 384 dimensions."""
@@ -57,7 +60,10 @@ class Parts:
             return
         for array, first in zip(self.arrays, self.starts, strict=False):
             for start in range(0, len(array), size):
-                yield first + start, np.asarray(array[start : start + size])
+                read = array[start : start + size]
+                yield first + start, np.asarray(read)
+                if array.nbytes > LARGE_BYTES:
+                    give_back(read)
 
 
 def exact_nearest(parts: Parts, queries: FloatArray, k: int, rows: RowArray | None = None) -> Found:
