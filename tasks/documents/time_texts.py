@@ -172,9 +172,12 @@ def first_that_parses(texts: pl.Series, formats: tuple[str, ...], *, zone: bool 
     format reads only those that are left.
     """
     if len(texts) <= FEW_TEXTS:
-        read = (pl.first().str.to_datetime(form, time_unit="us", strict=False, exact=True) for form in formats)
-        utc = (time.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if zone else time for time in read)
-        return texts.to_frame().select(pl.coalesce(utc).alias(texts.name)).to_series()
+        each = [
+            pl.first().str.to_datetime(form, time_unit="us", strict=False, exact=True) for form in formats
+        ]
+        if zone:
+            each = [time.dt.convert_time_zone("UTC").dt.replace_time_zone(None) for time in each]
+        return texts.to_frame().select(pl.coalesce(each).alias(texts.name)).to_series()
     times = pl.Series(texts.name, [None] * len(texts), MICROSECONDS)
     for form in formats:
         missing = texts.is_not_null() & times.is_null()

@@ -12,7 +12,8 @@ Each size is one process with an empty store and the defaults of `configs/draft.
 smallest topic of one document in 5,000; kernels are compiled before by a run that is not counted. `stages_s` are the
 seconds of all stages, `peak_rss_bytes` is the largest resident set including mapped files, `peak_anonymous_bytes` the
 largest without them. `store_bytes` is everything under the store at the end; `vector_bytes` the vectors as the config
-stores them. `--set` is given on to `topicflow run`.
+stores them. `--set` is given on to `topicflow run`. With `--index` the same documents and vectors become an index that
+compares every document (`index.method = "exact"`, with words), and three searches ask it, each a process of its own.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import polars as pl
 
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
-from tests.benchmarks.scale import exponent
+from tests.benchmarks.scale import exponent, peak_of
 
 MIN_WORDS = 4
 """Fewest words of a text that is recombined, and of a sentence."""
@@ -185,18 +186,60 @@ def run_topics(scratch: Path, n_rows: int, whole: int, settings: list[str]) -> d
     record = json.loads(found.pop("said"))
     stages = {stage["stage"]: round(stage["seconds"], 2) for stage in record["stages"]}
     metrics = json.loads((work / "runs" / "topics" / "latest" / "metrics.json").read_bytes())
+    found["peak_rss_bytes"] = peak_of(record, found["peak_rss_bytes"])
     kinds = size_of(work / "store")
     shapes = [np.load(path, mmap_mode="r") for path in (work / "store").glob("embeddings/*/embeddings.npy")]
     return {
         "n_documents": n_rows,
         "stages_s": round(sum(stages.values()), 1),
         "stages": stages,
+        "peaks": {stage["stage"]: stage["peak_rss_bytes"] for stage in record["stages"]},
         **found,
         "text_bytes": documents.stat().st_size,
         "store_bytes": sum(kinds.values()),
         "vector_bytes": sum(vectors.nbytes for vectors in shapes),
         "store": dict(sorted(kinds.items(), key=lambda item: -item[1])),
         **{name: metrics.get(name) for name in ("n_topics", "outlier_share", "npmi", "diversity")},
+    }
+
+
+INDEX = """
+name = "index"
+[load]
+path = "{documents}"
+text_column = "text"
+columns = []
+[embed]
+method = "static"
+[index]
+method = "exact"
+"""
+
+QUERIES = (
+    "spin waves in antiferromagnets",
+    "my cat learned to open the fridge",
+    "graphics card driver for windows",
+)
+
+
+def run_index(scratch: Path, n_rows: int, whole: int) -> dict[str, Any]:
+    """Return the times and memory of an index of the documents of `run_topics`, and of searches in it."""
+    work = scratch / f"run-{n_rows}"
+    config = work / "index.toml"
+    config.write_text(INDEX.format(documents=corpus(scratch, n_rows, whole)), encoding="utf-8")
+    command = [sys.executable, "-m", "topicflow.flows.commands.cli"]
+    runs = ["--runs", str(work / "runs"), "--json"]
+    found = measured([*command, "index", str(config), "--store", str(work / "store"), *runs])
+    record = json.loads(found.pop("said"))
+    found["peak_rss_bytes"] = peak_of(record, found["peak_rss_bytes"])
+    searches = [measured([*command, "search", query, *runs]) for query in QUERIES]
+    for query, search in zip(QUERIES, searches, strict=True):
+        hits = json.loads(search.pop("said"))
+        search |= {"query": query, "n_found": len(hits if isinstance(hits, list) else hits["hits"])}
+    return {
+        **found,
+        "stages": {stage["stage"]: round(stage["seconds"], 2) for stage in record["stages"]},
+        "searches": searches,
     }
 
 
@@ -209,12 +252,21 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
     parser.add_argument("--whole", type=int, default=10_000_000, help="texts that the sizes are samples of")
     parser.add_argument("--set", action="append", default=[], help="given on to `topicflow run`")
+    parser.add_argument(
+        "--index", action="store_true", help="also make an index of the last size and search it"
+    )
+    parser.add_argument("--keep", action="store_true", help="index the run that is there, without a new one")
     parser.add_argument("--cold", action="store_true", help="count the kernels' compilation as well")
     args = parser.parse_args()
+    if args.keep:
+        print(
+            json.dumps({**machine(), "index": run_index(args.scratch, args.sizes[-1], args.whole)}, indent=2)
+        )
+        return
     if not args.cold:
         run_topics(args.scratch, min(args.sizes), args.whole, args.set)
     runs = [run_topics(args.scratch, n_rows, args.whole, args.set) for n_rows in args.sizes]
-    found = {
+    found: dict[str, Any] = {
         "time_exponent": exponent(args.sizes, [run["stages_s"] for run in runs]),
         "memory_exponent": exponent(args.sizes, [run["peak_rss_bytes"] for run in runs]),
     }

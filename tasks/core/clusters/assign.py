@@ -140,7 +140,9 @@ class NearestWeights:
 
     def __getitem__(self, rows: slice | NDArray[np.integer]) -> FloatArray:
         """Return the weights (m, k) of some rows."""
-        distances = np.asarray(self.distances[rows])
+        read = self.distances[rows]
+        distances = np.array(read)
+        give_back(read)
         weights = neighbor_weights(distances)
         is_copy = distances[:, 0] == 0.0  # of a fitted document: only that one counts
         weights[is_copy] = np.eye(1, weights.shape[1], dtype=np.float32)
@@ -169,6 +171,7 @@ def vote_topics(
     for start in range(0, len(nearest), CHUNK_ROWS):
         part = slice(start, start + CHUNK_ROWS)
         voted = labels[nearest[part]]
+        give_back(nearest[part])
         votes = np.einsum("mj,mjk->mk", weights[part], voted[:, :, None] == voted[:, None, :])
         best = votes.argmax(axis=1)
         rows = np.arange(len(best))
@@ -184,4 +187,5 @@ def weighted_means(
     for start in range(0, len(nearest), CHUNK_ROWS):
         part = slice(start, start + CHUNK_ROWS)
         means[part] = np.einsum("mk,mk...->m...", weights[part], values[nearest[part]])
+        give_back(nearest[part])
     return means

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -80,10 +81,6 @@ def workers(n_threads: int | None = None) -> Iterator[Workers]:
         torch.set_num_threads(before)  # the default of threads that use torch for the first time
 
 
-GATHERED_ROWS = 4096
-"""Rows gathered from a mapped file before its pages are given back: each may map 64 KiB around it."""
-
-
 def give_back(array: NDArray[Any]) -> None:
     """Give back the memory of the pages of a memory-mapped array; without effect for an array in memory.
 
@@ -105,13 +102,27 @@ def give_back(array: NDArray[Any]) -> None:
 
 
 def gathered(array: NDArray[Any], rows: NDArray[np.integer]) -> NDArray[Any]:
-    """Return rows (m, …) of an array; of a memory-mapped one few pages count as memory at a time."""
+    """Return rows (m, …) of an array.
+
+    Few rows of a mapped file are read from the file: a page that is mapped for one of them may bring 2 MiB with it,
+    which count as memory of this process.
+
+    Raises
+    ------
+    OSError
+        If the file ends before a row.
+    """
     found = np.empty((len(rows), *array.shape[1:]), array.dtype)
-    if 4 * len(rows) > len(array):  # nearly all pages are read anyhow
-        np.take(array, rows, axis=0, out=found)
-        give_back(array)
+    base: Any = array.base
+    if isinstance(array, np.memmap) and isinstance(base, mmap.mmap) and 4 * len(rows) < len(array):
+        n_bytes = array.nbytes // len(array)
+        with Path(str(array.filename)).open("rb") as file:
+            for place, row in enumerate(rows.tolist()):
+                file.seek(array.offset + row * n_bytes)
+                if file.readinto(found[place : place + 1].data) != n_bytes:
+                    msg = f"{array.filename} ends before row {row}"
+                    raise OSError(msg)
         return found
-    for start in range(0, len(rows), GATHERED_ROWS):
-        np.take(array, rows[start : start + GATHERED_ROWS], axis=0, out=found[start : start + GATHERED_ROWS])
-        give_back(array)
+    np.take(array, rows, axis=0, out=found)
+    give_back(array)
     return found
