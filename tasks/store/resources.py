@@ -80,6 +80,18 @@ def peak_rss_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kibibytes
 
 
+_peaks = [0]
+"""The peaks before each reset of the kernel's high-water mark; one number, the highest."""
+
+
+def highest_peak_bytes() -> int:
+    """Return the process's peak resident memory in bytes since its start, whatever was measured meanwhile.
+
+    `ru_maxrss` is too low in a process that measures stages, because each of them resets the mark.
+    """
+    return max(_peaks[0], peak_rss_bytes())
+
+
 def _cuda() -> Any:  # noqa: ANN401  (a module of torch, which is not imported for this)
     """Return torch.cuda if this process has used a GPU with it, otherwise None."""
     torch = sys.modules.get("torch")
@@ -87,5 +99,6 @@ def _cuda() -> Any:  # noqa: ANN401  (a module of torch, which is not imported f
 
 
 def _reset_peak() -> None:
+    _peaks[0] = highest_peak_bytes()
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -43,6 +42,7 @@ from topicflow.tasks.core.vectors.blocks import workers
 from topicflow.tasks.duplicates.similar_vectors import similar_vectors
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
+from topicflow.tasks.store.resources import highest_peak_bytes
 
 SEED = 1
 MANY = 10_000
@@ -253,7 +253,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.measure:
         measured = measure(arguments)
-        measured["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        measured["peak_rss_bytes"] = highest_peak_bytes()
         print(json.dumps(measured))
         return
     found: dict[str, Any] = {}

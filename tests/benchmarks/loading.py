@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ import polars as pl
 from tests.benchmarks.peer import machine
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.sources import open_source
+from topicflow.tasks.store.resources import highest_peak_bytes
 
 WORDS = np.array(
     ["river", "stone", "market", "signal", "garden", "engine", "letter", "window", "paper", "summer"]
@@ -97,7 +97,7 @@ def main() -> None:
     found = {
         path.name: measured(path, given.repeats, given.rows) for path in written(given.scratch, given.rows)
     }
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = highest_peak_bytes()
     print(json.dumps({**machine(), "rows": given.rows, "seconds": found, "peak_bytes": peak}, indent=2))
 
 

@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import sys
@@ -30,6 +29,7 @@ from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
 from tests.fakes import planted_corpus
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
+from topicflow.tasks.store.resources import highest_peak_bytes
 
 
 def write_corpus(folder: Path, n: int) -> Path:
@@ -78,7 +78,7 @@ def child(config: UpdateTopicsConfig, folder: Path) -> None:
     os.dup2(sys.stderr.fileno(), 2)
     started = time.perf_counter()
     record = tell(config)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = highest_peak_bytes()
     told = {"state": record["state"], "seconds": time.perf_counter() - started, "peak_rss_bytes": peak}
     (folder / "told.json").write_text(json.dumps(told))
     os._exit(0)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import resource
 import subprocess
 import sys
 import time
@@ -37,6 +36,7 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+from topicflow.tasks.store.resources import highest_peak_bytes
 from topicflow.tasks.topics.cluster import cluster
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.topics.evaluate import measure, read_classes, read_keywords
@@ -111,7 +111,7 @@ def run_side(side: str, name: str, store: ArtifactStore, scratch: Path, seed: in
         row["cold_s"] = time.perf_counter() - started
         peer = fit_bertopic(texts, vectors, 10, used)
         row["seconds"], labels, keywords = peer.seconds, peer.labels, peer.keywords
-    row["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    row["peak_rss_bytes"] = highest_peak_bytes()
     known = (keywords, labels, vectors, vectors, read_classes(store, documents), EvaluateConfig(sample=10))
     as_bertopic = [re.sub(r"[^A-Za-z0-9 ]+", "", re.sub(r"[\n\t]", " ", text)) for text in texts]
     own, other = (texts, as_bertopic) if side == "topicflow" else (as_bertopic, texts)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from topicflow.tasks.core.vectors.blocks import gathered, give_back, n_cores
+from topicflow.tasks.store.resources import highest_peak_bytes, measured
 
 ON_ONE_CORE = """
 import os
@@ -72,3 +73,13 @@ def test_pages_that_were_read_are_given_back_and_keep_their_content(tmp_path: Pa
     np.testing.assert_array_equal(gathered(mapped, rows), values[rows])
     assert resident(path) < 200
     np.testing.assert_array_equal(gathered(mapped, rows[:0]), values[:0])
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux resets the mark")
+def test_the_peak_of_a_process_outlasts_the_stages_that_it_measures() -> None:
+    with measured() as large:
+        np.ones(50_000_000, np.float32).sum()
+    with measured() as small:
+        pass
+    assert small.peak_rss_bytes < large.peak_rss_bytes - 100_000_000
+    assert highest_peak_bytes() >= large.peak_rss_bytes
