@@ -210,11 +210,13 @@ def _joined(tree: CondensedTree, chosen: NDArray[np.bool_], epsilon: float) -> N
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _topmost(tree: CondensedTree, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the selection (n_clusters,) without clusters inside a selected cluster."""
-    covered = np.zeros(len(chosen), np.bool_)
+    covered, topmost = np.zeros(len(chosen), np.bool_), np.zeros(len(chosen), np.bool_)
+    topmost[0] = chosen[0]
     for cluster in range(1, len(chosen)):
         parent = tree.parent[cluster]
         covered[cluster] = covered[parent] or chosen[parent]
-    return chosen & ~covered
+        topmost[cluster] = chosen[cluster] and not covered[cluster]
+    return topmost
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

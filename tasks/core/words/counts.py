@@ -19,6 +19,9 @@ from topicflow.tasks.core.words.vocabulary import Vocabulary
 SLICE_CHARACTERS = 1 << 20
 """Characters tokenized at a time: a million, 15 MB of word positions; long texts need no more memory."""
 
+LONG = 1000
+"""Words of a text from which on numpy sorts them, in an eighth of the time that the kernel would take."""
+
 
 @dataclass
 class WordTotals:
@@ -89,6 +92,8 @@ def count_blocks(
 def _block(vocabulary: Vocabulary, cut: Any, totals: WordTotals, tally: Callable[..., Any]) -> Block:  # noqa: ANN401
     numbers, bounds = vocabulary.number(cut)
     totals.reach(vocabulary.n_numbers)
+    for document in np.flatnonzero(np.diff(bounds) > LONG).tolist():
+        numbers[bounds[document] : bounds[document + 1]].sort()
     return Block(*tally(numbers, bounds, totals.document_frequency, totals.totals))
 
 

@@ -26,7 +26,7 @@ from topicflow.tasks.core.words.letters import (
     UNSPACED_SCRIPT,
     WIDE,
 )
-from topicflow.tasks.core.words.tokens import decode_point
+from topicflow.tasks.core.words.tokens import decode_point, place_of
 
 LONGEST = 128
 """Characters of a word; a longer run, such as encoded data, is cut into words of this length."""
@@ -78,7 +78,8 @@ def scan_words(  # noqa: C901, PLR0912, PLR0915  (one state machine on scalars, 
         ):
             plain[code] = written
     ascii_letters = np.zeros(256, np.uint8)
-    ascii_letters[:128] = plain[:128]
+    for code in range(128):
+        ascii_letters[code] = plain[code]
     n, w = 0, 0
     for document in range(n_docs):
         at, stop = int(bounds[document]), int(bounds[document + 1])
@@ -393,5 +394,5 @@ def find_special(  # noqa: C901  (one pass over bytes)
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _is_pair(pairs: NDArray[np.int64], pair: int) -> bool:
     """Return whether an ascending array has a value."""
-    place = np.searchsorted(pairs, pair)
+    place = place_of(pairs, pair)
     return bool(place < len(pairs) and pairs[place] == pair)
