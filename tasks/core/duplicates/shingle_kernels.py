@@ -123,7 +123,8 @@ def minhash_signatures(
     """
     for document in range(len(ranges) - 1):
         least = signatures[document]
-        least[:] = 0xFFFFFFFF
+        for p in range(len(factors)):
+            least[p] = 0xFFFFFFFF
         for at in range(ranges[document], ranges[document + 1]):
             x = shingles[at]
             for p in range(len(factors)):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from topicflow.tasks.core.words.tokens import sort_values
 
 DENSE = 16
-"""A group with more than one of so many columns looks at every column in order instead of sorting its own."""
+"""A group that has more than one in DENSE of all columns looks at all in order instead of sorting its own."""
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
