@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from topicflow.tasks.core.vectors.blocks import bound, threads
-from topicflow.tasks.core.words.counts import topic_counts
+from topicflow.tasks.core.words.counts import read_only, topic_counts
 
 CHUNK_ROWS = 4096
 """Rows whose similarities to all topics are in memory at a time: 25 MB for 1,500 topics."""
@@ -167,7 +167,8 @@ def _mixed(
     words = model.by_word
     topics_of_words = (words.data.astype(np.int64), words.indices, words.indptr.astype(np.int64))
     weights = (model.totals, model.common, SMOOTHING, vector_weight)
-    mix = bound(mix_topics, *counts, assigned, prior, *topics_of_words, *weights, *results)
+    counted = (*(read_only(each) for each in counts), read_only(assigned))
+    mix = bound(mix_topics, *counted, prior, *topics_of_words, *weights, *results)
     with threads() as run:
         run(mix, n_docs, BLOCK_ROWS)
     return results

@@ -61,14 +61,14 @@ class GraphFit:
     def tree(self, min_samples: int) -> NDArray[np.float64]:
         """Return the spanning tree of the graph's own edges."""
         indices, distances = self._graph(min_samples)
-        edges = reachability(indices, distances, min_samples)
+        edges = reachability(indices, distances, min_samples, self._runtime.n_threads)
         return spanning_tree_of(indices, *edges, np.ones(len(self._points), bool))
 
     def clusters(self, size: int) -> Clustering:
         """Return the clusters in the graph that a config with this number searches."""
         min_samples = self._samples(size)
-        graph = self._graph(min_samples)
-        return graph_clusters(self._points, *graph, self._density(size, min_samples))
+        graph, density = self._graph(min_samples), self._density(size, min_samples)
+        return graph_clusters(self._points, *graph, density, n_threads=self._runtime.n_threads)
 
     def estimated(self, size: int, n_replicates: int) -> Clustering:
         """Return the clusters in the widest graph that is known, with fewer neighbours if it has not enough."""
@@ -76,7 +76,8 @@ class GraphFit:
         min_samples = min(self._samples(size), max(GRAPH_NEIGHBORS, indices.shape[1] - 1), len(indices) - 1)
         width = max(GRAPH_NEIGHBORS, min_samples) + 1
         near, far = np.ascontiguousarray(indices[:, :width]), np.ascontiguousarray(distances[:, :width])
-        return graph_clusters(self._points, near, far, self._density(size, min_samples), n_replicates)
+        density = self._density(size, min_samples)
+        return graph_clusters(self._points, near, far, density, n_replicates, self._runtime.n_threads)
 
     def widen(self, size: int) -> bool:
         """Search the graph for `size`; return whether it has more neighbours than those before."""

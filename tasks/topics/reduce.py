@@ -83,7 +83,7 @@ def reduce_graph(
     seed : int
         Seed of the layout.
     n_threads : int, optional
-        Threads of our own layout; default all cores.
+        Threads of the graph and of our own layout; default all cores.
     engine : str
         The engine of our own layout, from `layout_engine`.
 
@@ -93,7 +93,7 @@ def reduce_graph(
     """
     if len(indices) < 3 or _all_equal(embeddings):  # nothing to lay out
         return np.zeros((len(indices), config.n_components), np.float32)
-    graph = fuzzy_graph(indices, distances)
+    graph = fuzzy_graph(indices, distances, n_threads)
     if isinstance(config, UmapReduce):
         return umap_layout(
             graph,
@@ -130,7 +130,7 @@ def diffused(
     config : DiffusionReduce
         Number of components and steps.
     n_threads : int, optional
-        Threads of the principal components; default all cores.
+        Threads; default all cores.
 
     Notes
     -----
@@ -142,7 +142,8 @@ def diffused(
     if len(indices) < 3 or _all_equal(embeddings):  # no document differs from its neighbours
         return np.ascontiguousarray(embeddings[:, :n_components])
     components = principal_components(embeddings, n_components, n_threads)
-    averaged = diffuse(fuzzy_graph(indices, distances), components, config.steps)
+    graph = fuzzy_graph(indices, distances, n_threads)
+    averaged = diffuse(graph, components, config.steps, n_threads)
     if _extent(averaged) <= ROUNDING * _extent(components):
         averaged = components  # all have the same neighbours, and only rounding is left
     return directions(averaged)

@@ -152,8 +152,9 @@ def _topics(
         fitted = np.ascontiguousarray(vectors[points.firsts])
         graph = find_neighbors(fitted, NeighborsConfig(), seed, runtime)
         reduced = reduce_graph(
-            graph.indices, graph.distances, fitted, ParallelUmapReduce(method="parallel_umap"), seed
-        )
+            graph.indices, graph.distances, fitted, ParallelUmapReduce(method="parallel_umap"), seed,
+            runtime.n_threads,
+        )  # fmt: skip
         found = cluster_points(reduced, clustering, seed, runtime, points.counts)
         return found.labels[points.group]
 

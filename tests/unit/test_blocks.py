@@ -20,10 +20,15 @@ import openvino  # brings a TBB, which numba would take
 import numba
 import numpy as np
 from topicflow.tasks.core.vectors.blocks import n_cores
-from topicflow.tasks.core.layout.fuzzy import fuzzy_graph
 
-indices = np.array([[0, 1], [1, 2], [2, 0]], np.int32)
-fuzzy_graph(indices, np.array([[0, 0.1]] * 3, np.float32))
+
+@numba.njit(parallel=True)
+def fill(values):  # as umap-learn's layout: it asks for threads
+    for i in numba.prange(len(values)):
+        values[i] = i
+
+
+fill(np.zeros(3))
 print(n_cores(), numba.threading_layer())
 """
 

@@ -87,6 +87,7 @@ def graph_clusters(
     distances: FloatArray,
     density: Density,
     n_replicates: int = N_REPLICATES,
+    n_threads: int | None = None,
 ) -> Clustering:
     """Return the clusters of points, numbered by decreasing size, with the stability of each point.
 
@@ -100,6 +101,8 @@ def graph_clusters(
         What decides about cores.
     n_replicates : int
         Fits that measure the stability; none, and no stability, if 0.
+    n_threads : int, optional
+        Threads that measure the edges; default all cores.
 
     Returns
     -------
@@ -114,7 +117,7 @@ def graph_clusters(
     order have the same clusters, bit for bit, on any number of threads.
     O(n k log(n k) + n n_topics dim) time for each of the 1 + n_replicates fits.
     """
-    graph = Graph(indices, *reachability(indices, distances, density.min_samples))
+    graph = Graph(indices, *reachability(indices, distances, density.min_samples, n_threads))
     sparse = core_distances(distances, density.min_cluster_size)
     cores = _cores(graph, np.ones(len(points), bool), density)
     found = _surroundings(points, sparse, cores, density.min_cluster_size)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from topicflow.tasks.core.clusters.spanning_kernels import root_of
+from topicflow.tasks.core.vectors.blocks import bound, threads
 
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int32]
 LongArray = NDArray[np.int64]
+
+BLOCK_ROWS = 4096
 
 
 def core_distances(distances: FloatArray, min_samples: int) -> FloatArray:
@@ -19,7 +22,7 @@ def core_distances(distances: FloatArray, min_samples: int) -> FloatArray:
 
 
 def reachability(
-    indices: IndexArray, distances: FloatArray, min_samples: int
+    indices: IndexArray, distances: FloatArray, min_samples: int, n_threads: int | None = None
 ) -> tuple[FloatArray, LongArray]:
     """Return the mutual reachability distance (n, k) float32 of the graph's edges, and their order, shortest first.
 
@@ -29,6 +32,8 @@ def reachability(
         Nearest neighbours of each point, itself first, with distances; int32 and float32.
     min_samples : int
         The core distance of a point is the distance to this neighbour.
+    n_threads : int, optional
+        Threads; default all cores.
 
     Returns
     -------
@@ -41,8 +46,11 @@ def reachability(
     ----------
     Campello, Moulavi, Sander: Density-based clustering based on hierarchical density estimates (PAKDD 2013).
     """
-    lengths = _reachability(indices, distances, core_distances(distances, min_samples))
-    edges = np.flatnonzero(_is_first(indices))
+    lengths, is_first = np.empty(indices.shape, np.float32), np.zeros(indices.shape, np.bool_)
+    core = core_distances(distances, min_samples)
+    with threads(n_threads) as run:
+        run(bound(_measure, indices, distances, core, lengths, is_first), len(indices), BLOCK_ROWS)
+    edges = np.flatnonzero(is_first)
     return lengths, edges[np.argsort(lengths.ravel()[edges], kind="stable")]
 
 
@@ -65,39 +73,42 @@ def spanning_tree_of(
     of the graph without an edge between them are joined at an infinite distance.
     """
     number = np.cumsum(kept) - 1
-    tree: NDArray[np.float64] = _kruskal(indices, lengths, order, kept, number, int(number[-1]) + 1)
-    return tree
+    edges = np.empty((int(number[-1]), 3))
+    _kruskal(indices, lengths, order, kept, number, edges)
+    return edges
 
 
-@njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
-def _is_first(indices: IndexArray) -> NDArray[np.bool_]:
-    """Return which entries (n, k) are the first of their edge: not to the row itself, nor again from the other end."""
-    n, k = indices.shape
-    first = np.zeros((n, k), np.bool_)
-    for i in prange(n):
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _measure(
+    start: int,
+    stop: int,
+    indices: IndexArray,
+    distances: FloatArray,
+    core: FloatArray,
+    lengths: FloatArray,
+    is_first: NDArray[np.bool_],
+) -> None:
+    """Write the length of each edge (n, k) of the points start..stop, and whether it is the first entry of its edge.
+
+    The length is the mutual reachability distance, infinite from a point to itself. An entry is the first of its edge
+    if it does not lead to the row itself and the edge is not in the row of an earlier point. `is_first` is False
+    before.
+    """
+    k = indices.shape[1]
+    for i in range(start, stop):
         for j in range(k):
             other = indices[i, j]
-            if other > i:
-                first[i, j] = True
-            elif other < i:
-                first[i, j] = True
+            if other == i:
+                lengths[i, j] = np.inf
+                continue
+            lengths[i, j] = max(distances[i, j], core[i], core[other])
+            known = False
+            if other < i:
                 for back in range(k):
                     if indices[other, back] == i:
-                        first[i, j] = False
+                        known = True
                         break
-    return first
-
-
-@njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
-def _reachability(indices: IndexArray, distances: FloatArray, core: FloatArray) -> FloatArray:
-    """Return the mutual reachability distance (n, k) of each edge; infinite from a point to itself."""
-    n, k = indices.shape
-    lengths = np.empty((n, k), np.float32)
-    for i in prange(n):
-        for j in range(k):
-            other = indices[i, j]
-            lengths[i, j] = max(distances[i, j], core[i], core[other]) if other != i else np.inf
-    return lengths
+            is_first[i, j] = not known
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -107,10 +118,13 @@ def _kruskal(
     order: LongArray,
     kept: NDArray[np.bool_],
     number: LongArray,
-    n_kept: int,
-) -> NDArray[np.float64]:
-    k = indices.shape[1]
-    root, edges, n_edges = np.arange(n_kept), np.empty((n_kept - 1, 3)), 0
+    edges: NDArray[np.float64],
+) -> None:
+    """Write the edges (n_kept - 1, 3) of the tree of the points that are `kept`."""
+    k, n_kept, n_edges = indices.shape[1], len(edges) + 1, 0
+    root = np.empty(n_kept, np.int64)
+    for point in range(n_kept):
+        root[point] = point
     for at in order:
         row, column = at // k, indices[at // k, at % k]
         if not kept[row] or not kept[column]:
@@ -129,4 +143,3 @@ def _kruskal(
             root[other] = 0
             edges[n_edges, 0], edges[n_edges, 1], edges[n_edges, 2] = 0, point, np.inf
             n_edges += 1
-    return edges

@@ -77,14 +77,30 @@ def flat_clusters(
     density-based cluster selection (2020), for epsilon. With `max_share` 1 the results are those of hdbscan 0.8.44,
     except where distances tie.
     """
-    condensed = _condensed(*merges_of(tree), min_cluster_size)
-    most = int(max_share * condensed.size[0])
-    chosen = _lasting(condensed, most) if selection == "eom" else _leaves(condensed)
+    condensed = _condensed_tree(*merges_of(tree), min_cluster_size)
+    n_clusters = len(condensed.parent)
+    chosen = np.zeros(n_clusters, np.bool_)
+    if selection == "eom":
+        _choose_lasting(
+            condensed,
+            int(max_share * condensed.size[0]),
+            *np.zeros((2, n_clusters)),
+            np.zeros(n_clusters, np.int64),
+            chosen,
+        )
+        chosen = _topmost(condensed, chosen)
+    else:
+        _choose_leaves(condensed, chosen)
     if epsilon > 0.0:
-        chosen = _joined(condensed, chosen, epsilon)
-    chosen_of = _nearest_chosen(condensed, chosen)[condensed.cluster]
+        joined = np.zeros(n_clusters, np.bool_)
+        _join(condensed, chosen, epsilon, joined)
+        chosen = _topmost(condensed, joined)
+    nearest = np.zeros(n_clusters, np.int64)
+    _find_nearest(condensed, chosen, nearest)
+    chosen_of = nearest[condensed.cluster]
     labels = np.where(chosen, np.cumsum(chosen) - 1, -1)[chosen_of]
-    own, below = _deaths(condensed)
+    own, below = condensed.birth.copy(), np.empty(n_clusters)
+    _find_deaths(condensed, own, below)
     ends = own[chosen_of]
     strengths = np.where(labels >= 0, _share(np.minimum(condensed.density, ends), ends), 0.0)
     densest = below[condensed.cluster]
@@ -94,8 +110,35 @@ def flat_clusters(
 def merges_of(tree: Reals) -> tuple[Indices, Indices, Reals]:
     """Return the merges (n - 1, 2) of a spanning tree, shortest edge first, node sizes (2 n - 1,), lengths (n - 1,)."""
     edges = tree[np.lexsort((tree[:, 1], tree[:, 0], tree[:, 2]))]
-    merges, sizes = _merged(edges[:, 0].astype(np.int64), edges[:, 1].astype(np.int64))
+    n = len(edges) + 1
+    merges, sizes = np.empty((n - 1, 2), np.int64), np.ones(2 * n - 1, np.int64)
+    _merge(
+        edges[:, 0].astype(np.int64),
+        edges[:, 1].astype(np.int64),
+        *np.tile(np.arange(n), (2, 1)),
+        merges,
+        sizes,
+    )
     return merges, sizes, np.ascontiguousarray(edges[:, 2])
+
+
+def _condensed_tree(merges: Indices, sizes: Indices, distances: Reals, min_size: int) -> CondensedTree:
+    """Return the hierarchy without clusters smaller than `min_size`: their points leave the parent cluster."""
+    n = len(merges) + 1
+    most = 2 * (n // min_size) + 1
+    parent, size, birth = np.full(most, -1, np.int64), np.zeros(most, np.int64), np.zeros(most)
+    cluster, density = np.zeros(2 * n - 1, np.int64), np.full(2 * n - 1, -1.0)
+    tree = CondensedTree(parent, birth, size, cluster, density)
+    n_clusters = _condense(merges, sizes, distances, min_size, tree)
+    parent, birth, size = parent[:n_clusters], birth[:n_clusters], size[:n_clusters]
+    return CondensedTree(parent, birth, size, cluster[:n].copy(), density[:n].copy())
+
+
+def _topmost(tree: CondensedTree, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the selection (n_clusters,) without clusters inside a selected cluster."""
+    covered = np.zeros(len(chosen), np.bool_)
+    _cover(tree, chosen, covered)
+    return chosen & ~covered
 
 
 def _share(part: Reals, whole: Reals) -> Reals:
@@ -104,14 +147,15 @@ def _share(part: Reals, whole: Reals) -> Reals:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _merged(left: Indices, right: Indices) -> tuple[Indices, Indices]:
-    """Return the two nodes (n - 1, 2) that each edge joins, shortest edge first, and the size (2 n - 1,) of each node.
+def _merge(
+    left: Indices, right: Indices, above: Indices, node: Indices, merges: Indices, sizes: Indices
+) -> None:
+    """Write the two nodes (n - 1, 2) that each edge joins, shortest edge first, and the size (2 n - 1,) of each node.
 
-    Node i < n is a point; node n + k is the result of the k-th edge.
+    Node i < n is a point; node n + k is the result of the k-th edge. Before, `above` and `node` (n,) are the numbers of
+    the points, and all sizes are 1.
     """
     n = len(left) + 1
-    merges, sizes = np.empty((n - 1, 2), np.int64), np.ones(2 * n - 1, np.int64)
-    above, node = np.arange(n), np.arange(n)
     for k in range(n - 1):
         a, b = left[k], right[k]
         while above[a] != a:
@@ -126,16 +170,13 @@ def _merged(left: Indices, right: Indices) -> tuple[Indices, Indices]:
             a, b = b, a
         above[b] = a
         node[a] = n + k
-    return merges, sizes
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _condensed(merges: Indices, sizes: Indices, distances: Reals, min_size: int) -> CondensedTree:
-    """Return the hierarchy without clusters smaller than `min_size`: their points leave the parent cluster."""
+def _condense(merges: Indices, sizes: Indices, distances: Reals, min_size: int, tree: CondensedTree) -> int:
+    """Write the condensed tree, with the cluster and density of nodes after those of points; return its clusters."""
     n = len(merges) + 1
-    most = 2 * (n // min_size) + 1
-    parent, birth, size = np.full(most, -1, np.int64), np.zeros(most, np.float64), np.zeros(most, np.int64)
-    cluster, density = np.zeros(2 * n - 1, np.int64), np.full(2 * n - 1, -1.0)
+    parent, birth, size, cluster, density = tree
     size[0], n_clusters = n, 1
     for node in range(2 * n - 2, n - 1, -1):
         here = cluster[node]
@@ -145,7 +186,8 @@ def _condensed(merges: Indices, sizes: Indices, distances: Reals, min_size: int)
             distance = distances[node - n]
             at = min(DENSEST, 1.0 / distance) if distance > 0.0 else DENSEST
         splits = not fell and min(sizes[merges[node - n, 0]], sizes[merges[node - n, 1]]) >= min_size
-        for child in merges[node - n]:
+        for side in range(2):
+            child = merges[node - n, side]
             cluster[child] = here
             if splits:
                 cluster[child] = n_clusters
@@ -153,49 +195,42 @@ def _condensed(merges: Indices, sizes: Indices, distances: Reals, min_size: int)
                 n_clusters += 1
             elif fell or sizes[child] < min_size:
                 density[child] = at
-    return CondensedTree(
-        parent[:n_clusters], birth[:n_clusters], size[:n_clusters], cluster[:n].copy(), density[:n].copy()
-    )
+    return n_clusters
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _lasting(tree: CondensedTree, most: int) -> NDArray[np.bool_]:
-    """Return which clusters (n_clusters,) have more excess of mass than the best clusters inside them; topmost only.
+def _choose_lasting(
+    tree: CondensedTree, most: int, mass: Reals, inside: Reals, n_inside: Indices, chosen: NDArray[np.bool_]
+) -> None:
+    """Choose the clusters (n_clusters,) that have more excess of mass than the best clusters inside them.
 
     A cluster of more than `most` points is replaced by two or more inside it that have INSIDE of its excess of mass.
+    The last four arguments are 0 before.
     """
-    mass = np.zeros(len(tree.parent))
     for point in range(len(tree.cluster)):
         mass[tree.cluster[point]] += tree.density[point] - tree.birth[tree.cluster[point]]
     for child in range(1, len(tree.parent)):
         parent = tree.parent[child]
         mass[parent] += (tree.birth[child] - tree.birth[parent]) * tree.size[child]
-    inside, chosen = np.zeros(len(mass)), np.zeros(len(mass), np.bool_)
-    n_inside = np.zeros(len(mass), np.int64)
     for child in range(len(mass) - 1, 0, -1):
         parent = tree.parent[child]
         oversized = tree.size[child] > most and n_inside[child] > 1 and inside[child] >= INSIDE * mass[child]
         chosen[child] = inside[child] <= mass[child] and not oversized
         inside[parent] += mass[child] if chosen[child] else inside[child]
         n_inside[parent] += 1 if chosen[child] else n_inside[child]
-    topmost: NDArray[np.bool_] = _topmost(tree, chosen)
-    return topmost
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _leaves(tree: CondensedTree) -> NDArray[np.bool_]:
-    """Return which clusters (n_clusters,) do not split."""
-    chosen = np.ones(len(tree.parent), np.bool_)
-    chosen[0] = False
+def _choose_leaves(tree: CondensedTree, chosen: NDArray[np.bool_]) -> None:
+    """Choose the clusters (n_clusters,) that do not split."""
     for child in range(1, len(chosen)):
+        chosen[child] = True
         chosen[tree.parent[child]] = False
-    return chosen
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _joined(tree: CondensedTree, chosen: NDArray[np.bool_], epsilon: float) -> NDArray[np.bool_]:
-    """Return the selection (n_clusters,); a cluster born nearer than epsilon becomes the first above it that is not."""
-    joined = np.zeros(len(chosen), np.bool_)
+def _join(tree: CondensedTree, chosen: NDArray[np.bool_], epsilon: float, joined: NDArray[np.bool_]) -> None:
+    """Choose again (n_clusters,): for a cluster born nearer than epsilon the first one above it that is not."""
     for cluster in range(1, len(chosen)):
         if not chosen[cluster]:
             continue
@@ -203,38 +238,34 @@ def _joined(tree: CondensedTree, chosen: NDArray[np.bool_], epsilon: float) -> N
         while tree.parent[above] > 0 and tree.birth[above] * epsilon > 1.0:
             above = tree.parent[above]
         joined[above] = True
-    topmost: NDArray[np.bool_] = _topmost(tree, joined)
-    return topmost
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _topmost(tree: CondensedTree, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the selection (n_clusters,) without clusters inside a selected cluster."""
-    covered = np.zeros(len(chosen), np.bool_)
+def _cover(tree: CondensedTree, chosen: NDArray[np.bool_], covered: NDArray[np.bool_]) -> None:
+    """Mark the clusters (n_clusters,) inside a selected cluster."""
     for cluster in range(1, len(chosen)):
         parent = tree.parent[cluster]
         covered[cluster] = covered[parent] or chosen[parent]
-    return chosen & ~covered
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _nearest_chosen(tree: CondensedTree, chosen: NDArray[np.bool_]) -> Indices:
-    """Return each cluster (n_clusters,) if selected, otherwise the selected cluster around it; 0 if there is none."""
-    nearest = np.zeros(len(chosen), np.int64)
+def _find_nearest(tree: CondensedTree, chosen: NDArray[np.bool_], nearest: Indices) -> None:
+    """Write each cluster (n_clusters,) if selected, otherwise the selected cluster around it; 0 if there is none."""
     for cluster in range(1, len(chosen)):
         nearest[cluster] = cluster if chosen[cluster] else nearest[tree.parent[cluster]]
-    return nearest
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _deaths(tree: CondensedTree) -> tuple[Reals, Reals]:
-    """Return the density (n_clusters,) at which each cluster ends or splits, and the highest inside it."""
-    own = tree.birth.copy()
+def _find_deaths(tree: CondensedTree, own: Reals, below: Reals) -> None:
+    """Write the density (n_clusters,) at which each cluster ends or splits, and the highest inside it.
+
+    Before, `own` is the density at which it split off.
+    """
     for point in range(len(tree.cluster)):
         own[tree.cluster[point]] = max(own[tree.cluster[point]], tree.density[point])
     for child in range(1, len(own)):
         own[tree.parent[child]] = max(own[tree.parent[child]], tree.birth[child])
-    below = own.copy()
+    for cluster in range(len(own)):
+        below[cluster] = own[cluster]
     for child in range(len(own) - 1, 0, -1):
         below[tree.parent[child]] = max(below[tree.parent[child]], below[child])
-    return own, below

@@ -63,13 +63,16 @@ def nearest_points(  # noqa: C901, PLR0912 - one walk down the tree and one inse
     kept = neighbors.shape[1]
     x = np.empty(dim, np.float32)
     best, ids = np.empty(k, np.float32), np.empty(k, np.int32)
-    to_leaf = np.empty((stops - starts).max(), np.float32)
+    longest = 0
+    for node in range(starts.shape[0]):
+        longest = max(longest, stops[node] - starts[node])
+    to_leaf = np.empty(longest, np.float32)
     waiting, waits = np.empty(DEPTH, np.int64), np.empty(DEPTH, np.float32)
     for i in range(first, last):
         for d in range(dim):
             x[d] = points[d, i]
-        best[:] = np.inf
-        ids[:] = -1
+        for j in range(k):
+            best[j], ids[j] = np.inf, -1
         bar = best[k - 1]
         waiting[0], waits[0], n_waiting = 0, 0.0, 1
         while n_waiting > 0:
@@ -193,7 +196,10 @@ def nearest_edges(  # noqa: C901 - one walk down the tree
     bounds = bounds.copy()
     dim = points.shape[0]
     x = np.empty(dim, np.float32)
-    to_leaf = np.empty((stops - starts).max(), np.float32)
+    longest = 0
+    for node in range(starts.shape[0]):
+        longest = max(longest, stops[node] - starts[node])
+    to_leaf = np.empty(longest, np.float32)
     waiting, waits = np.empty(DEPTH, np.int64), np.empty(DEPTH, np.float32)
     for i in range(first, last):
         own = component[i]

@@ -19,6 +19,10 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio
 _STIR = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)
 _ROW = np.uint64(0xFFFFFFFF)
+_BYTE = np.uint64(0xFF)
+
+LONG = 500
+"""Shingles from which on they are sorted byte by byte."""
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -71,7 +75,10 @@ def shingle_sets(
                 shingles[n] = stir(value)
                 n += 1
         own = shingles[start:n]
-        sort_values(own)
+        if n - start > LONG:
+            _sort_hashes(own)
+        else:
+            sort_values(own)
         n = start
         for i in range(len(own)):
             if i == 0 or own[i] != shingles[n - 1]:
@@ -79,6 +86,27 @@ def shingle_sets(
                 n += 1
         ranges[document + 1] = n
     return shingles[:n].copy(), ranges
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _sort_hashes(values: WordArray) -> None:
+    """Sort many values in place, byte by byte from the lowest on."""
+    old, new, starts = values, values.copy(), np.empty(256, np.int64)
+    for byte in range(8):
+        shift = np.uint64(8 * byte)
+        for own in range(256):
+            starts[own] = 0
+        for value in old:
+            starts[(value >> shift) & _BYTE] += 1
+        end = len(values)
+        for own in range(255, -1, -1):
+            end -= starts[own]
+            starts[own] = end
+        for value in old:
+            own_byte = (value >> shift) & _BYTE
+            new[starts[own_byte]] = value
+            starts[own_byte] += 1
+        old, new = new, old
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -95,7 +123,8 @@ def minhash_signatures(
     """
     for document in range(len(ranges) - 1):
         least = signatures[document]
-        least[:] = 0xFFFFFFFF
+        for p in range(len(factors)):
+            least[p] = 0xFFFFFFFF
         for at in range(ranges[document], ranges[document + 1]):
             x = shingles[at]
             for p in range(len(factors)):

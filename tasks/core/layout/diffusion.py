@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from topicflow.tasks.core.vectors.blocks import bound, threads
+
 FloatArray = NDArray[np.float32]
 
+BLOCK_ROWS = 1024
 
-def diffuse(graph: csr_matrix, vectors: FloatArray, steps: int) -> FloatArray:
+
+def diffuse(graph: csr_matrix, vectors: FloatArray, steps: int, n_threads: int | None = None) -> FloatArray:
     """Return `vectors` after `steps` steps of a random walk on the graph, (n, dim) float32.
 
     Parameters
@@ -21,6 +25,8 @@ def diffuse(graph: csr_matrix, vectors: FloatArray, steps: int) -> FloatArray:
         The vectors.
     steps : int
         Number of steps. In each step a vector becomes the weighted mean of itself, with weight 1, and its neighbours.
+    n_threads : int, optional
+        Threads; default all cores.
 
     Notes
     -----
@@ -28,29 +34,39 @@ def diffuse(graph: csr_matrix, vectors: FloatArray, steps: int) -> FloatArray:
     result does not depend on the number of threads. As in a layout, documents with common neighbours move together;
     unlike in a layout, nothing is drawn at random and every document has one place.
     """
-    found = np.ascontiguousarray(vectors, np.float32)
-    for _ in range(steps):
-        found = _step(graph.indptr, graph.indices, graph.data, found)
-    return found
+    old, new = np.array(vectors, np.float32, order="C"), np.empty(vectors.shape, np.float32)
+    with threads(n_threads) as run:
+        for _ in range(steps):
+            run(bound(_step, graph.indptr, graph.indices, graph.data, old, new), len(old), BLOCK_ROWS)
+            old, new = new, old
+    return old
 
 
-@njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _step(
-    indptr: NDArray[np.int64], columns: NDArray[np.int32], weights: FloatArray, vectors: FloatArray
-) -> FloatArray:
-    n, dim = vectors.shape
-    moved = np.empty_like(vectors)
-    for i in prange(n):
+    start: int,
+    stop: int,
+    indptr: NDArray[np.int32],
+    columns: NDArray[np.int32],
+    weights: FloatArray,
+    old: FloatArray,
+    new: FloatArray,
+) -> None:
+    """Write the weighted means of the rows start..stop of `old` (n, dim) and their neighbours into `new`."""
+    dim = old.shape[1]
+    for i in range(start, stop):
         total = np.float32(1.0)
-        row = vectors[i].copy()
+        row = new[i]
+        for d in range(dim):
+            row[d] = old[i, d]
         for at in range(indptr[i], indptr[i + 1]):
             weight = weights[at]
             total += weight
-            other = vectors[columns[at]]
+            other = old[columns[at]]
             for d in range(dim):
                 row[d] += weight * other[d]
-        moved[i] = row / total
-    return moved
+        for d in range(dim):
+            row[d] /= total
 
 
 def directions(vectors: FloatArray) -> FloatArray:

@@ -6,6 +6,7 @@ epoch and the block of points, so that the result is the same, bit for bit, on a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from topicflow.tasks.core.vectors.blocks import bound, threads
+from topicflow.tasks.core.vectors.blocks import threads
 from topicflow.tasks.core.vectors.vector_pow import power
 
 FloatArray = NDArray[np.float32]
@@ -100,12 +101,22 @@ def parallel_layout(
     old, new = np.ascontiguousarray(start, np.float32).copy(), np.empty(start.shape, np.float32)
     edges = (graph.indptr.astype(np.int64), graph.indices, rates.astype(np.float32))
     axes = tuple(range(start.shape[1]))
+    room = _Room.of(edges[0], len(axes))
     with threads(n_threads) as run:
         for epoch in range(n_epochs):
             settings = (epoch, np.float32(1.0 - epoch / n_epochs), np.float32(a), np.float32(b), seed, axes)
-            run(bound(_move, old, new, *edges, *settings), len(old), TASK_ROWS)
+            run(_task(room, old, new, *edges, *settings), len(old), TASK_ROWS)
             old, new = new, old
     return old
+
+
+def _task(room: _Room, *given: object) -> Callable[[int, int], None]:
+    """Return a function of (first, last) that moves these points, each time in arrays of its own."""
+
+    def task(first: int, last: int) -> None:
+        _move(first, last, *given, *room.arrays())
+
+    return task
 
 
 def curve_parameters(min_dist: float, spread: float = 1.0) -> tuple[float, float]:
@@ -168,6 +179,40 @@ class _Pool(NamedTuple):
     positions: FloatArray
 
 
+class _Sorting(NamedTuple):
+    """The points of a block in order (BLOCK_ROWS,), and a place for each number of edges."""
+
+    order: NDArray[np.int64]
+    place: NDArray[np.int64]
+
+
+class _Room(NamedTuple):
+    """Sizes of the arrays in which a kernel works: edges of a block and of a point, and dimensions.
+
+    The arrays come from numpy, because each function of numpy inside a kernel is compiled with it.
+    """
+
+    block_edges: int
+    point_edges: int
+    dim: int
+
+    @classmethod
+    def of(cls, indptr: NDArray[np.int64], dim: int) -> _Room:
+        """Return the room for the graph whose point i has the edges `indptr[i]` to `indptr[i + 1]`."""
+        blocks = indptr[np.append(np.arange(0, len(indptr) - 1, BLOCK_ROWS), len(indptr) - 1)]
+        return cls(int(np.diff(blocks).max(initial=0)), int(np.diff(indptr).max(initial=0)), dim)
+
+    def arrays(self) -> tuple[_Pool, _Active, _Sorting, _Lanes]:
+        """Return new arrays for one thread."""
+        pool = _Pool(np.empty(POOL, np.int32), np.empty((POOL, self.dim), np.float32))
+        active = _Active(np.empty(self.block_edges + 1, np.int32), np.empty(BLOCK_ROWS + 1, np.int64))
+        sorting = _Sorting(np.empty(BLOCK_ROWS, np.int64), np.empty(self.point_edges + 2, np.int64))
+        here, there, total = np.zeros((3, self.dim, LANES), np.float32)
+        live, apart = np.zeros((2, LANES), np.float32)
+        places, states = np.zeros(LANES, np.int64), np.zeros(LANES, np.uint64)
+        return pool, active, sorting, _Lanes(here, there, total, live, apart, places, states)
+
+
 @njit(nogil=True, fastmath=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
 def _move(
     first: int,
@@ -183,40 +228,26 @@ def _move(
     b: np.float32,
     seed: int,
     axes: tuple[int, ...],
+    pool: _Pool,
+    active: _Active,
+    sorting: _Sorting,
+    lanes: _Lanes,
 ) -> None:
     """Move the points first..last once, from `old` into `new`; `first` is a multiple of BLOCK_ROWS.
 
-    `axes` has an entry for each dimension: the compiler knows their number and unrolls the loops over them.
+    `axes` has an entry for each dimension: the compiler knows their number and unrolls the loops over them. The last
+    four arguments are `_Room.arrays`.
     """
-    dim = len(axes)
-    pool = _Pool(np.empty(POOL, np.int32), np.empty((POOL, dim), np.float32))
-    neighbors = np.empty(_most_edges(first, last, indptr) + 1, np.int32)
-    active = _Active(neighbors, np.empty(BLOCK_ROWS + 1, np.int64))
-    order = np.empty(BLOCK_ROWS, np.int64)
-    lanes = _Lanes(
-        np.zeros((dim, LANES), np.float32), np.zeros((dim, LANES), np.float32), np.zeros((dim, LANES), np.float32),
-        np.empty(LANES, np.float32), np.zeros(LANES, np.float32), np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.uint64),
-    )  # fmt: skip
     for start in range(first, last, BLOCK_ROWS):
         n = min(last, start + BLOCK_ROWS) - start
         state = _mixed(_mixed(np.uint64(seed) + (np.uint64(epoch) << np.uint64(32))) + np.uint64(start))
         _fill_pool(old, state, pool)
         state += np.uint64(POOL) * STRIDE
         _list_active(start, n, indptr, indices, rates, epoch, active)
-        _order_by_edges(active.bounds, n, order)
+        _order_by_edges(active.bounds, n, sorting)
         for group in range(0, n, LANES):
-            rows = order[group : min(group + LANES, n)]
+            rows = sorting.order[group : min(group + LANES, n)]
             _move_lanes(start, rows, old, new, active, pool, lanes, state, step, a, b, axes)
-
-
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _most_edges(first: int, last: int, indptr: NDArray[np.int64]) -> np.int64:
-    """Return the maximum number of edges of a block of points."""
-    most = np.int64(0)
-    for start in range(first, last, BLOCK_ROWS):
-        most = max(most, indptr[min(last, start + BLOCK_ROWS)] - indptr[start])
-    return most
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -252,12 +283,13 @@ def _list_active(
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _order_by_edges(bounds: NDArray[np.int64], n: int, order: NDArray[np.int64]) -> None:
+def _order_by_edges(bounds: NDArray[np.int64], n: int, sorting: _Sorting) -> None:
     """Sort n points by decreasing number of active edges, so that the points of a group end at about the same time."""
-    most = np.int64(0)
+    order, place, most = sorting.order, sorting.place, np.int64(0)
     for i in range(n):
         most = max(most, bounds[i + 1] - bounds[i])
-    place = np.zeros(most + 2, np.int64)
+    for fewer in range(most + 2):
+        place[fewer] = 0
     for i in range(n):
         place[most - (bounds[i + 1] - bounds[i]) + 1] += 1
     for fewer in range(most + 1):
@@ -288,8 +320,8 @@ def _move_lanes(
     Turn t pulls all points that have at least t active edges along their t-th edge; `n` points are left.
     """
     n, bounds, places = len(rows), active.bounds, lanes.places
-    lanes.live[:] = np.float32(1.0)
-    lanes.live[n:] = np.float32(0.0)
+    for lane in range(LANES):
+        lanes.live[lane] = lane < n
     for lane in range(n):
         places[lane] = start + rows[lane]
         lanes.states[lane] = _mixed(state + np.uint64(rows[lane]))
@@ -340,7 +372,9 @@ def _give_way(
     axes: tuple[int, ...],
 ) -> None:
     """Move points away from NEGATIVE_SAMPLES points of the pool at once, which start at their `places`."""
-    lanes.total[:, :width] = np.float32(0.0)
+    for d in range(len(axes)):
+        for lane in range(width):
+            lanes.total[d, lane] = 0.0
     for _ in range(NEGATIVE_SAMPLES):
         for lane in range(n):
             lanes.apart[lane] = np.float32(pool.drawn[lanes.places[lane]] != start + rows[lane])

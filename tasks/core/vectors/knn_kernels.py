@@ -151,7 +151,7 @@ def descend(  # noqa: C901, PLR0912 - one loop over four sources of candidates, 
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def walk(
+def walk(  # noqa: C901 - one walk on the same arrays
     queries: CodeArray,
     codes: CodeArray,
     links: IndexArray,
@@ -169,10 +169,14 @@ def walk(
     """
     kept = best.shape[1]
     seen = np.full(codes.shape[0], -1, np.int32)
-    probed = np.full(cell.max() + 1, -1, np.int32)
+    n_cells = 0
+    for place in range(cell.shape[0]):
+        n_cells = max(n_cells, cell[place] + 1)
+    probed = np.full(n_cells, -1, np.int32)
     left = np.empty(kept, np.bool_)
     for q in range(queries.shape[0]):
-        left[:] = False
+        for at in range(kept):
+            left[at] = False
         for c in probes[q]:
             probed[c] = q
         at = 0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -16,8 +16,13 @@ from scipy.sparse import csr_matrix
 
 from topicflow.tasks.core.words.vocabulary import Vocabulary
 
+Number = TypeVar("Number", bound=np.generic)
+
 SLICE_CHARACTERS = 1 << 20
 """Characters tokenized at a time: a million, 15 MB of word positions; long texts need no more memory."""
+
+LONG = 1000
+"""Words of a text from which on numpy sorts them, in an eighth of the time that the kernel would take."""
 
 
 @dataclass
@@ -89,6 +94,8 @@ def count_blocks(
 def _block(vocabulary: Vocabulary, cut: Any, totals: WordTotals, tally: Callable[..., Any]) -> Block:  # noqa: ANN401
     numbers, bounds = vocabulary.number(cut)
     totals.reach(vocabulary.n_numbers)
+    for document in np.flatnonzero(np.diff(bounds) > LONG).tolist():
+        numbers[bounds[document] : bounds[document + 1]].sort()
     return Block(*tally(numbers, bounds, totals.document_frequency, totals.totals))
 
 
@@ -206,11 +213,19 @@ def topic_counts(
     rows = np.argsort(labels, kind="stable")
     bounds = np.searchsorted(labels[rows], np.arange(first, first + n_rows + 1))
     sums, numbers, columns, ranges = joins.join_rows(
-        counts.data, counts.indices, counts.indptr, rows[: bounds[-1]], bounds, counts.shape[1]
-    )
+        read_only(counts.data), read_only(counts.indices), counts.indptr, rows[: bounds[-1]], bounds,
+        counts.shape[1],
+    )  # fmt: skip
     shape = (n_rows, counts.shape[1])
     occurrences = csr_matrix((sums, columns, ranges), shape=shape)
     return occurrences, csr_matrix((numbers, occurrences.indices, occurrences.indptr), shape=shape)
+
+
+def read_only(array: NDArray[Number]) -> NDArray[Number]:
+    """Return a view that cannot be written, as arrays of files are: a kernel is compiled for both with one type."""
+    view = np.asarray(array).view()
+    view.flags.writeable = False
+    return view
 
 
 def weigh_classes(

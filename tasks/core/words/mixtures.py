@@ -9,11 +9,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.words.tokens import place_of, sort_values
+
 N_CANDIDATES = 16
 """Topics that a document is divided among after the first step: the ones that its words and vector speak for most."""
 
 N_STEPS = 30
 """Maximum number of steps of the estimate."""
+
+SMALL = 15
+"""Scores that numba sorts by insertion."""
 
 TOLERANCE = 2e-3
 """The estimate ends when all shares together change by less than this in a step."""
@@ -32,6 +37,7 @@ def _first_step(
     columns: NDArray[np.int32],
     weights: NDArray[np.float64],
     owns: NDArray[np.int32],
+    own_total: int,
     assigned: int,
     prior: NDArray[np.float32],
     topic_counts: NDArray[np.int64],
@@ -43,9 +49,10 @@ def _first_step(
     strength: float,
 ) -> NDArray[np.float64]:
     """Return the weight of every topic (n_topics,) after one step from equal shares, with that of the prior."""
-    own_total = owns.sum()
     n_topics = len(prior)
-    scores, values = np.zeros(n_topics), np.empty(n_topics)
+    scores, values = np.empty(n_topics), np.empty(n_topics)
+    for topic in range(n_topics):
+        scores[topic] = 0.0
     rest = 0.0
     for at in range(len(columns)):
         column = columns[at]
@@ -75,6 +82,7 @@ def _first_step(
 def _rates(
     columns: NDArray[np.int32],
     owns: NDArray[np.int32],
+    own_total: int,
     assigned: int,
     chosen: NDArray[np.int64],
     topic_counts: NDArray[np.int64],
@@ -85,14 +93,13 @@ def _rates(
     smoothing: float,
 ) -> NDArray[np.float64]:
     """Return the probability of each word in each chosen topic, (n_words, n_chosen)."""
-    own_total = owns.sum()
     rates = np.empty((len(columns), len(chosen)))
     for at in range(len(columns)):
         low, high = topic_ranges[columns[at]], topic_ranges[columns[at] + 1]
         numbers = topic_numbers[low:high]
         for k in range(len(chosen)):
             topic = chosen[k]
-            place = np.searchsorted(numbers, topic)
+            place = place_of(numbers, topic)
             is_there = place < len(numbers) and numbers[place] == topic
             is_own = topic == assigned
             rates[at, k] = _rate(
@@ -103,15 +110,65 @@ def _rates(
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def best_topics(  # noqa: C901, PLR0912  (each function of numba's sort costs half a second of compilation)
+    scores: NDArray[np.float64], n: int
+) -> NDArray[np.int64]:
+    """Return the n topics with the largest scores, ascending.
+
+    Of equal scores at the end those count that are first in numba's `argsort` (0.68, numba/misc/quicksort.py), whose
+    partitions these are: of each only the part with the n-th place is partitioned again. Compiling that takes 3 s more.
+    """
+    order = np.empty(len(scores), np.int64)
+    for topic in range(len(scores)):
+        order[topic] = topic
+    low, high = 0, len(scores) - 1
+    while high - low >= SMALL:
+        middle = (low + high) >> 1
+        if scores[order[middle]] > scores[order[low]]:
+            order[low], order[middle] = order[middle], order[low]
+        if scores[order[high]] > scores[order[middle]]:
+            order[high], order[middle] = order[middle], order[high]
+        if scores[order[middle]] > scores[order[low]]:
+            order[low], order[middle] = order[middle], order[low]
+        pivot = scores[order[middle]]
+        order[high], order[middle] = order[middle], order[high]
+        i, j = low, high - 1
+        while True:
+            while i < high and scores[order[i]] > pivot:
+                i += 1
+            while j >= low and pivot > scores[order[j]]:
+                j -= 1
+            if i >= j:
+                break
+            order[i], order[j] = order[j], order[i]
+            i, j = i + 1, j - 1
+        order[i], order[high] = order[high], order[i]
+        if i < n:
+            low = i + 1
+        else:
+            high = i - 1
+    for at in range(low + 1, high + 1):
+        topic, place = order[at], at
+        while place > low and scores[topic] > scores[order[place - 1]]:
+            order[place] = order[place - 1]
+            place -= 1
+        order[place] = topic
+    best = order[:n]
+    sort_values(best)
+    return best
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _estimate(
     rates: NDArray[np.float64], weights: NDArray[np.float64], start: NDArray[np.float64], worth: float
 ) -> NDArray[np.float64]:
     """Return the shares (n_chosen,) that explain the words best, from rates (n_words, n_chosen) and the prior."""
     n_words, n_chosen = rates.shape
     # all alike: from the prior, a topic that only words speak for would need many steps to grow
-    share = np.full(n_chosen, 1.0 / n_chosen)
+    share, gained = np.empty(n_chosen), np.empty(n_chosen)
+    for k in range(n_chosen):
+        share[k], gained[k] = 1.0 / n_chosen, 0.0
     for _ in range(N_STEPS):
-        gained = np.zeros(n_chosen)
         for at in range(n_words):
             whole = 0.0
             for k in range(n_chosen):
@@ -120,10 +177,15 @@ def _estimate(
                 factor = weights[at] / whole
                 for k in range(n_chosen):
                     gained[k] += factor * rates[at, k]
-        found = share * gained + worth * start
-        found /= max(found.sum(), 1e-300)
-        change = np.abs(found - share).sum()
-        share = found
+        whole = 0.0
+        for k in range(n_chosen):
+            gained[k] = share[k] * gained[k] + worth * start[k]
+            whole += gained[k]
+        whole, change = max(whole, 1e-300), 0.0
+        for k in range(n_chosen):
+            found = gained[k] / whole
+            change += abs(found - share[k])
+            share[k], gained[k] = found, 0.0
         if change < TOLERANCE:
             break
     return share
@@ -148,27 +210,42 @@ def _mix_document(
     word_weights: NDArray[np.float32],
 ) -> None:
     """Write one document's part of the results of `mix_topics`."""
-    weights = np.log2(1.0 + owns)
-    worth = strength * max(weights.sum(), 1.0)
+    weights, own_total, total = np.empty(len(owns)), 0, 0.0
+    for at in range(len(owns)):
+        weights[at] = np.log2(1.0 + owns[at])
+        own_total += owns[at]
+        total += weights[at]
+    worth = strength * max(total, 1.0)
     scores = _first_step(
-        columns, weights, owns, assigned, prior, topic_counts, topic_numbers, topic_ranges, totals, common,
-        smoothing, worth,
+        columns, weights, owns, own_total, assigned, prior, topic_counts, topic_numbers, topic_ranges, totals,
+        common, smoothing, worth,
     )  # fmt: skip
-    chosen = np.sort(np.argsort(-scores)[: len(topics)])
+    n_chosen = len(topics)
+    chosen = best_topics(scores, n_chosen)
     rates = _rates(
-        columns, owns, assigned, chosen, topic_counts, topic_numbers, topic_ranges, totals, common, smoothing
-    )
-    start = prior[chosen].astype(np.float64)
-    start /= max(start.sum(), 1e-300)
+        columns, owns, own_total, assigned, chosen, topic_counts, topic_numbers, topic_ranges, totals, common,
+        smoothing,
+    )  # fmt: skip
+    start, whole = np.empty(n_chosen), 0.0
+    for k in range(n_chosen):
+        start[k] = prior[chosen[k]]
+        whole += start[k]
+    whole = max(whole, 1e-300)
+    for k in range(n_chosen):
+        start[k] /= whole
     share = _estimate(rates, weights, start, worth)
     for at in range(len(columns)):
-        parts = share * rates[at]
-        best = np.argmax(parts)
+        best, part, whole = 0, share[0] * rates[at, 0], 0.0
+        for k in range(n_chosen):
+            own = share[k] * rates[at, k]
+            whole += own
+            if own > part:
+                best, part = k, own
         lift = rates[at, best] / max(common[columns[at]], 1e-300)
         word_topics[at] = chosen[best]
-        part = parts[best] / max(parts.sum(), 1e-300)
-        word_weights[at] = part * max(np.log2(max(lift, 1e-9)), 0.0)
-    topics[:], shares[:] = chosen, share
+        word_weights[at] = part / max(whole, 1e-300) * max(np.log2(max(lift, 1e-9)), 0.0)
+    for k in range(n_chosen):
+        topics[k], shares[k] = chosen[k], share[k]
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -6,8 +6,13 @@ Functions import this module when they run, because numba compiles decorated fun
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
+
+from topicflow.tasks.core.vectors.blocks import bound, threads
+from topicflow.tasks.core.words.tokens import place_of
+
+BLOCK_SLICES = 16
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -33,7 +38,7 @@ def find_places(
     for s in range(len(topics)):
         at, end = whole_ranges[topics[s]], whole_ranges[topics[s] + 1]
         for entry in range(ranges[s], ranges[s + 1]):
-            at += np.searchsorted(whole_columns[at:end], columns[entry])
+            at += place_of(whole_columns[at:end], columns[entry])
             places[entry] = at
     return places
 
@@ -79,7 +84,6 @@ def _merged(
     return met[:n], means[:n]
 
 
-@njit(cache=True, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
 def best_places(
     weights: NDArray[np.float64],
     places: NDArray[np.int64],
@@ -91,6 +95,7 @@ def best_places(
     whole_ranges: NDArray[np.int64],
     n: int,
     n_from_whole: int,
+    n_threads: int | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the entries of its topic that are the best words of each slice, and their weights, (n_slices, n).
 
@@ -110,6 +115,8 @@ def best_places(
         Number of words; the places after the last word are -1.
     n_from_whole : int
         `n` if the weights are averaged with those of the topic, otherwise 0.
+    n_threads : int, optional
+        Threads; default all cores.
 
     Notes
     -----
@@ -117,13 +124,35 @@ def best_places(
     that the slice lacks are compared. O(entries log entries of a topic) time on all cores; slices are independent, so
     the result does not depend on the number of threads.
     """
-    best = np.full((len(topics), n), -1, np.int64)
-    values = np.zeros((len(topics), n))
-    for s in prange(len(topics)):
+    best, values = np.full((len(topics), n), -1, np.int64), np.zeros((len(topics), n))
+    slices = (weights, places, ranges, before, topics, whole, ranked, whole_ranges, n_from_whole)
+    with threads(n_threads) as run:
+        run(bound(_rank_words, *slices, best, values), len(topics), BLOCK_SLICES)
+    return best, values
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _rank_words(
+    start: int,
+    stop: int,
+    weights: NDArray[np.float64],
+    places: NDArray[np.int64],
+    ranges: NDArray[np.int64],
+    before: NDArray[np.int64],
+    topics: NDArray[np.int32],
+    whole: NDArray[np.float64],
+    ranked: NDArray[np.int64],
+    whole_ranges: NDArray[np.int64],
+    n_from_whole: int,
+    best: NDArray[np.int64],
+    values: NDArray[np.float64],
+) -> None:
+    """Write the results (n_slices, n) of `best_places` for the slices start..stop."""
+    for s in range(start, stop):
         met, own = places[ranges[s] : ranges[s + 1]], weights[ranges[s] : ranges[s + 1]]
         if before[s] >= 0:
-            earlier = slice(ranges[before[s]], ranges[before[s] + 1])
-            met, own = _merged(met, own, places[earlier], weights[earlier])
+            low, high = ranges[before[s]], ranges[before[s] + 1]
+            met, own = _merged(met, own, places[low:high], weights[low:high])
         for at in range(len(met)):
             value = (whole[met[at]] + own[at]) / 2.0 if n_from_whole else own[at]
             _insert(best[s], values[s], met[at], value)
@@ -132,8 +161,7 @@ def best_places(
             if n_left == 0:
                 break
             place = ranked[at]
-            found = np.searchsorted(met, place)
+            found = place_of(met, place)
             if found == len(met) or met[found] != place:
                 _insert(best[s], values[s], place, whole[place] / 2.0)
                 n_left -= 1
-    return best, values

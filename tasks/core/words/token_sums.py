@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.vectors.blocks import bound, threads
 
-@njit(cache=True, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
+BLOCK_TEXTS = 256
+
+
 def sum_rows(
-    table: NDArray[np.float32], ids: NDArray[np.int32], ends: NDArray[np.int64], first: NDArray[np.float32]
+    table: NDArray[np.float32],
+    ids: NDArray[np.int32],
+    ends: NDArray[np.int64],
+    first: NDArray[np.float32],
+    n_threads: int | None = None,
 ) -> NDArray[np.float32]:
     """Return for each text the sum (n_texts, dim) float32 of `first` and the table's rows of its tokens.
 
@@ -23,18 +30,38 @@ def sum_rows(
         End of each text's ids.
     first : ndarray of shape (dim,), float32
         Start value of each sum.
+    n_threads : int, optional
+        Threads; default all cores.
 
     Notes
     -----
     Threads share the texts, and each text is summed in order, so the result does not depend on the number of threads.
     """
     sums = np.empty((len(ends), table.shape[1]), np.float32)
-    for text in prange(len(ends)):
-        begin = ends[text - 1] if text else 0
-        sums[text] = first
-        for place in range(begin, ends[text]):
-            sums[text] += table[ids[place]]
+    with threads(n_threads) as run:
+        run(bound(_add_rows, table, ids, ends, first, sums), len(ends), BLOCK_TEXTS)
     return sums
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add_rows(
+    start: int,
+    stop: int,
+    table: NDArray[np.float32],
+    ids: NDArray[np.int32],
+    ends: NDArray[np.int64],
+    first: NDArray[np.float32],
+    sums: NDArray[np.float32],
+) -> None:
+    """Write the sums (n_texts, dim) of the texts start..stop."""
+    for text in range(start, stop):
+        own = sums[text]
+        for d in range(len(first)):
+            own[d] = first[d]
+        for place in range(ends[text - 1] if text else 0, ends[text]):
+            row = table[ids[place]]
+            for d in range(len(first)):
+                own[d] += row[d]
 
 
 def distilled_table(

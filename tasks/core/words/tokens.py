@@ -125,7 +125,8 @@ def number_words(
                 low = bounds[size]
                 if 2 * size >= len(slots) or size + 1 >= len(bounds) or low + length + 1 > len(letters):
                     return i, size
-                letters[low : low + length] = text[start : start + length]
+                for place in range(length):
+                    letters[low + place] = text[start + place]
                 letters[low + length] = 10
                 bounds[size + 1] = low + length + 1
                 known[size] = hashes[i]
@@ -323,14 +324,36 @@ def place_columns(
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def sort_values(values: NDArray[np.int64]) -> None:
-    """Sort in place; a few values by insertion, which is five times as fast for a title."""
-    if len(values) > 32:
-        values.sort()
-        return
-    for i in range(1, len(values)):
-        value = values[i]
-        place = i
-        while place > 0 and values[place - 1] > value:
-            values[place] = values[place - 1]
-            place -= 1
-        values[place] = value
+    """Sort in place.
+
+    Shell's method, which is insertion for a few values: as fast as numba's own sort up to 500 values, 40 % slower from
+    5,000 on; it compiles in .3 s instead of 3.
+    """
+    n, gap = len(values), 1
+    while 12 * gap + 4 < n:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, n):
+            value = values[i]
+            place = i
+            while place >= gap and values[place - gap] > value:
+                values[place] = values[place - gap]
+                place -= gap
+            values[place] = value
+        gap //= 3
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def place_of(values: NDArray[np.int64], value: int) -> int:
+    """Return the first position in ascending values whose value is not smaller; their number if there is none.
+
+    `np.searchsorted` gives the same and compiles for a second.
+    """
+    low, high = 0, len(values)
+    while low < high:
+        middle = (low + high) >> 1
+        if values[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low

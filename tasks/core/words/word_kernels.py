@@ -26,20 +26,19 @@ from topicflow.tasks.core.words.letters import (
     UNSPACED_SCRIPT,
     WIDE,
 )
-from topicflow.tasks.core.words.tokens import decode_point
+from topicflow.tasks.core.words.tokens import decode_point, place_of
 
 LONGEST = 128
 """Characters of a word; a longer run, such as encoded data, is cut into words of this length."""
 
 _FNV_OFFSET = np.uint64(14695981039346656037)
 _FNV_PRIME = np.uint64(1099511628211)
-_CAPITAL_SIGMA, _FINAL_SIGMA, _DOT_ABOVE = 0x3A3, 0x3C2, 0x307
+_CAPITAL_SIGMA, _FINAL_SIGMA, _DOT_ABOVE = 0x3A3, np.int64(0x3C2), 0x307
 _LATIN_END = 0x250
 """First code point behind Basic Latin, Latin-1 and Latin Extended A and B."""
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def scan_words(  # noqa: C901, PLR0912, PLR0915  (one state machine on scalars, which a call would slow)
+def scan_words(
     text: NDArray[np.uint8],
     bounds: NDArray[np.int64],
     kinds: NDArray[np.uint8],
@@ -61,25 +60,54 @@ def scan_words(  # noqa: C901, PLR0912, PLR0915  (one state machine on scalars, 
     """
     n_docs = len(bounds) - 1
     room = len(text) // 2 + n_docs + 1  # a word and what separates it have at least two bytes
-    starts, ends = np.empty(room, np.int64), np.empty(room, np.int64)
-    hashes = np.empty(room, np.uint64)
+    starts, ends, hashes = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.uint64)
     ranges = np.zeros(n_docs + 1, np.int64)
     out = np.empty(len(text) + len(text) // 2 + 8, np.uint8)  # lower case can need three bytes for two
-    plain = np.zeros(
-        0x800, np.uint16
-    )  # how letters of one and two bytes are written, 0 for what needs a closer look
-    for code in range(0x800):
-        written = spelled[code]
-        if (
-            kinds[code] == LETTER
-            and code != _CAPITAL_SIGMA
-            and written < 0x800
-            and (code < 0x80) == (written < 0x80)
-        ):
-            plain[code] = written
-    ascii_letters = np.zeros(256, np.uint8)
-    ascii_letters[:128] = plain[:128]
-    n, w = 0, 0
+    n, w = _scan(
+        text,
+        bounds,
+        kinds,
+        spelled,
+        *_plain_letters(kinds, spelled),
+        shortest,
+        out,
+        starts,
+        ends,
+        hashes,
+        ranges,
+    )
+    return out[:w], starts[:n], ends[:n], hashes[:n], ranges
+
+
+def _plain_letters(
+    kinds: NDArray[np.uint8], spelled: NDArray[np.int32]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
+    """Return how ASCII letters (256,) and those of at most two bytes (0x800,) are written, 0 for all other cases."""
+    codes, written = np.arange(0x800), spelled[:0x800]
+    same_length = (written < 0x800) & ((codes < 0x80) == (written < 0x80))
+    is_plain = (kinds[:0x800] == LETTER) & (codes != _CAPITAL_SIGMA) & same_length
+    plain = np.where(is_plain, written, 0).astype(np.uint16)
+    return np.where(np.arange(256) < 0x80, plain[:256], 0).astype(np.uint8), plain
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _scan(  # noqa: C901, PLR0912, PLR0915  (one state machine on scalars, which a call would slow)
+    text: NDArray[np.uint8],
+    bounds: NDArray[np.int64],
+    kinds: NDArray[np.uint8],
+    spelled: NDArray[np.int32],
+    ascii_letters: NDArray[np.uint8],
+    plain: NDArray[np.uint16],
+    shortest: int,
+    out: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    hashes: NDArray[np.uint64],
+    ranges: NDArray[np.int64],
+) -> tuple[np.int64, np.int64]:
+    """Write what `scan_words` returns; return the number of words and of spelled bytes."""
+    n, w = np.int64(0), np.int64(0)  # not 0: with a constant, helpers would be compiled twice
+    n_docs = len(bounds) - 1
     for document in range(n_docs):
         at, stop = int(bounds[document]), int(bounds[document + 1])
         start, points, extra = w, 0, 0  # extra: letters that count twice
@@ -199,7 +227,7 @@ def scan_words(  # noqa: C901, PLR0912, PLR0915  (one state machine on scalars, 
             start, points, extra, value, sigma = w, 0, 0, _FNV_OFFSET, False
             at += width + dropped
         ranges[document + 1] = n
-    return out[:w], starts[:n], ends[:n], hashes[:n], ranges
+    return n, w
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -393,5 +421,5 @@ def find_special(  # noqa: C901  (one pass over bytes)
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _is_pair(pairs: NDArray[np.int64], pair: int) -> bool:
     """Return whether an ascending array has a value."""
-    place = np.searchsorted(pairs, pair)
+    place = place_of(pairs, pair)
     return bool(place < len(pairs) and pairs[place] == pair)
