@@ -235,7 +235,12 @@ def marked(
     """
     for i in range(start, stop):
         place = ends[i] - kept[i] - len(first) - len(last)
-        flat[place : place + len(first)] = first
-        place += len(first)
-        flat[place : place + kept[i]] = ids[begins[i] : begins[i] + kept[i]]
-        flat[place + kept[i] : ends[i]] = last
+        for mark in first:
+            flat[place] = mark
+            place += 1
+        for at in range(begins[i], begins[i] + kept[i]):
+            flat[place] = ids[at]
+            place += 1
+        for mark in last:
+            flat[place] = mark
+            place += 1
