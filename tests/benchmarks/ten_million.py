@@ -270,6 +270,8 @@ def main() -> None:
         "time_exponent": exponent(args.sizes, [run["stages_s"] for run in runs]),
         "memory_exponent": exponent(args.sizes, [run["peak_rss_bytes"] for run in runs]),
     }
+    if args.index:
+        found["index"] = run_index(args.scratch, args.sizes[-1], args.whole)
     print(
         json.dumps(
             {"benchmark": "ten_million", **machine(), "set": args.set, "runs": runs, **found}, indent=2
