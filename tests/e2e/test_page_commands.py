@@ -33,11 +33,15 @@ QUICKER = {"classify": ("--set", "setfit.enabled=false", "--set", "compare.n_spl
 LONG = {
     "CONTRIBUTING",
     "architecture",
+    "classes",
     "duplicates",
+    "edits",
     "embeddings",
+    "given-topics",
     "loading",
     "over-time",
     "python",
+    "search",
     "search_server",
     "shaping-topics",
     "sweeps",
@@ -46,7 +50,7 @@ LONG = {
     "updates",
     "walkthrough",
 }
-"""Pages of a quarter of a minute and more: `make test-slow`."""
+"""Pages of seven seconds and more: `make test-slow`."""
 
 SHELL = {"cat", "ls", "head", "curl"}
 """Programs that are run as they are."""

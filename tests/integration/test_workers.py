@@ -120,7 +120,6 @@ def test_the_same_artifacts_as_on_threads_bit_for_bit(
     assert {name: parts[name] for name in PARTS} == PARTS
 
 
-@pytest.mark.slow
 def test_a_killed_worker_loses_only_its_chunk(
     config: Path, cluster: Cluster, topicflow: Callable[..., Outcome]
 ) -> None:
@@ -303,6 +302,7 @@ def test_a_cluster_that_lost_all_its_workers_is_one_line(
             module._awaited(client.submit(abs, -3), "add", runtime)
 
 
+@pytest.mark.slow
 def test_a_worker_with_another_model_says_so(
     config: Path, cluster: Cluster, topicflow: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
