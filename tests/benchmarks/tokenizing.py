@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 from tokenizers import Tokenizer
+
+os.environ["TOKENIZERS_PARALLELISM"] = "true"  # before `peer`, which asks for one thread
 
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
