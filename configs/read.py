@@ -188,7 +188,7 @@ def _one_a_value(errors: list[ErrorDetails]) -> list[ErrorDetails]:
 
 @functools.cache
 def _schema_of(model: type[BaseModel]) -> Mapping[str, Any]:
-    """Return the JSON schema of a config, which takes half a second to make; only to read."""
+    """Return the JSON schema of a config, only to read; it is made once, because that takes long."""
     return model.model_json_schema()
 
 

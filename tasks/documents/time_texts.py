@@ -168,8 +168,8 @@ def first_that_parses(texts: pl.Series, formats: tuple[str, ...], *, zone: bool 
 
     Notes
     -----
-    Few texts are read by all formats in one expression, because each expression takes a millisecond; of many texts each
-    format reads only those that are left.
+    Few texts are read by all formats in one expression, because a call costs more than their reading; of many texts
+    each format reads only those that are left.
     """
     if len(texts) <= FEW_TEXTS:
         each = [

@@ -199,22 +199,17 @@ def embed(
     for note in files.notes:
         LOG.info("embed: %s.", note)
     with store.writing(recipe) as writer:
-        chunks: list[str] = []
         with track("embed", documents.rows, unit="documents") as progress:
             if files.is_cheap:
-                _write_all(
-                    store,
-                    documents,
-                    load_encoder(files, config, runtime.n_threads),
-                    writer,
-                    adapter,
-                    progress,
-                )
-                n_embedded, n_cut = documents.rows, 0
+                encoder = load_encoder(files, config, runtime.n_threads)
+                _write_all(store, documents, encoder, writer, adapter, progress)
+                n_embedded = documents.rows
             else:
                 n_embedded = _embed_all(store, documents, files, config, runtime, progress)
-                vectors = VectorStore(store, files.key)
-                n_cut, chunks = _gather(store, documents, vectors, writer, files.max_tokens, adapter)
+        n_cut, chunks = 0, list[str]()
+        if not files.is_cheap:
+            vectors = VectorStore(store, files.key)
+            n_cut, chunks = _gather(store, documents, vectors, writer, files.max_tokens, adapter)
         writer.meta = {
             "encoder": files.key,
             "model": files.name,
@@ -259,9 +254,8 @@ def _embed_all(
 ) -> int:
     """Embed all texts without a vector, here or on workers; return how many were embedded."""
     if on_cluster(runtime) and not isinstance(config, ApiEmbed):  # a server has its own workers
-        chunk_texts = (
-            Int8Encoder.chunk_texts if files.precision == "int8" else None
-        )  # no encoder is loaded here
+        # no encoder is loaded here
+        chunk_texts = Int8Encoder.chunk_texts if files.precision == "int8" else None
         parts = text_parts(store, documents, PART_TEXTS[files.device])
         return embed_on_workers(
             store,

@@ -68,7 +68,7 @@ class StaticEncoder:
         Folder of the tables; default `encoder_cache()`.
     """
 
-    chunk_texts: int | None = 65_536
+    chunk_texts: int | None = None
     max_tokens: int | None = None
 
     def __init__(

@@ -23,8 +23,8 @@ _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
-MANY_TEXTS = 2048
-"""Texts for which loading the table of words is worth its time; below, the tokenizer reads each text itself."""
+MANY_TEXTS = 32_768
+"""Texts from which on a new table of words takes less time than the tokenizer (tests/benchmarks/README.md)."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,8 @@ class TextTokens:
         self.backend.no_padding()
         self.backend.no_truncation()
         prompted = [self.prefix + text for text in texts] if self.prefix else list(texts)
-        if len(prompted) >= MANY_TEXTS and self._words is not None and self._around is not None:
+        pays = len(prompted) >= MANY_TEXTS or "_words" in vars(self)  # a table that is there is always faster
+        if pays and self._words is not None and self._around is not None:
             return self._by_words(prompted, *self._around)
         ids: list[list[int]] = [
             one.ids for one in self.backend.encode_batch_fast(prompted, add_special_tokens=self.marks)

@@ -39,14 +39,17 @@ from tests.benchmarks.scale import exponent, peak_of
 MIN_WORDS = 4
 """Fewest words of a text that is recombined, and of a sentence."""
 
-CONFIG = """
-name = "topics"
+VECTORS = """
+name = "{name}"
 [load]
 path = "{documents}"
 text_column = "text"
 columns = []
 [embed]
 method = "static"
+"""
+
+TOPICS = """
 [cluster]
 min_cluster_size = {smallest}
 [neighbors]
@@ -177,7 +180,8 @@ def run_topics(scratch: Path, n_rows: int, whole: int, settings: list[str]) -> d
     work.mkdir(parents=True)
     config = work / "config.toml"
     documents = corpus(scratch, n_rows, whole)
-    config.write_text(CONFIG.format(documents=documents, smallest=max(10, n_rows // 5000)), encoding="utf-8")
+    sections = TOPICS.format(smallest=max(10, n_rows // 5000))
+    config.write_text(VECTORS.format(name="topics", documents=documents) + sections, encoding="utf-8")
     command = [sys.executable, "-m", "topicflow.flows.commands.cli", "run", str(config), "--json"]
     command += ["--store", str(work / "store"), "--runs", str(work / "runs")]
     for setting in settings:
@@ -204,13 +208,6 @@ def run_topics(scratch: Path, n_rows: int, whole: int, settings: list[str]) -> d
 
 
 INDEX = """
-name = "index"
-[load]
-path = "{documents}"
-text_column = "text"
-columns = []
-[embed]
-method = "static"
 [index]
 method = "exact"
 """
@@ -226,7 +223,8 @@ def run_index(scratch: Path, n_rows: int, whole: int) -> dict[str, Any]:
     """Return the times and memory of an index of the documents of `run_topics`, and of searches in it."""
     work = scratch / f"run-{n_rows}"
     config = work / "index.toml"
-    config.write_text(INDEX.format(documents=corpus(scratch, n_rows, whole)), encoding="utf-8")
+    documents = corpus(scratch, n_rows, whole)
+    config.write_text(VECTORS.format(name="index", documents=documents) + INDEX, encoding="utf-8")
     command = [sys.executable, "-m", "topicflow.flows.commands.cli"]
     runs = ["--runs", str(work / "runs"), "--json"]
     found = measured([*command, "index", str(config), "--store", str(work / "store"), *runs])

@@ -87,14 +87,12 @@ def give_back(array: NDArray[Any]) -> None:
     A later read takes them from the system's cache of files or from the file. `array` may be a part of what is mapped:
     only pages that lie wholly within it are given back.
     """
-    held: Any = array
     base: Any = array.base
     while isinstance(base, np.ndarray):
-        held, base = base, base.base
+        base = base.base
     if not isinstance(base, mmap.mmap) or not hasattr(mmap, "MADV_DONTNEED") or not array.flags.c_contiguous:
         return
-    mapped_from = held.__array_interface__["data"][0] - held.offset % mmap.ALLOCATIONGRANULARITY
-    begin = array.__array_interface__["data"][0] - mapped_from
+    begin = array.ctypes.data - np.frombuffer(base, np.uint8).ctypes.data
     first = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE
     last = min(begin + array.nbytes, len(base)) // mmap.PAGESIZE * mmap.PAGESIZE
     if last > first:
