@@ -42,6 +42,7 @@ class Shape:
     n_heads: int
     epsilon: float
     dim: int
+    wide: int
     most_tokens: int
 
 
@@ -65,6 +66,7 @@ def read_shape(folder: Path) -> Shape | None:
         config["num_attention_heads"],
         config["layer_norm_eps"],
         config["hidden_size"],
+        config["intermediate_size"],
         config["max_position_embeddings"],
     )
 
@@ -85,6 +87,14 @@ def read_weights(folder: Path) -> Weights:
     from safetensors.numpy import load_file
 
     return {name: array.astype(np.float32, copy=False) for name, array in load_file(folder / WEIGHTS).items()}
+
+
+def stored_names(folder: Path) -> set[str]:
+    """Return the names of the weights in a folder's file, without reading them."""
+    from safetensors import safe_open
+
+    with safe_open(folder / WEIGHTS, "numpy") as file:
+        return set(file.keys())
 
 
 def weight_names(shape: Shape) -> set[str]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from topicflow.configs.sections.embed import (
 from topicflow.tasks.encoding.api.encoder import ApiEncoder
 from topicflow.tasks.encoding.api.probes import VERSION as PROBES_VERSION
 from topicflow.tasks.encoding.api.probes import identify
-from topicflow.tasks.encoding.bert import read_shape
+from topicflow.tasks.encoding.bert import Shape, read_shape
 from topicflow.tasks.encoding.bert_encoder import BertEncoder, is_the_same
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder, int8_identity, int8_notes
@@ -42,6 +42,7 @@ from topicflow.tasks.encoding.model_files.model_settings import (
 )
 from topicflow.tasks.encoding.pooling import read_pooling
 from topicflow.tasks.encoding.static_encoder import StaticEncoder, static_identity
+from topicflow.tasks.encoding.tile_encoder import LEAST_COSINE, TileEncoder, least_cosine, tile_shape
 from topicflow.tasks.encoding.tokenizer import TextTokens
 from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.execution.devices import resolve_device
@@ -146,6 +147,9 @@ def find_encoder(
         return _find_api(config, store, keep=keep)
     device, precision = _arithmetic(config.precision, device)
     folder, revision = _locate(config)
+    in_tiles = device == "cpu" and tile_shape(folder, config.max_seq_length) is not None
+    if config.precision == "auto" and in_tiles:
+        precision = "bfloat16"
     settings = read_settings(folder)
     prompt = prompt_of(config, settings)
     identity: dict[str, Any] = {
@@ -169,7 +173,7 @@ def find_encoder(
         prompt=prompt,
         dim=min(dims, default=None),
         graph_key=graph_key,
-        notes=(*settings_notes(config, settings), *int8_notes(precision)),
+        notes=(*settings_notes(config, settings), *int8_notes(precision, in_tiles=in_tiles)),
     )
 
 
@@ -299,8 +303,66 @@ def load_encoder(
         return StaticEncoder(files.folder, files.key, config.dim, load_exact)
     if files.precision == "int8":
         return _load_int8(files, config, n_threads)
-    return _load_bert(files, config, n_threads) or encoder_of(
-        load_model(files, config, n_threads), files, config
+    return (
+        _load_tiles(files, config, n_threads)
+        or _load_bert(files, config, n_threads)
+        or encoder_of(load_model(files, config, n_threads), files, config)
+    )
+
+
+def _load_tiles(
+    files: EncoderFiles, config: SentenceTransformersEmbed, n_threads: int | None
+) -> TileEncoder | None:
+    """Return the encoder for bfloat16 in tiles; None if the model or the processor is not made for it.
+
+    Raises
+    ------
+    ConfigError
+        If its vectors are not those of the model.
+    """
+    chosen = (files.device, files.precision) == ("cpu", "bfloat16")
+    shape = tile_shape(files.folder, config.max_seq_length) if chosen else None
+    if shape is None:
+        return None
+    found = _plain_bert(TileEncoder, shape, files, config, n_threads)
+
+    def load_exact() -> SentenceTransformersEncoder:
+        exact = replace(files, precision="float32")
+        return _load_bert(exact, config, n_threads) or encoder_of(
+            load_model(exact, config, n_threads), exact, config
+        )
+
+    known = files.revision == f"sha256:{PACKAGED_SHA256}"  # a test compares them for this model
+    if not known and (least := least_cosine(found, load_exact)) < LEAST_COSINE:
+        msg = (
+            f"embed: in bfloat16 a vector of {files.name} has a cosine of {least:.4f} to float32, expected at least "
+            f"{LEAST_COSINE}; use embed.precision='float32'"
+        )
+        raise ConfigError(msg)
+    return found
+
+
+_Bert = TypeVar("_Bert", bound=BertEncoder)
+
+
+def _plain_bert(
+    kind: type[_Bert],
+    shape: Shape,
+    files: EncoderFiles,
+    config: SentenceTransformersEmbed,
+    n_threads: int | None,
+) -> _Bert:
+    """Return one of our own encoders of a plain BERT."""
+    _check_dim(config, shape.dim, files)
+    return kind(
+        files.folder,
+        shape,
+        key=files.key,
+        name=files.name,
+        prompt=files.prompt or "",
+        dim=files.dim,
+        max_tokens=files.max_tokens,
+        n_threads=n_threads,
     )
 
 
@@ -311,19 +373,9 @@ def _load_bert(
     shape = read_shape(files.folder) if (files.device, files.precision) == ("cpu", "float32") else None
     if shape is None or (config.max_seq_length or 0) > shape.most_tokens:
         return None
-    found = BertEncoder(
-        files.folder,
-        shape,
-        key=files.key,
-        name=files.name,
-        prompt=files.prompt or "",
-        dim=files.dim,
-        max_tokens=files.max_tokens,
-        n_threads=n_threads,
-    )
+    found = _plain_bert(BertEncoder, shape, files, config, n_threads)
     if found.lacks_weights:
         return None
-    _check_dim(config, shape.dim, files)
     known = files.revision == f"sha256:{PACKAGED_SHA256}"  # a test compares them for this model
     same = known or is_the_same(
         found, lambda: encoder_of(load_model(files, config, n_threads), files, config)

@@ -170,6 +170,11 @@ class SentenceTransformersEncoder:
         """
         with any_shape():
             vectors, n_tokens = (self._encode_direct if self.direct else self._encode_by_model)(texts)
+        self._check(texts, vectors)
+        return self._unit(vectors), n_tokens
+
+    def _check(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Raise DataError if a text's vector is not finite."""
         if not np.isfinite(vectors).all():
             row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
             msg = (
@@ -177,7 +182,6 @@ class SentenceTransformersEncoder:
                 "try embed.precision='float32'"
             )
             raise DataError(msg)
-        return self._unit(vectors), n_tokens
 
     def encode_queries(
         self, texts: Sequence[str], prompt: str | None = None

@@ -122,6 +122,10 @@ class TextTokens:
                 ids[i] = one.ids
         return of_lists(ids), n_tokens
 
+    def use_table(self) -> None:
+        """Make the table of words now, for an encoder that gets many texts a few thousand at a time."""
+        _ = self._words
+
     @cached_property
     def _words(self) -> WordPieces | None:
         """The table of words; None for a tokenizer that cannot have one."""

@@ -8,6 +8,7 @@ the CPU with `--threads`. Cosines are to sentence-transformers' float32. Below a
 looks slow: it fills each length's batch to 256 tokens.
 
     python -m tests.benchmarks.embedding --rows 20000
+    python -m tests.benchmarks.embedding --rows 1000 --long
     python -m tests.benchmarks.embedding --rows 2000 --nmi banking77_train bbc_news    what int8 and static cost
     python -m tests.benchmarks.embedding --rows 262144 --device cuda --encoders float16 --titles reddit_titles_1m
 
@@ -50,11 +51,14 @@ from topicflow.tasks.encoding.float_encoder import (
 
 WAYS: dict[str, SentenceTransformersEmbed | StaticEmbed] = {
     "float32": SentenceTransformersEmbed(precision="float32"),
+    "auto": SentenceTransformersEmbed(),
+    "bfloat16": SentenceTransformersEmbed(precision="bfloat16"),
     "float16": SentenceTransformersEmbed(precision="float16"),
     "int8": SentenceTransformersEmbed(precision="int8"),
     "static": StaticEmbed(method="static"),
 }
 WARM_TEXTS = 64
+LONG_TOKENS = 200
 Encode = Callable[[Sequence[str]], np.ndarray]
 
 
@@ -233,6 +237,23 @@ def _pipeline(corpus: str, rows: int, embed: EmbedConfig, scratch: Path, n_threa
     return parse_config(values, TopicModelConfig, corpus)
 
 
+def titles(corpus: str, rows: int) -> list[str]:
+    """Return different titles, drawn with seed 1."""
+    found = pl.read_parquet(DATA / f"{corpus}.parquet", columns=["title"])["title"]
+    return found.unique(maintain_order=True).sample(rows, seed=1).to_list()
+
+
+def long_texts(rows: int) -> list[str]:
+    """Return different newsgroup texts of at least `LONG_TOKENS` tokens of the packaged model, drawn with seed 1."""
+    config = SentenceTransformersEmbed(precision="float32")
+    encoder = load_encoder.__wrapped__(find_encoder(config, "cpu"), config, None)
+    assert isinstance(encoder, SentenceTransformersEncoder)
+    assert encoder._tokens is not None
+    texts = pl.read_parquet(DATA / "newsgroups.parquet", columns=["text"])["text"].unique(maintain_order=True)
+    long = texts.filter(pl.Series(encoder._tokens(texts.to_list())[1] >= LONG_TOKENS))
+    return long.sample(min(rows, len(long)), seed=1).to_list()
+
+
 def main() -> None:
     """Print the comparison as JSON."""
     parser = argparse.ArgumentParser(
@@ -244,6 +265,7 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--encoders", nargs="+", choices=WAYS, default=["float32", "int8", "static"])
     parser.add_argument("--titles", choices=["arxiv_titles", "reddit_titles_1m"], default="arxiv_titles")
+    parser.add_argument("--long", action="store_true", help="newsgroup texts of 200 and more tokens")
     parser.add_argument("--peer-batch", type=int, default=1024)
     parser.add_argument("--nmi", nargs="+", metavar="CORPUS", default=[])
     parser.add_argument("--fresh", action="store_true", help="start with an empty cache of encoders")
@@ -260,9 +282,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.nmi:
         printed["nmi"] = [pipeline_nmi(name, args.rows, args.encoders, args.threads) for name in args.nmi]
     else:
-        titles = pl.read_parquet(DATA / f"{args.titles}.parquet", columns=["title"])["title"]
-        texts = titles.unique(maintain_order=True).sample(args.rows, seed=1).to_list()
-        printed |= {"corpus": args.titles, "rows": len(texts), "rounds": args.rounds}
+        texts = long_texts(args.rows) if args.long else titles(args.titles, args.rows)
+        corpus = f"newsgroups, {LONG_TOKENS} tokens and more" if args.long else args.titles
+        printed |= {"corpus": corpus, "rows": len(texts), "rounds": args.rounds}
         on_gpu = args.device == "cuda"
         peers = [Peer(batch, args.device) for batch in ([32, args.peer_batch] if on_gpu else [32])]
         ours = [Ours(name, args.device) for name in args.encoders]

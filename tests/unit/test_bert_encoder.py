@@ -24,7 +24,7 @@ TEXTS = [*COMPARED, "", "battery life", "it's a [SEP] test"]
 
 def both(**options: Any) -> tuple[BertEncoder, SentenceTransformersEncoder]:
     """Return the packaged model without and with sentence-transformers."""
-    config = SentenceTransformersEmbed(**options)
+    config = SentenceTransformersEmbed(precision="float32", **options)
     files = find_encoder(config, "cpu")
     ours = load_encoder.__wrapped__(files, config)
     assert isinstance(ours, BertEncoder)
@@ -89,7 +89,7 @@ def test_queries_are_pooled_as_documents_are_and_cut_to_the_dimensions(
     folder = tmp_path / "model"
     shutil.copytree(tiny, folder)
     change_json(folder / "1_Pooling" / "config.json", pooling_mode=pooling)
-    config = SentenceTransformersEmbed(model=str(folder), dim=8)
+    config = SentenceTransformersEmbed(model=str(folder), dim=8, precision="float32")
     encoder = load_encoder.__wrapped__(find_encoder(config, "cpu"), config)
     assert isinstance(encoder, BertEncoder)
     documents, queries = encoder.encode(TEXTS)[0], encoder.encode_queries(TEXTS)[0]
@@ -128,7 +128,7 @@ def test_a_model_of_unknown_origin_is_compared_once(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    config = SentenceTransformersEmbed(model=str(tiny))
+    config = SentenceTransformersEmbed(model=str(tiny), precision="float32")
     files, loaded = find_encoder(config, "cpu"), []
 
     def load(*given: Any) -> Any:
@@ -151,7 +151,7 @@ def test_a_model_with_other_vectors_is_left_to_sentence_transformers(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     call = Bert.__call__
     monkeypatch.setattr(Bert, "__call__", lambda self, batches: call(self, [ids.flip(1) for ids in batches]))
-    config = SentenceTransformersEmbed(model=str(tiny))
+    config = SentenceTransformersEmbed(model=str(tiny), precision="float32")
     found = load_encoder.__wrapped__(find_encoder(config, "cpu"), config)
     assert type(found) is SentenceTransformersEncoder
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.fakes import HashEncoder, change_json, tiny_model
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
+from topicflow.tasks.core.tiles.processor import has_tiles
 from topicflow.tasks.encoding import encoders
 from topicflow.tasks.encoding.encoders import (
     PACKAGED_SHA256,
@@ -55,7 +56,7 @@ def test_the_packaged_model_is_the_published_one() -> None:
     assert (files.revision, files.max_tokens, files.precision) == (
         f"sha256:{PACKAGED_SHA256}",
         256,
-        "float32",
+        "bfloat16" if has_tiles() else "float32",
     )
     assert files.key == key("sentence-transformers/all-MiniLM-L6-v2")
 

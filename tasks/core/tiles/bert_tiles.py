@@ -1,0 +1,223 @@
+"""Bert in tiles: token ids of texts -> vectors, with products in bfloat16 and sums in float32.
+
+Texts lie one after the other, without padding. All but attention takes each token alone, and attention each text: a
+text's vector is the same, bit for bit, in any group of texts and on any number of threads.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from topicflow.tasks.core.tiles.attention import attend
+from topicflow.tasks.core.tiles.products import (
+    AS_ROWS,
+    BLOCK,
+    GELU,
+    HalfArray,
+    add_products,
+    address,
+    aligned,
+    multiply_tiles,
+)
+from topicflow.tasks.core.tiles.registers import (
+    add,
+    load,
+    multiply,
+    multiply_add,
+    spread,
+    store,
+    store_halves,
+    subtract,
+    total,
+)
+from topicflow.tasks.core.tiles.tiles import ROWS, SHAPES, TILE, WIDTH, end_tiles, start_tiles
+
+FloatArray = NDArray[np.float32]
+
+MEAN, FIRST, LAST = 0, 1, 2
+"""Poolings: the mean of a text's tokens, its first token, or its last."""
+
+
+class Model(NamedTuple):
+    """The weights of a BERT: float32, products as `packed` gives them; stacked over the layers.
+
+    Attributes
+    ----------
+    words, places : ndarray of shape (n, dim)
+        Vectors of token ids, and of places with the first token type added.
+    norm : ndarray of shape (2, dim)
+        Weights and biases of the first normalization; those of the layers have the shape (n_layers, 2, dim).
+    qkv, output, intermediate, narrow : ndarray of shape (n_layers, n_out / 32, n_in / 32, 2, 512), bfloat16
+        Weights for queries, keys and values; for attention's output; of the wide layer and the one after it.
+    """
+
+    words: FloatArray
+    places: FloatArray
+    norm: FloatArray
+    qkv: HalfArray
+    qkv_bias: FloatArray
+    output: HalfArray
+    output_bias: FloatArray
+    output_norm: FloatArray
+    intermediate: HalfArray
+    intermediate_bias: FloatArray
+    narrow: HalfArray
+    narrow_bias: FloatArray
+    narrow_norm: FloatArray
+    n_heads: int
+    epsilon: np.float32
+
+
+class Room(NamedTuple):
+    """What a thread writes while it computes a group of texts."""
+
+    hidden: FloatArray
+    states: HalfArray
+    mixed: HalfArray
+    qkv: HalfArray
+    wide: HalfArray
+    keys: HalfArray
+    values: HalfArray
+    scores: FloatArray
+    shares: HalfArray
+    scratch: FloatArray
+    zeros: FloatArray
+    shapes: NDArray[np.uint8]
+
+
+def room(model: Model, n_tokens: int, longest: int) -> Room:
+    """Return room for groups of at most `n_tokens` tokens, with texts of at most `longest`."""
+    dim, wide = model.words.shape[1], model.intermediate_bias.shape[1]
+    n_rows = -(-max(1, n_tokens) // BLOCK) * BLOCK
+    head, keys = dim // model.n_heads, -(-max(1, longest) // WIDTH) * WIDTH
+    return Room(
+        hidden=aligned((n_rows, dim), np.float32),
+        states=aligned((n_rows, dim), np.uint16),
+        mixed=aligned((n_rows, dim), np.uint16),
+        qkv=aligned((n_rows + BLOCK, 3 * dim), np.uint16),  # tiles of the last text read further rows
+        wide=aligned((n_rows, wide), np.uint16),
+        keys=aligned((keys, head), np.uint16),
+        values=aligned((keys, head), np.uint16),
+        scores=aligned(
+            (ROWS, keys + ROWS), np.float32
+        ),  # rows whose distance is no power of two share no cache lines
+        shares=aligned((ROWS, keys), np.uint16),
+        scratch=aligned((2, BLOCK, BLOCK), np.float32),
+        zeros=aligned((max(dim, BLOCK),), np.float32),
+        shapes=SHAPES.copy(),
+    )
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _normalize(hidden: FloatArray, n_rows: int, norm: FloatArray, epsilon: np.float32, states: int) -> None:
+    """Normalize rows of float32 in place, and write them as tiles of bfloat16."""
+    dim = hidden.shape[1]
+    weight, bias = address(norm), address(norm) + 4 * dim
+    for number in range(n_rows):
+        row = address(hidden) + 4 * number * dim
+        left = right = spread(np.float32(0.0))
+        for at in range(row, row + 4 * dim, 128):
+            left, right = add(left, load(at)), add(right, load(at + 64))
+        mean = spread(total(add(left, right)) / np.float32(dim))
+        left = right = spread(np.float32(0.0))
+        for at in range(row, row + 4 * dim, 128):
+            one, other = subtract(load(at), mean), subtract(load(at + 64), mean)
+            left, right = multiply_add(one, one, left), multiply_add(other, other, right)
+        variance = total(add(left, right)) / np.float32(dim)
+        scale = spread(np.float32(1.0) / np.sqrt(variance + epsilon))
+        for tile in range(dim // WIDTH):
+            place = states + (number // ROWS * (dim // WIDTH) + tile) * TILE + number % ROWS * 64
+            for part in range(2):
+                at = 128 * tile + 64 * part
+                centred = multiply(subtract(load(row + at), mean), scale)
+                found = multiply_add(centred, load(weight + at), load(bias + at))
+                store(row + at, found)
+                store_halves(place + 32 * part, found)
+
+
+@njit(nogil=True)  # type: ignore[untyped-decorator]
+def _embed(ids: NDArray[np.int32], ends: NDArray[np.int64], model: Model, hidden: FloatArray) -> None:
+    """Write the sum of each token's vector and its place's."""
+    dim, begin = hidden.shape[1], 0
+    for end in ends:
+        for token in range(begin, end):
+            word = address(model.words) + 4 * dim * np.int64(ids[token])
+            place = address(model.places) + 4 * dim * (token - begin)
+            row = address(hidden) + 4 * dim * token
+            for at in range(0, 4 * dim, 64):
+                store(row + at, add(load(word + at), load(place + at)))
+        begin = end
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _pool(hidden: FloatArray, ends: NDArray[np.int64], pooling: int, vectors: FloatArray) -> None:
+    """Write one vector of each text; zeros for a text without tokens."""
+    dim, begin = hidden.shape[1], 0
+    for number, end in enumerate(ends):
+        n_tokens = end - begin
+        first = end - 1 if pooling == LAST else begin
+        last = min(end, first + 1) if pooling != MEAN else end
+        scale = spread(np.float32(1.0) / np.float32(max(1, last - first)))
+        target = address(vectors) + 4 * dim * number
+        for at in range(0, 4 * dim, 64):
+            summed = spread(np.float32(0.0))
+            if n_tokens > 0:
+                for token in range(first, last):
+                    summed = add(summed, load(address(hidden) + 4 * dim * token + at))
+            store(target + at, multiply(summed, scale))
+        begin = end
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def embed_group(
+    ids: NDArray[np.int32],
+    ends: NDArray[np.int64],
+    model: Model,
+    room: Room,
+    pooling: int,
+    vectors: FloatArray,
+) -> None:
+    """Write the vectors (n_texts, dim) of a group of texts.
+
+    Parameters
+    ----------
+    ids : ndarray of shape (n_tokens,), int32
+        Token ids, one text after the other.
+    ends : ndarray of shape (n_texts,), int64
+        End of each text's ids.
+    model, room : Model, Room
+        The weights, and room for these texts.
+    pooling : int
+        `MEAN`, `FIRST` or `LAST`.
+    vectors : ndarray of shape (n_texts, dim), float32, in rows
+        Where the vectors are written.
+    """
+    dim, wide = model.words.shape[1], model.intermediate_bias.shape[1]
+    n_rows = max(BLOCK, (ends[-1] + BLOCK - 1) // BLOCK * BLOCK)
+    hidden, depth = room.hidden, dim // WIDTH
+    states, mixed, scratch = address(room.states), address(room.mixed), address(room.scratch)
+    keys, values, shares = address(room.keys), address(room.values), address(room.shares)
+    zeros, broad, row_at = address(room.zeros), address(room.wide), address(hidden)
+    start_tiles(address(room.shapes))
+    _embed(ids, ends, model, hidden)
+    _normalize(hidden, n_rows, model.norm, model.epsilon, states)
+    for layer in range(model.qkv.shape[0]):
+        weights, bias = address(model.qkv[layer]), address(model.qkv_bias[layer])
+        multiply_tiles(
+            AS_ROWS, states, weights, bias, address(room.qkv), scratch, n_rows, depth, 0, depth, 3 * dim
+        )
+        attend(room.qkv, ends, model.n_heads, mixed, keys, values, room.scores, shares, scratch, zeros)
+        weights, bias = address(model.output[layer]), address(model.output_bias[layer])
+        add_products(mixed, weights, bias, zeros, row_at, scratch, n_rows, depth, dim)
+        _normalize(hidden, n_rows, model.output_norm[layer], model.epsilon, states)
+        weights, bias = address(model.intermediate[layer]), address(model.intermediate_bias[layer])
+        multiply_tiles(GELU, states, weights, bias, broad, scratch, n_rows, depth, 0, depth, wide)
+        weights, bias = address(model.narrow[layer]), address(model.narrow_bias[layer])
+        add_products(broad, weights, bias, zeros, row_at, scratch, n_rows, wide // WIDTH, dim)
+        _normalize(hidden, n_rows, model.narrow_norm[layer], model.epsilon, states)
+    end_tiles()
+    _pool(hidden, ends, pooling, vectors)

@@ -1,0 +1,257 @@
+"""Registers: sixteen float32 as one value in compiled code, with the operations of a wide register.
+
+Numba has no such type, and LLVM takes half of the width that these processors have. Addresses are integers; nothing is
+checked. Functions import this module when they run, because importing numba takes half a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, models, register_model
+
+LANES = 16
+"""float32 in a register."""
+
+_SHORT, _INT, _LONG, _FLOAT = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
+
+
+class _HalfType(ir.Type):  # type: ignore[misc]
+    """LLVM's bfloat16, which llvmlite lacks."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _HalfType)
+
+    def __hash__(self) -> int:
+        return hash(_HalfType)
+
+
+_FLOATS, _INTS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES)
+_SHORTS, _HALVES = ir.VectorType(_SHORT, LANES), ir.VectorType(_HalfType(), LANES)
+
+
+class FloatsType(types.Type):  # type: ignore[misc]
+    """Numba's type of a register of sixteen float32."""
+
+    def __init__(self) -> None:
+        super().__init__(name="Floats16")
+
+
+@register_model(FloatsType)
+class _FloatsModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Any) -> None:  # noqa: ANN401
+        super().__init__(manager, kind, _FLOATS)
+
+
+floats = FloatsType()
+Generate = Callable[[ir.IRBuilder, Any], ir.Value]
+
+
+def generated(result: Any, arguments: tuple[Any, ...], generate: Generate) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return what an intrinsic returns: its signature, and the code from a builder and the arguments' values."""
+
+    def code(_context: Any, builder: ir.IRBuilder, _signature: Any, values: Any) -> ir.Value:  # noqa: ANN401
+        return generate(builder, values)
+
+    return result(*arguments), code
+
+
+def called(builder: ir.IRBuilder, name: str, result: ir.Type, values: list[ir.Value]) -> ir.Value:
+    """Call one of LLVM's own functions."""
+    known = builder.module.globals.get(name)
+    kinds = [value.type for value in values]
+    return builder.call(
+        known or ir.Function(builder.module, ir.FunctionType(result, kinds), name), list(values)
+    )
+
+
+def _at(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
+    return builder.inttoptr(address, kind.as_pointer())
+
+
+def _filled(value: int) -> ir.Value:
+    return ir.Constant(_INTS, [value] * LANES)
+
+
+def _spread(builder: ir.IRBuilder, value: ir.Value, kind: ir.Type) -> ir.Value:
+    empty = ir.Constant(kind, ir.Undefined)
+    return builder.shuffle_vector(builder.insert_element(empty, value, _INT(0)), empty, _filled(0))
+
+
+def _shuffled(builder: ir.IRBuilder, one: ir.Value, other: ir.Value, lanes: list[int]) -> ir.Value:
+    return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_INT, len(lanes)), lanes))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load(_typing: Any, address: Any) -> Any:  # noqa: ANN401
+    """Return the sixteen float32 at an address."""
+    return generated(floats, (address,), lambda b, v: b.load(_at(b, v[0], _FLOATS), align=4))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store(_typing: Any, address: Any, x: Any) -> Any:  # noqa: ANN401
+    """Write a register to an address."""
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        builder.store(values[1], _at(builder, values[0], _FLOATS), align=4)
+        return _INT(0)
+
+    return generated(types.int32, (address, x), generate)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store_halves(_typing: Any, address: Any, x: Any) -> Any:  # noqa: ANN401
+    """Write a register to an address as sixteen bfloat16, rounded to the nearest."""
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        halves = builder.bitcast(builder.fptrunc(values[1], _HALVES), _SHORTS)
+        builder.store(halves, _at(builder, values[0], _SHORTS), align=2)
+        return _INT(0)
+
+    return generated(types.int32, (address, x), generate)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def spread(_typing: Any, _value: Any) -> Any:  # noqa: ANN401
+    """Return a register with one float32 in all lanes."""
+    return generated(floats, (types.float32,), lambda b, v: _spread(b, v[0], _FLOATS))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def add(_typing: Any, x: Any, y: Any) -> Any:  # noqa: ANN401
+    """Return x + y."""
+    return generated(floats, (x, y), lambda b, v: b.fadd(*v))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def subtract(_typing: Any, x: Any, y: Any) -> Any:  # noqa: ANN401
+    """Return x - y."""
+    return generated(floats, (x, y), lambda b, v: b.fsub(*v))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def multiply(_typing: Any, x: Any, y: Any) -> Any:  # noqa: ANN401
+    """Return x y."""
+    return generated(floats, (x, y), lambda b, v: b.fmul(*v))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def multiply_add(_typing: Any, x: Any, y: Any, z: Any) -> Any:  # noqa: ANN401
+    """Return x y + z, rounded once."""
+    return generated(floats, (x, y, z), lambda b, v: called(b, "llvm.fma.v16f32", _FLOATS, v))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def maximum(_typing: Any, x: Any, y: Any) -> Any:  # noqa: ANN401
+    """Return the larger value of each lane; y where one is NaN, as the processor's instruction does."""
+    return generated(floats, (x, y), lambda b, v: b.select(b.fcmp_ordered(">", *v), *v))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def minimum(_typing: Any, x: Any, y: Any) -> Any:  # noqa: ANN401
+    """Return the smaller value of each lane; y where one is NaN, as the processor's instruction does."""
+    return generated(floats, (x, y), lambda b, v: b.select(b.fcmp_ordered("<", *v), *v))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def nearest(_typing: Any, x: Any) -> Any:  # noqa: ANN401
+    """Return the nearest whole numbers."""
+    return generated(floats, (x,), lambda b, v: called(b, "llvm.rint.v16f32", _FLOATS, v))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def times_power_of_two(_typing: Any, x: Any, whole: Any) -> Any:  # noqa: ANN401
+    """Return x times 2 to a whole number, for x in [.5, 2] and numbers in [-126, 126]."""
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        exponent = builder.shl(builder.fptosi(values[1], _INTS), _filled(23))
+        return builder.bitcast(builder.add(builder.bitcast(values[0], _INTS), exponent), _FLOATS)
+
+    return generated(floats, (x, whole), generate)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def first_lanes(_typing: Any, x: Any, n: Any, y: Any) -> Any:  # noqa: ANN401
+    """Return the first n lanes of x and the others of y."""
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        lanes = ir.Constant(_INTS, list(range(LANES)))
+        bound = _spread(builder, builder.trunc(values[1], _INT), _INTS)
+        return builder.select(builder.icmp_signed("<", lanes, bound), values[0], values[2])
+
+    return generated(floats, (x, n, y), generate)
+
+
+def _folded(builder: ir.IRBuilder, x: ir.Value, join: Callable[[ir.Value, ir.Value], ir.Value]) -> ir.Value:
+    """Return the value of all lanes: the halves of a register are joined until one lane is left."""
+    for half in (8, 4, 2, 1):
+        low, high = (_shuffled(builder, x, x, list(range(start, start + half))) for start in (0, half))
+        x = join(low, high)
+    return builder.extract_element(x, _INT(0))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def total(_typing: Any, x: Any) -> Any:  # noqa: ANN401
+    """Return the sum of the lanes."""
+    return generated(types.float32, (x,), lambda b, v: _folded(b, v[0], b.fadd))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def largest(_typing: Any, x: Any) -> Any:  # noqa: ANN401
+    """Return the largest lane."""
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        return _folded(
+            builder,
+            values[0],
+            lambda low, high: builder.select(builder.fcmp_ordered(">", low, high), low, high),
+        )
+
+    return generated(types.float32, (x,), generate)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def transpose(_typing: Any, source: Any, stride: Any, target: Any) -> Any:  # noqa: ANN401
+    """Write sixteen rows of sixteen 32-bit values, `stride` bytes apart, as columns, 64 bytes apart."""
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        first, step, place = values
+        addresses = [builder.add(first, builder.mul(step, _LONG(row))) for row in range(LANES)]
+        rows = [builder.load(_at(builder, address, _INTS), align=2) for address in addresses]
+        for half in (8, 4, 2, 1):  # exchange the blocks of this size that lie across the diagonal
+            upper = [lane if not lane & half else LANES + (lane ^ half) for lane in range(LANES)]
+            lower = [lane | half if not lane & half else LANES + lane for lane in range(LANES)]
+            for row in range(LANES):
+                if not row & half:
+                    pair = rows[row], rows[row | half]
+                    rows[row], rows[row | half] = (
+                        _shuffled(builder, *pair, upper),
+                        _shuffled(builder, *pair, lower),
+                    )
+        for number, row in enumerate(rows):
+            builder.store(row, _at(builder, builder.add(place, _LONG(64 * number)), _INTS), align=4)
+        return _INT(0)
+
+    return generated(types.int32, (source, stride, target), generate)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def pair_rows(_typing: Any, one: Any, other: Any, target: Any) -> Any:  # noqa: ANN401
+    """Write sixteen 16-bit values of two rows in turn."""
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        low, high = (
+            builder.zext(builder.load(_at(builder, address, _SHORTS), align=2), _INTS)
+            for address in values[:2]
+        )
+        paired = builder.or_(low, builder.shl(high, _filled(16)))
+        builder.store(paired, _at(builder, values[2], _INTS), align=4)
+        return _INT(0)
+
+    return generated(types.int32, (one, other, target), generate)

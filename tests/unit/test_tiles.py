@@ -1,0 +1,237 @@
+"""Tiles: a plain BERT in bfloat16 on processors with AMX has the vectors of float32, the same for any other texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.fakes import change_json
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
+from topicflow.tasks.core.tiles import processor
+from topicflow.tasks.core.tiles.processor import NEEDED, flags, has_tiles
+from topicflow.tasks.encoding import encoders, tile_encoder
+from topicflow.tasks.encoding.bert_encoder import COMPARED, BertEncoder
+from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.int8_encoder import int8_notes
+from topicflow.tasks.encoding.tile_encoder import GROUP_TOKENS, TileEncoder, groups_of, tile_shape
+from topicflow.tasks.errors import ConfigError, DataError, StageError
+
+NEEDS_TILES = pytest.mark.skipif(not has_tiles(), reason="this processor has no AMX, or not for this process")
+
+TEXTS = [
+    *COMPARED, "", "battery life", *(f"{word} {'life is short ' * n}" for n in (1, 4, 7, 20, 49, 90) for word in "abc"),
+]  # fmt: skip
+
+
+def loaded(precision: str = "auto", **options: Any) -> Any:
+    """Return the encoder of a config, newly loaded."""
+    config = SentenceTransformersEmbed(precision=precision, **options)
+    return load_encoder.__wrapped__(find_encoder(config, "cpu"), config)
+
+
+def wide_model(folder: Path, pooling: str = "mean") -> Path:
+    """Return the folder of a seeded BERT of two layers, two heads of 64 dimensions and a wide layer of 608."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz"]
+    words += [f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 608}
+    bert = folder.with_name(f"{folder.name}-bert")
+    BertModel(
+        BertConfig(vocab_size=len(words), max_position_embeddings=640, initializer_range=0.2, **sizes)
+    ).save_pretrained(bert)
+    BertTokenizerFast(vocab={word: number for number, word in enumerate(words)}).save_pretrained(bert)
+    layers = Transformer(str(bert), max_seq_length=600)
+    SentenceTransformer(modules=[layers, Pooling(128)], device="cpu").save(
+        str(folder), create_model_card=False
+    )
+    change_json(folder / "1_Pooling" / "config.json", pooling_mode=pooling)
+    return folder
+
+
+# --- where there are tiles ---
+
+
+@NEEDS_TILES
+@pytest.mark.parametrize("options", [{}, {"prompt": "title: "}, {"max_seq_length": 300}, {"dim": 64}])
+def test_the_packaged_model_has_the_vectors_of_float32(options: dict[str, Any]) -> None:
+    ours, exact = loaded(**options), loaded("float32", **options)
+    assert isinstance(ours, TileEncoder)
+    (found, lengths), (expected, counted) = ours.encode(TEXTS), exact.encode(TEXTS)
+    assert found.shape == expected.shape
+    assert (found * expected).sum(axis=1).min() > 0.9998
+    np.testing.assert_array_equal(lengths, counted)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+
+
+@NEEDS_TILES
+@pytest.mark.parametrize("pooling", ["mean", "cls", "lasttoken"])
+def test_a_model_of_other_sizes_has_the_vectors_of_float32(
+    pooling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = str(wide_model(tmp_path / "wide", pooling))
+    ours, exact = loaded(model=folder), loaded("float32", model=folder)
+    assert isinstance(ours, TileEncoder)
+    found, expected = ours.encode(TEXTS)[0], exact.encode(TEXTS)[0]
+    assert (found * expected).sum(axis=1).min() > 0.999
+
+
+@NEEDS_TILES
+def test_a_vector_depends_neither_on_the_other_texts_nor_on_the_threads() -> None:
+    one, two = TileEncoder.__new__(TileEncoder), loaded()
+    vars(one).update(vars(two), _n_threads=1)
+    together = two.encode(TEXTS)[0]
+    np.testing.assert_array_equal(one.encode(TEXTS)[0], together)
+    order = np.random.default_rng(0).permutation(len(TEXTS))
+    np.testing.assert_array_equal(two.encode([TEXTS[row] for row in order])[0], together[order])
+    for row, text in enumerate(TEXTS):
+        np.testing.assert_array_equal(two.encode([text])[0][0], together[row])
+
+
+@NEEDS_TILES
+def test_auto_and_bfloat16_are_one_encoder_and_queries_are_in_its_space() -> None:
+    keys = {
+        find_encoder(SentenceTransformersEmbed(precision=name), "cpu").key for name in ("auto", "bfloat16")
+    }
+    assert len(keys) == 1
+    ours = loaded("bfloat16")
+    queries, lengths = ours.encode_queries(TEXTS[:4])
+    assert (queries * ours.encode(TEXTS[:4])[0]).sum(axis=1).min() > 0.9998
+    assert lengths.tolist() == ours.encode(TEXTS[:4])[1].tolist()
+
+
+@NEEDS_TILES
+def test_many_texts_are_read_by_the_table_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tile_encoder, "MANY_CHARACTERS", 50)
+    monkeypatch.setattr(tile_encoder, "BLOCK_TEXTS", 5)
+    ours, other = loaded(), loaded()
+    other.encode(["short"])
+    assert "_words" not in vars(other._tokens)
+    found = ours.encode(TEXTS)[0]
+    assert ours._tokens._words is not None
+    monkeypatch.setattr(tile_encoder, "MANY_CHARACTERS", 10**9)
+    np.testing.assert_array_equal(found, other.encode(TEXTS)[0])
+
+
+@NEEDS_TILES
+def test_a_vector_that_is_not_finite_is_refused_and_harms_no_other_text() -> None:
+    ours = loaded()
+    word = ours._tokens(["battery"])[0].flat[1]
+    good = ours.encode(["screen", "courier"])[0]
+    ours._weights["embeddings.word_embeddings.weight"] = ours._weights[
+        "embeddings.word_embeddings.weight"
+    ].copy()
+    ours._weights["embeddings.word_embeddings.weight"][word] = np.nan
+    vars(ours).pop("_model")
+    with pytest.raises(DataError, match="not finite, for the text 'battery'"):
+        ours.encode(["screen", "battery", "courier"])
+    ids, _ = ours._tokens(["screen", "battery", "courier"])
+    vectors = np.empty((3, 384), np.float32)
+    ours._embed(ids, vectors)
+    np.testing.assert_array_equal(ours._unit(vectors)[[0, 2]], good)
+
+
+@NEEDS_TILES
+def test_a_model_whose_vectors_are_others_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = str(wide_model(tmp_path / "wide"))
+    monkeypatch.setattr(encoders, "LEAST_COSINE", 1.5)
+    with pytest.raises(ConfigError, match=r"in bfloat16 a vector of .* use embed.precision='float32'"):
+        loaded(model=folder)
+
+
+@NEEDS_TILES
+def test_the_parts_of_the_arithmetic_are_exact_enough() -> None:
+    from numba import njit
+    from scipy.special import erf
+
+    from topicflow.tasks.core.tiles.products import address, aligned, exp2, gelu, halves, packed
+    from topicflow.tasks.core.tiles.registers import load, store
+
+    @njit
+    def both(source: Any, gelus: Any, powers: Any) -> None:
+        for at in range(0, source.size * 4, 64):
+            store(address(gelus) + at, gelu(load(address(source) + at)))
+            store(address(powers) + at, exp2(load(address(source) + at)))
+
+    x = np.linspace(-20, 20, 16_000, dtype=np.float32)
+    gelus, powers = aligned(x.shape, np.float32), aligned(x.shape, np.float32)
+    both(x, gelus, powers)
+    np.testing.assert_allclose(gelus, x / 2 * (1 + erf(x / np.sqrt(2))), atol=2e-4, rtol=2e-5)
+    np.testing.assert_allclose(powers, np.exp2(x.astype(np.float64)), rtol=4e-6)
+    values = np.array([1.0, 1.00390625, 1.01171875, -3.1415927, 1e-30, 65535.0], np.float32)
+    bits = (halves(values).astype(np.uint32) << 16).view(np.float32)
+    np.testing.assert_array_equal(bits, [1.0, 1.0, 1.015625, -3.140625, bits[4], 65536.0])
+    weights = np.arange(64 * 96, dtype=np.float32).reshape(64, 96)
+    tiles = packed(weights)
+    assert tiles.shape == (2, 3, 2, 512)
+    assert tiles.ctypes.data % 64 == 0
+    assert tiles[1, 2, 0, 2 * 3 + 1] == halves(weights[32 + 3 : 32 + 4, 64 + 1])[0]
+
+
+# --- anywhere ---
+
+
+def test_int8_says_that_tiles_are_better() -> None:
+    assert "embed.precision='auto' is faster than int8" in int8_notes("int8", in_tiles=True)[0]
+    assert not int8_notes("auto", in_tiles=True)
+
+
+def test_without_tiles_auto_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tile_encoder, "has_tiles", lambda: False)
+    assert find_encoder(SentenceTransformersEmbed(), "cpu").precision == "float32"
+    ours = loaded()
+    assert type(ours) is BertEncoder
+
+
+def test_a_process_that_may_not_use_tiles_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tile_encoder, "has_tiles", lambda: False)
+    encoder = TileEncoder.__new__(TileEncoder)
+    encoder._name = "a model"
+    with pytest.raises(StageError, match="which this process may not use"):
+        encoder.encode(["a"])
+
+
+def test_only_models_whose_sizes_fit_are_computed_in_tiles(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tile_encoder, "has_tiles", lambda: True)
+    assert tile_shape(tiny, None) is None  # heads of 16 dimensions
+    packaged = find_encoder(SentenceTransformersEmbed(precision="float32"), "cpu").folder
+    assert tile_shape(packaged, 512) is not None
+    assert tile_shape(packaged, 513) is None  # more than it has places for
+    monkeypatch.setattr(tile_encoder, "stored_names", lambda _: {"other"})
+    assert tile_shape(packaged, None) is None
+
+
+def test_the_flags_of_a_processor_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "cpuinfo"
+    path.write_text("processor: 0\nflags\t\t: fpu avx512f amx_bf16\nflags : other\n")
+    assert flags(path) == {"fpu", "avx512f", "amx_bf16"}
+    assert flags(tmp_path / "nothing") == set()
+    path.write_text("Features : asimd\n")
+    monkeypatch.setattr(processor, "CPUINFO", path)
+    assert not has_tiles.__wrapped__()
+    path.write_text(f"flags : {' '.join(NEEDED)}\n")
+    monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+    assert not has_tiles.__wrapped__()
+
+
+def test_groups_have_few_tokens_and_all_texts() -> None:
+    lengths = np.random.default_rng(0).integers(0, 300, size=200)
+    lengths[[3, 50, 199]] = 2 * GROUP_TOKENS
+    ends = np.cumsum(lengths)
+    groups = list(groups_of(ends))
+    assert [begin for begin, _ in groups[1:]] == [end for _, end in groups[:-1]]
+    assert (groups[0][0], groups[-1][1]) == (0, 200)
+    for begin, end in groups:
+        assert lengths[begin:end].sum() <= GROUP_TOKENS or end == begin + 1
+    assert list(groups_of(ends[:0])) == []
