@@ -12,6 +12,9 @@ from tests.fakes import change_json
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.core.tiles import processor
 from topicflow.tasks.core.tiles.processor import NEEDED, flags, has_tiles
+from topicflow.tasks.core.vectors import integer_products
+from topicflow.tasks.core.vectors.cells import NONE
+from topicflow.tasks.core.vectors.integer_products import keep_nearest
 from topicflow.tasks.encoding import encoders, tile_encoder
 from topicflow.tasks.encoding.bert_encoder import COMPARED, BertEncoder
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
@@ -175,6 +178,33 @@ def test_the_parts_of_the_arithmetic_are_exact_enough() -> None:
     assert tiles.shape == (2, 3, 2, 512)
     assert tiles.ctypes.data % 64 == 0
     assert tiles[1, 2, 0, 2 * 3 + 1] == halves(weights[32 + 3 : 32 + 4, 64 + 1])[0]
+
+
+@NEEDS_TILES
+@pytest.mark.parametrize("n_items", [1, 15, 16, 17, 32, 33, 600])
+@pytest.mark.parametrize(("n_rows", "dim"), [(1, 384), (32, 64), (70, 128)])
+def test_the_nearest_by_code_are_the_same_as_without_tiles(
+    n_items: int, n_rows: int, dim: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(n_items)
+    codes = rng.integers(-127, 128, (100, dim)).astype(np.int8)
+    items = rng.integers(-127, 128, (n_items, dim)).astype(np.int8)
+    items[n_items // 2] = -127
+    items[-1] = items[0]  # equal products stay in their order
+    codes[3] = 127
+    rows = rng.permutation(100)[:n_rows]
+    found = []
+    for has in (True, False):
+        monkeypatch.setattr(integer_products, "has_tiles", lambda has=has: has)
+        best, ids = np.full((100, 9), NONE, np.int32), np.full((100, 9), -1, np.int32)
+        for first in (0, 5000):
+            keep_nearest(codes, rows, items, first, best, ids)
+        found.append((best, ids))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+    assert (found[0][1][rows, 0] >= 0).all()
+    exact = np.sort(codes[rows].astype(np.int32) @ items.T.astype(np.int32), axis=1)[:, -1]
+    np.testing.assert_array_equal(found[0][0][rows, 0], exact)
 
 
 # --- anywhere ---

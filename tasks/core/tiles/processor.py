@@ -12,8 +12,8 @@ from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
 
-NEEDED = frozenset({"amx_tile", "amx_bf16", "avx512f", "avx512bw", "avx512_bf16"})
-"""Flags of a processor that computes products of bfloat16 in tiles."""
+NEEDED = frozenset({"amx_tile", "amx_bf16", "amx_int8", "avx512f", "avx512bw", "avx512_bf16"})
+"""Flags of a processor that computes products of bfloat16 and of int8 in tiles; all processors with AMX have them."""
 
 OTHER_CODE = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_DISABLE_JIT")
 """Settings with which numba compiles for another processor, or not at all."""

@@ -118,6 +118,22 @@ def store_halves(_typing: Any, address: Any, x: Any) -> Any:  # noqa: ANN401
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def any_larger(_typing: Any, address: Any, _bar: Any) -> Any:  # noqa: ANN401
+    """Return whether one of the 32 int32 at an address is larger than an int32."""
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        bars = _spread(builder, values[1], _INTS)
+        left, right = (
+            builder.load(_at(builder, builder.add(values[0], _LONG(offset)), _INTS), align=4)
+            for offset in (0, 64)
+        )
+        larger = builder.or_(*(builder.icmp_signed(">", one, bars) for one in (left, right)))
+        return builder.icmp_unsigned("!=", builder.bitcast(larger, _SHORT), _SHORT(0))
+
+    return generated(types.boolean, (address, types.int32), generate)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def spread(_typing: Any, _value: Any) -> Any:  # noqa: ANN401
     """Return a register with one float32 in all lanes."""
     return generated(floats, (types.float32,), lambda b, v: _spread(b, v[0], _FLOATS))

@@ -1,7 +1,8 @@
-"""Tiles: the instructions of AMX for products of bfloat16, by their LLVM names.
+"""Tiles: the instructions of AMX for products of bfloat16 and of int8, by their LLVM names.
 
-A tile has sixteen rows of 64 bytes: 32 bfloat16 of the left side, sixteen float32 of sums, or, on the right side,
-sixteen columns of two neighbouring bfloat16. Tiles 0 to 3 are sums, 4 and 5 left sides, 6 and 7 right sides.
+A tile has sixteen rows of 64 bytes: 32 bfloat16 or 64 int8 of the left side, sixteen float32 or int32 of sums, or, on
+the right side, sixteen columns of two neighbouring bfloat16 or four int8. Tiles 0 to 3 are sums, 4 and 5 left sides, 6
+and 7 right sides.
 """
 
 from __future__ import annotations
@@ -51,9 +52,22 @@ def _store(builder: ir.IRBuilder, number: int, address: ir.Value, stride: ir.Val
     called(builder, "llvm.x86.tilestored64", _NOTHING, [_NUMBER(number), place, stride])
 
 
-def _multiply(builder: ir.IRBuilder, sums: int, left: int, right: int) -> None:
+def _multiply(builder: ir.IRBuilder, sums: int, left: int, right: int, name: str = "tdpbf16ps") -> None:
     numbers = [_NUMBER(number) for number in (sums, left, right)]
-    called(builder, "llvm.x86.tdpbf16ps", _NOTHING, numbers)
+    called(builder, f"llvm.x86.{name}", _NOTHING, numbers)
+
+
+def _multiply_four(
+    builder: ir.IRBuilder, left: ir.Value, below: ir.Value, right: ir.Value, name: str
+) -> None:
+    """Load two left tiles and two right tiles that lie next to each other, and add their four products to the sums."""
+    dense = _LONG(64)
+    _load(builder, 4, left, dense)
+    _load(builder, 6, right, dense)
+    _load(builder, 7, builder.add(right, _LONG(TILE)), dense)
+    _load(builder, 5, below, dense)
+    for numbers in ((0, 4, 6), (1, 4, 7), (2, 5, 6), (3, 5, 7)):
+        _multiply(builder, *numbers, name)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -94,13 +108,18 @@ def add_four_products(_typing: Any, left: Any, below: Any, right: Any) -> Any:  
     """Add the products of two left tiles and two right tiles, which lie next to each other, to the four sums."""
 
     def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
-        dense = _LONG(64)
-        _load(builder, 4, values[0], dense)
-        _load(builder, 6, values[2], dense)
-        _load(builder, 7, builder.add(values[2], _LONG(TILE)), dense)
-        _load(builder, 5, values[1], dense)
-        for numbers in ((0, 4, 6), (1, 4, 7), (2, 5, 6), (3, 5, 7)):
-            _multiply(builder, *numbers)
+        _multiply_four(builder, values[0], values[1], values[2], "tdpbf16ps")
+        return _DONE
+
+    return generated(types.int32, (left, below, right), generate)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def add_four_code_products(_typing: Any, left: Any, below: Any, right: Any) -> Any:  # noqa: ANN401
+    """Do the same for tiles of int8; the sums are exact int32."""
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        _multiply_four(builder, values[0], values[1], values[2], "tdpbssd")
         return _DONE
 
     return generated(types.int32, (left, below, right), generate)

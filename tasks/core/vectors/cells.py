@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.core.vectors.blocks import Workers
-from topicflow.tasks.core.vectors.integer_products import multiplied
+from topicflow.tasks.core.vectors.integer_products import keep_nearest
 
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int32]
@@ -61,14 +61,11 @@ def encode(vectors: FloatArray, scale: float) -> CodeArray:
 
 def nearest_cells(codes: CodeArray, centroids: CodeArray, n_probe: int, run: Workers) -> IndexArray:
     """Return the `n_probe` nearest centroids (n, n_probe) of each code, nearest first."""
-    from topicflow.tasks.core.vectors.knn_kernels import keep_best
-
     near = np.empty((len(codes), n_probe), np.int32)
 
     def block(start: int, stop: int) -> None:
-        products = multiplied(codes[start:stop], centroids)
         best = np.full((stop - start, n_probe), NONE, np.int32)
-        keep_best(products, 0, np.arange(stop - start), best, near[start:stop])
+        keep_nearest(codes[start:stop], np.arange(stop - start), centroids, 0, best, near[start:stop])
 
     run(block, len(codes), max(256, min(BLOCK_ROWS, 2**17 // len(centroids))))
     return near
@@ -143,8 +140,6 @@ def search_cells(
     -----
     All codes that probe a cell are multiplied with it in one product.
     """
-    from topicflow.tasks.core.vectors.knn_kernels import keep_best
-
     turns = probes + np.int32(len(cells.centroids))
     turns[:, 0] = probes[:, 0]  # nearest cells first: they raise the threshold for the others
     by_turn = np.argsort(turns, axis=None, kind="stable")
@@ -156,8 +151,4 @@ def search_cells(
         first, last = cells.offsets[cell[start]], cells.offsets[cell[start] + 1]
         if first == last:
             continue
-        step = max(256, 2**22 // int(last - first))  # 16 MiB of products at once
-        items = cells.codes[first:last]
-        for at in range(start, stop, step):
-            asked = rows[at : min(stop, at + step)]
-            keep_best(multiplied(codes[asked], items), first, asked, best, ids)
+        keep_nearest(codes, rows[start:stop], cells.codes[first:last], int(first), best, ids)

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.tiles.processor import has_tiles
 from topicflow.tasks.core.vectors.processor import x86_features
 
 CodeArray = NDArray[np.int8]
@@ -15,6 +16,9 @@ ProductArray = NDArray[np.int32]
 
 EXACT_DIMS = 2**24 // 128**2
 """Dimensions up to which a float32 sum of products of codes is exact: every partial sum is an integer below 2^24."""
+
+MOST_PRODUCTS = 2**22
+"""Products computed at once: 16 MiB."""
 
 Multiply = Callable[[CodeArray, CodeArray], ProductArray]
 
@@ -41,6 +45,44 @@ def multiplied(codes: CodeArray, others: CodeArray) -> ProductArray:
     and never the result.
     """
     return _way()(codes, others)
+
+
+def keep_nearest(
+    codes: CodeArray,
+    rows: NDArray[np.int64],
+    items: CodeArray,
+    first: int,
+    best: ProductArray,
+    ids: ProductArray,
+) -> None:
+    """Insert the products of rows of codes and items into the best of each row, descending.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n, dim), int8
+        Codes; only `rows` (m,) of them are multiplied.
+    items : ndarray of shape (w, dim), int8
+        Codes that are numbered from `first` on.
+    best, ids : ndarray of shape (n, kept), int32
+        The best products of each row, and the numbers of their items; changed in place. Equal products stay in their
+        order of arrival.
+
+    Notes
+    -----
+    Processors with AMX compare the products while they are in the first cache, others write them as a matrix first. The
+    result is the same.
+    """
+    if has_tiles() and codes.shape[1] % 64 == 0 and codes.flags.c_contiguous and items.flags.c_contiguous:
+        from topicflow.tasks.core.tiles.code_search import keep_nearest_in_tiles
+
+        keep_nearest_in_tiles(codes, rows, items, first, best, ids)
+        return
+    from topicflow.tasks.core.vectors.knn_kernels import keep_best
+
+    step = max(256, MOST_PRODUCTS // max(1, len(items)))
+    for at in range(0, len(rows), step):
+        asked = rows[at : at + step]
+        keep_best(multiplied(codes[asked], items), first, asked, best, ids)
 
 
 @cache
