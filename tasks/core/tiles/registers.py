@@ -118,6 +118,18 @@ def store_halves(_typing: Any, address: Any, x: Any) -> Any:  # noqa: ANN401
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def fetch(_typing: Any, address: Any) -> Any:  # noqa: ANN401
+    """Ask for the cache line at an address, which arrives while the code goes on; no address is an error."""
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        place = builder.inttoptr(values[0], ir.IntType(8).as_pointer())
+        called(builder, "llvm.prefetch.p0", ir.VoidType(), [place, _INT(0), _INT(3), _INT(1)])
+        return _INT(0)
+
+    return generated(types.int32, (address,), generate)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def any_larger(_typing: Any, address: Any, _bar: Any) -> Any:  # noqa: ANN401
     """Return whether one of the 32 int32 at an address is larger than an int32."""
 

@@ -11,6 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.tiles.registers import fetch
+
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int32]
 CodeArray = NDArray[np.int8]
@@ -25,6 +27,20 @@ def dot(a: CodeArray, b: CodeArray) -> np.int32:
     for t in range(a.shape[0]):
         total = np.int32(total + np.int32(np.int16(a[t]) * np.int16(b[t])))
     return total
+
+
+AHEAD = 4
+"""Rows that are asked for before they are needed: rows of neighbours lie anywhere in memory."""
+
+LINE = 64
+
+
+@njit(nogil=True)  # type: ignore[untyped-decorator]
+def fetch_row(base: int, row: int, n_bytes: int) -> None:
+    """Ask for a row of `n_bytes` of the array at an address."""
+    begin = base + np.int64(row) * n_bytes
+    for offset in range(0, n_bytes, LINE):
+        fetch(begin + offset)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -117,12 +133,15 @@ def descend(  # noqa: C901, PLR0912 - one loop over four sources of candidates, 
     """
     n, kept = old_ids.shape
     seen = np.full(n, -1, np.int32)
+    found = np.empty((width + reverse.shape[1]) * (width + 1), np.int32)
+    base, n_bytes = np.int64(codes.ctypes.data), codes.shape[1]
     n_new = 0
     for u in range(start, stop):
         seen[u] = u
         for j in range(kept):
             if old_ids[u, j] >= 0:
                 seen[old_ids[u, j]] = u
+        n_found = 0
         for j in range(width + counts[u]):
             if j < width:
                 v = old_ids[u, j]
@@ -134,17 +153,23 @@ def descend(  # noqa: C901, PLR0912 - one loop over four sources of candidates, 
                 step_is_new = True
                 if seen[v] != u:
                     seen[v] = u
-                    product = dot(codes[u], codes[v])
-                    if product > best[u, kept - 1]:
-                        insert(best, ids, fresh, u, product, v)
+                    found[n_found] = v
+                    n_found += 1
             for rank in range(width):
                 w = old_ids[v, rank]
                 if w < 0 or seen[w] == u or not (step_is_new or old_fresh[v, rank]):
                     continue
                 seen[w] = u
-                product = dot(codes[u], codes[w])
-                if product > best[u, kept - 1]:
-                    insert(best, ids, fresh, u, product, w)
+                found[n_found] = w
+                n_found += 1
+        for at in range(min(AHEAD, n_found)):
+            fetch_row(base, found[at], n_bytes)
+        for at in range(n_found):
+            if at + AHEAD < n_found:
+                fetch_row(base, found[at + AHEAD], n_bytes)
+            product = dot(codes[u], codes[found[at]])
+            if product > best[u, kept - 1]:
+                insert(best, ids, fresh, u, product, found[at])
         for j in range(kept):
             n_new += fresh[u, j]
     return n_new
@@ -174,6 +199,8 @@ def walk(  # noqa: C901 - one walk on the same arrays
         n_cells = max(n_cells, cell[place] + 1)
     probed = np.full(n_cells, -1, np.int32)
     left = np.empty(kept, np.bool_)
+    found = np.empty(links.shape[1], np.int32)
+    base, n_bytes = np.int64(codes.ctypes.data), codes.shape[1]
     for q in range(queries.shape[0]):
         for at in range(kept):
             left[at] = False
@@ -189,10 +216,15 @@ def walk(  # noqa: C901 - one walk on the same arrays
             steps += 1
             place = ids[q, at]
             at += 1
+            n_found = 0
             for other in links[place]:
-                if probed[cell[other]] == q or seen[other] == q:
-                    continue
-                seen[other] = q
+                if probed[cell[other]] != q and seen[other] != q:
+                    seen[other] = q
+                    fetch_row(base, other, n_bytes)
+                    found[n_found] = other
+                    n_found += 1
+            for number in range(n_found):
+                other = found[number]
                 product = dot(queries[q], codes[other])
                 if product > best[q, kept - 1]:
                     slot = kept - 1
@@ -248,7 +280,7 @@ def half_squared_difference(a: FloatArray, b: FloatArray) -> np.float32:
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def rank_candidates(
+def rank_candidates(  # noqa: C901 - one insertion on the same arrays
     vectors: FloatArray,
     queries: FloatArray,
     visited: NDArray[np.int64],
@@ -266,7 +298,8 @@ def rank_candidates(
     comes first. Half the squared difference of unit vectors is their cosine distance. It is exactly 0 for equal vectors
     and loses no digits for near ones.
     """
-    k = indices.shape[1]
+    k, kept = indices.shape[1], candidates.shape[1]
+    base, n_bytes = np.int64(vectors.ctypes.data), 4 * vectors.shape[1]
     for place in range(visited.shape[0]):
         i = visited[place]
         found = 0
@@ -276,7 +309,11 @@ def rank_candidates(
             distances[i, 0] = 0.0
             found = 1
             low = 1
-        for j in range(candidates.shape[1]):
+        for j in range(kept):
+            at = min(place * kept + j + AHEAD, candidates.size - 1)
+            later = candidates[at // kept, at % kept]
+            if later >= 0:
+                fetch_row(base, members[group_offsets[later]], n_bytes)
             group = candidates[place, j]
             if group < 0:
                 continue
