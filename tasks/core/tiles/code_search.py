@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from topicflow.tasks.core.tiles.products import address
-from topicflow.tasks.core.tiles.registers import any_larger, load, store, transpose
+from topicflow.tasks.core.tiles.registers import first_bit, larger, load, store, transpose
 from topicflow.tasks.core.tiles.tiles import (
     ROWS,
     SHAPES,
@@ -69,11 +69,16 @@ def _gather(codes: CodeArray, rows: NDArray[np.int64], begin: int, end: int, blo
 
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]
-def _insert(products: IndexArray, width: int, first: int, best: IndexArray, ids: IndexArray) -> None:
-    """Insert a row's products into its list, descending; equal products stay in their order of arrival."""
+def _insert(products: IndexArray, bits: int, first: int, best: IndexArray, ids: IndexArray) -> None:
+    """Insert the products whose bits are set into a row's list, descending.
+
+    Equal products stay in their order of arrival.
+    """
     last = len(best) - 1
     bar = best[last]
-    for j in range(width):
+    while bits:
+        j = first_bit(bits)
+        bits &= bits - 1
         product = products[j]
         if product > bar:
             slot = last
@@ -120,10 +125,11 @@ def _keep_nearest(
                     left = block + part * 2 * TILE
                     add_four_code_products(left, left + TILE, right + part * 2 * TILE)
                 store_four_sums(address(sums))
-                width = min(BLOCK, end - column)
+                within = (np.int64(1) << min(BLOCK, end - column)) - 1
                 for place in range(stop - at):
-                    if any_larger(address(sums) + 4 * BLOCK * place, bars[place]):
+                    bits = larger(address(sums) + 4 * BLOCK * place, bars[place]) & within
+                    if bits:
                         row = rows[at + place]
-                        _insert(sums[place], width, first + column, best[row], ids[row])
+                        _insert(sums[place], bits, first + column, best[row], ids[row])
                         bars[place] = best[row, last]
     end_tiles()

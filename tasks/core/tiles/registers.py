@@ -130,19 +130,35 @@ def fetch(_typing: Any, address: Any) -> Any:  # noqa: ANN401
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def any_larger(_typing: Any, address: Any, _bar: Any) -> Any:  # noqa: ANN401
-    """Return whether one of the 32 int32 at an address is larger than an int32."""
+def larger(_typing: Any, address: Any, _bar: Any) -> Any:  # noqa: ANN401
+    """Return which of the 32 int32 at an address are larger than an int32, one bit for each."""
 
     def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
         bars = _spread(builder, values[1], _INTS)
-        left, right = (
-            builder.load(_at(builder, builder.add(values[0], _LONG(offset)), _INTS), align=4)
+        low, high = (
+            builder.bitcast(
+                builder.icmp_signed(
+                    ">",
+                    builder.load(_at(builder, builder.add(values[0], _LONG(offset)), _INTS), align=4),
+                    bars,
+                ),
+                _SHORT,
+            )
             for offset in (0, 64)
         )
-        larger = builder.or_(*(builder.icmp_signed(">", one, bars) for one in (left, right)))
-        return builder.icmp_unsigned("!=", builder.bitcast(larger, _SHORT), _SHORT(0))
+        return builder.or_(builder.zext(low, _LONG), builder.shl(builder.zext(high, _LONG), _LONG(LANES)))
 
-    return generated(types.boolean, (address, types.int32), generate)
+    return generated(types.int64, (address, types.int32), generate)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def first_bit(_typing: Any, _bits: Any) -> Any:  # noqa: ANN401
+    """Return the number of the lowest bit that is set."""
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        return builder.cttz(values[0], ir.Constant(ir.IntType(1), 1))
+
+    return generated(types.int64, (types.int64,), generate)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
