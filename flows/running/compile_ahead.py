@@ -23,7 +23,9 @@ import tomli_w
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.read import load_config
+from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.flows.running.modules import SAFE_PATH
+from topicflow.tasks.core.tiles.processor import has_tiles
 from topicflow.tasks.core.vectors.blocks import n_cores
 from topicflow.tasks.execution.compiled import is_compiled
 
@@ -33,7 +35,10 @@ STAGES = ("neighbors", "reduce", "cluster", "count")
 SECTIONS = ("neighbors", "reduce", "map", "cluster", "count", "label", "tree", "shares", "evaluate", "report")
 """Sections whose values decide which kernels a run needs, and with which types."""
 
-N_DOCUMENTS, DIM, N_WORDS = 600, 32, 400
+N_DOCUMENTS, DIM, N_WORDS = 600, 64, 400
+
+TILES = "tiles"
+"""Argument of the process if the run embeds in AMX tiles."""
 
 LEAST_NICE = 19
 """The nice value of a process that gets only what others leave: embedding keeps all cores that it can use."""
@@ -50,7 +55,7 @@ def compiling_ahead(config: FlowConfig) -> Iterator[None]:
         path.write_text(tomli_w.dumps(_practice(config, Path(folder))), encoding="utf-8")
         environment = {**os.environ, SAFE_PATH: "1", "PREFECT_HOME": folder}
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "topicflow.flows.running.compile_ahead", str(path)],
+            [sys.executable, "-m", "topicflow.flows.running.compile_ahead", str(path), *_encoder_kernels(config)],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
             cwd=folder, start_new_session=True,
         )  # fmt: skip
@@ -66,6 +71,14 @@ def compiling_ahead(config: FlowConfig) -> Iterator[None]:
 def _pays(config: FlowConfig) -> bool:
     is_slow = config.flow in ("topic_model", "update_topics") and config.runtime.engine == "threads"
     return is_slow and n_cores() > 1 and not all(map(is_compiled, STAGES))
+
+
+def _encoder_kernels(config: FlowConfig) -> list[str]:
+    """Return the argument for the kernel of an encoder in tiles, which the run needs first."""
+    embedding = getattr(config, "embed", None)
+    precise = {"auto", "bfloat16"}
+    in_tiles = isinstance(embedding, SentenceTransformersEmbed) and embedding.precision in precise
+    return [TILES] if in_tiles and has_tiles() else []
 
 
 def _practice(config: FlowConfig, folder: Path) -> dict[str, object]:
@@ -117,10 +130,14 @@ def _end_with_input(folder: Path) -> None:
 
 
 def main() -> None:
-    """Compile what the config needs whose path is the first argument, then the other way to find neighbours."""
+    """Compile what the config needs whose path is the first argument: the encoder, the stages, other neighbours."""
     os.nice(LEAST_NICE)
     path = Path(sys.argv[1])
     threading.Thread(target=_end_with_input, args=[path.parent], daemon=True).start()
+    if TILES in sys.argv[2:] and has_tiles():
+        from topicflow.tasks.core.tiles.bert_tiles import compile_kernel
+
+        compile_kernel()
     _write_documents(path.parent / "documents.parquet")
     config = load_config(path, [], TopicModelConfig)
     _compile(config)

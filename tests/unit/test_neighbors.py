@@ -292,9 +292,10 @@ def test_products_of_the_largest_codes_are_exact(multiply: Multiply, dim: int, c
 def test_the_fast_way_of_a_processor(
     monkeypatch: pytest.MonkeyPatch, has_vnni: bool, machine: str, has_avx2: bool, way: str
 ) -> None:
-    monkeypatch.setattr("torch.cpu._is_vnni_supported", lambda: has_vnni)
     monkeypatch.setattr("platform.machine", lambda: machine)
-    monkeypatch.setattr("llvmlite.binding.get_host_cpu_features", lambda: {"avx2": has_avx2})
+    monkeypatch.setattr(
+        "llvmlite.binding.get_host_cpu_features", lambda: {"avx2": has_avx2, "avx512vnni": has_vnni}
+    )
     assert integer_products._way.__wrapped__().__name__ == way
 
 

@@ -112,6 +112,16 @@ def test_auto_and_bfloat16_are_one_encoder_and_queries_are_in_its_space() -> Non
 
 
 @NEEDS_TILES
+def test_what_is_compiled_ahead_is_what_the_encoder_calls() -> None:
+    from topicflow.tasks.core.tiles.bert_tiles import compile_kernel, embed_group
+
+    loaded().encode(["battery"])
+    n_compiled = len(embed_group.signatures)
+    compile_kernel()
+    assert len(embed_group.signatures) == n_compiled == 1
+
+
+@NEEDS_TILES
 def test_many_texts_are_read_by_the_table_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tile_encoder, "MANY_CHARACTERS", 50)
     monkeypatch.setattr(tile_encoder, "BLOCK_TEXTS", 5)

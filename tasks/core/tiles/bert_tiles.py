@@ -22,6 +22,7 @@ from topicflow.tasks.core.tiles.products import (
     address,
     aligned,
     multiply_tiles,
+    packed,
 )
 from topicflow.tasks.core.tiles.registers import (
     add,
@@ -221,3 +222,18 @@ def embed_group(
         _normalize(hidden, n_rows, model.narrow_norm[layer], model.epsilon, states)
     end_tiles()
     _pool(hidden, ends, pooling, vectors)
+
+
+def compile_kernel() -> None:
+    """Compile `embed_group`, on a model of one layer and 32 dimensions."""
+
+    def zeros(*shape: int) -> FloatArray:
+        return np.zeros(shape, np.float32)
+
+    square, bias, norm = packed(zeros(32, 32))[None], zeros(1, 32), zeros(1, 2, 32)
+    model = Model(
+        words=zeros(1, 32), places=zeros(1, 32), norm=norm[0], qkv=packed(zeros(96, 32))[None], qkv_bias=zeros(1, 96),
+        output=square, output_bias=bias, output_norm=norm, intermediate=square, intermediate_bias=bias,
+        narrow=square, narrow_bias=bias, narrow_norm=norm, n_heads=1, epsilon=np.float32(1e-12),
+    )  # fmt: skip
+    embed_group(np.zeros(1, np.int32), np.ones(1, np.int64), model, room(model, 1, 1), MEAN, zeros(1, 32))

@@ -72,7 +72,7 @@ def keep_nearest(
     Processors with AMX compare the products while they are in the first cache, others write them as a matrix first. The
     result is the same.
     """
-    if has_tiles() and codes.shape[1] % 64 == 0 and codes.flags.c_contiguous and items.flags.c_contiguous:
+    if in_tiles(codes.shape[1]) and codes.flags.c_contiguous and items.flags.c_contiguous:
         from topicflow.tasks.core.tiles.code_search import keep_nearest_in_tiles
 
         keep_nearest_in_tiles(codes, rows, items, first, best, ids)
@@ -85,14 +85,23 @@ def keep_nearest(
         keep_best(multiplied(codes[asked], items), first, asked, best, ids)
 
 
+def uses_torch(dim: int) -> bool:
+    """Return whether products of codes of `dim` dimensions are computed by torch here; its import takes a second."""
+    return not in_tiles(dim) and _way() in {by_integers, by_floats}
+
+
+def in_tiles(dim: int) -> bool:
+    """Return whether codes of `dim` dimensions are compared in tiles."""
+    return dim % 64 == 0 and has_tiles()
+
+
 @cache
 def _way() -> Multiply:
     """Return the fast way of this processor."""
-    import torch
-
-    if torch.cpu._is_vnni_supported():  # noqa: SLF001 - the condition under which torch uses oneDNN
+    features = x86_features() or {}
+    if features.get("avx512vnni"):  # the condition under which torch's product of integers is fast
         return by_integers
-    if (x86_features() or {}).get("avx2"):
+    if features.get("avx2"):
         from topicflow.tasks.core.vectors.avx2_products import by_avx2
 
         return by_avx2

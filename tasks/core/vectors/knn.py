@@ -70,7 +70,7 @@ def exact_neighbors(
     from topicflow.tasks.core.vectors.blocks import workers
     from topicflow.tasks.core.vectors.equals import equal_rows, rank
 
-    with workers(n_threads) as run:
+    with workers(n_threads, with_torch=device != "cpu") as run:
         equal = equal_rows(vectors, run)
         own = np.arange(len(vectors)) if rows is None else np.asarray(rows)
         asked, slot = np.unique(equal.group[own], return_inverse=True)
@@ -88,18 +88,16 @@ def _compared(
     vectors: FloatArray, firsts: IndexArray, asked: IndexArray, n_kept: int, run: Workers
 ) -> IndexArray:
     """Return which of the rows `firsts` are most similar (m, n_kept) to the rows `asked` of them."""
-    import torch
-
     from topicflow.tasks.core.vectors.knn_kernels import keep_best
 
     ids = np.full((len(asked), n_kept), -1, np.int32)
 
     def block(start: int, stop: int) -> None:
-        queries = torch.from_numpy(vectors[firsts[asked[start:stop]]])
+        queries = vectors[firsts[asked[start:stop]]]
         best = np.full((stop - start, n_kept), -np.inf, np.float32)
         for column in range(0, len(firsts), COLUMNS):
-            items = torch.from_numpy(vectors[firsts[column : column + COLUMNS]])
-            keep_best((queries @ items.T).numpy(), column, np.arange(stop - start), best, ids[start:stop])
+            items = vectors[firsts[column : column + COLUMNS]]
+            keep_best(queries @ items.T, column, np.arange(stop - start), best, ids[start:stop])
 
     run(block, len(asked), 1024)
     return ids
