@@ -55,7 +55,7 @@ def compiling_ahead(config: FlowConfig) -> Iterator[None]:
         path.write_text(tomli_w.dumps(_practice(config, Path(folder))), encoding="utf-8")
         environment = {**os.environ, SAFE_PATH: "1", "PREFECT_HOME": folder}
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "topicflow.flows.running.compile_ahead", str(path), *_encoder_kernels(config)],
+            [sys.executable, "-m", "topicflow.flows.running.compile_ahead", *_encoder_kernels(config), str(path)],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
             cwd=folder, start_new_session=True,
         )  # fmt: skip
@@ -130,11 +130,11 @@ def _end_with_input(folder: Path) -> None:
 
 
 def main() -> None:
-    """Compile what the config needs whose path is the first argument: the encoder, the stages, other neighbours."""
+    """Compile what the config needs whose path is the last argument: the encoder, the stages, other neighbours."""
     os.nice(LEAST_NICE)
-    path = Path(sys.argv[1])
+    path = Path(sys.argv[-1])
     threading.Thread(target=_end_with_input, args=[path.parent], daemon=True).start()
-    if TILES in sys.argv[2:] and has_tiles():
+    if TILES in sys.argv and has_tiles():
         from topicflow.tasks.core.tiles.bert_tiles import compile_kernel
 
         compile_kernel()
