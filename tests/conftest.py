@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import Outcome, PrefectServer, serving
+from tests.commands import Outcome, PrefectServer
 from tests.fakes import Corpus, planted_corpus, tiny_model
 from tests.record_stage_code import recipe_modules
+from tests.shared_server import shared_server
 from topicflow.flows.running.modules import SAFE_PATH
 from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.store.artifact_store import ArtifactStore
@@ -42,8 +43,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """One Prefect server for all tests, with its UI."""
-    with serving(tmp_path_factory.mktemp("prefect") / "home") as server:
+    """One Prefect server for all tests and for all processes of pytest-xdist, with its UI."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with shared_server(folder / "prefect") as server:
         yield server
 
 
@@ -70,7 +73,15 @@ def run_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str])
 
 
 @pytest.fixture
-def topicflow(
+def topicflow(monkeypatch: pytest.MonkeyPatch, run_here: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """The command line in this process without Prefect: stages are plain calls, as in a run that continues another."""
+    monkeypatch.setattr("topicflow.flows.running.start.server_is_configured", lambda: False)
+    monkeypatch.setattr("topicflow.flows.running.start.needs_no_server", lambda _config: True)
+    return run_here
+
+
+@pytest.fixture
+def served(
     prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch, run_here: Callable[..., Outcome]
 ) -> Iterator[Callable[..., Outcome]]:
     """The command line in this process, against the server."""

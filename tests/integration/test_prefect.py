@@ -34,16 +34,16 @@ def artifacts(server: PrefectServer, flow_run: Any) -> dict[str, Any]:
 
 
 def test_a_run_and_its_rerun(
-    topicflow: Topicflow, prefect_server: PrefectServer, tmp_path: Path, corpus: Corpus
+    served: Topicflow, prefect_server: PrefectServer, tmp_path: Path, corpus: Corpus
 ) -> None:
     config = write_corpus(tmp_path, corpus)
     config.write_text(config.read_text().replace('"trial"', '"rerun"'))
-    assert topicflow("run", config).errors == []
+    assert served("run", config).errors == []
     first = prefect_server.newest_flow_run("rerun")
     assert first["state"]["name"] == "Completed"
     assert task_states(prefect_server, first) == dict.fromkeys([*STAGES, "publish"], "Completed")
 
-    assert topicflow("run", config).errors == []
+    assert served("run", config).errors == []
     second = prefect_server.newest_flow_run("rerun")
     assert second["id"] != first["id"]
     assert task_states(prefect_server, second) == {**dict.fromkeys(STAGES, "Cached"), "publish": "Completed"}
@@ -51,11 +51,11 @@ def test_a_run_and_its_rerun(
 
 
 def test_what_a_run_leaves_in_the_ui(
-    topicflow: Topicflow, prefect_server: PrefectServer, tmp_path: Path, corpus: Corpus
+    served: Topicflow, prefect_server: PrefectServer, tmp_path: Path, corpus: Corpus
 ) -> None:
     config = write_corpus(tmp_path, corpus)
     config.write_text(config.read_text().replace('"trial"', '"shown"'))
-    record = topicflow("run", config, "--json").record
+    record = served("run", config, "--json").record
     left = artifacts(prefect_server, prefect_server.newest_flow_run("shown"))
     assert set(left) == {"shown-topics", "shown-metrics", "shown-config", "shown-report"}
     topics = pl.read_json(left["shown-topics"]["data"].encode())
@@ -73,7 +73,7 @@ def test_what_a_run_leaves_in_the_ui(
 
 
 def test_progress_on_embedding_shows(
-    topicflow: Topicflow,
+    served: Topicflow,
     prefect_server: PrefectServer,
     tmp_path: Path,
     tiny: Path,
@@ -87,7 +87,7 @@ def test_progress_on_embedding_shows(
     )
     config = write_table(tmp_path, rows, stages)
     config.write_text(config.read_text().replace('"trial"', '"progress"'))
-    outcome = topicflow("run", config)
+    outcome = served("run", config)
     assert outcome.code == 0, outcome.err
     left = artifacts(prefect_server, prefect_server.newest_flow_run("progress"))
     progress = left["embed-progress"]
@@ -95,12 +95,12 @@ def test_progress_on_embedding_shows(
     assert progress["description"] == "embed: 40 documents"
 
 
-def test_a_failed_run(topicflow: Topicflow, prefect_server: PrefectServer, tmp_path: Path) -> None:
+def test_a_failed_run(served: Topicflow, prefect_server: PrefectServer, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = pl.DataFrame({"text": ["red tea"] * 20, "vector": rng.normal(size=(20, 4)).tolist()})
     config = write_table(tmp_path, rows)
     config.write_text(config.read_text().replace('"trial"', '"fails"'))
-    outcome = topicflow("run", config, "--set", "cluster.n_clusters=50")
+    outcome = served("run", config, "--set", "cluster.n_clusters=50")
     failed = prefect_server.newest_flow_run("fails")
     assert failed["state"]["name"] == "Failed"
     message = "cluster: n_clusters=50 exceeds n_docs=20; set it to 20 or less"
