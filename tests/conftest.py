@@ -7,7 +7,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before any library of the hub is imported
 os.environ["HF_HUB_CACHE"] = f"{tempfile.gettempdir()}/topicflow-tests-have-no-hub-cache"
 os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["PYTHONDONTWRITEBYTECODE"] = ""  # each process that a test starts would compile our modules again
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +23,14 @@ from tests.shared_server import shared_server
 from topicflow.flows.running.modules import SAFE_PATH
 from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.store.artifact_store import ArtifactStore
+
+gc.disable()  # until all tests are collected, which makes millions of objects that stay: a quarter of the time
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage again, but not among what was imported."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture
