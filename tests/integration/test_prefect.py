@@ -122,6 +122,25 @@ def test_only_load_is_tried_again() -> None:
     assert [stage for stage, retries in tried.items() if retries] == ["load"]
 
 
+def test_a_schedule_is_acted_on(prefect_server: PrefectServer) -> None:
+    """Its scheduler inserts no run, and says nothing, with an sqlalchemy that it does not know."""
+    assert states_of_scheduled_runs(prefect_server) == {"Scheduled"}
+
+
+def states_of_scheduled_runs(server: PrefectServer) -> set[str]:
+    """Return the states of the runs that a server plans for a new schedule; empty if there are none in a minute."""
+    flow = server.ask("flows/", {"name": topic_model.name})
+    schedule = {"schedule": {"interval": 3600, "timezone": "UTC"}, "active": True}
+    body = {"name": "hourly", "flow_id": flow["id"], "schedules": [schedule]}
+    deployment = server.ask("deployments/", body)
+    wanted = {"deployments": {"id": {"any_": [deployment["id"]]}}}
+    for _ in range(300):
+        if planned := server.ask("flow_runs/filter", wanted):
+            return {run["state"]["name"] for run in planned}
+        time.sleep(0.2)
+    return set()
+
+
 # --- parameters ---------------------------------------------------------------------------------------------
 
 
