@@ -27,6 +27,21 @@ from topicflow.tasks.store.artifact_store import ArtifactStore
 gc.disable()  # until all tests are collected, which makes millions of objects that stay: a quarter of the time
 
 
+FIRST = (
+    "e2e/test_bad_input.py",
+    "integration/test_report_browser.py",
+    "e2e/test_classify.py",
+    "integration/test_report_tree_browser.py",
+)
+"""Files that begin, in turn for two workers: one compiles the kernels while the other looks at pages."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of some files first, the others in their order."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(FIRST)))
+
+
 def pytest_collection_finish() -> None:
     """Look for garbage again, but not among what was imported."""
     gc.freeze()
@@ -100,6 +115,14 @@ def served(
     monkeypatch.setenv("PREFECT_API_URL", prefect_server.url)
     with temporary_settings({PREFECT_API_URL: prefect_server.url}):
         yield run_here
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_wait_for_the_disk() -> Iterator[None]:
+    """Do not wait until files are on the disk: no test ends with a power cut, and each run has a hundred files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _handle: None)
+        yield
 
 
 @pytest.fixture(autouse=True)
