@@ -44,6 +44,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Look for garbage again, but not among what was imported."""
+    import hypothesis  # noqa: F401  (it looks for what refers to the random numbers of trio)
+
     gc.freeze()
     gc.enable()
 
