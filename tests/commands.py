@@ -175,18 +175,6 @@ class PrefectServer:
 @contextlib.contextmanager
 def serving(home: Path, **changes: str) -> Iterator[PrefectServer]:
     """Yield a Prefect server with its UI on a free port with its own home, with `changes` of its settings."""
-    server = start_server(home, **changes)
-    assert server.process is not None
-    try:
-        wait_for(server)
-        yield server
-    finally:
-        server.process.terminate()
-        server.process.wait(20)
-
-
-def start_server(home: Path, **changes: str) -> PrefectServer:
-    """Return a server that is starting."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
@@ -204,15 +192,18 @@ def start_server(home: Path, **changes: str) -> PrefectServer:
         process = subprocess.Popen(
             start, env=clean_environment(**settings), stdout=log, stderr=subprocess.STDOUT
         )
-    return PrefectServer(address, home, process)
+    server = PrefectServer(address, home, process)
+    try:
+        _wait_for(server, process)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
-def wait_for(server: PrefectServer) -> None:
-    """Return when a server that was started answers; raise AssertionError with its log if it ends or takes too long."""
+def _wait_for(server: PrefectServer, process: "subprocess.Popen[bytes]") -> None:
     for _ in range(600):
-        assert server.process is None or server.process.poll() is None, (
-            server.home / "server.log"
-        ).read_text()
+        assert process.poll() is None, (server.home / "server.log").read_text()
         with contextlib.suppress(OSError):
             if server.ask("health") is True:
                 return

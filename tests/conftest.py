@@ -16,10 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import Outcome, PrefectServer
+from tests.commands import Outcome, PrefectServer, serving
 from tests.fakes import Corpus, planted_corpus, tiny_model
 from tests.record_stage_code import recipe_modules
-from tests.shared_server import shared_server
 from topicflow.flows.running.modules import SAFE_PATH
 from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.store.artifact_store import ArtifactStore
@@ -70,10 +69,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """One Prefect server for all tests and for all processes of pytest-xdist, with its UI."""
-    folder = tmp_path_factory.getbasetemp()
-    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    with shared_server(folder / "prefect") as server:
+    """One Prefect server for all tests of this process, with its UI.
+
+    Two processes that use one server wait a minute for each other when its SQLite file is locked.
+    """
+    with serving(tmp_path_factory.mktemp("prefect") / "home") as server:
         yield server
 
 
