@@ -29,7 +29,7 @@ format: venv  ## Format and mend what can be mended
 	$(BIN)/ruff check --fix .
 
 test: venv  ## The tests, under 15 minutes on two cores
-	$(BIN)/pytest -q --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: venv  ## The tests that take minutes each
 	$(BIN)/pytest -q -m slow

@@ -177,6 +177,7 @@ class EmbeddingServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # one packet for an answer: a client acknowledges the first of two after 40 ms
 
             def setup(self) -> None:
                 super().setup()

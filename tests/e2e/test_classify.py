@@ -136,6 +136,7 @@ def test_columns_beside_the_vectors(topicflow: Topicflow, folder: Path) -> None:
     assert "reads the columns size, shop beside the vectors" in f"{refused.out}{refused.err}"
 
 
+@pytest.mark.slow  # test_classifiers.py trains SetFit, and embeds and predicts with it
 def test_setfit_through_the_flow(topicflow: Topicflow, folder: Path, tiny: Path) -> None:
     changes = [
         "name=tuned", "embed.method=sentence-transformers", f'embed.model="{tiny}"', "setfit.enabled=true",

@@ -154,13 +154,13 @@ def test_a_kill_loses_only_the_current_part(
 
 @pytest.mark.slow
 def test_two_workers_make_the_artifacts_of_threads_bit_for_bit(
-    config: Path, cluster: Cluster, topicflow: Topicflow, made: list[str]
+    config: Path, cluster: Cluster, served: Topicflow, made: list[str]
 ) -> None:
-    alone = keys(topicflow(*words(config, "alone")))
+    alone = keys(served(*words(config, "alone")))
     parts = sorted(made)
     made.clear()
     engine = ["--set", "runtime.engine=dask", "--set", f'runtime.address="{cluster.address}"']
-    assert keys(topicflow(*words(config, "store"), *engine)) == alone
+    assert keys(served(*words(config, "store"), *engine)) == alone
     assert made == []
     assert sorted(" ".join(line[1:]) for line in cluster.lines) == parts
     assert {int(line[0]) for line in cluster.lines} == {worker.pid for worker in cluster.workers}

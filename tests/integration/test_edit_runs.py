@@ -11,7 +11,6 @@ import pytest
 
 from tests.chat_server import ChatServer
 from tests.commands import QUICK_STAGES, Outcome, write_corpus, write_table
-from tests.direct_runs import run_directly
 from tests.fakes import Corpus
 from tests.updates import N_FIRST, config_of, story
 from topicflow.configs.read import dump_config
@@ -49,14 +48,6 @@ class Trial:
         """Return the number of the topic whose first six keywords have a word."""
         table = self.table()
         return int(table.filter(pl.col("keywords").list.head(6).list.contains(word))["topic"].item())
-
-
-@pytest.fixture
-def topicflow(run_here: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """The command line in this process, whose runs need no Prefect; the page on edits is tested with it."""
-    monkeypatch.setattr("topicflow.flows.running.start.server_is_configured", lambda: False)
-    monkeypatch.setattr("topicflow.flows.running.start.start_flow", run_directly)
-    return run_here
 
 
 @pytest.fixture

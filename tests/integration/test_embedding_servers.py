@@ -1,5 +1,6 @@
 """Embedding servers: two real ones with real models; their vectors are kept, cut, counted and found."""
 
+import functools
 from collections.abc import Iterator
 
 import httpx
@@ -36,20 +37,15 @@ def llama() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(autouse=True)
-def _forget_servers() -> None:
-    probes.probe.cache_clear()
-
-
 def config_of(url: str, **values: object) -> ApiEmbed:
     return ApiEmbed(method="api", url=url, **{"model": "passage", "n_concurrent": 2, **values})
 
 
-def raw(url: str, texts: list[str]) -> np.ndarray:
+@functools.cache
+def raw(url: str, *texts: str) -> np.ndarray:
     """Return unit vectors from the server, without any code of ours."""
-    found = httpx.post(f"{url}/embeddings", json={"model": "passage", "input": texts}, timeout=120).json()[
-        "data"
-    ]
+    asked = {"model": "passage", "input": texts}
+    found = httpx.post(f"{url}/embeddings", json=asked, timeout=120).json()["data"]
     vectors = np.array([item["embedding"] for item in found], np.float64)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
@@ -61,7 +57,7 @@ def test_vectors_are_the_servers_and_come_from_it_once(e5: str, store: ArtifactS
     documents = save_documents(store, [*TEXTS, TEXTS[0], ""])
     made = embed.fn(Context(store), documents, config_of(e5, batch_texts=2))
     vectors = store.array(made, "embeddings")
-    np.testing.assert_allclose(vectors[:6], raw(e5, TEXTS), atol=1e-6)
+    np.testing.assert_allclose(vectors[:6], raw(e5, *TEXTS), atol=1e-6)
     np.testing.assert_array_equal(vectors[6], vectors[0])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)  # that of the empty text too
     assert store.meta(made)["n_embedded"] == 7
@@ -73,7 +69,7 @@ def test_vectors_are_the_servers_and_come_from_it_once(e5: str, store: ArtifactS
 
 def test_vectors_are_cut_to_fewer_dimensions_than_the_server_gives(e5: str, store: ArtifactStore) -> None:
     found = embed_texts(store, pl.Series(TEXTS), config_of(e5, dim=64), RuntimeConfig())
-    exact = raw(e5, TEXTS)[:, :64]
+    exact = raw(e5, *TEXTS)[:, :64]
     np.testing.assert_allclose(found, exact / np.linalg.norm(exact, axis=1, keepdims=True), atol=1e-6)
 
 
@@ -89,6 +85,7 @@ def test_queries_find_their_documents_in_both_languages(e5: str) -> None:
 def test_another_model_under_the_same_name_is_noticed(
     e5: str, store: ArtifactStore, caplog: pytest.LogCaptureFixture
 ) -> None:
+    probes.probe.cache_clear()
     first = find_encoder(config_of(e5), "cpu", store).key
     with nano_e5("enpt") as url:
         second = find_encoder(config_of(url), "cpu", store).key
@@ -113,10 +110,10 @@ def test_llama_cpp_refuses_a_long_text_for_good_and_everything_is_embedded(
     vectors, meta = store.array(made, "embeddings"), store.meta(made)
     assert vectors.shape == (4, 576)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
-    np.testing.assert_allclose(vectors[[0, 3]], raw(llama, ["green tea", "a b c"]), atol=1e-4)
+    np.testing.assert_allclose(vectors[[0, 3]], raw(llama, "green tea", "a b c"), atol=1e-4)
     assert meta["truncated_share"] == 0.25
     assert meta["n_requests"] <= 12
-    np.testing.assert_allclose(vectors[1], raw(llama, ["tea and coffee " * 41])[0], atol=0.05)
+    np.testing.assert_allclose(vectors[1], raw(llama, "tea and coffee " * 41)[0], atol=0.05)
 
 
 def test_a_server_that_is_not_started_for_vectors_is_one_line(llama: str) -> None:

@@ -23,9 +23,7 @@ def named_by(folder: Path) -> dict[str, str]:
     return dict(pl.read_parquet(folder / "topics.parquet").select("name", "named_by").iter_rows())
 
 
-def test_a_run_with_names_as_it_is_typed(
-    topicflow: Command, tmp_path: Path, corpus: Corpus, prefect_server: PrefectServer
-) -> None:
+def test_a_run_with_names_as_it_is_typed(topicflow: Command, tmp_path: Path, corpus: Corpus) -> None:
     plain = write_corpus(tmp_path, corpus)
     before = topicflow("run", plain, "--json").record
     assert "named_by" not in pl.read_parquet(tmp_path / "runs/trial/latest/topics.parquet").columns

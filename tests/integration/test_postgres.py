@@ -5,7 +5,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +12,13 @@ import pytest
 
 from tests.commands import PrefectServer, run_apart, serving, write_corpus
 from tests.fakes import Corpus
+from tests.integration.test_prefect import states_of_scheduled_runs
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 pytestmark = [
     pytest.mark.skipif(not BINARIES, reason="needs Debian's package postgresql"),
     pytest.mark.skipif(os.name != "posix", reason="PostgreSQL as another user"),
+    pytest.mark.slow,
 ]
 
 
@@ -69,7 +70,6 @@ def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     assert not (home / "prefect.db").exists()
 
 
-@pytest.mark.slow
 def test_a_run_and_its_rerun(server: PrefectServer, tmp_path: Path, corpus: Corpus) -> None:
     config = write_corpus(tmp_path, corpus)
     for state in ("Completed", "Cached"):
@@ -81,13 +81,4 @@ def test_a_run_and_its_rerun(server: PrefectServer, tmp_path: Path, corpus: Corp
 
 
 def test_a_schedule_is_acted_on(server: PrefectServer) -> None:
-    flow = server.ask("flows/", {"name": "topic_model"})
-    schedule = {"schedule": {"interval": 3600, "timezone": "UTC"}, "active": True}
-    body = {"name": "hourly", "flow_id": flow["id"], "schedules": [schedule]}
-    deployment = server.ask("deployments/", body)
-    wanted = {"deployments": {"id": {"any_": [deployment["id"]]}}}
-    for _ in range(300):
-        if planned := server.ask("flow_runs/filter", wanted):
-            break
-        time.sleep(0.2)
-    assert {run["state"]["name"] for run in planned} == {"Scheduled"}
+    assert states_of_scheduled_runs(server) == {"Scheduled"}

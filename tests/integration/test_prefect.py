@@ -34,16 +34,16 @@ def artifacts(server: PrefectServer, flow_run: Any) -> dict[str, Any]:
 
 
 def test_a_run_and_its_rerun(
-    topicflow: Topicflow, prefect_server: PrefectServer, tmp_path: Path, corpus: Corpus
+    served: Topicflow, prefect_server: PrefectServer, tmp_path: Path, corpus: Corpus
 ) -> None:
     config = write_corpus(tmp_path, corpus)
     config.write_text(config.read_text().replace('"trial"', '"rerun"'))
-    assert topicflow("run", config).errors == []
+    assert served("run", config).errors == []
     first = prefect_server.newest_flow_run("rerun")
     assert first["state"]["name"] == "Completed"
     assert task_states(prefect_server, first) == dict.fromkeys([*STAGES, "publish"], "Completed")
 
-    assert topicflow("run", config).errors == []
+    assert served("run", config).errors == []
     second = prefect_server.newest_flow_run("rerun")
     assert second["id"] != first["id"]
     assert task_states(prefect_server, second) == {**dict.fromkeys(STAGES, "Cached"), "publish": "Completed"}
@@ -51,11 +51,11 @@ def test_a_run_and_its_rerun(
 
 
 def test_what_a_run_leaves_in_the_ui(
-    topicflow: Topicflow, prefect_server: PrefectServer, tmp_path: Path, corpus: Corpus
+    served: Topicflow, prefect_server: PrefectServer, tmp_path: Path, corpus: Corpus
 ) -> None:
     config = write_corpus(tmp_path, corpus)
     config.write_text(config.read_text().replace('"trial"', '"shown"'))
-    record = topicflow("run", config, "--json").record
+    record = served("run", config, "--json").record
     left = artifacts(prefect_server, prefect_server.newest_flow_run("shown"))
     assert set(left) == {"shown-topics", "shown-metrics", "shown-config", "shown-report"}
     topics = pl.read_json(left["shown-topics"]["data"].encode())
@@ -73,7 +73,7 @@ def test_what_a_run_leaves_in_the_ui(
 
 
 def test_progress_on_embedding_shows(
-    topicflow: Topicflow,
+    served: Topicflow,
     prefect_server: PrefectServer,
     tmp_path: Path,
     tiny: Path,
@@ -87,7 +87,7 @@ def test_progress_on_embedding_shows(
     )
     config = write_table(tmp_path, rows, stages)
     config.write_text(config.read_text().replace('"trial"', '"progress"'))
-    outcome = topicflow("run", config)
+    outcome = served("run", config)
     assert outcome.code == 0, outcome.err
     left = artifacts(prefect_server, prefect_server.newest_flow_run("progress"))
     progress = left["embed-progress"]
@@ -95,12 +95,12 @@ def test_progress_on_embedding_shows(
     assert progress["description"] == "embed: 40 documents"
 
 
-def test_a_failed_run(topicflow: Topicflow, prefect_server: PrefectServer, tmp_path: Path) -> None:
+def test_a_failed_run(served: Topicflow, prefect_server: PrefectServer, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = pl.DataFrame({"text": ["red tea"] * 20, "vector": rng.normal(size=(20, 4)).tolist()})
     config = write_table(tmp_path, rows)
     config.write_text(config.read_text().replace('"trial"', '"fails"'))
-    outcome = topicflow("run", config, "--set", "cluster.n_clusters=50")
+    outcome = served("run", config, "--set", "cluster.n_clusters=50")
     failed = prefect_server.newest_flow_run("fails")
     assert failed["state"]["name"] == "Failed"
     message = "cluster: n_clusters=50 exceeds n_docs=20; set it to 20 or less"
@@ -120,6 +120,25 @@ def test_only_load_is_tried_again() -> None:
     tried = {name: getattr(module, name).retries for name, module in zip(names, modules, strict=True)}
     assert publish.retries == 0
     assert [stage for stage, retries in tried.items() if retries] == ["load"]
+
+
+def test_a_schedule_is_acted_on(prefect_server: PrefectServer) -> None:
+    """Its scheduler inserts no run, and says nothing, with an sqlalchemy that it does not know."""
+    assert states_of_scheduled_runs(prefect_server) == {"Scheduled"}
+
+
+def states_of_scheduled_runs(server: PrefectServer) -> set[str]:
+    """Return the states of the runs that a server plans for a new schedule; empty if there are none in a minute."""
+    flow = server.ask("flows/", {"name": topic_model.name})
+    schedule = {"schedule": {"interval": 3600, "timezone": "UTC"}, "active": True}
+    body = {"name": "hourly", "flow_id": flow["id"], "schedules": [schedule]}
+    deployment = server.ask("deployments/", body)
+    wanted = {"deployments": {"id": {"any_": [deployment["id"]]}}}
+    for _ in range(300):
+        if planned := server.ask("flow_runs/filter", wanted):
+            return {run["state"]["name"] for run in planned}
+        time.sleep(0.2)
+    return set()
 
 
 # --- parameters ---------------------------------------------------------------------------------------------
@@ -144,6 +163,15 @@ def test_the_form_has_tabs_and_descriptions() -> None:
         assert definition.get("description"), name
 
 
+@pytest.fixture(scope="module")
+def form(prefect_server: PrefectServer) -> str:
+    """The id of a deployment that has the flow's form, without `prefect deploy`, which takes ten seconds."""
+    flow = prefect_server.ask("flows/", {"name": topic_model.name})
+    schema = topic_model.parameters.model_dump_for_openapi()
+    asked = {"name": "form", "flow_id": flow["id"], "parameter_openapi_schema": schema}
+    return str(prefect_server.ask("deployments/", {**asked, "enforce_parameter_schema": True})["id"])
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -156,11 +184,11 @@ def test_the_form_has_tabs_and_descriptions() -> None:
     ],
 )
 def test_the_api_refuses_bad_parameters(
-    prefect_server: PrefectServer, deployment: str, change: dict[str, Any], named: str
+    prefect_server: PrefectServer, form: str, change: dict[str, Any], named: str
 ) -> None:
     parameters = {"config": {"load": {"path": "x.csv"}, **change}}
     with pytest.raises(AssertionError) as refused:
-        prefect_server.ask(f"deployments/{deployment}/create_flow_run", {"parameters": parameters})
+        prefect_server.ask(f"deployments/{form}/create_flow_run", {"parameters": parameters})
     assert str(refused.value).startswith(("409", "422"))
     assert named in str(refused.value)
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,16 @@ STAGES = ["load", "embed", "neighbors", "reduce", "map", "cluster", "count", "la
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Prefect home that the first run that needs it makes."""
-    return tmp_path_factory.mktemp("temporary") / "home"
+def home(tmp_path_factory: pytest.TempPathFactory, prefect_server: PrefectServer) -> Path:
+    """A Prefect home with a database without runs; test_package.py has a run that makes it, for ten seconds."""
+    made = tmp_path_factory.mktemp("temporary")
+    with (
+        sqlite3.connect(prefect_server.home / "prefect.db") as source,
+        sqlite3.connect(made / "prefect.db") as copy,
+    ):
+        source.backup(copy)
+        copy.execute("delete from task_run")
+    return made
 
 
 def stage_lines(outcome: Outcome) -> list[str]:
@@ -41,7 +49,13 @@ def stage_lines(outcome: Outcome) -> list[str]:
     return [words[0] for words in lines if words[1] != "running"]
 
 
-def test_runs_without_a_server(tmp_path: Path, home: Path, corpus: Corpus) -> None:
+def test_runs_without_a_server(
+    tmp_path: Path,
+    home: Path,
+    corpus: Corpus,
+    run_here: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     config = write_corpus(tmp_path, corpus)
     first = run_apart("run", config, "--json", cwd=tmp_path, PREFECT_HOME=str(home))
     assert (first.code, first.errors, stage_lines(first)) == (0, [], STAGES), first.err
@@ -52,12 +66,12 @@ def test_runs_without_a_server(tmp_path: Path, home: Path, corpus: Corpus) -> No
     assert len(own) == len(STAGES)
     assert "topicflow_details: layout of 132 points by numba" in log
 
-    changed = ("run", config, "--publish", "--set", "label.top_n_words=5")
-    second = run_apart(*changed, cwd=tmp_path, PREFECT_HOME=str(home))
+    monkeypatch.setenv("PREFECT_HOME", str(home))
+    second = run_here("run", config, "--publish", "--set", "label.top_n_words=5")
     assert (second.code, second.errors, stage_lines(second)) == (0, [], STAGES), second.err
     assert "3 topics in 132 documents" in second.out
     assert second.out.splitlines()[-1].startswith("report: ")
-    third = run_apart("run", config, cwd=tmp_path, PREFECT_HOME=str(home))
+    third = run_here("run", config)
     assert (third.code, third.errors, stage_lines(third)) == (0, [], STAGES)
     ended = [line for line in third.err.splitlines() if line.split()[1] != "running"]
     assert [line.split()[1] for line in ended] == ["cached"] * len(STAGES)
@@ -143,12 +157,18 @@ class _OldServer(http.server.BaseHTTPRequestHandler):
         """Log nothing."""
 
 
-def test_a_server_of_another_version(tmp_path: Path, corpus: Corpus) -> None:
+def test_a_server_of_another_version(
+    tmp_path: Path, corpus: Corpus, run_here: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
     config = write_corpus(tmp_path, corpus)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _OldServer) as old:
         threading.Thread(target=old.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{old.server_port}/api"
-        outcome = run_apart("run", config, cwd=tmp_path, PREFECT_API_URL=url)
+        monkeypatch.setenv("PREFECT_API_URL", url)
+        with temporary_settings({PREFECT_API_URL: url}):
+            outcome = run_here("run", config)
         old.shutdown()
     assert_one_line(outcome, url, "server: 2.20.0", "upgrade it")
 
@@ -166,8 +186,6 @@ def test_a_database_that_is_damaged(tmp_path: Path, corpus: Corpus) -> None:
 @pytest.mark.slow
 def test_a_database_by_another_version(tmp_path: Path, home: Path, corpus: Corpus) -> None:
     config = write_corpus(tmp_path, corpus)
-    if not (home / "prefect.db").exists():
-        assert run_apart("run", config, cwd=tmp_path, PREFECT_HOME=str(home)).code == 0
     other = tmp_path / "home"
     other.mkdir()
     with sqlite3.connect(home / "prefect.db") as source, sqlite3.connect(other / "prefect.db") as copy:

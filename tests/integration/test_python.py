@@ -161,10 +161,10 @@ def test_a_verbose_call_says_its_stages(
 
 
 def test_after_the_command_line_everything_is_a_hit(
-    tmp_path: Path, corpus: Corpus, topicflow: Callable[..., Outcome]
+    tmp_path: Path, corpus: Corpus, served: Callable[..., Outcome]
 ) -> None:
     config = write_corpus(tmp_path, corpus)
-    typed = topicflow("run", config, "--json")
+    typed = served("run", config, "--json")
     assert typed.code == 0, typed.err
     run = tf.run(config)
     assert set(run.stages["state"]) == {"cached"}

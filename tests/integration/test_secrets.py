@@ -73,7 +73,9 @@ def test_a_run_that_succeeds(prefect_server: PrefectServer, tmp_path: Path, rows
     config = query_config(tmp_path, "select text from documents", "quiet")
     outcome = run_apart("run", config, cwd=tmp_path, **prefect_server.environment, **SECRETS, DB_URL=rows)
     assert outcome.code == 0, outcome.err
-    told = outcome.out + outcome.err + kept_in(tmp_path) + everything_told(prefect_server, "quiet")
+    shown = everything_told(prefect_server, "quiet")
+    assert "cluster    computed" in shown  # the log has reached the server
+    told = outcome.out + outcome.err + kept_in(tmp_path) + shown
     assert 'connection_env = "DB_URL"' in told
     for secret in (PASSWORD, rows, *SECRETS.values()):
         assert secret not in told

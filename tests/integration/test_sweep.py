@@ -198,13 +198,13 @@ def is_running(process: int) -> bool:
 
 @pytest.mark.slow
 def test_the_settings_are_fitted_by_the_workers_of_a_cluster(
-    swept: Path, tmp_path: Path, topicflow: Run, cluster: Cluster
+    swept: Path, tmp_path: Path, served: Run, cluster: Cluster
 ) -> None:
     places = ("--store", tmp_path / "store", "--runs", tmp_path / "runs")
     engine = ("--set", "runtime.engine=dask", "--set", f"runtime.address={cluster.address}")
-    found = topicflow("sweep", swept / "config.toml", *VARY, *places, *engine, "--json")
+    found = served("sweep", swept / "config.toml", *VARY, *places, *engine, "--json")
     assert found.code == 0, found.err
-    here = topicflow("sweep", swept / "config.toml", *VARY, "--json").record
+    here = served("sweep", swept / "config.toml", *VARY, "--json").record
     assert found.record["recommendation"] == here["recommendation"]
     assert "4 settings to compute; dask" in found.err
 

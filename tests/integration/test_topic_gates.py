@@ -41,18 +41,18 @@ def webhook() -> Iterator[tuple[str, list[Any]]]:
 
 
 def test_a_run_that_fails_its_gates_is_kept_and_reported_and_latest_stays(
-    topicflow: Command, tmp_path: Path, corpus: Corpus, prefect_server: PrefectServer,
+    served: Command, tmp_path: Path, corpus: Corpus, prefect_server: PrefectServer,
     webhook: tuple[str, list[Any]], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     config = write_corpus(tmp_path, corpus)
     config.write_text(config.read_text().replace('"trial"', '"gated"'))
     monkeypatch.setenv("TOPICS_HOOK", webhook[0])
-    first = topicflow("run", config, "--json").record
+    first = served("run", config, "--json").record
     assert "published" not in first
     assert "gate" not in [stage["stage"] for stage in first["stages"]]
 
     changes = ("cluster.n_clusters=4", "gates.max_topics_change=0.25", "gates.webhook_env=TOPICS_HOOK")
-    held = topicflow("run", config, *(word for change in changes for word in ("--set", change)))
+    held = served("run", config, *(word for change in changes for word in ("--set", change)))
     line = "max_topics_change = 0.25: n_topics 4 after 3 is 0.333"
     assert held.code == 0
     assert held.out.splitlines()[-1] == f"not published: {line}"
@@ -76,18 +76,16 @@ def test_a_run_that_fails_its_gates_is_kept_and_reported_and_latest_stays(
     assert "secret-token" not in "".join(
         path.read_text() for path in kept.glob("*.*") if path.suffix != ".parquet"
     )
-    listed = " ".join(topicflow("runs", "--runs", tmp_path / "runs").out.split())
+    listed = " ".join(served("runs", "--runs", tmp_path / "runs").out.split())
     assert "held:" in listed
-    assert (
-        topicflow("show", kept, "--runs", tmp_path / "runs").out.splitlines()[-1] == held.out.splitlines()[-1]
-    )
+    assert served("show", kept, "--runs", tmp_path / "runs").out.splitlines()[-1] == held.out.splitlines()[-1]
 
-    again = topicflow("run", config, *(word for change in changes for word in ("--set", change)))
+    again = served("run", config, *(word for change in changes for word in ("--set", change)))
     assert again.errors == [f"gate: {line}; the run is kept and not published"]
     assert len(webhook[1]) == 1  # nothing changed: nobody is told twice
 
     hook = "gates.webhook_env=TOPICS_HOOK"
-    passed = topicflow("run", config, "--set", "gates.max_topics_change=0.25", "--set", hook, "--json").record
+    passed = served("run", config, "--set", "gates.max_topics_change=0.25", "--set", hook, "--json").record
     assert passed["published"]
     assert prefect_server.newest_flow_run("gated")["state"]["name"] == "Completed"
     assert [stage["stage"] for stage in passed["stages"] if stage["state"] == "computed"] == ["gate"]
@@ -103,12 +101,12 @@ def test_a_run_that_fails_its_gates_is_kept_and_reported_and_latest_stays(
 
 @pytest.mark.slow
 def test_without_a_server_a_run_that_a_gate_holds_back_also_starts_one(
-    topicflow: Command, tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    served: Command, tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The event needs a server; a run that passes its gates starts none if everything is cached."""
     config, started = write_corpus(tmp_path, corpus), list[TopicModelConfig]()
     for bound in (3, 3, 2):  # the second is asked with the figures of the first before it
-        assert topicflow("run", config, "--set", f"gates.max_topics={bound}").code == 0
+        assert served("run", config, "--set", f"gates.max_topics={bound}").code == 0
     monkeypatch.setattr(start, "server_is_configured", lambda: False)
     monkeypatch.setattr(start, "start_flow", lambda config, *_: started.append(config) or {})
     passes, fails = (load_config(config, [f"gates.max_topics={bound}"]) for bound in (3, 2))

@@ -31,11 +31,11 @@ def events_of(server: PrefectServer, run_id: str) -> list[Any]:
     return []
 
 
-def test_a_series_as_it_is_typed(topicflow: Command, tmp_path: Path, prefect_server: PrefectServer) -> None:
-    first = topicflow("update", write(tmp_path, story()[:N_FIRST]), "--json").record
+def test_a_series_as_it_is_typed(served: Command, tmp_path: Path, prefect_server: PrefectServer) -> None:
+    first = served("update", write(tmp_path, story()[:N_FIRST]), "--json").record
     assert (first["flow"], first["update"]["number"], first["published"]) == ("update_topics", 1, True)
     config = write(tmp_path, story())
-    said = topicflow("update", config, "--set", "gates.max_topics=1")
+    said = served("update", config, "--set", "gates.max_topics=1")
     assert said.code == 0
     assert "update 2: 60 new documents, assigned to the topics of the last fit\n" in said.out
     assert said.out.splitlines()[-1] == "not published: max_topics = 1: n_topics is 3"
@@ -44,7 +44,7 @@ def test_a_series_as_it_is_typed(topicflow: Command, tmp_path: Path, prefect_ser
     (event,) = events_of(prefect_server, kept)
     assert event["payload"]["failed"] == ["max_topics = 1: n_topics is 3"]
 
-    again = topicflow("update", config, "--json").record  # the gate is asked anew, nothing else is computed
+    again = served("update", config, "--json").record  # the gate is asked anew, nothing else is computed
     computed = [stage["stage"] for stage in again["stages"] if stage["state"] == "computed"]
     assert computed == ["gate", "state"][: len(computed)]
     assert again["published"]
@@ -54,7 +54,7 @@ def test_a_series_as_it_is_typed(topicflow: Command, tmp_path: Path, prefect_ser
     }
     assert states | {"assign": "Cached", "embed": "Cached", "publish": "Completed"} == states
 
-    nothing = topicflow("update", config)
+    nothing = served("update", config)
     assert nothing.code == 0
     assert nothing.out == f"nothing new; the latest run is story/{again['run_id']}\n"
     assert nothing.errors == [f"no new documents (180 known); {again['run_id']} stays the latest run"]

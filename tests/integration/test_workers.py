@@ -104,10 +104,10 @@ def on_dask(config: Path, address: str, store: str) -> list[object]:
 
 @pytest.mark.slow
 def test_the_same_artifacts_as_on_threads_bit_for_bit(
-    config: Path, cluster: Cluster, topicflow: Callable[..., Outcome], prefect_server: PrefectServer
+    config: Path, cluster: Cluster, served: Callable[..., Outcome], prefect_server: PrefectServer
 ) -> None:
-    here = topicflow("run", config, "--json")
-    there = topicflow(*on_dask(config, cluster.address, "shared"))
+    here = served("run", config, "--json")
+    there = served(*on_dask(config, cluster.address, "shared"))
     assert (here.code, there.code) == (0, 0), here.err + there.err
     assert [line for line in there.errors if "documents," not in line] == [CUT, CROWD]  # except progress
     assert digests(ArtifactStore(config.parent / "shared")) == digests(ArtifactStore(config.parent / "store"))
@@ -121,7 +121,7 @@ def test_the_same_artifacts_as_on_threads_bit_for_bit(
 
 
 def test_a_killed_worker_loses_only_its_chunk(
-    config: Path, cluster: Cluster, topicflow: Callable[..., Outcome]
+    config: Path, cluster: Cluster, served: Callable[..., Outcome]
 ) -> None:
     victim = cluster.workers[0]
 
@@ -132,12 +132,12 @@ def test_a_killed_worker_loses_only_its_chunk(
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    there = topicflow(*on_dask(config, cluster.address, "shared"))
+    there = served(*on_dask(config, cluster.address, "shared"))
     killer.join(10)
     assert there.code == 0, there.err
     assert victim.wait(10) == -signal.SIGKILL
     assert sum(n for _, _, n in encoded(cluster)) in {150, 160}  # killed between two chunks, or in one
-    here = topicflow("run", config, "--json")
+    here = served("run", config, "--json")
     assert digests(ArtifactStore(config.parent / "shared")) == digests(ArtifactStore(config.parent / "store"))
     keys = [[stage["key"] for stage in run.record["stages"]] for run in (here, there)]
     assert keys[0] == keys[1]
@@ -145,13 +145,13 @@ def test_a_killed_worker_loses_only_its_chunk(
 
 @pytest.mark.slow
 def test_workers_and_flow_meet_in_a_bucket(
-    config: Path, s3: Any, cluster: Cluster, topicflow: Callable[..., Outcome]
+    config: Path, s3: Any, cluster: Cluster, served: Callable[..., Outcome]
 ) -> None:
     s3.create_bucket(Bucket="artifacts")
     words = on_dask(config, cluster.address, "unused")
     words[words.index("--store") + 1] = "s3://artifacts/store"
-    there = topicflow(*words, "--set", f"runtime.cache={config.parent / 'cache'}")
-    here = topicflow("run", config, "--json")
+    there = served(*words, "--set", f"runtime.cache={config.parent / 'cache'}")
+    here = served("run", config, "--json")
     assert (here.code, there.code) == (0, 0), here.err + there.err
     runtime = RuntimeConfig(store="s3://artifacts/store", cache=str(config.parent / "another cache"))
     assert digests(open_store(runtime)) == digests(ArtifactStore(config.parent / "store"))
@@ -161,7 +161,7 @@ def test_workers_and_flow_meet_in_a_bucket(
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["dask", "ray"])
 def test_a_cluster_of_this_machine_is_started_and_stopped(
-    config: Path, topicflow: Callable[..., Outcome], engine: str
+    config: Path, served: Callable[..., Outcome], engine: str
 ) -> None:
     pytest.importorskip(f"prefect_{engine}", reason="ray is 70 MB and not among the packages of the tests")
     words = (
@@ -172,10 +172,10 @@ def test_a_cluster_of_this_machine_is_started_and_stopped(
         "--set",
         "runtime.device=cpu",
     )
-    there = topicflow("run", config, "--store", config.parent / "shared", *words, "--json")
+    there = served("run", config, "--store", config.parent / "shared", *words, "--json")
     assert there.code == 0, there.err
     assert [line for line in there.errors if "documents," not in line] == [CUT, CROWD]  # except progress
-    assert topicflow("run", config, "--json").code == 0
+    assert served("run", config, "--json").code == 0
     assert digests(ArtifactStore(config.parent / "shared")) == digests(ArtifactStore(config.parent / "store"))
 
 
@@ -304,14 +304,14 @@ def test_a_cluster_that_lost_all_its_workers_is_one_line(
 
 @pytest.mark.slow
 def test_a_worker_with_another_model_says_so(
-    config: Path, cluster: Cluster, topicflow: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    config: Path, cluster: Cluster, served: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dataclasses import replace
 
     from topicflow.tasks.encoding.encoders import find_encoder
 
     monkeypatch.setattr(stage, "find_encoder", lambda *given: replace(find_encoder(*given), key="f" * 32))
-    there = topicflow(*on_dask(config, cluster.address, "shared"))
+    there = served(*on_dask(config, cluster.address, "shared"))
     assert there.code == 1
     assert "embed: a worker found" in there.err
     assert "the flow has ffffffffffff" in there.err

@@ -135,20 +135,20 @@ def test_a_stage_that_is_a_hit_needs_nothing_any_more(
     check_ahead(config)
 
 
-def test_a_plan_says_all_that_would_fail(folder: Path, tiny: Path, run_here: Callable[..., Outcome]) -> None:
+def test_a_plan_says_all_that_would_fail(folder: Path, tiny: Path, topicflow: Callable[..., Outcome]) -> None:
     path = folder / "c.toml"
     path.write_text(
         f'[load]\npath = "d.parquet"\n[embed]\nmodel = "{tiny}"\n[count]\nstop_words = "klingon"\n'
         f'[runtime]\nstore = "{folder / "store"}"\nruns = "{folder / "runs"}"\n'
     )
-    planned = run_here("plan", path, "--set", "embed.max_seq_length=9999")
+    planned = topicflow("plan", path, "--set", "embed.max_seq_length=9999")
     assert planned.code == 2
     lines = [line for line in planned.out.splitlines() if line.startswith("would fail: ")]
     assert [line.split()[2][:16] for line in lines] == ["embed.max_seq_le", "count.stop_words"]
-    refused = run_here("run", path, "--set", "embed.max_seq_length=9999")
+    refused = topicflow("run", path, "--set", "embed.max_seq_length=9999")
     assert refused.code == 2
     assert [f"would fail: {line.removeprefix('error: ')}" for line in refused.errors] == lines
     assert not (folder / "runs").exists()
-    as_json = run_here("plan", path, "--json").record
+    as_json = topicflow("plan", path, "--json").record
     assert [step["stage"] for step in as_json if "would_fail" in step] == ["count"]
-    assert run_here("plan", path, "--set", "count.stop_words=german").code == 0
+    assert topicflow("plan", path, "--set", "count.stop_words=german").code == 0

@@ -26,6 +26,12 @@ METHODS = (
     ParallelUmapReduce(method="parallel_umap"),
     UmapReduce(method="umap"),
 )
+LAYOUTS = [
+    pytest.param(config, id=config.method, marks=pytest.mark.slow if config.method == "umap" else ())
+    for config in METHODS
+]
+"""umap-learn compiles for 16 s in each process; test_layout.py has its layouts, the other methods are here."""
+
 BOTH = ("reference", "fast")
 
 
@@ -56,7 +62,7 @@ def with_copies(corpus: Corpus, copied: list[int], times: int) -> tuple[np.ndarr
 # --- the stages ---
 
 
-@pytest.mark.parametrize("layout", METHODS, ids=lambda config: config.method)
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kind", BOTH)
 def test_copies_change_nothing_for_the_others(
     store: ArtifactStore, corpus: Corpus, layout: object, kind: str
@@ -171,7 +177,7 @@ def test_counts_are_documents(corpus: Corpus) -> None:
 
 @pytest.mark.parametrize("n_distinct", [2, 3, 4, 5])
 @pytest.mark.parametrize("kind", BOTH)
-@pytest.mark.parametrize("layout", METHODS, ids=lambda config: config.method)
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_few_distinct_vectors_are_a_topic_each(
     store: ArtifactStore, corpus: Corpus, layout: object, kind: str, n_distinct: int
 ) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.execution.devices import sums_of_int8_saturate
 
 ROOT = Path(__file__).parents[2]
+USERS_CACHE = os.environ.get("XDG_CACHE_HOME")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,31 +50,41 @@ def sentences() -> list[str]:
     return sorted(found - set(quantized.CALIBRATION))
 
 
+def packaged_model(n_threads: int) -> Int8Encoder:
+    """Return the packaged model from the user's cache, where runs of the pages keep it: it takes 20 s to make."""
+    with pytest.MonkeyPatch.context() as patch:
+        if USERS_CACHE is None:
+            patch.delenv("XDG_CACHE_HOME")
+        else:
+            patch.setenv("XDG_CACHE_HOME", USERS_CACHE)
+        return load("all-MiniLM-L6-v2", n_threads)
+
+
 @pytest.fixture(scope="module")
 def packaged() -> Int8Encoder:
-    return load("all-MiniLM-L6-v2", n_threads=2)
+    return packaged_model(n_threads=2)
 
 
 def test_vectors_are_those_of_float32_to_a_cosine_of_995(packaged: Int8Encoder) -> None:
-    texts = [*sentences()[:150], "", "x", "word " * 400]
+    texts = [*sentences()[:60], "", "x", "word " * 400]
     vectors, n_tokens = packaged.encode(texts)
     config = SentenceTransformersEmbed()
     exact, expected = load_encoder(find_encoder(config, "cpu"), config).encode(texts)
     cosines = (vectors * exact).sum(axis=1)
-    assert cosines[:150].mean() >= 0.995
+    assert cosines[:60].mean() >= 0.995
     assert cosines.min() >= 0.97
-    assert cosines[:150].mean() < 0.99999  # integers, not float32 by another name
+    assert cosines[:60].mean() < 0.99999  # integers, not float32 by another name
     np.testing.assert_array_equal(n_tokens, expected)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
 
 
 def test_a_vector_does_not_depend_on_the_texts_beside_it_nor_on_threads(packaged: Int8Encoder) -> None:
-    texts = [*sentences()[:60], "a", "b c", "word " * 300]
+    texts = [*sentences()[:30], "a", "b c", "word " * 300]
     together, _ = packaged.encode(texts)
     np.testing.assert_array_equal(np.concatenate([packaged.encode([text])[0] for text in texts]), together)
     np.testing.assert_array_equal(packaged.encode(texts[::-1])[0][::-1], together)
-    np.testing.assert_array_equal(packaged.encode(texts * 9)[0][: len(texts)], together)
-    np.testing.assert_array_equal(load("all-MiniLM-L6-v2", n_threads=1).encode(texts)[0], together)
+    np.testing.assert_array_equal(packaged.encode(texts * 5)[0][: len(texts)], together)
+    np.testing.assert_array_equal(packaged_model(n_threads=1).encode(texts)[0], together)
     assert len(np.unique(together, axis=0)) == len(texts)
 
 

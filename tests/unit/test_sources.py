@@ -247,6 +247,7 @@ def test_finding_documents_imports_neither_prefect_nor_torch() -> None:
     assert done.stdout.strip() == "set()"
 
 
+@pytest.mark.slow  # polars tries ten times; the next test has its error
 def test_an_unreachable_address_is_one_line_and_may_be_tried_again() -> None:
     error = refused("http://127.0.0.1:9/x.parquet")
     assert str(error).startswith("load: http://127.0.0.1:9/x.parquet: cannot be read (")
