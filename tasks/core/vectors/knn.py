@@ -30,6 +30,10 @@ GROUP = 128
 LEAST_GROUPS = 4
 """Minimum number of groups for each requested similarity for that."""
 
+MANY_ROWS, FEW_ROWS = 1024, 256
+"""Rows compared at a time, if there are more than that, and if not: the sample that measures recall is then work for
+four threads."""
+
 COLUMNS = 4096
 """Vectors that are compared with a block of 1,024 rows at a time on a CPU: 16 MiB of similarities for each thread."""
 
@@ -99,7 +103,7 @@ def _compared(
             items = vectors[firsts[column : column + COLUMNS]]
             keep_best(queries @ items.T, column, np.arange(stop - start), best, ids[start:stop])
 
-    run(block, len(asked), 1024)
+    run(block, len(asked), MANY_ROWS if len(asked) > MANY_ROWS else FEW_ROWS)
     return ids
 
 
