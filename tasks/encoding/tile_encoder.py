@@ -23,7 +23,7 @@ from topicflow.tasks.encoding.bert_encoder import COMPARED, BertEncoder
 from topicflow.tasks.encoding.encoder_cache import kept
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
 from topicflow.tasks.encoding.tokenizer import TokenIds, ahead
-from topicflow.tasks.errors import StageError
+from topicflow.tasks.errors import ConfigError, StageError
 from topicflow.tasks.store.artifact_store import ArtifactWriter, Recipe
 
 if TYPE_CHECKING:
@@ -100,11 +100,18 @@ class TileEncoder(BertEncoder):
         from topicflow.tasks.core.tiles.bert_tiles import FIRST, LAST, MEAN, embed_group, room
 
         groups, model = list(groups_of(ids.ends)), self._model
+        longest = int(ids.lengths.max())
+        if ids.flat.max(initial=0) >= len(model.words) or longest > len(model.places):
+            msg = (
+                f"embed: the tokenizer of {self._name} gives numbers up to {ids.flat.max(initial=0)} and texts of "
+                f"{longest} tokens, but its weights are for {len(model.words)} numbers and {len(model.places)} places"
+            )
+            raise ConfigError(msg)
         sizes = [int(ids.ends[end - 1] - (ids.ends[begin - 1] if begin else 0)) for begin, end in groups]
         n_threads = min(self._n_threads or n_cores(), len(groups))
         rooms: SimpleQueue[object] = SimpleQueue()
         for _ in range(n_threads):
-            rooms.put(room(model, max(sizes), int(ids.lengths.max())))
+            rooms.put(room(model, max(sizes), longest))
         pooling = {"cls": FIRST, "lasttoken": LAST}.get(self._pooling.mode, MEAN)
 
         def run(number: int, _: int) -> None:
@@ -155,6 +162,7 @@ def tile_model(weights: Weights, shape: Shape) -> Model:
     def norm(name: str) -> NDArray[np.float32]:
         return np.stack([stacked([name], "weight"), stacked([name], "bias")], axis=1)
 
+    check_shapes(weights, shape)
     asked = [f"attention.self.{part}" for part in ("query", "key", "value")]
     tables = {
         name: weights[f"embeddings.{name}_embeddings.weight"] for name in ("word", "token_type", "position")
@@ -176,6 +184,37 @@ def tile_model(weights: Weights, shape: Shape) -> Model:
         n_heads=shape.n_heads,
         epsilon=np.float32(shape.epsilon),
     )
+
+
+def check_shapes(weights: Weights, shape: Shape) -> None:
+    """Raise ConfigError if a weight has another shape than the model's config says: the kernels check nothing."""
+    for name, expected in _shapes(shape):
+        found = weights[name].shape
+        if found[-len(expected) :] != expected:
+            msg = f"embed: {name} has the shape {found}, which does not fit the model's config.json"
+            raise ConfigError(msg)
+
+
+def _shapes(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the name of each weight and its shape; of the tables of vectors only the dimensions."""
+    dim, wide = shape.dim, shape.wide
+    square = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
+    products = {
+        **dict.fromkeys(square, (dim, dim)),
+        "intermediate.dense": (wide, dim),
+        "output.dense": (dim, wide),
+    }
+    norms = ["embeddings.LayerNorm"]
+    for layer in (f"encoder.layer.{number}" for number in range(shape.n_layers)):
+        norms += [f"{layer}.attention.output.LayerNorm", f"{layer}.output.LayerNorm"]
+        for part, (n_out, n_in) in products.items():
+            yield f"{layer}.{part}.weight", (n_out, n_in)
+            yield f"{layer}.{part}.bias", (n_out,)
+    for norm in norms:
+        yield f"{norm}.weight", (dim,)
+        yield f"{norm}.bias", (dim,)
+    for table in ("word", "token_type", "position"):
+        yield f"embeddings.{table}_embeddings.weight", (dim,)
 
 
 def least_cosine(

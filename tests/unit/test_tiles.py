@@ -16,10 +16,17 @@ from topicflow.tasks.core.vectors import integer_products
 from topicflow.tasks.core.vectors.cells import NONE
 from topicflow.tasks.core.vectors.integer_products import keep_nearest
 from topicflow.tasks.encoding import encoders, tile_encoder
+from topicflow.tasks.encoding.bert import weight_names
 from topicflow.tasks.encoding.bert_encoder import COMPARED, BertEncoder
 from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
 from topicflow.tasks.encoding.int8_encoder import int8_notes
-from topicflow.tasks.encoding.tile_encoder import GROUP_TOKENS, TileEncoder, groups_of, tile_shape
+from topicflow.tasks.encoding.tile_encoder import (
+    GROUP_TOKENS,
+    TileEncoder,
+    check_shapes,
+    groups_of,
+    tile_shape,
+)
 from topicflow.tasks.errors import ConfigError, DataError, StageError
 
 NEEDS_TILES = pytest.mark.skipif(not has_tiles(), reason="this processor has no AMX, or not for this process")
@@ -119,6 +126,22 @@ def test_what_is_compiled_ahead_is_what_the_encoder_calls() -> None:
     n_compiled = len(embed_group.signatures)
     compile_kernel()
     assert len(embed_group.signatures) == n_compiled == 1
+
+
+@NEEDS_TILES
+def test_weights_that_do_not_fit_are_refused_and_not_read_beyond_their_end() -> None:
+    ours = loaded()
+    words, places = ("embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight")
+    for name, n_rows in ((words, 1000), (places, 3)):
+        other = loaded()
+        other._weights = {**ours._weights, name: ours._weights[name][:n_rows]}
+        with pytest.raises(ConfigError, match="its weights are for"):
+            other.encode(["the battery of my phone is empty"])
+    for name in sorted(weight_names(ours._shape)):
+        if name.startswith(("encoder.layer.0.", "embeddings.LayerNorm")):
+            with pytest.raises(ConfigError, match=f"{name} has the shape"):
+                check_shapes({**ours._weights, name: ours._weights[name][..., :-1]}, ours._shape)
+    check_shapes(ours._weights, ours._shape)
 
 
 @NEEDS_TILES
