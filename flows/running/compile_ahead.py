@@ -25,8 +25,8 @@ from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.read import load_config
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.flows.running.modules import SAFE_PATH
-from topicflow.tasks.core.tiles.processor import has_tiles
 from topicflow.tasks.core.vectors.blocks import n_cores
+from topicflow.tasks.core.vectors.processor import has_tiles
 from topicflow.tasks.execution.compiled import is_compiled
 
 STAGES = ("neighbors", "reduce", "cluster", "count")

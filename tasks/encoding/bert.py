@@ -34,6 +34,17 @@ PLAIN: dict[str, tuple[Any, ...]] = {
 """Values of config.json with which a model has exactly the operations of this file."""
 
 
+SIZES: dict[str, type | tuple[type, ...]] = {
+    "num_hidden_layers": int,
+    "num_attention_heads": int,
+    "layer_norm_eps": (int, float),
+    "hidden_size": int,
+    "intermediate_size": int,
+    "max_position_embeddings": int,
+}
+"""Values of config.json that `Shape` has, in its order, and their types."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """The numbers of a BERT's config.json that its operations need."""
@@ -61,14 +72,9 @@ def read_shape(folder: Path) -> Shape | None:
     has_prompts = own.prompts or own.default_prompt_name
     if has_prompts or lowers or not has_files or not read_pooling(folder).is_plain:
         return None
-    return Shape(
-        config["num_hidden_layers"],
-        config["num_attention_heads"],
-        config["layer_norm_eps"],
-        config["hidden_size"],
-        config["intermediate_size"],
-        config["max_position_embeddings"],
-    )
+    if any(not isinstance(config.get(key), kind) for key, kind in SIZES.items()):
+        return None
+    return Shape(*(config[key] for key in SIZES))
 
 
 Weights = dict[str, NDArray[np.float32]]
@@ -89,12 +95,15 @@ def read_weights(folder: Path) -> Weights:
     return {name: array.astype(np.float32, copy=False) for name, array in load_file(folder / WEIGHTS).items()}
 
 
-def stored_names(folder: Path) -> set[str]:
-    """Return the names of the weights in a folder's file, without reading them."""
-    from safetensors import safe_open
+def has_weights(folder: Path, shape: Shape) -> bool:
+    """Return whether a folder's file has all the weights of a shape, without reading them; not if it is damaged."""
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(folder / WEIGHTS, "numpy") as file:
-        return set(file.keys())
+    try:
+        with safe_open(folder / WEIGHTS, "numpy") as file:
+            return weight_names(shape) <= set(file.keys())
+    except SafetensorError:
+        return False
 
 
 def weight_names(shape: Shape) -> set[str]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.tasks.encoding.bert import TOKENIZER, Bert, BertInNumpy, Shape, read_weights, weight_names
+from topicflow.tasks.encoding.bert import TOKENIZER, Bert, BertInNumpy, Shape, read_weights
 from topicflow.tasks.encoding.encoder_cache import kept
 from topicflow.tasks.encoding.float_encoder import (
     ALONE_TOKENS,
@@ -101,11 +101,6 @@ class BertEncoder(SentenceTransformersEncoder):
                 ends = {"cls": hidden[0], "lasttoken": hidden[-1]}
                 vectors[row] = ends[self._pooling.mode] if self._pooling.mode in ends else hidden.mean(axis=0)
         return self._unit(vectors), lengths
-
-    @property
-    def lacks_weights(self) -> bool:
-        """Whether the model's file lacks a weight that the encoder needs."""
-        return not weight_names(self._shape) <= set(self._weights)
 
     @cached_property
     def _bert(self) -> Bert:

@@ -26,7 +26,7 @@ from topicflow.configs.sections.embed import (
 from topicflow.tasks.encoding.api.encoder import ApiEncoder
 from topicflow.tasks.encoding.api.probes import VERSION as PROBES_VERSION
 from topicflow.tasks.encoding.api.probes import identify
-from topicflow.tasks.encoding.bert import Shape, read_shape
+from topicflow.tasks.encoding.bert import Shape, has_weights, read_shape
 from topicflow.tasks.encoding.bert_encoder import BertEncoder, is_the_same
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder, int8_identity, int8_notes
@@ -147,7 +147,8 @@ def find_encoder(
         return _find_api(config, store, keep=keep)
     device, precision = _arithmetic(config.precision, device)
     folder, revision = _locate(config)
-    in_tiles = device == "cpu" and tile_shape(folder, config.max_seq_length) is not None
+    may_be = device == "cpu" and config.precision in {"auto", "int8"}
+    in_tiles = may_be and tile_shape(folder, config.max_seq_length) is not None
     if config.precision == "auto" and in_tiles:
         precision = "bfloat16"
     settings = read_settings(folder)
@@ -371,11 +372,13 @@ def _load_bert(
 ) -> BertEncoder | None:
     """Return the encoder that needs no transformers if it gives the same vectors for this model, otherwise None."""
     shape = read_shape(files.folder) if (files.device, files.precision) == ("cpu", "float32") else None
-    if shape is None or (config.max_seq_length or 0) > shape.most_tokens:
+    if (
+        shape is None
+        or (config.max_seq_length or 0) > shape.most_tokens
+        or not has_weights(files.folder, shape)
+    ):
         return None
     found = _plain_bert(BertEncoder, shape, files, config, n_threads)
-    if found.lacks_weights:
-        return None
     known = files.revision == f"sha256:{PACKAGED_SHA256}"  # a test compares them for this model
     same = known or is_the_same(
         found, lambda: encoder_of(load_model(files, config, n_threads), files, config)
@@ -443,6 +446,7 @@ def load_model(
     """Return the model on its device; downloads nothing and runs no code of the model."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     import torch
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
@@ -462,7 +466,7 @@ def load_model(
         install = "; pip install 'topicflow[lora]'" if "peft" in str(error) else ""
         msg = f"embed: {files.name} needs a library that is not installed: {str(error).splitlines()[0]}{install}"
         raise ConfigError(msg) from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         msg = f"embed: {files.folder} cannot be loaded as a sentence-transformers model: {str(error).splitlines()[0]}"
         raise ConfigError(msg) from error
     refuse_lost(lost, f"embed: {files.folder}")

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.tiles.processor import has_tiles
 from topicflow.tasks.core.vectors.blocks import n_cores, threads
-from topicflow.tasks.encoding.bert import Shape, Weights, read_shape, stored_names, weight_names
+from topicflow.tasks.core.vectors.processor import has_tiles
+from topicflow.tasks.encoding.bert import Shape, Weights, has_weights, read_shape
 from topicflow.tasks.encoding.bert_encoder import COMPARED, BertEncoder
 from topicflow.tasks.encoding.encoder_cache import kept
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from topicflow.tasks.core.tiles.bert_tiles import Model
 
 GROUP_TOKENS = 384
-"""Tokens that a thread computes at a time: what they need fits into the second cache. A longer text is a group."""
+"""Tokens that a thread computes at a time: fewer read the weights more often, more leave the second cache. A longer
+text is a group."""
 
 BLOCK_TEXTS = 4_096
 """Texts tokenised at a time, while the threads work on those before them."""
@@ -55,7 +56,7 @@ def tile_shape(folder: Path, max_tokens: int | None) -> Shape | None:
         return None
     if any(size % 32 for size in (shape.dim, shape.wide, shape.dim // shape.n_heads)):
         return None
-    return shape if weight_names(shape) <= stored_names(folder) else None
+    return shape if has_weights(folder, shape) else None
 
 
 class TileEncoder(BertEncoder):

@@ -18,6 +18,7 @@ from topicflow.tasks.encoding.bert import Bert, read_shape
 from topicflow.tasks.encoding.bert_encoder import COMPARED, BertEncoder
 from topicflow.tasks.encoding.encoders import PACKAGED, encoder_of, find_encoder, load_encoder, load_model
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
+from topicflow.tasks.errors import ConfigError
 
 TEXTS = [*COMPARED, "", "battery life", "it's a [SEP] test"]
 
@@ -122,6 +123,27 @@ def test_other_models_are_left_to_sentence_transformers(
     assert read_shape(folder) is not None
     change_json(folder / file, **changes)
     assert read_shape(folder) is None
+
+
+def test_a_damaged_file_is_found_and_refused_when_it_is_loaded(tmp_path: Path) -> None:
+    packaged = find_encoder(SentenceTransformersEmbed(precision="float32"), "cpu").folder
+    folder = tmp_path / "model"
+    shutil.copytree(packaged, folder)
+    (folder / "model.safetensors").write_bytes((packaged / "model.safetensors").read_bytes()[:5000])
+    for precision in ("auto", "float32"):
+        config = SentenceTransformersEmbed(model=str(folder), precision=precision)
+        files = find_encoder(config, "cpu")
+        assert files.precision == "float32"
+        with pytest.raises(ConfigError, match="cannot be loaded as a sentence-transformers model"):
+            load_encoder.__wrapped__(files, config)
+
+
+def test_a_config_without_a_size_is_left_to_sentence_transformers(tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny, folder)
+    for changed in ({"intermediate_size": None}, {"hidden_size": "32"}):
+        change_json(folder / "config.json", **changed)
+        assert read_shape(folder) is None
 
 
 def test_a_model_of_unknown_origin_is_compared_once(

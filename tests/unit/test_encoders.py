@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes import HashEncoder, change_json, tiny_model
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
-from topicflow.tasks.core.tiles.processor import has_tiles
+from topicflow.tasks.core.vectors.processor import has_tiles
 from topicflow.tasks.encoding import encoders
 from topicflow.tasks.encoding.encoders import (
     PACKAGED_SHA256,

@@ -10,11 +10,10 @@ import pytest
 
 from tests.fakes import change_json
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
-from topicflow.tasks.core.tiles import processor
-from topicflow.tasks.core.tiles.processor import NEEDED, flags, has_tiles
-from topicflow.tasks.core.vectors import integer_products
+from topicflow.tasks.core.vectors import integer_products, processor
 from topicflow.tasks.core.vectors.cells import NONE
 from topicflow.tasks.core.vectors.integer_products import keep_nearest
+from topicflow.tasks.core.vectors.processor import NEEDED, flags, has_tiles
 from topicflow.tasks.encoding import encoders, tile_encoder
 from topicflow.tasks.encoding.bert import weight_names
 from topicflow.tasks.encoding.bert_encoder import COMPARED, BertEncoder
@@ -271,7 +270,7 @@ def test_only_models_whose_sizes_fit_are_computed_in_tiles(
     packaged = find_encoder(SentenceTransformersEmbed(precision="float32"), "cpu").folder
     assert tile_shape(packaged, 512) is not None
     assert tile_shape(packaged, 513) is None  # more than it has places for
-    monkeypatch.setattr(tile_encoder, "stored_names", lambda _: {"other"})
+    monkeypatch.setattr(tile_encoder, "has_weights", lambda *_: False)
     assert tile_shape(packaged, None) is None
 
 

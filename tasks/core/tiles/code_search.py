@@ -40,6 +40,7 @@ def keep_nearest_in_tiles(
     codes: CodeArray, rows: NDArray[np.int64], items: CodeArray, first: int, best: IndexArray, ids: IndexArray
 ) -> None:
     """Insert the products of rows and items into the best of each row; see `integer_products.keep_nearest`."""
+    codes, items = np.ascontiguousarray(codes), np.ascontiguousarray(items)  # the kernel reads by address
     n_last, dim = len(items) % ROWS, items.shape[1]
     tail = np.zeros((ROWS, dim), np.int8)
     tail[:n_last] = items[len(items) - n_last :]

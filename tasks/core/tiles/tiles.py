@@ -57,19 +57,6 @@ def _multiply(builder: ir.IRBuilder, sums: int, left: int, right: int, name: str
     called(builder, f"llvm.x86.{name}", _NOTHING, numbers)
 
 
-def _multiply_four(
-    builder: ir.IRBuilder, left: ir.Value, below: ir.Value, right: ir.Value, name: str
-) -> None:
-    """Load two left tiles and two right tiles that lie next to each other, and add their four products to the sums."""
-    dense = _LONG(64)
-    _load(builder, 4, left, dense)
-    _load(builder, 6, right, dense)
-    _load(builder, 7, builder.add(right, _LONG(TILE)), dense)
-    _load(builder, 5, below, dense)
-    for numbers in ((0, 4, 6), (1, 4, 7), (2, 5, 6), (3, 5, 7)):
-        _multiply(builder, *numbers, name)
-
-
 @intrinsic  # type: ignore[untyped-decorator]
 def start_tiles(_typing: Any, shapes: Any) -> Any:  # noqa: ANN401
     """Give this thread's tiles their shapes, from the address of `SHAPES`."""
@@ -103,26 +90,31 @@ def clear_sums(_typing: Any) -> Any:  # noqa: ANN401
     return generated(types.int32, (), generate)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def add_four_products(_typing: Any, left: Any, below: Any, right: Any) -> Any:  # noqa: ANN401
-    """Add the products of two left tiles and two right tiles, which lie next to each other, to the four sums."""
+def _four_products(instruction: str) -> Any:  # noqa: ANN401
+    """Return what adds the products of two left and two right tiles, which lie next to each other, to the four sums."""
 
-    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
-        _multiply_four(builder, values[0], values[1], values[2], "tdpbf16ps")
-        return _DONE
+    @intrinsic  # type: ignore[untyped-decorator]
+    def add_products(_typing: Any, left: Any, below: Any, right: Any) -> Any:  # noqa: ANN401
+        def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+            dense = _LONG(64)
+            _load(builder, 4, values[0], dense)
+            _load(builder, 6, values[2], dense)
+            _load(builder, 7, builder.add(values[2], _LONG(TILE)), dense)
+            _load(builder, 5, values[1], dense)
+            for numbers in ((0, 4, 6), (1, 4, 7), (2, 5, 6), (3, 5, 7)):
+                _multiply(builder, *numbers, instruction)
+            return _DONE
 
-    return generated(types.int32, (left, below, right), generate)
+        return generated(types.int32, (left, below, right), generate)
+
+    return add_products
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def add_four_code_products(_typing: Any, left: Any, below: Any, right: Any) -> Any:  # noqa: ANN401
-    """Do the same for tiles of int8; the sums are exact int32."""
+add_four_products = _four_products("tdpbf16ps")
+"""The same for bfloat16, by the addresses of the left tile, of the one below it, and of the right ones."""
 
-    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
-        _multiply_four(builder, values[0], values[1], values[2], "tdpbssd")
-        return _DONE
-
-    return generated(types.int32, (left, below, right), generate)
+add_four_code_products = _four_products("tdpbssd")
+"""The same for int8; the sums are exact int32."""
 
 
 @intrinsic  # type: ignore[untyped-decorator]

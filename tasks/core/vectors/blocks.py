@@ -58,27 +58,15 @@ def threads(n_threads: int | None = None, initializer: Callable[[], None] | None
 
 
 @contextmanager
-def workers(n_threads: int | None = None, *, with_torch: bool = True) -> Iterator[Workers]:
-    """Yield a runner of blocks on `n_threads` threads, default all cores; products use one thread in each of them.
-
-    Parameters
-    ----------
-    n_threads : int, optional
-    with_torch : bool
-        Whether the blocks use torch, whose import takes a second; numpy's products may be used by all.
+def workers(n_threads: int | None = None) -> Iterator[Workers]:
+    """Yield a runner of blocks on `n_threads` threads, default all cores; torch uses one thread in each of them.
 
     Notes
     -----
-    Threads of torch, and of numpy, wait for each other after each product: with products of 2 ms and other load on the
-    machine that took ten times as long as the arithmetic. One product for each thread has no such waits, and numba
-    kernels run in the same threads.
+    Torch's own threads wait for each other after each product: with products of 2 ms and other load on the machine that
+    took ten times as long as the arithmetic. One product for each thread has no such waits, and numba kernels run in
+    the same threads.
     """
-    from threadpoolctl import threadpool_limits
-
-    if not with_torch:
-        with threadpool_limits(1, "blas"), threads(n_threads) as run:
-            yield run
-        return
     import torch
 
     before = torch.get_num_threads()
@@ -91,6 +79,15 @@ def workers(n_threads: int | None = None, *, with_torch: bool = True) -> Iterato
             yield run
     finally:
         torch.set_num_threads(before)  # the default of threads that use torch for the first time
+
+
+@contextmanager
+def blas_workers(n_threads: int | None = None) -> Iterator[Workers]:
+    """Yield a runner of blocks on `n_threads` threads, default all cores; numpy uses one thread in each of them."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"), threads(n_threads) as run:
+        yield run
 
 
 def give_back(array: NDArray[Any]) -> None:

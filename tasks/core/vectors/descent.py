@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from topicflow.tasks.core.vectors.blocks import Workers, workers
+from topicflow.tasks.core.vectors.blocks import Workers
 from topicflow.tasks.core.vectors.cells import (
     BLOCK_ROWS,
     LARGEST,
@@ -20,7 +20,7 @@ from topicflow.tasks.core.vectors.cells import (
     search_cells,
 )
 from topicflow.tasks.core.vectors.equals import EqualRows, equal_rows, rank
-from topicflow.tasks.core.vectors.integer_products import uses_torch
+from topicflow.tasks.core.vectors.integer_products import code_workers
 
 CELL_ROWS = 256
 """Rows in a cell, up to a million rows."""
@@ -75,7 +75,7 @@ def descent_neighbors(
     Dong, Moses, Li: Efficient k-nearest neighbor graph construction for generic similarity measures (WWW 2011);
     Jégou, Douze, Schmid: Product quantization for nearest neighbor search (TPAMI 2011), section IV for the cells.
     """
-    with workers(n_threads, with_torch=uses_torch(vectors.shape[1])) as run:
+    with code_workers(vectors.shape[1], n_threads) as run:
         equal = equal_rows(vectors, run)
         candidates, order = _candidates(vectors, equal, k + k // 2, seed, run)
         visit = np.argsort(np.argsort(order)[equal.group], kind="stable")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.tiles.processor import has_tiles
-from topicflow.tasks.core.vectors.processor import x86_features
+from topicflow.tasks.core.vectors.blocks import Workers, threads, workers
+from topicflow.tasks.core.vectors.processor import has_tiles, x86_features
 
 CodeArray = NDArray[np.int8]
 ProductArray = NDArray[np.int32]
@@ -72,7 +73,7 @@ def keep_nearest(
     Processors with AMX compare the products while they are in the first cache, others write them as a matrix first. The
     result is the same.
     """
-    if in_tiles(codes.shape[1]) and codes.flags.c_contiguous and items.flags.c_contiguous:
+    if in_tiles(codes.shape[1]):
         from topicflow.tasks.core.tiles.code_search import keep_nearest_in_tiles
 
         keep_nearest_in_tiles(codes, rows, items, first, best, ids)
@@ -85,9 +86,10 @@ def keep_nearest(
         keep_best(multiplied(codes[asked], items), first, asked, best, ids)
 
 
-def uses_torch(dim: int) -> bool:
-    """Return whether products of codes of `dim` dimensions are computed by torch here; its import takes a second."""
-    return not in_tiles(dim) and _way() in {by_integers, by_floats}
+def code_workers(dim: int, n_threads: int | None) -> AbstractContextManager[Workers]:
+    """Return a runner of blocks that multiply codes of `dim` dimensions; torch is imported only if it multiplies."""
+    uses_torch = not in_tiles(dim) and _way() in {by_integers, by_floats}
+    return workers(n_threads) if uses_torch else threads(n_threads)
 
 
 def in_tiles(dim: int) -> bool:

@@ -71,10 +71,10 @@ def exact_neighbors(
     O(m n dim) time. Memory in addition to the vectors and the result: 32 MiB for each thread, or `BLOCK_BYTES` and at
     most `RESIDENT_BYTES` on a GPU.
     """
-    from topicflow.tasks.core.vectors.blocks import workers
+    from topicflow.tasks.core.vectors.blocks import blas_workers, workers
     from topicflow.tasks.core.vectors.equals import equal_rows, rank
 
-    with workers(n_threads, with_torch=device != "cpu") as run:
+    with (blas_workers if device == "cpu" else workers)(n_threads) as run:
         equal = equal_rows(vectors, run)
         own = np.arange(len(vectors)) if rows is None else np.asarray(rows)
         asked, slot = np.unique(equal.group[own], return_inverse=True)

@@ -1,9 +1,42 @@
-"""Processor: which instructions it has, as far as they decide how codes of 8 bits are multiplied."""
+"""Processor: which instructions it has, as far as they decide how numbers of 8 and 16 bits are multiplied."""
 
 from __future__ import annotations
 
+import ctypes
+import os
 import platform
+import re
+import sys
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+CPUINFO = Path("/proc/cpuinfo")
+
+NEEDED = frozenset({"amx_tile", "amx_bf16", "amx_int8", "avx512f", "avx512bw", "avx512_bf16"})
+"""Flags of a processor that computes products of bfloat16 and of int8 in tiles; all processors with AMX have them."""
+
+OTHER_CODE = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_DISABLE_JIT")
+"""Settings with which numba compiles for another processor, or not at all."""
+
+_ARCH_PRCTL, _ASK_FOR, _TILE_DATA = 158, 0x1023, 18
+
+
+@cache
+def has_tiles() -> bool:
+    """Return whether this process may use tiles; Linux lets each process ask for them once, for all of its threads."""
+    if sys.platform != "linux" or platform.machine() != "x86_64" or any(map(os.environ.get, OTHER_CODE)):
+        return False
+    return flags(CPUINFO) >= NEEDED and ctypes.CDLL(None).syscall(_ARCH_PRCTL, _ASK_FOR, _TILE_DATA) == 0
+
+
+def flags(cpuinfo: Path) -> set[str]:
+    """Return the flags of the first processor; none if the file cannot be read."""
+    try:
+        found = re.search(r"^flags\s*:(.*)$", cpuinfo.read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        return set()
+    return set(found[1].split()) if found else set()
 
 
 def x86_features() -> Mapping[str, bool] | None:

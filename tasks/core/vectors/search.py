@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.vectors.blocks import Workers, here, workers
+from topicflow.tasks.core.vectors.blocks import Workers, here
 from topicflow.tasks.core.vectors.cells import (
     BLOCK_ROWS,
     NONE,
@@ -26,7 +26,7 @@ from topicflow.tasks.core.vectors.cells import (
     search_cells,
 )
 from topicflow.tasks.core.vectors.equals import EqualRows, equal_rows, row_hashes
-from topicflow.tasks.core.vectors.integer_products import uses_torch
+from topicflow.tasks.core.vectors.integer_products import code_workers
 
 CELL_ROWS = 256
 """Mean number of distinct fitted rows in a cell."""
@@ -92,7 +92,7 @@ def cell_index(
 
     O(n^2 / `CELL_ROWS`) int8 products, dim + 16 + 4 k bytes for each row.
     """
-    with workers(n_threads, with_torch=uses_torch(fitted.shape[1])) as run:
+    with code_workers(fitted.shape[1], n_threads) as run:
         equal = equal_rows(fitted, run)
         scale = code_scale(fitted, seed)
         codes = np.concatenate(
@@ -184,7 +184,7 @@ def search_neighbors(
         n_probe = N_PROBE_LINKED if index.links.size else N_PROBE
     indices = np.empty((len(queries), k), np.int32)
     distances = np.empty((len(queries), k), np.float32)
-    with workers(n_threads, with_torch=uses_torch(fitted.shape[1])) as run:
+    with code_workers(fitted.shape[1], n_threads) as run:
         for start in range(0, len(queries), SORTED_ROWS):
             some = slice(start, start + SORTED_ROWS)
             _search_sorted(fitted, queries[some], index, n_probe, indices[some], distances[some], run)
