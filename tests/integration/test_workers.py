@@ -12,7 +12,7 @@ from typing import Any, Self
 import polars as pl
 import pytest
 
-from tests.clusters import Cluster
+from tests.clusters import Cluster, dask_client
 from tests.commands import Outcome, PrefectServer, write_table
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding import embed as stage
@@ -120,7 +120,7 @@ def test_the_same_artifacts_as_on_threads_bit_for_bit(
     assert {name: parts[name] for name in PARTS} == PARTS
 
 
-def test_a_killed_worker_loses_only_its_chunk(
+def test_a_killed_worker_loses_only_its_own_chunks(
     config: Path, cluster: Cluster, served: Callable[..., Outcome]
 ) -> None:
     victim = cluster.workers[0]
@@ -136,7 +136,9 @@ def test_a_killed_worker_loses_only_its_chunk(
     killer.join(10)
     assert there.code == 0, there.err
     assert victim.wait(10) == -signal.SIGKILL
-    assert sum(n for _, _, n in encoded(cluster)) in {150, 160}  # killed between two chunks, or in one
+    done = encoded(cluster)
+    again = sum(n for _, _, n in done) - 150  # its unfinished chunk, and vectors that the flow had not fetched yet
+    assert 0 <= again <= sum(n for process, _, n in done if process == victim.pid)
     here = served("run", config, "--json")
     assert digests(ArtifactStore(config.parent / "shared")) == digests(ArtifactStore(config.parent / "store"))
     keys = [[stage["key"] for stage in run.record["stages"]] for run in (here, there)]
@@ -261,10 +263,8 @@ def test_an_address_where_nobody_answers_is_one_line(monkeypatch: pytest.MonkeyP
 
 def without_workers(address: str) -> None:
     """Return when the scheduler has noticed that it has no workers."""
-    import distributed
-
     wait_until = time.monotonic() + 60
-    with distributed.Client(address, set_as_default=False) as client:
+    with dask_client(address) as client:
         while client.scheduler_info(n_workers=-1)["workers"]:
             assert time.monotonic() < wait_until, "the scheduler still counts workers that were killed"
             time.sleep(0.1)
@@ -286,11 +286,9 @@ def test_a_cluster_without_workers_is_one_line(cluster: Cluster, monkeypatch: py
 def test_a_cluster_that_lost_all_its_workers_is_one_line(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import distributed
-
     monkeypatch.setattr(module, "WORKERS_S", 1)
     runtime = RuntimeConfig(engine="dask", address=cluster.address)
-    with distributed.Client(cluster.address, set_as_default=False) as client:
+    with dask_client(cluster.address) as client:
         assert module._awaited(client.submit(abs, -2), "add", runtime) == 2
         for worker in cluster.workers:
             worker.kill()
