@@ -63,7 +63,7 @@ def _wait_for_workers(address: str, n_workers: int) -> None:
         client.wait_for_workers(n_workers, timeout=60)
 
 
-def dask_client(address: str) -> Any:  # noqa: ANN401  (distributed has no types)
+def dask_client(address: str) -> Any:
     """Return a client; ask again if its thread did not start in ten seconds, as on a machine that stood still.
 
     distributed (2026.8) gives that thread ten seconds and then raises AssertionError.

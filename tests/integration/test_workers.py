@@ -136,8 +136,8 @@ def test_a_killed_worker_loses_only_its_own_chunks(
     killer.join(10)
     assert there.code == 0, there.err
     assert victim.wait(10) == -signal.SIGKILL
-    done = encoded(cluster)
-    again = sum(n for _, _, n in done) - 150  # its unfinished chunk, and vectors that the flow had not fetched yet
+    done = encoded(cluster)  # again: its unfinished chunk, and vectors that the flow had not fetched yet
+    again = sum(n for _, _, n in done) - 150
     assert 0 <= again <= sum(n for process, _, n in done if process == victim.pid)
     here = served("run", config, "--json")
     assert digests(ArtifactStore(config.parent / "shared")) == digests(ArtifactStore(config.parent / "store"))
