@@ -25,7 +25,7 @@ from topicflow.tasks.given import recipes
 from topicflow.tasks.given.topic_vectors import text_encoding, topic_vectors
 from topicflow.tasks.given.topics_file import given_topics
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactWriter
-from topicflow.tasks.topics.neighbors import distinct_points, ordered_points
+from topicflow.tasks.topics.neighbors import ordered_points
 
 
 @task(name="pull", cache_policy=NO_CACHE, persist_result=False)
@@ -47,7 +47,7 @@ def pull(
         vectors = store.array(embeddings, "embeddings")
         names = topic_vectors(context, documents, embeddings, topics, encoding)
         seeds = fit_given(vectors, names, config.threshold)
-        rows, _, point = ordered_points(vectors, distinct_points(vectors, n_threads), n_threads)
+        rows, _, point = ordered_points(vectors, n_threads)
         write_pulled(writer, pull_rows(vectors, rows, names, seeds, config.strength), point, vectors.shape)
         writer.rows = len(vectors)
         writer.meta = {"seeds": [{"name": topic.name, "words": list(topic.words)} for topic in topics]}

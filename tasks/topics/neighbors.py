@@ -56,7 +56,11 @@ class NeighborGraph:
 
 
 def find_neighbors(
-    embeddings: NDArray[np.float32], config: NeighborsConfig, seed: int, runtime: RuntimeConfig
+    embeddings: NDArray[np.float32],
+    config: NeighborsConfig,
+    seed: int,
+    runtime: RuntimeConfig,
+    equal: EqualRows | None = None,
 ) -> NeighborGraph:
     """Return the k-nearest-neighbour graph with its recall against exact search on a sample.
 
@@ -70,29 +74,39 @@ def find_neighbors(
         Seed of the descent and of the sample.
     runtime : RuntimeConfig
         Device and threads.
+    equal : EqualRows, optional
+        The groups of equal vectors, if the caller has them.
     """
     k = min(config.n_neighbors, len(embeddings))
     vectors = np.ascontiguousarray(embeddings, dtype=np.float32)
     return remembered(
         lambda: ("neighbors", digest(vectors.tobytes()), k, config.method, seed, runtime.device),
-        lambda: _neighbors_of(vectors, k, config.method, seed, runtime),
+        lambda: _neighbors_of(vectors, k, config.method, seed, runtime, equal),
     )
 
 
 def _neighbors_of(
-    vectors: NDArray[np.float32], k: int, method: str, seed: int, runtime: RuntimeConfig
+    vectors: NDArray[np.float32],
+    k: int,
+    method: str,
+    seed: int,
+    runtime: RuntimeConfig,
+    equal: EqualRows | None,
 ) -> NeighborGraph:
     """Return the graph of the k nearest neighbours by a method."""
-    n, device = len(vectors), resolve_device(runtime.device)
+    n, device, n_threads = len(vectors), resolve_device(runtime.device), runtime.n_threads
+    equal = distinct_points(vectors, n_threads) if equal is None else equal
     if method == "auto" or n <= k:  # descent needs more rows than neighbours
         method = "exact" if n <= max(EXACT_UP_TO[device], k) else "descent"
     if method == "exact":
-        exact = exact_neighbors(vectors, k, None, device, runtime.n_threads)
+        exact = exact_neighbors(vectors, k, None, device, n_threads, equal)
         return NeighborGraph(*exact, method="exact", recall=1.0)
-    descend = {"descent": descent_neighbors, "pynndescent": pynndescent_neighbors}[method]
-    indices, distances = descend(vectors, k, seed, runtime.n_threads)
+    if method == "descent":
+        indices, distances = descent_neighbors(vectors, k, seed, n_threads, equal)
+    else:
+        indices, distances = pynndescent_neighbors(vectors, k, seed, n_threads)
     sample = np.random.default_rng(seed).choice(n, size=min(RECALL_SAMPLE, n), replace=False)
-    exact = exact_neighbors(vectors, k, sample, device, runtime.n_threads)
+    exact = exact_neighbors(vectors, k, sample, device, n_threads, equal)
     return NeighborGraph(indices, distances, method, recall(indices[sample], exact[0]))
 
 
@@ -105,8 +119,7 @@ def neighbors(context: Context, embeddings: ArtifactRef, config: NeighborsConfig
         return cached(found)
     with store.writing(recipe) as writer:
         vectors = store.array(embeddings, "embeddings")
-        points = distinct_points(vectors, runtime.n_threads)
-        rows, counts, point = ordered_points(vectors, points, runtime.n_threads)
+        rows, counts, point = ordered_points(vectors, runtime.n_threads)
         sampled, beside = len(rows) > config.fit_limit, []
         if sampled:
             fitted = _fitted_sample(store, embeddings, rows, counts, config, runtime)
@@ -116,7 +129,9 @@ def neighbors(context: Context, embeddings: ArtifactRef, config: NeighborsConfig
             writer.save_array("rows", rows)
             writer.save_array("counts", counts)
             writer.save_array("point", point)
-            graph = find_neighbors(vectors[rows], config, DESCENT_SEED, runtime)
+            graph = find_neighbors(
+                gathered(vectors, rows), config, DESCENT_SEED, runtime, EqualRows.all_distinct(len(rows))
+            )
         DETAILS.info("neighbours of %s vectors by %s", f"{len(graph.indices):,}", graph.method)
         _save_graph(writer, graph)
         writer.rows = embeddings.rows
@@ -134,15 +149,13 @@ def distinct_points(vectors: NDArray[np.float32], n_threads: int | None) -> Equa
 
 
 def ordered_points(
-    vectors: NDArray[np.float32], points: EqualRows, n_threads: int | None
+    vectors: NDArray[np.float32], n_threads: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
-    """Return the points in the order of the hashes of their vectors.
+    """Return the points, groups of equal vectors, in the order of the hashes of their vectors.
 
     Parameters
     ----------
     vectors : ndarray of shape (n_docs, dim), float32
-    points : EqualRows
-        The result of `distinct_points`.
     n_threads : int, optional
 
     Returns
@@ -154,8 +167,10 @@ def ordered_points(
     point : ndarray of shape (n_docs,), int32
         Point of each document.
     """
+    vectors = np.ascontiguousarray(vectors, np.float32)
     with threads(n_threads) as run:
-        hashes = row_hashes(np.ascontiguousarray(vectors, np.float32), run)
+        hashes = row_hashes(vectors, run)
+        points = equal_rows(vectors, run, hashes)
     firsts = points.firsts.astype(np.int64)
     order = np.argsort(hashes[firsts], kind="stable")
     number = np.empty(len(order), np.int32)
@@ -219,7 +234,7 @@ def _fitted_sample(
         writer.save_array("counts", counts[: config.fit_limit])
         # each part maps this file and need not gather the rows again
         writer.save_array("embeddings", vectors)
-        graph = find_neighbors(vectors, config, DESCENT_SEED, runtime)
+        graph = find_neighbors(vectors, config, DESCENT_SEED, runtime, EqualRows.all_distinct(len(rows)))
         _save_graph(writer, graph)
         save_cells(writer, vectors, graph.indices, DESCENT_SEED, runtime.n_threads)
         writer.rows = len(rows)

@@ -36,7 +36,7 @@ from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 
 VERSIONS: Mapping[str, int] = {
     "neighbors": 6,
-    "reduce": 7,
+    "reduce": 8,
     "cluster": 7,
     "count": 2,
     "label": 3,

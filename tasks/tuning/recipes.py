@@ -23,7 +23,7 @@ from topicflow.tasks.core.words.segmenters import word_identity
 from topicflow.tasks.store.artifacts import Recipe, canonical_json, digest
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 
-VERSIONS: Mapping[str, int] = {"examples": 1, "synthetic": 1, "tune": 2, "measure": 3}
+VERSIONS: Mapping[str, int] = {"examples": 1, "synthetic": 1, "tune": 2, "measure": 4}
 """Bump a stage's number when equal inputs and config must give a different artifact."""
 
 

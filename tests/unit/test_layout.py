@@ -1,5 +1,6 @@
 """Layouts: reproducible, faithful to planted clusters, defined for every small or degenerate input."""
 
+import functools
 import itertools
 import os
 import subprocess
@@ -24,9 +25,15 @@ from topicflow.tasks.core.layout.components import principal_components
 from topicflow.tasks.core.layout.fuzzy import fuzzy_graph
 from topicflow.tasks.core.layout.parallel_layout import (
     BLOCK_ROWS,
+    EPOCHS,
+    FLAGS,
+    LANES,
     POOL,
     STRIDE,
     TASK_ROWS,
+    _list_active,
+    _mark,
+    _Room,
     curve_parameters,
     parallel_layout,
 )
@@ -121,17 +128,33 @@ def lowbias32(x: int) -> int:
     return x ^ (x >> 16)
 
 
-def from_pools(epoch: int, i: int, edge: int, turn: int, n: int, seed: int) -> list[int]:
-    """The points that push in `parallel_layout`: five in a row of a block's pool."""
+def active_edges(graph: sparse.csr_matrix, epoch: int, i: int) -> list[int]:
+    """The edges of a point that are used in an epoch."""
+    rates = (graph.data / graph.data.max()).astype(np.float32)
+    edges = range(graph.indptr[i], graph.indptr[i + 1])
+    return [e for e in edges if int(np.float32(epoch + 1) * rates[e]) != int(np.float32(epoch) * rates[e])]
+
+
+def from_pools(graph: sparse.csr_matrix) -> Callable[[int, int, int, int, int, int], list[int]]:
+    """The points that push in `parallel_layout`: for each lane of a group five of a block's pool, LANES apart."""
 
     def drawn(state: int, bound: int) -> int:
         return ((mixed(state % 2**64) >> 32) * bound) >> 32
 
-    first, stride = i // BLOCK_ROWS * BLOCK_ROWS, int(STRIDE)
-    state = mixed((mixed(seed + (epoch << 32)) + first) % 2**64)
-    own = mixed((state + POOL * stride + i - first) % 2**64)
-    begin = drawn(own + (turn + 1) * stride, POOL - 5 + 1)
-    return [drawn(state + (at + 1) * stride, n) for at in range(begin, begin + 5)]
+    @functools.cache
+    def by_edges(epoch: int, first: int) -> list[int]:
+        block = range(first, min(first + BLOCK_ROWS, graph.shape[0]))
+        return sorted(block, key=lambda i: -len(active_edges(graph, epoch, i)))
+
+    def pushing(epoch: int, i: int, edge: int, turn: int, n: int, seed: int) -> list[int]:
+        first, stride = i // BLOCK_ROWS * BLOCK_ROWS, int(STRIDE)
+        group, lane = divmod(by_edges(epoch, first).index(i), LANES)
+        state = mixed((mixed(seed + (epoch << 32)) + first) % 2**64)
+        own = mixed((state + POOL * stride + group * LANES) % 2**64)
+        begin = drawn(own + (turn + 1) * stride, POOL - 5 * LANES + 1) + lane
+        return [drawn(state + (begin + LANES * nth + 1) * stride, n) for nth in range(5)]
+
+    return pushing
 
 
 def by_hash(epoch: int, i: int, edge: int, turn: int, n: int, seed: int) -> list[int]:
@@ -150,14 +173,11 @@ def one_point_after_another(
 ) -> np.ndarray:
     """The layout as described in the docstring of `parallel_layout`, in float64."""
     a, b = curve_parameters(min_dist)
-    old, rates = start.astype(float), (graph.data / graph.data.max()).astype(np.float32)
+    old = start.astype(float)
     for epoch in range(n_epochs):
         new, step = old.copy(), 1.0 - epoch / n_epochs
         for i in range(len(old)):
-            turn = 0
-            for edge in range(graph.indptr[i], graph.indptr[i + 1]):
-                if int(np.float32(epoch + 1) * rates[edge]) == int(np.float32(epoch) * rates[edge]):
-                    continue
+            for turn, edge in enumerate(active_edges(graph, epoch, i)):
                 gap = new[i] - old[graph.indices[edge]]
                 squared = gap @ gap + 1e-12
                 pull = -2 * a * b * squared ** (b - 1) / (1 + a * squared**b) * gap
@@ -169,7 +189,6 @@ def one_point_after_another(
                     factor = 2 * b / ((0.001 + squared) * (1 + a * squared**b))
                     push += np.clip(factor * gap, -4, 4) if other != i else 0.0
                 new[i] += step * push
-                turn += 1
         old = new
     return old
 
@@ -179,9 +198,9 @@ def crossing_groups(dim: int) -> tuple[sparse.csr_matrix, np.ndarray]:
 
     So far apart no push turns a rounding into a leap.
     """
-    n = 256 + 70
+    n = BLOCK_ROWS + 70
     weights = sparse.random(n, n, 0.02, random_state=1, dtype=np.float32).toarray()
-    weights[3, :] = weights[300, :] = 1.0
+    weights[3, :] = weights[BLOCK_ROWS + 44, :] = 1.0
     weights[17, :] = 0.0
     start = np.random.default_rng(dim).normal(scale=40.0, size=(n, dim)).astype(np.float32)
     return sparse.csr_matrix(weights), start
@@ -191,9 +210,28 @@ def crossing_groups(dim: int) -> tuple[sparse.csr_matrix, np.ndarray]:
 def test_points_side_by_side_move_as_one_after_another(dim: int) -> None:
     graph, start = crossing_groups(dim)
     moved = parallel_layout(graph, start, 0.1, 2, 7)
-    expected = one_point_after_another(graph, start, 0.1, 2, 7, from_pools)
+    expected = one_point_after_another(graph, start, 0.1, 2, 7, from_pools(graph))
     np.testing.assert_allclose(moved, expected, atol=5e-3)
     assert (moved[17] == start[17]).all()
+
+
+def test_the_edges_of_each_epoch_are_those_whose_share_is_due() -> None:
+    weights = sparse.random(BLOCK_ROWS, BLOCK_ROWS, 0.02, random_state=1, dtype=np.float32).toarray()
+    weights[5, :], weights[6, :] = (
+        np.linspace(1e-6, 1, BLOCK_ROWS),
+        0.0,
+    )  # more edges than are read at once, and none
+    graph = sparse.csr_matrix(weights)
+    rates, flags = graph.data / graph.data.max(), np.zeros(graph.nnz + FLAGS, np.uint8)
+    indptr = graph.indptr.astype(np.int64)
+    active = _Room.of(indptr, 2).arrays()[1]
+    for epoch in range(20):
+        if epoch % EPOCHS == 0:
+            _mark(0, graph.nnz, rates, epoch, flags)
+        _list_active(0, BLOCK_ROWS, indptr, graph.indices, flags, 1 << (epoch % EPOCHS), active)
+        for i in range(BLOCK_ROWS):
+            found = active.neighbors[active.bounds[i] : active.bounds[i + 1]]
+            assert found.tolist() == graph.indices[active_edges(graph, epoch, i)].tolist()
 
 
 IN_SIMULATOR = """

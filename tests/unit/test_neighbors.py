@@ -10,8 +10,10 @@ from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.vectors import descent, integer_products, knn
 from topicflow.tasks.core.vectors.avx2_products import by_avx2
+from topicflow.tasks.core.vectors.blocks import threads
 from topicflow.tasks.core.vectors.cells import Cells, code_scale, encode, fill_cells
 from topicflow.tasks.core.vectors.descent import descent_neighbors
+from topicflow.tasks.core.vectors.equals import EqualRows, equal_rows
 from topicflow.tasks.core.vectors.integer_products import (
     EXACT_DIMS,
     Multiply,
@@ -136,6 +138,23 @@ def test_equal_rows_are_at_zero_in_order_of_index(way: str, n_copies: int) -> No
     assert (distances[row, : len(copies) + 1] == 0).all()
     if len(copies) < 14:
         assert distances[row, len(copies) + 1] > 0
+
+
+@pytest.mark.parametrize("n_copies", [1, 3])
+def test_equal_rows_that_the_caller_knows_are_not_looked_for(
+    n_copies: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = np.tile(sphere(700, seed=3), (n_copies, 1))
+    with threads(1) as run:
+        known = equal_rows(vectors, run)
+        found = [exact_neighbors(vectors, 5), descent_neighbors(vectors, 5, 1)]
+    if n_copies == 1:
+        known = EqualRows.all_distinct(700)
+    monkeypatch.setattr("topicflow.tasks.core.vectors.equals.row_hashes", None)
+    again = [exact_neighbors(vectors, 5, equal=known), descent_neighbors(vectors, 5, 1, equal=known)]
+    for first, second in zip(found, again, strict=True):
+        np.testing.assert_array_equal(first[0], second[0])
+        np.testing.assert_array_equal(first[1], second[1])
 
 
 def test_threads_do_not_change_the_exact_graph() -> None:

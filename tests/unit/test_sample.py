@@ -17,7 +17,7 @@ from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.cluster import cluster, scaled_down
 from topicflow.tasks.topics.fitted_sample import FittedSample, fitted_points, read_sample, reduced_points
-from topicflow.tasks.topics.neighbors import distinct_points, neighbors, ordered_points
+from topicflow.tasks.topics.neighbors import neighbors, ordered_points
 from topicflow.tasks.topics.reduce import reduce
 
 RUNTIME = RuntimeConfig()
@@ -60,7 +60,7 @@ def test_weighted_means_of_positions_and_of_scores() -> None:
 
 
 def ordered(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return ordered_points(vectors, distinct_points(vectors, 1), 1)
+    return ordered_points(vectors, 1)
 
 
 def test_the_order_of_the_points_is_that_of_their_vectors_wherever_they_stand() -> None:

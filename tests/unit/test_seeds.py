@@ -23,7 +23,7 @@ from topicflow.tasks.given.topic_vectors import named_rows
 from topicflow.tasks.given.topics_file import GivenTopic, given_topics
 from topicflow.tasks.publish.known_topics.seeds import seed_remarks, shared_topics
 from topicflow.tasks.store.artifact_store import ArtifactStore, Recipe
-from topicflow.tasks.topics.neighbors import distinct_points, ordered_points
+from topicflow.tasks.topics.neighbors import ordered_points
 
 N, DIM = 200, 16
 
@@ -101,7 +101,7 @@ def test_the_order_of_documents_changes_no_bit(store: ArtifactStore, monkeypatch
     names = unit(np.eye(3, DIM) + 0.1)
 
     def all_pulled(own: np.ndarray, name: str) -> np.ndarray:
-        rows, _, point = ordered_points(own, distinct_points(own, 1), 1)
+        rows, _, point = ordered_points(own, 1)
         recipe = Recipe("pull", "pulled", 1, {"name": name})
         with store.writing(recipe) as writer:
             blocks = pull_rows(own, rows, names, fit_given(own, names, 0.6), 0.35)

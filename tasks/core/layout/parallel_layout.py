@@ -14,7 +14,9 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from topicflow.tasks.core.vectors.blocks import threads
+from topicflow.tasks.core.tiles.products import address
+from topicflow.tasks.core.tiles.registers import fetch, first_bit, flagged
+from topicflow.tasks.core.vectors.blocks import bound, threads
 from topicflow.tasks.core.vectors.vector_pow import power
 
 FloatArray = NDArray[np.float32]
@@ -22,19 +24,32 @@ FloatArray = NDArray[np.float32]
 NEGATIVE_SAMPLES = 5
 """Points that push a point away for each point that pulls it (umap-learn's negative_sample_rate)."""
 
-BLOCK_ROWS = 256
+BLOCK_ROWS = 512
 """Points that share one pool."""
 
-TASK_ROWS = 16 * BLOCK_ROWS
+TASK_ROWS = 8 * BLOCK_ROWS
 """Points that a thread moves at a time: 25 tasks for 100,000 points."""
 
 POOL = 1024
-"""Random points in a pool. The points that push a point are consecutive in the pool, from a random start, so they are
-read in order. Drawn one by one from all points they took five times as long."""
+"""Random points in a pool. The points that push the points of a group are consecutive in the pool, from a random start,
+so that they are read as vectors. Drawn one by one from all points they took five times as long, and from a random
+start for each point twice as long."""
+
+SPAN = POOL + 16
+"""Entries for each dimension of a pool: at multiples of 4 KiB, dimensions would share the same lines of the cache."""
 
 LANES = 64
 """Points that are moved in parallel, each along its own neighbours, with vector arithmetic; the moves of a single point
 depend on each other. From 32 on the compiler vectorises the loop; 16 were no faster than one point at a time."""
+
+EPOCHS = 8
+"""Epochs for which the edges in use are marked at a time, in a byte for each edge."""
+
+FLAGS = 32
+"""Edges whose marks are read at a time."""
+
+TASK_EDGES = 2**18
+"""Edges that a thread marks at a time."""
 
 VECTOR = 16
 """The number of active lanes is a multiple of this: a vector of float32 on the widest processors."""
@@ -99,11 +114,15 @@ def parallel_layout(
     a, b = curve_parameters(min_dist)
     rates = graph.data / max(float(graph.data.max(initial=0.0)), np.finfo(np.float32).tiny)
     old, new = np.ascontiguousarray(start, np.float32).copy(), np.empty(start.shape, np.float32)
-    edges = (graph.indptr.astype(np.int64), graph.indices, rates.astype(np.float32))
+    rates = rates.astype(np.float32)
+    flags = np.zeros(len(rates) + FLAGS, np.uint8)
+    edges = (graph.indptr.astype(np.int64), graph.indices, flags)
     axes = tuple(range(start.shape[1]))
     room = _Room.of(edges[0], len(axes))
     with threads(n_threads) as run:
         for epoch in range(n_epochs):
+            if epoch % EPOCHS == 0:
+                run(bound(_mark, rates, epoch, flags), len(rates), TASK_EDGES)
             settings = (epoch, np.float32(1.0 - epoch / n_epochs), np.float32(a), np.float32(b), seed, axes)
             run(_task(room, old, new, *edges, *settings), len(old), TASK_ROWS)
             old, new = new, old
@@ -151,18 +170,14 @@ def _drawn(state: np.uint64, n: int) -> np.int64:
 class _Lanes(NamedTuple):
     """State of the points that are moved in parallel, with an entry for each lane.
 
-    `here`, `there` and `total` (n_components, LANES) are the points, the points that move them, and the sum of pushes.
-    `live` is 1 while a point still has neighbours, `apart` is 1 if the pushing point is not the point itself. `places`
-    are the rows to read, `states` the counters of the random numbers.
+    `values` are rows of LANES entries in one array of one dimension, so that the compiler knows which entries differ:
+    the points, the neighbours that pull them and the sums of pushes, n_components rows each, then a row that is 1 while
+    a point still has neighbours. `own` are the rows of the points, `places` those to read.
     """
 
-    here: FloatArray
-    there: FloatArray
-    total: FloatArray
-    live: FloatArray
-    apart: FloatArray
+    values: FloatArray
+    own: NDArray[np.int32]
     places: NDArray[np.int64]
-    states: NDArray[np.uint64]
 
 
 class _Active(NamedTuple):
@@ -173,7 +188,7 @@ class _Active(NamedTuple):
 
 
 class _Pool(NamedTuple):
-    """Random points (POOL,) and their positions (POOL, n_components)."""
+    """Random points (POOL,) and their positions (n_components * POOL,), one dimension after another."""
 
     drawn: NDArray[np.int32]
     positions: FloatArray
@@ -204,13 +219,11 @@ class _Room(NamedTuple):
 
     def arrays(self) -> tuple[_Pool, _Active, _Sorting, _Lanes]:
         """Return new arrays for one thread."""
-        pool = _Pool(np.empty(POOL, np.int32), np.empty((POOL, self.dim), np.float32))
+        pool = _Pool(np.empty(POOL, np.int32), np.empty(self.dim * SPAN, np.float32))
         active = _Active(np.empty(self.block_edges + 1, np.int32), np.empty(BLOCK_ROWS + 1, np.int64))
         sorting = _Sorting(np.empty(BLOCK_ROWS, np.int64), np.empty(self.point_edges + 2, np.int64))
-        here, there, total = np.zeros((3, self.dim, LANES), np.float32)
-        live, apart = np.zeros((2, LANES), np.float32)
-        places, states = np.zeros(LANES, np.int64), np.zeros(LANES, np.uint64)
-        return pool, active, sorting, _Lanes(here, there, total, live, apart, places, states)
+        values = np.zeros((3 * self.dim + 1) * LANES, np.float32)
+        return pool, active, sorting, _Lanes(values, np.zeros(LANES, np.int32), np.zeros(LANES, np.int64))
 
 
 @njit(nogil=True, fastmath=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
@@ -221,7 +234,7 @@ def _move(
     new: FloatArray,
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],
-    rates: FloatArray,
+    flags: NDArray[np.uint8],
     epoch: int,
     step: np.float32,
     a: np.float32,
@@ -243,22 +256,38 @@ def _move(
         state = _mixed(_mixed(np.uint64(seed) + (np.uint64(epoch) << np.uint64(32))) + np.uint64(start))
         _fill_pool(old, state, pool)
         state += np.uint64(POOL) * STRIDE
-        _list_active(start, n, indptr, indices, rates, epoch, active)
+        _list_active(start, n, indptr, indices, flags, 1 << (epoch % EPOCHS), active)
         _order_by_edges(active.bounds, n, sorting)
         for group in range(0, n, LANES):
             rows = sorting.order[group : min(group + LANES, n)]
-            _move_lanes(start, rows, old, new, active, pool, lanes, state, step, a, b, axes)
+            own_state = _mixed(state + np.uint64(group))
+            _move_lanes(start, rows, old, new, active, pool, lanes, own_state, step, a, b, axes)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _fill_pool(old: FloatArray, state: np.uint64, pool: _Pool) -> None:
-    """Draw the points of a pool."""
+    """Draw the points of a pool. Their positions lie anywhere in memory: all are asked for before one is read."""
+    base, n_bytes = address(old), 4 * old.shape[1]
     for at in range(POOL):
         state += STRIDE
         j = _drawn(state, len(old))
         pool.drawn[at] = j
+        fetch(base + j * n_bytes)
+    for at in range(POOL):
+        j = np.int64(pool.drawn[at])
         for d in range(old.shape[1]):
-            pool.positions[at, d] = old[j, d]
+            pool.positions[d * SPAN + at] = old[j, d]
+
+
+@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
+def _mark(first: int, last: int, rates: FloatArray, epoch: int, flags: NDArray[np.uint8]) -> None:
+    """Mark in which of EPOCHS epochs from `epoch` the edges first..last are active, one bit for each epoch."""
+    for edge in range(first, last):
+        rate, flag = rates[edge], np.int32(0)
+        for later in range(EPOCHS):
+            before, after = np.float32(epoch + later), np.float32(epoch + later + 1)
+            flag |= np.int32(np.int32(after * rate) != np.int32(before * rate)) << np.int32(later)
+        flags[edge] = np.uint8(flag)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -267,19 +296,23 @@ def _list_active(
     n: int,
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],
-    rates: FloatArray,
-    epoch: int,
+    flags: NDArray[np.uint8],
+    flag: int,
     active: _Active,
 ) -> None:
-    """Write the neighbours of n points from `start` that are active in this epoch, without a branch in the loop."""
-    before, after = np.float32(epoch), np.float32(epoch + 1)
+    """Write the neighbours of n points from `start` whose edges have a flag."""
+    neighbors, bounds, base = active.neighbors, active.bounds, address(flags)
     n_active = np.int64(0)
     for i in range(n):
-        active.bounds[i] = n_active
-        for at in range(indptr[start + i], indptr[start + i + 1]):
-            active.neighbors[n_active] = indices[at]
-            n_active += np.int64(np.int32(after * rates[at]) != np.int32(before * rates[at]))
-    active.bounds[n] = n_active
+        bounds[i] = n_active
+        for first in range(indptr[start + i], indptr[start + i + 1], FLAGS):
+            bits = flagged(base + first, np.uint8(flag))
+            bits &= (np.int64(1) << min(np.int64(FLAGS), indptr[start + i + 1] - first)) - 1
+            while bits:
+                neighbors[n_active] = indices[first + first_bit(bits)]
+                n_active += 1
+                bits &= bits - 1
+    bounds[n] = n_active
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -319,29 +352,39 @@ def _move_lanes(
 
     Turn t pulls all points that have at least t active edges along their t-th edge; `n` points are left.
     """
-    n, bounds, places = len(rows), active.bounds, lanes.places
+    n, bounds, neighbors, drawn, positions = (
+        len(rows),
+        active.bounds,
+        active.neighbors,
+        pool.drawn,
+        pool.positions,
+    )
+    own, places, values = lanes.own, lanes.places, lanes.values
+    live = 3 * len(axes) * LANES
     for lane in range(LANES):
-        lanes.live[lane] = lane < n
+        values[live + lane] = lane < n
     for lane in range(n):
         places[lane] = start + rows[lane]
-        lanes.states[lane] = _mixed(state + np.uint64(rows[lane]))
-    _read(old, places, n, lanes.here, axes)
+        own[lane] = places[lane]
+    _read(old, places, n, values, 0, axes)
     for turn in range(bounds[rows[0] + 1] - bounds[rows[0]]):
         while bounds[rows[n - 1] + 1] - bounds[rows[n - 1]] <= turn:
             n -= 1
-            lanes.live[n] = np.float32(0.0)
+            values[live + n] = np.float32(0.0)
         width = (n + VECTOR - 1) // VECTOR * VECTOR
         for lane in range(n):
-            places[lane] = active.neighbors[bounds[rows[lane]] + turn]
-        _read(old, places, n, lanes.there, axes)
-        _pull(width, lanes, step, a, b, axes)
-        for lane in range(n):
-            lanes.states[lane] += STRIDE
-            places[lane] = _drawn(lanes.states[lane], POOL - NEGATIVE_SAMPLES + 1)
-        _give_way(start, rows, n, width, pool, lanes, step, a, b, axes)
+            places[lane] = neighbors[bounds[rows[lane]] + turn]
+        _read(old, places, n, values, len(axes) * LANES, axes)
+        _pull(width, values, step, a, b, axes)
+        state += STRIDE
+        first = np.uint64(_drawn(state, POOL - NEGATIVE_SAMPLES * LANES + 1))
+        for _ in range(NEGATIVE_SAMPLES):
+            _push(width, first, drawn, positions, own, values, a, b, axes)
+            first += np.uint64(LANES)
+        _give_way(width, values, step, axes)
     for lane in range(len(rows)):
         for d in range(len(axes)):
-            new[start + rows[lane], d] = lanes.here[d, lane]
+            new[start + rows[lane], d] = values[d * LANES + lane]
 
 
 @njit(nogil=True, fastmath=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
@@ -349,42 +392,14 @@ def _read(
     positions: FloatArray,
     places: NDArray[np.int64],
     n: int,
-    into: FloatArray,
+    values: FloatArray,
+    begin: int,
     axes: tuple[int, ...],
 ) -> None:
-    """Write the positions (n_points, n_components) at n places into as many lanes (n_components, LANES)."""
+    """Write the positions (n_points, n_components) at n places into rows of lanes, which start at `begin`."""
     for lane in range(n):
         for d in range(len(axes)):
-            into[d, lane] = positions[places[lane], d]
-
-
-@njit(nogil=True, fastmath=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
-def _give_way(
-    start: int,
-    rows: NDArray[np.int64],
-    n: int,
-    width: int,
-    pool: _Pool,
-    lanes: _Lanes,
-    step: np.float32,
-    a: np.float32,
-    b: np.float32,
-    axes: tuple[int, ...],
-) -> None:
-    """Move points away from NEGATIVE_SAMPLES points of the pool at once, which start at their `places`."""
-    for d in range(len(axes)):
-        for lane in range(width):
-            lanes.total[d, lane] = 0.0
-    for _ in range(NEGATIVE_SAMPLES):
-        for lane in range(n):
-            lanes.apart[lane] = np.float32(pool.drawn[lanes.places[lane]] != start + rows[lane])
-        _read(pool.positions, lanes.places, n, lanes.there, axes)
-        _push(width, lanes, a, b, axes)
-        for lane in range(n):
-            lanes.places[lane] += 1
-    for d in range(len(axes)):
-        for lane in range(width):
-            lanes.here[d, lane] += step * lanes.live[lane] * lanes.total[d, lane]
+            values[begin + d * LANES + lane] = positions[places[lane], d]
 
 
 @njit(fastmath=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
@@ -394,35 +409,66 @@ def _limited(move: np.float32) -> np.float32:
 
 @njit(nogil=True, fastmath=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
 def _pull(
-    width: int, lanes: _Lanes, step: np.float32, a: np.float32, b: np.float32, axes: tuple[int, ...]
+    width: int, values: FloatArray, step: np.float32, a: np.float32, b: np.float32, axes: tuple[int, ...]
 ) -> None:
     """Move points towards neighbours by the gradient of log(1 / (1 + a d^2b)); equal points and dead lanes stay.
 
     This and `_push` are separate functions with numpy's error model, so that the compiler vectorises the loop over
-    lanes.
+    lanes. Indices are unsigned, because numba tests signed ones, and then nothing is vectorised.
     """
-    here, there, live = lanes.here, lanes.there, lanes.live
+    dim = len(axes)
     for lane in range(width):
+        at = np.uint64(lane)
         squared = LEAST
-        for d in range(len(axes)):
-            gap = here[d, lane] - there[d, lane]
+        for d in range(dim):
+            gap = values[np.uint64(d * LANES) + at] - values[np.uint64((dim + d) * LANES) + at]
             squared += gap * gap
         raised = a * power(squared, b)
         factor = np.float32(-2.0) * b * raised / (squared * (raised + np.float32(1.0)))
-        for d in range(len(axes)):
-            here[d, lane] += step * live[lane] * _limited(factor * (here[d, lane] - there[d, lane]))
+        moved = step * values[np.uint64(3 * dim * LANES) + at]
+        for d in range(dim):
+            gap = values[np.uint64(d * LANES) + at] - values[np.uint64((dim + d) * LANES) + at]
+            values[np.uint64(d * LANES) + at] += moved * _limited(factor * gap)
+            values[np.uint64((2 * dim + d) * LANES) + at] = np.float32(0.0)
 
 
 @njit(nogil=True, fastmath=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
-def _push(width: int, lanes: _Lanes, a: np.float32, b: np.float32, axes: tuple[int, ...]) -> None:
-    """Add to `total` the moves away from others by the gradient of log(1 - 1 / (1 + a d^2b)); 0 unless `apart`."""
-    here, there, apart, total = lanes.here, lanes.there, lanes.apart, lanes.total
+def _push(
+    width: int,
+    first: np.uint64,
+    drawn: NDArray[np.int32],
+    there: FloatArray,
+    own: NDArray[np.int32],
+    values: FloatArray,
+    a: np.float32,
+    b: np.float32,
+    axes: tuple[int, ...],
+) -> None:
+    """Add the moves away from the pool's points from `first` by the gradient of log(1 - 1 / (1 + a d^2b)).
+
+    A point that meets itself adds 0.
+    """
+    dim = len(axes)
     for lane in range(width):
+        at, place = np.uint64(lane), first + np.uint64(lane)
         squared = np.float32(0.0)
-        for d in range(len(axes)):
-            gap = here[d, lane] - there[d, lane]
+        for d in range(dim):
+            gap = values[np.uint64(d * LANES) + at] - there[np.uint64(d * SPAN) + place]
             squared += gap * gap
         raised = a * power(squared, b) + np.float32(1.0)
-        factor = apart[lane] * (np.float32(2.0) * b / ((NEAR + squared) * raised))
-        for d in range(len(axes)):
-            total[d, lane] += _limited(factor * (here[d, lane] - there[d, lane]))
+        apart = np.float32(drawn[place] != own[lane])
+        factor = apart * np.float32(2.0) * b / ((NEAR + squared) * raised)
+        for d in range(dim):
+            gap = values[np.uint64(d * LANES) + at] - there[np.uint64(d * SPAN) + place]
+            values[np.uint64((2 * dim + d) * LANES) + at] += _limited(factor * gap)
+
+
+@njit(nogil=True, fastmath=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
+def _give_way(width: int, values: FloatArray, step: np.float32, axes: tuple[int, ...]) -> None:
+    """Move points by the sums of their pushes; dead lanes stay."""
+    dim = len(axes)
+    for lane in range(width):
+        at = np.uint64(lane)
+        for d in range(dim):
+            moved = step * values[np.uint64(3 * dim * LANES) + at]
+            values[np.uint64(d * LANES) + at] += moved * values[np.uint64((2 * dim + d) * LANES) + at]

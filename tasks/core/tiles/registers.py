@@ -152,6 +152,23 @@ def larger(_typing: Any, address: Any, _bar: Any) -> Any:  # noqa: ANN401
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def flagged(_typing: Any, address: Any, _flag: Any) -> Any:  # noqa: ANN401
+    """Return which of the 32 bytes at an address have a flag, a byte with one bit, as one bit for each."""
+    byte = ir.IntType(8)
+    kind = ir.VectorType(byte, 32)
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        empty = ir.Constant(kind, ir.Undefined)
+        first = builder.insert_element(empty, values[1], _INT(0))
+        flags = builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(_INT, 32), [0] * 32))
+        common = builder.and_(builder.load(_at(builder, values[0], kind), align=1), flags)
+        found = builder.icmp_unsigned("!=", common, ir.Constant(kind, [0] * 32))
+        return builder.zext(builder.bitcast(found, _INT), _LONG)
+
+    return generated(types.int64, (address, types.uint8), generate)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def first_bit(_typing: Any, _bits: Any) -> Any:  # noqa: ANN401
     """Return the number of the lowest bit that is set."""
 

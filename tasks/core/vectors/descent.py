@@ -40,7 +40,7 @@ STILL = 0.08
 
 
 def descent_neighbors(
-    vectors: FloatArray, k: int, seed: int, n_threads: int | None = None
+    vectors: FloatArray, k: int, seed: int, n_threads: int | None = None, equal: EqualRows | None = None
 ) -> tuple[IndexArray, FloatArray]:
     """Return about the `k` nearest rows of each row, itself first.
 
@@ -54,6 +54,8 @@ def descent_neighbors(
         Seed of the cells.
     n_threads : int, optional
         Threads; default all cores. The result does not depend on their number.
+    equal : EqualRows, optional
+        The result of `equal_rows(vectors)`, if the caller has it.
 
     Returns
     -------
@@ -76,7 +78,7 @@ def descent_neighbors(
     Jégou, Douze, Schmid: Product quantization for nearest neighbor search (TPAMI 2011), section IV for the cells.
     """
     with code_workers(vectors.shape[1], n_threads) as run:
-        equal = equal_rows(vectors, run)
+        equal = equal_rows(vectors, run) if equal is None else equal
         candidates, order = _candidates(vectors, equal, k + k // 2, seed, run)
         visit = np.argsort(np.argsort(order)[equal.group], kind="stable")
         return rank(vectors, vectors, candidates, equal.group, equal, k, run, np.arange(len(vectors)), visit)

@@ -26,6 +26,12 @@ class EqualRows:
     offsets: NDArray[np.int64]
     members: IndexArray
 
+    @classmethod
+    def all_distinct(cls, n: int) -> EqualRows:
+        """Return the groups of `n` rows of which no two are equal."""
+        rows = np.arange(n, dtype=np.int32)
+        return cls(rows, np.arange(n + 1), rows)
+
     @property
     def n_groups(self) -> int:
         """Number of distinct rows."""
@@ -46,11 +52,14 @@ class EqualRows:
         return self.members[self.offsets[start:stop]]
 
 
-def equal_rows(vectors: FloatArray, run: Workers) -> EqualRows:
-    """Return the groups of rows (n, dim) with the same bits; O(n dim) time, 30 bytes for each row."""
+def equal_rows(vectors: FloatArray, run: Workers, hashes: NDArray[np.uint64] | None = None) -> EqualRows:
+    """Return the groups of rows (n, dim) with the same bits; O(n dim) time, 30 bytes for each row.
+
+    `hashes` (n,) are the result of `row_hashes`, computed here if None.
+    """
     from topicflow.tasks.core.vectors.knn_kernels import first_equal
 
-    hashes = row_hashes(vectors, run)
+    hashes = row_hashes(vectors, run) if hashes is None else hashes
     order = np.argsort(hashes, kind="stable")
     as_next = hashes[order[:-1]] == hashes[order[1:]]
     shared = np.append(as_next, False) | np.append(False, as_next) if len(order) else np.empty(0, bool)

@@ -12,6 +12,8 @@ from topicflow.tasks.core.vectors.blocks import Workers
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from topicflow.tasks.core.vectors.equals import EqualRows
+
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int32]
 
@@ -44,6 +46,7 @@ def exact_neighbors(
     rows: NDArray[np.int64] | None = None,
     device: str = "cpu",
     n_threads: int | None = None,
+    equal: EqualRows | None = None,
 ) -> tuple[IndexArray, FloatArray]:
     """Return the `k` nearest rows of each row, itself first, by comparing all pairs in blocks.
 
@@ -59,6 +62,8 @@ def exact_neighbors(
         Torch device for the products; on `cuda` in half precision, then half as many again are ranked in float32.
     n_threads : int, optional
         Threads; default all cores. The result does not depend on their number.
+    equal : EqualRows, optional
+        The result of `equal_rows(vectors)`, if the caller has it.
 
     Returns
     -------
@@ -75,7 +80,7 @@ def exact_neighbors(
     from topicflow.tasks.core.vectors.equals import equal_rows, rank
 
     with (blas_workers if device == "cpu" else workers)(n_threads) as run:
-        equal = equal_rows(vectors, run)
+        equal = equal_rows(vectors, run) if equal is None else equal
         own = np.arange(len(vectors)) if rows is None else np.asarray(rows)
         asked, slot = np.unique(equal.group[own], return_inverse=True)
         n_kept = min(equal.n_groups, k + max(8, k // 2))

@@ -93,7 +93,8 @@ def cell_index(
     O(n^2 / `CELL_ROWS`) int8 products, dim + 16 + 4 k bytes for each row.
     """
     with code_workers(fitted.shape[1], n_threads) as run:
-        equal = equal_rows(fitted, run)
+        hashes = row_hashes(fitted, run)
+        equal = equal_rows(fitted, run, hashes)
         scale = code_scale(fitted, seed)
         codes = np.concatenate(
             run(
@@ -105,7 +106,7 @@ def cell_index(
         centroids = centroids_of(codes, max(1, len(codes) // CELL_ROWS), seed, run)
         near = nearest_cells(codes, centroids, 1, run)
         cells, _ = fill_cells(codes, centroids, near, len(codes))
-        hashes = row_hashes(fitted, run)[equal.first_rows(0, equal.n_groups)]
+        hashes = hashes[equal.first_rows(0, equal.n_groups)]
         by_hash = np.argsort(hashes, kind="stable")
     return CellIndex(
         np.asarray(scale),
