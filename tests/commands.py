@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -209,3 +209,30 @@ def _wait_for(server: PrefectServer, process: "subprocess.Popen[bytes]") -> None
                 return
         time.sleep(0.2)
     raise AssertionError((server.home / "server.log").read_text())
+
+
+# --- what a command imports ---
+
+HEAVY = {
+    "prefect", "torch", "umap", "hdbscan", "bertopic", "sentence_transformers", "transformers", "sklearn", "scipy",
+    "numba", "plotly", "pynndescent", "httpx",
+}  # fmt: skip
+OTHER_FLOWS = ("sweep", "build_index", "tune_embeddings", "update_topics", "train_classifier")
+
+_COMMAND = """
+import atexit, sys
+sys.argv = ["topicflow", *{words!r}]
+from topicflow.flows.commands.cli import main
+atexit.register(lambda: print(sorted({avoided!r} & set(sys.modules))))
+main()
+"""
+
+
+def imported_by(words: Sequence[str], folder: Path, avoided: set[str]) -> list[str]:
+    """Return the lines that a command prints; the last one has the modules of `avoided` that it has imported."""
+    code = _COMMAND.format(words=list(words), avoided=avoided)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder,
+        env=clean_environment(PREFECT_HOME=str(folder / "prefect")),
+    )  # fmt: skip
+    return done.stdout.splitlines()

@@ -127,6 +127,7 @@ def serve() -> None:
     """Import everything; then, for each line of standard input, fork a child and write its id and its code."""
     import topicflow.flows.build_index
     import topicflow.flows.commands.cli
+    import topicflow.flows.commands.every_command
     import topicflow.flows.deduplicate
     import topicflow.flows.topic_model
     import topicflow.flows.train_classifier

@@ -7,64 +7,19 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import typer
-
-from topicflow.flows.commands import (
-    classify,
-    config,
-    doctor,
-    documents,
-    duplicates,
-    edit,
-    init,
-    recommend,
-    search,
-    serve,
-    store,
-    sweep,
-    topics,
-    tuning,
-    update,
-)
+from topicflow.flows.commands.options import new_app
 from topicflow.flows.running.modules import trust_no_folder
 from topicflow.tasks.errors import ConfigError, PipelineError
 from topicflow.tasks.execution.reporting import is_away
 
-app = typer.Typer(
-    name="topicflow",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode=None,
-)
-app.add_typer(topics.app)
-app.add_typer(init.app)
-app.add_typer(documents.app)
-app.add_typer(classify.app)
-app.add_typer(duplicates.app)
-app.add_typer(edit.app)
-app.add_typer(sweep.app)
-app.add_typer(serve.app)
-app.add_typer(doctor.app)
-app.add_typer(update.app)
-app.add_typer(search.app)
-app.add_typer(recommend.app)
-app.add_typer(tuning.app)
-app.add_typer(store.app, name="store")
-app.add_typer(config.app, name="config")
+if TYPE_CHECKING:
+    import typer
 
-
-@app.command("help")
-def show_help(
-    command: Annotated[
-        list[str] | None, typer.Argument(metavar="[COMMAND]", help="The command; all commands if none.")
-    ] = None,
-) -> None:
-    """Show this help, or that of a command."""
-    app([*(command or ()), "--help"], prog_name="topicflow")
+OF_TOPICS = ("run", "plan", "runs", "show", "compare", "explore")
+"""The commands in `topics`. They are the most frequent, and start in less time without those of the other modules."""
 
 
 def main() -> None:
@@ -82,7 +37,7 @@ def main() -> None:
 
 def _main() -> None:
     try:
-        app()
+        _app(sys.argv[1:])()
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
@@ -102,21 +57,17 @@ def _end_without_memory(error: Exception) -> None:
     sys.exit(1)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
+def _app(words: Sequence[str]) -> typer.Typer:
+    """Return the command line for these words: with all commands, or with those of topic models."""
+    if not words or words[0] not in OF_TOPICS:
+        from topicflow.flows.commands.every_command import app
 
-        print(f"topicflow {version('topicflow')}")
-        raise typer.Exit
+        return app
+    from topicflow.flows.commands import topics
 
-
-@app.callback()
-def topicflow(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """From a corpus of text to topics: every stage is kept, nothing is computed twice, quality is measured."""
+    few = new_app()
+    few.add_typer(topics.app)
+    return few
 
 
 if __name__ == "__main__":

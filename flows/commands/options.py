@@ -40,6 +40,36 @@ RunName = Annotated[
 ]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"topicflow {version('topicflow')}")
+        raise typer.Exit
+
+
+def _topicflow(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """From a corpus of text to topics: every stage is kept, nothing is computed twice, quality is measured."""
+
+
+def new_app() -> typer.Typer:
+    """Return the command line without commands."""
+    app = typer.Typer(
+        name="topicflow",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        rich_markup_mode=None,
+    )
+    app.callback()(_topicflow)
+    return app
+
+
 @dataclass(frozen=True)
 class FlowOptions:
     """The options of every command that runs or plans a flow; see `grouped`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +54,7 @@ def run(
     from topicflow.flows.running.start import start_topic_model
 
     with trying(() if publish else _tried(config, options.overrides or ())):
-        run_and_show(options, config, start=start_topic_model)
+        run_and_show(options, config, start=partial(start_topic_model, ends=True))
 
 
 def _tried(config: TopicModelConfig, overrides: Sequence[str]) -> list[str]:
@@ -84,7 +85,7 @@ def plan(
 ) -> None:
     """Print which stages a run would compute, which are there already, and why; and what would fail (exit code 2)."""
     from topicflow.flows.planning.ahead import planned
-    from topicflow.flows.planning.side_plans import PLANS
+    from topicflow.flows.planning.plans import PLANS
 
     if flow not in PLANS:
         msg = f"--flow {flow}: there are plans of {', '.join(PLANS)}; a run says what it finds, and computes the rest"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from topicflow.configs.sections.embed import ApiEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+
+if TYPE_CHECKING:
+    import polars as pl
 
 BYTES_PER_TOKEN = 4
 """UTF-8 bytes of a token on average, of English; other languages and code have more tokens."""
@@ -50,7 +51,7 @@ def request_cost(
     """
     import numpy as np
 
-    from topicflow.tasks.encoding.encoders import find_encoder
+    from topicflow.tasks.encoding.encoder_files import find_encoder
     from topicflow.tasks.encoding.vector_store import VectorStore
     from topicflow.tasks.store.digests import DigestIndex, text_digests
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.configs.flows.deduplicate import DeduplicateConfig
-from topicflow.flows.planning.plan import duplicate_recipes, plan_topic_model
+from topicflow.flows.planning.plan import duplicate_recipes
 from topicflow.flows.planning.steps import (
     Step,
     embed_recipe,
@@ -18,8 +16,6 @@ from topicflow.flows.planning.steps import (
     steps_after,
     with_cost,
 )
-from topicflow.flows.planning.sweep_plan import plan_sweep
-from topicflow.flows.planning.update_plan import plan_update
 from topicflow.tasks.duplicates.recipes import searches
 from topicflow.tasks.runs.resolve import latest_run
 from topicflow.tasks.store.artifact_store import open_store
@@ -82,13 +78,3 @@ def plan_index(config: BuildIndexConfig) -> list[Step]:
     if made.current is not None:
         return [*steps, Step("index", made.current, "hit")]
     return [*steps, step_of(store, "index", made.recipe, before.get("index"))]
-
-
-PLANS: Mapping[str, Callable[[Any], list[Step]]] = {
-    "topic_model": plan_topic_model,
-    "deduplicate": plan_deduplicate,
-    "build_index": plan_index,
-    "sweep": plan_sweep,
-    "update_topics": plan_update,
-}
-"""The other flows have no plan: their recipes depend on results of earlier stages (drift, a comparison, an adapter)."""

@@ -17,8 +17,7 @@ from topicflow.tasks.documents import recipes as documents_recipes
 from topicflow.tasks.documents.sources import find_documents, fingerprint
 from topicflow.tasks.encoding import recipes as encoding_recipes
 from topicflow.tasks.encoding.adapters import find_adapter
-from topicflow.tasks.encoding.encoders import find_encoder, precomputed_digest
-from topicflow.tasks.encoding.images import image_recipe
+from topicflow.tasks.encoding.encoder_files import find_encoder, precomputed_digest
 from topicflow.tasks.naming.cost import NamingCost, naming_cost
 from topicflow.tasks.runs.history import last_record
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
@@ -80,6 +79,8 @@ def embed_recipe(
 ) -> tuple[Recipe, str]:
     """Return the recipe of the embeddings of documents, and the key of the encoder for words."""
     if isinstance(config, ImagesEmbed):
+        from topicflow.tasks.encoding.images import image_recipe
+
         return image_recipe(store, documents, config, runtime.device), "precomputed"
     if isinstance(config, PrecomputedEmbed):
         encoder, of, vectors = "precomputed", documents.key, precomputed_digest(config)

@@ -25,6 +25,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,18 +33,15 @@ from typing import TYPE_CHECKING
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.flows.planning.plan import plan_topic_model
-from topicflow.flows.running.compile_ahead import compiling_ahead
 from topicflow.flows.running.current import CurrentRun, current_run
 from topicflow.flows.running.direct import directly, needs_no_server
 from topicflow.flows.running.log import RunLog
 from topicflow.flows.running.modules import SETTINGS_FILES
-from topicflow.flows.running.server import TemporaryServer, temporary_server
 from topicflow.tasks.errors import PipelineError, StageError, first_line
 from topicflow.tasks.execution.memory import check_address_space
 from topicflow.tasks.execution.progress import display, say, waiting
 from topicflow.tasks.execution.reporting import is_away
 from topicflow.tasks.log import LOG
-from topicflow.tasks.publish.announce import was_held
 from topicflow.tasks.runs.history import check_series
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.store.artifact_store import ArtifactRef, open_store
@@ -52,7 +50,9 @@ from topicflow.tasks.store.in_use import in_use
 if TYPE_CHECKING:
     from prefect import Flow
 
-Server = Callable[[], contextlib.AbstractContextManager[TemporaryServer]]
+    from topicflow.flows.running.server import TemporaryServer
+
+Server = Callable[[], "contextlib.AbstractContextManager[TemporaryServer]"]
 """Gives a server for one run."""
 
 QUIET_PREFECT = {
@@ -65,11 +65,15 @@ QUIET_PREFECT = {
 
 
 def start_topic_model(
-    config: TopicModelConfig, log: RunLog | None = None, server: Server = temporary_server
+    config: TopicModelConfig,
+    log: RunLog | None = None,
+    server: Server | None = None,
+    *,
+    ends: bool = False,
 ) -> RunRecord:
     """Return the record of a run of a topic model; without Prefect if no server is configured and all is a hit.
 
-    The parameters are those of `start_flow`.
+    The parameters are those of `start_flow`; `ends` says that the process ends after the run, as a command does.
 
     Raises
     ------
@@ -80,11 +84,15 @@ def start_topic_model(
         steps = plan_topic_model(config)
         found = {step.stage: step.found for step in steps if step.found is not None}
         if len(found) == len(steps) and not _is_announced(config, found):
+            if (
+                ends and "numpy" not in sys.modules
+            ):  # nothing is multiplied any more; threads of BLAS take .1 s
+                os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             return _publish(config, found)
     return start_flow(config, log, server)
 
 
-def start_flow(config: FlowConfig, log: RunLog | None = None, server: Server = temporary_server) -> RunRecord:
+def start_flow(config: FlowConfig, log: RunLog | None = None, server: Server | None = None) -> RunRecord:
     """Return the record of a run of a config's flow, with the configured server or a temporary one.
 
     Parameters
@@ -93,14 +101,16 @@ def start_flow(config: FlowConfig, log: RunLog | None = None, server: Server = t
         The resolved config.
     log : RunLog, optional
         Gets the messages of the libraries.
-    server : callable
-        Gives the server if none is configured: a temporary one, or the one that this process keeps.
+    server : callable, optional
+        Gives the server if none is configured: by default a temporary one, or the one that this process keeps.
 
     Raises
     ------
     PipelineError
         When the run fails; the message is one line.
     """
+    from topicflow.flows.running.compile_ahead import compiling_ahead
+
     check_address_space()
     for name, value in QUIET_PREFECT.items():
         os.environ.setdefault(name, value)
@@ -181,9 +191,11 @@ def _flow(name: str, log: RunLog | None) -> Flow[[FlowConfig], RunRecord]:
     return found
 
 
-def _run_with_own_server(config: FlowConfig, log: RunLog | None, start_server: Server) -> RunRecord:
+def _run_with_own_server(config: FlowConfig, log: RunLog | None, start_server: Server | None) -> RunRecord:
     """Return the record of a run; its stages are imported while the server starts."""
-    with start_server() as server:
+    from topicflow.flows.running.server import temporary_server
+
+    with (start_server or temporary_server)() as server:
         from prefect.events.worker import EventsWorker
         from prefect.logging.handlers import APILogWorker
         from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -204,6 +216,8 @@ def _is_announced(config: TopicModelConfig, found: Mapping[str, ArtifactRef]) ->
     """True when gates hold the run back, or held back the run before and somebody is informed: that needs a server."""
     if config.gates is None or "gate" not in found:
         return False
+    from topicflow.tasks.publish.announce import was_held
+
     informs = config.gates.webhook_env or config.gates.webhook_block
     return bool(open_store(config.runtime).meta(found["gate"])["failed"]) or bool(
         informs and was_held(Path(config.runtime.runs), config.name)

@@ -152,7 +152,8 @@ def export_setfit(folder: Path, embed: Any, target: Path) -> None:  # noqa: ANN4
     except ImportError:
         msg = "--export-setfit: SetFit is not installed; pip install 'topicflow[setfit]'"
         raise ConfigError(msg) from None
-    from topicflow.tasks.encoding.encoders import find_encoder, load_body
+    from topicflow.tasks.encoding.encoder_files import find_encoder
+    from topicflow.tasks.encoding.encoders import load_body
 
     own = body_config(embed, folder / "body") if classifier.method == "setfit" else embed
     body = _unit_body(load_body(find_encoder(own, "cpu"), own), own)

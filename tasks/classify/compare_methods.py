@@ -25,7 +25,8 @@ from topicflow.tasks.classify.setfit_training import tune_body
 from topicflow.tasks.core.learning.heads import Classes, FloatArray
 from topicflow.tasks.core.learning.scores import interval, score
 from topicflow.tasks.core.learning.splits import Rows, draw_shots, stratified_split
-from topicflow.tasks.encoding.encoders import document_prompt, encoder_of, find_encoder, load_body
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import document_prompt, encoder_of, load_body
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.progress import track
 from topicflow.tasks.execution.states import cached

@@ -16,7 +16,8 @@ from topicflow.tasks.classify.compare_methods import body_arithmetic, body_key
 from topicflow.tasks.classify.fitted_head import Examples, FittedHead, read_examples
 from topicflow.tasks.classify.setfit_training import tune_body
 from topicflow.tasks.core.learning.heads import FloatArray
-from topicflow.tasks.encoding.encoders import document_prompt, encoder_of, find_encoder, load_body
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import document_prompt, encoder_of, load_body
 from topicflow.tasks.encoding.spaces import Space
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.progress import track

@@ -14,12 +14,14 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from topicflow.tasks.errors import DataError, first_line
 from topicflow.tasks.log import LOG
-from topicflow.tasks.store.artifact_store import canonical_json, digest, file_digest
+from topicflow.tasks.store.artifacts import canonical_json, digest, file_digest
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SCHEME = "docstrings://"
 
@@ -42,8 +44,6 @@ _LEFT_OUT = {
 
 _NO_SENTENCE = re.compile(r"^\.\. |>>>|---|===")
 """First paragraphs that are a directive, an example or a section heading."""
-
-_SCHEMA = {"text": pl.String, "name": pl.String, "package": pl.String}
 
 _MARKUP: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r":math:`[^`]*`"), " "),  # TeX is useless in keywords
@@ -108,8 +108,11 @@ def collect(packages: Sequence[str]) -> pl.DataFrame:
     DataError
         If a package is not installed.
     """
+    import polars as pl
+
+    schema = dict.fromkeys(("text", "name", "package"), pl.String)
     rows = [(text, name, package) for package in packages for text, name in _summaries(package)]
-    return pl.DataFrame(rows, schema=_SCHEMA, orient="row").unique("text", keep="first", maintain_order=True)
+    return pl.DataFrame(rows, schema=schema, orient="row").unique("text", keep="first", maintain_order=True)
 
 
 def plain_summary(docstring: str) -> str:

@@ -1,6 +1,6 @@
 """Sources: a path, glob, folder, query or docstrings:// path -> chunks of rows, and the input's fingerprint.
 
-Imports neither Prefect nor torch, so that `plan` can check quickly whether the documents exist.
+Imports neither Prefect nor torch, and polars only to read: `plan` checks quickly whether the documents exist.
 """
 
 from __future__ import annotations
@@ -11,21 +11,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-import polars as pl
 
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents import docstrings, recipes
 from topicflow.tasks.documents.columns import require_column
-from topicflow.tasks.documents.database import read_query
 from topicflow.tasks.documents.files import LocalFiles, find_files, format_of
 from topicflow.tasks.documents.formats.read_errors import readable
-from topicflow.tasks.documents.formats.text_files import text_chunks
-from topicflow.tasks.documents.nested import with_fields
-from topicflow.tasks.documents.tables import open_table
-from topicflow.tasks.documents.texts import text_columns
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.store.artifact_store import (
     ArtifactRef,
@@ -34,6 +27,9 @@ from topicflow.tasks.store.artifact_store import (
     digest,
     file_digest,
 )
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _AWS_VARIABLES = (
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3",
@@ -140,6 +136,10 @@ def is_remote(path: str) -> bool:
 
 def check_columns(source: Source, config: LoadConfig) -> None:
     """Raise DataError if a column of the config is missing or has a wrong type."""
+    import polars as pl
+
+    from topicflow.tasks.documents.texts import text_columns
+
     named = [(column, "text_column") for column in text_columns(config)]
     single = {"id_column": config.id_column, "label_column": config.label_column}
     single["timestamp_column"] = config.timestamp_column
@@ -175,6 +175,8 @@ def open_source(config: LoadConfig, chunk_rows: int) -> Iterator[Source]:
     """
     with tempfile.TemporaryDirectory(prefix="topicflow-load-") as scratch:
         if config.path is None:
+            from topicflow.tasks.documents.database import read_query
+
             frame = read_query(config, Path(scratch))
             yield _source_of(frame, "load.query", config, chunk_rows)
         elif docstrings.is_docstrings(config.path):
@@ -187,6 +189,11 @@ def open_source(config: LoadConfig, chunk_rows: int) -> Iterator[Source]:
 
 
 def _open_files(files: LocalFiles, config: LoadConfig, chunk_rows: int, scratch: Path) -> Source:
+    import polars as pl
+
+    from topicflow.tasks.documents.formats.text_files import text_chunks
+    from topicflow.tasks.documents.tables import open_table
+
     name = str(config.path)
     if files.format == "text":
         names = files.names[: config.limit]
@@ -208,6 +215,10 @@ def _source_of(
     n_rows: int | None = None,
 ) -> Source:
     """Return the Source of a lazy frame. Counting the rows of a remote file would download it twice."""
+    import polars as pl
+
+    from topicflow.tasks.documents.nested import with_fields
+
     if config.limit is not None:
         frame = frame.head(config.limit)
         n_rows = None if n_rows is None else min(n_rows, config.limit)
@@ -229,6 +240,8 @@ def _chunks(frame: pl.LazyFrame, name: str, chunk_rows: int) -> Iterator[pl.Data
 
 
 def _scan_remote(config: LoadConfig) -> pl.LazyFrame:
+    import polars as pl
+
     path = str(config.path)
     kind = format_of(path, [urlsplit(path).path], config)
     options = _storage_options(path)
@@ -245,6 +258,10 @@ def _scan_remote(config: LoadConfig) -> pl.LazyFrame:
 
 def _scan_remote_csv(path: str, kind: str, config: LoadConfig, options: dict[str, Any]) -> pl.LazyFrame:
     """Return the rows of remote CSV files, which are not searched for lone quotes and titles."""
+    import polars as pl
+
+    from topicflow.tasks.documents.texts import text_columns
+
     if config.encoding not in {None, "utf-8"}:
         msg = f"load: {path}: load.encoding is for local files; download it"
         raise DataError(msg)

@@ -8,8 +8,10 @@ that every text is restored exactly.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import polars as pl
+if TYPE_CHECKING:
+    import polars as pl
 
 RUN = r"'*[=+\-@\t\r\n＝＋－＠]"
 """Beginning of a cell that would be a formula, also with full-width signs, or would be one without apostrophes."""
@@ -17,6 +19,8 @@ RUN = r"'*[=+\-@\t\r\n＝＋－＠]"
 
 def write_csv(table: pl.DataFrame, path: Path) -> None:
     """Write a table without nested columns to a CSV file; no text begins like a formula."""
+    import polars as pl
+
     table.with_columns(pl.col(pl.String).str.replace(rf"\A({RUN})", "'$1")).write_csv(path)
 
 
@@ -28,5 +32,7 @@ def read_csv(path: Path | str) -> pl.DataFrame:
     OSError, pl.exceptions.PolarsError
         If the file cannot be read.
     """
+    import polars as pl
+
     found = pl.read_csv(path, infer_schema=False)  # the id 007 is not a number
     return found.with_columns(pl.col(pl.String).str.replace(rf"\A'({RUN})", "$1"))

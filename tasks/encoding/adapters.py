@@ -1,4 +1,4 @@
-"""Adapters: the name in `embed.adapter` -> the adapter's artifact and its head; imports no torch.
+"""Adapters: the name in `embed.adapter` -> the adapter's artifact and its head; imports no torch, and numpy only late.
 
 An adapter is an artifact of kind `adapters`: `adapter.safetensors` (weight, bias, gate) and `adapter.json`, which
 records the encoder whose vectors it takes, their width, and how it was trained. It belongs to one encoder's key: the
@@ -10,9 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from topicflow.configs.sections.embed import (
     ApiEmbed,
@@ -21,11 +19,13 @@ from topicflow.configs.sections.embed import (
     StaticEmbed,
 )
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.tasks.core.learning.residual import FloatArray, ResidualHead
 from topicflow.tasks.errors import ArtifactError, ConfigError, DamagedError
 from topicflow.tasks.runs.history import RunRecord
 from topicflow.tasks.runs.resolve import resolve
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
+
+if TYPE_CHECKING:
+    from topicflow.tasks.core.learning.residual import FloatArray, ResidualHead
 
 KIND = "adapters"
 FLOW = "tune_embeddings"
@@ -102,6 +102,8 @@ def load_adapter(store: ArtifactStore, ref: ArtifactRef) -> ResidualHead:
     """
     from safetensors.numpy import load_file
 
+    from topicflow.tasks.core.learning.residual import ResidualHead
+
     try:
         path = store.whole(ref, "adapter.safetensors")
     except DamagedError as error:
@@ -139,6 +141,7 @@ def save_adapter(writer: ArtifactWriter, head: ResidualHead, about: dict[str, An
     about : dict
         `encoder` (its key), `model` (its name), and how the head was trained.
     """
+    import numpy as np
     from safetensors.numpy import save_file
 
     arrays = {

@@ -8,74 +8,16 @@ tokens, for which numpy is as fast as torch; its vector differs from torch's in 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.tasks.encoding.model_files.model_settings import read_json, read_settings
-from topicflow.tasks.encoding.pooling import read_pooling
+from topicflow.tasks.encoding.model_files.bert_shape import TABLES, WEIGHTS, Shape
 
 if TYPE_CHECKING:
     import torch
-
-WEIGHTS, TOKENIZER = "model.safetensors", "tokenizer.json"
-
-PLAIN: dict[str, tuple[Any, ...]] = {
-    "model_type": ("bert",),
-    "architectures": (["BertModel"],),
-    "hidden_act": ("gelu",),
-    "position_embedding_type": (None, "absolute"),
-    "is_decoder": (None, False),
-    "add_cross_attention": (None, False),
-}
-"""Values of config.json with which a model has exactly the operations of this file."""
-
-
-SIZES: dict[str, type | tuple[type, ...]] = {
-    "num_hidden_layers": int,
-    "num_attention_heads": int,
-    "layer_norm_eps": (int, float),
-    "hidden_size": int,
-    "intermediate_size": int,
-    "max_position_embeddings": int,
-}
-"""Values of config.json that `Shape` has, in its order, and their types."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The numbers of a BERT's config.json that its operations need."""
-
-    n_layers: int
-    n_heads: int
-    epsilon: float
-    dim: int
-    wide: int
-    most_tokens: int
-
-
-def read_shape(folder: Path) -> Shape | None:
-    """Return the shape of a folder's model if this file can compute its vectors, otherwise None.
-
-    A model with prompts, lower-casing outside its tokenizer, or other modules than pooling and normalization is left
-    to sentence-transformers.
-    """
-    config = read_json(folder / "config.json")
-    if any(config.get(key) not in allowed for key, allowed in PLAIN.items()):
-        return None
-    own = read_settings(folder)
-    lowers = read_json(folder / "sentence_bert_config.json").get("do_lower_case")
-    has_files = all((folder / name).is_file() for name in (WEIGHTS, TOKENIZER))
-    has_prompts = own.prompts or own.default_prompt_name
-    if has_prompts or lowers or not has_files or not read_pooling(folder).is_plain:
-        return None
-    if any(not isinstance(config.get(key), kind) for key, kind in SIZES.items()):
-        return None
-    return Shape(*(config[key] for key in SIZES))
-
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -95,28 +37,6 @@ def read_weights(folder: Path) -> Weights:
     return {name: array.astype(np.float32, copy=False) for name, array in load_file(folder / WEIGHTS).items()}
 
 
-def has_weights(folder: Path, shape: Shape) -> bool:
-    """Return whether a folder's file has all the weights of a shape, without reading them; not if it is damaged."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(folder / WEIGHTS, "numpy") as file:
-            return weight_names(shape) <= set(file.keys())
-    except SafetensorError:
-        return False
-
-
-def weight_names(shape: Shape) -> set[str]:
-    """Return the names of the weights that a BERT of a shape needs."""
-    tables = {f"embeddings.{name}_embeddings.weight" for name in _TABLES}
-    parts = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
-             "attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm")  # fmt: skip
-    layers = {f"encoder.layer.{number}.{part}" for number in range(shape.n_layers) for part in parts}
-    return tables | {
-        f"{name}.{kind}" for name in layers | {"embeddings.LayerNorm"} for kind in ("weight", "bias")
-    }
-
-
 class Bert:
     """A BERT in torch, in float32 on a CPU."""
 
@@ -134,7 +54,7 @@ class Bert:
         """
         import torch
 
-        words, kinds, places = (self._weights[f"embeddings.{name}_embeddings.weight"] for name in _TABLES)
+        words, kinds, places = (self._weights[f"embeddings.{name}_embeddings.weight"] for name in TABLES)
         embedded = [
             torch.nn.functional.embedding(ids, words) + kinds[0] + places[: ids.shape[1]] for ids in batches
         ]
@@ -212,7 +132,7 @@ class BertInNumpy:
 
     def __call__(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the last layer (length, dim) for the token ids of a text."""
-        words, kinds, places = (self._weights[f"embeddings.{name}_embeddings.weight"] for name in _TABLES)
+        words, kinds, places = (self._weights[f"embeddings.{name}_embeddings.weight"] for name in TABLES)
         hidden = self._normalized(
             "embeddings.LayerNorm", words[np.asarray(ids)] + kinds[0] + places[: len(ids)]
         )
@@ -255,6 +175,3 @@ class BertInNumpy:
             centred / spread * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
         )
         return found
-
-
-_TABLES = ("word", "token_type", "position")

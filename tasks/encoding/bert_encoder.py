@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.tasks.encoding.bert import TOKENIZER, Bert, BertInNumpy, Shape, read_weights
+from topicflow.tasks.encoding.bert import Bert, BertInNumpy, read_weights
 from topicflow.tasks.encoding.encoder_cache import kept
 from topicflow.tasks.encoding.float_encoder import (
     ALONE_TOKENS,
@@ -29,7 +29,8 @@ from topicflow.tasks.encoding.float_encoder import (
     TokenBlock,
     alike,
 )
-from topicflow.tasks.encoding.pooling import read_pooling
+from topicflow.tasks.encoding.model_files.bert_shape import TOKENIZER, Shape
+from topicflow.tasks.encoding.model_files.pooling import read_pooling
 from topicflow.tasks.encoding.tokenizer import TextTokens
 from topicflow.tasks.store.artifact_store import ArtifactWriter, Recipe
 

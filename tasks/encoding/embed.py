@@ -29,13 +29,8 @@ from topicflow.tasks.encoding import recipes
 from topicflow.tasks.encoding.adapters import AdapterFiles, apply_adapter, find_adapter, load_adapter
 from topicflow.tasks.encoding.api.encoder import ApiEncoder
 from topicflow.tasks.encoding.embed_on_workers import embed_on_workers, missing_rows
-from topicflow.tasks.encoding.encoders import (
-    Encoder,
-    EncoderFiles,
-    find_encoder,
-    load_encoder,
-    precomputed_digest,
-)
+from topicflow.tasks.encoding.encoder_files import EncoderFiles, find_encoder, precomputed_digest
+from topicflow.tasks.encoding.encoders import Encoder, load_encoder
 from topicflow.tasks.encoding.images import embed_images
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder
 from topicflow.tasks.encoding.vector_files import read_vectors, vectors_in_texts

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from topicflow.configs.sections.embed import SentenceTransformersEmbed, StaticEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.tasks.encoding.encoders import EncoderFiles, find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import EncoderFiles, find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.encoding.vector_store import VectorStore, chunk_recipe, save_chunk
 from topicflow.tasks.errors import StageError
 from topicflow.tasks.execution.workers import map_chunks

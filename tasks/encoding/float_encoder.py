@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.tasks.encoding.pooling import Pooling
+from topicflow.tasks.encoding.model_files.pooling import Pooling
 from topicflow.tasks.encoding.tokenizer import TextTokens, ahead
 from topicflow.tasks.errors import DataError, StageError
 

@@ -19,7 +19,8 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.documents.formats.read_errors import readable
 from topicflow.tasks.encoding import recipes
-from topicflow.tasks.encoding.encoders import EncoderFiles, find_encoder, load_model
+from topicflow.tasks.encoding.encoder_files import EncoderFiles, find_encoder
+from topicflow.tasks.encoding.encoders import load_model
 from topicflow.tasks.encoding.vector_store import VectorStore
 from topicflow.tasks.errors import ConfigError, DataError, first_line
 from topicflow.tasks.execution.progress import track

@@ -29,7 +29,7 @@ from topicflow.tasks.encoding.int8_graph import (
     unit_vectors,
 )
 from topicflow.tasks.encoding.model_files.model_settings import read_settings
-from topicflow.tasks.encoding.pooling import PLAIN, POOLED_ALONE, read_pooling
+from topicflow.tasks.encoding.model_files.pooling import PLAIN, POOLED_ALONE, read_pooling
 from topicflow.tasks.encoding.tokenizer import LengthBatches, TextTokens, token_matrix
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.execution.devices import sums_of_int8_saturate

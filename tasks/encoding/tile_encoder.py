@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from topicflow.tasks.core.vectors.blocks import n_cores, threads
 from topicflow.tasks.core.vectors.processor import has_tiles
-from topicflow.tasks.encoding.bert import Shape, Weights, has_weights, read_shape
+from topicflow.tasks.encoding.bert import Weights
 from topicflow.tasks.encoding.bert_encoder import COMPARED, BertEncoder
 from topicflow.tasks.encoding.encoder_cache import kept
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
+from topicflow.tasks.encoding.model_files.bert_shape import Shape
 from topicflow.tasks.encoding.tokenizer import TokenIds, ahead
 from topicflow.tasks.errors import ConfigError, StageError
 from topicflow.tasks.store.artifact_store import ArtifactWriter, Recipe
@@ -44,19 +45,6 @@ COMPARISON = 1
 
 LEAST_COSINE = 0.9995
 """A model is refused if a vector of `COMPARED` has a lower cosine to float32."""
-
-
-def tile_shape(folder: Path, max_tokens: int | None) -> Shape | None:
-    """Return the shape of a model that this file can compute on this processor, otherwise None.
-
-    Dimensions are multiples of the 32 numbers in a row of a tile.
-    """
-    shape = read_shape(folder) if has_tiles() else None
-    if shape is None or (max_tokens or 0) > shape.most_tokens or shape.dim % shape.n_heads:
-        return None
-    if any(size % 32 for size in (shape.dim, shape.wide, shape.dim // shape.n_heads)):
-        return None
-    return shape if has_weights(folder, shape) else None
 
 
 class TileEncoder(BertEncoder):

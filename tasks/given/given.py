@@ -22,7 +22,7 @@ from topicflow.configs.sections.embed import EmbedConfig
 from topicflow.configs.sections.shaping import ZeroShotTopics
 from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray, number_by_size
 from topicflow.tasks.core.clusters.given import Given, Placed, fit_given, nearest_names, place
-from topicflow.tasks.encoding.encoders import find_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.given import recipes

@@ -18,7 +18,7 @@ from topicflow.configs.sections.embed import EmbedConfig
 from topicflow.configs.sections.shaping import SeededTopics
 from topicflow.tasks.core.clusters.given import fit_given
 from topicflow.tasks.core.clusters.pull import Pulled, pull_rows
-from topicflow.tasks.encoding.encoders import find_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.given import recipes

@@ -82,7 +82,7 @@ class CountedBatches:
 
         Notes
         -----
-        No text is read. Memory is 8 bytes for each entry of the counts.
+        No text is read. Memory is 5 to 8 bytes for each entry of the counts.
         """
         if len(self.parts) == 1 and not self.chooses_words:
             return self.parts[0].words(store)

@@ -126,7 +126,7 @@ def words_of_slices(
 
     Parameters
     ----------
-    counts : sparse matrix of shape (n_docs, n_words), int32
+    counts : sparse matrix of shape (n_docs, n_words), uint8, uint16 or int32
         Word counts of the documents.
     words : list of str
         The words of its columns.

@@ -18,7 +18,7 @@ from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEm
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.passages import join_passages
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
-from topicflow.tasks.encoding.encoders import find_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.publish.edits import (
     edit_figures,
     edit_record,

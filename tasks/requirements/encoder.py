@@ -13,7 +13,8 @@ from topicflow.configs.sections.embed import (
     PrecomputedEmbed,
     SentenceTransformersEmbed,
 )
-from topicflow.tasks.encoding.encoders import find_encoder, too_long
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import too_long
 from topicflow.tasks.encoding.images import missing_pillow
 from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.execution.devices import missing_device

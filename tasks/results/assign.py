@@ -23,7 +23,8 @@ from topicflow.tasks.core.vectors.unit_rows import unit_rows
 from topicflow.tasks.documents.cleaning import clean_texts
 from topicflow.tasks.documents.texts import is_filled
 from topicflow.tasks.encoding.adapters import apply_adapter, find_adapter
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.results.tables import topic_names
 from topicflow.tasks.results.vectors import fit_of, store_of

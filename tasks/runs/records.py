@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from topicflow.tasks.runs.prometheus import write_metrics
 from topicflow.tasks.runs.run_files import seal_run
 from topicflow.tasks.store.artifact_store import disk_failure
 from topicflow.tasks.store.durable import fsync, fsync_tree, open_as_folder
+from topicflow.tasks.store.recipe_parts import version
 
 __all__ = [
     "RunId", "RunRecord", "library_versions", "point_latest", "record_failure", "run_folder", "write_json",
@@ -159,5 +159,5 @@ def library_versions() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for name in LIBRARIES:
         with contextlib.suppress(PackageNotFoundError):
-            versions[name] = package_version(name)
+            versions[name] = version(name)
     return versions

@@ -22,7 +22,8 @@ from topicflow.configs.sections.embed import (
 )
 from topicflow.configs.sections.index import IndexConfig
 from topicflow.tasks.encoding.adapters import KIND, AdapterFiles, apply_adapter
-from topicflow.tasks.encoding.encoders import Encoder, find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import Encoder, load_encoder
 from topicflow.tasks.encoding.images import as_text_model
 from topicflow.tasks.encoding.vector_store import is_cut
 from topicflow.tasks.errors import ConfigError

@@ -89,7 +89,7 @@ class Rows:
 
     Attributes
     ----------
-    counts : sparse matrix of shape (n_rows, n_words), int32
+    counts : sparse matrix of shape (n_rows, n_words), uint8, uint16 or int32
         Word counts.
     vectors : ndarray of shape (n_rows, dim), float32
         Unit vectors.
@@ -138,7 +138,8 @@ def divide(rows: Rows, model: TopicModelWords, vector_weight: float) -> Divided:
         own = np.asarray(rows.labels[part])
         inside = own if rows.are_counted else np.full_like(own, -1)
         counts = (
-            np.asarray(rows.counts.data[entries]), np.asarray(rows.counts.indices[entries]), ranges - low,
+            np.asarray(rows.counts.data[entries], np.int32), np.asarray(rows.counts.indices[entries]),
+            ranges - low,
         )  # fmt: skip
         prior = model.prior(np.asarray(rows.vectors[part]))
         topics, shares, *words = _mixed(counts, inside, prior, model, vector_weight)

@@ -18,11 +18,8 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
-
-import polars as pl
-from numpy.typing import NDArray
 
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.errors import ArtifactError, DamagedError
@@ -42,6 +39,10 @@ from topicflow.tasks.store.local import STAGING, LocalFolder
 from topicflow.tasks.store.manifests import Manifest, keyed_by, opened
 from topicflow.tasks.store.process import staging_name
 from topicflow.tasks.store.protocol import Backend, Entry, Look, look_at
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
 
 __all__ = [
     "FORMAT", "ArtifactRef", "ArtifactStore", "ArtifactWriter", "Recipe", "canonical_json", "digest", "disk_failure",
@@ -312,6 +313,8 @@ class ArtifactStore:
         names = [f"{name}.parquet"] if f"{name}.parquet" in files else parts
         if not names:
             raise ArtifactError(f"store: {self.name}/{ref.kind}/{ref.key} contains no table {name}")
+        import polars as pl
+
         return pl.scan_parquet([self._whole_file(ref, file, files[file]) for file in names], glob=False)
 
     def json(self, ref: ArtifactRef, name: str) -> Any:  # noqa: ANN401

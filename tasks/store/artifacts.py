@@ -1,6 +1,7 @@
 """Artifacts: what an artifact is made from (recipe and key), the reference that tasks pass on, the writer of its files.
 
-Imports no store: the backends (`local`, `bucket`) and `artifact_store` build on this file.
+Imports no store: the backends (`local`, `bucket`) and `artifact_store` build on this file. Imports numpy only to write
+an array: a plan writes none.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import polars as pl
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
 
 
 def canonical_json(value: Any) -> bytes:  # noqa: ANN401  (any JSON value)
@@ -122,6 +123,8 @@ class ArtifactWriter:
 
     def save_array(self, name: str, array: NDArray[Any]) -> None:
         """Write `array` as `name`.npy, in this machine's byte order."""
+        import numpy as np
+
         native = np.asarray(array, array.dtype.newbyteorder("="), order="C")
         np.save(self.path(f"{name}.npy"), native, allow_pickle=False)
 
@@ -130,6 +133,8 @@ class ArtifactWriter:
 
         Its blocks are allocated immediately: on a full disk this raises; writing to the map would kill the process.
         """
+        import numpy as np
+
         path = self.path(f"{name}.npy")
         mapped: NDArray[Any] = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
         if hasattr(os, "posix_fallocate"):  # macOS has none
@@ -150,6 +155,8 @@ class ArtifactWriter:
         ValueError
             If the rows that were appended are not those of `shape`.
         """
+        import numpy as np
+
         kind, n_rows = np.dtype(dtype), 0
         with self.path(f"{name}.npy").open("wb") as file:
             header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}

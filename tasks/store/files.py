@@ -6,13 +6,13 @@ import tokenize
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from topicflow.tasks.store.access import ABSENT
 from topicflow.tasks.store.artifacts import file_digest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 WHOLE_BYTES = 32 << 20
 """Largest array whose digest is compared at every read: 32 MiB take about 30 ms, once per process."""
@@ -67,6 +67,8 @@ def read_array(path: Path) -> NDArray[Any]:
     ValueError
         If it contains no such array, or an array that does not fill the file.
     """
+    import numpy as np
+
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (

@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.sweep import SweepConfig
 from topicflow.configs.sections.embed import EmbedConfig, ImagesEmbed, PrecomputedEmbed
-from topicflow.tasks.encoding.encoders import find_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.errors import StageError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.progress import duration, track

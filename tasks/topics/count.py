@@ -19,8 +19,10 @@ from topicflow.tasks.core.words.counts import (
     Selection,
     WordTotals,
     count_blocks,
+    offset_type,
     place_words,
     select_words,
+    smallest_type,
 )
 from topicflow.tasks.core.words.cutting import Rule
 from topicflow.tasks.core.words.inflections import in_shown_forms
@@ -53,7 +55,7 @@ def count_texts(
     n_threads: int | None = None,
     rule: Rule | None = None,
 ) -> None:
-    """Write the counts (n_docs, n_words) int32 and the words of texts in parts, as an artifact's files.
+    """Write the counts (n_docs, n_words) and the words of texts in parts, as an artifact's files; see `save_counts`.
 
     The words are those of `rule`, or of `config` if it is None.
 
@@ -84,12 +86,15 @@ def save_counts(
     blocks: Iterable[tuple[Block, NDArray[np.int32]]],
     n_docs: int,
 ) -> None:
-    """Write the words and the counts (n_docs, n_words) int32 from blocks and the columns of their numbers."""
+    """Write the words and the counts (n_docs, n_words) from blocks and the columns of their numbers.
+
+    The counts are uint8, or uint16 or int32 if one is larger; their places are int32, or int64 from 2**31 entries on.
+    """
     place_words(
         blocks,
-        data=writer.open_array("data", (selection.n_counts,), "int32"),
+        data=writer.open_array("data", (selection.n_counts,), smallest_type(selection.largest)),
         indices=writer.open_array("indices", (selection.n_counts,), "int32"),
-        indptr=writer.open_array("indptr", (n_docs + 1,), "int64"),
+        indptr=writer.open_array("indptr", (n_docs + 1,), offset_type(selection.n_counts)),
     )
     writer.save_table("words", selection.words.to_frame())
     writer.rows = n_docs
@@ -146,7 +151,10 @@ def counted_with(store: ArtifactStore, counts: ArtifactRef, config: CountConfig)
 
 
 def read_counts(store: ArtifactStore, counts: ArtifactRef) -> tuple[csr_matrix, list[str]]:
-    """Return the counts (n_docs, n_words) and the words of an artifact."""
+    """Return the counts (n_docs, n_words), uint8, uint16 or int32 as they are stored, and the words of an artifact.
+
+    Before version 3 all counts were int32 and their places int64.
+    """
     words = store.table(counts, "words").collect()["word"].to_list()
     parts = (store.array(counts, "data"), store.array(counts, "indices"), store.array(counts, "indptr"))
     return csr_matrix(parts, shape=(counts.rows, len(words)), copy=False), words

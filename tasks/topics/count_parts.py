@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.vectors.blocks import n_cores
-from topicflow.tasks.core.words.counts import Block, Selection, WordTotals, count_blocks, select_words
+from topicflow.tasks.core.words.counts import (
+    Block,
+    Selection,
+    WordTotals,
+    count_blocks,
+    select_words,
+    smallest_type,
+)
 from topicflow.tasks.core.words.inflections import in_shown_forms
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.parts import made_parts
@@ -43,11 +50,12 @@ def join_tallies(
 
     Notes
     -----
-    Memory is the vocabularies of all parts; the counts are memory-mapped from the store.
+    Memory is the vocabularies of all parts and the counts of one; the others are memory-mapped from the store.
     """
     spelled = [store.table(part, "words").collect() for part in parts]
     joined = pl.concat(spelled).group_by("word").sum().sort("word")
-    totals = WordTotals(joined["document_frequency"].to_numpy(), joined["total"].to_numpy())
+    largest = max((store.meta(part)["largest"] for part in parts), default=0)
+    totals = WordTotals(joined["document_frequency"].to_numpy(), joined["total"].to_numpy(), largest)
     forms = [store.table(part, "forms").collect() for part in parts] if config.lemmas else []
     spell = in_shown_forms(joined["word"].gather, forms)
     selection = select_words(spell, totals, config.min_df, config.max_features)
@@ -83,9 +91,11 @@ def tally_part(
         if (forms := vocabulary.forms) is not None:
             writer.save_table("forms", forms)
         writer.save_array("numbers", position[np.concatenate([block.numbers for block in blocks])])
-        writer.save_array("counts", np.concatenate([block.counts for block in blocks]))
+        kept = smallest_type(totals.largest)
+        writer.save_array("counts", np.concatenate([block.counts.astype(kept) for block in blocks]))
         writer.save_array("ranges", _joined_ranges(blocks))
         writer.rows = sum(len(block.ranges) - 1 for block in blocks)
+        writer.meta["largest"] = totals.largest
     return store.committed(recipe, writer)
 
 
@@ -97,4 +107,7 @@ def _joined_ranges(blocks: list[Block]) -> NDArray[np.int64]:
 
 def _blocks(store: ArtifactStore, parts: list[ArtifactRef]) -> Iterator[Block]:
     for part in parts:
-        yield Block(*(np.asarray(store.array(part, name)) for name in ("numbers", "counts", "ranges")))
+        numbers, counts, ranges = (
+            np.asarray(store.array(part, name)) for name in ("numbers", "counts", "ranges")
+        )
+        yield Block(numbers, counts.astype(np.int32), ranges)

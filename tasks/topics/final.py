@@ -7,12 +7,13 @@ of `edit` and `label_edited`. Names that a person gave are those of `rename`, wh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, TypeVar
 
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 EDIT, LABEL_EDITED = "edit", "label_edited"
 """Names of the stages that edits add: the topic of each document after all edits, and what `label` makes from these."""
@@ -56,4 +57,6 @@ def read_stability(store: ArtifactStore, labels: ArtifactRef) -> NDArray[np.floa
     """
     if "stability.npy" not in store.manifest(labels.kind, labels.key)["files"]:
         return None
+    import numpy as np
+
     return np.asarray(store.array(labels, "stability", whole=True))

@@ -34,7 +34,7 @@ from topicflow.tasks.core.words.keywords import closest_words, distinct_names, d
 from topicflow.tasks.core.words.seed_words import raise_seed_words, seed_shares
 from topicflow.tasks.encoding.adapters import apply_adapter, find_adapter
 from topicflow.tasks.encoding.embed import text_parts, vectors_of
-from topicflow.tasks.encoding.encoders import EncoderFiles, find_encoder
+from topicflow.tasks.encoding.encoder_files import EncoderFiles, find_encoder
 from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
@@ -87,7 +87,7 @@ def weigh_words(
 
     Parameters
     ----------
-    counts : sparse matrix of shape (n_docs, n_words), int32
+    counts : sparse matrix of shape (n_docs, n_words), uint8, uint16 or int32
         Word counts of the documents.
     words : list of str
         The words of its columns.

@@ -38,7 +38,7 @@ VERSIONS: Mapping[str, int] = {
     "neighbors": 6,
     "reduce": 8,
     "cluster": 7,
-    "count": 2,
+    "count": 3,
     "label": 3,
     "evaluate": 1,
 }

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.tuning import FullTune
-from topicflow.tasks.encoding.encoders import find_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.encoding.model_files.lost_weights import lost_weights, refuse_lost
 from topicflow.tasks.errors import StageError, first_line
 from topicflow.tasks.execution.context import Context

@@ -18,7 +18,7 @@ from topicflow.tasks.core.learning.class_head import fit_class_heads, with_gate
 from topicflow.tasks.core.learning.residual import ResidualHead
 from topicflow.tasks.core.learning.similarity import same_class_shares
 from topicflow.tasks.encoding.adapters import save_adapter
-from topicflow.tasks.encoding.encoders import find_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached

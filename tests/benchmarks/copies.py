@@ -28,7 +28,8 @@ from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import NoReduce, ParallelUmapReduce, PcaReduce, UmapReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe, digest
 from topicflow.tasks.topics.cluster import AnyCluster, cluster

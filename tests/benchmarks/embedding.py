@@ -41,7 +41,8 @@ from topicflow.configs.sections.embed import EmbedConfig, SentenceTransformersEm
 from topicflow.flows.running.start import start_topic_model
 from topicflow.tasks.encoding.embed import CHUNK_TEXTS
 from topicflow.tasks.encoding.encoder_cache import encoder_cache
-from topicflow.tasks.encoding.encoders import Encoder, find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import Encoder, load_encoder
 from topicflow.tasks.encoding.float_encoder import (
     BLOCK_TEXTS,
     SentenceTransformersEncoder,

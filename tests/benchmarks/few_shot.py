@@ -29,7 +29,8 @@ from topicflow.tasks.classify.compare_methods import try_probe, try_setfit
 from topicflow.tasks.classify.fitted_head import Examples
 from topicflow.tasks.core.learning.scores import interval, score
 from topicflow.tasks.core.learning.splits import draw_shots
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 
 CORPORA = {
     "sst5": ("sst5_train", "sst5_test", "label"),

@@ -30,7 +30,8 @@ from topicflow.configs.sections.shaping import ZeroShotTopics
 from topicflow.tasks.core.clusters.given import fit_given, nearest_names, place
 from topicflow.tasks.documents.load import load
 from topicflow.tasks.encoding.embed import embed, text_parts
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.given.classes import plain
 from topicflow.tasks.store.artifact_store import ArtifactStore

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from tests.benchmarks.corpora import DATA
 from tests.indexes import index_config, run
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.search.index import SearchIndex
 
 FILES = {

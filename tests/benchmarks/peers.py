@@ -46,7 +46,8 @@ from topicflow.configs.sections.reduce import DiffusionReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.clusters.clustering import number_by_size
 from topicflow.tasks.encoding.embed import text_parts
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactStore
 from topicflow.tasks.topics.count import count, read_counts

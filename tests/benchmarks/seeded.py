@@ -43,7 +43,8 @@ from topicflow.tasks.core.clusters.pull import pull_rows
 from topicflow.tasks.core.clusters.quality import agreement
 from topicflow.tasks.core.words.counts import top_words
 from topicflow.tasks.core.words.seed_words import raise_seed_words, seed_shares
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.given.classes import plain
 from topicflow.tasks.given.topics_file import GivenTopic

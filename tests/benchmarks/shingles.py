@@ -32,7 +32,8 @@ from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.core.duplicates.minhash import choose_bands, equal_sets, pairs_of_band, shingled, signed
 from topicflow.tasks.core.duplicates.pairs import Pairs, union
 from topicflow.tasks.core.vectors.blocks import workers
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 
 SEED = 1
 EDITS = (0.01, 0.05, 0.1, 0.2)

@@ -42,7 +42,8 @@ def write_corpus(folder: Path, n: int) -> Path:
         table = pl.read_parquet(source, columns=["title", "created"]).sort("created", "title").tail(n)
         texts = table["title"].to_list()
         from topicflow.configs.sections.embed import StaticEmbed
-        from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+        from topicflow.tasks.encoding.encoder_files import find_encoder
+        from topicflow.tasks.encoding.encoders import load_encoder
 
         config = StaticEmbed(method="static")
         vectors = load_encoder(find_encoder(config, "cpu"), config).encode(texts)[0]

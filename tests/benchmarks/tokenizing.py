@@ -27,7 +27,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "true"  # before `peer`, which asks for o
 from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
-from topicflow.tasks.encoding.encoders import find_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.encoding.tokenizer import TextTokens, TokenIds, of_lists
 
 PART = 65_536

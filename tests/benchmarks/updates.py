@@ -58,7 +58,8 @@ def write_slices(args: argparse.Namespace) -> Path:
         vectors = np.load(args.vectors, mmap_mode="r")[told["place"].to_numpy()]
     else:
         from topicflow.configs.sections.embed import StaticEmbed
-        from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+        from topicflow.tasks.encoding.encoder_files import find_encoder
+        from topicflow.tasks.encoding.encoders import load_encoder
 
         config = StaticEmbed(method="static")
         vectors = load_encoder(find_encoder(config, "cpu"), config).encode(told["text"].to_list())[0]

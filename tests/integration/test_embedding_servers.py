@@ -14,7 +14,8 @@ from topicflow.configs.sections.embed import ApiEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding.api import probes
 from topicflow.tasks.encoding.embed import embed, embed_texts
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactStore
 

@@ -12,7 +12,8 @@ from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import ParallelUmapReduce
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.topics.cluster import cluster_points
 from topicflow.tasks.topics.neighbors import find_neighbors
 from topicflow.tasks.topics.reduce import reduce_graph

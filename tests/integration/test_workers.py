@@ -306,7 +306,7 @@ def test_a_worker_with_another_model_says_so(
 ) -> None:
     from dataclasses import replace
 
-    from topicflow.tasks.encoding.encoders import find_encoder
+    from topicflow.tasks.encoding.encoder_files import find_encoder
 
     monkeypatch.setattr(stage, "find_encoder", lambda *given: replace(find_encoder(*given), key="f" * 32))
     there = served(*on_dask(config, cluster.address, "shared"))

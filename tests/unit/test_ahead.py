@@ -13,7 +13,6 @@ from tests.commands import Outcome
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.flows.names import FLOWS
 from topicflow.flows.planning.ahead import check_ahead, problems
-from topicflow.flows.planning.side_plans import PLANS
 from topicflow.tasks.errors import ConfigError
 
 find_spec = importlib.util.find_spec
@@ -131,7 +130,7 @@ def test_a_stage_that_is_a_hit_needs_nothing_any_more(
         stage, is_hit = "count", True
 
     config = config_of(folder, tiny, count={"stop_words": "klingon"})
-    monkeypatch.setitem(PLANS, "topic_model", lambda _config: [Hit()])
+    monkeypatch.setattr("topicflow.flows.planning.plan.plan_topic_model", lambda _config: [Hit()])
     check_ahead(config)
 
 

@@ -22,7 +22,8 @@ from topicflow.tasks.encoding.api import batches, probes, sender
 from topicflow.tasks.encoding.api.encoder import ApiEncoder
 from topicflow.tasks.encoding.api.probes import PROBES
 from topicflow.tasks.encoding.embed import embed, embed_missing
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.encoding.vector_store import VectorStore, is_cut, text_digests
 from topicflow.tasks.errors import ConfigError, DataError, PipelineError, StageError
 from topicflow.tasks.execution.context import Context

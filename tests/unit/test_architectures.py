@@ -10,7 +10,8 @@ import pytest
 from tests.fakes import change_json
 from tests.tiny_models import ARCHITECTURES, architecture_model, lora_model
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
 from topicflow.tasks.encoding.model_files.model_settings import read_max_tokens
 from topicflow.tasks.errors import ConfigError

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError, safe_open
 
 from tests.fakes import change_json, tiny_model
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.encoding import encoders
-from topicflow.tasks.encoding.bert import Bert, read_shape
+from topicflow.tasks.encoding.bert import Bert
 from topicflow.tasks.encoding.bert_encoder import COMPARED, BertEncoder
-from topicflow.tasks.encoding.encoders import PACKAGED, encoder_of, find_encoder, load_encoder, load_model
+from topicflow.tasks.encoding.encoder_files import PACKAGED, find_encoder
+from topicflow.tasks.encoding.encoders import encoder_of, load_encoder, load_model
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
+from topicflow.tasks.encoding.model_files.bert_shape import names_in, read_shape
 from topicflow.tasks.errors import ConfigError
 
 TEXTS = [*COMPARED, "", "battery life", "it's a [SEP] test"]
@@ -75,7 +78,8 @@ def test_a_query_imports_neither_torch_nor_prefect() -> None:
         "import sys\n"
         "import topicflow.tasks.search.index\n"
         "from topicflow.configs.sections.embed import SentenceTransformersEmbed as Embed\n"
-        "from topicflow.tasks.encoding.encoders import find_encoder, load_encoder\n"
+        "from topicflow.tasks.encoding.encoder_files import find_encoder\n"
+        "from topicflow.tasks.encoding.encoders import load_encoder\n"
         "load_encoder(find_encoder(Embed(), 'cpu'), Embed()).encode_queries(['battery life'])\n"
         "print(sorted({'torch', 'transformers', 'sentence_transformers', 'prefect'} & set(sys.modules)))"
     )
@@ -181,3 +185,36 @@ def test_a_model_with_other_vectors_is_left_to_sentence_transformers(
 def test_the_packaged_model_is_found_by_its_name() -> None:
     config = SentenceTransformersEmbed(model=PACKAGED)
     assert isinstance(load_encoder.__wrapped__(find_encoder(config, "cpu"), config), BertEncoder)
+
+
+# --- the names in a file of weights ---
+
+
+def test_the_names_of_weights_are_those_that_the_library_finds(tiny: Path) -> None:
+    path = tiny / "model.safetensors"
+    with safe_open(path, "numpy") as file:
+        assert names_in(path) == set(file.keys())
+    code = (
+        "import sys; from pathlib import Path; from topicflow.tasks.encoding.model_files import bert_shape as shapes\n"
+        f"shapes.has_tiles = lambda: True; shapes.tile_shape(Path({str(tiny)!r}), None)\n"
+        f"print(len(shapes.names_in(Path({str(path)!r}))) > 9, 'numpy' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "True False\n"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"", b"{", b"[]", b"7", b'{"a": 1}', b'{"a": {}}', b'{"a": {"data_offsets": []}}', b"\xff", b"{}",
+        b'{"a": {"data_offsets": [0, 5]}}', b'{"a": {"data_offsets": [0, "4"]}}', b"[" * 100_000,
+    ],
+)  # fmt: skip
+def test_a_file_that_is_not_whole_has_no_weights(header: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"four")
+    assert names_in(path) == set()
+    with pytest.raises(SafetensorError), safe_open(path, "numpy"):
+        pass
+    path.write_bytes(b"\xff" * 20)  # a header of 2**64 bytes
+    assert names_in(path) == set()

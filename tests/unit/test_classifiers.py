@@ -22,7 +22,8 @@ from topicflow.tasks.classify.setfit_training import embed_for_training, pair_lo
 from topicflow.tasks.classify.train import train
 from topicflow.tasks.core.learning.heads import Head, fit_head
 from topicflow.tasks.core.learning.splits import draw_batch
-from topicflow.tasks.encoding.encoders import find_encoder, load_body, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_body, load_encoder
 from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.errors import ArtifactError, ConfigError, DamagedError
 from topicflow.tasks.execution.context import Context

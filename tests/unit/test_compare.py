@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from topicflow.flows.commands.cli import app
+from topicflow.flows.commands.every_command import app
 from topicflow.tasks.runs.compare import compare_runs
 from topicflow.tasks.runs.compare_page import compare_page
 from topicflow.tasks.runs.records import write_json

@@ -73,7 +73,7 @@ def test_counts_are_those_of_scikit_learn_however_they_are_chunked(
     counts, words = counted(parts(texts, size), config, n_threads)
     expected, expected_words = reference(texts, config)
     assert words == expected_words
-    assert counts.dtype == np.int32
+    assert counts.dtype == np.uint8
     np.testing.assert_array_equal(counts.toarray(), expected.toarray())
     assert counts.has_canonical_format
 

@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from tests.commands import write_corpus
+from tests.commands import HEAVY, OTHER_FLOWS, imported_by, write_corpus
 from tests.fakes import planted_corpus
 from topicflow.configs.flows.names import FLOWS
 from topicflow.configs.read import dump_config, parse_config
@@ -125,3 +125,19 @@ print(loaded("prefect", "torch", "numba", "scipy", "sklearn", "httpx"))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[]", "[]"]
+
+
+def test_a_run_of_hits_imports_no_heavy_library_and_no_other_flow(tmp_path: Path) -> None:
+    write_corpus(tmp_path, planted_corpus())
+    config = config_of(tmp_path, load={"path": str(tmp_path / "documents.parquet"), "text_column": "text"})
+    leave_run(tmp_path, config)  # so that no server is needed
+    with mock.patch.object(start, "server_is_configured", return_value=False):
+        start.start_flow(config)
+    path = tmp_path / "hits.toml"
+    path.write_text(dump_config(config), encoding="utf-8")
+    others = {f"topicflow.configs.flows.{flow}" for flow in OTHER_FLOWS}
+    others |= {f"topicflow.flows.running.{module}" for module in ("compile_ahead", "server")}
+    shown = imported_by(["run", str(path), "--json"], tmp_path, HEAVY | others)
+    assert json.loads("".join(shown[:-1]))["n_documents"] == 132
+    assert {stage["state"] for stage in json.loads("".join(shown[:-1]))["stages"]} == {"cached"}
+    assert shown[-1] == "[]"

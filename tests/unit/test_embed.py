@@ -15,7 +15,8 @@ from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransform
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.encoding import embed as stage
 from topicflow.tasks.encoding.embed import cut_texts, embed, embed_texts, text_parts
-from topicflow.tasks.encoding.encoders import SentenceTransformersEncoder, find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import SentenceTransformersEncoder, load_encoder
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore

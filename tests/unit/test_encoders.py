@@ -13,12 +13,10 @@ from tests.fakes import HashEncoder, change_json, tiny_model
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.core.vectors.processor import has_tiles
 from topicflow.tasks.encoding import encoders
+from topicflow.tasks.encoding.encoder_files import PACKAGED_SHA256, PRESETS, find_encoder
 from topicflow.tasks.encoding.encoders import (
-    PACKAGED_SHA256,
-    PRESETS,
     SentenceTransformersEncoder,
     encoder_of,
-    find_encoder,
     load_encoder,
     load_model,
 )
@@ -82,7 +80,7 @@ def test_a_flipped_byte_of_the_packaged_model_is_refused(
 
 def test_finding_and_identifying_a_model_needs_no_torch(tiny: Path) -> None:
     code = (
-        "import sys; from topicflow.tasks.encoding.encoders import find_encoder\n"
+        "import sys; from topicflow.tasks.encoding.encoder_files import find_encoder\n"
         "from topicflow.configs.sections.embed import SentenceTransformersEmbed\n"
         f"find_encoder(SentenceTransformersEmbed(model={str(tiny)!r}), 'cpu')\n"
         "print(sorted({'torch', 'sentence_transformers', 'prefect', 'transformers'} & set(sys.modules)))"

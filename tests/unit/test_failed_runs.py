@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from topicflow.configs.flows.names import FLOWS
-from topicflow.flows.commands.cli import app
+from topicflow.flows.commands.every_command import app
 from topicflow.flows.commands.run_and_show import run_flow
 from topicflow.flows.running.direct import directly
 from topicflow.flows.running.start import _flow

@@ -14,7 +14,8 @@ import torch
 from tests.fakes import change_json, tiny_model
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.encoding import float_encoder
-from topicflow.tasks.encoding.encoders import encoder_of, find_encoder, load_model
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import encoder_of, load_model
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder, token_block
 from topicflow.tasks.encoding.tokenizer import TextTokens, ahead
 

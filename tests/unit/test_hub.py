@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
-from topicflow.tasks.encoding.encoders import find_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.encoding.model_files.hub import missing_file
 from topicflow.tasks.errors import ConfigError
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from topicflow.configs.flows.names import FLOWS
 from topicflow.configs.flows.serving import ServeConfig
 from topicflow.configs.read import load_config
-from topicflow.flows.commands.cli import app
+from topicflow.flows.commands.every_command import app
 from topicflow.tasks.errors import ConfigError
 
 FLOW_OF = {

@@ -14,7 +14,8 @@ from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
 from topicflow.configs.sections.embed import SentenceTransformersEmbed, StaticEmbed
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.encoding.model_files.model_settings import ModelSettings, read_settings, settings_notes
 
 PROMPTS = {"query": "q : ", "document": "doc : ", "Clustering": "sort : ", "Classification": "sort : "}

@@ -145,7 +145,7 @@ def test_yaml_can_be_read(block: Block) -> None:
 def test_every_command_of_the_command_line_is_in_some_page() -> None:
     import typer
 
-    from topicflow.flows.commands.cli import app
+    from topicflow.flows.commands.every_command import app
 
     group: Any = typer.main.get_command(app)
     own = {name for name, command in group.commands.items() if not hasattr(command, "commands")}

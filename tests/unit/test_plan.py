@@ -1,7 +1,5 @@
 """Plan: what a run would compute, what is a hit, and why; without importing the heavy libraries."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.commands import HEAVY, OTHER_FLOWS, imported_by
 from tests.runs import edit
 from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.configs.read import dump_config
 from topicflow.flows.planning.plan import chain_recipes, plan_topic_model
+from topicflow.flows.planning.plans import PLANS
 from topicflow.flows.planning.stages import STAGES, stages_of
 from topicflow.flows.planning.steps import explain_miss
 from topicflow.tasks.documents import recipes
@@ -235,26 +236,28 @@ def test_a_miss_is_explained_from_the_recipe_before() -> None:
     ) == ("input changed: x")
 
 
-def test_a_plan_imports_none_of_the_heavy_libraries(project: Project) -> None:
+def imported_by_plan(project: Project, avoided: set[str]) -> str:
+    """Return which of the modules to avoid the plan of a run of hits imports, as text."""
     project.run()
-    (project.folder / "config.json").write_text(project.config().model_dump_json())
-    code = f"""
-import sys
-from pathlib import Path
-from topicflow.configs.flows.topic_model import TopicModelConfig
-from topicflow.flows.planning.plan import plan_topic_model
-config = Path({str(project.folder / "config.json")!r}).read_text()
-steps = plan_topic_model(TopicModelConfig.model_validate_json(config))
-assert all(step.is_hit for step in steps)
-heavy = {{"prefect", "torch", "umap", "hdbscan", "bertopic", "sentence_transformers", "transformers",
-         "sklearn", "scipy", "numba", "plotly", "pynndescent", "httpx"}}
-print(sorted(heavy & set(sys.modules)))
-"""
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[2],
-    )
-    assert found.stdout == "[]\n"
+    path = project.folder / "hits.toml"
+    path.write_text(dump_config(project.config()), encoding="utf-8")
+    *shown, found = imported_by(["plan", str(path)], project.folder, avoided)
+    assert "0 would be computed" in shown[-1]
+    return found
+
+
+def test_a_plan_of_hits_imports_no_heavy_library_and_no_other_flow(project: Project) -> None:
+    others = {f"topicflow.configs.flows.{flow}" for flow in OTHER_FLOWS} | {"topicflow.flows.commands.search"}
+    assert imported_by_plan(project, HEAVY | others | {"numpy", "polars"}) == "[]"
+
+
+def test_the_modules_of_a_command_are_seen(project: Project) -> None:
+    assert imported_by_plan(project, {"pydantic", "numpy"}) == "['pydantic']"
+
+
+def test_every_plan_is_there() -> None:
+    assert {flow: PLANS[flow].__name__ for flow in PLANS} == {
+        "topic_model": "plan_topic_model", "deduplicate": "plan_deduplicate", "build_index": "plan_index",
+        "sweep": "plan_sweep", "update_topics": "plan_update",
+    }  # fmt: skip
+    assert "tune_embeddings" not in PLANS

@@ -16,7 +16,8 @@ from tests.fakes import change_json, tiny_model
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.encoding import int8_encoder as quantized
 from topicflow.tasks.encoding import int8_graph
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder, pooling_mode
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.execution.devices import sums_of_int8_saturate
@@ -180,7 +181,8 @@ def test_the_graph_is_made_once_and_read_without_torch(
     np.testing.assert_array_equal(again.encode(texts)[1], n_tokens)
     assert (again.dim, again.cosine, again.max_tokens) == (32, first.cosine, 16)
     code = (
-        "import sys, numpy as np; from topicflow.tasks.encoding.encoders import find_encoder, load_encoder\n"
+        "import sys, numpy as np; from topicflow.tasks.encoding.encoder_files import find_encoder\n"
+        "from topicflow.tasks.encoding.encoders import load_encoder\n"
         "from topicflow.configs.sections.embed import SentenceTransformersEmbed\n"
         f"config = SentenceTransformersEmbed(model={str(prompted)!r}, precision='int8')\n"
         f"np.save({str(tmp_path / 'found.npy')!r}, load_encoder(find_encoder(config), config).encode({texts!r})[0])\n"

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from topicflow.flows.commands.cli import app
+from topicflow.flows.commands.every_command import app
 from topicflow.flows.screen.runs import print_run
 from topicflow.tasks.errors import DamagedError
 from topicflow.tasks.runs.records import RunId, run_folder, write_json

@@ -17,7 +17,7 @@ from tests.record_stage_code import ROOT
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.core.learning.residual import ResidualHead
 from topicflow.tasks.encoding.adapters import save_adapter
-from topicflow.tasks.encoding.encoders import find_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.errors import ArtifactError, ConfigError
 from topicflow.tasks.runs.retention import collect_garbage
 from topicflow.tasks.search import ranking

@@ -14,7 +14,8 @@ from topicflow.tasks.core.words.token_sums import distilled_table, sum_rows
 from topicflow.tasks.encoding import static_encoder
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.encoding.encoder_cache import encoder_cache
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.encoding.static_encoder import StaticEncoder
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.execution.context import Context

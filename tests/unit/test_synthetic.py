@@ -21,7 +21,8 @@ from topicflow.tasks.core.learning.residual import ResidualHead
 from topicflow.tasks.core.learning.similarity import document_ranks, retrieval_figures
 from topicflow.tasks.encoding.adapters import load_adapter, save_adapter
 from topicflow.tasks.encoding.embed import embed, embed_texts
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.errors import ConfigError, DataError, StageError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.publish.tuning import publish_tuned_run, tuned_encoding

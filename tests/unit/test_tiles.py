@@ -15,17 +15,13 @@ from topicflow.tasks.core.vectors.cells import NONE
 from topicflow.tasks.core.vectors.integer_products import keep_nearest
 from topicflow.tasks.core.vectors.processor import NEEDED, flags, has_tiles
 from topicflow.tasks.encoding import encoders, tile_encoder
-from topicflow.tasks.encoding.bert import weight_names
 from topicflow.tasks.encoding.bert_encoder import COMPARED, BertEncoder
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.encoding.int8_encoder import int8_notes
-from topicflow.tasks.encoding.tile_encoder import (
-    GROUP_TOKENS,
-    TileEncoder,
-    check_shapes,
-    groups_of,
-    tile_shape,
-)
+from topicflow.tasks.encoding.model_files import bert_shape
+from topicflow.tasks.encoding.model_files.bert_shape import tile_shape, weight_names
+from topicflow.tasks.encoding.tile_encoder import GROUP_TOKENS, TileEncoder, check_shapes, groups_of
 from topicflow.tasks.errors import ConfigError, DataError, StageError
 
 NEEDS_TILES = pytest.mark.skipif(not has_tiles(), reason="this processor has no AMX, or not for this process")
@@ -248,7 +244,7 @@ def test_int8_says_that_tiles_are_better() -> None:
 
 
 def test_without_tiles_auto_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tile_encoder, "has_tiles", lambda: False)
+    monkeypatch.setattr(bert_shape, "has_tiles", lambda: False)
     assert find_encoder(SentenceTransformersEmbed(), "cpu").precision == "float32"
     ours = loaded()
     assert type(ours) is BertEncoder
@@ -265,12 +261,12 @@ def test_a_process_that_may_not_use_tiles_is_told_so(monkeypatch: pytest.MonkeyP
 def test_only_models_whose_sizes_fit_are_computed_in_tiles(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tile_encoder, "has_tiles", lambda: True)
+    monkeypatch.setattr(bert_shape, "has_tiles", lambda: True)
     assert tile_shape(tiny, None) is None  # heads of 16 dimensions
     packaged = find_encoder(SentenceTransformersEmbed(precision="float32"), "cpu").folder
     assert tile_shape(packaged, 512) is not None
     assert tile_shape(packaged, 513) is None  # more than it has places for
-    monkeypatch.setattr(tile_encoder, "has_weights", lambda *_: False)
+    monkeypatch.setattr(bert_shape, "has_weights", lambda *_: False)
     assert tile_shape(packaged, None) is None
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.read import load_config
-from topicflow.flows.commands.cli import app
+from topicflow.flows.commands.every_command import app
 from topicflow.flows.running import start
 from topicflow.flows.running.current import current_run
 from topicflow.flows.screen.runs import print_runs
@@ -24,7 +24,7 @@ from topicflow.tasks.runs.records import RunId
 from topicflow.tasks.runs.resolve import latest_run, resolve
 
 
-def leave_run(config: TopicModelConfig, _log: object = None) -> dict[str, Any]:
+def leave_run(config: TopicModelConfig, _log: object = None, **_how: object) -> dict[str, Any]:
     """Write a folder as the publishers do."""
     with current_run(config) as current:
         run = current.run

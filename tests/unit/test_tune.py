@@ -31,7 +31,8 @@ from topicflow.flows.planning.plan import chain_recipes
 from topicflow.tasks.core.learning.residual import ResidualHead
 from topicflow.tasks.encoding.adapters import find_adapter, load_adapter, save_adapter
 from topicflow.tasks.encoding.embed import embed, embed_texts
-from topicflow.tasks.encoding.encoders import find_encoder, load_encoder
+from topicflow.tasks.encoding.encoder_files import find_encoder
+from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
 from topicflow.tasks.errors import ArtifactError, ConfigError, DataError
 from topicflow.tasks.execution.context import Context

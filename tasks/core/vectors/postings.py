@@ -32,22 +32,23 @@ class Postings:
 
 
 def transpose_counts(
-    data: NDArray[np.int32], indices: NDArray[np.int32], indptr: NDArray[np.int64], n_words: int
+    data: NDArray[np.integer], indices: NDArray[np.int32], indptr: NDArray[np.integer], n_words: int
 ) -> Postings:
     """Return the postings of counts by document (CSR); O(n_postings) time and three times their memory.
 
-    Counts of one word and document are added.
+    Counts of one word and document are added, as int32: in the type of `data` the sum could be too large.
     """
     from scipy.sparse import csr_matrix
 
     by_word = csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, n_words)).tocsc()
+    by_word.data = by_word.data.astype(np.int32, copy=False)
     by_word.sum_duplicates()
     sums = np.concatenate([[0], np.cumsum(data, dtype=np.int64)])
     lengths = (sums[indptr[1:]] - sums[indptr[:-1]]).astype(np.int32)
     return Postings(
         by_word.indptr.astype(np.int64),
         by_word.indices.astype(np.int32),
-        by_word.data.astype(np.int32),
+        by_word.data,
         lengths,
     )
 

@@ -35,10 +35,13 @@ class WordTotals:
         Documents that contain the word, (n_numbers or more,) int64.
     totals : ndarray
         Occurrences of the word, in the same shape.
+    largest : int
+        Occurrences of a word in one document, the largest number of all.
     """
 
     document_frequency: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1024, np.int64))
     totals: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1024, np.int64))
+    largest: int = 0
 
     def reach(self, n_numbers: int) -> None:
         """Make room for numbers below `n_numbers`."""
@@ -96,7 +99,9 @@ def _block(vocabulary: Vocabulary, cut: Any, totals: WordTotals, tally: Callable
     totals.reach(vocabulary.n_numbers)
     for document in np.flatnonzero(np.diff(bounds) > LONG).tolist():
         numbers[bounds[document] : bounds[document + 1]].sort()
-    return Block(*tally(numbers, bounds, totals.document_frequency, totals.totals))
+    block = Block(*tally(numbers, bounds, totals.document_frequency, totals.totals))
+    totals.largest = max(totals.largest, int(block.counts.max(initial=0)))
+    return block
 
 
 def _slices(parts: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
@@ -123,12 +128,15 @@ class Selection:
         Column of each word number, -1 for none.
     n_counts, n_tokens : int
         Number of entries in the matrix of counts, and their sum.
+    largest : int
+        No entry is larger: the largest count of all words, also of those that are left out.
     """
 
     words: pl.Series
     columns: NDArray[np.int32]
     n_counts: int
     n_tokens: int
+    largest: int
 
 
 def select_words(
@@ -151,14 +159,24 @@ def select_words(
     columns = np.full(len(totals.totals), -1, np.int32)
     columns[chosen] = np.arange(len(chosen), dtype=np.int32)
     n_counts, n_tokens = (int(each[chosen].sum()) for each in (totals.document_frequency, totals.totals))
-    return Selection(words.gather(order).alias("word"), columns, n_counts, n_tokens)
+    return Selection(words.gather(order).alias("word"), columns, n_counts, n_tokens, totals.largest)
+
+
+def smallest_type(largest: int) -> str:
+    """Return the type of counts up to `largest`: uint8 for nearly all corpora, otherwise uint16 or int32."""
+    return next((name for name in ("uint8", "uint16") if largest <= np.iinfo(name).max), "int32")
+
+
+def offset_type(n_entries: int) -> str:
+    """Return the type of the places in a matrix of this many entries: int32, or int64 from 2**31 entries on."""
+    return "int32" if n_entries <= np.iinfo(np.int32).max else "int64"
 
 
 def place_words(
     blocks: Iterable[tuple[Block, NDArray[np.int32]]],
-    data: NDArray[np.int32],
+    data: NDArray[np.integer],
     indices: NDArray[np.int32],
-    indptr: NDArray[np.int64],
+    indptr: NDArray[np.integer],
 ) -> None:
     """Fill the arrays of a sparse matrix (n_docs, n_words), rows sorted, from its blocks in order.
 
@@ -167,7 +185,7 @@ def place_words(
     blocks : iterable of (Block, ndarray)
         Results of `count_blocks`, each with the columns of the block's word numbers, -1 for none.
     data, indices, indptr : ndarray
-        Output; may be memory-mapped.
+        Output; may be memory-mapped. `data` must have room for the largest count.
     """
     from topicflow.tasks.core.words import tokens
 
@@ -189,8 +207,8 @@ def topic_counts(
 
     Parameters
     ----------
-    counts : sparse matrix of shape (n_docs, n_words), int32
-        Word counts of the documents; may be memory-mapped.
+    counts : sparse matrix of shape (n_docs, n_words), uint8, uint16 or int32
+        Word counts of the documents; may be memory-mapped. The sums are the same for each type.
     labels : ndarray of shape (n_docs,), int32
         Topic of each document.
     first : int
@@ -213,8 +231,8 @@ def topic_counts(
     rows = np.argsort(labels, kind="stable")
     bounds = np.searchsorted(labels[rows], np.arange(first, first + n_rows + 1))
     sums, numbers, columns, ranges = joins.join_rows(
-        read_only(counts.data), read_only(counts.indices), counts.indptr, rows[: bounds[-1]], bounds,
-        counts.shape[1],
+        read_only(counts.data), read_only(counts.indices), read_only(counts.indptr), rows[: bounds[-1]],
+        bounds, counts.shape[1],
     )  # fmt: skip
     shape = (n_rows, counts.shape[1])
     occurrences = csr_matrix((sums, columns, ranges), shape=shape)

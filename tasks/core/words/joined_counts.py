@@ -12,7 +12,9 @@ from scipy.sparse import csr_matrix
 from topicflow.tasks.core.words.counts import WordTotals, select_words
 
 JoinedCounts = tuple[csr_matrix, list[str]]
-"""Counts (n_docs, n_words) int32, columns ascending in each row, and the words, sorted by code point."""
+"""Counts (n_docs, n_words), columns ascending in each row, and the words, sorted by code point.
+
+The counts are uint8, uint16 or int32: the largest type of the batches."""
 
 
 def join_counts(
@@ -37,7 +39,7 @@ def join_counts(
     columns = [_places(every, own)[np.asarray(each.indices)] for each, own in zip(counts, words, strict=True)]
     indices, data = np.concatenate(columns), np.concatenate([np.asarray(each.data) for each in counts])
     lengths = np.concatenate([np.diff(np.asarray(each.indptr)) for each in counts])
-    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     joined = csr_matrix((data, indices, indptr), shape=(len(lengths), len(every)), copy=False)
     if min_df <= 1 and (max_features is None or max_features >= len(every)):
         return joined, every.to_list()

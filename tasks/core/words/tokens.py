@@ -297,15 +297,16 @@ def place_columns(
     counts: NDArray[np.int32],
     bounds: NDArray[np.int64],
     columns: NDArray[np.int32],
-    data: NDArray[np.int32],
+    data: NDArray[np.integer],
     indices: NDArray[np.int32],
-    indptr: NDArray[np.int64],
+    indptr: NDArray[np.integer],
 ) -> None:
     """Fill the rows of a sparse matrix, columns ascending, with the words whose column is at least 0.
 
-    The first value of `indptr` (n_docs + 1,) is the start of the rows in `data` and `indices`.
+    The first value of `indptr` (n_docs + 1,) is the start of the rows in `data` and `indices`. The types of `data` and
+    `indptr` must have room for the largest values.
     """
-    at = indptr[0]
+    at = np.int64(indptr[0])
     for document in range(len(bounds) - 1):
         start = at
         packed = np.empty(bounds[document + 1] - bounds[document], np.int64)

@@ -17,9 +17,9 @@ DENSE = 16
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def join_rows(  # noqa: C901, PLR0912  (two passes over the groups on the same arrays)
-    data: NDArray[np.int32],
+    data: NDArray[np.integer],
     indices: NDArray[np.int32],
-    indptr: NDArray[np.int64],
+    indptr: NDArray[np.integer],
     rows: NDArray[np.int64],
     bounds: NDArray[np.int64],
     n_columns: int,
@@ -71,6 +71,6 @@ def join_rows(  # noqa: C901, PLR0912  (two passes over the groups on the same a
         for row in rows[bounds[group] : bounds[group + 1]]:
             for entry in range(indptr[row], indptr[row + 1]):
                 at = place[indices[entry]]
-                sums[at] += data[entry]
+                sums[at] += np.int64(data[entry])
                 numbers[at] += 1
     return sums, numbers, columns[:n].copy(), ranges

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
-
-import polars as pl
 
 from topicflow.tasks.errors import DataError, first_line
 
@@ -30,7 +29,7 @@ def readable(name: str) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise DataError(f"load: {name}: cannot be read ({first_line(error)})") from error
-    except pl.exceptions.PolarsError as error:
+    except _polars_errors() as error:
         failure = _unreadable(name, first_line(error))
         raise failure from failure.__cause__
     except Exception as error:
@@ -39,6 +38,12 @@ def readable(name: str) -> Iterator[None]:
         raise DataError(
             f"load: {name}: not a complete zstd file ({first_line(error)}); download it again"
         ) from None
+
+
+def _polars_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of polars; none if it is not imported, as in a plan that only reads bytes."""
+    polars = sys.modules.get("polars")
+    return () if polars is None else (polars.exceptions.PolarsError,)
 
 
 def _unreadable(name: str, reason: str) -> DataError:
