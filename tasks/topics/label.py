@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -213,6 +214,7 @@ def topics_table(
 ) -> pl.DataFrame:
     """Return the topics as a table: topic, size, name, keywords, weights, representatives, row of the centroid."""
     words = [[word for word, _ in one] for one in keywords]
+    every = iter(doc_ids.gather([row for rows in representatives for row in rows]).to_list())
     sizes = np.bincount(labels[labels >= 0], minlength=len(keywords))
     schema: dict[str, pl.DataType | type[pl.DataType]] = {
         "topic": pl.Int32,
@@ -231,7 +233,7 @@ def topics_table(
             "name": distinct_names(words, config.n_name_words),
             "keywords": words,
             "weights": [[weight for _, weight in one] for one in keywords],
-            "representative": [doc_ids.gather(rows).to_list() for rows in representatives],
+            "representative": [list(islice(every, len(rows))) for rows in representatives],
             "representative_rows": representatives,
             "centroid": list(range(len(keywords))),
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 OWN_WORDS = frozenset({"aids", "arms", "customs", "goods", "means", "news"})
 """Words that look like a plural and mean something else than the word without the s."""
@@ -12,6 +13,9 @@ MIN_VERB = 3
 
 LATIN_END = "\u0250"
 """The first character after the Latin letters: words of other scripts are never forms of each other."""
+
+KEPT = 2**16
+"""Words whose forms are remembered: keywords of many topics are compared again and again."""
 
 _ES = ("s", "x", "z", "ch", "sh", "o")
 """Ends of words whose plural is -es."""
@@ -36,16 +40,28 @@ def are_forms(word: str, other: str) -> bool:
     there, so that `virus` alone is no plural; a few pairs such as `gps` and `gp` are wrong. The option
     `count.lemmas` knows more, with a dictionary.
     """
-    pairs = word.casefold().split(), other.casefold().split()
-    return len(pairs[0]) == len(pairs[1]) and all(map(_are_forms, *pairs))
+    one, two = _parts(word), _parts(other)
+    return len(one) == len(two) and all(map(_are_forms, one, two))
+
+
+@lru_cache(KEPT)
+def _parts(word: str) -> tuple[str, ...]:
+    """Return the words of a phrase in small letters."""
+    return tuple(word.casefold().split())
 
 
 def _are_forms(word: str, other: str) -> bool:
     if word == other:
         return True
-    if max(word + other) >= LATIN_END and "\u2019" not in word + other:
+    if _forms(word).isdisjoint(_forms(other)):
         return False
-    return not {word, *_bases(word)}.isdisjoint({other, *_bases(other)})
+    return max(word + other) < LATIN_END or "\u2019" in word + other
+
+
+@lru_cache(KEPT)
+def _forms(word: str) -> frozenset[str]:
+    """Return a word and what it may be a form of."""
+    return frozenset({word, *_bases(word)})
 
 
 def _bases(word: str) -> set[str]:
