@@ -26,6 +26,6 @@ def is_compiled(stage: str) -> bool:
 
 
 def cache_folders(folder: Path) -> list[Path]:
-    """Return the folders in which numba keeps the kernels of a folder's modules."""
+    """Return the folders in which numba keeps the kernels of a folder: with NUMBA_CACHE_DIR only those there."""
     kept = os.environ.get("NUMBA_CACHE_DIR")
-    return [folder / "__pycache__", *(Path(kept).glob(f"{folder.name}_*") if kept else ())]
+    return list(Path(kept).glob(f"{folder.name}_*")) if kept else [folder / "__pycache__"]

@@ -66,6 +66,7 @@ def test_kernels_are_found_where_numba_keeps_them(tmp_path: Path, monkeypatch: p
     (tmp_path / "cache/words_0a1b/word_kernels.scan-1.py311.nbi").write_bytes(b"")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
     assert compiled.is_compiled("count")
+    assert not compiled.is_compiled("cluster")  # with a folder of its own numba reads no other
 
 
 @pytest.mark.usefixtures("screen")
