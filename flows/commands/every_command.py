@@ -26,19 +26,10 @@ from topicflow.flows.commands import (
 from topicflow.flows.commands.options import new_app
 
 app = new_app()
-app.add_typer(topics.app)
-app.add_typer(init.app)
-app.add_typer(documents.app)
-app.add_typer(classify.app)
-app.add_typer(duplicates.app)
-app.add_typer(edit.app)
-app.add_typer(sweep.app)
-app.add_typer(serve.app)
-app.add_typer(doctor.app)
-app.add_typer(update.app)
-app.add_typer(search.app)
-app.add_typer(recommend.app)
-app.add_typer(tuning.app)
+for module in (
+    topics, init, documents, classify, duplicates, edit, sweep, serve, doctor, update, search, recommend, tuning,
+):  # fmt: skip
+    app.add_typer(module.app)
 app.add_typer(store.app, name="store")
 app.add_typer(config.app, name="config")
 

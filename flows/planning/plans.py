@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from topicflow.flows.planning.steps import Step
 
-_PLACES: Mapping[str, tuple[str, str]] = {
-    "topic_model": ("plan", "plan_topic_model"),
-    "deduplicate": ("side_plans", "plan_deduplicate"),
-    "build_index": ("side_plans", "plan_index"),
-    "sweep": ("sweep_plan", "plan_sweep"),
-    "update_topics": ("update_plan", "plan_update"),
-}
-"""The other flows have no plan: their recipes depend on results of earlier stages (drift, a comparison, an adapter)."""
 
+def _when_asked(module: str, function: str) -> Callable[[Any], list[Step]]:
+    """Return a function of a module here that is imported by its first call: all configs take a fifth of a second."""
 
-class _Plans(Mapping[str, "Callable[[Any], list[Step]]"]):
-    """The functions by the names of their flows; the configs of all flows take a fifth of a second."""
-
-    def __getitem__(self, name: str) -> Callable[[Any], list[Step]]:
-        module, function = _PLACES[name]
-        found: Callable[[Any], list[Step]] = getattr(
-            import_module(f"topicflow.flows.planning.{module}"), function
-        )
+    def plan(config: Any) -> list[Step]:  # noqa: ANN401  (the config of a flow)
+        found: list[Step] = getattr(import_module(f"topicflow.flows.planning.{module}"), function)(config)
         return found
 
-    def __contains__(self, name: object) -> bool:
-        return name in _PLACES
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_PLACES)
-
-    def __len__(self) -> int:
-        return len(_PLACES)
+    return plan
 
 
-PLANS: Mapping[str, Callable[[Any], list[Step]]] = _Plans()
-"""The flows of `plan --flow`."""
+PLANS: Mapping[str, Callable[[Any], list[Step]]] = {
+    "topic_model": _when_asked("plan", "plan_topic_model"),
+    "deduplicate": _when_asked("side_plans", "plan_deduplicate"),
+    "build_index": _when_asked("side_plans", "plan_index"),
+    "sweep": _when_asked("sweep_plan", "plan_sweep"),
+    "update_topics": _when_asked("update_plan", "plan_update"),
+}
+"""The other flows have no plan: their recipes depend on results of earlier stages (drift, a comparison, an adapter)."""

@@ -113,20 +113,6 @@ def _write_documents(path: Path) -> None:
     pl.concat([table, table.head(3)]).write_parquet(path)  # some are equal, as in most corpora
 
 
-def _compile_counting(config: TopicModelConfig) -> None:
-    """Compile the counting of words, which needs documents alone, but comes late in a run.
-
-    If embedding leaves no core, this process works beside the stages after it; in their order it would always be late.
-    """
-    from topicflow.tasks.documents.load import load
-    from topicflow.tasks.execution.context import Context
-    from topicflow.tasks.store.artifact_store import open_store
-    from topicflow.tasks.topics.count import count
-
-    context = Context(open_store(config.runtime), config.seed, config.runtime)
-    count.fn(context, load.fn(context, config.load), config.count)
-
-
 def _compile(config: TopicModelConfig) -> None:
     from topicflow.flows.running.current import current_run
     from topicflow.flows.running.direct import directly
@@ -144,7 +130,7 @@ def _end_with_input(folder: Path) -> None:
 
 
 def main() -> None:
-    """Compile what the config needs whose path is the last argument: encoder, counting, stages, other neighbours."""
+    """Compile what the config needs whose path is the last argument: the encoder, the stages, other neighbours."""
     os.nice(LEAST_NICE)
     path = Path(sys.argv[-1])
     threading.Thread(target=_end_with_input, args=[path.parent], daemon=True).start()
@@ -154,7 +140,6 @@ def main() -> None:
         compile_kernel()
     _write_documents(path.parent / "documents.parquet")
     config = load_config(path, [], TopicModelConfig)
-    _compile_counting(config)
     _compile(config)
     if config.neighbors.method == "auto":  # more documents than these are compared in another way
         _compile(load_config(path, ["neighbors.method=descent"], TopicModelConfig))

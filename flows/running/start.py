@@ -84,9 +84,8 @@ def start_topic_model(
         steps = plan_topic_model(config)
         found = {step.stage: step.found for step in steps if step.found is not None}
         if len(found) == len(steps) and not _is_announced(config, found):
-            if (
-                ends and "numpy" not in sys.modules
-            ):  # nothing is multiplied any more; threads of BLAS take .1 s
+            if ends and "numpy" not in sys.modules:
+                # nothing is multiplied any more; threads of BLAS take .1 s
                 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             return _publish(config, found)
     return start_flow(config, log, server)

@@ -33,6 +33,7 @@ from topicflow.tasks.core.learning.similarity import (
     same_class_shares,
     triplet_accuracy,
 )
+from topicflow.tasks.core.vectors.equals import EqualRows
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.states import cached
 from topicflow.tasks.store.artifact_store import ArtifactRef
@@ -150,7 +151,7 @@ def _topics(
     with compiled_threads(runtime.n_threads):
         points = distinct_points(vectors, runtime.n_threads)
         fitted = np.ascontiguousarray(vectors[points.firsts])
-        graph = find_neighbors(fitted, NeighborsConfig(), seed, runtime)
+        graph = find_neighbors(fitted, NeighborsConfig(), seed, runtime, EqualRows.all_distinct(len(fitted)))
         reduced = reduce_graph(
             graph.indices, graph.distances, fitted, ParallelUmapReduce(method="parallel_umap"), seed,
             runtime.n_threads,

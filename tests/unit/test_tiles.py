@@ -184,8 +184,8 @@ def test_the_parts_of_the_arithmetic_are_exact_enough() -> None:
     from numba import njit
     from scipy.special import erf
 
-    from topicflow.tasks.core.tiles.products import address, aligned, exp2, gelu, halves, packed
-    from topicflow.tasks.core.tiles.registers import load, store
+    from topicflow.tasks.core.tiles.products import aligned, exp2, gelu, halves, packed
+    from topicflow.tasks.core.tiles.registers import address, load, store
 
     @njit
     def both(source: Any, gelus: Any, powers: Any) -> None:

@@ -14,8 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from topicflow.tasks.core.tiles.products import address
-from topicflow.tasks.core.tiles.registers import fetch, first_bit, flagged
+from topicflow.tasks.core.tiles.registers import address, fetch, first_bit, flagged
 from topicflow.tasks.core.vectors.blocks import bound, threads
 from topicflow.tasks.core.vectors.vector_pow import power
 
@@ -352,13 +351,8 @@ def _move_lanes(
 
     Turn t pulls all points that have at least t active edges along their t-th edge; `n` points are left.
     """
-    n, bounds, neighbors, drawn, positions = (
-        len(rows),
-        active.bounds,
-        active.neighbors,
-        pool.drawn,
-        pool.positions,
-    )
+    n, bounds, neighbors = len(rows), active.bounds, active.neighbors
+    drawn, positions = pool.drawn, pool.positions
     own, places, values = lanes.own, lanes.places, lanes.values
     live = 3 * len(axes) * LANES
     for lane in range(LANES):

@@ -9,9 +9,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.tiles.products import HalfArray, address, exp2
+from topicflow.tasks.core.tiles.products import HalfArray, exp2
 from topicflow.tasks.core.tiles.registers import (
     add,
+    address,
     first_lanes,
     largest,
     load,

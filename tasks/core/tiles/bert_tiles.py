@@ -19,13 +19,13 @@ from topicflow.tasks.core.tiles.products import (
     GELU,
     HalfArray,
     add_products,
-    address,
     aligned,
     multiply_tiles,
     packed,
 )
 from topicflow.tasks.core.tiles.registers import (
     add,
+    address,
     load,
     multiply,
     multiply_add,

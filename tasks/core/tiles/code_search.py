@@ -10,8 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.tiles.products import address
-from topicflow.tasks.core.tiles.registers import first_bit, larger, load, store, transpose
+from topicflow.tasks.core.tiles.registers import address, first_bit, larger, load, store, transpose
 from topicflow.tasks.core.tiles.tiles import (
     ROWS,
     SHAPES,

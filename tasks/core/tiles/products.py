@@ -63,12 +63,6 @@ G0, G1, G2, G3, G4, G5, G6, G7, G8 = _GELU
 
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]
-def address(array: NDArray[Any]) -> Any:  # noqa: ANN401
-    """Return the address of an array's first value, signed: numba makes a float of a signed and an unsigned one."""
-    return np.int64(array.ctypes.data)
-
-
-@njit(nogil=True)  # type: ignore[untyped-decorator]
 def exp2(x: Any) -> Any:  # noqa: ANN401
     """Return 2^x of a register for x <= 126; below -126 it is 2^-126."""
     bounded = maximum(x, spread(_LOWEST))

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic, models, register_model
+from numpy.typing import NDArray
 
 LANES = 16
 """float32 in a register."""
@@ -115,6 +117,12 @@ def store_halves(_typing: Any, address: Any, x: Any) -> Any:  # noqa: ANN401
         return _INT(0)
 
     return generated(types.int32, (address, x), generate)
+
+
+@njit(nogil=True)  # type: ignore[untyped-decorator]
+def address(array: NDArray[Any]) -> Any:  # noqa: ANN401
+    """Return the address of an array's first value, signed: numba makes a float of a signed and an unsigned one."""
+    return np.int64(array.ctypes.data)
 
 
 @intrinsic  # type: ignore[untyped-decorator]

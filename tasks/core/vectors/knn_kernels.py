@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.tiles.registers import fetch
+from topicflow.tasks.core.tiles.registers import address, fetch
 
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int32]
@@ -134,7 +134,7 @@ def descend(  # noqa: C901, PLR0912 - one loop over four sources of candidates, 
     n, kept = old_ids.shape
     seen = np.full(n, -1, np.int32)
     found = np.empty((width + reverse.shape[1]) * (width + 1), np.int32)
-    base, n_bytes = np.int64(codes.ctypes.data), codes.shape[1]
+    base, n_bytes = address(codes), codes.shape[1]
     n_new = 0
     for u in range(start, stop):
         seen[u] = u
@@ -200,7 +200,7 @@ def walk(  # noqa: C901 - one walk on the same arrays
     probed = np.full(n_cells, -1, np.int32)
     left = np.empty(kept, np.bool_)
     found = np.empty(links.shape[1], np.int32)
-    base, n_bytes = np.int64(codes.ctypes.data), codes.shape[1]
+    base, n_bytes = address(codes), codes.shape[1]
     for q in range(queries.shape[0]):
         for at in range(kept):
             left[at] = False
@@ -299,7 +299,7 @@ def rank_candidates(  # noqa: C901 - one insertion on the same arrays
     and loses no digits for near ones.
     """
     k, kept = indices.shape[1], candidates.shape[1]
-    base, n_bytes = np.int64(vectors.ctypes.data), 4 * vectors.shape[1]
+    base, n_bytes = address(vectors), 4 * vectors.shape[1]
     for place in range(visited.shape[0]):
         i = visited[place]
         found = 0
