@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from topicflow.flows.planning.plans import PLANS
+from topicflow.flows.planning.plans import PLANS, plan_of
 from topicflow.tasks.errors import ConfigError, PipelineError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def check_ahead(config: FlowConfig) -> None:
     """
     found = problems(config)
     if found and config.flow in PLANS:
-        found = of_plan(found, PLANS[config.flow](config))
+        found = of_plan(found, plan_of(config.flow)(config))
     if found:
         raise ConfigError("\n".join(each.message for each in found))
 
@@ -71,7 +71,7 @@ def planned(config: FlowConfig) -> tuple[list[Step], list[Problem]]:
         If there can be no plan; with one line for each problem.
     """
     try:
-        steps = PLANS[config.flow](config)
+        steps = plan_of(config.flow)(config)
     except PipelineError as error:
         if not (found := problems(config)):
             raise

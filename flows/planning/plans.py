@@ -10,21 +10,23 @@ if TYPE_CHECKING:
     from topicflow.flows.planning.steps import Step
 
 
-def _when_asked(module: str, function: str) -> Callable[[Any], list[Step]]:
-    """Return a function of a module here that is imported by its first call: all configs take a fifth of a second."""
-
-    def plan(config: Any) -> list[Step]:  # noqa: ANN401  (the config of a flow)
-        found: list[Step] = getattr(import_module(f"topicflow.flows.planning.{module}"), function)(config)
-        return found
-
-    return plan
-
-
-PLANS: Mapping[str, Callable[[Any], list[Step]]] = {
-    "topic_model": _when_asked("plan", "plan_topic_model"),
-    "deduplicate": _when_asked("side_plans", "plan_deduplicate"),
-    "build_index": _when_asked("side_plans", "plan_index"),
-    "sweep": _when_asked("sweep_plan", "plan_sweep"),
-    "update_topics": _when_asked("update_plan", "plan_update"),
+PLANS: Mapping[str, tuple[str, str]] = {
+    "topic_model": ("plan", "plan_topic_model"),
+    "deduplicate": ("side_plans", "plan_deduplicate"),
+    "build_index": ("side_plans", "plan_index"),
+    "sweep": ("sweep_plan", "plan_sweep"),
+    "update_topics": ("update_plan", "plan_update"),
 }
-"""The other flows have no plan: their recipes depend on results of earlier stages (drift, a comparison, an adapter)."""
+"""The module and the function of each flow that has a plan.
+
+The recipes of the other flows depend on results of earlier stages (drift, a comparison, an adapter).
+"""
+
+
+def plan_of(flow: str) -> Callable[[Any], list[Step]]:
+    """Return the function that plans a flow; the configs of all flows take a fifth of a second to import."""
+    module, function = PLANS[flow]
+    found: Callable[[Any], list[Step]] = getattr(
+        import_module(f"topicflow.flows.planning.{module}"), function
+    )
+    return found

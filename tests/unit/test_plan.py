@@ -13,7 +13,7 @@ from tests.runs import edit
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.read import dump_config
 from topicflow.flows.planning.plan import chain_recipes, plan_topic_model
-from topicflow.flows.planning.plans import PLANS
+from topicflow.flows.planning.plans import PLANS, plan_of
 from topicflow.flows.planning.stages import STAGES, stages_of
 from topicflow.flows.planning.steps import explain_miss
 from topicflow.tasks.documents import recipes
@@ -256,7 +256,7 @@ def test_the_modules_of_a_command_are_seen(project: Project) -> None:
 
 
 def test_every_plan_is_there() -> None:
-    assert {flow: PLANS[flow].__name__ for flow in PLANS} == {
+    assert {flow: plan_of(flow).__name__ for flow in PLANS} == {
         "topic_model": "plan_topic_model", "deduplicate": "plan_deduplicate", "build_index": "plan_index",
         "sweep": "plan_sweep", "update_topics": "plan_update",
     }  # fmt: skip
