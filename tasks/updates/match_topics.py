@@ -122,8 +122,8 @@ def match(
 
     Parameters
     ----------
-    store : ArtifactStore
-        The store of all artifacts.
+    context : Context
+        Where artifacts are kept and how the work is done.
     state : TopicState or None
         The last state of the topics; None in a first run, in which every topic is born.
     labels, topics : ArtifactRef

@@ -5,10 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.indexes import unit_vectors
-from tests.record_stage_code import ROOT
 from topicflow.tasks.core.vectors.graph_file import GraphShape, check_graph_file
 from topicflow.tasks.core.vectors.hnsw import Graph
 from topicflow.tasks.core.vectors.nearest import Parts
@@ -85,22 +85,23 @@ SEARCH = """
 import sys
 from pathlib import Path
 import numpy as np
-from tests.unit.test_graph_file import DIM, M, N, SHAPE
-from tests.indexes import unit_vectors
-from topicflow.tasks.core.vectors.graph_file import check_graph_file
+from topicflow.tasks.core.vectors.graph_file import GraphShape, check_graph_file
 from topicflow.tasks.core.vectors.hnsw import Graph
-vectors, n_searched = unit_vectors(N, DIM), 0
-for path in sorted(Path(sys.argv[1]).glob("*.usearch")):
+folder, n_neighbors = Path(sys.argv[1]), int(sys.argv[2])
+vectors, n_searched = np.load(folder / "vectors.npy"), 0
+n, dim = vectors.shape
+for path in sorted(folder.glob("*.usearch")):
     try:
-        check_graph_file(path, SHAPE)
-        graph = Graph(DIM, "int8", 100.0, M).read(path)
+        check_graph_file(path, GraphShape(n, dim, "int8", n_neighbors))
+        graph = Graph(dim, "int8", 100.0, n_neighbors).read(path)
     except ValueError:
         continue
     n_searched += 1
     rows = graph.candidates(vectors, 30, 64)
-    assert rows.min() >= -1 and rows.max() < N
+    assert rows.min() >= -1 and rows.max() < n
 print(n_searched)
 """
+"""It imports nothing of the tests: a process of its own need not find their folder."""
 
 
 def test_accepted_graphs_are_searched_without_harm(path: Path, tmp_path: Path) -> None:
@@ -112,8 +113,9 @@ def test_accepted_graphs_are_searched_without_harm(path: Path, tmp_path: Path) -
             at = rng.randrange(start, len(content) if start == NODES else NODES)
             mutated[at] = rng.choice([mutated[at] ^ (1 << rng.randrange(8)), 0, 255, rng.randrange(256)])
         (tmp_path / f"{number:03d}.usearch").write_bytes(mutated)
+    np.save(tmp_path / "vectors.npy", unit_vectors(N, DIM))
     done = subprocess.run(
-        [sys.executable, "-c", SEARCH, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, check=False
+        [sys.executable, "-c", SEARCH, str(tmp_path), str(M)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-500:]
     assert 10 < int(done.stdout) < 590

@@ -41,10 +41,10 @@ class Done:
 
     Attributes
     ----------
-    The rows of the texts.
-        Which texts.
-    Vectors of any length.
-        Of any length.
+    rows : list of int
+        The rows of the texts.
+    vectors : numpy.ndarray of float32, shape (n, dim)
+        Their vectors, of any length.
     n_tokens : list of int
         Tokens of each text; negative if the vector represents only the beginning of the text.
     """
@@ -105,9 +105,9 @@ class Batches:
         ----------
         rows : list of int
             The texts.
-        Called with finished texts.
+        emit : callable
             Takes what is done.
-        True for a part of a refused batch: the server has just answered.
+        is_part : bool
             True for a part of a refused batch: the server was alive a moment ago.
 
         Returns
