@@ -128,9 +128,7 @@ def _has_workers(runtime: RuntimeConfig) -> bool:
     """Return whether the cluster has a worker; Ray's head itself fails the task if there is none."""
     if runtime.engine != "dask":
         return True
-    import distributed
-
-    with distributed.Client(runtime.address, timeout=CONNECT_S, set_as_default=False) as client:
+    with _dask_client(runtime.address) as client:
         return bool(client.scheduler_info()["workers"])
 
 
@@ -152,12 +150,10 @@ def _runner(runtime: RuntimeConfig) -> Any:  # noqa: ANN401  (the packages are i
 @contextlib.contextmanager
 def _dask(runtime: RuntimeConfig) -> Iterator[str]:
     """Yield the address of a Dask scheduler that answers and has a worker."""
-    import distributed
-
     with contextlib.ExitStack() as stack:
         address = runtime.address or stack.enter_context(_local_dask(runtime)).scheduler_address
         try:
-            with distributed.Client(address, timeout=CONNECT_S, set_as_default=False) as client:
+            with _dask_client(address) as client:
                 client.wait_for_workers(1, timeout=WORKERS_S)
         except TimeoutError:
             msg = f"runtime.address: the Dask scheduler {address} has no worker after {WORKERS_S} s; start workers"
@@ -169,6 +165,19 @@ def _dask(runtime: RuntimeConfig) -> Iterator[str]:
             )
             raise StageError(msg) from None
         yield address
+
+
+def _dask_client(address: str | None) -> Any:  # noqa: ANN401  (distributed has no types)
+    """Return a client of a scheduler.
+
+    distributed (2026.8) gives the client's own thread ten seconds to start and then raises AssertionError: a machine
+    that stood still for so long is asked once more.
+    """
+    import distributed
+
+    with contextlib.suppress(AssertionError):
+        return distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
+    return distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
 
 
 def _local_dask(runtime: RuntimeConfig) -> Any:  # noqa: ANN401  (distributed has no types)

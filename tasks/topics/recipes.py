@@ -35,7 +35,7 @@ from topicflow.tasks.store.artifacts import Recipe
 from topicflow.tasks.store.recipe_parts import fields_of, library_versions
 
 VERSIONS: Mapping[str, int] = {
-    "neighbors": 6,
+    "neighbors": 7,
     "reduce": 8,
     "cluster": 7,
     "count": 3,

@@ -261,6 +261,25 @@ def test_an_address_where_nobody_answers_is_one_line(monkeypatch: pytest.MonkeyP
     assert "\n" not in said
 
 
+def test_a_client_whose_thread_did_not_start_in_time_is_asked_for_once_more(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import distributed
+
+    real, asked = distributed.Client, []
+
+    def late(*args: object, **options: object) -> object:
+        asked.append(args)
+        if len(asked) == 1:
+            raise AssertionError
+        return real(*args, **options)
+
+    monkeypatch.setattr(distributed, "Client", late)
+    with started(RuntimeConfig(engine="dask", address=cluster.address)) as runtime:
+        assert runtime.address == cluster.address
+    assert len(asked) == 2
+
+
 def without_workers(address: str) -> None:
     """Return when the scheduler has noticed that it has no workers."""
     wait_until = time.monotonic() + 60

@@ -11,7 +11,7 @@ from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.tasks.core.vectors import descent, integer_products, knn
 from topicflow.tasks.core.vectors.avx2_products import by_avx2
 from topicflow.tasks.core.vectors.blocks import threads
-from topicflow.tasks.core.vectors.cells import Cells, code_scale, encode, fill_cells
+from topicflow.tasks.core.vectors.cells import NONE, Cells, code_scale, encode, fill_cells, search_cells
 from topicflow.tasks.core.vectors.descent import descent_neighbors
 from topicflow.tasks.core.vectors.equals import EqualRows, equal_rows
 from topicflow.tasks.core.vectors.integer_products import (
@@ -22,6 +22,7 @@ from topicflow.tasks.core.vectors.integer_products import (
     multiplied,
 )
 from topicflow.tasks.core.vectors.knn import compared_by_torch, exact_neighbors, pynndescent_neighbors, recall
+from topicflow.tasks.core.vectors.knn_kernels import descend, reverse_lists
 from topicflow.tasks.core.vectors.processor import x86_features
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -242,6 +243,28 @@ def test_a_crowd_of_all_but_equal_vectors_is_cut_into_pieces(monkeypatch: pytest
     vectors = np.concatenate([crowd, sphere(500)])
     check_graph(*descent_neighbors(vectors, 15, 1), n=20_500, k=15)
     assert sum(asked) <= 20_500 * 3 * descent.CELL_ROWS * 8  # uncut, 20,000 x 20,000
+
+
+def test_a_round_leaves_out_only_pairs_that_were_compared_in_cells() -> None:
+    """The lists are those of a round that knows nothing of cells."""
+    n, kept, rng = 2000, 12, np.random.default_rng(0)
+    codes = encode(clumps(n), 400.0)
+    near = np.argsort(rng.random((n, 20)), axis=1)[:, :3].astype(np.int32)
+    cells, probes = fill_cells(codes, codes[:20], near, largest=n)
+    best, ids = np.full((n, kept), NONE, np.int32), np.full((n, kept), -1, np.int32)
+    search_cells(cells.codes, probes, cells, best, ids)
+    reverse, counts = np.empty((n, kept), np.int32), np.zeros(n, np.int32)
+    reverse_lists(ids, kept, reverse, counts)
+    cell = np.repeat(np.arange(20, dtype=np.int32), np.diff(cells.offsets))
+    found = []
+    for known in (probes, probes[:, :0].copy()):
+        lists = best.copy(), ids.copy(), np.zeros(ids.shape, np.bool_)
+        fresh = np.ones(ids.shape, np.bool_)
+        n_new = descend(cells.codes, 0, n, cell, known, ids, fresh, reverse, counts, kept, *lists)
+        assert n_new == lists[2].sum() > n
+        found.append(lists)
+    for with_cells, without in zip(*found, strict=True):
+        np.testing.assert_array_equal(with_cells, without)
 
 
 @pytest.mark.parametrize("method", METHODS)

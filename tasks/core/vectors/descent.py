@@ -9,7 +9,7 @@ from topicflow.tasks.core.vectors.cells import (
     BLOCK_ROWS,
     LARGEST,
     NONE,
-    CodeArray,
+    Cells,
     FloatArray,
     IndexArray,
     centroids_of,
@@ -28,10 +28,10 @@ CELL_ROWS = 256
 MOST_CELLS = 4096
 """Above a million rows the cells grow instead, so that finding a row's cell stays cheap."""
 
-N_PROBE = 20
+N_PROBE = 14
 """Nearest cells that each row is compared with."""
 
-WIDTH = 15
+WIDTH = 22
 """Neighbours, and rows that have a row as neighbour, whose neighbours are compared."""
 
 MAX_ROUNDS = 4
@@ -67,8 +67,8 @@ def descent_neighbors(
     -----
     Equal rows count as one item. Each item is compared with its `N_PROBE` nearest cells by int8 products and keeps half
     as many again as requested. Then each round compares it with the neighbours of its neighbours, and of the rows that
-    have it as neighbour, in the lists of the previous round, while that finds new ones. The kept items are ranked in
-    float32.
+    have it as neighbour, in the lists of the previous round, while that finds new ones; items in cells that it was
+    compared with are not compared again. The kept items are ranked in float32.
     About O(n) time at a given size of cells, plus O(n^2) with a small constant up to a million rows for finding the
     cells; dim + 18 k bytes for each row in addition to the vectors.
 
@@ -104,17 +104,20 @@ def _candidates(
         search_cells(cells.codes[start:stop], probes[start:stop], cells, best[start:stop], ids[start:stop])
 
     run(search, len(probes), BLOCK_ROWS)
-    ids = _descended(cells.codes, best, ids, run)
+    ids = _descended(cells, probes, best, ids, run)
     candidates = np.empty_like(ids)
     candidates[cells.order] = np.where(ids >= 0, cells.order[ids], -1)
     return candidates, cells.order
 
 
-def _descended(codes: CodeArray, best: IndexArray, ids: IndexArray, run: Workers) -> IndexArray:
+def _descended(
+    cells: Cells, probes: IndexArray, best: IndexArray, ids: IndexArray, run: Workers
+) -> IndexArray:
     """Return the lists (n, kept) after rounds of comparing with the neighbours of neighbours."""
     from topicflow.tasks.core.vectors.knn_kernels import descend, reverse_lists
 
     n, n_kept = ids.shape
+    cell = np.repeat(np.arange(len(cells.centroids), dtype=np.int32), np.diff(cells.offsets))
     width = min(n_kept, WIDTH)
     fresh = np.ones(ids.shape, np.bool_)
     for _ in range(MAX_ROUNDS):
@@ -130,7 +133,7 @@ def _descended(codes: CodeArray, best: IndexArray, ids: IndexArray, run: Workers
             named: tuple[IndexArray, IndexArray] = (reverse, counts),
             new: tuple[IndexArray, object] = (ids, fresh),
         ) -> int:
-            return int(descend(codes, start, stop, *old, *named, width, best, *new))
+            return int(descend(cells.codes, start, stop, cell, probes, *old, *named, width, best, *new))
 
         if sum(run(block, n, BLOCK_ROWS)) < STILL * ids.size:
             break
