@@ -24,7 +24,7 @@ PRECOMPUTED = {"method": "precomputed", "column": "vector"}
 
 def result(returned: Any) -> ArtifactRef:
     """Return the result of a stage that is called directly, as a reference or in a `Cached` state."""
-    return returned if isinstance(returned, ArtifactRef) else returned.data
+    return returned
 
 
 def index_config(folder: Path, embed: dict[str, Any] | None = None, **settings: Any) -> BuildIndexConfig:

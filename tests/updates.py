@@ -1,7 +1,6 @@
 """A small story for tests of updates: planted documents that come day by day, the config that tells them, and a run of
 the flow's own line without Prefect around it."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -9,13 +8,13 @@ from unittest import mock
 import numpy as np
 import polars as pl
 
-import topicflow.flows.update_topics as line
 from tests.fakes import TOPIC_WORDS, Corpus, planted_corpus
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.flows.commands.edit import made_edit
 from topicflow.flows.running.direct import directly
-from topicflow.flows.topic_model import topic_model
+from topicflow.flows.work.topic_model import topic_model
+from topicflow.flows.work.update_topics import update_topics
 from topicflow.tasks.edits.edits_file import with_edit
 from topicflow.tasks.edits.run_topics import RunTopics
 from topicflow.tasks.runs.resolve import latest_run
@@ -107,43 +106,11 @@ class EditedSeries:
         self.edits.write_text(with_edit(self.edits.read_text(), made, "edits"))
 
 
-@dataclass(frozen=True)
-class Direct:
-    """A task whose `submit` calls its function immediately."""
-
-    task: Any
-
-    def with_options(self, **_options: Any) -> "Direct":
-        """Return the task itself: nothing retries it."""
-        return self
-
-    @property
-    def name(self) -> str:
-        """The name of the task."""
-        return str(self.task.name)
-
-    def submit(self, *arguments: Any, **named: Any) -> "Done":
-        """Return the result of the function, or of its `Cached` state."""
-        found = self.task.fn(*arguments, **named)
-        return Done(getattr(found, "data", found))
-
-
-@dataclass(frozen=True)
-class Done:
-    """A future that is already done."""
-
-    value: Any
-
-    def result(self) -> Any:
-        """Return the result."""
-        return self.value
-
-
 def tell(config: UpdateTopicsConfig, events: list[Any] | None = None) -> dict[str, Any]:
     """Return the record of a run of the flow's line without Prefect; what would be its events is put into `events`."""
     emit = mock.patch("topicflow.tasks.publish.announce.emit", (events if events is not None else []).append)
     with directly(), emit:
-        return line.update_topics.fn(config)
+        return update_topics(config)
 
 
 def run_once(config: UpdateTopicsConfig, **sections: Any) -> dict[str, Any]:
@@ -153,4 +120,4 @@ def run_once(config: UpdateTopicsConfig, **sections: Any) -> dict[str, Any]:
     """
     values = {**config.model_dump(mode="json", exclude_none=True), **sections}
     with directly():
-        return topic_model.fn(TopicModelConfig.model_validate(values))
+        return topic_model(TopicModelConfig.model_validate(values))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,6 @@ def directly() -> Iterator[None]:
 def is_direct() -> bool:
     """Return whether stages are plain calls."""
     return _direct.get()
-
-
-def call(function: Callable[..., Any], *inputs: Any, **named: Any) -> Any:  # noqa: ANN401  (a stage's result)
-    """Return the result of a stage's function; for a hit that is the data of its state `Cached`."""
-    found = function(*inputs, **named)
-    return getattr(found, "data", found)
 
 
 def needs_no_server(config: FlowConfig) -> bool:

@@ -11,12 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from prefect import Flow, flow
-from prefect.runtime import flow_run
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
-from prefect.states import Completed
-from prefect.task_runners import ThreadPoolTaskRunner
-
 from topicflow.configs.fields.base import Section
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.flows.config_file import ConfigFile, FileOrFields
@@ -26,6 +20,7 @@ from topicflow.flows.planning.ahead import check_ahead
 from topicflow.flows.running.current import CurrentRun, current_run
 from topicflow.flows.running.log import keep_cancelled, own_log
 from topicflow.tasks.errors import ArtifactError, ConfigError, PipelineError, first_line
+from topicflow.tasks.execution.prefect_runs import flow_run_id
 from topicflow.tasks.execution.reporting import server_is_there
 from topicflow.tasks.log import LOG
 from topicflow.tasks.runs.history import check_series, is_held
@@ -39,17 +34,6 @@ SectionT = TypeVar("SectionT", bound=Section)
 
 HELD = "Held"
 """Name of the state of a flow run that completed and that its gates hold back."""
-
-
-def recorded_flow(function: Callable[[ConfigT], RunRecord]) -> Flow[[ConfigT], RunRecord]:
-    """Return the Prefect flow of a function; each run of it leaves one record."""
-    made: Flow[[ConfigT], RunRecord] = flow(
-        name=function.__name__,
-        flow_run_name="{config.name}",
-        persist_result=False,
-        task_runner=one_at_a_time(),
-    )(recorded(function))
-    return made
 
 
 def recorded(function: Callable[[ConfigT], RunRecord]) -> Callable[[ConfigT], RunRecord]:
@@ -93,7 +77,7 @@ def _recorded(function: Callable[[ConfigT], RunRecord], config: ConfigT) -> Any:
         _tell_in_time(current)
         if current.record is None:
             raise current.error or AssertionError(f"{config.flow} returned no record")
-        return _held(current.record) if flow_run.id else current.record
+        return _held(current.record) if flow_run_id() else current.record
 
 
 def _resolved(config: ConfigT | ConfigFile, model: type[ConfigT]) -> ConfigT:
@@ -131,6 +115,8 @@ def _held(record: RunRecord) -> Any:  # noqa: ANN401  (Prefect takes a state for
     """Return the state of a run that its gates hold back: Prefect's pages, its automations and `serve` show it."""
     if not is_held(record):
         return record
+    from prefect.states import Completed
+
     message = f"not published: {'; '.join(record['gates']['failed'])}"
     return Completed(name=HELD, message=message, data=record)
 
@@ -162,20 +148,17 @@ def _tell_in_time(current: CurrentRun) -> None:
 
     A process that Prefect started for this run ends here: only reports to the server are left to do.
     """
-    if not flow_run.id or server_is_there():
+    if not flow_run_id() or server_is_there():
         return
     LOG.warning("Prefect's server does not answer any more, and will not show how this run ended")
     if os.environ.get("PREFECT__FLOW_RUN_ID"):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0 if current.record is not None else 1)
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
     _for_good.enter_context(temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}))
 
 
 _for_good = contextlib.ExitStack()
 """Settings that stay until the end of the process."""
-
-
-def one_at_a_time() -> Any:  # noqa: ANN401  (a generic of Prefect's that nothing binds)
-    """Return a runner of one stage at a time: each uses all cores, and its peak memory is measured alone."""
-    return ThreadPoolTaskRunner(max_workers=1)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+from topicflow.tasks.execution.prefect_runs import has_prefect
 from topicflow.tasks.store.local import STAGING
 from topicflow.tasks.store.process import process_token
 
@@ -54,6 +55,15 @@ def ends_on_interrupt(store: Path) -> Iterator[None]:
         _end(store)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def is_cancelled(error: BaseException) -> bool:
+    """Return whether an error is the signal by which Prefect cancels a run."""
+    if not has_prefect():
+        return False
+    from prefect.exceptions import TerminationSignal
+
+    return isinstance(error, TerminationSignal)
 
 
 def end_soon(store: Path) -> None:

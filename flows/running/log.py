@@ -15,6 +15,7 @@ from topicflow.configs.flows.base import FlowConfig
 from topicflow.flows.running.current import CurrentRun, current_run
 from topicflow.tasks.errors import ArtifactError, ConfigError, PipelineError, StageError, first_line
 from topicflow.tasks.execution.memory import memory_failure, out_of_memory
+from topicflow.tasks.execution.prefect_runs import flow_run_id
 from topicflow.tasks.log import DETAILS, LOG
 from topicflow.tasks.runs.records import CANCELLED, RunId, record_failure
 
@@ -136,13 +137,14 @@ def lines_in_prefect() -> Iterator[None]:
 
     The lines of a thread that Prefect does not know go to the same page.
     """
-    from prefect.logging.handlers import APILogHandler
-    from prefect.runtime import flow_run
-
-    if not flow_run.id or any(isinstance(each, APILogHandler) for each in LOG.handlers):
+    if (run_id := flow_run_id()) is None:
         yield
         return
-    run_id = str(flow_run.id)
+    from prefect.logging.handlers import APILogHandler
+
+    if any(isinstance(each, APILogHandler) for each in LOG.handlers):
+        yield
+        return
 
     def of_this_run(record: logging.LogRecord) -> bool:
         record.flow_run_id = run_id

@@ -12,23 +12,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Concatenate, ParamSpec
-
-from prefect import Task
-from prefect.exceptions import TerminationSignal
-from prefect.futures import PrefectFuture
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.flows.running.current import current_id
-from topicflow.flows.running.direct import call, is_direct
-from topicflow.flows.running.interrupt import end_soon
+from topicflow.flows.running.direct import is_direct
+from topicflow.flows.running.interrupt import end_soon, is_cancelled
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.memory import naming_memory
 from topicflow.tasks.execution.progress import display, say, waiting
+from topicflow.tasks.execution.stage import Stage
 from topicflow.tasks.execution.stopping import check_not_stopped
 from topicflow.tasks.execution.workers import started
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.store.artifact_store import ArtifactRef, local_folder, open_store
+
+if TYPE_CHECKING:
+    from prefect.futures import PrefectFuture
 
 Inputs = ParamSpec("Inputs")
 
@@ -45,12 +45,12 @@ class Stages:
 
     def run(
         self,
-        stage: Task[Concatenate[Context, Inputs], ArtifactRef],
+        stage: Stage[Concatenate[Context, Inputs], ArtifactRef],
         /,
         *inputs: Inputs.args,
         **named: Inputs.kwargs,
     ) -> ArtifactRef:
-        """Return a stage's artifact when it is there; the artifact has the name of the task.
+        """Return a stage's artifact when it is there; the artifact has the name of the stage.
 
         Raises
         ------
@@ -62,30 +62,30 @@ class Stages:
     def run_as(
         self,
         name: str,
-        stage: Task[Concatenate[Context, Inputs], ArtifactRef],
+        stage: Stage[Concatenate[Context, Inputs], ArtifactRef],
         /,
         *inputs: Inputs.args,
         **named: Inputs.kwargs,
     ) -> ArtifactRef:
-        """Return a stage's artifact as `run` does, under another name than the task's."""
+        """Return a stage's artifact as `run` does, under another name than the stage's."""
         check_not_stopped(name)
         if is_direct():
             with waiting(name), naming_memory(name):
-                self.made[name] = call(stage.fn, self.context, *inputs, **named)
+                self.made[name] = stage.fn(self.context, *inputs, **named)
             say(name, self.made[name])
             return self.made[name]
+        task = stage.task
         if stage.name == READING:
-            stage = stage.with_options(retries=self.context.runtime.retries)
-        self.made[name] = finished(name, stage.submit(self.context, *inputs, **named))
+            task = task.with_options(retries=self.context.runtime.retries)
+        self.made[name] = finished(name, task.submit(self.context, *inputs, **named))
         return self.made[name]
 
-    def publish(self, task: Task[..., RunRecord], config: FlowConfig, *others: object) -> RunRecord:
-        """Return the record of the run after `task` has written its folder from everything that was made."""
+    def publish(self, stage: Stage[..., RunRecord], config: FlowConfig, *others: object) -> RunRecord:
+        """Return the record of the run after `stage` has written its folder from everything that was made."""
         given = self.context.store, config, self.made, *others, current_id()
         if is_direct():
-            record: RunRecord = call(task.fn, *given)
-            return record
-        return task.submit(*given).result()
+            return stage.fn(*given)
+        return stage.task.submit(*given).result()
 
 
 @contextlib.contextmanager
@@ -97,8 +97,9 @@ def at_work(config: FlowConfig) -> Iterator[Stages]:
     with display(), started(config.runtime) as runtime:
         try:
             yield Stages(Context(open_store(config.runtime), config.seed, runtime))
-        except TerminationSignal:
-            end_soon(local_folder(config.runtime))
+        except BaseException as error:
+            if is_cancelled(error):
+                end_soon(local_folder(config.runtime))
             raise
 
 

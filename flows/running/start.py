@@ -119,7 +119,7 @@ def start_flow(config: FlowConfig, log: RunLog | None = None, server: Server | N
                 current.record = _flow(config.flow, log)(config)
         elif needs_no_server(config):
             with directly():
-                current.record = _flow(config.flow, log).fn(config)
+                current.record = _work(config.flow, log)(config)
         else:
             current.record = _run_with_own_server(config, log, server)
     assert current.record is not None
@@ -185,6 +185,16 @@ def _server_reason(error: Exception) -> str | None:
 def _flow(name: str, log: RunLog | None) -> Flow[[FlowConfig], RunRecord]:
     """Return a flow after importing Prefect and every stage; the log gets their messages too."""
     found: Flow[[FlowConfig], RunRecord] = getattr(importlib.import_module(f"topicflow.flows.{name}"), name)
+    if log is not None:
+        log.take_libraries()
+    return found
+
+
+def _work(name: str, log: RunLog | None) -> Callable[[FlowConfig], RunRecord]:
+    """Return what a flow does after importing every stage, without Prefect."""
+    found: Callable[[FlowConfig], RunRecord] = getattr(
+        importlib.import_module(f"topicflow.flows.work.{name}"), name
+    )
     if log is not None:
         log.take_libraries()
     return found

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.configs.sections.classify import CompareConfig
@@ -29,7 +27,7 @@ from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.encoding.encoders import document_prompt, encoder_of, load_body
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.progress import track
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 SCORES = ("accuracy", "macro_f1", "calibration_error")
@@ -182,13 +180,13 @@ def _gain(
     return asdict(interval(gains, config.confidence, own[0]["n_test"] / own[0]["n_train"]))
 
 
-@task(name="compare_methods", cache_policy=NO_CACHE, persist_result=False)
+@stage("compare_methods")
 def compare_methods(context: Context, annotations: ArtifactRef, config: TrainClassifierConfig) -> ArtifactRef:
     """Return the comparison; only trainings that no earlier run has done are computed."""
     store = context.store
     recipe = recipes.comparison(config, annotations.key, body_key(config))
     if found := store.find(recipe):
-        return cached(found)
+        return found
     examples = read_examples(store, annotations)
     methods = ("probe", "setfit") if config.setfit.enabled else ("probe",)
     trials = plan_trials(examples.classes, config.compare, methods)

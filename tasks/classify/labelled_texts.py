@@ -17,8 +17,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.classify import FeaturesConfig, LabelsConfig
 from topicflow.tasks.classify import recipes
@@ -29,7 +27,7 @@ from topicflow.tasks.encoding.spaces import space_of
 from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef, canonical_json
 
 SHOWN = 5
@@ -123,7 +121,7 @@ def class_matrix(labels: pl.Series, names: list[str]) -> Classes:
     return classes
 
 
-@task(name="labelled_texts", cache_policy=NO_CACHE, persist_result=False)
+@stage("labelled_texts")
 def labelled_texts(
     context: Context,
     documents: ArtifactRef,
@@ -149,7 +147,7 @@ def labelled_texts(
     own = None if features is None else features[labelled["row"]]
     recipe = recipes.labelled_texts(config, _content(digests, vectors, classes, names, own), space)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         writer.save_table("texts", labelled.select("text"))
         writer.save_array("digests", digests)

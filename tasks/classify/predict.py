@@ -11,8 +11,6 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.classify import PredictConfig
 from topicflow.tasks.classify import recipes
@@ -24,7 +22,7 @@ from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.encoding.spaces import check_space, space_of
 from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.digests import Digests
 
@@ -42,7 +40,7 @@ def sure_classes(probabilities: FloatArray, threshold: float, *, multilabel: boo
     return first & reached
 
 
-@task(name="predict", cache_policy=NO_CACHE, persist_result=False)
+@stage("predict")
 def predict(
     context: Context,
     documents: ArtifactRef,
@@ -66,7 +64,7 @@ def predict(
         config, embeddings.key, annotations.key, trained.key, documents.key if with_features else None
     )
     if found := store.find(recipe):
-        return cached(found)
+        return found
     classifier = load_classifier(store.whole(trained))
     check_space(classifier.space, space_of(store, embeddings), "predict: the classifier")
     vectors, multilabel = store.array(embeddings, "embeddings"), classifier.head.multilabel

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
@@ -21,7 +19,7 @@ from topicflow.tasks.encoding.encoders import document_prompt, encoder_of, load_
 from topicflow.tasks.encoding.spaces import Space
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.progress import track
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
 
 
@@ -31,7 +29,7 @@ def chosen_method(store: ArtifactStore, comparison: ArtifactRef, config: TrainCl
     return wanted if wanted != "recommended" else str(store.json(comparison, "summary")["recommended"])
 
 
-@task(name="train", cache_policy=NO_CACHE, persist_result=False)
+@stage("train")
 def train(
     context: Context, annotations: ArtifactRef, comparison: ArtifactRef, config: TrainClassifierConfig
 ) -> ArtifactRef:
@@ -42,7 +40,7 @@ def train(
         config, method, annotations.key, body_key(config) if method == "setfit" else None
     )
     if found := store.find(recipe):
-        return cached(found)
+        return found
     examples, meta = read_examples(store, annotations), store.meta(annotations)
     with store.writing(recipe) as writer:
         vectors, space = examples.vectors, meta["space"]

@@ -20,7 +20,6 @@ from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.encoding.spaces import identity
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import taken
 from topicflow.tasks.runs.history import called
 from topicflow.tasks.search.index import SearchIndex
 from topicflow.tasks.search.queries import space_of
@@ -51,11 +50,11 @@ def read_new(index: SearchIndex, path: Path) -> NewDocuments:
     source = {"path": str(path), "query": None, "connection_env": None, "columns": None}
     unused = {"label_column": None, "timestamp_column": None, "limit": None, "format": "auto"}
     context = Context(index.store, config.seed, RuntimeConfig(store=index.store.name))
-    documents = taken(load.fn(context, config.load.model_copy(update=source | unused)))
+    documents = load.fn(context, config.load.model_copy(update=source | unused))
     embedding = config.embed
     if isinstance(embedding, SentenceTransformersEmbed):
         embedding = embedding.model_copy(update={"precision": index.files.meta["space"]["precision"]})
-    embeddings = taken(embed.fn(context, documents, embedding))
+    embeddings = embed.fn(context, documents, embedding)
     _check_space(index, space_of(index.store, embeddings, embedding, config.index))
     table = index.store.table(documents, "documents").select("doc_id", "text").collect()
     vectors = np.asarray(index.store.array(embeddings, "embeddings"))

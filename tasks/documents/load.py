@@ -13,14 +13,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import Task, task
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
 
 from topicflow.configs.sections.load import LoadConfig, SplitConfig
 from topicflow.tasks.documents import recipes
@@ -36,11 +33,15 @@ from topicflow.tasks.documents.timestamps import Order, Timestamps
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.progress import track
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter, canonical_json
 from topicflow.tasks.store.digests import text_digests
 from topicflow.tasks.store.resources import measured
+
+if TYPE_CHECKING:
+    from prefect import State, Task
+    from prefect.client.schemas.objects import TaskRun
 
 PART_ROWS = 20_000
 """Input rows of a part. Constant, because settings in `runtime` must not change an artifact's bytes."""
@@ -451,10 +452,8 @@ def may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
     return isinstance(cause, OSError)
 
 
-@task(
-    name="load",
-    cache_policy=NO_CACHE,
-    persist_result=False,
+@stage(
+    "load",
     retries=2,
     retry_delay_seconds=[2, 10],
     retry_condition_fn=may_help,
@@ -464,7 +463,7 @@ def load(context: Context, config: LoadConfig) -> ArtifactRef:
     store = context.store
     before = fingerprint(config)
     if found := find_documents(store, config, before, claim=True):
-        return cached(found)
+        return found
     with measured() as usage, open_source(config, context.runtime.chunk_rows) as source:
         documents = write_documents(store, config, source)
     if (

@@ -17,8 +17,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.deduplicate import (
     AnyDeduplicate,
@@ -48,7 +46,7 @@ from topicflow.tasks.duplicates.whole_texts import (
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.digests import text_digests
 
@@ -75,7 +73,7 @@ class Duplicates:
     way: NDArray[np.uint8]
 
 
-@task(name="deduplicate", cache_policy=NO_CACHE, persist_result=False)
+@stage("deduplicate")
 def deduplicate(
     context: Context,
     documents: ArtifactRef,
@@ -88,7 +86,7 @@ def deduplicate(
     keys = {name: ref.key for name, ref in pairs.items()}
     recipe = recipes.deduplicate(config, documents.key, keys, against.key if against else None)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         n_base = against.rows if against else 0
         corpora = [ref for ref in (against, documents) if ref is not None]
@@ -364,13 +362,13 @@ def _recall(
 # --- the kept documents -------------------------------------------------------------------------------------
 
 
-@task(name="keep", cache_policy=NO_CACHE, persist_result=False)
+@stage("keep")
 def keep(context: Context, documents: ArtifactRef, duplicates: ArtifactRef) -> ArtifactRef:
     """Return the documents artifact of the kept rows; every later stage uses it like that of `load`."""
     store = context.store
     recipe = recipes.keep(documents.key, duplicates.key)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     kept = np.asarray(store.array(duplicates, "kept"))
     texts = hashlib.blake2b(digest_size=16)
     with store.writing(recipe) as writer:

@@ -11,8 +11,6 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.deduplicate import WordMatchConfig
 from topicflow.tasks.core.duplicates.minhash import (
@@ -28,7 +26,7 @@ from topicflow.tasks.core.vectors.blocks import workers
 from topicflow.tasks.duplicates import recipes
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.parts import discard_all, made_parts
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.execution.word_pairs import say_if_pairs_were_used
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 
@@ -45,7 +43,7 @@ Sets = tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.int64]]
 """Signatures (n, n_hashes), shingles, and the range of each document's shingles (n + 1,)."""
 
 
-@task(name="similar_texts", cache_policy=NO_CACHE, persist_result=False)
+@stage("similar_texts")
 def similar_texts(
     context: Context,
     documents: ArtifactRef,
@@ -57,7 +55,7 @@ def similar_texts(
     texts = [str(store.meta(ref)["texts"]) for ref in (documents, against) if ref is not None]
     recipe = recipes.similar_texts(config, texts[0], texts[1] if against else None, context.seed)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     bands = choose_bands(config.jaccard_floor, config.jaccard_recall, config.n_hashes)
     with store.writing(recipe) as writer:
         started = time.perf_counter()

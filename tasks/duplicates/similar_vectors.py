@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.deduplicate import VectorMatchConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
@@ -37,7 +35,7 @@ from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.devices import resolve_device
 from topicflow.tasks.execution.parts import discard_all, made_parts
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, Recipe
 
 EXACT_UP_TO = {"cpu": 20_000, "mps": 20_000, "cuda": 2_000_000}
@@ -51,7 +49,7 @@ TABLES_A_PART = 8
 """Tables searched between two commits: 1 to 2 s at a million documents."""
 
 
-@task(name="similar_vectors", cache_policy=NO_CACHE, persist_result=False)
+@stage("similar_vectors")
 def similar_vectors(
     context: Context,
     embeddings: ArtifactRef,
@@ -62,7 +60,7 @@ def similar_vectors(
     store, seed, runtime = context.store, context.seed, context.runtime
     recipe = recipes.similar_vectors(config, embeddings.key, against.key if against else None, seed)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         corpora = open_corpora(store, embeddings, against)
         started = time.perf_counter()

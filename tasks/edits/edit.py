@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.tasks.core.clusters.clustering import LabelArray, number_by_size
 from topicflow.tasks.documents.document_rows import rows_of
@@ -24,7 +22,7 @@ from topicflow.tasks.edits.actions import Outcome, Splitting, apply_edits, named
 from topicflow.tasks.edits.edits_file import Edit
 from topicflow.tasks.edits.shape import Shape
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 ARRAYS = ("labels", "probabilities", "outlier_scores", "reassigned")
@@ -46,7 +44,7 @@ class Editable:
         return {role: ref.key for role, ref in vars(self).items()}
 
 
-@task(name="edit", cache_policy=NO_CACHE, persist_result=False)
+@stage("edit")
 def edit(
     context: Context, editable: Editable, edits: Sequence[Edit], later: Sequence[str] = ()
 ) -> ArtifactRef:
@@ -72,7 +70,7 @@ def edit(
     given = store.meta(editable.labels).get("given", [])
     recipe = recipes.edit(edits, editable.keys, context.seed, later, has_given=bool(given))
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         shape, numbers, outcomes = applied(context, editable, edits, later)
         labels = np.append(numbers, -1)[shape.labels].astype(np.int32)

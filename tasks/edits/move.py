@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.tasks.documents.document_rows import rows_of
 from topicflow.tasks.edits import recipes
 from topicflow.tasks.edits.edit import ARRAYS
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 OF_ASSIGNED = ("reduced", "distances")
@@ -31,7 +29,7 @@ def moves_of(store: ArtifactStore, edited: ArtifactRef) -> dict[str, int]:
     return moves
 
 
-@task(name="move", cache_policy=NO_CACHE, persist_result=False)
+@stage("move")
 def move(
     context: Context, labels: ArtifactRef, documents: ArtifactRef, moves: Mapping[str, int]
 ) -> ArtifactRef:
@@ -39,7 +37,7 @@ def move(
     store = context.store
     recipe = recipes.move(labels.key, documents.key, moves)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         arrays = {name: np.array(store.array(labels, name)) for name in (*ARRAYS, *OF_ASSIGNED)}
         for document, rows in rows_of(store, documents, list(moves)).items():

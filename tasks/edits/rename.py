@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.tasks.edits import recipes
 from topicflow.tasks.edits.edit import Editable, applied, described
 from topicflow.tasks.edits.edits_file import Edit
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.topics.label import with_given_names
 
 
-@task(name="rename", cache_policy=NO_CACHE, persist_result=False)
+@stage("rename")
 def rename(
     context: Context,
     editable: Editable,
@@ -47,7 +45,7 @@ def rename(
     store = context.store
     recipe = recipes.rename(edits, editable.keys | {"described": topics.key}, context.seed, later)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         told = described(*applied(context, editable, edits, later))
         table = store.table(topics, "topics").sort("topic").collect()

@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.embed import (
     ApiEmbed,
@@ -38,7 +36,7 @@ from topicflow.tasks.encoding.vector_store import VectorStore, is_cut, text_dige
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.progress import Progress, track
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.execution.workers import on_cluster
 from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
@@ -171,7 +169,7 @@ def check_vectors(
     return unit
 
 
-@task(name="embed", cache_policy=NO_CACHE, persist_result=False)
+@stage("embed")
 def embed(
     context: Context,
     documents: ArtifactRef,
@@ -182,15 +180,14 @@ def embed(
     if isinstance(config, PrecomputedEmbed):
         return _take_precomputed(store, documents, config, runtime)
     if isinstance(config, ImagesEmbed):
-        of_images = embed_images(store, documents, config, runtime)
-        return cached(of_images) if of_images.cached else of_images
+        return embed_images(store, documents, config, runtime)
     files = find_encoder(config, runtime.device, store)
     adapter = find_adapter(store, config, files.key, runtime)
     recipe = recipes.embed(
         config, store.meta(documents)["texts"], files.key, adapter.key if adapter else None
     )
     if found := store.find(recipe):
-        return cached(found)
+        return found
     for note in files.notes:
         LOG.info("embed: %s.", note)
     with store.writing(recipe) as writer:
@@ -392,7 +389,7 @@ def _take_precomputed(
         config, documents.key, precomputed_digest(config), adapter.key if adapter else None
     )
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         rows = store.table(documents, "documents").select("row").collect()["row"].to_numpy()
         if config.path:

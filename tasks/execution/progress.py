@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from topicflow.tasks.execution.compiled import COMPILING, is_compiled
+from topicflow.tasks.execution.prefect_runs import task_run_id
 from topicflow.tasks.execution.reporting import report
 from topicflow.tasks.execution.stopping import check_not_stopped
 from topicflow.tasks.log import LOG
@@ -197,9 +198,7 @@ class Progress:
 
     def _send_to_prefect(self) -> None:
         """Create or update the progress artifact, if this runs inside a Prefect task."""
-        from prefect.runtime import task_run
-
-        if task_run.id:
+        if task_run_id():
             report(f"the progress of {self.stage}", self._show_percent)
 
     def _show_percent(self) -> None:

@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.cluster import ClusterConfig, GraphCluster, HdbscanCluster
 from topicflow.configs.sections.embed import EmbedConfig
@@ -24,7 +22,7 @@ from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray, num
 from topicflow.tasks.core.clusters.given import Given, Placed, fit_given, nearest_names, place
 from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.given import recipes
 from topicflow.tasks.given.classes import wanted_topics
 from topicflow.tasks.given.fitted_topics import save_fitted
@@ -48,7 +46,7 @@ class Findable:
         return {role: ref.key for role, ref in vars(self).items()}
 
 
-@task(name="given", cache_policy=NO_CACHE, persist_result=False)
+@stage("given")
 def given(
     context: Context,
     findable: Findable,
@@ -61,7 +59,7 @@ def given(
     encoder = find_encoder(encoding, context.runtime.device, store).key
     recipe = recipes.given(config, findable.keys, encoder, recipes.smallest_of(clustering))
     if found := store.find(recipe):
-        return cached(found)
+        return found
     topics = given_topics(config)
     with store.writing(recipe) as writer:
         embeddings = store.array(findable.embeddings, "embeddings")

@@ -11,8 +11,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.embed import EmbedConfig
 from topicflow.configs.sections.shaping import SeededTopics
@@ -20,7 +18,7 @@ from topicflow.tasks.core.clusters.given import fit_given
 from topicflow.tasks.core.clusters.pull import Pulled, pull_rows
 from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.given import recipes
 from topicflow.tasks.given.topic_vectors import text_encoding, topic_vectors
 from topicflow.tasks.given.topics_file import given_topics
@@ -28,7 +26,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactWriter
 from topicflow.tasks.topics.neighbors import ordered_points
 
 
-@task(name="pull", cache_policy=NO_CACHE, persist_result=False)
+@stage("pull")
 def pull(
     context: Context,
     documents: ArtifactRef,
@@ -41,7 +39,7 @@ def pull(
     encoder = find_encoder(encoding, context.runtime.device, store).key
     recipe = recipes.pull(config, documents.key, embeddings.key, encoder)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     topics = given_topics(config)
     with store.writing(recipe) as writer:
         vectors = store.array(embeddings, "embeddings")

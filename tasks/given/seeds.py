@@ -14,13 +14,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.tasks.core.clusters.clustering import LabelArray
 from topicflow.tasks.core.clusters.quality import agreement
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.given import recipes
 from topicflow.tasks.given.classes import wanted_topics
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -49,13 +47,13 @@ class Seeded:
         return {role: ref.key for role, ref in vars(self).items()}
 
 
-@task(name="seeds", cache_policy=NO_CACHE, persist_result=False)
+@stage("seeds")
 def seeds(context: Context, seeded: Seeded) -> ArtifactRef:
     """Return the artifact of the topics in which seeds ended, computing it on a miss."""
     store = context.store
     recipe = recipes.seeds(seeded.keys)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         given: list[Mapping[str, Any]] = store.meta(seeded.pulled)["seeds"]
         names = [str(seed["name"]) for seed in given]

@@ -12,15 +12,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import polars as pl
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.embed import EmbedConfig
 from topicflow.configs.sections.names import NamesConfig
 from topicflow.tasks.chats.asking import Asker
 from topicflow.tasks.chats.call_budget import CallBudget
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.log import LOG
 from topicflow.tasks.naming import recipes
 from topicflow.tasks.naming.alike import distinct
@@ -34,7 +32,7 @@ from topicflow.tasks.store.artifact_store import ArtifactRef
 UNNAMED_PART = "not asked: a topic inside it has no name yet"
 
 
-@task(name="name", cache_policy=NO_CACHE, persist_result=False)
+@stage("name")
 def name(
     context: Context,
     modelled: Modelled,
@@ -53,7 +51,7 @@ def name(
     grouped = None if modelled.tree is None else modelled.tree.key
     recipe = recipes.name(config, modelled.topics.key, grouped, wanted)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     started = time.perf_counter()
     wanted = without_persons(store, modelled, wanted)
     told = gather(store, modelled, config, wanted)

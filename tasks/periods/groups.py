@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.slices import GroupsConfig
@@ -21,7 +19,7 @@ from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.documents.document_rows import own_columns
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.periods import recipes
 from topicflow.tasks.periods.counted import AnyCounted, Units, read_units
 from topicflow.tasks.periods.words import SliceWords, Slicing, words_of_slices
@@ -124,7 +122,7 @@ def group_table(units: Units, groups: Groups, words: SliceWords, config: GroupsC
     )
 
 
-@task(name="groups", cache_policy=NO_CACHE, persist_result=False)
+@stage("groups")
 def groups(
     context: Context, counted: AnyCounted, config: GroupsConfig, weighting: LabelConfig
 ) -> ArtifactRef:
@@ -132,7 +130,7 @@ def groups(
     store = context.store
     recipe = recipes.groups(config, weighting, counted.keys)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     own = own_columns(store, [part.documents for part in counted.parts])
     check_columns(own, config)
     with store.writing(recipe) as writer:

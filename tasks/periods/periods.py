@@ -9,14 +9,12 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.slices import PeriodsConfig
 from topicflow.tasks.core.statistics.trend import directions, discovery_rates, share_trends
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.periods import recipes
 from topicflow.tasks.periods.calendar import Calendar, calendar_of
 from topicflow.tasks.periods.counted import AnyCounted, Units, read_times, read_units
@@ -89,7 +87,7 @@ def trends_table(counts: NDArray[np.int64], totals: NDArray[np.int64], level: fl
     return table.with_columns(pl.col("p_value", "q_value").fill_nan(None))
 
 
-@task(name="periods", cache_policy=NO_CACHE, persist_result=False)
+@stage("periods")
 def periods(
     context: Context, counted: AnyCounted, config: PeriodsConfig, weighting: LabelConfig
 ) -> ArtifactRef:
@@ -97,7 +95,7 @@ def periods(
     store = context.store
     recipe = recipes.periods(config, weighting, counted.keys)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         times = read_times(store, counted)
         calendar, units = calendar_of(times, config.every, config.zone), read_units(store, counted)

@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from topicflow.configs.sections.gates import GatesConfig
+from topicflow.tasks.execution.prefect_runs import flow_run_id, has_prefect
 from topicflow.tasks.execution.reporting import answers
 from topicflow.tasks.log import LOG
 from topicflow.tasks.runs.history import RunRecord, Unreadable, each_run, is_completed, is_published
@@ -103,12 +104,11 @@ def announce(record: RunRecord, config: GatesConfig | None, runs: Path) -> None:
 
 def link_of(record: RunRecord, runs: Path) -> str:
     """Return the address of the run's page if Prefect's UI is known, of its report on this machine otherwise."""
-    from prefect.runtime import flow_run
-    from prefect.settings import PREFECT_UI_URL
+    if flow_run := flow_run_id():
+        from prefect.settings import PREFECT_UI_URL
 
-    ui = str(PREFECT_UI_URL.value() or "")
-    if flow_run.id and ui:
-        return "/".join((ui.rstrip("/"), "runs/flow-run", str(flow_run.id)))
+        if ui := str(PREFECT_UI_URL.value() or ""):
+            return "/".join((ui.rstrip("/"), "runs/flow-run", flow_run))
     folder = runs / str(record["name"]) / str(record["run_id"])
     return (folder / "report.html").resolve().as_uri()
 
@@ -160,6 +160,8 @@ def post(url: str, message: dict[str, Any]) -> str:
 
 def emit(message: dict[str, Any]) -> None:
     """Emit the Prefect event that the message names, for automations; a run without a server has none to emit it to."""
+    if not has_prefect():
+        return
     from prefect.events import emit_event
     from prefect.settings import PREFECT_API_URL
 

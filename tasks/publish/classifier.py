@@ -17,13 +17,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.train_classifier import TrainClassifierConfig
 from topicflow.tasks.classify.classifiers import load_classifier
 from topicflow.tasks.classify.label_sources import OPEN
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.publish.folder import show_run, write_run_folder
 from topicflow.tasks.publish.model_card import model_card
 from topicflow.tasks.publish.run_record import describe_run
@@ -31,7 +30,7 @@ from topicflow.tasks.runs.records import RunId, RunRecord
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
-@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+@stage("publish")
 def publish_classifier(
     store: ArtifactStore, config: TrainClassifierConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:

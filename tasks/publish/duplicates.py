@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.deduplicate import DeduplicateConfig
 from topicflow.tasks.duplicates.deduplicate import WAYS
 from topicflow.tasks.duplicates.report_duplicates import N_LEAST
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.publish.folder import show_run, show_table, write_run_folder
 from topicflow.tasks.publish.remarks import by_beginnings
 from topicflow.tasks.publish.run_record import describe_run
@@ -28,7 +27,7 @@ from topicflow.tasks.runs.records import RunId, RunRecord, write_json
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
-@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+@stage("publish")
 def publish_duplicates(
     store: ArtifactStore, config: DeduplicateConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from topicflow.configs.flows.base import FlowConfig
+from topicflow.tasks.execution.prefect_runs import task_run_id
 from topicflow.tasks.execution.reporting import report
 from topicflow.tasks.publish.announce import announce
 from topicflow.tasks.publish.page_text import held_text
@@ -73,16 +74,14 @@ def show_run(
     show_more : callable, optional
         Creates the publisher's own tables and links; it gets the beginning of their keys.
     """
-    report("the run's tables", lambda: _leave_artifacts(record, about, show_more))
+    if task_run_id():  # artifacts belong to a task run
+        report("the run's tables", lambda: _leave_artifacts(record, about, show_more))
     announce(record, getattr(config, "gates", None), Path(config.runtime.runs))
 
 
 def _leave_artifacts(record: RunRecord, about: str, show_more: Callable[[str], None] | None) -> None:
     from prefect.artifacts import create_markdown_artifact
-    from prefect.runtime import task_run
 
-    if not task_run.id:  # artifacts belong to a task run
-        return
     name = "".join(c if c.isalnum() else "-" for c in record["name"].lower()).strip("-")
     show_table(f"{name}-metrics", [_row(*metric) for metric in record["metrics"].items()], about)
     if is_held(record):

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from topicflow.configs.sections.gates import GatesConfig
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.log import LOG
 from topicflow.tasks.publish import recipes
 from topicflow.tasks.store.artifact_store import ArtifactRef
@@ -87,7 +84,7 @@ def _shown(value: float | None) -> str:
     return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
-@task(name="gate", cache_policy=NO_CACHE, persist_result=False)
+@stage("gate")
 def gate(context: Context, measured: ArtifactRef, before: Metrics | None, config: GatesConfig) -> ArtifactRef:
     """Return the verdict's artifact; `rows` is the number of checked gates.
 
@@ -106,7 +103,7 @@ def gate(context: Context, measured: ArtifactRef, before: Metrics | None, config
     recipe = recipes.gate(config, {measured.stage: measured.key}, before)
     if found := store.find(recipe):
         _say(store.meta(found)["failed"])
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         checks = check_gates(store.json(measured, "metrics"), before, config)
         failed = failed_gates(checks)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from topicflow.configs.flows.build_index import BuildIndexConfig
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.publish.folder import show_run, write_run_folder
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.runs.records import RunId, RunRecord
@@ -16,7 +14,7 @@ from topicflow.tasks.search.run_folder import index_figures
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
 
-@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+@stage("publish")
 def publish_index(
     store: ArtifactStore, config: BuildIndexConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:

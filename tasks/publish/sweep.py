@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.sweep import SweepConfig
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.publish.folder import show_run, show_table, write_run_folder
 from topicflow.tasks.publish.run_record import describe_run
 from topicflow.tasks.report.report_page import finish_report
@@ -75,7 +74,7 @@ def full_table(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> pl.Da
     return table.insert_column(table.get_column_index("score"), timed)
 
 
-@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+@stage("publish")
 def publish_sweep(
     store: ArtifactStore, config: SweepConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.base import FlowConfig
 from topicflow.configs.flows.topic_model import TopicModelConfig
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.publish.folder import show_run, show_table
 from topicflow.tasks.publish.page_text import report_text
 from topicflow.tasks.publish.topic_folder import publish_run
@@ -21,7 +20,7 @@ SHOWN_TOPICS = 200
 """Rows of the topics table in the Prefect UI."""
 
 
-@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+@stage("publish")
 def publish(
     store: ArtifactStore, config: TopicModelConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:

@@ -9,13 +9,12 @@ from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.tune_embeddings import TuneEmbeddingsConfig
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.tuning import AdapterTune, SyntheticExamples
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.publish.folder import show_run, write_run_folder
 from topicflow.tasks.publish.remarks import synthetic_remarks
 from topicflow.tasks.publish.run_record import describe_run
@@ -104,7 +103,7 @@ def examples_table(store: ArtifactStore, stages: Mapping[str, ArtifactRef]) -> p
     return pl.DataFrame([*members, *beside, named])
 
 
-@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+@stage("publish")
 def publish_tuned(
     store: ArtifactStore, config: TuneEmbeddingsConfig, stages: Mapping[str, ArtifactRef], run: RunId
 ) -> RunRecord:

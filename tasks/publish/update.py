@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.tasks.documents.spreadsheet_csv import write_csv
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.publish.edits import (
     edit_figures,
     edit_record,
@@ -70,7 +69,7 @@ class Outcome:
         return ArtifactRef("topics", self.state.fit.topics, "label", rows=len(self.state.ids))
 
 
-@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+@stage("publish")
 def publish_update(
     store: ArtifactStore,
     config: UpdateTopicsConfig,

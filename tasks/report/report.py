@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.report import ReportConfig
 from topicflow.tasks.duplicates.report_duplicates import duplicate_block
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.report import recipes
 from topicflow.tasks.report.closeness import closeness
 from topicflow.tasks.report.columns import columns_of
@@ -220,13 +218,13 @@ def _content(store: ArtifactStore, shown: Shown, topics: pl.DataFrame, max_text:
     )
 
 
-@task(name="report", cache_policy=NO_CACHE, persist_result=False)
+@stage("report")
 def report(context: Context, shown: Shown, config: ReportConfig, name: str) -> ArtifactRef:
     """Return the report's artifact, building the page on a miss."""
     store = context.store
     recipe = recipes.report(config, name, shown.keys)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         title = config.title or name
         topics = store.table(shown.names or shown.topics, "topics").collect()

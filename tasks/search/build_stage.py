@@ -9,13 +9,11 @@ from functools import partial
 
 import numpy as np
 import polars as pl
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.build_index import BuildIndexConfig
 from topicflow.tasks.errors import DamagedError
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.log import LOG
 from topicflow.tasks.search.index_build import write_index
 from topicflow.tasks.search.index_files import IndexFiles
@@ -34,7 +32,7 @@ def is_sound(store: ArtifactStore, key: str, *, everything: bool = False) -> boo
     return True
 
 
-@task(name="index", cache_policy=NO_CACHE, persist_result=False)
+@stage("index")
 def index(
     context: Context,
     documents: ArtifactRef,
@@ -63,7 +61,7 @@ def index(
         made = start(None)
     while (found := made.current or store.find(made.recipe)) is not None:
         if is_sound(store, found.key):
-            return cached(found)
+            return found
         store.discard(found.kind, found.key)
         made = start(None)
     path = store.path(embeddings, "embeddings.npy")

@@ -14,14 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from scipy.sparse import csr_matrix
 
 from topicflow.configs.sections.slices import SharesConfig
 from topicflow.tasks.core.words.joined_counts import moved_columns
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.shares import recipes
 from topicflow.tasks.shares.estimate import Divided, Rows, TopicModelWords, divide
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -126,13 +124,13 @@ def word_lists(
     return found.cast(pl.List(WORD)).fill_null(pl.Series([[]], dtype=pl.List(WORD)))
 
 
-@task(name="shares", cache_policy=NO_CACHE, persist_result=False)
+@stage("shares")
 def shares(context: Context, divisible: Divisible, config: SharesConfig) -> ArtifactRef:
     """Return the shares' artifact, computing it on a miss."""
     store = context.store
     recipe = recipes.shares(config, divisible.keys)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         rows, model, words = _read(store, divisible)
         owners = owners_of(store, divisible.documents, len(rows.labels))

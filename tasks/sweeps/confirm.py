@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.sweep import SweepConfig
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.tasks.core.clusters.quality import agreement
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.sweeps import recipes
@@ -40,7 +38,7 @@ from topicflow.tasks.sweeps.units import Unit
 from topicflow.tasks.sweeps.worker import common_of
 
 
-@task(name="confirm", cache_policy=NO_CACHE, persist_result=False)
+@stage("confirm")
 def confirm(
     context: Context,
     documents: ArtifactRef,
@@ -68,7 +66,7 @@ def confirm(
         {"bounds": {name: list(each) for name, each in scale.bounds.items()}, "weights": dict(WEIGHTS)},
     )
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         by_setting = dict(zip(table["setting"].to_list(), scores.tolist(), strict=True))
         figures = {

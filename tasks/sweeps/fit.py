@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.tasks.core.clusters.quality import agreement
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import taken
 from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.sweeps import recipes
 from topicflow.tasks.topics.cluster import cluster
@@ -42,9 +41,9 @@ def fit_clusters(
     context: Context, embeddings: ArtifactRef, config: TopicModelConfig
 ) -> tuple[ArtifactRef, ArtifactRef, ArtifactRef]:
     """Return the neighbour graph, the reduced vectors and the labels of a setting, computing what the store lacks."""
-    graph = taken(neighbors.fn(context, embeddings, config.neighbors))
-    reduced = taken(reduce.fn(context, embeddings, graph, config.reduce))
-    return graph, reduced, taken(cluster.fn(context, embeddings, graph, reduced, config.cluster))
+    graph = neighbors.fn(context, embeddings, config.neighbors)
+    reduced = reduce.fn(context, embeddings, graph, config.reduce)
+    return graph, reduced, cluster.fn(context, embeddings, graph, reduced, config.cluster)
 
 
 def fit_setting(context: Context, corpus: Corpus, config: TopicModelConfig, seeds: int) -> ArtifactRef:
@@ -61,9 +60,9 @@ def fit_setting(context: Context, corpus: Corpus, config: TopicModelConfig, seed
         return found
     graph, reduced, labels = fit_clusters(context, corpus.embeddings, config)
     clustered = Clustered(corpus.documents, corpus.embeddings, labels, corpus.counts)
-    topics = taken(label.fn(context, clustered, config.label, config.count, config.embed))
+    topics = label.fn(context, clustered, config.label, config.count, config.embed)
     measured = Measured(corpus.documents, corpus.embeddings, reduced, labels, topics)
-    metrics = taken(evaluate.fn(context, measured, config.evaluate, config.count))
+    metrics = evaluate.fn(context, measured, config.evaluate, config.count)
     made = [graph, reduced, labels, topics, metrics]
     again = [
         fit_clusters(replace(context, seed=context.seed + further), corpus.embeddings, config)

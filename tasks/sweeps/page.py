@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.report.figures import METRICS
 from topicflow.tasks.report.points import pack, shorten, take_texts
 from topicflow.tasks.report.report_page import filled_page, policy, read_part
@@ -70,13 +68,13 @@ class Compared:
     confirmed: ArtifactRef
 
 
-@task(name="page", cache_policy=NO_CACHE, persist_result=False)
+@stage("page")
 def page(context: Context, compared: Compared, name: str) -> ArtifactRef:
     """Return the page of a sweep, writing it on a miss."""
     store = context.store
     recipe = recipes.page(name, {field: ref.key for field, ref in vars(compared).items()})
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         text = build_page(name, page_blocks(store, compared))
         writer.path("sweep.html").write_text(text, encoding="utf-8")

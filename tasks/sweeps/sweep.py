@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import polars as pl
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.sweep import SweepConfig
 from topicflow.configs.sections.embed import EmbedConfig, ImagesEmbed, PrecomputedEmbed
@@ -17,7 +15,7 @@ from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.errors import StageError
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.progress import duration, track
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.sweeps import recipes
@@ -58,7 +56,7 @@ def encoder_key(context: Context, settings: Sequence[Setting], encoding: EmbedCo
     return find_encoder(encoding, context.runtime.device, context.store).key
 
 
-@task(name="sweep", cache_policy=NO_CACHE, persist_result=False)
+@stage("sweep")
 def sweep(
     context: Context,
     documents: ArtifactRef,
@@ -83,7 +81,7 @@ def sweep(
     values = [dict(each.values) for each in done]
     recipe = recipes.sweep(config.sweep, results.keys, values, [reason for _, reason in skipped])
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         refs = {number: _result(results.keys[number]) for number in (each.number for each in done)}
         writer.save_table("settings", settings_table(store, done, refs))

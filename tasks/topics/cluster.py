@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.cluster import ClassesCluster, GraphCluster, HdbscanCluster, KMeansCluster
 from topicflow.configs.sections.runtime import RuntimeConfig
@@ -20,7 +18,7 @@ from topicflow.tasks.core.clusters.merge import merge_topics
 from topicflow.tasks.core.vectors.blocks import gathered
 from topicflow.tasks.errors import StageError
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.requirements.sizes import check_size
 from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.store.resources import compiled_threads
@@ -202,7 +200,7 @@ def sized_as(config: AnyCluster, of_labels: Mapping[str, Any]) -> tuple[AnyClust
     return config.model_copy(update=size), {"size_choice": {**choice, "unseeded": True}}
 
 
-@task(name="cluster", cache_policy=NO_CACHE, persist_result=False)
+@stage("cluster")
 def cluster(
     context: Context,
     embeddings: ArtifactRef,
@@ -216,7 +214,7 @@ def cluster(
     of_size = None if sizing is None else sizing.key
     recipe = recipes.cluster(config, embeddings.key, neighbors.key, reduced.key, context.seed, of_size)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     if isinstance(config, ClassesCluster):
         with store.writing(recipe) as writer:
             write_classes(store, writer, embeddings, config)

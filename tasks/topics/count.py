@@ -8,8 +8,6 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from scipy.sparse import csr_matrix
 
 from topicflow.configs.sections.count import CountConfig
@@ -30,7 +28,7 @@ from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.parts import discard_all
 from topicflow.tasks.execution.progress import track
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.execution.word_pairs import say_if_pairs_were_used
 from topicflow.tasks.execution.workers import on_cluster
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
@@ -110,13 +108,13 @@ def _read_back(spilled: IO[bytes], sizes: Iterable[tuple[int, int]]) -> Iterator
         )
 
 
-@task(name="count", cache_policy=NO_CACHE, persist_result=False)
+@stage("count")
 def count(context: Context, documents: ArtifactRef, config: CountConfig) -> ArtifactRef:
     """Return the counts' artifact, computing it on a miss."""
     store, runtime = context.store, context.runtime
     recipe = recipes.count(config, store.meta(documents)["texts"])
     if found := store.find(recipe):
-        return cached(found)
+        return found
     config = spoken(store, documents, config)
     parts: list[ArtifactRef] = []
     with store.writing(recipe) as writer:

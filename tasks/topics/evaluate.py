@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.evaluate import EvaluateConfig
@@ -20,7 +18,7 @@ from topicflow.tasks.core.words import coherence
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.memo import remembered
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, digest
 from topicflow.tasks.topics import recipes
 from topicflow.tasks.topics.final import read_stability
@@ -164,7 +162,7 @@ class Measured:
     topics: ArtifactRef
 
 
-@task(name="evaluate", cache_policy=NO_CACHE, persist_result=False)
+@stage("evaluate")
 def evaluate(
     context: Context, measured: Measured, config: EvaluateConfig, counting: CountConfig
 ) -> ArtifactRef:
@@ -172,7 +170,7 @@ def evaluate(
     store, inputs = context.store, vars(measured)
     recipe = recipes.evaluate(config, {name: ref.key for name, ref in inputs.items()}, counting, context.seed)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         metrics = measure(
             text_parts(store, measured.documents, PART_ROWS),

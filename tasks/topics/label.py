@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from scipy.sparse import csr_matrix
 
 from topicflow.configs.sections.count import CountConfig
@@ -38,7 +36,7 @@ from topicflow.tasks.encoding.embed import text_parts, vectors_of
 from topicflow.tasks.encoding.encoder_files import EncoderFiles, find_encoder
 from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter
 from topicflow.tasks.topics import recipes
 from topicflow.tasks.topics.bertopic_files import save_model
@@ -281,7 +279,7 @@ class Clustered:
     """The seeds, if there are any."""
 
 
-@task(name="label", cache_policy=NO_CACHE, persist_result=False)
+@stage("label")
 def label(
     context: Context,
     clustered: Clustered,
@@ -309,7 +307,7 @@ def label(
         seeds.key if seeds else None,
     )
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         vectors, topics = store.array(embeddings, "embeddings"), np.asarray(store.array(labels, "labels"))
         n_topics = len(store.meta(labels).get("names") or ())  # a given topic may have no documents

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
@@ -26,7 +24,7 @@ from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.devices import resolve_device
 from topicflow.tasks.execution.memo import remembered
 from topicflow.tasks.execution.parts import discard_all
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.log import DETAILS
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore, ArtifactWriter, digest
 from topicflow.tasks.topics import recipes
@@ -110,13 +108,13 @@ def _neighbors_of(
     return NeighborGraph(indices, distances, method, recall(indices[sample], exact[0]))
 
 
-@task(name="neighbors", cache_policy=NO_CACHE, persist_result=False)
+@stage("neighbors")
 def neighbors(context: Context, embeddings: ArtifactRef, config: NeighborsConfig) -> ArtifactRef:
     """Return the neighbour graph's artifact, computing it on a miss; above `fit_limit` the graph of a sample."""
     store, runtime = context.store, context.runtime
     recipe = recipes.neighbors(config, embeddings.key)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         vectors = store.array(embeddings, "embeddings")
         rows, counts, point = ordered_points(vectors, runtime.n_threads)

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.reduce import (
     DiffusionReduce,
@@ -24,7 +22,7 @@ from topicflow.tasks.core.layout.seeded_layout import umap_layout
 from topicflow.tasks.core.vectors.blocks import gathered
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.devices import resolve_device
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.log import DETAILS
 from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.store.resources import compiled_threads
@@ -198,7 +196,7 @@ def _all_equal(vectors: NDArray[np.float32]) -> bool:
     return all(bool((part == vectors[0]).all()) for part in parts)
 
 
-@task(name="reduce", cache_policy=NO_CACHE, persist_result=False)
+@stage("reduce")
 def reduce(
     context: Context,
     embeddings: ArtifactRef,
@@ -212,7 +210,7 @@ def reduce(
     store, runtime = context.store, context.runtime
     recipe = recipes.reduce(config, embeddings.key, neighbors.key, context.seed)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer, compiled_threads(runtime.n_threads):
         vectors = store.array(embeddings, "embeddings")
         laid_out: dict[str, Any] = {}

@@ -12,8 +12,6 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.label import LabelConfig
 from topicflow.configs.sections.reduce import DiffusionReduce
@@ -26,7 +24,7 @@ from topicflow.tasks.core.clusters.linkage import (
 )
 from topicflow.tasks.core.words.keywords import distinct_names
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.resources import compiled_threads
 from topicflow.tasks.topics.count import read_counts
@@ -68,13 +66,13 @@ class Grouped:
         return {role: ref.key for role, ref in vars(self).items()}
 
 
-@task(name="tree", cache_policy=NO_CACHE, persist_result=False)
+@stage("tree")
 def tree(context: Context, grouped: Grouped, config: TreeConfig, labelling: LabelConfig) -> ArtifactRef:
     """Return the tree's artifact, computing it on a miss; `labelling` decides the keywords of groups."""
     store = context.store
     recipe = recipes.tree(config, labelling, grouped.keys)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer, compiled_threads(context.runtime.n_threads):
         topics = store.table(grouped.topics, "topics").sort("topic").collect()
         dendrogram = merged_topics(store, grouped, topics["size"].to_numpy(), context.runtime.n_threads)

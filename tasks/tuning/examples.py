@@ -18,8 +18,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.configs.sections.tuning import (
@@ -33,7 +31,7 @@ from topicflow.tasks.documents.columns import require_column
 from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.tuning import recipes
 from topicflow.tasks.tuning.example_files import (
@@ -154,7 +152,7 @@ def link_roles(links: Numbers, n_items: int, split: SplitExamples, seed: int) ->
     return np.where((members == members[:, :1]).all(axis=1), members[:, 0], ASIDE).astype(np.int8), roles
 
 
-@task(name="examples", cache_policy=NO_CACHE, persist_result=False)
+@stage("examples")
 def examples(
     context: Context,
     documents: ArtifactRef,
@@ -165,7 +163,7 @@ def examples(
     store, seed = context.store, context.seed
     recipe = recipes.examples(config, split, documents.key, source_digest(config, context.runtime), seed)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         if isinstance(config, ClassExamples | TopicExamples):
             arrays, meta = _of_classes(store, documents, config, split, seed, context.runtime)

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.cluster import HdbscanCluster
 from topicflow.configs.sections.neighbors import NeighborsConfig
@@ -35,7 +33,7 @@ from topicflow.tasks.core.learning.similarity import (
 )
 from topicflow.tasks.core.vectors.equals import EqualRows
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.store.resources import compiled_threads, one_torch_thread
 from topicflow.tasks.topics.cluster import cluster_points
@@ -172,7 +170,7 @@ def side_by_side(raw: Figures, tuned: Figures, chance: float | None = None) -> d
     return figures
 
 
-@task(name="measure", cache_policy=NO_CACHE, persist_result=False)
+@stage("measure")
 def measure(
     context: Context,
     chosen: ArtifactRef,
@@ -189,7 +187,7 @@ def measure(
     store = context.store
     recipe = recipes.measured_spaces(config, chosen.key, raw.key, tuned.key, context.seed)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         measured: list[Figures] = []
         for embeddings, encoding in zip((raw, tuned), encodings, strict=True):

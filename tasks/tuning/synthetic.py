@@ -18,8 +18,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.tuning import SplitExamples, SyntheticExamples
 from topicflow.tasks.core.learning.similarity import document_ranks
@@ -27,7 +25,7 @@ from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.tuning import recipes
@@ -167,7 +165,7 @@ def _known(ranks: NDArray[np.int64]) -> pl.Series:
     return found.set(found == np.iinfo(np.int64).max, None)
 
 
-@task(name="synthetic", cache_policy=NO_CACHE, persist_result=False)
+@stage("synthetic")
 def synthetic(
     context: Context, embedded: Embedded, config: SyntheticExamples, split: SplitExamples
 ) -> ArtifactRef:
@@ -182,7 +180,7 @@ def synthetic(
     inputs = embedded.documents.key, embedded.embeddings.key
     recipe = recipes.synthetic(config, split, inputs, embedded.separator, seed)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     assert isinstance(embedded.encoding, TextEmbed)
     corpus = Corpus(store, embedded.documents, store.array(embedded.embeddings, "embeddings"))
     drafts = draft(corpus, config, embedded.separator, seed)

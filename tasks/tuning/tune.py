@@ -8,8 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.embed import PrecomputedEmbed, SentenceTransformersEmbed
 from topicflow.configs.sections.tuning import AdapterTune, FullTune
@@ -21,7 +19,7 @@ from topicflow.tasks.encoding.adapters import save_adapter
 from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.errors import DataError
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef
 from topicflow.tasks.store.resources import one_torch_thread
 from topicflow.tasks.tuning import recipes
@@ -173,7 +171,7 @@ def _training(config: AdapterTune, seed: int) -> metric_head.Training:
     return metric_head.Training(config.epochs, config.patience, config.batch_size, config.learning_rate, seed)
 
 
-@task(name="tune", cache_policy=NO_CACHE, persist_result=False)
+@stage("tune")
 def tune(
     context: Context,
     documents: ArtifactRef,
@@ -189,7 +187,7 @@ def tune(
         encoder, model = find_encoder(encoding, runtime.device, store).key, encoding.model
     recipe = recipes.tune(config, embeddings.key, chosen.key, encoder, seed)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         about: dict[str, Any] = {"encoder": encoder, "model": model, "method": config.method, "seed": seed}
         about |= {

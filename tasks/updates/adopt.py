@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.tasks.documents.identity import Digests, digests_of_texts
@@ -21,14 +19,14 @@ from topicflow.tasks.documents.timestamps import Order, Timestamps
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.digests import text_digests
 from topicflow.tasks.updates import recipes
 from topicflow.tasks.updates.sieve import highest_mark
 
 
-@task(name="adopt", cache_policy=NO_CACHE, persist_result=False)
+@stage("adopt")
 def adopt(
     context: Context,
     documents: ArtifactRef,
@@ -63,7 +61,7 @@ def adopt(
     store = context.store
     recipe = recipes.adopted(loading, watermark, {"documents": documents.key, "loaded": loaded.key})
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         times = _Times(store, loaded, loading)
         texts = np.concatenate([text_digests(part)[:, 0] for part in text_parts(store, loaded)])

@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.tasks.core.clusters.assign import neighbor_weights
 from topicflow.tasks.core.clusters.clustering import Clustering
 from topicflow.tasks.core.clusters.drifts import distance_histogram, own_distances, topic_counts
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.execution.parts import discard_all
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics.fitted_sample import FittedSample, sample_of
 from topicflow.tasks.topics.nearest_fitted import Fitted, fitted_vectors, look_up, read_lookups, save_cells
@@ -27,7 +25,7 @@ from topicflow.tasks.updates.given_topics import votes_of_clusters, with_given_t
 from topicflow.tasks.updates.topic_state import Fit
 
 
-@task(name="cells", cache_policy=NO_CACHE, persist_result=False)
+@stage("cells")
 def cells(
     context: Context,
     embeddings: ArtifactRef,
@@ -40,7 +38,7 @@ def cells(
     inputs = {"embeddings": embeddings, "neighbors": neighbors, "labels": labels, "topics": topics}
     recipe = recipes.cells({name: ref.key for name, ref in inputs.items()}, context.seed)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         sample = sample_of(store, neighbors)
         fitted = fitted_vectors(store, embeddings, sample)
@@ -54,7 +52,7 @@ def cells(
     return store.committed(recipe, writer)
 
 
-@task(name="assign", cache_policy=NO_CACHE, persist_result=False)
+@stage("assign")
 def assign(context: Context, embeddings: ArtifactRef, fit: Fit) -> ArtifactRef:
     """Return the labels of new documents in a fit, with their places and distances, computed on a miss."""
     store = context.store
@@ -62,7 +60,7 @@ def assign(context: Context, embeddings: ArtifactRef, fit: Fit) -> ArtifactRef:
     inputs |= {"given": fit.without_edits()[0].key, "clusters": fit.clusters} if fit.clusters else {}
     recipe = recipes.assign(inputs)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         sample = sample_of(store, _ref("neighbors", fit.neighbors))
         vectors, index = _ref("embeddings", fit.embeddings), _ref("cells", fit.cells)

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.update import DriftConfig
 from topicflow.tasks.core.clusters.drifts import (
@@ -23,7 +21,7 @@ from topicflow.tasks.core.clusters.drifts import (
     topic_counts,
 )
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.updates import recipes
@@ -101,7 +99,7 @@ def over_thresholds(figures: Mapping[str, float | int], config: DriftConfig) -> 
     ]
 
 
-@task(name="drift", cache_policy=NO_CACHE, persist_result=False)
+@stage("drift")
 def drift(
     context: Context, state: TopicState, labels: ArtifactRef, counts: ArtifactRef, config: DriftConfig
 ) -> ArtifactRef:
@@ -116,7 +114,7 @@ def drift(
     }
     recipe = recipes.drift(config, {**inputs, "before": state.drift or ""}, n_updates)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         cells = ArtifactRef("cells", state.fit.cells, "assign")
         fitted = Profile(store.array(cells, "topic_counts"), store.array(cells, "histogram"))

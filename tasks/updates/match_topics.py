@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.update import MatchConfig
 from topicflow.tasks.core.clusters.matching import (
@@ -27,7 +25,7 @@ from topicflow.tasks.core.clusters.matching import (
     topic_events,
 )
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.updates import recipes
 from topicflow.tasks.updates.edited_ids import ids_by_documents, unedited_ids
@@ -109,7 +107,7 @@ def first_lineage(n_topics: int) -> Lineage:
     return Lineage(list(range(n_topics)), n_topics, pl.DataFrame(rows, schema=SCHEMA, orient="row"))
 
 
-@task(name="match", cache_policy=NO_CACHE, persist_result=False)
+@stage("match")
 def match(
     context: Context,
     state: TopicState | None,
@@ -142,7 +140,7 @@ def match(
     inputs = {"labels": labels.key, "topics": topics.key, "state": state.key if state else ""}
     recipe = recipes.lineage(config, inputs | ({"unedited": unedited.key} if unedited else {}))
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         lineage = (
             _trace(store, _before(state, unedited), labels, topics, config)

@@ -9,20 +9,18 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.update import MatchConfig
 from topicflow.tasks.core.clusters.matching import match_groups, shared_documents
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.updates import recipes
 from topicflow.tasks.updates.match_topics import Lineage, first_lineage, trace_topics
 from topicflow.tasks.updates.topic_state import TopicState, TreeState
 
 
-@task(name="match_tree", cache_policy=NO_CACHE, persist_result=False)
+@stage("match_tree")
 def match_tree(
     context: Context,
     state: TopicState | None,
@@ -48,7 +46,7 @@ def match_tree(
     inputs = {"labels": labels.key, "tree": tree.key, "state": state.key if state and known else ""}
     recipe = recipes.group_ids(config, inputs)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         before = state.tree if state else None
         lineage = (

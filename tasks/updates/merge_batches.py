@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.tasks.documents.document_rows import own_columns
 from topicflow.tasks.encoding.vector_store import text_digests
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.updates import recipes
 
@@ -23,7 +21,7 @@ PART_ROWS = 20_000
 """Documents of a part, as in `load`; a constant, because it decides the artifact's bytes."""
 
 
-@task(name="merge_batches", cache_policy=NO_CACHE, persist_result=False)
+@stage("merge_batches")
 def merge_batches(context: Context, batches: Sequence[ArtifactRef]) -> ArtifactRef:
     """Return the documents of all batches as one artifact, written on a miss.
 
@@ -34,7 +32,7 @@ def merge_batches(context: Context, batches: Sequence[ArtifactRef]) -> ArtifactR
     store = context.store
     recipe = recipes.merged_batches([batch.key for batch in batches])
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         texts, n = hashlib.blake2b(digest_size=16), 0
         own, beside = _parts(own_columns(store, batches)), pl.DataFrame()

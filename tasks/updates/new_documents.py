@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.sections.load import LoadConfig
 from topicflow.configs.sections.update import NewDocumentsConfig
@@ -28,7 +26,7 @@ from topicflow.tasks.documents.sources import Source, check_columns, fingerprint
 from topicflow.tasks.documents.timestamps import FIRST, Order
 from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.log import LOG
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.store.resources import measured
@@ -37,10 +35,8 @@ from topicflow.tasks.updates.sieve import Sieve
 from topicflow.tasks.updates.topic_state import TopicState
 
 
-@task(
-    name="load",
-    cache_policy=NO_CACHE,
-    persist_result=False,
+@stage(
+    "load",
     retries=2,
     retry_delay_seconds=[2, 10],
     retry_condition_fn=may_help,
@@ -58,7 +54,7 @@ def new_documents(
     if before and (found := store.find(recipes.new_documents(loading, config, before, state_key))):
         named = store.json(found, "documents")["documents"]
         if named is None or store.find(documents_recipes.documents(loading), key=named, claim=False):
-            return cached(found)
+            return found
     orders = known_orders(store, state)
     _check_orders(orders, loading)
     with measured() as usage, open_source(loading, context.runtime.chunk_rows) as source:

@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.configs.sections.report import ReportConfig
 from topicflow.tasks.documents.document_rows import own_columns
 from topicflow.tasks.encoding.embed import text_parts
 from topicflow.tasks.execution.context import Context
-from topicflow.tasks.execution.states import cached
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.report.closeness import closeness
 from topicflow.tasks.report.points import pack, sample_rows
 from topicflow.tasks.report.report import Content, report_blocks
@@ -124,7 +122,7 @@ def lasting(labels: NDArray[np.int32], ids: NDArray[np.int32]) -> NDArray[np.int
     return np.append(ids, -1).astype(np.int32)[labels]
 
 
-@task(name="overview", cache_policy=NO_CACHE, persist_result=False)
+@stage("overview")
 def overview(
     context: Context,
     config: UpdateTopicsConfig,
@@ -158,7 +156,7 @@ def overview(
         inputs |= {"shares": digest(canonical_json([batch.shares for batch in batches]))}
     recipe = recipes.overview(config.evaluate, config.count, config.report, config.name, inputs, named)
     if found := store.find(recipe):
-        return cached(found)
+        return found
     with store.writing(recipe) as writer:
         labels = read_batches(store, batches, "cluster", "labels")
         documents = _documents(store, batches)

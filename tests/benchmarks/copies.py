@@ -76,7 +76,7 @@ def _saved(store: ArtifactStore, vectors: Vectors) -> ArtifactRef:
 
 
 def _ref(made: Any) -> ArtifactRef:
-    return getattr(made, "data", made)
+    return made
 
 
 def measure(

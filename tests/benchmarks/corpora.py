@@ -152,4 +152,4 @@ def fresh_store(source: ArtifactStore, folder: Path, *refs: ArtifactRef) -> Arti
 
 def result(returned: object) -> ArtifactRef:
     """Return the artifact of a stage that is called directly, as a reference or in a `Cached` state."""
-    return returned if isinstance(returned, ArtifactRef) else returned.data  # type: ignore[attr-defined]
+    return returned  # type: ignore[attr-defined]

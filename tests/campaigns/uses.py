@@ -14,15 +14,14 @@ from typing import Any
 from unittest import mock
 
 import polars as pl
-from prefect import Task
 
 from tests.campaigns import kill_cases
 from tests.campaigns.kill_cases import PRECOMPUTED, KillCase
 from tests.campaigns.odd_corpora import typed
 from tests.campaigns.states import published_files
-from tests.updates import Direct
 from topicflow.configs.flows.names import FLOWS
 from topicflow.configs.read import load_config
+from topicflow.flows.running.direct import directly
 from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.errors import PipelineError
 
@@ -63,16 +62,9 @@ def _published_by(record: dict[str, Any]) -> dict[str, Any]:
 
 def run_directly(flow: str, config: str, overrides: list[str]) -> dict[str, Any]:
     """Return the record of a run of a flow's own lines, without Prefect around its stages."""
-    name = f"topicflow.flows.{flow}"
-    modules = [importlib.import_module(each) for each in (name, "topicflow.flows.running.duplicate_stages")]
-    with contextlib.ExitStack() as patched:
-        for module in modules:
-            for called, task in list(vars(module).items()):
-                if isinstance(task, Task):
-                    patched.enter_context(mock.patch.object(module, called, Direct(task)))
-        patched.enter_context(mock.patch("topicflow.tasks.publish.announce.emit"))
-        read = load_config(Path(config), overrides, FLOWS[flow])
-        record: dict[str, Any] = getattr(modules[0], flow).fn(read)
+    work = getattr(importlib.import_module(f"topicflow.flows.work.{flow}"), flow)
+    with directly(), mock.patch("topicflow.tasks.publish.announce.emit"):
+        record: dict[str, Any] = work(load_config(Path(config), overrides, FLOWS[flow]))
         return record
 
 

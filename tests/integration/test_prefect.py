@@ -117,8 +117,8 @@ def test_only_load_is_tried_again() -> None:
 
     modules = (load, embed, neighbors, reduce, cluster, count, label, evaluate, report)
     names = [module.__name__.rpartition(".")[2] for module in modules]
-    tried = {name: getattr(module, name).retries for name, module in zip(names, modules, strict=True)}
-    assert publish.retries == 0
+    tried = {name: getattr(module, name).task.retries for name, module in zip(names, modules, strict=True)}
+    assert publish.task.retries == 0
     assert [stage for stage, retries in tried.items() if retries] == ["load"]
 
 

@@ -195,13 +195,13 @@ def test_the_line_with_setfit(store: ArtifactStore, tiny: Path, corpus: Corpus, 
     table = store.table(comparison, "trials").collect()
     assert table["method"].to_list() == ["probe", "setfit"] * 2
     assert len(store.hits("trials")) == 4
-    assert compare_methods.fn(Context(store), annotations, config).data == comparison
+    assert compare_methods.fn(Context(store), annotations, config) == comparison
     more = config_of(tiny, compare={"n_splits": 3}, predict={"method": "setfit"})
     assert compare_methods.fn(Context(store), annotations, more).key != comparison.key
     assert len(store.hits("trials")) == 6  # two more, and none again
 
     trained = train.fn(Context(store), annotations, comparison, config)
-    assert train.fn(Context(store), annotations, comparison, config).data == trained
+    assert train.fn(Context(store), annotations, comparison, config) == trained
     folder = store.path(trained, "classifier.json").parent
     classifier = load_classifier(folder)
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} <= {
@@ -285,7 +285,7 @@ def test_predictions_and_suggestions(store: ArtifactStore, tiny: Path, corpus: C
     assert len(set(suggested)) == 12
     assert not set(suggested) & set(labelled.tolist())
     assert (~known)[suggested].mean() > 0.5  # noise is between the classes
-    assert predict.fn(Context(store), documents, embeddings, annotations, trained, config).data == ref
+    assert predict.fn(Context(store), documents, embeddings, annotations, trained, config) == ref
     other = predict.fn(
         Context(store), documents, embeddings, annotations, trained, PredictConfig(threshold=0.9)
     )

@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-from prefect.states import State
 from sklearn.metrics import adjusted_rand_score
 
 from tests.fakes import Corpus, save
@@ -422,7 +421,7 @@ def test_the_task_joins_topics_down_to_the_number_asked(
 # --- the stage ---
 
 
-def run(store: ArtifactStore, corpus: Corpus, config: object, seed: int = 1) -> ArtifactRef | State:
+def run(store: ArtifactStore, corpus: Corpus, config: object, seed: int = 1) -> ArtifactRef:
     embeddings = save(store, "embeddings", {"embeddings": corpus.embeddings})
     reduced = save(store, "reduced", {"reduced": corpus.points})
     graph = save(store, "neighbors", {"indices": np.zeros((132, 2), np.int32)})
@@ -441,9 +440,9 @@ def test_the_task_saves_labels_and_finds_them_again(store: ArtifactStore, corpus
     assert share > 0.02
     assert store.meta(made) == {"n_topics": 3, "outlier_share": share, "outlier_share_before": share}
     again = run(store, corpus, config)
-    assert isinstance(again, State)
-    assert (again.name, again.data) == ("Cached", made)
-    assert not isinstance(run(store, corpus, density(kind, min_cluster_size=11)), State)
+    assert again.cached
+    assert (again.cached, again) == (True, made)
+    assert not run(store, corpus, density(kind, min_cluster_size=11)).cached
 
 
 def test_the_task_bounds_outliers_and_says_how_many_there_were(store: ArtifactStore, corpus: Corpus) -> None:
@@ -473,4 +472,4 @@ def test_the_task_with_kmeans(store: ArtifactStore, corpus: Corpus) -> None:
     config = KMeansCluster(method="kmeans", n_clusters=4)
     made = run(store, corpus, config)
     assert store.meta(made) == {"n_topics": 4, "outlier_share": 0.0, "outlier_share_before": 0.0}
-    assert not isinstance(run(store, corpus, config, seed=2), State)
+    assert not run(store, corpus, config, seed=2).cached

@@ -46,9 +46,7 @@ def modelled(
     embeddings = save(store, "embeddings", {"embeddings": vectors}, name=f"{len(vectors)}")
     config = HdbscanCluster(method="hdbscan", **{"min_cluster_size": 10, **clustering})
     graph = neighbors.fn(Context(store, 1, RUNTIME), embeddings, NeighborsConfig(fit_limit=fit_limit))
-    graph = getattr(graph, "data", graph)
     reduced = reduce.fn(Context(store, 1, RUNTIME), embeddings, graph, layout)
-    reduced = getattr(reduced, "data", reduced)
     labels = cluster.fn(Context(store, 1, RUNTIME), embeddings, graph, reduced, config)
     return graph, np.asarray(store.array(reduced, "reduced")), labels
 

@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prefect.states import State
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 
@@ -369,9 +368,7 @@ def test_ctfidf_is_that_of_bertopics_transformer(seed: int, bm25: bool, root: bo
 # --- the stage ---
 
 
-def run(
-    store: ArtifactStore, documents: ArtifactRef, rows: int = 50_000, **config: object
-) -> ArtifactRef | State:
+def run(store: ArtifactStore, documents: ArtifactRef, rows: int = 50_000, **config: object) -> ArtifactRef:
     return count.fn(Context(store, runtime=RuntimeConfig(chunk_rows=rows)), documents, CountConfig(**config))
 
 
@@ -385,16 +382,16 @@ def test_the_task_saves_the_counts_and_finds_them_again(store: ArtifactStore, co
     described = {"n_words": len(words), "n_tokens": int(expected.sum()), "stop_words": "english"}
     assert (made.rows, store.meta(made)) == (132, described)
     again = run(store, documents, rows=99)
-    assert isinstance(again, State)
-    assert (again.name, again.data) == ("Cached", made)
-    assert not isinstance(run(store, documents, min_df=2), State)
+    assert again.cached
+    assert (again.cached, again) == (True, made)
+    assert not run(store, documents, min_df=2).cached
 
 
 def test_the_same_texts_under_other_ids_are_a_hit(store: ArtifactStore, corpus: Corpus) -> None:
     made = run(store, save_documents(store, corpus.texts))
     again = run(store, save_documents(store, corpus.texts, name="other", label=list(corpus.truth)))
-    assert again.data == made
-    assert not isinstance(run(store, save_documents(store, corpus.texts[::-1], name="turned")), State)
+    assert (again.cached, again) == (True, made)
+    assert not run(store, save_documents(store, corpus.texts[::-1], name="turned")).cached
 
 
 def test_texts_without_any_word_are_counted(store: ArtifactStore) -> None:

@@ -99,12 +99,12 @@ class Crowded:
         pairs: dict[str, ArtifactRef] = {}
         if not isinstance(config, MinhashDeduplicate):
             made = similar_vectors.fn(self.context, self.embeddings, None, config)
-            pairs["similar_vectors"] = getattr(made, "data", made)
+            pairs["similar_vectors"] = made
         if not isinstance(config, EmbeddingDeduplicate):
             made = similar_texts.fn(self.context, self.documents, None, config)
-            pairs["similar_texts"] = getattr(made, "data", made)
+            pairs["similar_texts"] = made
         made = deduplicate.fn(self.context, self.documents, pairs, None, config)
-        figures: dict[str, Any] = self.context.store.json(getattr(made, "data", made), "figures")
+        figures: dict[str, Any] = self.context.store.json(made, "figures")
         return figures
 
 

@@ -23,7 +23,7 @@ RUNTIME = RuntimeConfig(device="cpu", n_threads=2)
 
 
 def ref_of(returned: Any) -> ArtifactRef:
-    return returned if isinstance(returned, ArtifactRef) else returned.data
+    return returned
 
 
 def unit(angle: float) -> list[float]:

@@ -14,8 +14,8 @@ from tests.fakes import planted_corpus
 from topicflow.configs.flows.names import FLOWS
 from topicflow.configs.read import dump_config, parse_config
 from topicflow.flows.running import start
-from topicflow.flows.running.direct import call, directly, is_direct, needs_no_server
-from topicflow.tasks.execution.states import cached
+from topicflow.flows.running.direct import directly, is_direct, needs_no_server
+from topicflow.tasks.execution.stage import stage
 from topicflow.tasks.runs.history import seal_of
 from topicflow.tasks.store.artifact_store import ArtifactRef
 
@@ -91,10 +91,23 @@ def test_a_damaged_record_of_another_series_keeps_no_run_from_starting(tmp_path:
     assert needs_no_server(config_of(tmp_path))
 
 
-def test_a_call_gives_the_artifact_of_a_hit() -> None:
-    ref = ArtifactRef("labels", "k", "cluster", cached=True)
-    assert call(cached, ref) is ref
-    assert call(lambda given: given, ref) is ref
+def test_a_stage_is_a_function_and_a_task_whose_state_says_that_nothing_was_computed() -> None:
+    @stage("cluster", retries=2)
+    def found(cached: bool) -> ArtifactRef:
+        """Return labels."""
+        return ArtifactRef("labels", "k", "cluster", cached=cached)
+
+    assert (found.name, found.task.name, found.task.retries, found.task.description) == (
+        "cluster", "cluster", 2, "Return labels.",
+    )  # fmt: skip
+    assert found.named("against").task.name == "against"
+    assert found.fn(True) == found.fn(False)
+    state: Any = found.task.fn(True)
+    assert (state.name, state.data) == ("Cached", found.fn(True))
+    assert found.task.fn(False) == found.fn(False)
+
+
+def test_stages_are_called_directly_inside_the_block_only() -> None:
     assert not is_direct()
     with directly():
         assert is_direct()
@@ -111,6 +124,29 @@ def test_an_index_of_embedded_documents_starts_no_server(tmp_path: Path) -> None
         record = start.start_flow(index, None, server)
     assert [stage["state"] for stage in record["stages"]] == ["computed"] * 3
     assert (tmp_path / "runs/search/latest/run.json").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "model.toml", "--set", "label.top_n_words=5"),
+        ("index", "search.toml"),
+        ("update", "daily.toml"),
+    ],
+)
+def test_a_run_that_continues_another_imports_no_prefect(words: tuple[str, ...], tmp_path: Path) -> None:
+    write_corpus(tmp_path, planted_corpus())
+    load = {"path": str(tmp_path / "documents.parquet"), "text_column": "text"}
+    embed = {"method": "precomputed", "column": "vector"}
+    configs = {
+        "model": config_of(tmp_path, load=load, embed=embed),
+        "search": config_of(tmp_path, "build_index", name="search", load=load, embed=embed),
+        "daily": config_of(tmp_path, "update_topics", name="daily", load=load, embed=embed),
+    }
+    for name, config in configs.items():
+        (tmp_path / f"{name}.toml").write_text(dump_config(config), encoding="utf-8")
+    leave_run(tmp_path, configs["model"])  # so that no server is needed
+    assert imported_by([*words, "--json"], tmp_path, {"prefect"})[-1] == "[]"
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:

@@ -299,8 +299,7 @@ def artifacts(store: ArtifactStore, **of_labels: Any) -> Editable:
 
 
 def run(store: ArtifactStore, editable: Editable, *edits: Edit) -> Any:
-    found = edit.fn(Context(store), editable, edits)
-    return getattr(found, "data", found)
+    return edit.fn(Context(store), editable, edits)
 
 
 def test_the_stage_gives_what_the_stage_cluster_gives(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from prefect.states import State
 from safetensors.torch import save_file
 
 from tests.fakes import save, save_documents
@@ -26,17 +25,15 @@ RUNTIME = RuntimeConfig(device="cpu")
 
 
 def run(store: ArtifactStore, documents: ArtifactRef, tiny: Path, **config: object) -> ArtifactRef:
-    found = embed.fn(
+    return embed.fn(
         Context(store, runtime=RUNTIME), documents, SentenceTransformersEmbed(model=str(tiny), **config)
     )
-    return found.data if isinstance(found, State) else found
 
 
 def take(store: ArtifactStore, documents: ArtifactRef, **config: str) -> ArtifactRef:
-    found = embed.fn(
+    return embed.fn(
         Context(store, runtime=RUNTIME), documents, PrecomputedEmbed(method="precomputed", **config)
     )
-    return found.data if isinstance(found, State) else found
 
 
 @pytest.fixture
@@ -80,8 +77,8 @@ def test_a_second_run_is_a_hit_and_appended_documents_are_embedded_alone(
     assert not made.cached
     assert len(encoded) == 43
     again = embed.fn(Context(store, runtime=RUNTIME), documents, SentenceTransformersEmbed(model=str(tiny)))
-    assert isinstance(again, State)
-    assert (again.name, again.data, again.data.cached) == ("Cached", made, True)
+    assert again.cached
+    assert (again.cached, again) == (True, made)
     grown = run(store, save_documents(store, [*TEXTS, "new", "newer"], name="grown"), tiny)
     assert sorted(encoded[43:]) == ["new", "newer"]
     np.testing.assert_array_equal(store.array(grown, "embeddings")[:44], store.array(made, "embeddings"))
@@ -316,7 +313,7 @@ def test_static_vectors_are_in_the_store_once(store: ArtifactStore, tiny: Path) 
     documents = save_documents(store, texts)
     config = StaticEmbed(method="static", model=str(tiny), dim=8)
     found = embed.fn(Context(store, runtime=RUNTIME), documents, config)
-    made = found.data if isinstance(found, State) else found
+    made = found
     encoder = load_encoder(find_encoder(config, "cpu"), config)
     np.testing.assert_array_equal(store.array(made, "embeddings"), encoder.encode(texts)[0])
     meta = store.meta(made)

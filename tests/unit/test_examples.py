@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prefect.states import State
 
 from tests.fakes import save_documents
 from topicflow.configs.sections.runtime import RuntimeConfig
@@ -40,8 +39,7 @@ def run(
     store: ArtifactStore, documents: ArtifactRef, config: object, tmp_path: Path, **split: object
 ) -> ArtifactRef:
     runtime = RuntimeConfig(runs=str(tmp_path / "runs"))
-    found = examples.fn(Context(store, 3, runtime), documents, config, SplitExamples(**split))
-    return found.data if isinstance(found, State) else found
+    return examples.fn(Context(store, 3, runtime), documents, config, SplitExamples(**split))
 
 
 @pytest.fixture
@@ -88,8 +86,8 @@ def test_the_same_again_is_a_hit_and_other_labels_or_shares_are_not(
     again = examples.fn(
         Context(store, 3, RuntimeConfig(runs=str(tmp_path))), documents, labelled(tmp_path), SplitExamples()
     )
-    assert isinstance(again, State)
-    assert (again.name, again.data) == ("Cached", made)
+    assert again.cached
+    assert (again.cached, again) == (True, made)
     assert run(store, documents, labelled(tmp_path), tmp_path, held_out=0.5) != made
     assert run(store, documents, labelled(tmp_path, labels=["y", *LABELS[1:]]), tmp_path) != made
 

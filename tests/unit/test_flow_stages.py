@@ -31,6 +31,10 @@ class Fake:
         self.options |= options
         return self
 
+    @property
+    def task(self) -> "Fake":
+        return self
+
     def submit(self, *given: Any, **named: Any) -> "Fake":
         self.calls.append((given, named))
         return self

@@ -68,7 +68,7 @@ def verdict(
     store: ArtifactStore, measured: ArtifactRef, before: dict[str, float] | None, **gates: float
 ) -> ArtifactRef:
     found = gate.fn(Context(store), measured, before, GatesConfig(**gates))
-    ref: ArtifactRef = getattr(found, "data", found)
+    ref: ArtifactRef = found
     return ref
 
 

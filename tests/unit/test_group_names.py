@@ -55,8 +55,7 @@ def in_a_tree(store: ArtifactStore, texts: list[str] | None = None) -> Modelled:
 
 def ask_groups(store: ArtifactStore, server: ChatServer, **values: Any) -> ArtifactRef:
     """Return the names' artifact of the planted topics and groups."""
-    made = name.fn(Context(store), in_a_tree(store), config_of(server, **values), ENCODING)
-    return getattr(made, "data", made)
+    return name.fn(Context(store), in_a_tree(store), config_of(server, **values), ENCODING)
 
 
 def groups_of(store: ArtifactStore, made: ArtifactRef) -> list[tuple[str, str, str | None]]:

@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prefect.states import State
 
 from tests.fakes import TOPIC_WORDS, Corpus, HashEncoder, counted, save, save_documents
 from topicflow.configs.sections.count import CountConfig
@@ -157,7 +156,7 @@ class Planted:
 
     def run(
         self, encoding: object = PRECOMPUTED, embeddings: ArtifactRef | None = None, **config: object
-    ) -> ArtifactRef | State:
+    ) -> ArtifactRef:
         embeddings = embeddings or save(self.store, "embeddings", {"embeddings": self.embeddings})
         labels = save(self.store, "labels", {"labels": self.labels})
         config = LabelConfig(**config)
@@ -212,9 +211,9 @@ def test_the_task_describes_the_topics(planted: Planted) -> None:
     centroids = topic_centroids(planted.embeddings, planted.labels)
     np.testing.assert_array_equal(planted.store.array(made, "centroids"), centroids)
     again = planted.run(top_n_words=4, n_representative=3)
-    assert isinstance(again, State)
-    assert (again.name, again.data) == ("Cached", made)
-    assert not isinstance(planted.run(top_n_words=5, n_representative=3), State)
+    assert again.cached
+    assert (again.cached, again) == (True, made)
+    assert not planted.run(top_n_words=5, n_representative=3).cached
 
 
 def test_bertopic_loads_the_model_with_the_same_topics(planted: Planted) -> None:
@@ -381,7 +380,7 @@ def test_words_are_embedded_once_by_the_documents_encoder(
 
     monkeypatch.setattr(SentenceTransformersEncoder, "__init__", refuse)
     again = planted.run(encoding, embeddings, **{**config, "top_n_words": 2})
-    assert not isinstance(again, State)
+    assert not again.cached
     assert [words.to_list() for words in planted.table(again)["keywords"]] == [
         words[:2] for words in table["keywords"].to_list()
     ]

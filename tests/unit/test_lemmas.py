@@ -30,7 +30,7 @@ def counted(store: ArtifactStore, config: CountConfig, texts: list[str] = TEXTS)
     """Return how often each word occurs in each text."""
     documents = save_documents(store, texts)
     made = count.fn(Context(store, runtime=RuntimeConfig(n_threads=1)), documents, config)
-    matrix, words = read_counts(store, getattr(made, "data", made))
+    matrix, words = read_counts(store, made)
     assert words == sorted(words)
     return dict(zip(words, matrix.toarray().T.tolist(), strict=True))
 

@@ -70,7 +70,6 @@ def ask(store: ArtifactStore, server: ChatServer, **values: Any) -> ArtifactRef:
 
 
 def names_of(store: ArtifactStore, ref: Any) -> list[str]:
-    ref = getattr(ref, "data", ref)
     return store.table(ref, "topics").collect()["name"].to_list()
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from prefect.states import State
 
 from tests.fakes import save
 from topicflow.configs.sections.neighbors import NeighborsConfig
@@ -376,8 +375,7 @@ def test_auto_takes_the_cheaper_way(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(store: ArtifactStore, embeddings: ArtifactRef, seed: int = 1, **config: object) -> ArtifactRef:
-    found = neighbors.fn(Context(store, seed, RUNTIME), embeddings, NeighborsConfig(**config))
-    return found.data if isinstance(found, State) else found
+    return neighbors.fn(Context(store, seed, RUNTIME), embeddings, NeighborsConfig(**config))
 
 
 def test_the_task_saves_the_graph_and_finds_it_again(store: ArtifactStore) -> None:
@@ -392,8 +390,8 @@ def test_the_task_saves_the_graph_and_finds_it_again(store: ArtifactStore) -> No
     }  # fmt: skip
     assert (made.rows, made.cached) == (50, False)
     again = neighbors.fn(Context(store, 1, RuntimeConfig(n_threads=1)), embeddings, NeighborsConfig())
-    assert isinstance(again, State)
-    assert (again.name, again.data) == ("Cached", made)
+    assert again.cached
+    assert (again.cached, again) == (True, made)
     assert not run(store, embeddings, n_neighbors=5).cached
     assert (
         neighbors.fn(Context(store, 2, RUNTIME), embeddings, NeighborsConfig()).name == "Cached"

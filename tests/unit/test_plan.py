@@ -53,7 +53,6 @@ class Project:
         """Write the artifacts and the record of a run into the store and the runs."""
         config = self.config(**changes)
         documents = load.fn(Context(self.store, runtime=config.runtime), config.load)
-        documents = getattr(documents, "data", documents)
         chain = chain_recipes(self.store, config, documents)
         for recipe in chain.values():
             with self.store.writing(recipe) as writer:

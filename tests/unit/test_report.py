@@ -387,7 +387,7 @@ def test_the_stage_draws_on_a_miss_and_finds_on_a_hit(tmp_path: Path) -> None:
     assert [topic["examples"] for topic in summary["topics"]] == [[1, 4], [2, 5]]
     assert summary["examples"] == {str(row): f"text {row}" for row in (1, 2, 4, 5)}
     again: Any = report.fn(Context(store), Shown(**refs), config=ReportConfig(n_examples=2), name="first")
-    assert (again.name, again.data) == ("Cached", made)
+    assert (again.cached, again) == (True, made)
     other = report.fn(Context(store), Shown(**refs), config=ReportConfig(n_examples=3), name="first")
     assert isinstance(other, ArtifactRef)
     assert other != made

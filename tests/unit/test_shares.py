@@ -176,7 +176,7 @@ def test_the_stage_writes_one_row_a_document_then_finds_it(store: ArtifactStore)
     divisible = saved(store, rows)
     first = shares.fn(Context(store), divisible, config=SharesConfig(words=True))
     again = shares.fn(Context(store), divisible, config=SharesConfig(words=True))
-    assert (again.name, again.data) == ("Cached", first)
+    assert (again.cached, again) == (True, first)
     table = store.table(first, "shares").collect()
     assert table.columns == ["topic_shares", "topic_words"]
     assert table["topic_shares"].to_list() == lists(rows)

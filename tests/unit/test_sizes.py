@@ -245,7 +245,7 @@ def recorded(
     graph = neighbors.fn(context, embeddings, searching)
     reduced = reduce.fn(context, embeddings, graph, DiffusionReduce())
     labels = cluster.fn(context, embeddings, graph, reduced, config)
-    found = store.meta(getattr(labels, "data", labels))["size_choice"]
+    found = store.meta(labels)["size_choice"]
     return dict(json.loads(json.dumps(found)))
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from prefect.states import State
 
 from tests.fakes import save_documents
 from topicflow.configs.sections.embed import SentenceTransformersEmbed, StaticEmbed
@@ -162,7 +161,7 @@ def test_the_stage_embeds_with_it(store: ArtifactStore, tiny: Path) -> None:
     config = StaticEmbed(method="static", model=str(tiny), dim=8)
     runtime = RuntimeConfig(device="cuda")  # which a sum of rows does not need
     made = embed.fn(Context(store, runtime=runtime), documents, config)
-    assert not isinstance(made, State)
+    assert not made.cached
     np.testing.assert_array_equal(store.array(made, "embeddings"), load(tiny, dim=8).encode(TEXTS[:5])[0])
     assert (store.meta(made)["precision"], store.meta(made)["truncated_share"]) == ("static", 0)
-    assert isinstance(embed.fn(Context(store, runtime=runtime), documents, config), State)
+    assert embed.fn(Context(store, runtime=runtime), documents, config).cached

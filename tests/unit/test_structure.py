@@ -31,6 +31,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("flows.commands", "flows.python"),
     ("flows.screen", "flows.search_server"),
     ("flows",),
+    ("flows.work",),
     ("flows.running",),
     ("flows.planning",),
     ("tasks.publish", "tasks.results"),

@@ -63,7 +63,7 @@ def vectors_by() -> Iterator[ApiEmbed]:
 
 
 def made(returned: Any) -> ArtifactRef:
-    return returned if isinstance(returned, ArtifactRef) else returned.data
+    return returned
 
 
 class Line:

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import polars as pl
@@ -11,9 +10,8 @@ import pytest
 from scipy.sparse import csr_matrix
 from typer.testing import CliRunner
 
-import topicflow.flows.topic_model as line
 from tests.fakes import save, save_documents
-from tests.updates import Direct, config_of, documents_of, new_topic, story, tell
+from tests.updates import config_of, documents_of, new_topic, story, tell
 from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.sections.count import CountConfig
 from topicflow.configs.sections.embed import PrecomputedEmbed
@@ -22,7 +20,8 @@ from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.shaping import TreeConfig
 from topicflow.flows.commands.topics import app
 from topicflow.flows.planning.plan import plan_topic_model
-from topicflow.flows.running import duplicate_stages
+from topicflow.flows.running.direct import directly
+from topicflow.flows.work.topic_model import topic_model
 from topicflow.tasks.core.clusters.matching import match_groups
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -152,18 +151,11 @@ def test_a_shown_tree_has_the_ids_names_and_sizes_of_the_run(store: ArtifactStor
 
 # --- a run, its plan, and the terminal ---
 
-TASKS = (
-    "embed", "neighbors", "reduce", "draw", "cluster", "count", "label", "name", "tree", "evaluate", "report", "gate",
-    "publish",
-)  # fmt: skip
-
 
 def run(config: TopicModelConfig) -> dict[str, Any]:
-    """Return the record of a run of the flow's line without Prefect."""
-    direct = {name: Direct(getattr(line, name)) for name in TASKS}
-    load = mock.patch.object(duplicate_stages, "load", Direct(duplicate_stages.load))
-    with mock.patch.multiple(line, **direct), load:
-        return line.topic_model.fn(config)
+    """Return the record of a run without Prefect."""
+    with directly():
+        return topic_model(config)
 
 
 def config_for(folder: Path, **changes: Any) -> TopicModelConfig:

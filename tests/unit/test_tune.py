@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from prefect.states import State
 
 from tests.fakes import planted_corpus, save_documents, tiny_model
 from topicflow.configs.flows.topic_model import TopicModelConfig
@@ -58,7 +57,7 @@ VECTORS = {"method": "precomputed", "column": "v"}
 
 
 def made(returned: object) -> ArtifactRef:
-    return returned.data if isinstance(returned, State) else returned  # type: ignore[return-value]
+    return returned  # type: ignore[return-value]
 
 
 class Line:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from scipy.sparse import csr_matrix
 
-from tests.updates import N_FIRST, Direct, config_of, documents_of, new_topic, story, tell
+from tests.updates import N_FIRST, config_of, documents_of, new_topic, story, tell
 from topicflow.configs.flows.update_topics import UpdateTopicsConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
 from topicflow.flows.planning.update_plan import plan_update
@@ -75,14 +75,14 @@ def test_the_tables_equal_those_of_all_documents_together(begun: tuple[Path, lis
     store = open_store(chosen.runtime)
     context = Context(store, chosen.seed, RuntimeConfig())
     state = read_state(store, last["update"]["state"])
-    documents = Direct(merge_batches).submit(context, list(map(documents_of_batch, state.batches))).result()
-    counts = Direct(count).submit(context, documents, chosen.count).result()
+    documents = merge_batches.fn(context, list(map(documents_of_batch, state.batches)))
+    counts = count.fn(context, documents, chosen.count)
     recipe = Recipe("test", "labels", 1)
     with store.writing(recipe) as writer:
         writer.save_array("labels", read_batches(store, state.batches, "cluster", "labels"))
     together = Counted(documents, store.committed(recipe, writer), counts)
-    over_time = Direct(periods).submit(context, together, chosen.periods, chosen.label).result()
-    grouped = Direct(groups).submit(context, together, chosen.groups, chosen.label).result()
+    over_time = periods.fn(context, together, chosen.periods, chosen.label)
+    grouped = groups.fn(context, together, chosen.groups, chosen.label)
     ids = np.asarray(state.ids, np.int32)
     for name, ref, table in zip(
         TABLES, (over_time, over_time, grouped), ("over_time", "trends", "groups"), strict=True

@@ -1,0 +1,30 @@
+"""Prefect's runs: the ids of the flow run and the task run around the code that asks, without importing Prefect."""
+
+from __future__ import annotations
+
+import sys
+
+
+def has_prefect() -> bool:
+    """Return whether this process has imported Prefect; one that has not is in none of its runs."""
+    return "prefect" in sys.modules
+
+
+def flow_run_id() -> str | None:
+    """Return the id of Prefect's flow run, or None outside of one."""
+    if not has_prefect():
+        return None
+    from prefect.runtime import flow_run
+
+    found: str | None = flow_run.id
+    return found
+
+
+def task_run_id() -> str | None:
+    """Return the id of Prefect's task run, or None outside of one."""
+    if not has_prefect():
+        return None
+    from prefect.runtime import task_run
+
+    found: str | None = task_run.id
+    return found
