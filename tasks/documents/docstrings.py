@@ -6,7 +6,9 @@ The sources are parsed and never imported: no code of a package runs.
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
+import gc
 import importlib.util
 import inspect
 import pkgutil
@@ -111,8 +113,21 @@ def collect(packages: Sequence[str]) -> pl.DataFrame:
     import polars as pl
 
     schema = dict.fromkeys(("text", "name", "package"), pl.String)
-    rows = [(text, name, package) for package in packages for text, name in _summaries(package)]
+    with _without_garbage_collection():
+        rows = [(text, name, package) for package in packages for text, name in _summaries(package)]
     return pl.DataFrame(rows, schema=schema, orient="row").unique("text", keep="first", maintain_order=True)
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Pause Python's search for cycles: syntax trees have none, and it takes a quarter of the time of parsing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def plain_summary(docstring: str) -> str:

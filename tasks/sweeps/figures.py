@@ -13,6 +13,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.clusters.quality import mutual_information
+
 WEIGHTS: Mapping[str, float] = {
     "detail": 2.0,
     "steadiness": 1.0,
@@ -92,9 +94,7 @@ def _floats(values: pl.Series) -> NDArray[np.float64]:
 
 def shared_bits(one: NDArray[np.int32], other: NDArray[np.int32]) -> float:
     """Return the mutual information of two labellings (n,) of the same documents, in bits; no topic is one group."""
-    from sklearn.metrics import mutual_info_score
-
-    return max(0.0, float(mutual_info_score(one, other)) / math.log(2.0))
+    return mutual_information(one, other) / math.log(2.0)
 
 
 def pareto_front(judged: pl.DataFrame) -> NDArray[np.bool_]:

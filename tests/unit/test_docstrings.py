@@ -208,4 +208,4 @@ def test_the_corpus_loads_with_packages_as_labels(store: ArtifactStore, package:
     found = store.table(ref, "documents").collect()
     assert set(found["label"]) == {"json", "plantedpkg"}
     assert found["text"].n_unique() == found.height == ref.rows
-    assert load.fn(Context(store), config).name == "Cached"
+    assert load.fn(Context(store), config).cached

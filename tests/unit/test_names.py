@@ -149,7 +149,7 @@ def test_a_rerun_asks_nothing_and_another_prompt_asks_again(store: ArtifactStore
         again = name.fn(
             Context(store), modelled(store), config_of(server, n_concurrent=4, max_calls=1), ENCODING
         )
-        assert again.name == "Cached"
+        assert again.cached
         store.discard("names", made.key)  # the answers are artifacts of their own
         assert names_of(store, ask(store, server)) == USUAL
         assert len(server.bodies) == 3

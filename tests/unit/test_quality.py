@@ -8,7 +8,7 @@ from hdbscan.validity import validity_index
 from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness as sklearn_trustworthiness
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics import adjusted_rand_score, mutual_info_score, normalized_mutual_info_score
 from sklearn.neighbors import NearestNeighbors
 
 from topicflow.tasks.core.clusters import quality
@@ -190,6 +190,20 @@ def test_purity_by_hand_and_the_rest_as_sklearn() -> None:
     assert found["purity"] == (2 + 3 + 1) / 8
     assert found["nmi"] == pytest.approx(normalized_mutual_info_score(classes, labels), abs=1e-12)
     assert found["ari"] == pytest.approx(adjusted_rand_score(classes, labels), abs=1e-12)
+
+
+@pytest.mark.parametrize("n_clusters", [1, 2, 7, 400])
+@pytest.mark.parametrize("n_classes", [2, 5, 400])
+@pytest.mark.parametrize("kept", [0.0, 0.5, 1.0])
+def test_agreement_is_that_of_sklearn(n_clusters: int, n_classes: int, kept: float) -> None:
+    rng = np.random.default_rng(n_clusters + n_classes)
+    classes = rng.permutation(np.arange(400) % n_classes) - 3
+    labels = np.where(rng.random(400) < kept, classes, rng.integers(n_clusters, size=400)) - 1
+    found = quality.agreement(labels, classes)
+    assert found["nmi"] == pytest.approx(normalized_mutual_info_score(classes, labels), abs=1e-12)
+    assert found["ari"] == pytest.approx(adjusted_rand_score(classes, labels), abs=1e-12)
+    shared = quality.mutual_information(labels, classes)
+    assert shared == pytest.approx(mutual_info_score(classes, labels), abs=1e-12)
 
 
 def test_agreement_with_one_class_and_with_nothing() -> None:

@@ -87,7 +87,8 @@ def descent_neighbors(
 
 def n_probe(n_cells: int) -> int:
     """Return with how many of its nearest cells a row is compared."""
-    return min(n_cells, max(LEAST_PROBES, round(PROBES * n_cells**PROBES_POWER)))
+    wanted: int = round(PROBES * float(n_cells) ** PROBES_POWER)
+    return min(n_cells, max(LEAST_PROBES, wanted))
 
 
 def _candidates(
