@@ -17,14 +17,9 @@ from topicflow.tasks.search.build_stage import index
 from topicflow.tasks.search.index import SearchIndex
 from topicflow.tasks.search.index_topics import find_topics
 from topicflow.tasks.search.locate import index_key
-from topicflow.tasks.store.artifact_store import ArtifactRef, open_store
+from topicflow.tasks.store.artifact_store import open_store
 
 PRECOMPUTED = {"method": "precomputed", "column": "vector"}
-
-
-def result(returned: Any) -> ArtifactRef:
-    """Return the result of a stage that is called directly, as a reference or in a `Cached` state."""
-    return returned
 
 
 def index_config(folder: Path, embed: dict[str, Any] | None = None, **settings: Any) -> BuildIndexConfig:
@@ -51,9 +46,9 @@ def run(config: BuildIndexConfig) -> SearchIndex:
     before = latest_run(runs / config.name)
     topics = find_topics(runs, config.index.topics) if config.index.topics else None
     context = Context(store, config.seed, config.runtime)
-    documents = result(load.fn(context, config.load))
-    embeddings = result(embed.fn(context, documents, config.embed))
-    indexed = result(
+    documents = load.fn(context, config.load)
+    embeddings = embed.fn(context, documents, config.embed)
+    indexed = (
         index.fn(
             context, documents, embeddings, config, topics, None if before is None else index_key(before),
         )

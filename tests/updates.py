@@ -1,5 +1,5 @@
-"""A small story for tests of updates: planted documents that come day by day, the config that tells them, and a run of
-the flow's own line without Prefect around it."""
+"""A small story for tests of updates: planted documents that come day by day, the config that tells them, and a run
+without Prefect."""
 
 from pathlib import Path
 from typing import Any

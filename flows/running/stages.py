@@ -1,4 +1,4 @@
-"""Stages: how a flow runs a stage: Prefect runs the task, the flow waits for it, and the artifact has a name.
+"""Stages: how a flow runs a stage: Prefect runs it, or the flow calls it, and the artifact has a name.
 
 A flow is a list of stages with named arguments:
 

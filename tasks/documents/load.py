@@ -442,7 +442,7 @@ def _refuse_repeats(folder: Path, parts: DocumentParts) -> None:
     raise DataError(msg)
 
 
-# --- the task -----------------------------------------------------------------------------------------------
+# --- the stage ----------------------------------------------------------------------------------------------
 
 
 def may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:

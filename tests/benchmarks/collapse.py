@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import normalized_mutual_info_score
 
-from tests.benchmarks.corpora import Corpus, result
+from tests.benchmarks.corpora import Corpus
 from tests.benchmarks.labellings import Labels, Vectors, bertopic_labels, default_labels, layout_labels
 from tests.benchmarks.peer import machine
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
@@ -126,9 +126,9 @@ def main() -> None:
     args = parser.parse_args()
     store, runtime, rows = ArtifactStore(args.store), RuntimeConfig(), []
     for name in args.corpora:
-        documents = result(load.fn(Context(store, runtime=runtime), CORPORA[name].load_config(args.scratch)))
-        encoded = result(
-            embed.fn(Context(store, runtime=runtime), documents, SentenceTransformersEmbed(precision="int8"))
+        documents = load.fn(Context(store, runtime=runtime), CORPORA[name].load_config(args.scratch))
+        encoded = embed.fn(
+            Context(store, runtime=runtime), documents, SentenceTransformersEmbed(precision="int8")
         )
         vectors = np.asarray(store.array(encoded, "embeddings"))
         classes = read_classes(store, documents)

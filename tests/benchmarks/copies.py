@@ -59,9 +59,9 @@ def topics(
     """Return the topic (n,) of each vector from the stages."""
     runtime = RuntimeConfig(store="", runs="")
     embeddings = _saved(store, vectors)
-    graph = _ref(neighbors.fn(Context(store, 0, runtime), embeddings, NeighborsConfig()))
-    reduced = _ref(reduce.fn(Context(store, 0, runtime), embeddings, graph, layout))
-    labels = _ref(cluster.fn(Context(store, 0, runtime), embeddings, graph, reduced, clustering))
+    graph = neighbors.fn(Context(store, 0, runtime), embeddings, NeighborsConfig())
+    reduced = reduce.fn(Context(store, 0, runtime), embeddings, graph, layout)
+    labels = cluster.fn(Context(store, 0, runtime), embeddings, graph, reduced, clustering)
     return np.asarray(store.array(labels, "labels"))
 
 
@@ -73,10 +73,6 @@ def _saved(store: ArtifactStore, vectors: Vectors) -> ArtifactRef:
         writer.save_array("embeddings", vectors)
         writer.rows = len(vectors)
     return store.committed(recipe, writer)
-
-
-def _ref(made: Any) -> ArtifactRef:
-    return made
 
 
 def measure(

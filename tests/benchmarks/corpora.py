@@ -76,10 +76,8 @@ CORPORA = {
 def embedded(name: str, store: ArtifactStore, scratch: Path) -> tuple[ArtifactRef, ArtifactRef]:
     """Return the documents and embeddings of a corpus, from the store or computed now."""
     runtime = RuntimeConfig()
-    documents = result(load.fn(Context(store, runtime=runtime), CORPORA[name].load_config(scratch)))
-    return documents, result(
-        embed.fn(Context(store, runtime=runtime), documents, SentenceTransformersEmbed())
-    )
+    documents = load.fn(Context(store, runtime=runtime), CORPORA[name].load_config(scratch))
+    return documents, (embed.fn(Context(store, runtime=runtime), documents, SentenceTransformersEmbed()))
 
 
 def distinct_vectors(
@@ -87,8 +85,8 @@ def distinct_vectors(
 ) -> tuple[ArtifactRef, NDArray[np.float32], NDArray[np.int64]]:
     """Return documents, vectors in 8-bit integers with copies as one, and the row of each vector."""
     context = Context(store, 0, RuntimeConfig())
-    documents = result(load.fn(context, corpus.load_config(scratch)))
-    encoded = result(embed.fn(context, documents, SentenceTransformersEmbed(precision="int8")))
+    documents = load.fn(context, corpus.load_config(scratch))
+    encoded = embed.fn(context, documents, SentenceTransformersEmbed(precision="int8"))
     vectors = np.asarray(store.array(encoded, "embeddings"))
     firsts = np.sort(np.unique(vectors, axis=0, return_index=True)[1])
     return documents, np.ascontiguousarray(vectors[firsts]), firsts

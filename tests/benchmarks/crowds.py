@@ -28,7 +28,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tests.benchmarks.corpora import CORPORA, fresh_store, result
+from tests.benchmarks.corpora import CORPORA, fresh_store
 from tests.benchmarks.peer import machine
 from topicflow.configs.sections.deduplicate import EmbeddingDeduplicate
 from topicflow.configs.sections.embed import StaticEmbed
@@ -67,8 +67,8 @@ def measure(
     for _ in range(REPEATS + 1):
         store = fresh_store(source, scratch / "fresh", *refs)
         context, started = Context(store, 1), time.process_time()
-        pairs = {"similar_vectors": result(similar_vectors.fn(context, refs[1], None, config))}
-        found = result(stage.deduplicate.fn(context, refs[0], pairs, None, config))
+        pairs = {"similar_vectors": similar_vectors.fn(context, refs[1], None, config)}
+        found = stage.deduplicate.fn(context, refs[0], pairs, None, config)
         seconds.append(time.process_time() - started)
     figures = store.json(found, "figures")
     names = ("recall", "recall_low", "recall_high", "recall_sample", "largest_group")
@@ -117,8 +117,8 @@ def main() -> None:
     parser.add_argument("--no-peer", action="store_true")
     given = parser.parse_args()
     store = ArtifactStore(given.scratch / "store")
-    documents = result(load.fn(Context(store), CORPORA["newsgroups"].load_config(given.scratch)))
-    vectors_ref = result(embed.fn(Context(store), documents, StaticEmbed(method="static", dim=256)))
+    documents = load.fn(Context(store), CORPORA["newsgroups"].load_config(given.scratch))
+    vectors_ref = embed.fn(Context(store), documents, StaticEmbed(method="static", dim=256))
     vectors = np.array(store.array(vectors_ref, "embeddings"))
     texts: pl.Series = store.table(documents, "documents").select("text").collect()["text"]
     greedy, seconds = brute_force(vectors, given.threshold)

@@ -32,7 +32,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tests.benchmarks.corpora import CORPORA, embedded, reddit_vectors, result
+from tests.benchmarks.corpora import CORPORA, embedded, reddit_vectors
 from tests.benchmarks.peer import machine
 from topicflow.configs.sections.deduplicate import EmbeddingDeduplicate
 from topicflow.tasks.core.duplicates.exact_pairs import exact_pairs, partners_of
@@ -98,12 +98,10 @@ def measure_lsh(path: Path, threshold: float, floor: float, truth: Pairs) -> dic
     config = EmbeddingDeduplicate(threshold=threshold, floor=floor, search="lsh")
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         store = ArtifactStore(Path(folder))
-        result(
-            similar_vectors.fn(Context(store, SEED), saved(store, vectors[:5000]), None, config)
-        )  # compiles
+        (similar_vectors.fn(Context(store, SEED), saved(store, vectors[:5000]), None, config))  # compiles
         embeddings = saved(store, vectors)
         cpu = time.process_time()
-        found = result(similar_vectors.fn(Context(store, SEED), embeddings, None, config))
+        found = similar_vectors.fn(Context(store, SEED), embeddings, None, config)
         cpu = time.process_time() - cpu
         meta = store.meta(found)
         pairs = Pairs(np.array(store.array(found, "pairs")), np.array(store.array(found, "similarities")))

@@ -22,7 +22,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tests.benchmarks.auto_size import CORPORA
-from tests.benchmarks.corpora import result
 from tests.benchmarks.peer import machine
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.configs.sections.runtime import RuntimeConfig
@@ -123,8 +122,8 @@ def main() -> None:
     store, config, rows = ArtifactStore(args.store), SentenceTransformersEmbed(precision="int8"), []
     context, encoder = Context(store, 0, RuntimeConfig()), load_encoder(find_encoder(config, "cpu"), config)
     for name in args.corpora:
-        documents = result(load.fn(context, CORPORA[name].load_config(args.scratch)))
-        vectors = np.asarray(store.array(result(embed.fn(context, documents, config)), "embeddings"))
+        documents = load.fn(context, CORPORA[name].load_config(args.scratch))
+        vectors = np.asarray(store.array(embed.fn(context, documents, config), "embeddings"))
         labels = (
             store.table(documents, "documents").select(pl.col("label").cast(pl.String)).collect()["label"]
         )

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.benchmarks.corpora import result
 from topicflow.configs.sections.cluster import GraphCluster, HdbscanCluster
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.reduce import DiffusionReduce, ParallelUmapReduce
@@ -44,9 +43,9 @@ def stage_labels(vectors: Vectors, reducing: AnyReduce, clustering: AnyCluster, 
             writer.rows = len(vectors)
         embeddings = store.committed(recipe, writer)
         context = Context(store, seed, RuntimeConfig())
-        graph = result(neighbors.fn(context, embeddings, NeighborsConfig()))
-        reduced = result(reduce.fn(context, embeddings, graph, reducing))
-        found = result(cluster.fn(context, embeddings, graph, reduced, clustering))
+        graph = neighbors.fn(context, embeddings, NeighborsConfig())
+        reduced = reduce.fn(context, embeddings, graph, reducing)
+        found = cluster.fn(context, embeddings, graph, reduced, clustering)
         return np.array(store.array(found, "labels"))
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import normalized_mutual_info_score
 
-from tests.benchmarks.corpora import embedded, reddit_vectors, result
+from tests.benchmarks.corpora import embedded, reddit_vectors
 from tests.benchmarks.peer import machine
 from topicflow.configs.sections.cluster import HdbscanCluster
 from topicflow.configs.sections.neighbors import NeighborsConfig
@@ -95,15 +95,11 @@ def sample_fits(n_rows: int, scratch: Path, seed: int) -> list[dict[str, Any]]:
     runtime, clustering = RuntimeConfig(), HdbscanCluster(method="hdbscan", min_cluster_size=50)
     for limit, used in ((n_rows, seed), (n_rows, seed + 1), (n_rows // 2, seed), (n_rows // 4, seed)):
         started = time.perf_counter()
-        graph = result(
-            neighbors.fn(Context(store, used, runtime), embeddings, NeighborsConfig(fit_limit=limit))
+        graph = neighbors.fn(Context(store, used, runtime), embeddings, NeighborsConfig(fit_limit=limit))
+        reduced = reduce.fn(
+            Context(store, used, runtime), embeddings, graph, ParallelUmapReduce(method="parallel_umap")
         )
-        reduced = result(
-            reduce.fn(
-                Context(store, used, runtime), embeddings, graph, ParallelUmapReduce(method="parallel_umap")
-            )
-        )
-        made = result(cluster.fn(Context(store, used, runtime), embeddings, graph, reduced, clustering))
+        made = cluster.fn(Context(store, used, runtime), embeddings, graph, reduced, clustering)
         labels.append(np.asarray(store.array(made, "labels")))
         nmi = float(normalized_mutual_info_score(truth, labels[-1]))
         rows.append(

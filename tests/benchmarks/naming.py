@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tests.benchmarks.corpora import CORPORA, fresh_store, result
+from tests.benchmarks.corpora import CORPORA, fresh_store
 from tests.benchmarks.peer import machine
 from tests.real_servers import llama_cpp_chat
 from topicflow.configs.sections.cluster import GraphCluster
@@ -110,15 +110,15 @@ class Bench:
 
     def fitted(self, which: str) -> Fitted:
         """Return a corpus with its topics."""
-        documents = result(load.fn(self.context, CORPORA[which].load_config(self.scratch)))
-        vectors = result(embed.fn(self.context, documents, ENCODER))
-        graph = result(neighbors.fn(self.context, vectors, NeighborsConfig()))
-        reduced = result(reduce.fn(self.context, vectors, graph, DiffusionReduce()))
+        documents = load.fn(self.context, CORPORA[which].load_config(self.scratch))
+        vectors = embed.fn(self.context, documents, ENCODER)
+        graph = neighbors.fn(self.context, vectors, NeighborsConfig())
+        reduced = reduce.fn(self.context, vectors, graph, DiffusionReduce())
         return Fitted(
             documents,
             vectors,
             graph,
-            result(cluster.fn(self.context, vectors, graph, reduced, CLUSTERING[which])),
+            cluster.fn(self.context, vectors, graph, reduced, CLUSTERING[which]),
         )
 
 
@@ -129,13 +129,13 @@ def context_of(store: ArtifactStore) -> Context:
 
 def counted(store: ArtifactStore, fit: Fitted, counting: CountConfig) -> ArtifactRef:
     """Return the word counts."""
-    return result(count.fn(context_of(store), fit.documents, counting))
+    return count.fn(context_of(store), fit.documents, counting)
 
 
 def labelled(store: ArtifactStore, fit: Fitted, counting: CountConfig, config: LabelConfig) -> ArtifactRef:
     """Return the topics with keywords."""
     clustered = Clustered(fit.documents, fit.embeddings, fit.labels, counted(store, fit, counting))
-    return result(label.fn(context_of(store), clustered, config, counting, ENCODER))
+    return label.fn(context_of(store), clustered, config, counting, ENCODER)
 
 
 def figures(store: ArtifactStore, topics: ArtifactRef, names: Sequence[str]) -> dict[str, float]:
@@ -200,7 +200,7 @@ def asked(bench: Bench, which: str, config: NamesConfig) -> dict[str, Any]:
     topics = labelled(store, fit, CountConfig(), LabelConfig())
     plain = Modelled(fit.documents, fit.embeddings, fit.labels, topics)
     grouped = Grouped(fit.embeddings, fit.graph, fit.labels, counted(store, fit, CountConfig()), topics)
-    grown = result(tree.fn(bench.context, grouped, TreeConfig(), LabelConfig()))
+    grown = tree.fn(bench.context, grouped, TreeConfig(), LabelConfig())
     table = store.table(topics, "topics").sort("topic").collect()
     n = min(bench.n_topics, table.height)
     names = {
@@ -217,7 +217,7 @@ def asked(bench: Bench, which: str, config: NamesConfig) -> dict[str, Any]:
     for variant, (modelled, section) in variants.items():
         started = time.perf_counter()
         wanted = Wanted(tuple(range(n)), groups=())
-        made = result(name.fn(bench.context, modelled, section, ENCODER, wanted))
+        made = name.fn(bench.context, modelled, section, ENCODER, wanted)
         seconds = time.perf_counter() - started
         named = store.table(made, "topics").sort("topic").collect().head(n)
         names[variant] = named["name"].to_list()

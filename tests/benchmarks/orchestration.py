@@ -30,23 +30,28 @@ from tests.fakes import planted_corpus
 THROUGH_TEMPORARY_SERVER = """
 import os, sys
 from pathlib import Path
+from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.read import load_config
-from flows import start
+from topicflow.flows.running import start
+from topicflow.flows.running.current import current_run
 for name, value in start.QUIET_PREFECT.items():
     os.environ.setdefault(name, value)
-start._run_with_temporary_server(load_config(Path(sys.argv[1])), None)
+config = load_config(Path(sys.argv[1]), [], TopicModelConfig)
+with current_run(config):
+    start._run_with_own_server(config, None, None)
 """
 """The command line runs directly if everything is cached; this takes the other way."""
 
 WITH_PREFECTS_OWN = """
 import os, sys
 from pathlib import Path
+from topicflow.configs.flows.topic_model import TopicModelConfig
 from topicflow.configs.read import load_config
-from flows import start
+from topicflow.flows.running import start
 for name, value in start.QUIET_PREFECT.items():
     os.environ.setdefault(name, value)
 from topicflow.flows.topic_model import topic_model
-topic_model(load_config(Path(sys.argv[1])))
+topic_model(load_config(Path(sys.argv[1]), [], TopicModelConfig))
 """
 """The flow called without any server: Prefect starts one automatically."""
 

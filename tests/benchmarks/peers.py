@@ -34,7 +34,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from tests.benchmarks.auto_size import CORPORA as LABELLED
-from tests.benchmarks.corpora import Corpus, distinct_vectors, result
+from tests.benchmarks.corpora import Corpus, distinct_vectors
 from tests.benchmarks.labellings import Labels, Vectors, default_labels, stage_labels
 from tests.benchmarks.peer import machine
 from topicflow.configs.sections.cluster import GraphCluster
@@ -281,7 +281,7 @@ def means(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def read(corpus: Corpus, store: ArtifactStore, scratch: Path) -> Given:
     """Return what the methods get of a corpus; equal texts once."""
     documents, vectors, firsts = distinct_vectors(corpus, store, scratch)
-    counted = result(count.fn(Context(store, 0, RuntimeConfig()), documents, CountConfig()))
+    counted = count.fn(Context(store, 0, RuntimeConfig()), documents, CountConfig())
     classes = read_classes(store, documents)
     assert classes is not None
     texts = [text for part in text_parts(store, documents) for text in part]

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.corpora import embedded, result
+from tests.benchmarks.corpora import embedded
 from tests.benchmarks.peer import fit_bertopic, machine
 from topicflow.configs.sections.cluster import GraphCluster
 from topicflow.configs.sections.count import CountConfig
@@ -69,19 +69,17 @@ def our_topics(
 ) -> tuple[np.ndarray, list[list[str]]]:
     """Return labels and keywords from the pipeline's stages."""
     runtime = RuntimeConfig()
-    graph = result(neighbors.fn(Context(store, seed, runtime), embeddings, NeighborsConfig()))
-    reduced = result(reduce.fn(Context(store, seed, runtime), embeddings, graph, DiffusionReduce()))
-    labels = result(cluster.fn(Context(store, seed, runtime), embeddings, graph, reduced, clustering))
-    counts = result(count.fn(Context(store, runtime=runtime), documents, counting))
+    graph = neighbors.fn(Context(store, seed, runtime), embeddings, NeighborsConfig())
+    reduced = reduce.fn(Context(store, seed, runtime), embeddings, graph, DiffusionReduce())
+    labels = cluster.fn(Context(store, seed, runtime), embeddings, graph, reduced, clustering)
+    counts = count.fn(Context(store, runtime=runtime), documents, counting)
     encoding = SentenceTransformersEmbed()
-    topics = result(
-        label.fn(
-            Context(store, runtime=runtime),
-            Clustered(documents, embeddings, labels, counts),
-            labelling,
-            counting,
-            encoding,
-        )
+    topics = label.fn(
+        Context(store, runtime=runtime),
+        Clustered(documents, embeddings, labels, counts),
+        labelling,
+        counting,
+        encoding,
     )
     return np.asarray(store.array(labels, "labels")), read_keywords(store, topics)
 

@@ -27,7 +27,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tests.benchmarks.auto_size import CORPORA
-from tests.benchmarks.corpora import distinct_vectors, result
+from tests.benchmarks.corpora import distinct_vectors
 from tests.benchmarks.labellings import Labels, Vectors
 from tests.benchmarks.peer import machine
 from topicflow.configs.sections.cluster import GraphCluster
@@ -100,7 +100,7 @@ def read_case(store: ArtifactStore, name: str, scratch: Path, encoder: Any, ever
     texts, labels = (table[column].gather(firsts).to_list() for column in ("text", "label"))
     known = sorted(set(labels))
     classes = np.array([known.index(label) for label in labels])
-    counted = result(count.fn(Context(store, 0, RuntimeConfig()), documents, CountConfig()))
+    counted = count.fn(Context(store, 0, RuntimeConfig()), documents, CountConfig())
     counts, words = read_counts(store, counted)
     counts = counts[firsts]
     weights = weigh_words(counts, words, classes.astype(np.int32), LabelConfig()).scores

@@ -29,7 +29,7 @@ import httpx
 import numpy as np
 import polars as pl
 
-from tests.benchmarks.corpora import CORPORA, DATA, result
+from tests.benchmarks.corpora import CORPORA, DATA
 from tests.benchmarks.peer import machine
 from tests.search_servers import RunningServer, search_server
 from topicflow.configs.flows.build_index import BuildIndexConfig
@@ -62,9 +62,9 @@ def make_index(scratch: Path, n_documents: int) -> None:
     )
     store = open_store(config.runtime)
     context = Context(store, config.seed, config.runtime)
-    documents = result(load.fn(context, config.load))
-    embeddings = result(embed.fn(context, documents, config.embed))
-    made = result(index.fn(context, documents, embeddings, config, None, None))
+    documents = load.fn(context, config.load)
+    embeddings = embed.fn(context, documents, config.embed)
+    made = index.fn(context, documents, embeddings, config, None, None)
     stages = {"load": documents, "embed": embeddings, "index": made}
     publish_index.fn(store, config, stages, RunId.new(config.name))
 

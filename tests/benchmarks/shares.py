@@ -29,7 +29,7 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_matrix
 
-from tests.benchmarks.corpora import CORPORA, result
+from tests.benchmarks.corpora import CORPORA
 from tests.benchmarks.peer import machine
 from tests.fakes import counted
 from topicflow.configs.sections.count import CountConfig
@@ -51,8 +51,8 @@ class Corpus:
     def __init__(self, name: str, store: ArtifactStore, scratch: Path) -> None:
         from sklearn.cluster import KMeans
 
-        documents = result(load.fn(Context(store), CORPORA[name].load_config(scratch)))
-        vectors = result(embed.fn(Context(store), documents, SentenceTransformersEmbed(precision="int8")))
+        documents = load.fn(Context(store), CORPORA[name].load_config(scratch))
+        vectors = embed.fn(Context(store), documents, SentenceTransformersEmbed(precision="int8"))
         table = store.table(documents, "documents").collect()
         self.texts, self.classes = table["text"].to_list(), table["label"].to_list()
         self.vectors = np.asarray(store.array(vectors, "embeddings"))

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.corpora import embedded, fresh_store, result
+from tests.benchmarks.corpora import embedded, fresh_store
 from tests.benchmarks.peer import fit_bertopic, machine
 from topicflow.configs.sections.cluster import HdbscanCluster
 from topicflow.configs.sections.count import CountConfig
@@ -63,7 +63,7 @@ def our_run(
     def lap(stage: str, made: object) -> ArtifactRef:
         nonlocal started
         seconds[stage], started = time.perf_counter() - started, time.perf_counter()
-        return result(made)
+        return made
 
     graph = lap("neighbors", neighbors.fn(Context(store, seed, runtime), embeddings, NeighborsConfig()))
     reduced = lap(

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from tests.benchmarks.corpora import Corpus, result
+from tests.benchmarks.corpora import Corpus
 from tests.benchmarks.labellings import Labels, Vectors, bertopic_labels, default_labels, layout_labels
 from tests.benchmarks.peer import machine
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
@@ -128,8 +128,8 @@ def main() -> None:
     context = Context(store, 0, RuntimeConfig())
     for name in args.corpora:
         corpus, smallest = CORPORA[name]
-        documents = result(load.fn(context, corpus.load_config(args.scratch)))
-        encoded = result(embed.fn(context, documents, SentenceTransformersEmbed(precision="int8")))
+        documents = load.fn(context, corpus.load_config(args.scratch))
+        encoded = embed.fn(context, documents, SentenceTransformersEmbed(precision="int8"))
         vectors, classes = np.asarray(store.array(encoded, "embeddings")), read_classes(store, documents)
         ways = [way for way in WAYS if way != "bertopic" or len(vectors) <= args.peer_up_to]
         for way, kind in itertools.product(ways, ("seeds", "shuffles", "99 %")):

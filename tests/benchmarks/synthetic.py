@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.benchmarks.corpora import result
 from tests.benchmarks.peer import machine
 from tests.benchmarks.retrieval import Judge, index_of
 from tests.real_servers import llama_cpp_chat
@@ -138,7 +137,7 @@ def examples_of(bench: Bench, config: SyntheticExamples, seed: int) -> tuple[Exa
     embed = SentenceTransformersEmbed(task="document", precision=record["embedding"]["precision"])
     context = Context(store, seed, RuntimeConfig(device="cpu", store=str(store.root)))
     embedded = Embedded(documents, embeddings, embed, "\n\n")
-    made = result(synthetic.fn(context, embedded, config, SplitExamples()))
+    made = synthetic.fn(context, embedded, config, SplitExamples())
     meta = store.meta(made)
     counts = {name: value for name, value in meta.items() if name.startswith("n_")}
     return read_examples(store, made, embeddings, embed, context.runtime), counts

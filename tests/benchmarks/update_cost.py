@@ -7,8 +7,8 @@ Each side fits the first arXiv titles in a folder and a store of its own and the
 of `--new` later titles each. Every figure is a whole process, as a user types `topicflow update`, without a Prefect
 server; processor seconds include those of the processes that it waits for. `processor_ms_per_title` is all of that
 over the new titles, `of_ten_ms` the same for an update of ten titles: what an update costs whatever its size. The
-first turn compiles kernels and is not a figure. Medians. `--embed` is the section `[embed]`; static vectors unless
-told otherwise, so that the figure is of what an update does beside embedding.
+first turn compiles kernels and is not a figure. Medians. `--embed` is the section `[embed]`; by default static
+vectors, so that the figure is of what an update does beside embedding.
 """
 
 from __future__ import annotations

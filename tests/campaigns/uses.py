@@ -61,7 +61,7 @@ def _published_by(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_directly(flow: str, config: str, overrides: list[str]) -> dict[str, Any]:
-    """Return the record of a run of a flow's own lines, without Prefect around its stages."""
+    """Return the record of a run of a flow without Prefect."""
     work = getattr(importlib.import_module(f"topicflow.flows.work.{flow}"), flow)
     with directly(), mock.patch("topicflow.tasks.publish.announce.emit"):
         record: dict[str, Any] = work(load_config(Path(config), overrides, FLOWS[flow]))

@@ -155,7 +155,7 @@ def test_a_corpus_that_grows_leaves_the_annotations(store: ArtifactStore, tmp_pa
     again = labelled_texts.fn(
         Context(store), *stored(store, [*TEXTS, "a new text"], name="grown"), config, tmp_path
     )
-    assert again.data == first  # a hit: what was trained on it stays one
+    assert (again.cached, again) == (True, first)  # a hit: what was trained on it stays one
     other = labelled_texts.fn(Context(store), *stored(store, encoder="other"), config, tmp_path)
     assert other.key != first.key  # another space
     assert annotated(store, tmp_path, GOOD | {"d4": "cat"}).key != first.key

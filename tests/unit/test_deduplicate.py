@@ -22,10 +22,6 @@ from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 RUNTIME = RuntimeConfig(device="cpu", n_threads=2)
 
 
-def ref_of(returned: Any) -> ArtifactRef:
-    return returned
-
-
 def unit(angle: float) -> list[float]:
     return [float(np.cos(angle)), float(np.sin(angle)), 0.0]
 
@@ -45,14 +41,14 @@ class Corpus:
         pairs = {}
         if not isinstance(config, MinhashDeduplicate):
             base = against.embeddings if against else None
-            pairs["similar_vectors"] = ref_of(
-                similar_vectors.fn(Context(self.store, 1, RUNTIME), self.embeddings, base, config)
+            pairs["similar_vectors"] = similar_vectors.fn(
+                Context(self.store, 1, RUNTIME), self.embeddings, base, config
             )
         base_documents = against.documents if against else None
         if not isinstance(config, EmbeddingDeduplicate):
             found = similar_texts.fn(Context(self.store, 1, RUNTIME), self.documents, base_documents, config)
-            pairs["similar_texts"] = ref_of(found)
-        return ref_of(deduplicate.fn(Context(self.store), self.documents, pairs, base_documents, config))
+            pairs["similar_texts"] = found
+        return deduplicate.fn(Context(self.store), self.documents, pairs, base_documents, config)
 
     def kept(self, config: Any, against: "Corpus | None" = None) -> list[int]:
         return np.flatnonzero(self.store.array(self.duplicates(config, against), "kept")).tolist()
@@ -133,14 +129,14 @@ def test_every_duplicate_has_the_kept_document_the_similarity_and_the_way(corpus
 
 def test_the_kept_documents_are_documents(corpus: Corpus) -> None:
     duplicates = corpus.duplicates(EmbeddingDeduplicate())
-    kept = ref_of(keep.fn(Context(corpus.store), corpus.documents, duplicates))
+    kept = keep.fn(Context(corpus.store), corpus.documents, duplicates)
     assert kept.kind == "documents"
     assert corpus.store.table(kept, "documents").collect()["text"].to_list() == ["one", "four", "five"]
     assert corpus.store.table(kept, "documents").collect()["row"].to_list() == [0, 4, 5]
     assert corpus.store.table(kept, "columns").collect()["rank"].to_list() == [1, 5, 6]
     alone = save_documents(corpus.store, ["one", "four", "five"], "alone")
     assert corpus.store.meta(kept)["texts"] == corpus.store.meta(alone)["texts"]
-    assert ref_of(keep.fn(Context(corpus.store), corpus.documents, duplicates)).cached
+    assert keep.fn(Context(corpus.store), corpus.documents, duplicates).cached
 
 
 def test_the_kept_documents_of_an_input_whose_columns_were_not_carried(store: ArtifactStore) -> None:
@@ -150,7 +146,7 @@ def test_the_kept_documents_of_an_input_whose_columns_were_not_carried(store: Ar
         store, "documents", {"columns": pl.DataFrame(), "documents": documents}, {"texts": ""}, "bare"
     )
     duplicates = corpus.duplicates(EmbeddingDeduplicate())
-    kept = ref_of(keep.fn(Context(store), bare, duplicates))
+    kept = keep.fn(Context(store), bare, duplicates)
     assert kept.rows == store.table(kept, "documents").collect().height == 3
 
 
@@ -220,7 +216,7 @@ def test_a_killed_search_continues_where_it_was(
         "pairs_of_tables",
         lambda tables, *rest: (searched.append(tables.start), real(tables, *rest))[1],
     )
-    found = ref_of(similar_vectors.fn(Context(store, 1, RUNTIME), corpus.embeddings, None, config))
+    found = similar_vectors.fn(Context(store, 1, RUNTIME), corpus.embeddings, None, config)
     assert searched == sorted(set(searched))
     assert len(searched) == -(-store.meta(found)["plan"]["n_tables"] // 2)
     assert store.meta(found)["n_pairs"] == 200
@@ -228,7 +224,7 @@ def test_a_killed_search_continues_where_it_was(
     assert store.meta(found)["search"] == "lsh"
 
     whole = ArtifactStore(store.root.with_name("other"))
-    again = ref_of(similar_vectors.fn(Context(whole, 1, RUNTIME), spread(whole).embeddings, None, config))
+    again = similar_vectors.fn(Context(whole, 1, RUNTIME), spread(whole).embeddings, None, config)
     np.testing.assert_array_equal(whole.array(again, "pairs"), store.array(found, "pairs"))
 
 
@@ -245,7 +241,7 @@ def test_signatures_are_made_once_and_found_by_later_corpora(
         lambda vectors, *rest: (signed.append(len(vectors)), real(vectors, *rest))[1],
     )
     new = spread(store, 30, "new")
-    found = ref_of(similar_vectors.fn(Context(store, 1, RUNTIME), new.embeddings, base.embeddings, config))
+    found = similar_vectors.fn(Context(store, 1, RUNTIME), new.embeddings, base.embeddings, config)
     assert signed == [30]
     assert [made.kind, made.key] in store.meta(found)["beside"]
     pairs = store.array(found, "pairs")
@@ -265,7 +261,7 @@ def test_shingles_are_made_once_and_found_by_later_corpora(
         shingle_module, "shingled", lambda texts, width: (shingled.append(len(texts)), real(texts, width))[1]
     )
     new = save_documents(store, [texts[4], "x y z", texts[7] + " n"], "new")
-    found = ref_of(similar_texts.fn(Context(store, 1, RUNTIME), new, base, config))
+    found = similar_texts.fn(Context(store, 1, RUNTIME), new, base, config)
     assert shingled == [3]
     assert (store.array(found, "pairs")[:, 1] >= 50).all()
     assert store.array(found, "first")[50:].tolist() == [4, 51, 52]
@@ -274,11 +270,11 @@ def test_shingles_are_made_once_and_found_by_later_corpora(
 def test_shingles_in_parts_are_those_of_one(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"a b c d e f {i // 2} g h i j k l m" for i in range(50)]
     config = MinhashDeduplicate(method="minhash")
-    whole = ref_of(similar_texts.fn(Context(store, 1, RUNTIME), save_documents(store, texts), None, config))
+    whole = similar_texts.fn(Context(store, 1, RUNTIME), save_documents(store, texts), None, config)
     monkeypatch.setattr(shingle_module, "SHINGLED_ROWS", 7)
     monkeypatch.setattr(shingle_module, "BANDS_A_PART", 3)
     other = ArtifactStore(store.root.with_name("other"))
-    parts = ref_of(similar_texts.fn(Context(other, 1, RUNTIME), save_documents(other, texts), None, config))
+    parts = similar_texts.fn(Context(other, 1, RUNTIME), save_documents(other, texts), None, config)
     assert whole.key == parts.key
     for name in ("pairs", "similarities", "first"):
         np.testing.assert_array_equal(store.array(whole, name), other.array(parts, name))
@@ -330,9 +326,7 @@ def test_one_document_and_all_documents_equal(store: ArtifactStore, n: int, sear
         None if n == 1 else 1.0,
     )
     assert (
-        store.meta(ref_of(similar_vectors.fn(Context(store, 1, RUNTIME), corpus.embeddings, None, config)))[
-            "n_pairs"
-        ]
+        store.meta(similar_vectors.fn(Context(store, 1, RUNTIME), corpus.embeddings, None, config))["n_pairs"]
         == 0
     )
 

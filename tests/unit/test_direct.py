@@ -101,10 +101,9 @@ def test_a_stage_is_a_function_and_a_task_whose_state_says_that_nothing_was_comp
         "cluster", "cluster", 2, "Return labels.",
     )  # fmt: skip
     assert found.named("against").task.name == "against"
-    assert found.fn(True) == found.fn(False)
     state: Any = found.task.fn(True)
-    assert (state.name, state.data) == ("Cached", found.fn(True))
-    assert found.task.fn(False) == found.fn(False)
+    assert (state.name, state.data, state.data.cached) == ("Cached", found.fn(True), True)
+    assert not found.task.fn(False).cached
 
 
 def test_stages_are_called_directly_inside_the_block_only() -> None:
@@ -132,6 +131,7 @@ def test_an_index_of_embedded_documents_starts_no_server(tmp_path: Path) -> None
         ("run", "model.toml", "--set", "label.top_n_words=5"),
         ("index", "search.toml"),
         ("update", "daily.toml"),
+        ("dedup", "copies.toml"),
     ],
 )
 def test_a_run_that_continues_another_imports_no_prefect(words: tuple[str, ...], tmp_path: Path) -> None:
@@ -142,6 +142,7 @@ def test_a_run_that_continues_another_imports_no_prefect(words: tuple[str, ...],
         "model": config_of(tmp_path, load=load, embed=embed),
         "search": config_of(tmp_path, "build_index", name="search", load=load, embed=embed),
         "daily": config_of(tmp_path, "update_topics", name="daily", load=load, embed=embed),
+        "copies": config_of(tmp_path, "deduplicate", name="copies", load=load, embed=embed),
     }
     for name, config in configs.items():
         (tmp_path / f"{name}.toml").write_text(dump_config(config), encoding="utf-8")

@@ -278,7 +278,6 @@ def test_a_second_run_is_a_hit_and_a_changed_config_or_seed_is_not(store: Artifa
     first = run(store, refs)
     again = run(store, refs)
     assert again.cached
-    assert again.cached
     assert (again.cached, again) == (True, first)
     others = [run(store, refs, top_n_words=5), run(store, refs, sample=50), run(store, refs, seed=2)]
     assert len({first.key, *(other.key for other in others)}) == 4

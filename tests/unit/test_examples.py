@@ -86,7 +86,6 @@ def test_the_same_again_is_a_hit_and_other_labels_or_shares_are_not(
     again = examples.fn(
         Context(store, 3, RuntimeConfig(runs=str(tmp_path))), documents, labelled(tmp_path), SplitExamples()
     )
-    assert again.cached
     assert (again.cached, again) == (True, made)
     assert run(store, documents, labelled(tmp_path), tmp_path, held_out=0.5) != made
     assert run(store, documents, labelled(tmp_path, labels=["y", *LABELS[1:]]), tmp_path) != made

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.fakes import save_documents, tiny_clip, tiny_model
-from tests.indexes import build, result
+from tests.indexes import build
 from topicflow.configs.sections.embed import ImagesEmbed
 from topicflow.tasks.encoding.embed import embed
 from topicflow.tasks.encoding.images import (
@@ -53,7 +53,7 @@ def test_images_are_embedded_once_and_as_the_model_does(
     store: ArtifactStore, clip: Path, pictures: Path
 ) -> None:
     config = ImagesEmbed(method="images", model=str(clip), root=str(pictures))
-    ref = result(embed.fn(Context(store), documents(store, pictures), config))
+    ref = embed.fn(Context(store), documents(store, pictures), config)
     vectors, meta = np.asarray(store.array(ref, "embeddings")), store.meta(ref)
     assert vectors.shape == (12, 24)
     assert meta["n_embedded"] == 12
@@ -64,10 +64,10 @@ def test_images_are_embedded_once_and_as_the_model_does(
     np.testing.assert_allclose(vectors[6], direct / np.linalg.norm(direct), atol=1e-5)
     (pictures / "copy.png").write_bytes((pictures / "green2.png").read_bytes())
     more = documents(store, pictures, "copy.png")
-    again = result(embed.fn(Context(store), more, config))
+    again = embed.fn(Context(store), more, config)
     assert store.meta(again)["n_embedded"] == 0  # by its bytes, in any place
     np.testing.assert_array_equal(store.array(again, "embeddings")[-1], vectors[6])
-    assert result(embed.fn(Context(store), more, config)).cached
+    assert embed.fn(Context(store), more, config).cached
 
 
 def test_images_are_searched_by_text_and_clustered(tmp_path: Path, clip: Path, pictures: Path) -> None:
@@ -138,7 +138,7 @@ def test_files_outside_of_the_root_are_not_read(
     assert "set embed.allow_outside_root=true" in str(raised.value)
     if (root / named).is_file():
         allowed = config.model_copy(update={"allow_outside_root": True})
-        assert result(embed.fn(Context(store), ref, allowed)).rows == 1
+        assert embed.fn(Context(store), ref, allowed).rows == 1
 
 
 def test_paths_that_lead_back_into_the_root_are_read(
@@ -149,7 +149,7 @@ def test_paths_that_lead_back_into_the_root_are_read(
         (pictures / "again/alias.png").symlink_to(pictures / "red1.png")
     names = [str(pictures / "red0.png"), "again/../red0.png", "again/alias.png"]
     config = ImagesEmbed(method="images", model=str(clip), root=str(pictures))
-    ref = result(embed.fn(Context(store), save_documents(store, ["a"] * 3, image=names), config))
+    ref = embed.fn(Context(store), save_documents(store, ["a"] * 3, image=names), config)
     vectors = np.asarray(store.array(ref, "embeddings"))
     np.testing.assert_array_equal(vectors[0], vectors[1])
     assert image_recipe(store, save_documents(store, ["a"] * 3, image=names), config, "cpu").key == ref.key

@@ -244,22 +244,33 @@ def test_a_crowd_of_all_but_equal_vectors_is_cut_into_pieces(monkeypatch: pytest
     assert sum(asked) <= 20_500 * 3 * descent.CELL_ROWS * 8  # uncut, 20,000 x 20,000
 
 
+@pytest.mark.parametrize(
+    ("n_cells", "n"), [(1, 1), (7, 7), (78, 10), (234, 11), (390, 13), (976, 17), (3906, 26), (4096, 27)]
+)
+def test_more_cells_are_searched_as_the_corpus_grows(n_cells: int, n: int) -> None:
+    assert descent.n_probe(n_cells) == n
+
+
 def test_a_round_leaves_out_only_pairs_that_were_compared_in_cells() -> None:
     """The lists are those of a round that knows nothing of cells."""
     n, kept, rng = 2000, 12, np.random.default_rng(0)
     codes = encode(clumps(n), 400.0)
     near = np.argsort(rng.random((n, 20)), axis=1)[:, :3].astype(np.int32)
-    cells, probes = fill_cells(codes, codes[:20], near, largest=n)
+    near[:, 1] = np.where(
+        near[:, 0] == 20, near[:, 1], 20
+    )  # the last cell is nobody's own, and all rows probe it
+    cells, probes = fill_cells(codes, codes[:21], near, largest=n)
+    assert np.diff(cells.offsets)[-1] == 0
     best, ids = np.full((n, kept), NONE, np.int32), np.full((n, kept), -1, np.int32)
     search_cells(cells.codes, probes, cells, best, ids)
     reverse, counts = np.empty((n, kept), np.int32), np.zeros(n, np.int32)
     reverse_lists(ids, kept, reverse, counts)
-    cell = np.repeat(np.arange(20, dtype=np.int32), np.diff(cells.offsets))
+    cell = np.repeat(np.arange(21, dtype=np.int32), np.diff(cells.offsets))
     found = []
     for known in (probes, probes[:, :0].copy()):
         lists = best.copy(), ids.copy(), np.zeros(ids.shape, np.bool_)
         fresh = np.ones(ids.shape, np.bool_)
-        n_new = descend(cells.codes, 0, n, cell, known, ids, fresh, reverse, counts, kept, *lists)
+        n_new = descend(cells.codes, 0, n, cell, 21, known, ids, fresh, reverse, counts, kept, *lists)
         assert n_new == lists[2].sum() > n
         found.append(lists)
     for with_cells, without in zip(*found, strict=True):
@@ -390,7 +401,6 @@ def test_the_task_saves_the_graph_and_finds_it_again(store: ArtifactStore) -> No
     }  # fmt: skip
     assert (made.rows, made.cached) == (50, False)
     again = neighbors.fn(Context(store, 1, RuntimeConfig(n_threads=1)), embeddings, NeighborsConfig())
-    assert again.cached
     assert (again.cached, again) == (True, made)
     assert not run(store, embeddings, n_neighbors=5).cached
     assert neighbors.fn(Context(store, 2, RUNTIME), embeddings, NeighborsConfig()).cached  # it has no seed

@@ -70,8 +70,8 @@ def descent_neighbors(
     as many again as requested. Then each round compares it with the neighbours of its neighbours, and of the rows that
     have it as neighbour, in the lists of the previous round, while that finds new ones; items in cells that it was
     compared with are not compared again. The kept items are ranked in float32.
-    About O(n) time at a given size of cells, plus O(n^2) with a small constant up to a million rows for finding the
-    cells; dim + 18 k bytes for each row in addition to the vectors.
+    About O(n^1.3) time at a given size of cells, plus O(n^2) with a small constant up to a million rows for finding the
+    cells; dim + 18 k + 4 (`WIDTH` + `n_probe` + 1) bytes for each row in addition to the vectors.
 
     References
     ----------
@@ -124,7 +124,8 @@ def _descended(
     from topicflow.tasks.core.vectors.knn_kernels import descend, reverse_lists
 
     n, n_kept = ids.shape
-    cell = np.repeat(np.arange(len(cells.centroids), dtype=np.int32), np.diff(cells.offsets))
+    n_cells = len(cells.centroids)  # the last ones may be empty
+    cell = np.repeat(np.arange(n_cells, dtype=np.int32), np.diff(cells.offsets))
     width = min(n_kept, WIDTH)
     fresh = np.ones(ids.shape, np.bool_)
     for _ in range(MAX_ROUNDS):
@@ -140,7 +141,9 @@ def _descended(
             named: tuple[IndexArray, IndexArray] = (reverse, counts),
             new: tuple[IndexArray, object] = (ids, fresh),
         ) -> int:
-            return int(descend(cells.codes, start, stop, cell, probes, *old, *named, width, best, *new))
+            return int(
+                descend(cells.codes, start, stop, cell, n_cells, probes, *old, *named, width, best, *new)
+            )
 
         if sum(run(block, n, BLOCK_ROWS)) < STILL * ids.size:
             break

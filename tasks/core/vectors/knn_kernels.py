@@ -118,6 +118,7 @@ def descend(  # noqa: C901, PLR0912 - one loop over four sources of candidates, 
     start: int,
     stop: int,
     cell: IndexArray,
+    n_cells: int,
     probes: IndexArray,
     old_ids: IndexArray,
     old_fresh: FlagArray,
@@ -132,11 +133,11 @@ def descend(  # noqa: C901, PLR0912 - one loop over four sources of candidates, 
 
     Reads the lists of the previous round (`old_ids`, `old_fresh`) and writes `best`, `ids`, `fresh` of its own rows. A
     pair is compared only if one of the two steps that lead to it is new, and if the row has not probed (n, n_probe) the
-    other's cell (n,): it was compared there. Two thirds of the pairs are of such cells.
+    other's cell (n,), of `n_cells`: it was compared there. Two thirds of the pairs are of such cells.
     """
     n, kept = old_ids.shape
     seen = np.full(n, -1, np.int32)
-    probed = np.full(cell[n - 1] + 1, -1, np.int32)
+    probed = np.full(n_cells, -1, np.int32)
     found = np.empty((width + reverse.shape[1]) * (width + 1), np.int32)
     base, n_bytes = address(codes), codes.shape[1]
     n_new = 0
