@@ -1,5 +1,7 @@
 """The neighbour graph against brute force, with duplicates, at small sizes, and its recall."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from tests.fakes import save
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.tasks.core.vectors import descent, integer_products, knn
+from topicflow.tasks.core.vectors import blocks, descent, equals, integer_products, knn
 from topicflow.tasks.core.vectors.avx2_products import by_avx2
 from topicflow.tasks.core.vectors.blocks import threads
 from topicflow.tasks.core.vectors.cells import NONE, Cells, code_scale, encode, fill_cells, search_cells
@@ -242,6 +244,29 @@ def test_a_crowd_of_all_but_equal_vectors_is_cut_into_pieces(monkeypatch: pytest
     vectors = np.concatenate([crowd, sphere(500)])
     check_graph(*descent_neighbors(vectors, 15, 1), n=20_500, k=15)
     assert sum(asked) <= 20_500 * 3 * descent.CELL_ROWS * 8  # uncut, 20,000 x 20,000
+
+
+@pytest.mark.parametrize("few_bytes", [2**28, 0])
+@pytest.mark.parametrize("rows_at_once", [1, 7, 64])
+def test_equal_rows_of_a_mapped_file_are_those_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int, few_bytes: int
+) -> None:
+    monkeypatch.setattr(blocks, "FEW_ROWS", rows_at_once)
+    monkeypatch.setattr(equals, "FEW_BYTES", few_bytes)
+    vectors = sphere(3000)
+    vectors[[5, 90, 2999]] = vectors[17]
+    vectors[1000:1040] = vectors[2000]
+    np.save(tmp_path / "vectors.npy", vectors)
+    mapped = np.ascontiguousarray(
+        np.load(tmp_path / "vectors.npy", mmap_mode="r")
+    )  # it does not know its file
+    with threads(2) as run:
+        inside, found = equal_rows(vectors, run), equal_rows(mapped, run)
+    assert inside.n_groups == 3000 - 3 - 40
+    for name in ("group", "offsets", "members"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(inside, name))
+    rows = np.array([2999, 3, 3, 0])
+    np.testing.assert_array_equal(blocks.gathered(mapped, rows), vectors[rows])
 
 
 @pytest.mark.parametrize(
