@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.fakes import save, save_documents
-from tests.unit.test_deduplicate import RUNTIME, ref_of, unit
+from tests.unit.test_deduplicate import RUNTIME, unit
 from topicflow.configs.sections.deduplicate import BothDeduplicate, EmbeddingDeduplicate
 from topicflow.tasks.core.duplicates import leaders as leading
 from topicflow.tasks.core.duplicates.leaders import jaccard, leaders
@@ -43,13 +43,11 @@ def duplicates(
     documents, embeddings = own
     base, base_vectors = against or (None, None)
     pairs = {
-        "similar_vectors": ref_of(
-            similar_vectors.fn(Context(store, 1, RUNTIME), embeddings, base_vectors, config)
-        )
+        "similar_vectors": (similar_vectors.fn(Context(store, 1, RUNTIME), embeddings, base_vectors, config))
     }
     if isinstance(config, BothDeduplicate):
-        pairs["similar_texts"] = ref_of(similar_texts.fn(Context(store, 1, RUNTIME), documents, base, config))
-    return ref_of(deduplicate.fn(Context(store), documents, pairs, base, config))
+        pairs["similar_texts"] = similar_texts.fn(Context(store, 1, RUNTIME), documents, base, config)
+    return deduplicate.fn(Context(store), documents, pairs, base, config)
 
 
 @pytest.mark.parametrize("config", [EmbeddingDeduplicate(), BothDeduplicate(method="both")])
