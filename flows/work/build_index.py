@@ -1,4 +1,4 @@
-"""Build an index: load, embed, index, as one Prefect flow; `latest` is the newest run of the index's name."""
+"""Build an index: load, embed, index; `latest` is the newest run of the index's name."""
 
 from __future__ import annotations
 

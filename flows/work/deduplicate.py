@@ -1,4 +1,4 @@
-"""Deduplicate: load, embed, find near-duplicates, keep one of each, as one Prefect flow."""
+"""Deduplicate: load, embed, find near-duplicates, keep one of each."""
 
 from __future__ import annotations
 

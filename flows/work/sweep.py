@@ -1,4 +1,4 @@
-"""Sweep: load, (deduplicate,) embed, count, then every setting of a grid, as one Prefect flow."""
+"""Sweep: load, (deduplicate,) embed, count, then every setting of a grid."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from topicflow.tasks.sweeps.sweep import sweep as fit_settings
 from topicflow.tasks.topics.count import count
 from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.recipes import map_reduce
-from topicflow.tasks.topics.reduce import reduce
-
-draw = reduce.named("map")
+from topicflow.tasks.topics.reduce import draw
 
 
 @recorded

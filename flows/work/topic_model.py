@@ -1,4 +1,4 @@
-"""The topic model: load, (deduplicate,) embed, neighbors, reduce, cluster, label, evaluate, report, (gate): a flow."""
+"""The topic model: load, (deduplicate,) embed, neighbors, reduce, cluster, label, evaluate, report, (gate)."""
 
 from __future__ import annotations
 
@@ -33,10 +33,8 @@ from topicflow.tasks.topics.evaluate import Measured, evaluate
 from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.recipes import map_reduce
-from topicflow.tasks.topics.reduce import reduce
+from topicflow.tasks.topics.reduce import draw, reduce
 from topicflow.tasks.tree.tree import Grouped, tree
-
-draw = reduce.named("map")
 
 
 @recorded

@@ -1,4 +1,4 @@
-"""The classifier: load, embed, read the labels, compare methods, train, predict, as one Prefect flow."""
+"""The classifier: load, embed, read the labels, compare methods, train, predict."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from topicflow.tasks.classify.labelled_texts import labelled_texts
 from topicflow.tasks.classify.predict import predict
 from topicflow.tasks.classify.train import train
 from topicflow.tasks.documents.load import load
-from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.encoding.embed import embed, embed_again
 from topicflow.tasks.publish.classifier import publish_classifier
 from topicflow.tasks.runs.records import RunRecord
-
-embed_again = embed.named("embed_again")
 
 
 @recorded

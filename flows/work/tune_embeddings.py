@@ -1,4 +1,4 @@
-"""Tuned embeddings: load, examples, embed, tune, embed again with the result, measure, as one Prefect flow."""
+"""Tuned embeddings: load, examples, embed, tune, embed again with the result, measure."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from topicflow.configs.sections.tuning import SyntheticExamples
 from topicflow.flows.running.frame import recorded
 from topicflow.flows.running.stages import at_work
 from topicflow.tasks.documents.load import load
-from topicflow.tasks.encoding.embed import embed
+from topicflow.tasks.encoding.embed import embed, embed_again
 from topicflow.tasks.publish.tuning import publish_tuned, tuned_encoding
 from topicflow.tasks.runs.records import RunRecord
 from topicflow.tasks.tuning.examples import examples
 from topicflow.tasks.tuning.measure_spaces import measure
 from topicflow.tasks.tuning.synthetic import Embedded, synthetic
 from topicflow.tasks.tuning.tune import tune
-
-embed_again = embed.named("embed_again")
 
 
 @recorded

@@ -34,7 +34,7 @@ from topicflow.tasks.topics.count import count
 from topicflow.tasks.topics.label import Clustered, label
 from topicflow.tasks.topics.neighbors import neighbors
 from topicflow.tasks.topics.recipes import map_reduce
-from topicflow.tasks.topics.reduce import reduce
+from topicflow.tasks.topics.reduce import draw, reduce
 from topicflow.tasks.tree.tree import tree
 from topicflow.tasks.updates.adoptable import Adoptable, adoptable_run
 from topicflow.tasks.updates.assign import assign
@@ -56,8 +56,6 @@ from topicflow.tasks.updates.update_steps import (
     with_model_names,
     with_tree,
 )
-
-draw = reduce.named("map")
 
 
 @dataclass(frozen=True)

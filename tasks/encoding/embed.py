@@ -221,6 +221,10 @@ def embed(
     return store.committed(recipe, writer)
 
 
+embed_again = embed.named("embed_again")
+"""The same stage with the encoder that a flow has tuned, in a flow that has embedded before."""
+
+
 def _asked(
     files: EncoderFiles,
     config: SentenceTransformersEmbed | StaticEmbed | ApiEmbed,

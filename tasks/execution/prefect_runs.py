@@ -12,19 +12,18 @@ def has_prefect() -> bool:
 
 def flow_run_id() -> str | None:
     """Return the id of Prefect's flow run, or None outside of one."""
-    if not has_prefect():
-        return None
-    from prefect.runtime import flow_run
-
-    found: str | None = flow_run.id
-    return found
+    return _id_of("flow_run")
 
 
 def task_run_id() -> str | None:
     """Return the id of Prefect's task run, or None outside of one."""
+    return _id_of("task_run")
+
+
+def _id_of(run: str) -> str | None:
     if not has_prefect():
         return None
-    from prefect.runtime import task_run
+    import prefect.runtime
 
-    found: str | None = task_run.id
+    found: str | None = getattr(prefect.runtime, run).id
     return found

@@ -143,7 +143,7 @@ def neighbors(context: Context, embeddings: ArtifactRef, config: NeighborsConfig
 def distinct_points(vectors: NDArray[np.float32], n_threads: int | None) -> EqualRows:
     """Return the groups of equal vectors (n, dim): each is one point for graph, layout and clusters."""
     with threads(n_threads) as run:
-        return equal_rows(np.ascontiguousarray(vectors, np.float32), run)
+        return equal_rows(np.require(vectors, np.float32, "C"), run)
 
 
 def ordered_points(
@@ -165,7 +165,7 @@ def ordered_points(
     point : ndarray of shape (n_docs,), int32
         Point of each document.
     """
-    vectors = np.ascontiguousarray(vectors, np.float32)
+    vectors = np.require(vectors, np.float32, "C")  # a mapped array still knows its file
     with threads(n_threads) as run:
         hashes = row_hashes(vectors, run)
         points = equal_rows(vectors, run, hashes)

@@ -242,3 +242,7 @@ def reduce(
         writer.rows = embeddings.rows
         writer.meta = {"method": config.method, "n_components": reduced.shape[1], **laid_out}
     return store.committed(recipe, writer)
+
+
+draw = reduce.named("map")
+"""The layout of the report's map."""

@@ -247,26 +247,39 @@ def test_a_crowd_of_all_but_equal_vectors_is_cut_into_pieces(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("few_bytes", [2**28, 0])
-@pytest.mark.parametrize("rows_at_once", [1, 7, 64])
 def test_equal_rows_of_a_mapped_file_are_those_in_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int, few_bytes: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_bytes: int
 ) -> None:
-    monkeypatch.setattr(blocks, "FEW_ROWS", rows_at_once)
     monkeypatch.setattr(equals, "FEW_BYTES", few_bytes)
     vectors = sphere(3000)
     vectors[[5, 90, 2999]] = vectors[17]
     vectors[1000:1040] = vectors[2000]
     np.save(tmp_path / "vectors.npy", vectors)
-    mapped = np.ascontiguousarray(
-        np.load(tmp_path / "vectors.npy", mmap_mode="r")
-    )  # it does not know its file
-    with threads(2) as run:
-        inside, found = equal_rows(vectors, run), equal_rows(mapped, run)
+    mapped = np.load(tmp_path / "vectors.npy", mmap_mode="r")
+    inside, found = (stage.distinct_points(array, 2) for array in (vectors, mapped))
     assert inside.n_groups == 3000 - 3 - 40
     for name in ("group", "offsets", "members"):
         np.testing.assert_array_equal(getattr(found, name), getattr(inside, name))
-    rows = np.array([2999, 3, 3, 0])
-    np.testing.assert_array_equal(blocks.gathered(mapped, rows), vectors[rows])
+
+
+def test_few_rows_of_a_mapped_file_are_compared_as_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Comparing them where they lie would map much of the file; the array must not lose its file on the way."""
+    copied = []
+
+    def counting(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        copied.append(rows.tolist())
+        return blocks.gathered(array, rows)
+
+    monkeypatch.setattr(equals, "gathered", counting)
+    vectors = sphere(3000)
+    vectors[2999] = vectors[17]
+    np.save(tmp_path / "vectors.npy", vectors)
+    mapped = np.load(tmp_path / "vectors.npy", mmap_mode="r")
+    assert stage.ordered_points(mapped, 2)[1].max() == 2
+    assert stage.distinct_points(mapped, 2).n_groups == 2999
+    assert copied == [[17, 2999]] * 2
 
 
 @pytest.mark.parametrize(

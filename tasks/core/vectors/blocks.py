@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 
 Result = TypeVar("Result")
 
-FEW_ROWS = 64
-"""Rows of a mapped file that are read before their pages are given back: at most 128 MiB."""
-
 
 def n_cores() -> int:
     """Return how many cores this process may run on, which may be fewer than the machine has."""
@@ -99,8 +96,10 @@ def give_back(array: NDArray[Any]) -> None:
     A later read takes them from the system's cache of files or from the file. `array` may be a part of what is mapped:
     only pages that lie wholly within it are given back.
     """
-    base = mapping_of(array)
-    if base is None or not hasattr(mmap, "MADV_DONTNEED") or not array.flags.c_contiguous:
+    base: Any = array.base
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if not isinstance(base, mmap.mmap) or not hasattr(mmap, "MADV_DONTNEED") or not array.flags.c_contiguous:
         return
     begin = array.ctypes.data - np.frombuffer(base, np.uint8).ctypes.data
     first = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE
@@ -109,19 +108,11 @@ def give_back(array: NDArray[Any]) -> None:
         base.madvise(mmap.MADV_DONTNEED, first, last - first)
 
 
-def mapping_of(array: NDArray[Any]) -> mmap.mmap | None:
-    """Return the mapping of the file that an array is a view of; None for an array in memory."""
-    base: Any = array.base
-    while isinstance(base, np.ndarray):
-        base = base.base
-    return base if isinstance(base, mmap.mmap) else None
-
-
 def gathered(array: NDArray[Any], rows: NDArray[np.integer]) -> NDArray[Any]:
     """Return rows (m, …) of an array.
 
-    Few rows of a mapped file are read from the file, or, if the array does not know it, in small blocks whose pages are
-    given back: a page that is mapped for one row may bring 2 MiB with it, which count as memory of this process.
+    Few rows of a mapped file are read from the file: a page that is mapped for one of them may bring 2 MiB with it,
+    which count as memory of this process.
 
     Raises
     ------
@@ -139,8 +130,6 @@ def gathered(array: NDArray[Any], rows: NDArray[np.integer]) -> NDArray[Any]:
                     msg = f"{array.filename} ends before row {row}"
                     raise OSError(msg)
         return found
-    step = FEW_ROWS if mapping_of(array) is not None and 4 * len(rows) < len(array) else max(1, len(rows))
-    for start in range(0, len(rows), step):
-        np.take(array, rows[start : start + step], axis=0, out=found[start : start + step])
-        give_back(array)
+    np.take(array, rows, axis=0, out=found)
+    give_back(array)
     return found

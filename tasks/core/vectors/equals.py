@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.vectors.blocks import Workers, gathered, give_back, mapping_of
+from topicflow.tasks.core.vectors.blocks import Workers, gathered, give_back
 
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int32]
@@ -84,8 +84,8 @@ def _find_first(
     from topicflow.tasks.core.vectors.knn_kernels import first_equal
 
     n_bytes = len(rows) * vectors.shape[1] * vectors.itemsize
-    if mapping_of(vectors) is None or n_bytes > FEW_BYTES:
-        first_equal(vectors.view(np.uint32), rows, hashes, first)
+    if not isinstance(vectors, np.memmap) or n_bytes > FEW_BYTES:
+        first_equal(np.asarray(vectors).view(np.uint32), rows, hashes, first)
         give_back(vectors)
         return
     found = np.arange(len(rows), dtype=np.int32)
@@ -97,7 +97,7 @@ def row_hashes(vectors: FloatArray, run: Workers) -> NDArray[np.uint64]:
     """Return a hash (n,) of the bits of each row (n, dim)."""
     from topicflow.tasks.core.vectors.knn_kernels import hash_rows
 
-    words = vectors.view(np.uint32)
+    words = np.asarray(vectors).view(np.uint32)
     hashes = np.empty(len(vectors), np.uint64)
 
     def block(start: int, stop: int) -> None:
