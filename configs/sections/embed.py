@@ -46,11 +46,11 @@ class SentenceTransformersEmbed(Section):
     max_seq_length: int | None = Field(
         default=None, ge=8, le=131072, description="Longest input, in tokens. If not set: the model's own."
     )
-    precision: Literal["auto", "float32", "float16", "bfloat16", "int8"] = Field(
+    precision: Literal["auto", "float32", "float16", "bfloat16", "int16", "int8"] = Field(
         default="auto",
-        description="Number format of the encoder; auto is float16 on CUDA, bfloat16 for a plain BERT on a processor "
-        "with AMX, and float32 elsewhere. int8 is for CPUs "
-        "(OpenVINO, pip install 'topicflow[int8]'); its mean cosine to float32 is .998 (tests/benchmarks).",
+        description="Number format of the encoder; auto is float16 on CUDA, for a plain BERT bfloat16 on a processor "
+        "with AMX and int16 on one with VNNI, and float32 elsewhere. int8 is for CPUs; its mean cosine to float32 is "
+        ".999 for a plain BERT with VNNI, .998 otherwise (OpenVINO, pip install 'topicflow[int8]'; tests/benchmarks).",
     )
     adapter: str | None = Field(
         default=None,

@@ -26,7 +26,7 @@ from topicflow.configs.read import load_config
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.flows.running.modules import SAFE_PATH
 from topicflow.tasks.core.vectors.blocks import n_cores
-from topicflow.tasks.core.vectors.processor import has_tiles
+from topicflow.tasks.encoding.model_files.bert_shape import own_precisions
 from topicflow.tasks.execution.compiled import is_compiled
 
 STAGES = ("neighbors", "reduce", "cluster", "count")
@@ -36,9 +36,6 @@ SECTIONS = ("neighbors", "reduce", "map", "cluster", "count", "label", "tree", "
 """Sections whose values decide which kernels a run needs, and with which types."""
 
 N_DOCUMENTS, DIM, N_WORDS = 600, 64, 400
-
-TILES = "tiles"
-"""Argument of the process if the run embeds in AMX tiles."""
 
 LEAST_NICE = 19
 """The nice value of a process that gets only what others leave: embedding keeps all cores that it can use."""
@@ -74,11 +71,24 @@ def _pays(config: FlowConfig) -> bool:
 
 
 def _encoder_kernels(config: FlowConfig) -> list[str]:
-    """Return the argument for the kernel of an encoder in tiles, which the run needs first."""
-    embedding = getattr(config, "embed", None)
-    precise = {"auto", "bfloat16"}
-    in_tiles = isinstance(embedding, SentenceTransformersEmbed) and embedding.precision in precise
-    return [TILES] if in_tiles and has_tiles() else []
+    """Return the precision of our own encoder that the run may need first, as an argument of the process."""
+    embedding, own = getattr(config, "embed", None), own_precisions()
+    if not isinstance(embedding, SentenceTransformersEmbed):
+        return []
+    return [
+        name for name in own if name == embedding.precision or (embedding.precision, name) == ("auto", own[0])
+    ]
+
+
+def _compile_encoder(precision: str) -> None:
+    if precision == "bfloat16":
+        from topicflow.tasks.core.tiles import bert_tiles
+
+        bert_tiles.compile_kernel()
+    else:
+        from topicflow.tasks.core.integers import bert_integers
+
+        bert_integers.compile_kernel(in_words=precision == "int16")
 
 
 def _practice(config: FlowConfig, folder: Path) -> dict[str, object]:
@@ -134,10 +144,9 @@ def main() -> None:
     os.nice(LEAST_NICE)
     path = Path(sys.argv[-1])
     threading.Thread(target=_end_with_input, args=[path.parent], daemon=True).start()
-    if TILES in sys.argv and has_tiles():
-        from topicflow.tasks.core.tiles.bert_tiles import compile_kernel
-
-        compile_kernel()
+    for precision in sys.argv[1:-1]:
+        if precision in own_precisions():
+            _compile_encoder(precision)
     _write_documents(path.parent / "documents.parquet")
     config = load_config(path, [], TopicModelConfig)
     _compile(config)

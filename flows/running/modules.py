@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,24 @@ SAFE_PATH = "PYTHONSAFEPATH"
 
 SETTINGS_FILES = ("prefect.toml", "pyproject.toml", ".env")
 """The files of the working folder from which Prefect reads settings, besides the environment and the profile."""
+
+
+def has_settings_file() -> bool:
+    """Return whether a file of the working folder may have settings of Prefect, which takes a second to read them."""
+    return any(_may_set(Path(name)) for name in SETTINGS_FILES)
+
+
+def _may_set(path: Path) -> bool:
+    """Return whether a file may have settings of Prefect; a file that cannot be read may have them."""
+    if not path.exists():
+        return False
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.name == "pyproject.toml":
+            return "prefect" in tomllib.loads(text).get("tool", {})
+    except (OSError, ValueError):
+        return True
+    return path.name == "prefect.toml" or "prefect_" in text.lower()
 
 
 def trust_no_folder() -> None:
@@ -48,7 +67,7 @@ def _settings_of_files() -> dict[str, str]:
 
     This process must not read them: after that it would not see the settings of a server that is started later.
     """
-    if not any(Path(name).exists() for name in SETTINGS_FILES):
+    if not has_settings_file():
         return {}
     code = (
         "import json; from prefect.settings import get_current_settings as current\n"

@@ -36,7 +36,7 @@ from topicflow.flows.planning.plan import plan_topic_model
 from topicflow.flows.running.current import CurrentRun, current_run
 from topicflow.flows.running.direct import directly, needs_no_server
 from topicflow.flows.running.log import RunLog
-from topicflow.flows.running.modules import SETTINGS_FILES
+from topicflow.flows.running.modules import has_settings_file
 from topicflow.tasks.errors import PipelineError, StageError, first_line
 from topicflow.tasks.execution.memory import check_address_space
 from topicflow.tasks.execution.progress import display, say, waiting
@@ -146,7 +146,7 @@ def server_is_configured() -> bool:
     if os.environ.get("PREFECT_API_URL"):
         return True
     home = Path(os.environ.get("PREFECT_HOME", Path.home() / ".prefect"))
-    if not any(path.exists() for path in (home / "profiles.toml", *map(Path, SETTINGS_FILES))):
+    if not (home / "profiles.toml").exists() and not has_settings_file():
         return False  # the import of Prefect takes a second
     from prefect.settings import PREFECT_API_URL
 

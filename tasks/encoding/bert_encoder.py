@@ -31,7 +31,7 @@ from topicflow.tasks.encoding.float_encoder import (
 )
 from topicflow.tasks.encoding.model_files.bert_shape import TOKENIZER, Shape
 from topicflow.tasks.encoding.model_files.pooling import read_pooling
-from topicflow.tasks.encoding.tokenizer import TextTokens
+from topicflow.tasks.encoding.tokens.tokenizer import TextTokens
 from topicflow.tasks.store.artifact_store import ArtifactWriter, Recipe
 
 if TYPE_CHECKING:

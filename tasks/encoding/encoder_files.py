@@ -19,7 +19,7 @@ from topicflow.configs.sections.embed import (
     SentenceTransformersEmbed,
     StaticEmbed,
 )
-from topicflow.tasks.encoding.model_files.bert_shape import tile_shape
+from topicflow.tasks.encoding.model_files.bert_shape import OWN_PRECISIONS, own_precisions, own_shape
 from topicflow.tasks.encoding.model_files.hub import from_hub
 from topicflow.tasks.encoding.model_files.model_settings import (
     base_model,
@@ -111,10 +111,15 @@ def find_encoder(
         return _find_api(config, store, keep=keep)
     device, precision = _arithmetic(config.precision, device)
     folder, revision = _locate(config)
-    may_be = device == "cpu" and config.precision in {"auto", "int8"}
-    in_tiles = may_be and tile_shape(folder, config.max_seq_length) is not None
-    if config.precision == "auto" and in_tiles:
-        precision = "bfloat16"
+    own = _own_precisions(config, folder) if device == "cpu" else ()
+    if config.precision == "auto" and own:
+        precision = own[0]
+    if precision == "int16" and precision not in own:
+        msg = (
+            f"embed.precision='int16' is for a plain BERT on a processor with AVX-512 VNNI, but {config.model} or this "
+            "machine is not; use 'auto', or 'float32' for the same vectors everywhere"
+        )
+        raise ConfigError(msg)
     settings = read_settings(folder)
     prompt = prompt_of(config, settings)
     identity: dict[str, Any] = {
@@ -124,11 +129,16 @@ def find_encoder(
         "precision": precision,
     }
     notes = settings_notes(config, settings)
+    if precision in own and precision != "bfloat16":
+        from topicflow.tasks.encoding.integer_encoder import INTEGERS
+
+        identity["integers"] = INTEGERS
     if precision == "int8":
         from topicflow.tasks.encoding.int8_encoder import int8_identity, int8_notes
 
-        identity["int8"] = int8_identity(folder)
-        notes = [*notes, *int8_notes(precision, in_tiles=in_tiles)]
+        if "int8" not in own:
+            identity["int8"] = int8_identity(folder)
+        notes = [*notes, *int8_notes(precision, in_tiles="bfloat16" in own)]
     graph_key = digest(canonical_json(identity))
     dims = [found for found in (config.dim, settings.truncate_dim) if found]
     return EncoderFiles(
@@ -192,6 +202,13 @@ def precomputed_digest(config: PrecomputedEmbed) -> str:
     except OSError as error:
         msg = f"embed: {config.path}: {(error.strerror or str(error)).lower()}; set embed.path to a .npy file"
         raise DataError(msg) from None
+
+
+def _own_precisions(config: SentenceTransformersEmbed, folder: Path) -> tuple[str, ...]:
+    """Return the precisions in which our own kernels compute a folder's model on this machine."""
+    asked = config.precision in {"auto", *OWN_PRECISIONS}
+    shape = own_shape(folder, config.max_seq_length) if asked else None
+    return () if shape is None else own_precisions(shape.most_tokens)
 
 
 def _arithmetic(precision: str, device: str) -> tuple[str, str]:

@@ -20,8 +20,16 @@ from topicflow.tasks.encoding.api.encoder import ApiEncoder
 from topicflow.tasks.encoding.bert_encoder import BertEncoder, is_the_same
 from topicflow.tasks.encoding.encoder_files import PACKAGED_SHA256, EncoderFiles
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder
+from topicflow.tasks.encoding.group_encoder import GroupEncoder, least_cosine
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder
-from topicflow.tasks.encoding.model_files.bert_shape import Shape, has_weights, read_shape, tile_shape
+from topicflow.tasks.encoding.integer_encoder import ByteEncoder, WordEncoder
+from topicflow.tasks.encoding.model_files.bert_shape import (
+    Shape,
+    has_weights,
+    own_precisions,
+    own_shape,
+    read_shape,
+)
 from topicflow.tasks.encoding.model_files.lost_weights import lost_weights, refuse_lost
 from topicflow.tasks.encoding.model_files.model_settings import (
     ModelSettings,
@@ -29,8 +37,8 @@ from topicflow.tasks.encoding.model_files.model_settings import (
 )
 from topicflow.tasks.encoding.model_files.pooling import read_pooling
 from topicflow.tasks.encoding.static_encoder import StaticEncoder
-from topicflow.tasks.encoding.tile_encoder import LEAST_COSINE, TileEncoder, least_cosine
-from topicflow.tasks.encoding.tokenizer import TextTokens
+from topicflow.tasks.encoding.tile_encoder import TileEncoder
+from topicflow.tasks.encoding.tokens.tokenizer import TextTokens
 from topicflow.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,30 +80,39 @@ def load_encoder(
             return load_model(replace(files, precision="float32"), exact, n_threads)
 
         return StaticEncoder(files.folder, files.key, config.dim, load_exact)
+    own = _load_own(files, config, n_threads)
     if files.precision == "int8":
-        return _load_int8(files, config, n_threads)
+        return own or _load_int8(files, config, n_threads)
     return (
-        _load_tiles(files, config, n_threads)
+        own
         or _load_bert(files, config, n_threads)
         or encoder_of(load_model(files, config, n_threads), files, config)
     )
 
 
-def _load_tiles(
+OWN: dict[str, tuple[type[GroupEncoder], float]] = {
+    "bfloat16": (TileEncoder, 0.9995),
+    "int16": (WordEncoder, 0.9995),
+    "int8": (ByteEncoder, 0.97),
+}
+"""Our own encoders by precision, and the lowest cosine to float32 of a vector of `COMPARED` in each of them."""
+
+
+def _load_own(
     files: EncoderFiles, config: SentenceTransformersEmbed, n_threads: int | None
-) -> TileEncoder | None:
-    """Return the encoder for bfloat16 in tiles; None if the model or the processor is not made for it.
+) -> GroupEncoder | None:
+    """Return the encoder with our own kernels; None if the model or the processor is not made for it.
 
     Raises
     ------
     ConfigError
         If its vectors are not those of the model.
     """
-    chosen = (files.device, files.precision) == ("cpu", "bfloat16")
-    shape = tile_shape(files.folder, config.max_seq_length) if chosen else None
-    if shape is None:
+    shape = own_shape(files.folder, config.max_seq_length) if files.device == "cpu" else None
+    if shape is None or files.precision not in own_precisions(shape.most_tokens):
         return None
-    found = _plain_bert(TileEncoder, shape, files, config, n_threads)
+    kind, least = OWN[files.precision]
+    found = _plain_bert(kind, shape, files, config, n_threads)
 
     def load_exact() -> SentenceTransformersEncoder:
         exact = replace(files, precision="float32")
@@ -104,10 +121,10 @@ def _load_tiles(
         )
 
     known = files.revision == f"sha256:{PACKAGED_SHA256}"  # a test compares them for this model
-    if not known and (least := least_cosine(found, load_exact)) < LEAST_COSINE:
+    if not known and (cosine := least_cosine(found, load_exact)) < least:
         msg = (
-            f"embed: in bfloat16 a vector of {files.name} has a cosine of {least:.4f} to float32, expected at least "
-            f"{LEAST_COSINE}; use embed.precision='float32'"
+            f"embed: in {kind.arithmetic} a vector of {files.name} has a cosine of {cosine:.4f} to float32, expected "
+            f"at least {least}; use embed.precision='float32'"
         )
         raise ConfigError(msg)
     return found

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.encoding.model_files.pooling import Pooling
-from topicflow.tasks.encoding.tokenizer import TextTokens, ahead
+from topicflow.tasks.encoding.tokens.tokenizer import TextTokens, ahead
 from topicflow.tasks.errors import DataError, StageError
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from topicflow.tasks.encoding.int8_graph import (
 )
 from topicflow.tasks.encoding.model_files.model_settings import read_settings
 from topicflow.tasks.encoding.model_files.pooling import PLAIN, POOLED_ALONE, read_pooling
-from topicflow.tasks.encoding.tokenizer import LengthBatches, TextTokens, token_matrix
+from topicflow.tasks.encoding.tokens.tokenizer import LengthBatches, TextTokens, token_matrix
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.execution.devices import sums_of_int8_saturate
 from topicflow.tasks.store.artifact_store import ArtifactWriter, Recipe

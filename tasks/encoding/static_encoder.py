@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.encoding.encoder_cache import kept
-from topicflow.tasks.encoding.tokenizer import TextTokens
+from topicflow.tasks.encoding.tokens.tokenizer import TextTokens
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.store.artifact_store import ArtifactWriter, Recipe
 

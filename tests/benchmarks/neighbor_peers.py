@@ -36,12 +36,13 @@ from numpy.typing import NDArray
 
 from tests.benchmarks.neighbors import arxiv_vectors
 from tests.benchmarks.peer import machine
+from topicflow.tasks.core.integers.code_search import by_vnni
 from topicflow.tasks.core.vectors.avx2_products import by_avx2
 from topicflow.tasks.core.vectors.blocks import n_cores
 from topicflow.tasks.core.vectors.descent import descent_neighbors
 from topicflow.tasks.core.vectors.integer_products import by_floats, by_integers
 from topicflow.tasks.core.vectors.knn import exact_neighbors
-from topicflow.tasks.core.vectors.processor import x86_features
+from topicflow.tasks.core.vectors.processor import has_vnni, x86_features
 
 K, SAMPLE, LEAST_RECALL, WARM_ROWS = 15, 1000, 0.95, 5000
 EFS = (16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256, 384)
@@ -242,6 +243,7 @@ def products() -> dict[str, float]:
     codes, items = (rng.integers(-127, 128, (rows, 384)).astype(np.int8) for rows in (512, 256))
     found = {}
     ways = [by_integers, by_floats, *([by_avx2] if (x86_features() or {}).get("avx2") else [])]
+    ways += [by_vnni] if has_vnni() else []
     for multiply in ways:
         multiply(codes, items)
         taken = []

@@ -28,7 +28,7 @@ from tests.benchmarks.corpora import DATA
 from tests.benchmarks.peer import machine
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
 from topicflow.tasks.encoding.encoder_files import find_encoder
-from topicflow.tasks.encoding.tokenizer import TextTokens, TokenIds, of_lists
+from topicflow.tasks.encoding.tokens.tokenizer import TextTokens, TokenIds, of_lists
 
 PART = 65_536
 COLUMNS = {

@@ -196,7 +196,7 @@ def test_the_names_of_weights_are_those_that_the_library_finds(tiny: Path) -> No
         assert names_in(path) == set(file.keys())
     code = (
         "import sys; from pathlib import Path; from topicflow.tasks.encoding.model_files import bert_shape as shapes\n"
-        f"shapes.has_tiles = lambda: True; shapes.tile_shape(Path({str(tiny)!r}), None)\n"
+        f"shapes.has_vnni = lambda: True; shapes.own_shape(Path({str(tiny)!r}), None)\n"
         f"print(len(shapes.names_in(Path({str(path)!r}))) > 9, 'numpy' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

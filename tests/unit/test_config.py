@@ -103,7 +103,10 @@ def overridden(*overrides: str, **sections: Any) -> dict[str, Any]:
         ),
         (
             {"embed": {"precision": "float8"}},
-            "embed.precision: input should be 'auto', 'float32', 'float16', 'bfloat16' or 'int8', found 'float8'",
+            (
+                "embed.precision: input should be 'auto', 'float32', 'float16', 'bfloat16', 'int16' or 'int8', "
+                "found 'float8'"
+            ),
         ),
         ({"cluster": 3}, "cluster: expected a section, found 3"),
         ({"neighbors": "exact"}, "neighbors: expected a section, found 'exact'"),

@@ -11,7 +11,6 @@ import pytest
 
 from tests.fakes import HashEncoder, change_json, tiny_model
 from topicflow.configs.sections.embed import SentenceTransformersEmbed
-from topicflow.tasks.core.vectors.processor import has_tiles
 from topicflow.tasks.encoding import encoders
 from topicflow.tasks.encoding.encoder_files import PACKAGED_SHA256, PRESETS, find_encoder
 from topicflow.tasks.encoding.encoders import (
@@ -21,6 +20,7 @@ from topicflow.tasks.encoding.encoders import (
     load_model,
 )
 from topicflow.tasks.encoding.float_encoder import BATCH_TOKENS
+from topicflow.tasks.encoding.model_files.bert_shape import own_precisions
 from topicflow.tasks.errors import ConfigError, DataError, StageError
 
 
@@ -54,7 +54,7 @@ def test_the_packaged_model_is_the_published_one() -> None:
     assert (files.revision, files.max_tokens, files.precision) == (
         f"sha256:{PACKAGED_SHA256}",
         256,
-        "bfloat16" if has_tiles() else "float32",
+        (*own_precisions(), "float32")[0],
     )
     assert files.key == key("sentence-transformers/all-MiniLM-L6-v2")
 

@@ -17,13 +17,13 @@ from topicflow.tasks.encoding import float_encoder
 from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.encoding.encoders import encoder_of, load_model
 from topicflow.tasks.encoding.float_encoder import SentenceTransformersEncoder, token_block
-from topicflow.tasks.encoding.tokenizer import TextTokens, ahead
+from topicflow.tasks.encoding.tokens.tokenizer import TextTokens, ahead
 
 TEXTS = ["ab cd", "a", "", "zz " * 30, "ab cd", "?!", *(f"w{i} x{i * 7}" for i in range(40))]
 
 
 def load(folder: Path | str, **values: Any) -> SentenceTransformersEncoder:
-    config = SentenceTransformersEmbed(model=str(folder), **values)
+    config = SentenceTransformersEmbed(**{"precision": "float32", "model": str(folder), **values})
     files = find_encoder(config, "cpu")
     return encoder_of(load_model(files, config, 1), files, config)
 

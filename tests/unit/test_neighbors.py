@@ -9,6 +9,7 @@ import torch
 from tests.fakes import save
 from topicflow.configs.sections.neighbors import NeighborsConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
+from topicflow.tasks.core.integers.code_search import by_vnni
 from topicflow.tasks.core.vectors import blocks, descent, equals, integer_products, knn
 from topicflow.tasks.core.vectors.avx2_products import by_avx2
 from topicflow.tasks.core.vectors.blocks import threads
@@ -24,7 +25,7 @@ from topicflow.tasks.core.vectors.integer_products import (
 )
 from topicflow.tasks.core.vectors.knn import compared_by_torch, exact_neighbors, pynndescent_neighbors, recall
 from topicflow.tasks.core.vectors.knn_kernels import descend, reverse_lists
-from topicflow.tasks.core.vectors.processor import x86_features
+from topicflow.tasks.core.vectors.processor import has_vnni, x86_features
 from topicflow.tasks.execution.context import Context
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 from topicflow.tasks.topics import neighbors as stage
@@ -345,6 +346,9 @@ WAYS = [
     by_floats,
     multiplied,
     pytest.param(by_avx2, marks=pytest.mark.skipif(not HAS_AVX2, reason="this processor has no AVX2")),
+    pytest.param(
+        by_vnni, marks=pytest.mark.skipif(not has_vnni(), reason="this processor has no AVX-512 VNNI")
+    ),
 ]
 
 
@@ -370,21 +374,23 @@ def test_products_of_the_largest_codes_are_exact(multiply: Multiply, dim: int, c
 
 
 @pytest.mark.parametrize(
-    ("has_vnni", "machine", "has_avx2", "way"),
+    ("ours", "vnni", "machine", "has_avx2", "way"),
     [
-        (True, "x86_64", True, "by_integers"),
-        (False, "x86_64", True, "by_avx2"),
-        (False, "AMD64", True, "by_avx2"),
-        (False, "x86_64", False, "by_floats"),
-        (False, "arm64", False, "by_floats"),
+        (True, True, "x86_64", True, "by_vnni"),
+        (False, True, "AMD64", True, "by_integers"),  # not Linux
+        (False, False, "x86_64", True, "by_avx2"),
+        (False, False, "AMD64", True, "by_avx2"),
+        (False, False, "x86_64", False, "by_floats"),
+        (False, False, "arm64", False, "by_floats"),
     ],
 )
 def test_the_fast_way_of_a_processor(
-    monkeypatch: pytest.MonkeyPatch, has_vnni: bool, machine: str, has_avx2: bool, way: str
+    monkeypatch: pytest.MonkeyPatch, ours: bool, vnni: bool, machine: str, has_avx2: bool, way: str
 ) -> None:
+    monkeypatch.setattr(integer_products, "has_vnni", lambda: ours)
     monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr(
-        "llvmlite.binding.get_host_cpu_features", lambda: {"avx2": has_avx2, "avx512vnni": has_vnni}
+        "llvmlite.binding.get_host_cpu_features", lambda: {"avx2": has_avx2, "avx512vnni": vnni}
     )
     assert integer_products._way.__wrapped__().__name__ == way
 

@@ -19,6 +19,7 @@ from topicflow.tasks.encoding import int8_graph
 from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder, pooling_mode
+from topicflow.tasks.encoding.model_files import bert_shape
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.execution.devices import sums_of_int8_saturate
 
@@ -31,6 +32,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
+        patch.setattr(
+            bert_shape, "has_vnni", lambda: False
+        )  # where our own kernels compute a plain BERT in int8
         yield folder / "topicflow" / "encoders"
 
 

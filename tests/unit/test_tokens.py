@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from topicflow.tasks.encoding.tokenizer import LengthBatches, TextTokens, of_lists, token_matrix
+from topicflow.tasks.encoding.tokens.tokenizer import LengthBatches, TextTokens, of_lists, token_matrix
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topicflow.tasks.encoding import tokenizer, word_pieces
-from topicflow.tasks.encoding.tokenizer import TextTokens
+from topicflow.tasks.encoding.tokens import tokenizer, word_pieces
+from topicflow.tasks.encoding.tokens.tokenizer import TextTokens
 
 ODD = [
     "", " ", "a", "A", "don't stop", "don’t stop", "Ünïcödé Çaféş", "naïve cafe\u0301", "\u0301accent first",

@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from topicflow.tasks.core.tiles.registers import address, fetch, first_bit, flagged
+from topicflow.tasks.core.registers.registers import address, fetch, first_bit, flagged
 from topicflow.tasks.core.vectors.blocks import bound, threads
 from topicflow.tasks.core.vectors.vector_pow import power
 

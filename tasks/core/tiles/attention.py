@@ -9,8 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.tiles.products import HalfArray, exp2
-from topicflow.tasks.core.tiles.registers import (
+from topicflow.tasks.core.registers.functions import exp2
+from topicflow.tasks.core.registers.registers import (
     add,
     address,
     first_lanes,
@@ -25,6 +25,7 @@ from topicflow.tasks.core.tiles.registers import (
     total,
     transpose,
 )
+from topicflow.tasks.core.tiles.products import HalfArray
 from topicflow.tasks.core.tiles.tiles import (
     ROWS,
     TILE,

@@ -12,6 +12,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.registers.registers import (
+    address,
+    aligned,
+    load,
+    multiply,
+    multiply_add,
+    store,
+    store_halves,
+    subtract,
+)
+from topicflow.tasks.core.registers.rows import MEAN, embed_tokens, mean_and_scale, pool
 from topicflow.tasks.core.tiles.attention import attend
 from topicflow.tasks.core.tiles.products import (
     AS_ROWS,
@@ -19,28 +30,12 @@ from topicflow.tasks.core.tiles.products import (
     GELU,
     HalfArray,
     add_products,
-    aligned,
     multiply_tiles,
     packed,
-)
-from topicflow.tasks.core.tiles.registers import (
-    add,
-    address,
-    load,
-    multiply,
-    multiply_add,
-    spread,
-    store,
-    store_halves,
-    subtract,
-    total,
 )
 from topicflow.tasks.core.tiles.tiles import ROWS, SHAPES, TILE, WIDTH, end_tiles, start_tiles
 
 FloatArray = NDArray[np.float32]
-
-MEAN, FIRST, LAST = 0, 1, 2
-"""Poolings: the mean of a text's tokens, its first token, or its last."""
 
 
 class Model(NamedTuple):
@@ -120,16 +115,7 @@ def _normalize(hidden: FloatArray, n_rows: int, norm: FloatArray, epsilon: np.fl
     weight, bias = address(norm), address(norm) + 4 * dim
     for number in range(n_rows):
         row = address(hidden) + 4 * number * dim
-        left = right = spread(np.float32(0.0))
-        for at in range(row, row + 4 * dim, 128):
-            left, right = add(left, load(at)), add(right, load(at + 64))
-        mean = spread(total(add(left, right)) / np.float32(dim))
-        left = right = spread(np.float32(0.0))
-        for at in range(row, row + 4 * dim, 128):
-            one, other = subtract(load(at), mean), subtract(load(at + 64), mean)
-            left, right = multiply_add(one, one, left), multiply_add(other, other, right)
-        variance = total(add(left, right)) / np.float32(dim)
-        scale = spread(np.float32(1.0) / np.sqrt(variance + epsilon))
+        mean, scale = mean_and_scale(row, dim, epsilon)
         for tile in range(dim // WIDTH):
             place = states + (number // ROWS * (dim // WIDTH) + tile) * TILE + number % ROWS * 64
             for part in range(2):
@@ -138,39 +124,6 @@ def _normalize(hidden: FloatArray, n_rows: int, norm: FloatArray, epsilon: np.fl
                 found = multiply_add(centred, load(weight + at), load(bias + at))
                 store(row + at, found)
                 store_halves(place + 32 * part, found)
-
-
-@njit(nogil=True)  # type: ignore[untyped-decorator]
-def _embed(ids: NDArray[np.int32], ends: NDArray[np.int64], model: Model, hidden: FloatArray) -> None:
-    """Write the sum of each token's vector and its place's."""
-    dim, begin = hidden.shape[1], 0
-    for end in ends:
-        for token in range(begin, end):
-            word = address(model.words) + 4 * dim * np.int64(ids[token])
-            place = address(model.places) + 4 * dim * (token - begin)
-            row = address(hidden) + 4 * dim * token
-            for at in range(0, 4 * dim, 64):
-                store(row + at, add(load(word + at), load(place + at)))
-        begin = end
-
-
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _pool(hidden: FloatArray, ends: NDArray[np.int64], pooling: int, vectors: FloatArray) -> None:
-    """Write one vector of each text; zeros for a text without tokens."""
-    dim, begin = hidden.shape[1], 0
-    for number, end in enumerate(ends):
-        n_tokens = end - begin
-        first = end - 1 if pooling == LAST else begin
-        last = min(end, first + 1) if pooling != MEAN else end
-        scale = spread(np.float32(1.0) / np.float32(max(1, last - first)))
-        target = address(vectors) + 4 * dim * number
-        for at in range(0, 4 * dim, 64):
-            summed = spread(np.float32(0.0))
-            if n_tokens > 0:
-                for token in range(first, last):
-                    summed = add(summed, load(address(hidden) + 4 * dim * token + at))
-            store(target + at, multiply(summed, scale))
-        begin = end
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -204,7 +157,7 @@ def embed_group(
     keys, values, shares = address(room.keys), address(room.values), address(room.shares)
     zeros, broad, row_at = address(room.zeros), address(room.wide), address(hidden)
     start_tiles(address(room.shapes))
-    _embed(ids, ends, model, hidden)
+    embed_tokens(ids, ends, model.words, model.places, hidden)
     _normalize(hidden, n_rows, model.norm, model.epsilon, states)
     for layer in range(model.qkv.shape[0]):
         weights, bias = address(model.qkv[layer]), address(model.qkv_bias[layer])
@@ -221,7 +174,7 @@ def embed_group(
         add_products(broad, weights, bias, zeros, row_at, scratch, n_rows, wide // WIDTH, dim)
         _normalize(hidden, n_rows, model.narrow_norm[layer], model.epsilon, states)
     end_tiles()
-    _pool(hidden, ends, pooling, vectors)
+    pool(hidden, ends, pooling, vectors)
 
 
 def compile_kernel() -> None:

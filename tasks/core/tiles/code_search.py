@@ -10,7 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.tiles.registers import address, first_bit, larger, load, store, transpose
+from topicflow.tasks.core.registers.lists import insert
+from topicflow.tasks.core.registers.registers import address, larger, load, store, transpose
 from topicflow.tasks.core.tiles.tiles import (
     ROWS,
     SHAPES,
@@ -68,29 +69,6 @@ def _gather(codes: CodeArray, rows: NDArray[np.int64], begin: int, end: int, blo
             store(target, load(source + CODES * part))
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
-def _insert(products: IndexArray, bits: int, first: int, best: IndexArray, ids: IndexArray) -> None:
-    """Insert the products whose bits are set into a row's list, descending.
-
-    Equal products stay in their order of arrival.
-    """
-    last = len(best) - 1
-    bar = best[last]
-    while bits:
-        j = first_bit(bits)
-        bits &= bits - 1
-        product = products[j]
-        if product > bar:
-            slot = last
-            while slot > 0 and best[slot - 1] < product:
-                best[slot] = best[slot - 1]
-                ids[slot] = ids[slot - 1]
-                slot -= 1
-            best[slot] = product
-            ids[slot] = first + j
-            bar = best[last]
-
-
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _keep_nearest(
     codes: CodeArray,
@@ -130,6 +108,6 @@ def _keep_nearest(
                     bits = larger(address(sums) + 4 * BLOCK * place, bars[place]) & within
                     if bits:
                         row = rows[at + place]
-                        _insert(sums[place], bits, first + column, best[row], ids[row])
+                        insert(sums[place], bits, first + column, best[row], ids[row])
                         bars[place] = best[row, last]
     end_tiles()

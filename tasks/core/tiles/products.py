@@ -7,26 +7,12 @@ Both kinds of instructions run side by side; with GELU, one after the other take
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.tiles.registers import (
-    add,
-    load,
-    maximum,
-    minimum,
-    multiply,
-    multiply_add,
-    nearest,
-    spread,
-    store,
-    store_halves,
-    subtract,
-    times_power_of_two,
-)
+from topicflow.tasks.core.registers.functions import gelu
+from topicflow.tasks.core.registers.registers import add, aligned, load, store, store_halves
 from topicflow.tasks.core.tiles.tiles import ROWS, TILE, WIDTH, add_four_products, clear_sums, store_four_sums
 
 HalfArray = NDArray[np.uint16]
@@ -43,51 +29,6 @@ block's columns then stay in the first cache."""
 
 AS_ROWS, GELU, ADDED = 0, 1, 2
 """What becomes of products: rows of bfloat16; GELU of them, as tiles; or added to rows of float32."""
-
-_LOWEST = np.float32(-126.0)
-_EXP2 = np.array([0.9999993, 0.6931218, 0.24024745, 0.05591786, 0.0095701], np.float32)
-E0, E1, E2, E3, E4 = _EXP2
-"""2^x for x in [-.5, .5], to 3 in a million."""
-
-_END = np.float32(4.3)
-_MINUS_END = np.float32(-4.3)
-_GELU = np.array(
-    [
-        3.98802081e-01, -6.61555967e-02, 9.69514945e-03, -1.07138660e-03, 8.71176936e-05, -5.00617091e-06,
-        1.90224028e-07, -4.24899683e-09, 4.19744224e-11,
-    ],
-    np.float32,
-)  # fmt: skip
-G0, G1, G2, G3, G4, G5, G6, G7, G8 = _GELU
-"""(Phi(x) - .5) / x as a polynomial of x^2 for |x| <= 4.3: GELU to 4 in 100,000, a hundredth of bfloat16's rounding."""
-
-
-@njit(nogil=True)  # type: ignore[untyped-decorator]
-def exp2(x: Any) -> Any:  # noqa: ANN401
-    """Return 2^x of a register for x <= 126; below -126 it is 2^-126."""
-    bounded = maximum(x, spread(_LOWEST))
-    whole = nearest(bounded)
-    r = subtract(bounded, whole)
-    power = multiply_add(spread(E4), r, spread(E3))
-    power = multiply_add(power, r, spread(E2))
-    power = multiply_add(power, r, spread(E1))
-    return times_power_of_two(multiply_add(power, r, spread(E0)), whole)
-
-
-@njit(nogil=True)  # type: ignore[untyped-decorator]
-def gelu(x: Any) -> Any:  # noqa: ANN401
-    """Return x Phi(x) of a register, Phi being the normal distribution."""
-    y = minimum(maximum(x, spread(_MINUS_END)), spread(_END))
-    u = multiply(y, y)
-    share = multiply_add(spread(G8), u, spread(G7))
-    share = multiply_add(share, u, spread(G6))
-    share = multiply_add(share, u, spread(G5))
-    share = multiply_add(share, u, spread(G4))
-    share = multiply_add(share, u, spread(G3))
-    share = multiply_add(share, u, spread(G2))
-    share = multiply_add(share, u, spread(G1))
-    share = multiply_add(share, u, spread(G0))
-    return multiply(x, multiply_add(y, share, spread(np.float32(0.5))))
 
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]
@@ -177,15 +118,6 @@ def add_products(
         added = bias if first == 0 else zeros
         last = min(depth, first + DEPTH)
         multiply_tiles(ADDED, left, weights, added, out, scratch, n_rows, depth, first, last, n_out)
-
-
-def aligned(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
-    """Return zeros whose first address is a multiple of 64 bytes: a tile's rows then lie in one cache line each."""
-    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    held = np.zeros(n_bytes + 64, np.uint8)
-    begin = -held.ctypes.data % 64
-    found: NDArray[Any] = held[begin : begin + n_bytes].view(dtype).reshape(shape)
-    return found
 
 
 def halves(values: NDArray[np.float32]) -> HalfArray:

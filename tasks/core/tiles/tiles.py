@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.tiles.registers import called, generated
+from topicflow.tasks.core.registers.registers import called, generated
 
 ROWS, WIDTH, TILE = 16, 32, 1024
 """Rows of a tile, bfloat16 in a row of it, and its bytes."""

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.tiles.registers import address, fetch
+from topicflow.tasks.core.registers.registers import address, fetch
 
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int32]

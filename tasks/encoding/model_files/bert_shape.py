@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from topicflow.tasks.core.vectors.processor import has_tiles
+from topicflow.tasks.core.vectors.processor import has_tiles, has_vnni
 from topicflow.tasks.encoding.model_files.model_settings import read_json, read_settings
 from topicflow.tasks.encoding.model_files.pooling import read_pooling
 
@@ -18,6 +18,12 @@ WEIGHTS, TOKENIZER = "model.safetensors", "tokenizer.json"
 
 MOST_HEADER_BYTES = 100_000_000
 """The longest description of arrays that safetensors reads, too."""
+
+OWN_PRECISIONS = ("bfloat16", "int16", "int8")
+"""Precisions for which there are kernels, by AMX and by VNNI."""
+
+MOST_TOKENS = 1024
+"""The longest text whose attention our kernels add up in integers."""
 
 TABLES = ("word", "token_type", "position")
 """Names of the tables that embed a token."""
@@ -109,12 +115,20 @@ def weight_names(shape: Shape) -> set[str]:
     }
 
 
-def tile_shape(folder: Path, max_tokens: int | None) -> Shape | None:
-    """Return the shape of a model that tiles can compute on this processor, otherwise None.
+def own_precisions(most_tokens: int = 0) -> tuple[str, ...]:
+    """Return the precisions in which our kernels compute texts of up to `most_tokens` here, the one of `auto` first."""
+    if not has_vnni():
+        return ()
+    found = OWN_PRECISIONS if has_tiles() else OWN_PRECISIONS[1:]
+    return found if most_tokens <= MOST_TOKENS else tuple(name for name in found if name == "bfloat16")
 
-    Dimensions are multiples of the 32 numbers in a row of a tile.
+
+def own_shape(folder: Path, max_tokens: int | None) -> Shape | None:
+    """Return the shape of a model that our own kernels can compute on this processor, otherwise None.
+
+    Dimensions are multiples of the 32 columns of a block.
     """
-    shape = read_shape(folder) if has_tiles() else None
+    shape = read_shape(folder) if own_precisions() else None
     if shape is None or (max_tokens or 0) > shape.most_tokens or shape.dim % shape.n_heads:
         return None
     if any(size % 32 for size in (shape.dim, shape.wide, shape.dim // shape.n_heads)):

@@ -324,3 +324,12 @@ def pair_rows(_typing: Any, one: Any, other: Any, target: Any) -> Any:  # noqa: 
         return _INT(0)
 
     return generated(types.int32, (one, other, target), generate)
+
+
+def aligned(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
+    """Return zeros whose first address is a multiple of 64 bytes: a tile's rows then lie in one cache line each."""
+    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    held = np.zeros(n_bytes + 64, np.uint8)
+    begin = -held.ctypes.data % 64
+    found: NDArray[Any] = held[begin : begin + n_bytes].view(dtype).reshape(shape)
+    return found

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.core.vectors.blocks import bound, threads
-from topicflow.tasks.encoding.word_pieces import BLOCK_TEXTS, WordPieces, word_pieces
+from topicflow.tasks.encoding.tokens.word_pieces import BLOCK_TEXTS, WordPieces, word_pieces
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")

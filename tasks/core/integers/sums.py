@@ -1,0 +1,167 @@
+"""Sums: blocks of exact products of integers by VNNI, whose instructions add products of two int16 or of four bytes.
+
+Both read 32 bits of the left side and 32 bits of each of sixteen columns at a time, a group: two int16, or four bytes,
+which are unsigned on the left. The sums of a block stay in registers until all groups are added.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import types
+from numba.extending import intrinsic
+
+from topicflow.tasks.core.registers.registers import called, floats, generated
+
+binding.initialize_native_asmparser()  # the instructions are given by name
+
+ROWS, LANES = 12, 16
+"""Rows of a block, and columns of a panel; a block has the columns of two panels: its sums fill 24 registers."""
+
+PANEL_BYTES = 4 * LANES
+"""Bytes of a panel's columns in one group."""
+
+SUM_BYTES = 4 * ROWS * 2 * LANES
+"""Bytes of a block's sums."""
+
+_INT, _LONG, _FLOAT = ir.IntType(32), ir.IntType(64), ir.FloatType()
+_INTS, _FLOATS = ir.VectorType(_INT, LANES), ir.VectorType(_FLOAT, LANES)
+_SHORTS, _BYTES = ir.VectorType(ir.IntType(16), LANES), ir.VectorType(ir.IntType(8), LANES)
+
+
+_STEP = ir.FunctionType(_INTS, [_INTS, _INTS, _INTS])
+
+
+def _at(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type, offset: int = 0) -> ir.Value:
+    place = builder.add(address, _LONG(offset)) if offset else address
+    return builder.inttoptr(place, kind.as_pointer())
+
+
+def _read(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type, offset: int = 0) -> ir.Value:
+    return builder.load(_at(builder, address, kind, offset), align=2)
+
+
+def _spread(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    empty = ir.Constant(_INTS, ir.Undefined)
+    return builder.shuffle_vector(
+        builder.insert_element(empty, value, _INT(0)),
+        empty,
+        ir.Constant(ir.VectorType(_INT, LANES), [0] * LANES),
+    )
+
+
+def _write_sums(builder: ir.IRBuilder, instruction: str, values: Any) -> ir.Value:  # noqa: ANN401
+    """Write a block's sums: a loop over the groups, whose sums are 24 values of the loop."""
+    left, stride, right, gap, n, first, out = values
+    before = builder.block
+    loop, after = builder.append_basic_block("groups"), builder.append_basic_block("summed")
+    begin = [_read(builder, first, _INTS, 64 * half) for half in range(2)]
+    rows = [builder.add(left, builder.mul(stride, _LONG(row))) for row in range(ROWS)]
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    group = builder.phi(_LONG)
+    sums = [builder.phi(_INTS) for _ in range(2 * ROWS)]
+    panel = builder.add(right, builder.mul(group, _LONG(PANEL_BYTES)))
+    columns = [_read(builder, place, _INTS) for place in (panel, builder.add(panel, gap))]
+    offset = builder.mul(group, _LONG(4))
+    added = list[ir.Value]()
+    for row in range(ROWS):
+        value = _spread(builder, _read(builder, builder.add(rows[row], offset), _INT))
+        for half in range(2):
+            factors = [sums[len(added)], value, columns[half]]
+            added.append(builder.asm(_STEP, f"{instruction} $3, $2, $0", "=v,0,v,v", factors, False))
+    following = builder.add(group, _LONG(1))
+    builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
+    group.add_incoming(_LONG(0), before)
+    group.add_incoming(following, loop)
+    for number, (kept, new) in enumerate(zip(sums, added, strict=True)):
+        kept.add_incoming(begin[number % 2], before)
+        kept.add_incoming(new, loop)
+    builder.position_at_end(after)
+    for number, new in enumerate(added):
+        builder.store(new, _at(builder, out, _INTS, 64 * number), align=4)
+    return _INT(0)
+
+
+def _block_sums(instruction: str) -> Any:  # noqa: ANN401
+    """Return what writes the sums of a block, by one instruction.
+
+    LLVM has functions for these instructions, but makes two of `vpdpwssd`, which takes twice as long.
+    """
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def sums(_typing: Any, left: Any, stride: Any, right: Any, gap: Any, n: Any, first: Any, out: Any) -> Any:  # noqa: ANN401
+        kinds = (left, stride, right, gap, n, first, out)
+        return generated(types.int32, kinds, lambda b, v: _write_sums(b, instruction, v))
+
+    return sums
+
+
+sum_words = _block_sums("vpdpwssd")
+"""Write the sums of `ROWS` rows of int16, `stride` bytes apart, and the columns of two panels of int16.
+
+`(left, stride, right, gap, n, first, out)`: addresses of the rows and of the first panel, the bytes to the second
+one, the groups, at least one, and the addresses of 32 int32 from which each row's sums start, and of the
+sums (12, 32) int32.
+"""
+
+sum_bytes = _block_sums("vpdpbusd")
+"""The same for rows of unsigned bytes and panels of int8."""
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_sums(_typing: Any, address: Any) -> Any:  # noqa: ANN401
+    """Return the sixteen int32 at an address as float32."""
+    return generated(floats, (address,), lambda b, v: b.sitofp(_read(b, v[0], _INTS), _FLOATS))
+
+
+def _rounded(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    return builder.fptosi(called(builder, "llvm.rint.v16f32", _FLOATS, [x]), _INTS)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store_words(_typing: Any, address: Any, x: Any) -> Any:  # noqa: ANN401
+    """Write a register to an address as sixteen int16, rounded to the nearest."""
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        words = builder.trunc(_rounded(builder, values[1]), _SHORTS)
+        builder.store(words, _at(builder, values[0], _SHORTS), align=2)
+        return _INT(0)
+
+    return generated(types.int32, (address, x), generate)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store_bytes(_typing: Any, address: Any, x: Any) -> Any:  # noqa: ANN401
+    """Write a register to an address as sixteen unsigned bytes, rounded to the nearest."""
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        found = builder.trunc(_rounded(builder, values[1]), _BYTES)
+        builder.store(found, _at(builder, values[0], _BYTES), align=1)
+        return _INT(0)
+
+    return generated(types.int32, (address, x), generate)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def absolute(_typing: Any, x: Any) -> Any:  # noqa: ANN401
+    """Return the absolute values."""
+    return generated(floats, (x,), lambda b, v: called(b, "llvm.fabs.v16f32", _FLOATS, v))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store_float(_typing: Any, address: Any, _value: Any) -> Any:  # noqa: ANN401
+    """Write a float32 to an address."""
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        builder.store(values[1], _at(builder, values[0], _FLOAT), align=4)
+        return _INT(0)
+
+    return generated(types.int32, (address, types.float32), generate)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def float_at(_typing: Any, address: Any) -> Any:  # noqa: ANN401
+    """Return the float32 at an address."""
+    return generated(types.float32, (address,), lambda b, v: _read(b, v[0], _FLOAT))
