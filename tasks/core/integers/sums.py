@@ -165,3 +165,47 @@ def store_float(_typing: Any, address: Any, _value: Any) -> Any:  # noqa: ANN401
 def float_at(_typing: Any, address: Any) -> Any:  # noqa: ANN401
     """Return the float32 at an address."""
     return generated(types.float32, (address,), lambda b, v: _read(b, v[0], _FLOAT))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def code_product(_typing: Any, left: Any, right: Any, _n: Any) -> Any:  # noqa: ANN401
+    """Return the product of two codes, rows of 64 n int8 at addresses; n is at least one.
+
+    The instruction takes one side as unsigned: 128 is added to it, and 128 times the other side is summed as well.
+    """
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        left, right, n = values
+        before = builder.block
+        loop, after = builder.append_basic_block("bytes"), builder.append_basic_block("summed")
+        middle = ir.Constant(_INTS, [-0x7F7F7F80] * LANES)  # 128 in each byte
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        at, sums, shift = builder.phi(_LONG), builder.phi(_INTS), builder.phi(_INTS)
+        offset = builder.mul(at, _LONG(64))
+        one, other = (_read(builder, builder.add(side, offset), _INTS) for side in (left, right))
+        step = "vpdpbusd $3, $2, $0"
+        new_sums = builder.asm(_STEP, step, "=v,0,v,v", [sums, builder.xor(one, middle), other], False)
+        new_shift = builder.asm(_STEP, step, "=v,0,v,v", [shift, middle, other], False)
+        following = builder.add(at, _LONG(1))
+        builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
+        for found, new in ((at, following), (sums, new_sums), (shift, new_shift)):
+            found.add_incoming(ir.Constant(new.type, None), before)
+            found.add_incoming(new, loop)
+        builder.position_at_end(after)
+        return _total(builder, builder.sub(new_sums, new_shift))
+
+    return generated(types.int32, (left, right, types.int64), generate)
+
+
+def _total(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    """Return the sum of sixteen int32."""
+    for half in (8, 4, 2, 1):
+        low, high = (
+            builder.shuffle_vector(
+                x, x, ir.Constant(ir.VectorType(_INT, half), list(range(start, start + half)))
+            )
+            for start in (0, half)
+        )
+        x = builder.add(low, high)
+    return builder.extract_element(x, _INT(0))

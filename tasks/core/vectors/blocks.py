@@ -23,6 +23,10 @@ def n_cores() -> int:
     return os.cpu_count() or 1
 
 
+COPIED_ALONE, COPIED_TOGETHER = 2**24, 2**22
+"""Bytes of rows below which one thread copies them, and that a thread copies at a time otherwise."""
+
+
 class Workers(Protocol):
     """Calls a function of (start, stop) for every block of rows; results in the order of the blocks."""
 
@@ -118,6 +122,8 @@ def gathered(array: NDArray[Any], rows: NDArray[np.integer]) -> NDArray[Any]:
     ------
     OSError
         If the file ends before a row.
+    IndexError
+        If there is no such row.
     """
     found = np.empty((len(rows), *array.shape[1:]), array.dtype)
     base: Any = array.base
@@ -130,6 +136,18 @@ def gathered(array: NDArray[Any], rows: NDArray[np.integer]) -> NDArray[Any]:
                     msg = f"{array.filename} ends before row {row}"
                     raise OSError(msg)
         return found
-    np.take(array, rows, axis=0, out=found)
+    if len(rows) and not 0 <= rows.min() <= rows.max() < len(array):
+        msg = f"rows {rows.min()} to {rows.max()} of {len(array)}"
+        raise IndexError(msg)
+
+    def copy(start: int, stop: int) -> None:
+        part = slice(start, stop)
+        np.take(array, rows[part], axis=0, out=found[part], mode="clip")  # "raise" copies once more
+
+    if found.nbytes < COPIED_ALONE:
+        copy(0, len(rows))
+    else:
+        with threads() as run:
+            run(copy, len(rows), max(1, len(rows) * COPIED_TOGETHER // found.nbytes))
     give_back(array)
     return found

@@ -11,7 +11,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.integers.sums import code_product
 from topicflow.tasks.core.registers.registers import address, fetch
+from topicflow.tasks.core.vectors.processor import has_vnni
 
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int32]
@@ -20,8 +22,12 @@ FlagArray = NDArray[np.bool_]
 Products = NDArray[np.int32] | NDArray[np.float32]
 
 
+LINE = 64
+"""Bytes of a cache line, and codes that are multiplied together."""
+
+
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def dot(a: CodeArray, b: CodeArray) -> np.int32:
+def _dot(a: CodeArray, b: CodeArray) -> np.int32:
     """Return the product of two codes (dim,); int16 products summed in int32 compile to one multiply-add for 32."""
     total = np.int32(0)
     for t in range(a.shape[0]):
@@ -29,10 +35,19 @@ def dot(a: CodeArray, b: CodeArray) -> np.int32:
     return total
 
 
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _dot_by_vnni(a: CodeArray, b: CodeArray) -> np.int32:
+    """Return the same by VNNI, in a quarter of the time, if `dim` is a multiple of 64."""
+    if a.shape[0] % LINE or a.shape[0] == 0:  # both in one product would take longer than either
+        return _dot(a, b)
+    return code_product(address(a), address(b), np.int64(a.shape[0] // LINE))
+
+
+dot = _dot_by_vnni if has_vnni() else _dot
+"""The product of two codes, as this processor computes it fast."""
+
 AHEAD = 4
 """Rows that are asked for before they are needed: rows of neighbours lie anywhere in memory."""
-
-LINE = 64
 
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]
