@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.vectors.hnsw import Graph
+from topicflow.tasks.core.graphs.hnsw import Graph
 from topicflow.tasks.core.vectors.nearest import Found, Parts, RowArray
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.runs.records import RunRecord

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from topicflow.configs.sections.index import IndexConfig
 from topicflow.configs.sections.runtime import RuntimeConfig
-from topicflow.tasks.core.vectors.hnsw import Graph
+from topicflow.tasks.core.graphs.hnsw import Graph
 from topicflow.tasks.core.vectors.nearest import Parts, RowArray, exact_nearest
 from topicflow.tasks.search.index_files import (
     FORMAT,

@@ -29,8 +29,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from topicflow.configs.sections.count import CountConfig
+from topicflow.tasks.core.graphs.graph_file import GraphShape, check_graph_file
 from topicflow.tasks.core.vectors.blocks import n_cores
-from topicflow.tasks.core.vectors.graph_file import GraphShape, check_graph_file
 from topicflow.tasks.core.vectors.nearest import Parts
 from topicflow.tasks.core.vectors.postings import Postings, transpose_counts
 from topicflow.tasks.core.words.cutting import INDEXED

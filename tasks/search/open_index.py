@@ -12,8 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from topicflow.configs.sections.index import IndexConfig
+from topicflow.tasks.core.graphs.hnsw import Graph
 from topicflow.tasks.core.vectors.bm25 import Lexicon, WordSearch
-from topicflow.tasks.core.vectors.hnsw import Graph
 from topicflow.tasks.core.vectors.nearest import Parts, RowArray
 from topicflow.tasks.core.words.cutting import Rule
 from topicflow.tasks.core.words.inflections import BaseForm

@@ -10,8 +10,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.graphs.hnsw import SPARE
 from topicflow.tasks.core.vectors.bm25 import Bm25
-from topicflow.tasks.core.vectors.hnsw import SPARE
 from topicflow.tasks.core.vectors.nearest import Found, Parts, RowArray, exact_nearest, rank_candidates
 from topicflow.tasks.core.vectors.postings import fuse_ranks
 from topicflow.tasks.core.words.cutting import ASKED, INDEXED

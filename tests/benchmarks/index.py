@@ -27,7 +27,7 @@ import numpy as np
 
 from tests.benchmarks.corpora import reddit_vectors
 from tests.benchmarks.peer import machine
-from topicflow.tasks.core.vectors.hnsw import Graph
+from topicflow.tasks.core.graphs.hnsw import Graph
 from topicflow.tasks.core.vectors.nearest import Parts, exact_nearest
 from topicflow.tasks.core.vectors.search import cell_index, search_neighbors
 

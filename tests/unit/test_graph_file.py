@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.indexes import unit_vectors
-from topicflow.tasks.core.vectors.graph_file import GraphShape, check_graph_file
-from topicflow.tasks.core.vectors.hnsw import Graph
+from topicflow.tasks.core.graphs.graph_file import GraphShape, check_graph_file
+from topicflow.tasks.core.graphs.hnsw import Graph
 from topicflow.tasks.core.vectors.nearest import Parts
 
 N, DIM, M = 400, 16, 8
@@ -85,8 +85,8 @@ SEARCH = """
 import sys
 from pathlib import Path
 import numpy as np
-from topicflow.tasks.core.vectors.graph_file import GraphShape, check_graph_file
-from topicflow.tasks.core.vectors.hnsw import Graph
+from topicflow.tasks.core.graphs.graph_file import GraphShape, check_graph_file
+from topicflow.tasks.core.graphs.hnsw import Graph
 folder, n_neighbors = Path(sys.argv[1]), int(sys.argv[2])
 vectors, n_searched = np.load(folder / "vectors.npy"), 0
 n, dim = vectors.shape

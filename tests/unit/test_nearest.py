@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.indexes import brute, unit_vectors
-from topicflow.tasks.core.vectors.hnsw import Graph
+from topicflow.tasks.core.graphs import graph_walk
+from topicflow.tasks.core.graphs.graph_walk import mapped_graph
+from topicflow.tasks.core.graphs.hnsw import Graph
+from topicflow.tasks.core.vectors.cells import encode
 from topicflow.tasks.core.vectors.nearest import Parts, exact_nearest, rank_candidates
 from topicflow.tasks.search.index_build import EF_LADDER, choose_ef, kth_similarities, recall_at
 
@@ -70,6 +73,41 @@ def test_the_graph_finds_what_is_near_and_comes_back_from_its_file(codes: str, t
     np.testing.assert_array_equal(mapped.search(parts, QUERIES, 10, ef=200)[0], found)
     alone = [mapped.search(parts, query[None], 10, ef=200)[0][0].tolist() for query in QUERIES]
     assert alone == found.tolist()
+
+
+@pytest.mark.parametrize(("n", "dim", "m"), [(1, 64, 4), (3, 17, 4), (700, 64, 4), (700, 100, 16)])
+def test_a_walk_of_the_whole_graph_finds_the_nearest_codes(n: int, dim: int, m: int, tmp_path: Path) -> None:
+    vectors = unit_vectors(n, dim)
+    built = Graph.build(Parts([vectors]), "int8", m, 200, 0, n_threads=1)
+    built.save(tmp_path / "graph")
+    graph = mapped_graph(tmp_path / "graph", dim)
+    assert graph is not None
+    assert len(graph.codes) == n
+    queries = encode(unit_vectors(40, dim, seed=1), built.scale)
+    codes = encode(vectors, built.scale).astype(np.int64)
+    products = queries.astype(np.int64) @ codes.T
+    found = graph.nearest(queries, 5, ef=2 * n + 5, n_threads=2)
+    n_found = min(n, 5)
+    assert (found[:, n_found:] == -1).all()
+    kept = np.take_along_axis(products, found[:, :n_found], axis=1)
+    np.testing.assert_array_equal(kept, -np.sort(-products, axis=1)[:, :n_found])
+    narrow = graph.nearest(queries, 3, ef=1)  # never fewer than asked for
+    assert (narrow[:, : min(n, 3)] >= 0).all()
+    np.testing.assert_array_equal(graph.nearest(queries[:1], 5, ef=2 * n + 5), found[:1])
+
+
+@pytest.mark.parametrize("name", ["KNOWN", "KINDS"])
+def test_a_graph_of_another_format_is_searched_by_its_library(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = Parts([VECTORS[:500]])
+    built = Graph.build(parts, "int8", 8, 40, 0, n_threads=1)
+    built.save(tmp_path / "graph")
+    expected, _ = Graph(DIM, "int8", built.scale).read(tmp_path / "graph").search(parts, QUERIES, 10, ef=100)
+    monkeypatch.setattr(graph_walk, name, {"KNOWN": (3, 1), "KINDS": {"int8": 99}}[name])
+    assert mapped_graph(tmp_path / "graph", DIM) is None
+    found, _ = Graph(DIM, "int8", built.scale).read(tmp_path / "graph").search(parts, QUERIES, 10, ef=100)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_graph_that_is_added_to_finds_old_and_new(tmp_path: Path) -> None:

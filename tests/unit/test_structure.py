@@ -58,6 +58,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     (
         "tasks.core.words",
         "tasks.core.clusters",
+        "tasks.core.graphs",
         "tasks.core.layout",
         "tasks.core.statistics",
     ),

@@ -138,6 +138,41 @@ def fetch(_typing: Any, address: Any) -> Any:  # noqa: ANN401
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def fetch_later(_typing: Any, address: Any) -> Any:  # noqa: ANN401
+    """Ask for the cache line at an address, into the second cache, which takes more of them at a time."""
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        place = builder.inttoptr(values[0], ir.IntType(8).as_pointer())
+        called(builder, "llvm.prefetch.p0", ir.VoidType(), [place, _INT(0), _INT(2), _INT(1)])
+        return _INT(0)
+
+    return generated(types.int32, (address,), generate)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def number_at(_typing: Any, address: Any) -> Any:  # noqa: ANN401
+    """Return the unsigned number of four bytes at an address."""
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        return builder.zext(builder.load(_at(builder, values[0], _INT), align=1), _LONG)
+
+    return generated(types.int64, (address,), generate)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def move(_typing: Any, target: Any, source: Any, _n_bytes: Any) -> Any:  # noqa: ANN401
+    """Copy bytes from one address to another; the two ranges may overlap."""
+
+    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        byte = ir.IntType(8).as_pointer()
+        places = [builder.inttoptr(place, byte) for place in values[:2]]
+        called(builder, "llvm.memmove.p0.p0.i64", ir.VoidType(), [*places, values[2], ir.IntType(1)(0)])
+        return _INT(0)
+
+    return generated(types.int32, (target, source, types.int64), generate)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def larger(_typing: Any, address: Any, _bar: Any) -> Any:  # noqa: ANN401
     """Return which of the 32 int32 at an address are larger than an int32, one bit for each."""
 

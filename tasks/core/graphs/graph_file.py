@@ -28,8 +28,10 @@ KINDS = {"int8": 23, "float16": 12, "float32": 11}
 _BYTES = {"int8": 1, "float16": 2, "float32": 4}
 
 _INNER_PRODUCT, _U64_KEYS, _U32_SLOTS = ord("i"), 14, 15
-_HEAD, _GRAPH = struct.Struct("<7s3H4B3QB"), struct.Struct("<5Q")
-_HEAD_BYTES = 64
+HEAD, GRAPH = struct.Struct("<7s3H4B3QB"), struct.Struct("<5Q")
+"""What follows the vectors: 64 bytes that begin with the first of them, then the second."""
+
+HEAD_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,14 @@ def check_graph_file(path: Path, shape: GraphShape) -> None:
     -----
     Reads the levels and neighbours of all nodes: .2 s for a million.
     """
-    from topicflow.tasks.core.vectors.graph_kernels import first_bad_node
+    from topicflow.tasks.core.graphs.graph_kernels import first_bad_node
 
     raw: Any = np.memmap(path, np.uint8, mode="r")
     start = 8 + shape.n * shape.vector_bytes
-    if len(raw) < start + _HEAD_BYTES + _GRAPH.size + 2 * shape.n:
+    if len(raw) < start + HEAD_BYTES + GRAPH.size + 2 * shape.n:
         raise ValueError(f"it has {len(raw):,} bytes, too few for {shape.n:,} nodes")
     rows, vector_bytes = struct.unpack_from("<2I", raw, 0)
-    magic, major, minor, _, metric, kind, keys, slots, present, deleted, dim, several = _HEAD.unpack_from(
+    magic, major, minor, _, metric, kind, keys, slots, present, deleted, dim, several = HEAD.unpack_from(
         raw, start
     )
     if (rows, vector_bytes, magic) != (shape.n, shape.vector_bytes, b"usearch"):
@@ -73,10 +75,10 @@ def check_graph_file(path: Path, shape: GraphShape) -> None:
     kinds = (_INNER_PRODUCT, KINDS[shape.codes], _U64_KEYS, _U32_SLOTS)
     if (metric, kind, keys, slots) != kinds or (present, deleted, dim, several) != (shape.n, 0, shape.dim, 0):
         raise ValueError(f"it is not a graph of {shape.n:,} vectors of {shape.codes}")
-    size, m, m_base, top, entry = _GRAPH.unpack_from(raw, start + _HEAD_BYTES)
+    size, m, m_base, top, entry = GRAPH.unpack_from(raw, start + HEAD_BYTES)
     if (size, m, m_base) != (shape.n, shape.M, 2 * shape.M):
         raise ValueError(f"its nodes have {m:,} neighbours, expected {shape.M:,}")
-    nodes = start + _HEAD_BYTES + _GRAPH.size
+    nodes = start + HEAD_BYTES + GRAPH.size
     levels = np.frombuffer(raw, "<i2", shape.n, nodes)
     if entry >= shape.n or levels[entry] != top or int(levels.min()) < 0 or int(levels.max()) > top:
         raise ValueError("its levels are impossible")

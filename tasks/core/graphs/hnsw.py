@@ -1,8 +1,8 @@
 """HNSW: unit vectors -> a graph over their codes, stored in one file, searched from a memory map, and extensible.
 
-usearch stores the graph. Its vectors here are codes of one byte for each dimension: a third of hnswlib's memory, and
-four times as many pass through the memory bus, which limits the speed of a search. Comparing the best candidates again
-in float32 corrects the rounding of the codes.
+usearch makes and stores the graph; one of int8 codes is searched by `graph_walk`. Its vectors here are codes of one
+byte for each dimension: a third of hnswlib's memory, and four times as many pass through the memory bus, which limits
+the speed of a search. Comparing the best candidates again in float32 corrects the rounding of the codes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from topicflow.tasks.core.graphs.graph_walk import MappedGraph, mapped_graph
 from topicflow.tasks.core.vectors.cells import code_scale, encode
 from topicflow.tasks.core.vectors.nearest import FloatArray, Found, Parts, RowArray, rank_candidates
 
@@ -49,6 +50,7 @@ class Graph:
         from usearch.index import Index
 
         self.scale, self.codes, self._ef_construction = scale, codes, ef_construction
+        self._mapped: MappedGraph | None = None
         self._index: Any = Index(
             ndim=dim,
             metric="ip",
@@ -104,6 +106,7 @@ class Graph:
                 self._index.load(str(path))
             else:
                 self._index.view(str(path))
+                self._mapped = mapped_graph(path, self._index.ndim) if self.codes == "int8" else None
         except (RuntimeError, ValueError, OSError) as error:
             raise ValueError((str(error).splitlines() or ["no reason given"])[0]) from None
         return self
@@ -136,6 +139,8 @@ class Graph:
 
     def candidates(self, queries: FloatArray, count: int, ef: int, n_threads: int | None = None) -> RowArray:
         """Return the rows (m, count) nearest by their codes; -1 if fewer were found."""
+        if self._mapped is not None:
+            return self._mapped.nearest(self._coded(queries), count, ef, n_threads)
         self._index.expansion_search = ef
         threads = 1 if len(queries) == 1 else n_threads or 0
         found = self._index.search(self._coded(queries), count, threads=threads)
