@@ -19,7 +19,7 @@ from topicflow.configs.sections.embed import (
     SentenceTransformersEmbed,
     StaticEmbed,
 )
-from topicflow.tasks.encoding.model_files.bert_shape import OWN_PRECISIONS, own_precisions, own_shape
+from topicflow.tasks.encoding.model_files.bert_shape import ON_CPUS, OWN_PRECISIONS, own_precisions, own_shape
 from topicflow.tasks.encoding.model_files.hub import from_hub
 from topicflow.tasks.encoding.model_files.model_settings import (
     base_model,
@@ -114,12 +114,6 @@ def find_encoder(
     own = _own_precisions(config, folder) if device == "cpu" else ()
     if config.precision == "auto" and own:
         precision = own[0]
-    if precision == "int16" and precision not in own:
-        msg = (
-            f"embed.precision='int16' is for a plain BERT on a processor with AVX-512 VNNI, but {config.model} or this "
-            "machine is not; use 'auto', or 'float32' for the same vectors everywhere"
-        )
-        raise ConfigError(msg)
     settings = read_settings(folder)
     prompt = prompt_of(config, settings)
     identity: dict[str, Any] = {
@@ -129,7 +123,7 @@ def find_encoder(
         "precision": precision,
     }
     notes = settings_notes(config, settings)
-    if precision in own and precision != "bfloat16":
+    if precision == "int16" or (precision == "int8" and precision in own):
         from topicflow.tasks.encoding.integer_encoder import INTEGERS
 
         identity["integers"] = INTEGERS
@@ -212,10 +206,11 @@ def _own_precisions(config: SentenceTransformersEmbed, folder: Path) -> tuple[st
 
 
 def _arithmetic(precision: str, device: str) -> tuple[str, str]:
-    """Return device and precision, with `auto` resolved; int8 runs on the CPU even if there is a GPU."""
-    if precision == "int8":
+    """Return device and precision, with `auto` resolved; integers run on the CPU even if there is a GPU."""
+    if precision in ON_CPUS:
         if device not in {"auto", "cpu"}:
-            msg = f"embed.precision='int8' is for CPUs, found runtime.device={device!r}; use 'float16' or device 'cpu'"
+            asked = f"embed.precision={precision!r} is for CPUs, found runtime.device={device!r}"
+            msg = f"{asked}; use 'float16' or device 'cpu'"
             raise ConfigError(msg)
         return "cpu", precision
     device = resolve_device(device)

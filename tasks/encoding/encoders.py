@@ -80,6 +80,7 @@ def load_encoder(
             return load_model(replace(files, precision="float32"), exact, n_threads)
 
         return StaticEncoder(files.folder, files.key, config.dim, load_exact)
+    check_integers(files, config)
     own = _load_own(files, config, n_threads)
     if files.precision == "int8":
         return own or _load_int8(files, config, n_threads)
@@ -88,6 +89,19 @@ def load_encoder(
         or _load_bert(files, config, n_threads)
         or encoder_of(load_model(files, config, n_threads), files, config)
     )
+
+
+def check_integers(files: EncoderFiles, config: SentenceTransformersEmbed) -> None:
+    """Raise ConfigError if a model is wanted in int16 and is not made for it, or this processor is not."""
+    if files.precision != "int16":
+        return
+    shape = own_shape(files.folder, config.max_seq_length)
+    if shape is None or "int16" not in own_precisions(shape.most_tokens):
+        msg = (
+            f"embed.precision='int16' is for a plain BERT on a processor with AVX-512 VNNI, but {files.name} or this "
+            "machine is not; use 'auto', or 'float32' for the same vectors everywhere"
+        )
+        raise ConfigError(msg)
 
 
 OWN: dict[str, tuple[type[GroupEncoder], float]] = {

@@ -14,8 +14,9 @@ from topicflow.configs.sections.embed import (
     SentenceTransformersEmbed,
 )
 from topicflow.tasks.encoding.encoder_files import find_encoder
-from topicflow.tasks.encoding.encoders import too_long
+from topicflow.tasks.encoding.encoders import check_integers, too_long
 from topicflow.tasks.encoding.images import missing_pillow
+from topicflow.tasks.encoding.model_files.bert_shape import ON_CPUS
 from topicflow.tasks.errors import ConfigError, DataError
 from topicflow.tasks.execution.devices import missing_device
 from topicflow.tasks.servers.endpoint import endpoint_of
@@ -44,7 +45,8 @@ def check_encoder(config: EmbedConfig, device: str) -> None:
     else:
         files = find_encoder(config, device, keep=False)
         if isinstance(config, SentenceTransformersEmbed):
-            _check_device("cpu" if files.precision == "int8" else device)
+            _check_device("cpu" if files.precision in ON_CPUS else device)
+            check_integers(files, config)
             if (most := _longest(files.folder)) and (config.max_seq_length or 0) > most:
                 raise too_long(config, files, most)
 

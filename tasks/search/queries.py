@@ -25,6 +25,7 @@ from topicflow.tasks.encoding.adapters import KIND, AdapterFiles, apply_adapter
 from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.encoding.encoders import Encoder, load_encoder
 from topicflow.tasks.encoding.images import as_text_model
+from topicflow.tasks.encoding.model_files.bert_shape import ON_CPUS
 from topicflow.tasks.encoding.vector_store import is_cut
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
@@ -131,19 +132,24 @@ def open_queries(
         embedding = _same_space(as_text_model(embedding), space, store)
     else:
         embedding = _same_space(embedding, space, store)
+    if isinstance(embedding, SentenceTransformersEmbed) and embedding.precision == "int16":
+        embedding = _in_float32(embedding)  # this machine may be another than that of the documents
     files = find_encoder(embedding, device, store, keep=False)
     if (
         isinstance(embedding, SentenceTransformersEmbed)
         and files.precision in HALVES
         and files.device == "cpu"
     ):
-        embedding = embedding.model_copy(
-            update={"precision": "float32"}
-        )  # the same space, and faster on a CPU
+        embedding = _in_float32(embedding)
         files = find_encoder(embedding, device)
     encoder = load(files, embedding, n_threads)
     adapter = _adapter(store, space["adapter"])
     return QueryEncoder(store, adapter, encoder, space["query_prompt"], files.max_tokens, int(space["dim"]))
+
+
+def _in_float32(embedding: SentenceTransformersEmbed) -> SentenceTransformersEmbed:
+    """Return the same model in float32: the same space, on any machine, and on a CPU faster for a few texts."""
+    return embedding.model_copy(update={"precision": "float32"})
 
 
 def _adapter(store: ArtifactStore, key: str | None) -> AdapterFiles | None:
@@ -162,7 +168,7 @@ def _same_space(embedding: Any, space: dict[str, Any], store: ArtifactStore) -> 
     """Return the config of the documents' encoder; raise ConfigError if this machine's encoder is another one."""
     if isinstance(embedding, SentenceTransformersEmbed):
         embedding = embedding.model_copy(update={"precision": space["precision"]})
-    found = find_encoder(embedding, "cpu" if space["precision"] == "int8" else "auto", store, keep=False)
+    found = find_encoder(embedding, "cpu" if space["precision"] in ON_CPUS else "auto", store, keep=False)
     if found.key != space["encoder"]:
         msg = (
             f"index: its documents were embedded by {space['model']} (encoder {space['encoder'][:8]}), the model of "

@@ -87,7 +87,8 @@ def _write_sums(builder: ir.IRBuilder, instruction: str, values: Any) -> ir.Valu
 def _block_sums(instruction: str) -> Any:  # noqa: ANN401
     """Return what writes the sums of a block, by one instruction.
 
-    LLVM has functions for these instructions, but makes two of `vpdpwssd`, which takes twice as long.
+    LLVM has functions for these instructions, but makes two of `vpdpwssd` for some Xeons, which takes twice as long
+    (findings/llvm_splits_vpdpwssd.sh).
     """
 
     @intrinsic  # type: ignore[untyped-decorator]

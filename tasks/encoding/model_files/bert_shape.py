@@ -19,6 +19,9 @@ WEIGHTS, TOKENIZER = "model.safetensors", "tokenizer.json"
 MOST_HEADER_BYTES = 100_000_000
 """The longest description of arrays that safetensors reads, too."""
 
+ON_CPUS = ("int8", "int16")
+"""Precisions of CPUs alone."""
+
 OWN_PRECISIONS = ("bfloat16", "int16", "int8")
 """Precisions for which there are kernels, by AMX and by VNNI."""
 
