@@ -19,7 +19,13 @@ from topicflow.configs.sections.embed import (
     SentenceTransformersEmbed,
     StaticEmbed,
 )
-from topicflow.tasks.encoding.model_files.bert_shape import ON_CPUS, OWN_PRECISIONS, own_precisions, own_shape
+from topicflow.tasks.encoding.model_files.bert_shape import (
+    INTEGERS,
+    ON_CPUS,
+    OWN_PRECISIONS,
+    own_precisions,
+    own_shape,
+)
 from topicflow.tasks.encoding.model_files.hub import from_hub
 from topicflow.tasks.encoding.model_files.model_settings import (
     base_model,
@@ -86,6 +92,9 @@ class EncoderFiles:
         )
 
 
+FASTER_IN_TILES = "this processor has AMX: embed.precision='auto' is faster than int8 and closer to float32"
+
+
 def find_encoder(
     config: SentenceTransformersEmbed | StaticEmbed | ApiEmbed,
     device: str = "auto",
@@ -124,15 +133,14 @@ def find_encoder(
     }
     notes = settings_notes(config, settings)
     if precision == "int16" or (precision == "int8" and precision in own):
-        from topicflow.tasks.encoding.integer_encoder import INTEGERS
-
         identity["integers"] = INTEGERS
-    if precision == "int8":
+    elif precision == "int8":
         from topicflow.tasks.encoding.int8_encoder import int8_identity, int8_notes
 
-        if "int8" not in own:
-            identity["int8"] = int8_identity(folder)
-        notes = [*notes, *int8_notes(precision, in_tiles="bfloat16" in own)]
+        identity["int8"] = int8_identity(folder)
+        notes = [*notes, *int8_notes()]
+    if precision == "int8" and "bfloat16" in own:
+        notes = [*notes, FASTER_IN_TILES]
     graph_key = digest(canonical_json(identity))
     dims = [found for found in (config.dim, settings.truncate_dim) if found]
     return EncoderFiles(

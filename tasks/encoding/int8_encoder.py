@@ -132,14 +132,9 @@ def int8_identity(folder: Path) -> dict[str, Any]:
     }
 
 
-def int8_notes(precision: str, *, in_tiles: bool = False) -> list[str]:
-    """Return what a person should know about integers on this processor; nothing for other precisions.
-
-    `in_tiles`: whether the processor computes this model in bfloat16 by AMX.
-    """
-    if precision == "int8" and in_tiles:
-        return ["this processor has AMX: embed.precision='auto' is faster than int8 and closer to float32"]
-    if precision != "int8" or not sums_of_int8_saturate():
+def int8_notes() -> list[str]:
+    """Return what a person should know about OpenVINO's integers on this processor."""
+    if not sums_of_int8_saturate():
         return []
     return [
         (

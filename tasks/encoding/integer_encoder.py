@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from topicflow.tasks.core.integers.bert_integers import Model
     from topicflow.tasks.core.integers.products import Weights as Product
 
-INTEGERS = 1
-"""Increase when the integers, and with them the vectors, change."""
-
 
 class WordEncoder(GroupEncoder):
     """A plain BERT in int16 on a processor with VNNI; the parameters are those of `BertEncoder`."""

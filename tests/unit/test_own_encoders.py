@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,6 @@ from topicflow.tasks.encoding.bert_encoder import COMPARED, BertEncoder
 from topicflow.tasks.encoding.encoder_files import find_encoder
 from topicflow.tasks.encoding.encoders import load_encoder
 from topicflow.tasks.encoding.group_encoder import GroupEncoder, check_shapes, groups_of
-from topicflow.tasks.encoding.int8_encoder import int8_notes
 from topicflow.tasks.encoding.integer_encoder import ByteEncoder, WordEncoder
 from topicflow.tasks.encoding.model_files import bert_shape
 from topicflow.tasks.encoding.model_files.bert_shape import (
@@ -134,6 +135,17 @@ def test_auto_and_the_first_of_our_own_are_one_encoder() -> None:
     keys = [find_encoder(SentenceTransformersEmbed(precision=name), "cpu").key for name in names]
     assert keys[0] == keys[1]
     assert len(set(keys)) == len(keys) - 1
+
+
+@in_each
+def test_a_plan_finds_our_encoders_without_numpy(precision: str) -> None:
+    code = (
+        "import sys; from topicflow.configs.sections.embed import SentenceTransformersEmbed as Embed\n"
+        "from topicflow.tasks.encoding.encoder_files import find_encoder\n"
+        f"print(find_encoder(Embed(precision={precision!r}), 'cpu').precision, 'numpy' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == f"{precision} False\n"
 
 
 @in_each
@@ -307,9 +319,16 @@ def test_products_of_levels_are_those_of_float32(in_words: bool, n_in: int, n_ou
 # --- anywhere ---
 
 
-def test_int8_says_that_tiles_are_better() -> None:
-    assert "embed.precision='auto' is faster than int8" in int8_notes("int8", in_tiles=True)[0]
-    assert not int8_notes("auto", in_tiles=True)
+@pytest.mark.parametrize(
+    ("tiles", "precision", "said"), [(True, "int8", 1), (False, "int8", 0), (True, "auto", 0)]
+)
+def test_int8_says_that_tiles_are_better(
+    tiles: bool, precision: str, said: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bert_shape, "has_tiles", lambda: tiles)
+    monkeypatch.setattr(bert_shape, "has_vnni", lambda: True)
+    notes = find_encoder(SentenceTransformersEmbed(precision=precision), "cpu").notes
+    assert sum("embed.precision='auto' is faster than int8" in note for note in notes) == said
 
 
 @pytest.mark.parametrize(("tiles", "vnni", "own"), [(True, True, "bfloat16"), (False, True, "int16")])

@@ -25,6 +25,9 @@ ON_CPUS = ("int8", "int16")
 OWN_PRECISIONS = ("bfloat16", "int16", "int8")
 """Precisions for which there are kernels, by AMX and by VNNI."""
 
+INTEGERS = 1
+"""Part of the key of vectors by our kernels for integers: increase it when the integers change."""
+
 MOST_TOKENS = 1024
 """The longest text whose attention our kernels add up in integers."""
 
