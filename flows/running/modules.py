@@ -24,13 +24,13 @@ SETTINGS_FILES = ("prefect.toml", "pyproject.toml", ".env")
 
 
 def has_settings_file() -> bool:
-    """Return whether a file of the working folder may have settings of Prefect, which takes a second to read them."""
+    """Return whether a file of the working folder may have settings of Prefect; asking Prefect takes a second."""
     return any(_may_set(Path(name)) for name in SETTINGS_FILES)
 
 
 def _may_set(path: Path) -> bool:
     """Return whether a file may have settings of Prefect; a file that cannot be read may have them."""
-    if not path.exists():
+    if not path.is_file():
         return False
     try:
         text = path.read_text(encoding="utf-8")

@@ -101,11 +101,13 @@ def find_encoder(
     store: ArtifactStore | None = None,
     *,
     keep: bool = True,
+    own: tuple[str, ...] | None = None,
 ) -> EncoderFiles:
     """Return the model's files and key; download from the hub only if they are not on this machine.
 
     A server is asked for the vectors of some short texts, which identify its model. `store` has those of earlier
-    runs; with `keep`, new ones are added to it.
+    runs; with `keep`, new ones are added to it. `own` are the precisions of our kernels for a plain BERT, by default
+    those of this processor.
 
     Raises
     ------
@@ -120,7 +122,8 @@ def find_encoder(
         return _find_api(config, store, keep=keep)
     device, precision = _arithmetic(config.precision, device)
     folder, revision = _locate(config)
-    own = _own_precisions(config, folder) if device == "cpu" else ()
+    if own is None:
+        own = _own_precisions(config, folder) if device == "cpu" else ()
     if config.precision == "auto" and own:
         precision = own[0]
     settings = read_settings(folder)

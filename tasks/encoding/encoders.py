@@ -24,6 +24,7 @@ from topicflow.tasks.encoding.group_encoder import GroupEncoder, least_cosine
 from topicflow.tasks.encoding.int8_encoder import Int8Encoder
 from topicflow.tasks.encoding.integer_encoder import ByteEncoder, WordEncoder
 from topicflow.tasks.encoding.model_files.bert_shape import (
+    MOST_TOKENS,
     Shape,
     has_weights,
     own_precisions,
@@ -96,12 +97,16 @@ def check_integers(files: EncoderFiles, config: SentenceTransformersEmbed) -> No
     if files.precision != "int16":
         return
     shape = own_shape(files.folder, config.max_seq_length)
-    if shape is None or "int16" not in own_precisions(shape.most_tokens):
-        msg = (
-            f"embed.precision='int16' is for a plain BERT on a processor with AVX-512 VNNI, but {files.name} or this "
-            "machine is not; use 'auto', or 'float32' for the same vectors everywhere"
-        )
-        raise ConfigError(msg)
+    if not own_precisions():
+        why = "this processor has no AVX-512 VNNI, or not for this process"
+    elif shape is None:
+        why = f"{files.name} is no plain BERT with heads of a multiple of 32 dimensions"
+    elif "int16" not in own_precisions(shape.most_tokens):
+        why = f"{files.name} takes texts of {shape.most_tokens:,} tokens, and int16 at most {MOST_TOKENS:,}"
+    else:
+        return
+    msg = f"embed.precision='int16': {why}; use 'auto', or 'float32' for the same vectors everywhere"
+    raise ConfigError(msg)
 
 
 OWN: dict[str, tuple[type[GroupEncoder], float]] = {

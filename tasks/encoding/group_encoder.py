@@ -6,7 +6,6 @@ Texts lie one after the other, without padding; a text's vector does not depend 
 from __future__ import annotations
 
 import json
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -55,22 +54,26 @@ class GroupEncoder(BertEncoder):
     _n_characters = 0
 
     @staticmethod
-    @abstractmethod
     def may_run() -> bool:
         """Return whether this process may use the instructions."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _kernel(self) -> tuple[Callable[[int, int], Any], Callable[..., None]]:
         """Return what makes room for a group, by its tokens and its longest text, and what embeds one.
 
         The second takes the ids of a group's texts, their ends, the room, the pooling and the vectors to write.
         """
+        raise NotImplementedError
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Return unit vectors (n_texts, dim) float32 and token lengths (n_texts,) int32, before truncation.
 
         Raises
         ------
+        StageError
+            If this process may not use the instructions.
+        ConfigError
+            If the tokenizer gives numbers or lengths for which the weights have no place.
         DataError
             If the model gives a vector that is not finite.
 
@@ -223,7 +226,7 @@ def least_cosine(
 
     Parameters
     ----------
-    encoder : TileEncoder
+    encoder : GroupEncoder
         The encoder.
     load_exact : callable
         Loads the same model in float32.

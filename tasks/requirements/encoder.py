@@ -46,9 +46,9 @@ def check_encoder(config: EmbedConfig, device: str) -> None:
         files = find_encoder(config, device, keep=False)
         if isinstance(config, SentenceTransformersEmbed):
             _check_device("cpu" if files.precision in ON_CPUS else device)
-            check_integers(files, config)
             if (most := _longest(files.folder)) and (config.max_seq_length or 0) > most:
                 raise too_long(config, files, most)
+            check_integers(files, config)
 
 
 def _check_device(device: str) -> None:

@@ -138,7 +138,8 @@ def write_graph(
         graph.read(base.graph(), writable=True).add(parts, len(graph), runtime.n_threads)
     else:
         graph = Graph.build(parts, config.codes, config.M, config.ef_construction, seed, runtime.n_threads)
-    graph.save(writer.path("graph.usearch"))
+    path = writer.path("graph.usearch")
+    graph.save(path)
     about = {
         "method": "hnsw",
         "codes": config.codes,
@@ -148,13 +149,14 @@ def write_graph(
     }
     if base is not None and inherited and n - base.ref.rows <= base.ref.rows // 10:
         return about | {name: base.meta[name] for name in ("ef", "recall", "latency_ms")}
+    served = Graph(parts.dim, about["codes"], about["scale"], about["M"], about["ef_construction"]).read(path)
     rows = np.random.default_rng(seed).permutation(n)[: 2 * SAMPLE].astype(np.int64)
     first, second = np.sort(rows[::2]), np.sort(rows[1::2])
-    ef = config.ef or choose_ef(graph, parts, first, config.target_recall, runtime.n_threads)[0]
+    ef = config.ef or choose_ef(served, parts, first, config.target_recall, runtime.n_threads)[0]
     queries = parts.gather(second)
     least = kth_similarities(parts, queries, second)
-    measured = recall_at(graph, parts, queries, second, least, ef, runtime.n_threads)
-    return about | {"ef": ef, "recall": measured, "latency_ms": measure_latency(graph, parts, second, ef)}
+    measured = recall_at(served, parts, queries, second, least, ef, runtime.n_threads)
+    return about | {"ef": ef, "recall": measured, "latency_ms": measure_latency(served, parts, second, ef)}
 
 
 def write_index(

@@ -5,6 +5,7 @@ Only this file turns a query into a vector: encoder, query prompt, adapter, norm
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +31,8 @@ from topicflow.tasks.encoding.vector_store import is_cut
 from topicflow.tasks.errors import ConfigError
 from topicflow.tasks.store.artifact_store import ArtifactRef, ArtifactStore
 
-HALVES = {"float16", "bfloat16"}
+IN_FLOAT32 = {"float16", "bfloat16", "int16"}
+"""Precisions whose queries are encoded in float32 on a CPU: the same space, and faster for a few texts."""
 
 _EMBED: TypeAdapter[Any] = TypeAdapter(EmbedConfig)
 
@@ -137,7 +139,7 @@ def open_queries(
     files = find_encoder(embedding, device, store, keep=False)
     if (
         isinstance(embedding, SentenceTransformersEmbed)
-        and files.precision in HALVES
+        and files.precision in IN_FLOAT32
         and files.device == "cpu"
     ):
         embedding = _in_float32(embedding)
@@ -168,6 +170,8 @@ def _same_space(embedding: Any, space: dict[str, Any], store: ArtifactStore) -> 
     """Return the config of the documents' encoder; raise ConfigError if this machine's encoder is another one."""
     if isinstance(embedding, SentenceTransformersEmbed):
         embedding = embedding.model_copy(update={"precision": space["precision"]})
+        if space["precision"] == "int8" and _is_int8_elsewhere(embedding, space["encoder"]):
+            return _in_float32(embedding)
     found = find_encoder(embedding, "cpu" if space["precision"] in ON_CPUS else "auto", store, keep=False)
     if found.key != space["encoder"]:
         msg = (
@@ -176,6 +180,17 @@ def _same_space(embedding: Any, space: dict[str, Any], store: ArtifactStore) -> 
         )
         raise ConfigError(msg)
     return embedding
+
+
+def _is_int8_elsewhere(embedding: SentenceTransformersEmbed, encoder: str) -> bool:
+    """Return whether documents were embedded by the same model in the int8 of another kind of processor."""
+    keys = []
+    for own in (None, (), ("int8",)):  # as on this machine, by OpenVINO, and by our kernels
+        with contextlib.suppress(ConfigError):  # such as a library that is not installed
+            keys.append(find_encoder(embedding, "cpu", keep=False, own=own).key)
+            if own is None and keys[0] == encoder:
+                return False
+    return encoder in keys
 
 
 def check_vector(vector: NDArray[np.floating], dim: int) -> NDArray[np.float32]:

@@ -96,7 +96,29 @@ def test_a_walk_of_the_whole_graph_finds_the_nearest_codes(n: int, dim: int, m: 
     np.testing.assert_array_equal(graph.nearest(queries[:1], 5, ef=2 * n + 5), found[:1])
 
 
-@pytest.mark.parametrize("name", ["KNOWN", "KINDS"])
+def test_a_walk_takes_queries_of_the_same_width_in_any_order_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = unit_vectors(300, 64)
+    built = Graph.build(Parts([vectors]), "int8", 8, 40, 0, n_threads=1)
+    built.save(tmp_path / "graph")
+    read = Graph(64, "int8", built.scale).read(tmp_path / "graph")
+    asked = vectors[:20]
+    np.testing.assert_array_equal(read.candidates(np.asfortranarray(asked), 1, 64)[:, 0], np.arange(20))
+    graph = mapped_graph(tmp_path / "graph", 64)
+    assert graph is not None
+    for queries, count in (
+        (np.zeros((2, 128), np.int8), 3),
+        (np.zeros(64, np.int8), 3),
+        (np.zeros((2, 64), np.int8), 0),
+    ):
+        with pytest.raises(ValueError, match="the codes have 64 dimensions"):
+            graph.nearest(queries, count, 10)
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert mapped_graph(tmp_path / "graph", 64) is None
+
+
+@pytest.mark.parametrize("name", ["KNOWN", "KINDS_OF_INT8"])
 def test_a_graph_of_another_format_is_searched_by_its_library(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +126,7 @@ def test_a_graph_of_another_format_is_searched_by_its_library(
     built = Graph.build(parts, "int8", 8, 40, 0, n_threads=1)
     built.save(tmp_path / "graph")
     expected, _ = Graph(DIM, "int8", built.scale).read(tmp_path / "graph").search(parts, QUERIES, 10, ef=100)
-    monkeypatch.setattr(graph_walk, name, {"KNOWN": (3, 1), "KINDS": {"int8": 99}}[name])
+    monkeypatch.setattr(graph_walk, name, {"KNOWN": (3, 1), "KINDS_OF_INT8": (1, 2, 3, 4)}[name])
     assert mapped_graph(tmp_path / "graph", DIM) is None
     found, _ = Graph(DIM, "int8", built.scale).read(tmp_path / "graph").search(parts, QUERIES, 10, ef=100)
     np.testing.assert_array_equal(found, expected)

@@ -216,6 +216,27 @@ def test_a_vector_that_is_not_finite_is_refused_and_harms_no_other_text(precisio
     np.testing.assert_array_equal(ours._unit(vectors)[[0, 2]], good)
 
 
+@pytest.mark.parametrize("precision", ["int16", "int8"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("layer", [0, 5])
+@pytest.mark.parametrize("kind", ["weight", "bias"])
+@pytest.mark.parametrize(
+    "part", ["attention.self.query", "attention.self.key", "attention.self.value", "output.dense"]
+)
+@NEEDS_VNNI
+@pytest.mark.filterwarnings("error")
+def test_a_weight_that_is_not_finite_is_never_lost(
+    part: str, kind: str, layer: int, value: float, precision: str
+) -> None:
+    ours = loaded(precision)
+    name = f"encoder.layer.{layer}.{part}.{kind}"
+    damaged = ours._weights[name].copy()
+    damaged.flat[7] = value
+    ours._weights = {**ours._weights, name: damaged}
+    with pytest.raises(DataError, match="not finite"):
+        ours.encode(["screen", "the battery is empty"])
+
+
 @in_each
 def test_a_model_whose_vectors_are_others_is_refused(
     precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -346,7 +367,9 @@ def test_without_vnni_auto_is_float32_and_int16_is_refused(monkeypatch: pytest.M
     monkeypatch.setattr(bert_shape, "has_vnni", lambda: False)
     assert find_encoder(SentenceTransformersEmbed(), "cpu").precision == "float32"
     assert type(loaded("auto")) is BertEncoder
-    with pytest.raises(ConfigError, match="'int16' is for a plain BERT on a processor with AVX-512 VNNI"):
+    with pytest.raises(
+        ConfigError, match="'int16': this processor has no AVX-512 VNNI, or not for this process; use 'auto'"
+    ):
         loaded("int16")
 
 

@@ -3,10 +3,12 @@
 usearch trusts every number of a file that it maps. A digest proves that a file is what was written, but not that it
 is a graph; a file from somebody else may be complete and still name neighbours that do not exist.
 
-    u32 rows, u32 bytes per vector; the vectors 64 bytes: "usearch", version, kinds of metric, vectors, keys and
-    slots, number of nodes u64 nodes, u64 M, u64 M of the lowest level, u64 highest level, u64 slot where a search
-    begins i16 level of each node for each node: u64 key, i16 level, and for each of its levels the u32 number of
-    neighbours, and space for their u32 slots
+- u32 rows, u32 bytes per vector; the vectors
+- 64 bytes: "usearch", version, kinds of metric, vectors, keys and slots, number of nodes
+- u64 nodes, u64 M, u64 M of the lowest level, u64 highest level, u64 slot where a search begins
+- i16 level of each node
+- for each node: u64 key, i16 level, and for each of its levels the u32 number of neighbours and space for their u32
+  slots
 """
 
 from __future__ import annotations
@@ -49,6 +51,11 @@ class GraphShape:
         return self.dim * _BYTES[self.codes]
 
 
+def kinds_of(codes: str) -> tuple[int, int, int, int]:
+    """Return the file's numbers for inner products, and for the types of vectors, keys and slots."""
+    return _INNER_PRODUCT, KINDS[codes], _U64_KEYS, _U32_SLOTS
+
+
 def check_graph_file(path: Path, shape: GraphShape) -> None:
     """Raise ValueError if a file is not a graph of a shape, or leads out of itself.
 
@@ -72,8 +79,12 @@ def check_graph_file(path: Path, shape: GraphShape) -> None:
         if version("usearch").split(".")[:2] == list(map(str, KNOWN)):
             raise ValueError(f"it was written by usearch {major}.{minor}")
         return
-    kinds = (_INNER_PRODUCT, KINDS[shape.codes], _U64_KEYS, _U32_SLOTS)
-    if (metric, kind, keys, slots) != kinds or (present, deleted, dim, several) != (shape.n, 0, shape.dim, 0):
+    if (metric, kind, keys, slots) != kinds_of(shape.codes) or (present, deleted, dim, several) != (
+        shape.n,
+        0,
+        shape.dim,
+        0,
+    ):
         raise ValueError(f"it is not a graph of {shape.n:,} vectors of {shape.codes}")
     size, m, m_base, top, entry = GRAPH.unpack_from(raw, start + HEAD_BYTES)
     if (size, m, m_base) != (shape.n, shape.M, 2 * shape.M):

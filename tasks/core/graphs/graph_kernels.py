@@ -72,10 +72,10 @@ def walk_graph(
     ef: int,
     keys: NDArray[np.int64],
 ) -> None:
-    """Write the keys (n_queries, count) of the nearest codes of queries; `ef` is at least `count`.
+    """Write the keys (n_queries, count) of the nearest codes of queries (n_queries, dim); `ef` is at least `count`.
 
-    The other parameters are those of `graph_walk.MappedGraph`. Distances are products of codes; the beam is a list of
-    at most `ef` slots, best first, each followed by its neighbours once.
+    The other parameters are those of `graph_walk.MappedGraph`. Arrays are in rows; `ef` is at least one. Distances are
+    products of codes; the beam is a list of at most `ef` slots, best first, each followed by its neighbours once.
     """
     first = address(nodes)
     seen = np.empty((codes.shape[0] + 63) // 64, np.uint64)
@@ -139,7 +139,7 @@ def _descended(
         while changed:
             changed = False
             place = first + starts[slot] + 14 + 8 * m + (level - 1) * (4 + 4 * m)
-            for number in range(number_at(place)):
+            for number in range(min(number_at(place), m)):
                 other = number_at(place + 4 + 4 * number)
                 product = dot(query, codes[other])
                 if product > most:

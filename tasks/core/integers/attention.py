@@ -158,7 +158,9 @@ def attend(
                 source + 8 * dim, rows + 4 * dim, n_keys, dim, head, np.float32(SHARE_STEPS)
             )
             factor = _LOG2_E / np.float32(math.sqrt(head)) * query * key
-            step = spread(value / np.float32(SHARE_STEPS))
+            step = spread(
+                (value + _ZERO * factor) / np.float32(SHARE_STEPS)
+            )  # NaN if a query or a key is not finite
             _pack(rows, n_keys, dim, head, keys, values, zeros)
             for at in range(0, n_keys, ROWS):
                 n_rows = min(ROWS, n_keys - at)

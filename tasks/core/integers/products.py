@@ -50,7 +50,7 @@ BLOCK = 2 * LANES
 """Columns of a block of products."""
 
 WORD_PART, BYTE_PART = 384, 16_384
-"""Inputs of a product whose sums are added in integers at most; the sums of several parts are added in float32."""
+"""Maximum number of inputs whose products are added as integers; sums of several such parts are added in float32."""
 
 WORD_STEPS, BYTE_STEPS = 8191, 255
 """Steps from zero to a row's largest value in int16, and from its smallest to its largest value in a byte."""
@@ -169,6 +169,10 @@ def multiply_levels(
         Addresses of the rows (n_rows, n_in), int16 or unsigned bytes, and of their scales (n_rows, 2), float32.
     n_rows : int
         A multiple of `ROWS`.
+    weights, layer : Weights, int
+        The result of `packed`, and which of its layers.
+    in_words : bool
+        Whether levels are int16.
     scratch, zeros : int
         Addresses of two blocks of 32 bits, and of 32 zeros.
     out : ndarray of shape (n_rows, n_out), float32
@@ -199,9 +203,18 @@ def packed(weights: FloatArray, bias: FloatArray, *, in_words: bool) -> Weights:
 
     `n_out` and `n_in` are multiples of 32.
     """
-    n_layers, n_out, n_in = weights.shape
+    layers = [_packed_layer(layer, in_words) for layer in weights]
+    levels, steps, sums = (np.stack(parts) for parts in zip(*layers, strict=True))
+    found = aligned(levels.shape, levels.dtype.type)
+    found[...] = levels
+    return Weights(found, steps, sums, np.ascontiguousarray(bias, np.float32))
+
+
+def _packed_layer(weights: FloatArray, in_words: bool) -> tuple[LevelArray, FloatArray, FloatArray]:
+    """Return the levels, steps and sums of a layer's weights (n_out, n_in)."""
+    n_out, n_in = weights.shape
     size = part_size(n_in, WORD_PART if in_words else BYTE_PART)
-    parts = np.ascontiguousarray(weights.reshape(n_layers, n_out, n_in // size, size).transpose(0, 2, 1, 3))
+    parts = np.ascontiguousarray(weights.reshape(n_out, n_in // size, size).transpose(1, 0, 2))
     largest_one = np.abs(parts).max(axis=-1)
     kind: type[np.int16 | np.int8] = np.int16 if in_words else np.int8
     each, most = 4 // np.dtype(kind).itemsize, np.iinfo(kind).max
@@ -210,12 +223,11 @@ def packed(weights: FloatArray, bias: FloatArray, *, in_words: bool) -> Weights:
         room = (2**31 - 1) // WORD_STEPS - size  # a rounded level is at most half a step larger
         steps = np.maximum(steps, np.abs(parts).sum(axis=-1) / room)
     steps = np.maximum(steps, SMALLEST).astype(np.float32)
-    levels = np.rint(parts / steps[..., None]).astype(kind)
-    sums = (levels.sum(axis=-1, dtype=np.int64) * steps).sum(axis=1, dtype=np.float64).astype(np.float32)
-    panels = levels.reshape(n_layers, n_in // size, n_out // LANES, LANES, size // each, each)
-    found = aligned((*panels.shape[:3], size // each, LANES, each), kind)
-    found[...] = panels.transpose(0, 1, 2, 4, 3, 5)
-    return Weights(found, steps, sums, np.ascontiguousarray(bias, np.float32))
+    with np.errstate(invalid="ignore"):  # their steps are not finite, and so is what is multiplied by them
+        levels = np.rint(parts / steps[..., None]).astype(kind)
+        sums = (levels.sum(axis=-1, dtype=np.int64) * steps).sum(axis=0, dtype=np.float64).astype(np.float32)
+    panels = levels.reshape(n_in // size, n_out // LANES, LANES, size // each, each)
+    return np.ascontiguousarray(panels.transpose(0, 1, 3, 2, 4)), steps, sums
 
 
 def part_size(n_in: int, most: int) -> int:

@@ -38,7 +38,7 @@ G0, G1, G2, G3, G4, G5, G6, G7, G8 = _GELU
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]
 def exp2(x: Any) -> Any:  # noqa: ANN401
-    """Return 2^x of a register for x <= 126; below -126 it is 2^-126."""
+    """Return 2^x of a register for x <= 126; below -126, and for NaN, it is 2^-126."""
     bounded = maximum(x, spread(_LOWEST))
     whole = nearest(bounded)
     r = subtract(bounded, whole)

@@ -47,7 +47,7 @@ def code_scale(vectors: FloatArray, seed: int) -> float:
 
 
 def encode(vectors: FloatArray, scale: float) -> CodeArray:
-    """Return vectors (n, dim) as int8 codes.
+    """Return vectors (n, dim) as int8 codes, in rows whatever the order of the vectors in memory.
 
     Notes
     -----
@@ -56,7 +56,7 @@ def encode(vectors: FloatArray, scale: float) -> CodeArray:
     """
     steps: FloatArray = np.rint(vectors * np.float32(scale))
     np.clip(steps, -127, 127, out=steps)
-    return steps.astype(np.int8)
+    return steps.astype(np.int8, order="C")
 
 
 def nearest_cells(codes: CodeArray, centroids: CodeArray, n_probe: int, run: Workers) -> IndexArray:

@@ -108,14 +108,12 @@ def _in_blocks() -> Callable[..., None]:
 @cache
 def _way() -> Multiply:
     """Return the fast way of this processor."""
-    if has_vnni():
+    if has_vnni() and not has_tiles():  # torch may multiply in tiles
         from topicflow.tasks.core.integers.code_search import by_vnni
 
         return by_vnni
     features = x86_features() or {}
-    if features.get(
-        "avx512vnni"
-    ):  # not on Linux; the condition under which torch's product of integers is fast
+    if features.get("avx512vnni"):  # the condition under which torch's product of integers is fast
         return by_integers
     if features.get("avx2"):
         from topicflow.tasks.core.vectors.avx2_products import by_avx2
