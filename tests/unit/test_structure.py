@@ -65,6 +65,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("tasks.core.vectors",),
     ("tasks.core.integers", "tasks.core.tiles"),
     ("tasks.core.registers",),
+    ("tasks.core",),
     ("configs",),
     ("configs.flows",),
     ("configs.sections",),
