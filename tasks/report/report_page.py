@@ -68,8 +68,23 @@ def script_json(value: Any) -> str:  # noqa: ANN401  (anything that JSON can rep
     `<`, `>`, `&`, U+2028, U+2029 and lone surrogates are escaped, so no text can end the element, open a comment, or
     fail to encode. NaN and infinities become null; types that JSON lacks (paths, dates) become their text.
     """
-    text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), default=str)
+    try:
+        text = _json(value)
+    except (
+        ValueError,
+        TypeError,
+    ):  # a float or a key that JSON lacks; looking for one takes longer than writing what has none
+        text = _json(_finite(value))
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _json(value: Any) -> str:  # noqa: ANN401
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """Return a mapping of another type than dict as one, and everything else that JSON lacks as text."""
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def build_page(title: str, blocks: Mapping[str, Any]) -> str:

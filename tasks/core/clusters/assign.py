@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
 from topicflow.tasks.core.vectors.blocks import give_back
+
+FloatArray = NDArray[np.float32]
+LabelArray = NDArray[np.int32]
 
 CHUNK_ROWS = 16_384
 """Rows multiplied at a time: 16,384 x 5,000 topics are 330 MB of similarities."""

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topicflow.tasks.core.clusters.assign import CHUNK_ROWS
-from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
 from topicflow.tasks.core.vectors.blocks import give_back
+
+FloatArray = NDArray[np.float32]
+LabelArray = NDArray[np.int32]
 
 
 def closest_rows(

@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.clusters.clustering import FloatArray, LabelArray
+FloatArray = NDArray[np.float32]
+LabelArray = NDArray[np.int32]
+
 
 N_ROUNDS = 6
 """Times that the topics' vectors move; later ones change hardly a document on five corpora."""
