@@ -16,7 +16,7 @@ from topicflow.flows.running.compile_ahead import _compile_encoder
 from topicflow.tasks.core.vectors import integer_products, processor
 from topicflow.tasks.core.vectors.cells import NONE
 from topicflow.tasks.core.vectors.integer_products import keep_nearest
-from topicflow.tasks.core.vectors.processor import NEEDED, VNNI, flags, has_tiles, has_vnni
+from topicflow.tasks.core.vectors.processor import NEEDED, OTHER_CODE, VNNI, flags, has_tiles, has_vnni
 from topicflow.tasks.encoding import encoders, group_encoder
 from topicflow.tasks.encoding.bert_encoder import COMPARED, BertEncoder
 from topicflow.tasks.encoding.encoder_files import find_encoder
@@ -399,6 +399,8 @@ def test_only_models_whose_sizes_fit_are_computed_by_our_kernels(
 
 
 def test_the_flags_of_a_processor_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in OTHER_CODE:
+        monkeypatch.delenv(name, raising=False)
     path = tmp_path / "cpuinfo"
     path.write_text("processor: 0\nflags\t\t: fpu avx512f amx_bf16\nflags : other\n")
     assert flags(path) == {"fpu", "avx512f", "amx_bf16"}
