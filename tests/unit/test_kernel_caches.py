@@ -88,6 +88,5 @@ def test_a_folder_that_cannot_be_written_is_no_error(core: Path) -> None:
 def test_the_kernels_of_this_installation_are_checked_when_one_is_imported() -> None:
     import topicflow.tasks.core
 
-    assert (Path(topicflow.tasks.core.__file__).parent / "__pycache__" / STAMPS).is_file() or os.environ.get(
-        "NUMBA_CACHE_DIR"
-    )
+    beside = Path(topicflow.tasks.core.__file__).parent / "__pycache__"
+    assert (Path(os.environ.get("NUMBA_CACHE_DIR") or beside) / STAMPS).is_file()
