@@ -134,8 +134,6 @@ def open_queries(
         embedding = _same_space(as_text_model(embedding), space, store)
     else:
         embedding = _same_space(embedding, space, store)
-    if isinstance(embedding, SentenceTransformersEmbed) and embedding.precision == "int16":
-        embedding = _in_float32(embedding)  # this machine may be another than that of the documents
     files = find_encoder(embedding, device, store, keep=False)
     if (
         isinstance(embedding, SentenceTransformersEmbed)
