@@ -99,7 +99,7 @@ def mapped_graph(path: Path, dim: int) -> MappedGraph | None:
     if vector_bytes != dim or n == 0 or len(raw) < start + HEAD_BYTES + GRAPH.size + 2 * n:
         return None
     magic, major, minor, _, *kinds, present, deleted, _, _ = HEAD.unpack_from(raw, start)
-    known = (magic, (major, minor), tuple(kinds)) == (b"usearch", KNOWN, (*KINDS_OF_INT8,))
+    known = (magic, (major, minor), tuple(kinds)) == (b"usearch", KNOWN, KINDS_OF_INT8)
     size, m, m_base, _, entry = GRAPH.unpack_from(raw, start + HEAD_BYTES)
     if not known or (present, deleted, size, m_base) != (n, 0, n, 2 * m) or entry >= n or n >= MOST_NODES:
         return None

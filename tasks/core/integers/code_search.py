@@ -10,8 +10,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from topicflow.tasks.core.integers.sums import LANES, PANEL_BYTES, ROWS, sum_bytes
-from topicflow.tasks.core.registers.lists import insert
-from topicflow.tasks.core.registers.registers import address, larger, load, store, transpose
+from topicflow.tasks.core.registers.lists import compare_block
+from topicflow.tasks.core.registers.registers import address, load, store, transpose
 
 CodeArray = NDArray[np.int8]
 IndexArray = NDArray[np.int32]
@@ -125,13 +125,8 @@ def _keep_nearest(
             for column in range(begin, end, BLOCK):
                 right, start = panels + (column - begin) * dim, address(starts) + 4 * (column - begin)
                 sum_bytes(address(block), dim, right, LANES * dim, dim // GROUP, start, address(sums))
-                within = (np.int64(1) << min(BLOCK, end - column)) - 1
-                for place in range(stop - at):
-                    bits = larger(address(sums) + 4 * BLOCK * place, bars[place]) & within
-                    if bits:
-                        row = rows[at + place]
-                        insert(sums[place], bits, first + column, best[row], ids[row])
-                        bars[place] = best[row, last]
+                n_there = min(BLOCK, end - column)
+                compare_block(sums, bars, rows, at, stop, n_there, first + column, best, ids)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

@@ -59,6 +59,7 @@ AS_ROWS, GELU, ADDED = 0, 1, 2
 """What becomes of products: rows of float32; GELU of them; or added to rows of float32."""
 
 SMALLEST = np.float32(1e-30)
+"""Shortest step: a row of zeros is divided by it."""
 
 
 class Weights(NamedTuple):

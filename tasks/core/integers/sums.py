@@ -12,7 +12,15 @@ from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic
 
-from topicflow.tasks.core.registers.registers import called, floats, generated
+from topicflow.tasks.core.registers.registers import (
+    called,
+    floats,
+    folded,
+    generated,
+    in_all_lanes,
+    place_of,
+    writes,
+)
 
 binding.initialize_native_asmparser()  # the instructions are given by name
 
@@ -29,29 +37,22 @@ _INT, _LONG, _FLOAT = ir.IntType(32), ir.IntType(64), ir.FloatType()
 _INTS, _FLOATS = ir.VectorType(_INT, LANES), ir.VectorType(_FLOAT, LANES)
 _SHORTS, _BYTES = ir.VectorType(ir.IntType(16), LANES), ir.VectorType(ir.IntType(8), LANES)
 
-
 _STEP = ir.FunctionType(_INTS, [_INTS, _INTS, _INTS])
 
 
-def _at(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type, offset: int = 0) -> ir.Value:
-    place = builder.add(address, _LONG(offset)) if offset else address
-    return builder.inttoptr(place, kind.as_pointer())
+def _step(
+    builder: ir.IRBuilder, instruction: str, sums: ir.Value, left: ir.Value, right: ir.Value
+) -> ir.Value:
+    """Return sums to which an instruction has added the products of two registers."""
+    return builder.asm(_STEP, f"{instruction} $3, $2, $0", "=v,0,v,v", [sums, left, right], False)
 
 
 def _read(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type, offset: int = 0) -> ir.Value:
-    return builder.load(_at(builder, address, kind, offset), align=2)
+    """Return what is at an address, which need not be aligned."""
+    return builder.load(place_of(builder, builder.add(address, _LONG(offset)), kind), align=1)
 
 
-def _spread(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
-    empty = ir.Constant(_INTS, ir.Undefined)
-    return builder.shuffle_vector(
-        builder.insert_element(empty, value, _INT(0)),
-        empty,
-        ir.Constant(ir.VectorType(_INT, LANES), [0] * LANES),
-    )
-
-
-def _write_sums(builder: ir.IRBuilder, instruction: str, values: Any) -> ir.Value:  # noqa: ANN401
+def _write_sums(builder: ir.IRBuilder, instruction: str, values: Any) -> None:  # noqa: ANN401
     """Write a block's sums: a loop over the groups, whose sums are 24 values of the loop."""
     left, stride, right, gap, n, first, out = values
     before = builder.block
@@ -67,10 +68,9 @@ def _write_sums(builder: ir.IRBuilder, instruction: str, values: Any) -> ir.Valu
     offset = builder.mul(group, _LONG(4))
     added = list[ir.Value]()
     for row in range(ROWS):
-        value = _spread(builder, _read(builder, builder.add(rows[row], offset), _INT))
+        value = in_all_lanes(builder, _read(builder, builder.add(rows[row], offset), _INT), _INTS)
         for half in range(2):
-            factors = [sums[len(added)], value, columns[half]]
-            added.append(builder.asm(_STEP, f"{instruction} $3, $2, $0", "=v,0,v,v", factors, False))
+            added.append(_step(builder, instruction, sums[len(added)], value, columns[half]))
     following = builder.add(group, _LONG(1))
     builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
     group.add_incoming(_LONG(0), before)
@@ -80,8 +80,8 @@ def _write_sums(builder: ir.IRBuilder, instruction: str, values: Any) -> ir.Valu
         kept.add_incoming(new, loop)
     builder.position_at_end(after)
     for number, new in enumerate(added):
-        builder.store(new, _at(builder, out, _INTS, 64 * number), align=4)
-    return _INT(0)
+        place = builder.add(out, _LONG(64 * number))
+        builder.store(new, place_of(builder, place, _INTS), align=4)
 
 
 def _block_sums(instruction: str) -> Any:  # noqa: ANN401
@@ -94,7 +94,7 @@ def _block_sums(instruction: str) -> Any:  # noqa: ANN401
     @intrinsic  # type: ignore[untyped-decorator]
     def sums(_typing: Any, left: Any, stride: Any, right: Any, gap: Any, n: Any, first: Any, out: Any) -> Any:  # noqa: ANN401
         kinds = (left, stride, right, gap, n, first, out)
-        return generated(types.int32, kinds, lambda b, v: _write_sums(b, instruction, v))
+        return writes(kinds, lambda b, v: _write_sums(b, instruction, v))
 
     return sums
 
@@ -117,32 +117,26 @@ def load_sums(_typing: Any, address: Any) -> Any:  # noqa: ANN401
     return generated(floats, (address,), lambda b, v: b.sitofp(_read(b, v[0], _INTS), _FLOATS))
 
 
-def _rounded(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
-    return builder.fptosi(called(builder, "llvm.rint.v16f32", _FLOATS, [x]), _INTS)
+def _stores(arguments: tuple[Any, ...], kind: ir.Type) -> tuple[Any, Any]:
+    """Return what writes a register to an address as whole numbers of a kind, rounded to the nearest."""
+
+    def write(builder: ir.IRBuilder, values: Any) -> None:  # noqa: ANN401
+        whole = builder.fptosi(called(builder, "llvm.rint.v16f32", _FLOATS, [values[1]]), _INTS)
+        builder.store(builder.trunc(whole, kind), place_of(builder, values[0], kind), align=1)
+
+    return writes(arguments, write)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def store_words(_typing: Any, address: Any, x: Any) -> Any:  # noqa: ANN401
     """Write a register to an address as sixteen int16, rounded to the nearest."""
-
-    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
-        words = builder.trunc(_rounded(builder, values[1]), _SHORTS)
-        builder.store(words, _at(builder, values[0], _SHORTS), align=2)
-        return _INT(0)
-
-    return generated(types.int32, (address, x), generate)
+    return _stores((address, x), _SHORTS)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def store_bytes(_typing: Any, address: Any, x: Any) -> Any:  # noqa: ANN401
     """Write a register to an address as sixteen unsigned bytes, rounded to the nearest."""
-
-    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
-        found = builder.trunc(_rounded(builder, values[1]), _BYTES)
-        builder.store(found, _at(builder, values[0], _BYTES), align=1)
-        return _INT(0)
-
-    return generated(types.int32, (address, x), generate)
+    return _stores((address, x), _BYTES)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -154,12 +148,7 @@ def absolute(_typing: Any, x: Any) -> Any:  # noqa: ANN401
 @intrinsic  # type: ignore[untyped-decorator]
 def store_float(_typing: Any, address: Any, _value: Any) -> Any:  # noqa: ANN401
     """Write a float32 to an address."""
-
-    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
-        builder.store(values[1], _at(builder, values[0], _FLOAT), align=4)
-        return _INT(0)
-
-    return generated(types.int32, (address, types.float32), generate)
+    return writes((address, types.float32), lambda b, v: b.store(v[1], place_of(b, v[0], _FLOAT), align=4))
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -185,28 +174,14 @@ def code_product(_typing: Any, left: Any, right: Any, _n: Any) -> Any:  # noqa: 
         at, sums, shift = builder.phi(_LONG), builder.phi(_INTS), builder.phi(_INTS)
         offset = builder.mul(at, _LONG(64))
         one, other = (_read(builder, builder.add(side, offset), _INTS) for side in (left, right))
-        step = "vpdpbusd $3, $2, $0"
-        new_sums = builder.asm(_STEP, step, "=v,0,v,v", [sums, builder.xor(one, middle), other], False)
-        new_shift = builder.asm(_STEP, step, "=v,0,v,v", [shift, middle, other], False)
+        new_sums = _step(builder, "vpdpbusd", sums, builder.xor(one, middle), other)
+        new_shift = _step(builder, "vpdpbusd", shift, middle, other)
         following = builder.add(at, _LONG(1))
         builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
         for found, new in ((at, following), (sums, new_sums), (shift, new_shift)):
             found.add_incoming(ir.Constant(new.type, None), before)
             found.add_incoming(new, loop)
         builder.position_at_end(after)
-        return _total(builder, builder.sub(new_sums, new_shift))
+        return folded(builder, builder.sub(new_sums, new_shift), builder.add)
 
     return generated(types.int32, (left, right, types.int64), generate)
-
-
-def _total(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
-    """Return the sum of sixteen int32."""
-    for half in (8, 4, 2, 1):
-        low, high = (
-            builder.shuffle_vector(
-                x, x, ir.Constant(ir.VectorType(_INT, half), list(range(start, start + half)))
-            )
-            for start in (0, half)
-        )
-        x = builder.add(low, high)
-    return builder.extract_element(x, _INT(0))

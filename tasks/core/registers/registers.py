@@ -73,7 +73,18 @@ def called(builder: ir.IRBuilder, name: str, result: ir.Type, values: list[ir.Va
     )
 
 
-def _at(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
+def writes(arguments: tuple[Any, ...], write: Callable[[ir.IRBuilder, Any], object]) -> tuple[Any, Any]:
+    """Return what an intrinsic returns that only writes, or asks for memory: it gives the number 0."""
+
+    def code(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+        write(builder, values)
+        return _INT(0)
+
+    return generated(types.int32, arguments, code)
+
+
+def place_of(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
+    """Return an address as a pointer to a kind of value."""
     return builder.inttoptr(address, kind.as_pointer())
 
 
@@ -81,7 +92,8 @@ def _filled(value: int) -> ir.Value:
     return ir.Constant(_INTS, [value] * LANES)
 
 
-def _spread(builder: ir.IRBuilder, value: ir.Value, kind: ir.Type) -> ir.Value:
+def in_all_lanes(builder: ir.IRBuilder, value: ir.Value, kind: ir.Type) -> ir.Value:
+    """Return a register with one value in all lanes."""
     empty = ir.Constant(kind, ir.Undefined)
     return builder.shuffle_vector(builder.insert_element(empty, value, _INT(0)), empty, _filled(0))
 
@@ -93,30 +105,24 @@ def _shuffled(builder: ir.IRBuilder, one: ir.Value, other: ir.Value, lanes: list
 @intrinsic  # type: ignore[untyped-decorator]
 def load(_typing: Any, address: Any) -> Any:  # noqa: ANN401
     """Return the sixteen float32 at an address."""
-    return generated(floats, (address,), lambda b, v: b.load(_at(b, v[0], _FLOATS), align=4))
+    return generated(floats, (address,), lambda b, v: b.load(place_of(b, v[0], _FLOATS), align=4))
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def store(_typing: Any, address: Any, x: Any) -> Any:  # noqa: ANN401
     """Write a register to an address."""
-
-    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
-        builder.store(values[1], _at(builder, values[0], _FLOATS), align=4)
-        return _INT(0)
-
-    return generated(types.int32, (address, x), generate)
+    return writes((address, x), lambda b, v: b.store(v[1], place_of(b, v[0], _FLOATS), align=4))
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def store_halves(_typing: Any, address: Any, x: Any) -> Any:  # noqa: ANN401
     """Write a register to an address as sixteen bfloat16, rounded to the nearest."""
 
-    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
+    def write(builder: ir.IRBuilder, values: Any) -> None:  # noqa: ANN401
         halves = builder.bitcast(builder.fptrunc(values[1], _HALVES), _SHORTS)
-        builder.store(halves, _at(builder, values[0], _SHORTS), align=2)
-        return _INT(0)
+        builder.store(halves, place_of(builder, values[0], _SHORTS), align=2)
 
-    return generated(types.int32, (address, x), generate)
+    return writes((address, x), write)
 
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]
@@ -125,51 +131,45 @@ def address(array: NDArray[Any]) -> Any:  # noqa: ANN401
     return np.int64(array.ctypes.data)
 
 
+def _fetches(address: Any, closeness: int) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return what asks for the cache line at an address: 3 into the first cache, 2 into the second."""
+
+    def write(builder: ir.IRBuilder, values: Any) -> None:  # noqa: ANN401
+        place = place_of(builder, values[0], ir.IntType(8))
+        called(builder, "llvm.prefetch.p0", ir.VoidType(), [place, _INT(0), _INT(closeness), _INT(1)])
+
+    return writes((address,), write)
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def fetch(_typing: Any, address: Any) -> Any:  # noqa: ANN401
     """Ask for the cache line at an address, which arrives while the code goes on; no address is an error."""
-
-    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
-        place = builder.inttoptr(values[0], ir.IntType(8).as_pointer())
-        called(builder, "llvm.prefetch.p0", ir.VoidType(), [place, _INT(0), _INT(3), _INT(1)])
-        return _INT(0)
-
-    return generated(types.int32, (address,), generate)
+    return _fetches(address, 3)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def fetch_later(_typing: Any, address: Any) -> Any:  # noqa: ANN401
     """Ask for the cache line at an address, into the second cache, which takes more of them at a time."""
-
-    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
-        place = builder.inttoptr(values[0], ir.IntType(8).as_pointer())
-        called(builder, "llvm.prefetch.p0", ir.VoidType(), [place, _INT(0), _INT(2), _INT(1)])
-        return _INT(0)
-
-    return generated(types.int32, (address,), generate)
+    return _fetches(address, 2)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def number_at(_typing: Any, address: Any) -> Any:  # noqa: ANN401
     """Return the unsigned number of four bytes at an address."""
-
-    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
-        return builder.zext(builder.load(_at(builder, values[0], _INT), align=1), _LONG)
-
-    return generated(types.int64, (address,), generate)
+    return generated(
+        types.int64, (address,), lambda b, v: b.zext(b.load(place_of(b, v[0], _INT), align=1), _LONG)
+    )
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def move(_typing: Any, target: Any, source: Any, _n_bytes: Any) -> Any:  # noqa: ANN401
     """Copy bytes from one address to another; the two ranges may overlap."""
 
-    def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
-        byte = ir.IntType(8).as_pointer()
-        places = [builder.inttoptr(place, byte) for place in values[:2]]
+    def write(builder: ir.IRBuilder, values: Any) -> None:  # noqa: ANN401
+        places = [place_of(builder, place, ir.IntType(8)) for place in values[:2]]
         called(builder, "llvm.memmove.p0.p0.i64", ir.VoidType(), [*places, values[2], ir.IntType(1)(0)])
-        return _INT(0)
 
-    return generated(types.int32, (target, source, types.int64), generate)
+    return writes((target, source, types.int64), write)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -177,12 +177,12 @@ def larger(_typing: Any, address: Any, _bar: Any) -> Any:  # noqa: ANN401
     """Return which of the 32 int32 at an address are larger than an int32, one bit for each."""
 
     def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
-        bars = _spread(builder, values[1], _INTS)
+        bars = in_all_lanes(builder, values[1], _INTS)
         low, high = (
             builder.bitcast(
                 builder.icmp_signed(
                     ">",
-                    builder.load(_at(builder, builder.add(values[0], _LONG(offset)), _INTS), align=4),
+                    builder.load(place_of(builder, builder.add(values[0], _LONG(offset)), _INTS), align=4),
                     bars,
                 ),
                 _SHORT,
@@ -204,7 +204,7 @@ def flagged(_typing: Any, address: Any, _flag: Any) -> Any:  # noqa: ANN401
         empty = ir.Constant(kind, ir.Undefined)
         first = builder.insert_element(empty, values[1], _INT(0))
         flags = builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(_INT, 32), [0] * 32))
-        common = builder.and_(builder.load(_at(builder, values[0], kind), align=1), flags)
+        common = builder.and_(builder.load(place_of(builder, values[0], kind), align=1), flags)
         found = builder.icmp_unsigned("!=", common, ir.Constant(kind, [0] * 32))
         return builder.zext(builder.bitcast(found, _INT), _LONG)
 
@@ -224,7 +224,7 @@ def first_bit(_typing: Any, _bits: Any) -> Any:  # noqa: ANN401
 @intrinsic  # type: ignore[untyped-decorator]
 def spread(_typing: Any, _value: Any) -> Any:  # noqa: ANN401
     """Return a register with one float32 in all lanes."""
-    return generated(floats, (types.float32,), lambda b, v: _spread(b, v[0], _FLOATS))
+    return generated(floats, (types.float32,), lambda b, v: in_all_lanes(b, v[0], _FLOATS))
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -286,13 +286,13 @@ def first_lanes(_typing: Any, x: Any, n: Any, y: Any) -> Any:  # noqa: ANN401
 
     def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
         lanes = ir.Constant(_INTS, list(range(LANES)))
-        bound = _spread(builder, builder.trunc(values[1], _INT), _INTS)
+        bound = in_all_lanes(builder, builder.trunc(values[1], _INT), _INTS)
         return builder.select(builder.icmp_signed("<", lanes, bound), values[0], values[2])
 
     return generated(floats, (x, n, y), generate)
 
 
-def _folded(builder: ir.IRBuilder, x: ir.Value, join: Callable[[ir.Value, ir.Value], ir.Value]) -> ir.Value:
+def folded(builder: ir.IRBuilder, x: ir.Value, join: Callable[[ir.Value, ir.Value], ir.Value]) -> ir.Value:
     """Return the value of all lanes: the halves of a register are joined until one lane is left."""
     for half in (8, 4, 2, 1):
         low, high = (_shuffled(builder, x, x, list(range(start, start + half))) for start in (0, half))
@@ -303,7 +303,7 @@ def _folded(builder: ir.IRBuilder, x: ir.Value, join: Callable[[ir.Value, ir.Val
 @intrinsic  # type: ignore[untyped-decorator]
 def total(_typing: Any, x: Any) -> Any:  # noqa: ANN401
     """Return the sum of the lanes."""
-    return generated(types.float32, (x,), lambda b, v: _folded(b, v[0], b.fadd))
+    return generated(types.float32, (x,), lambda b, v: folded(b, v[0], b.fadd))
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -311,7 +311,7 @@ def largest(_typing: Any, x: Any) -> Any:  # noqa: ANN401
     """Return the largest lane."""
 
     def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
-        return _folded(
+        return folded(
             builder,
             values[0],
             lambda low, high: builder.select(builder.fcmp_ordered(">", low, high), low, high),
@@ -327,7 +327,7 @@ def transpose(_typing: Any, source: Any, stride: Any, target: Any) -> Any:  # no
     def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
         first, step, place = values
         addresses = [builder.add(first, builder.mul(step, _LONG(row))) for row in range(LANES)]
-        rows = [builder.load(_at(builder, address, _INTS), align=2) for address in addresses]
+        rows = [builder.load(place_of(builder, address, _INTS), align=2) for address in addresses]
         for half in (8, 4, 2, 1):  # exchange the blocks of this size that lie across the diagonal
             upper = [lane if not lane & half else LANES + (lane ^ half) for lane in range(LANES)]
             lower = [lane | half if not lane & half else LANES + lane for lane in range(LANES)]
@@ -339,7 +339,7 @@ def transpose(_typing: Any, source: Any, stride: Any, target: Any) -> Any:  # no
                         _shuffled(builder, *pair, lower),
                     )
         for number, row in enumerate(rows):
-            builder.store(row, _at(builder, builder.add(place, _LONG(64 * number)), _INTS), align=4)
+            builder.store(row, place_of(builder, builder.add(place, _LONG(64 * number)), _INTS), align=4)
         return _INT(0)
 
     return generated(types.int32, (source, stride, target), generate)
@@ -351,11 +351,11 @@ def pair_rows(_typing: Any, one: Any, other: Any, target: Any) -> Any:  # noqa: 
 
     def generate(builder: ir.IRBuilder, values: Any) -> ir.Value:  # noqa: ANN401
         low, high = (
-            builder.zext(builder.load(_at(builder, address, _SHORTS), align=2), _INTS)
+            builder.zext(builder.load(place_of(builder, address, _SHORTS), align=2), _INTS)
             for address in values[:2]
         )
         paired = builder.or_(low, builder.shl(high, _filled(16)))
-        builder.store(paired, _at(builder, values[2], _INTS), align=4)
+        builder.store(paired, place_of(builder, values[2], _INTS), align=4)
         return _INT(0)
 
     return generated(types.int32, (one, other, target), generate)

@@ -10,8 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from topicflow.tasks.core.registers.lists import insert
-from topicflow.tasks.core.registers.registers import address, larger, load, store, transpose
+from topicflow.tasks.core.registers.lists import compare_block
+from topicflow.tasks.core.registers.registers import address, load, store, transpose
 from topicflow.tasks.core.tiles.tiles import (
     ROWS,
     SHAPES,
@@ -103,11 +103,6 @@ def _keep_nearest(
                     left = block + part * 2 * TILE
                     add_four_code_products(left, left + TILE, right + part * 2 * TILE)
                 store_four_sums(address(sums))
-                within = (np.int64(1) << min(BLOCK, end - column)) - 1
-                for place in range(stop - at):
-                    bits = larger(address(sums) + 4 * BLOCK * place, bars[place]) & within
-                    if bits:
-                        row = rows[at + place]
-                        insert(sums[place], bits, first + column, best[row], ids[row])
-                        bars[place] = best[row, last]
+                n_there = min(BLOCK, end - column)
+                compare_block(sums, bars, rows, at, stop, n_there, first + column, best, ids)
     end_tiles()
